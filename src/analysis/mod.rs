@@ -1,0 +1,1 @@
+//! Pure functions from a graph (or a list of rates) to facts.

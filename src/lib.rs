@@ -1,0 +1,14 @@
+//! cnnkit: the truth about a convolutional network.
+//!
+//! The flow goes one way:
+//!
+//! ```text
+//! text (YAML) -> spec -> graph (typed, shapes inferred) -> analysis (facts) -> report (model) -> render (bytes)
+//! ```
+
+pub mod analysis;
+pub mod cli;
+pub mod diagnostic;
+pub mod render;
+pub mod report;
+pub mod source;

@@ -1,0 +1,7 @@
+//! The `cnnkit` program: parse the arguments, run the command, exit with its status.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cnnkit::cli::main()
+}
