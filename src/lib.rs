@@ -9,6 +9,11 @@
 pub mod analysis;
 pub mod cli;
 pub mod diagnostic;
+pub mod graph;
+pub mod layers;
 pub mod render;
 pub mod report;
+pub mod shape;
 pub mod source;
+pub mod spec;
+pub mod value;

@@ -1,0 +1,248 @@
+//! Building a graph node by node, with shape inference.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::{Code, Diagnostic, Problem};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::{Cost, Io, Layer, Weight};
+use crate::shape::Shape;
+use crate::source::Origin;
+
+/// Most nodes a graph may have; a larger one is a mistake or an attack.
+pub const MAX_NODES: usize = 200_000;
+/// Most elements of one tensor, so that no count downstream comes near 64 bits by accident.
+const MAX_ELEMENTS: u64 = 1 << 48;
+
+/// A graph under construction.
+#[derive(Debug, Default)]
+pub struct Builder {
+    nodes: Vec<Pending>,
+    ids: HashMap<String, NodeId>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// A node whose shape may be unknown because something upstream failed.
+#[derive(Debug)]
+struct Pending {
+    id: String,
+    op: Op,
+    inputs: Vec<NodeId>,
+    shape: Option<Shape>,
+    weights: Vec<Weight>,
+    cost: Cost,
+    shares: Option<NodeId>,
+    origin: Origin,
+}
+
+impl Builder {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an input of the network.
+    pub fn input(&mut self, id: &str, shape: Shape, origin: Origin) -> NodeId {
+        let checked = match shape.sizes() {
+            sizes if sizes.contains(&0) => {
+                Err(Problem::shape(format!("the input {shape} has an axis of size 0"))
+                    .help("every axis needs at least one element"))
+            }
+            sizes if sizes.is_empty() || sizes.len() > 4 => {
+                Err(Problem::shape(format!("the input {shape} has {} axes", sizes.len()))
+                    .help("shapes are [C], [C, L], [C, H, W] or [C, D, H, W]; the batch is not part of them"))
+            }
+            _ => bounded(&shape).map(|()| shape),
+        };
+        self.push(id, Op::Input, vec![], origin, checked.map(|shape| (shape, vec![], Cost::FREE)), None)
+    }
+
+    /// Adds a layer that reads `inputs`; with `shares`, it uses that node's weights.
+    pub fn layer(
+        &mut self,
+        id: &str,
+        layer: Layer,
+        inputs: Vec<NodeId>,
+        shares: Option<NodeId>,
+        origin: Origin,
+    ) -> NodeId {
+        let shapes: Option<Vec<Shape>> =
+            inputs.iter().map(|input| self.nodes[input.0].shape.clone()).collect();
+        let Some(shapes) = shapes else {
+            return self.silent(id, Op::Layer(layer), inputs, origin);
+        };
+        let facts = self.infer(&layer, &shapes, shares);
+        self.push(id, Op::Layer(layer), inputs, origin, facts, shares)
+    }
+
+    /// Adds a node whose shape cannot be known because of an error that was already reported.
+    pub fn poisoned(&mut self, id: &str, inputs: Vec<NodeId>) -> NodeId {
+        self.silent(id, Op::Input, inputs, Origin::default())
+    }
+
+    /// Reports an error of the front end.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// The node named `id`.
+    pub fn find(&self, id: &str) -> Option<NodeId> {
+        self.ids.get(id).copied()
+    }
+
+    /// All ids, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.id.as_str())
+    }
+
+    /// The layer of a node; none for an input.
+    pub fn layer_of(&self, node: NodeId) -> Option<&Layer> {
+        match &self.nodes[node.0].op {
+            Op::Input => None,
+            Op::Layer(layer) => Some(layer),
+        }
+    }
+
+    /// The inferred shape of a node; none if it, or something it depends on, failed.
+    pub fn shape(&self, node: NodeId) -> Option<&Shape> {
+        self.nodes[node.0].shape.as_ref()
+    }
+
+    /// Where a node was written.
+    pub fn origin(&self, node: NodeId) -> &Origin {
+        &self.nodes[node.0].origin
+    }
+
+    /// Whether `node` depends on `ancestor`, directly or not.
+    pub fn depends_on(&self, node: NodeId, ancestor: NodeId) -> bool {
+        let mut stack = vec![node];
+        let mut seen = vec![false; self.nodes.len()];
+        while let Some(next) = stack.pop() {
+            if next == ancestor {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[next.0], true) {
+                stack.extend(&self.nodes[next.0].inputs);
+            }
+        }
+        false
+    }
+
+    /// Number of nodes so far.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no node yet.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The graph, or everything that is wrong with it.
+    pub fn finish(self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+        if !self.diagnostics.is_empty() {
+            return Err(self.diagnostics);
+        }
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for pending in self.nodes {
+            let Some(shape) = pending.shape else {
+                let message = format!("the shape of `{}` could not be inferred", pending.id);
+                return Err(vec![Diagnostic::error(Code::Shape, message, pending.origin.span)]);
+            };
+            nodes.push(Node {
+                id: pending.id,
+                op: pending.op,
+                inputs: pending.inputs,
+                shape,
+                weights: pending.weights,
+                cost: pending.cost,
+                shares: pending.shares,
+                origin: pending.origin,
+            });
+        }
+        Ok(Graph { name: name.to_owned(), nodes, outputs })
+    }
+
+    fn infer(
+        &self,
+        layer: &Layer,
+        inputs: &[Shape],
+        shares: Option<NodeId>,
+    ) -> Result<(Shape, Vec<Weight>, Cost), Problem> {
+        let output = layer.infer(inputs)?;
+        bounded(&output)?;
+        let io = Io { inputs, output: &output };
+        let weights = layer.weights(io)?;
+        weights.iter().try_for_each(|weight| bounded(&weight.shape))?;
+        if let Some(owner) = shares {
+            let theirs = &self.nodes[owner.0];
+            if theirs.shape.is_some() && theirs.weights != weights {
+                let show = |weights: &[Weight]| {
+                    let shapes: Vec<String> =
+                        weights.iter().map(|w| format!("{} {}", w.name, w.shape)).collect();
+                    if shapes.is_empty() { "none".to_owned() } else { shapes.join(", ") }
+                };
+                return Err(Problem::shape(format!(
+                    "the weights of `{}` do not fit here: it has {}, this layer needs {}",
+                    theirs.id,
+                    show(&theirs.weights),
+                    show(&weights)
+                ))
+                .help("layers that share weights need the same arguments and input channels"));
+            }
+        }
+        let cost = layer.cost(io)?;
+        cost.ops.total()?;
+        Ok((output, weights, cost))
+    }
+
+    fn push(
+        &mut self,
+        id: &str,
+        op: Op,
+        inputs: Vec<NodeId>,
+        origin: Origin,
+        facts: Result<(Shape, Vec<Weight>, Cost), Problem>,
+        shares: Option<NodeId>,
+    ) -> NodeId {
+        let (shape, weights, cost) = match facts {
+            Ok((shape, weights, cost)) => (Some(shape), weights, cost),
+            Err(problem) => {
+                self.diagnostics.push(problem.in_layer(id, &origin));
+                (None, vec![], Cost::FREE)
+            }
+        };
+        self.add(Pending { id: id.to_owned(), op, inputs, shape, weights, cost, shares, origin })
+    }
+
+    fn silent(&mut self, id: &str, op: Op, inputs: Vec<NodeId>, origin: Origin) -> NodeId {
+        let id = id.to_owned();
+        self.add(Pending {
+            id,
+            op,
+            inputs,
+            shape: None,
+            weights: vec![],
+            cost: Cost::FREE,
+            shares: None,
+            origin,
+        })
+    }
+
+    fn add(&mut self, node: Pending) -> NodeId {
+        let index = NodeId(self.nodes.len());
+        self.ids.entry(node.id.clone()).or_insert(index);
+        self.nodes.push(node);
+        index
+    }
+}
+
+fn bounded(shape: &Shape) -> Result<(), Problem> {
+    match shape.elements()? {
+        elements if elements > MAX_ELEMENTS => Err(Problem::new(
+            Code::Limit,
+            format!("the tensor {shape} has {elements} elements, the limit is 2^48"),
+        )
+        .help("check the sizes: no machine holds such a tensor")),
+        _ => Ok(()),
+    }
+}

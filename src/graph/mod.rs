@@ -1,0 +1,117 @@
+//! The typed layer graph: nodes in execution order, each with its layer, inputs, inferred shape and weights.
+//!
+//! The graph knows neither YAML nor ONNX. A front end adds nodes through [`Builder`], which infers shapes as it goes,
+//! turns every [`Problem`](crate::diagnostic::Problem) into a diagnostic at the node's origin, and never stops at the
+//! first: a node whose inference failed silences those that depend on it.
+
+mod builder;
+
+pub use builder::Builder;
+
+use crate::layers::{Cost, Io, Layer, Weight};
+use crate::shape::Shape;
+use crate::source::Origin;
+
+/// Index of a node in its graph; inputs have smaller indices than the nodes that read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// A network: nodes in execution order.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// Its name.
+    pub name: String,
+    /// All nodes; every input of a node stands before it.
+    pub nodes: Vec<Node>,
+    /// What the network returns, in order.
+    pub outputs: Vec<NodeId>,
+}
+
+/// One node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name, unique: a dotted path such as `stage2.bottleneck1.conv2`.
+    pub id: String,
+    /// What it does.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<NodeId>,
+    /// The shape of its output.
+    pub shape: Shape,
+    /// The tensors it owns, or shares.
+    pub weights: Vec<Weight>,
+    /// What one inference of it costs.
+    pub cost: Cost,
+    /// The node whose weights it uses instead of its own.
+    pub shares: Option<NodeId>,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// An input of the network.
+    Input,
+    /// A layer.
+    Layer(Layer),
+}
+
+impl Op {
+    /// The layer's name in a spec, or `input`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Layer(layer) => layer.doc().name,
+        }
+    }
+}
+
+impl Graph {
+    /// The node with index `id`.
+    ///
+    /// # Panics
+    /// If `id` belongs to another graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The node named `id`.
+    pub fn find(&self, id: &str) -> Option<NodeId> {
+        self.nodes.iter().position(|node| node.id == id).map(NodeId)
+    }
+
+    /// All nodes with their indices, in execution order.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+    }
+
+    /// The network's inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.iter().filter(|(_, node)| node.op == Op::Input)
+    }
+
+    /// Shapes of what `node` reads.
+    pub fn input_shapes(&self, node: &Node) -> Vec<Shape> {
+        node.inputs.iter().map(|&input| self.node(input).shape.clone()).collect()
+    }
+
+    /// For each node, the nodes that read it.
+    pub fn consumers(&self) -> Vec<Vec<NodeId>> {
+        let mut consumers = vec![Vec::new(); self.nodes.len()];
+        for (id, node) in self.iter() {
+            for input in &node.inputs {
+                consumers[input.0].push(id);
+            }
+        }
+        consumers
+    }
+
+    /// The dependences of `node` on its inputs; empty for an input of the network.
+    pub fn reach(&self, node: &Node) -> Vec<crate::layers::Reach> {
+        match &node.op {
+            Op::Input => vec![],
+            Op::Layer(layer) => layer.reach(Io { inputs: &self.input_shapes(node), output: &node.shape }),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Convolution in 1, 2 or 3 dimensions, with groups and dilation (PyTorch's `Conv1d`, `Conv2d`, `Conv3d`).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Problem;
+use crate::layers::args::{Groups, Padding, PerAxis, expect_size, positive, spatial, windows};
+use crate::layers::facets::count;
+use crate::layers::window::Window;
+use crate::layers::{
+    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Role, Weight,
+};
+use crate::shape::Shape;
+
+/// Arguments of `conv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Conv {
+    /// Number of output channels
+    pub out_channels: u64,
+    /// Taps on each spatial axis
+    #[serde(alias = "kernel_size")]
+    pub kernel: PerAxis,
+    /// Step between neighbouring outputs
+    #[serde(default = "one")]
+    pub stride: PerAxis,
+    /// Elements added around the input
+    #[serde(default = "Padding::zero")]
+    pub padding: Padding,
+    /// Distance between taps (Yu & Koltun 2015)
+    #[serde(default = "one")]
+    pub dilation: PerAxis,
+    /// Groups that do not see each other's channels (AlexNet); `depthwise` is one an input channel
+    #[serde(default = "one_group")]
+    pub groups: Groups,
+    /// Whether a bias is added
+    #[serde(default = "yes")]
+    pub bias: bool,
+    /// What the padding holds
+    #[serde(default)]
+    pub padding_mode: PaddingMode,
+    /// Checked against the input's channels if given
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_channels: Option<u64>,
+}
+
+/// What padded positions hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaddingMode {
+    /// Zeros.
+    #[default]
+    Zeros,
+    /// The input mirrored at its border, the border itself not repeated.
+    Reflect,
+    /// The border's value.
+    Replicate,
+    /// The input's other end.
+    Circular,
+}
+
+fn one() -> PerAxis {
+    PerAxis::all(1)
+}
+
+fn one_group() -> Groups {
+    Groups::Number(1)
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Conv {
+    /// The windows on an input with these spatial sizes, one an axis.
+    pub fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
+        windows(sizes, &self.kernel, &self.stride, &self.dilation, &self.padding)
+    }
+}
+
+impl LayerKind for Conv {
+    const DOC: Doc = Doc {
+        name: "conv",
+        aliases: &["convolution"],
+        category: Category::Convolution,
+        summary: "convolution in 1, 2 or 3 dimensions, with groups and dilation",
+        formulas: &[
+            ("output", "floor((size + padding - dilation * (kernel - 1) - 1) / stride) + 1 on each axis"),
+            ("params", "out_channels * in_channels / groups * prod(kernel) + out_channels if bias"),
+            ("macs", "out_elements * in_channels / groups * prod(kernel); taps on padding count"),
+            ("other ops", "out_elements additions if bias"),
+        ],
+        source: "PyTorch nn.Conv2d; ONNX Conv; dilation: Yu & Koltun 2015; groups: Krizhevsky et al. 2012",
+        inputs: Arity::One,
+    };
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
+        let input = &inputs[0];
+        let sizes = spatial("conv", input)?;
+        expect_size("in_channels", self.in_channels, input.channels(), input)?;
+        positive("out_channels", self.out_channels)?;
+        self.groups.resolve(input.channels(), self.out_channels)?;
+        let windows = self.windows(sizes)?;
+        let mut output = vec![self.out_channels];
+        for (axis, (window, &size)) in windows.iter().zip(sizes).enumerate() {
+            let widest = match self.padding_mode {
+                PaddingMode::Zeros | PaddingMode::Replicate => i64::MAX,
+                PaddingMode::Reflect => i64::try_from(size).unwrap_or(i64::MAX) - 1,
+                PaddingMode::Circular => i64::try_from(size).unwrap_or(i64::MAX),
+            };
+            if window.before.max(window.after) > widest {
+                return Err(Problem::argument(
+                    "padding",
+                    format!("spatial axis {axis} has {size} elements, too few to be padded by {} this way", window.before.max(window.after)),
+                )
+                .help("use `padding_mode: zeros` or less padding"));
+            }
+            output.push(window.output(size)?);
+        }
+        Ok(Shape::new(output))
+    }
+
+    fn weights(&self, io: Io<'_>) -> Result<Vec<Weight>, Problem> {
+        let channels = io.input().channels();
+        let groups = self.groups.resolve(channels, self.out_channels)?;
+        let kernel = self.kernel.resolve(io.input().spatial().len(), "kernel", 1)?;
+        let mut shape = vec![self.out_channels, channels / groups];
+        shape.extend(&kernel);
+        let fan_in = count("the fan-in", &shape[1..])?;
+        let mut weights = vec![Weight::parameter("weight", shape, Init::FanIn(fan_in))];
+        if self.bias {
+            weights.push(Weight::parameter("bias", [self.out_channels], Init::FanIn(fan_in)));
+        }
+        Ok(weights)
+    }
+
+    fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
+        let channels = io.input().channels();
+        let groups = self.groups.resolve(channels, self.out_channels)?;
+        let kernel = self.kernel.resolve(io.input().spatial().len(), "kernel", 1)?;
+        let outputs = io.output.elements()?;
+        let taps = count("the kernel", &kernel)?;
+        let macs = count("the number of MACs", &[outputs, channels / groups, taps])?;
+        let ops = Ops { arithmetic: if self.bias { outputs } else { 0 }, ..Ops::default() };
+        Ok(Cost { macs, ops, ..Cost::FREE })
+    }
+
+    fn reach(&self, io: Io<'_>) -> Vec<Reach> {
+        let channels = io.input().channels();
+        let groups = self.groups.resolve(channels, self.out_channels).unwrap_or(1);
+        let mut axes =
+            vec![AxisReach::Blocks { by: 0, outputs: self.out_channels / groups, inputs: channels / groups }];
+        let windows = self.windows(io.input().spatial()).unwrap_or_default();
+        axes.extend(windows.into_iter().enumerate().map(|(i, window)| AxisReach::Window { by: i + 1, window }));
+        vec![Reach { input: 0, role: Role::Local, axes }]
+    }
+
+    fn describe(&self) -> String {
+        let mut text = format!("{} k{}", self.out_channels, self.kernel.describe());
+        for (letter, value) in [("s", &self.stride), ("d", &self.dilation)] {
+            if !value.is(1) {
+                text += &format!(" {letter}{}", value.describe());
+            }
+        }
+        text += &self.padding.describe();
+        text += &self.groups.describe();
+        if self.padding_mode != PaddingMode::Zeros {
+            text += &format!(" {:?}", self.padding_mode).to_lowercase();
+        }
+        if self.bias {
+            text += " bias";
+        }
+        text
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![
+            Example::new("{out_channels: 8, kernel: 3, padding: 1}", &[&[3, 9, 8]]),
+            Example::new("{out_channels: 6, kernel: [1, 3], stride: [1, 2], padding: [[0, 0], [1, 0]]}", &[&[2, 5, 7]]),
+            Example::new("{out_channels: 8, kernel: 3, dilation: 2, groups: 4, bias: false}", &[&[4, 8, 8]]),
+            Example::new("{out_channels: 4, kernel: 3, groups: depthwise, padding: same}", &[&[4, 6, 6]]),
+            Example::new("{out_channels: 4, kernel: 2, dilation: 4, padding: causal}", &[&[3, 12]]),
+            Example::new("{out_channels: 2, kernel: [1, 2, 3]}", &[&[2, 3, 4, 5]]),
+            Example::new("{out_channels: 2, kernel: 4, stride: 2, padding: same, padding_mode: reflect}", &[&[2, 7, 6]]),
+        ]
+    }
+}

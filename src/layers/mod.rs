@@ -1,0 +1,120 @@
+//! The vocabulary: one layer, one file, all its facets.
+//!
+//! A layer is a plain struct of its arguments (PyTorch's names and defaults) and one implementation of [`LayerKind`].
+//! Every facet is a required method, so a forgotten cost is a compile error and never a silent zero. Adding a layer
+//! takes a file and a line in the `layers!` list below; help, JSON Schema, documentation and the contract test follow.
+
+pub mod args;
+mod facets;
+pub mod window;
+
+pub use facets::{
+    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, Kind, LayerKind, Ops, Reach, Role, Sampled,
+    Weight, WeightRole,
+};
+
+use serde::Serialize;
+
+use crate::diagnostic::{Diagnostic, Problem};
+use crate::shape::Shape;
+use crate::source::Span;
+use crate::value::{Located, decode};
+
+/// Declares the modules, the [`Layer`] enum, its dispatch and the list of [`KINDS`] from one list.
+macro_rules! layers {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// Any layer, with its arguments.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        #[expect(missing_docs, reason = "each variant is documented by its layer's own file")]
+        pub enum Layer {
+            $($name($module::$name),)*
+        }
+
+        impl Layer {
+            /// What the vocabulary says of this layer.
+            pub fn doc(&self) -> &'static Doc {
+                match self { $(Self::$name(_) => &$module::$name::DOC,)* }
+            }
+
+            /// Checks the inputs and returns the output shape.
+            pub fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
+                self.doc().inputs.check(self.doc().name, inputs.len())?;
+                match self { $(Self::$name(layer) => layer.infer(inputs),)* }
+            }
+
+            /// The tensors that the layer owns, trainable ones and buffers.
+            pub fn weights(&self, io: Io<'_>) -> Result<Vec<Weight>, Problem> {
+                match self { $(Self::$name(layer) => layer.weights(io),)* }
+            }
+
+            /// What one inference costs, batch 1.
+            pub fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
+                match self { $(Self::$name(layer) => layer.cost(io),)* }
+            }
+
+            /// Which input elements an output element depends on.
+            pub fn reach(&self, io: Io<'_>) -> Vec<Reach> {
+                match self { $(Self::$name(layer) => layer.reach(io),)* }
+            }
+
+            /// The settings that matter, in a few words: `3x3 s2 p1`.
+            pub fn describe(&self) -> String {
+                match self { $(Self::$name(layer) => layer.describe(),)* }
+            }
+        }
+
+        /// Every layer of the vocabulary.
+        pub static KINDS: &[Kind] = &[$(Kind {
+            doc: &$module::$name::DOC,
+            build: |args, span, name| {
+                decode::<$module::$name>(args, span, name).map(Layer::$name)
+            },
+            schema: schemars::SchemaGenerator::subschema_for::<$module::$name>,
+            examples: $module::$name::examples,
+        },)*];
+    };
+}
+
+layers! {
+    conv::Conv,
+    linear::Linear,
+    max_pool::MaxPool,
+    batch_norm::BatchNorm,
+    relu::Relu,
+    add::Add,
+    concat::Concat,
+}
+
+impl Kind {
+    /// Builds the layer from its written arguments; `span` is the place of its name.
+    pub fn build(&self, args: &Located, span: Span) -> Result<Layer, Vec<Diagnostic>> {
+        (self.build)(args, span, &format!("`{}`", self.doc.name))
+    }
+}
+
+/// The layer named `name`: its own name, an alias, or PyTorch's class (`Conv2d`, `BatchNorm2d`), with the number of
+/// spatial axes that such a name prescribes.
+pub fn find(name: &str) -> Option<(&'static Kind, Option<usize>)> {
+    if let Some(kind) = KINDS.iter().find(|kind| kind.doc.name == name) {
+        return Some((kind, None));
+    }
+    let (wanted, rank) = normalise(name);
+    let matches = |candidate: &str| normalise(candidate).0 == wanted;
+    let kind =
+        KINDS.iter().find(|kind| matches(kind.doc.name) || kind.doc.aliases.iter().any(|a| matches(a)))?;
+    Some((kind, rank))
+}
+
+/// `BatchNorm2d` and `batch_norm` are the same word; the digit says how many spatial axes.
+fn normalise(name: &str) -> (String, Option<usize>) {
+    let folded: String = name.chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect();
+    for (suffix, rank) in [("1d", 1), ("2d", 2), ("3d", 3)] {
+        if let Some(stem) = folded.strip_suffix(suffix) {
+            return (stem.to_owned(), Some(rank));
+        }
+    }
+    (folded, None)
+}

@@ -1,0 +1,89 @@
+//! The shape of a tensor without its batch axis: `[C, L]`, `[C, H, W]`, `[C, D, H, W]`, or `[F]` after flattening.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Problem;
+
+/// Sizes of a tensor's axes, without the batch. Axis 0 is the channel axis unless a permutation moved it.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct Shape(Vec<u64>);
+
+impl Shape {
+    /// The shape with these sizes.
+    pub fn new(sizes: impl Into<Vec<u64>>) -> Self {
+        Self(sizes.into())
+    }
+
+    /// Sizes of all axes.
+    pub fn sizes(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Size of axis 0.
+    pub fn channels(&self) -> u64 {
+        self.0.first().copied().unwrap_or(1)
+    }
+
+    /// Sizes of the axes after the first.
+    pub fn spatial(&self) -> &[u64] {
+        self.0.get(1..).unwrap_or(&[])
+    }
+
+    /// Number of elements; an error if it leaves 64 bits.
+    pub fn elements(&self) -> Result<u64, Problem> {
+        product(&self.0).ok_or_else(|| Problem::overflow(&format!("the number of elements of {self}")))
+    }
+
+    /// `channels` followed by this shape's spatial sizes.
+    #[must_use]
+    pub fn with_channels(&self, channels: u64) -> Self {
+        let mut sizes = self.0.clone();
+        if let Some(first) = sizes.first_mut() {
+            *first = channels;
+        }
+        Self(sizes)
+    }
+}
+
+/// The product, or nothing if it leaves 64 bits.
+pub fn product(sizes: &[u64]) -> Option<u64> {
+    sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size))
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}]", self.0.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Vec<u64>> for Shape {
+    fn from(sizes: Vec<u64>) -> Self {
+        Self(sizes)
+    }
+}
+
+impl From<&[u64]> for Shape {
+    fn from(sizes: &[u64]) -> Self {
+        Self(sizes.to_vec())
+    }
+}
+
+impl<const N: usize> From<[u64; N]> for Shape {
+    fn from(sizes: [u64; N]) -> Self {
+        Self(sizes.to_vec())
+    }
+}

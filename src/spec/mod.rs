@@ -1,0 +1,4 @@
+//! Text to graph: the spec language. Knows YAML, knows no layer arithmetic.
+
+pub mod expr;
+pub mod yaml;

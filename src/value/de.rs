@@ -1,0 +1,327 @@
+//! A serde deserializer over [`Located`] values, so that a layer's arguments are a plain struct with derived code, and
+//! every error still has its exact place. All wrong arguments of a layer are reported, not only the first.
+
+use num_traits::ToPrimitive as _;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
+
+use super::{Located, Value};
+use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::source::Span;
+
+/// `value` as a `T`. `span` is the place of the layer's name, blamed for a missing argument. `whole` is what the
+/// arguments belong to, for messages: `` `conv` ``.
+pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> Result<T, Vec<Diagnostic>> {
+    let mut value = value.clone();
+    let mut found = Vec::new();
+    let mut dropped: Vec<String> = Vec::new();
+    loop {
+        match T::deserialize(&value) {
+            Ok(decoded) if found.is_empty() => return Ok(decoded),
+            Ok(_) => return Err(found),
+            Err(error) => {
+                // An argument that was dropped because it was wrong is not missing as well.
+                let missing = error.missing.as_ref();
+                if missing.is_none_or(|name| !dropped.iter().any(|other| other == name)) {
+                    found.push(error.diagnostic(span, whole));
+                } else {
+                    return Err(found);
+                }
+                // Drop the argument at fault and look at the others.
+                match (&mut value.value, error.key) {
+                    (Value::Map(entries), Some(key)) if entries.iter().any(|(k, _)| k.span == key) => {
+                        dropped.extend(
+                            entries.iter().filter(|(k, _)| k.span == key).map(|(k, _)| k.name.clone()),
+                        );
+                        entries.retain(|(k, _)| k.span != key);
+                    }
+                    _ => return Err(found),
+                }
+            }
+        }
+    }
+}
+
+/// An error of the deserializer: the flaw, its place, and the top-level argument in which it lies.
+#[derive(Debug)]
+pub struct Error {
+    code: Code,
+    message: String,
+    help: Option<String>,
+    span: Option<Span>,
+    key: Option<Span>,
+    missing: Option<String>,
+}
+
+impl Error {
+    fn new(code: Code, message: String) -> Self {
+        Self { code, message, help: None, span: None, key: None, missing: None }
+    }
+
+    fn diagnostic(&self, whole: Span, name: &str) -> Diagnostic {
+        let message = match &self.missing {
+            Some(argument) => format!("{name} needs the argument `{argument}`"),
+            None => self.message.clone(),
+        };
+        let mut diagnostic = Diagnostic::error(self.code, message, self.span.unwrap_or(whole));
+        diagnostic.help.extend(self.help.clone());
+        diagnostic
+    }
+
+    fn at(mut self, span: Span) -> Self {
+        self.span.get_or_insert(span);
+        self
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        // `message; help` lets a hand-written visitor add a remedy.
+        match message.split_once("; ") {
+            Some((flaw, help)) => {
+                Self { help: Some(help.into()), ..Self::new(Code::InvalidValue, flaw.into()) }
+            }
+            None => Self::new(Code::InvalidValue, message),
+        }
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(Code::InvalidValue, format!("expected {expected}, found {}", describe(&found)))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self { missing: Some(field.into()), ..Self::new(Code::Missing, format!("`{field}` is missing")) }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let help =
+            format!("one of {}", expected.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", "));
+        let close = did_you_mean(variant, expected).filter(|help| help.starts_with("did"));
+        Self {
+            help: Some(close.map_or(help.clone(), |close| format!("{close} ({help})"))),
+            ..Self::new(Code::InvalidValue, format!("`{variant}` is not a choice here"))
+        }
+    }
+}
+
+fn describe(found: &de::Unexpected<'_>) -> String {
+    match found {
+        de::Unexpected::Bool(value) => format!("`{value}`"),
+        de::Unexpected::Unsigned(value) => format!("the number {value}"),
+        de::Unexpected::Signed(value) => format!("the number {value}"),
+        de::Unexpected::Float(value) => format!("the number {value}"),
+        de::Unexpected::Str(text) => format!("the text `{text}`"),
+        de::Unexpected::Unit => "nothing".into(),
+        de::Unexpected::Seq => "a list".into(),
+        de::Unexpected::Map => "a mapping".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The text after "expected" of serde's own type errors, with our description of what was found.
+fn mismatch(value: &Located, expected: &dyn de::Expected) -> Error {
+    let mut error =
+        Error::new(Code::InvalidValue, format!("expected {expected}, found {}", value.value.describe()));
+    if let Value::Text(text) = &value.value
+        && text.contains(['+', '*', '/', '-', '('])
+    {
+        error.help = Some("an expression contains a variable: `4 * $width`".into());
+    }
+    error.at(value.span)
+}
+
+impl<'de> de::Deserializer<'de> for &Located {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let result = match &self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(number) => visit_number(self, number, visitor),
+            Value::Text(text) => visitor.visit_str(text),
+            Value::List(list) => visitor.visit_seq(Items { items: list.iter() }),
+            Value::Map(map) => visitor.visit_map(Entries { entries: map.iter(), value: None, top: true }),
+        };
+        result.map_err(|error| error.at(self.span))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let Value::Map(map) = &self.value else {
+            return Err(mismatch(self, &visitor));
+        };
+        for (key, _) in map {
+            if !fields.contains(&key.name.as_str()) {
+                let mut error =
+                    Error::new(Code::UnknownName, format!("unknown argument `{}`", key.name)).at(key.span);
+                error.help = did_you_mean(&key.name, fields);
+                error.key = Some(key.span);
+                return Err(error);
+            }
+        }
+        visitor.visit_map(Entries { entries: map.iter(), value: None, top: true })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Text(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            _ => Err(mismatch(self, &visitor)),
+        }
+        .map_err(|error: Error| error.at(self.span))
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Number(number) if number.is_integer() && number.to_u64().is_some() => {
+                visitor.visit_u64(number.to_u64().unwrap_or_default())
+            }
+            Value::Number(number) if !number.is_integer() => Err(Error {
+                help: Some("`//` divides and rounds down; `round`, `ceil` and `floor` round".into()),
+                ..mismatch(self, &"a whole number")
+            }),
+            _ => Err(mismatch(self, &"a whole number, at least 0")),
+        }
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Number(number) if number.is_integer() && number.to_i64().is_some() => {
+                visitor.visit_i64(number.to_i64().unwrap_or_default())
+            }
+            _ => Err(mismatch(self, &"a whole number")),
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Number(number) => visitor.visit_f64(number.to_f64().unwrap_or(f64::NAN)),
+            _ => Err(mismatch(self, &"a number")),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Bool(value) => visitor.visit_bool(*value),
+            _ => Err(mismatch(self, &"`true` or `false`")),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::List(list) => {
+                visitor.visit_seq(Items { items: list.iter() }).map_err(|error| error.at(self.span))
+            }
+            _ => Err(mismatch(self, &"a list")),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Text(text) => visitor.visit_str(text).map_err(|error: Error| error.at(self.span)),
+            _ => Err(mismatch(self, &"text")),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i128 u8 u16 u32 u128 f32 char str bytes byte_buf unit unit_struct tuple tuple_struct map
+        identifier ignored_any
+    }
+}
+
+fn visit_number<'de, V: Visitor<'de>>(
+    value: &Located,
+    number: &super::Number,
+    visitor: V,
+) -> Result<V::Value, Error> {
+    if !number.is_integer() {
+        return visitor.visit_f64(number.to_f64().unwrap_or(f64::NAN));
+    }
+    match (number.to_u64(), number.to_i64()) {
+        (Some(number), _) => visitor.visit_u64(number),
+        (None, Some(number)) => visitor.visit_i64(number),
+        (None, None) => Err(mismatch(value, &"a number of at most 64 bits")),
+    }
+}
+
+struct Items<'a> {
+    items: std::slice::Iter<'a, Located>,
+}
+
+impl<'de> de::SeqAccess<'de> for Items<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        self.items.next().map(|item| seed.deserialize(item).map_err(|error| error.at(item.span))).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+}
+
+struct Entries<'a> {
+    entries: std::slice::Iter<'a, (super::Key, Located)>,
+    value: Option<&'a (super::Key, Located)>,
+    top: bool,
+}
+
+impl<'de> de::MapAccess<'de> for Entries<'_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some(entry) = self.entries.next() else { return Ok(None) };
+        self.value = Some(entry);
+        seed.deserialize(entry.0.name.as_str().into_deserializer())
+            .map(Some)
+            .map_err(|error: Error| error.at(entry.0.span))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(de::Error::custom("a value without a key"));
+        };
+        seed.deserialize(value).map_err(|error| {
+            let mut error = error.at(value.span);
+            if self.top {
+                error.key = Some(key.span);
+            }
+            error
+        })
+    }
+}
