@@ -2,7 +2,9 @@
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
 mod gridding;
+pub mod load;
 mod output;
+mod params;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Params(params::Args),
     Gridding(gridding::Args),
 }
 
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Report, Failure> {
     match command {
+        Command::Params(args) => params::run(args),
         Command::Gridding(args) => gridding::run(args),
     }
 }

@@ -8,8 +8,6 @@ use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;
 use crate::source::Origin;
 
-/// Most nodes a graph may have; a larger one is a mistake or an attack.
-pub const MAX_NODES: usize = 200_000;
 /// Most elements of one tensor, so that no count downstream comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
 
