@@ -82,6 +82,11 @@ impl Builder {
         self.diagnostics.push(diagnostic);
     }
 
+    /// How many errors were reported so far.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.len()
+    }
+
     /// The node named `id`.
     pub fn find(&self, id: &str) -> Option<NodeId> {
         self.ids.get(id).copied()

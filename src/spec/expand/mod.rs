@@ -134,7 +134,11 @@ impl Expander<'_> {
             if !self.step(item.span) {
                 return current;
             }
-            current = self.item(item, current);
+            let known = (self.builder.errors(), self.unresolved());
+            let result = self.item(item, current);
+            // Whatever follows a mistake must not be blamed for it.
+            let failed = result.is_none() && known != (self.builder.errors(), self.unresolved());
+            current = if failed { Some(self.builder.poisoned("", vec![])) } else { result };
         }
         current
     }
