@@ -8,8 +8,6 @@ use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;
 use crate::source::Origin;
 
-/// Most nodes a graph may have; a larger one is a mistake or an attack.
-pub const MAX_NODES: usize = 200_000;
 /// Most elements of one tensor, so that no count downstream comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
 
@@ -82,6 +80,11 @@ impl Builder {
     /// Reports an error of the front end.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// How many errors were reported so far.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.len()
     }
 
     /// The node named `id`.

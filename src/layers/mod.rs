@@ -137,6 +137,17 @@ layers! {
 }
 
 impl Kind {
+    /// Names of its arguments, in the order in which they are declared.
+    pub fn argument_names(&self) -> Vec<String> {
+        let mut generator = schemars::SchemaGenerator::default();
+        let schema = (self.schema)(&mut generator);
+        // The schema of a struct is a reference into the generator's definitions.
+        let name = schema.get("$ref").and_then(|r| r.as_str()).and_then(|r| r.rsplit('/').next());
+        let definition = name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema.as_value());
+        let properties = definition.get("properties").and_then(|p| p.as_object());
+        properties.map(|p| p.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Builds the layer from its written arguments; `span` is the place of its name.
     pub fn build(&self, args: &Located, span: Span) -> Result<Layer, Vec<Diagnostic>> {
         (self.build)(args, span, &format!("`{}`", self.doc.name))

@@ -5,7 +5,7 @@ use num_traits::ToPrimitive as _;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::{Located, Value};
-use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
 use crate::source::Span;
 
 /// `value` as a `T`. `span` is the place of the layer's name, blamed for a missing argument. `whole` is what the
@@ -26,6 +26,8 @@ pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> 
                 } else {
                     return Err(found);
                 }
+                // A misspelt argument is not missing as well.
+                dropped.extend(error.meant);
                 // Drop the argument at fault and look at the others.
                 match (&mut value.value, error.key) {
                     (Value::Map(entries), Some(key)) if entries.iter().any(|(k, _)| k.span == key) => {
@@ -50,11 +52,13 @@ pub struct Error {
     span: Option<Span>,
     key: Option<Span>,
     missing: Option<String>,
+    /// The argument that an unknown one was probably meant to be.
+    meant: Option<String>,
 }
 
 impl Error {
     fn new(code: Code, message: String) -> Self {
-        Self { code, message, help: None, span: None, key: None, missing: None }
+        Self { code, message, help: None, span: None, key: None, missing: None, meant: None }
     }
 
     fn diagnostic(&self, whole: Span, name: &str) -> Diagnostic {
@@ -186,6 +190,7 @@ impl<'de> de::Deserializer<'de> for &Located {
                 let mut error =
                     Error::new(Code::UnknownName, format!("unknown argument `{}`", key.name)).at(key.span);
                 error.help = did_you_mean(&key.name, fields);
+                error.meant = suggest(&key.name, fields.iter().copied()).map(str::to_owned);
                 error.key = Some(key.span);
                 return Err(error);
             }

@@ -1,0 +1,129 @@
+//! SPEC arguments: a file, `zoo:NAME`, or `-` for standard input.
+
+use std::io::Read as _;
+
+use clap::Args;
+
+use crate::cli::Failure;
+use crate::graph::Graph;
+use crate::source::Sources;
+use crate::spec::files::{Disk, Text, Zoo};
+use crate::spec::{self, Overrides};
+
+/// Which networks, and what is replaced in them.
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// Spec files (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<String>,
+    /// What is replaced in them.
+    #[command(flatten)]
+    pub replace: Replace,
+}
+
+/// What the command line replaces in a spec.
+#[derive(Debug, Args)]
+pub struct Replace {
+    /// Replace the spec's input shape; NAME= in front if there are several inputs
+    #[arg(long, value_name = "[NAME=]C,H,W", value_parser = input_shape)]
+    pub input: Vec<(String, Vec<u64>)>,
+    /// Replace a variable of the spec
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+}
+
+/// A network and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The SPEC argument.
+    pub path: String,
+    /// The network.
+    pub graph: Graph,
+    /// The texts it was read from.
+    pub sources: Sources,
+}
+
+fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
+    let (name, shape) = text.split_once('=').unwrap_or(("", text));
+    let sizes = shape.trim_matches(['[', ']']).split(',').map(|size| {
+        let size = size.trim();
+        size.parse()
+            .map_err(|_| format!("`{size}` is not a size; write the shape as C,H,W, for example 3,224,224"))
+    });
+    Ok((name.to_owned(), sizes.collect::<Result<_, _>>()?))
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, for example classes=10".into()),
+    }
+}
+
+impl SpecArgs {
+    /// All networks, in the order of the arguments; read on all cores. Every failure is reported, not only the first.
+    pub fn load_all(&self) -> Result<Vec<Loaded>, Failure> {
+        use rayon::prelude::*;
+        let results: Vec<Result<Loaded, Failure>> = match self.specs.as_slice() {
+            // The thread pool costs more than one network does.
+            [only] => vec![self.replace.load(only)],
+            several => several.par_iter().map(|spec| self.replace.load(spec)).collect(),
+        };
+        let (mut networks, mut failures) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(network) => networks.push(network),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match (failures.len(), failures.pop()) {
+            (_, None) => Ok(networks),
+            (1, Some(failure)) => Err(failure),
+            (_, Some(last)) => {
+                failures.push(last);
+                Err(Failure::Several(failures))
+            }
+        }
+    }
+}
+
+impl Replace {
+    fn overrides(&self) -> Overrides {
+        Overrides { variables: self.set.clone(), inputs: self.input.clone() }
+    }
+
+    /// The network of one SPEC argument.
+    pub fn load(&self, spec: &str) -> Result<Loaded, Failure> {
+        let overrides = self.overrides();
+        let result = if let Some(name) = spec.strip_prefix("zoo:") {
+            spec::load(&Zoo, &zoo_path(name)?, &overrides)
+        } else if spec == "-" {
+            let mut bytes = Vec::new();
+            let limit = spec::yaml::MAX_BYTES as u64 + 1;
+            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
+                Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
+            })?;
+            spec::load(&Text { name: "<stdin>".into(), bytes }, "-", &overrides)
+        } else {
+            spec::load(&Disk::of(spec), spec, &overrides)
+        };
+        match result {
+            Ok(loaded) => Ok(Loaded { path: spec.to_owned(), graph: loaded.graph, sources: loaded.sources }),
+            Err(rejected) => {
+                let (sources, diagnostics) = *rejected;
+                Err(Failure::Diagnostics(Box::new(sources), diagnostics))
+            }
+        }
+    }
+}
+
+/// The path of the built-in spec `name`, or what it could have been.
+pub fn zoo_path(name: &str) -> Result<String, Failure> {
+    Zoo::path(name).ok_or_else(|| {
+        let names: Vec<&str> = Zoo::names().into_iter().map(|(_, name)| name).collect();
+        let help = crate::diagnostic::suggest(name, names.iter().copied());
+        let help =
+            help.map_or("`cnnkit zoo` lists them".to_owned(), |close| format!("did you mean `zoo:{close}`?"));
+        Failure::usage(format!("there is no built-in spec `{name}`"), help)
+    })
+}

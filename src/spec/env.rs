@@ -1,0 +1,43 @@
+//! Variables in scope, innermost first.
+
+use std::rc::Rc;
+
+use crate::spec::expr::Variables;
+use crate::value::Value;
+
+/// A scope of variables and the scope around it.
+#[derive(Debug, Default)]
+pub struct Env {
+    variables: Vec<(String, Value)>,
+    parent: Option<Rc<Env>>,
+}
+
+impl Env {
+    /// A scope inside `parent`.
+    pub fn inside(parent: &Rc<Self>, variables: Vec<(String, Value)>) -> Rc<Self> {
+        Rc::new(Self { variables, parent: Some(Rc::clone(parent)) })
+    }
+
+    /// An outermost scope.
+    pub fn outermost(variables: Vec<(String, Value)>) -> Rc<Self> {
+        Rc::new(Self { variables, parent: None })
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |env| env.parent.as_deref())
+    }
+}
+
+impl Variables for Env {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.chain().find_map(|env| env.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.chain().flat_map(|env| env.variables.iter().map(|(name, _)| name.as_str())).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}

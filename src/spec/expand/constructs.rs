@@ -1,0 +1,403 @@
+//! Constructs: residual sums, branches, repetition, dense connectivity, named groups.
+
+use std::rc::Rc;
+
+use super::Expander;
+use super::entry::Item;
+use crate::diagnostic::{Code, did_you_mean};
+use crate::graph::NodeId;
+use crate::layers::{self, Arity, Layer};
+use crate::source::{Origin, Span};
+use crate::spec::env::Env;
+use crate::spec::grammar;
+use crate::value::{Key, Located, Number, Value};
+use num_traits::ToPrimitive as _;
+
+impl Expander<'_> {
+    /// Expands a construct; with an `id`, in a level of its own.
+    pub(super) fn construct(
+        &mut self,
+        mut item: Item<'_>,
+        start: Option<NodeId>,
+        broken: bool,
+    ) -> Option<NodeId> {
+        if broken {
+            return None;
+        }
+        if item.from.len() > 1 {
+            let message = format!("`{}` reads one input, {} are given", item.key.name, item.from.len());
+            self.report(Code::Reference, message, item.key.span, "join them first: `- concat: [a, b]`");
+        }
+        if let Some((_, span)) = item.share {
+            self.report(
+                Code::InvalidValue,
+                "`share` is for layers and blocks".into(),
+                span,
+                "put the layers into a block",
+            );
+        }
+        // A repeat's id numbers its rounds; every other construct's id names a group.
+        if item.key.name == "repeat" {
+            return self.repeat(&item, start);
+        }
+        let Some(id) = item.id.take() else { return self.inside(&item, start) };
+        let prefix = self.name("", Some(id));
+        let mut frame = self.frame().inner(prefix.clone());
+        frame.inputs = self.frame().inputs.clone();
+        self.groups.insert(prefix.clone(), super::names::Group::Open);
+        self.frames.push(frame);
+        let result = self.inside(&item, start);
+        self.frames.pop();
+        self.groups.insert(prefix, super::names::Group::Closed(result));
+        result
+    }
+
+    fn inside(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+        match item.key.name.as_str() {
+            "residual" => self.residual(item, start),
+            "branches" => self.branches(item, start),
+            "dense" => self.dense(item, start),
+            _ => self.list(item.value, start),
+        }
+    }
+
+    fn residual(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+        let fields = self.fields(item, "body")?;
+        let body = self.list(fields.get("body")?, start)?;
+        let shortcut = match fields.get("shortcut") {
+            Some(list) => {
+                let prefix = self.path_name("shortcut");
+                let frame = self.frame().inner(prefix);
+                self.group(frame, list, start)?
+            }
+            None => start?,
+        };
+        let mut join = self.join(fields.get("join"), "add", item.key.span)?;
+        if let Some(scale) = fields.get("scale") {
+            let factor = self.number(scale, "the scale")?.to_f64().unwrap_or(f64::NAN);
+            match &mut join.0 {
+                Layer::Add(add) if add.weights.is_none() => add.weights = Some(vec![factor, 1.0]),
+                _ => {
+                    let message = "`scale` needs the join `add` without weights".into();
+                    self.report(Code::InvalidValue, message, scale.span, "leave `join` out");
+                }
+            }
+        }
+        Some(self.joint(join, vec![body, shortcut]))
+    }
+
+    fn branches(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+        let fields = self.fields(item, "paths")?;
+        let paths = fields.get("paths")?;
+        let paths: Vec<(Option<&Key>, &Located)> = match &paths.value {
+            Value::List(items) => items.iter().map(|path| (None, path)).collect(),
+            Value::Map(entries) => entries.iter().map(|(key, path)| (Some(key), path)).collect(),
+            other => {
+                let message = format!("expected paths, found {}", other.describe());
+                self.report(
+                    Code::InvalidValue,
+                    message,
+                    paths.span,
+                    "a list of lists of layers, or a mapping of names to them",
+                );
+                return None;
+            }
+        };
+        if paths.len() < 2 {
+            let message =
+                format!("`branches` with {} path{}", paths.len(), if paths.len() == 1 { "" } else { "s" });
+            self.report(
+                Code::InvalidValue,
+                message,
+                item.key.span,
+                "give two or more; `[]` is a path that changes nothing",
+            );
+            return None;
+        }
+        let split = match fields.get("split") {
+            Some(value) => match self.eval(value)?.value {
+                Value::Bool(split) => split,
+                other => {
+                    let message = format!("expected `true` or `false`, found {}", other.describe());
+                    self.report(Code::InvalidValue, message, value.span, "");
+                    return None;
+                }
+            },
+            None => false,
+        };
+        let join = self.join(fields.get("join"), "concat", item.key.span)?;
+        let mut ends = Vec::new();
+        for (index, (key, path)) in paths.iter().enumerate() {
+            let prefix = match key {
+                Some(key) => self.path_name(&key.name),
+                None => self.name("branch", None),
+            };
+            let mut frame = self.frame().inner(prefix);
+            let mut from = start;
+            if split {
+                self.frames.push(frame);
+                from = Some(self.part(start?, index, paths.len(), item.key.span)?);
+                frame = self.frames.pop()?;
+            }
+            ends.extend(self.group(frame, path, from));
+        }
+        (ends.len() == paths.len()).then(|| self.joint(join, ends))
+    }
+
+    /// One of `parts` equal shares of the channels of `whole`.
+    fn part(&mut self, whole: NodeId, index: usize, parts: usize, span: Span) -> Option<NodeId> {
+        let (kind, _) = layers::find("chunk")?;
+        let number = |value: usize| Located { value: Value::integer(value as i128), span };
+        let key = |name: &str| Key { name: name.into(), span };
+        let args = vec![(key("chunks"), number(parts)), (key("index"), number(index))];
+        let layer = kind.build(&Located { value: Value::Map(args), span }, span).ok()?;
+        if let Some(shape) = self.builder.shape(whole)
+            && !shape.channels().is_multiple_of(parts as u64)
+        {
+            let message = format!("{} channels cannot be split into {parts} equal parts", shape.channels());
+            if index == 0 {
+                self.report(Code::Shape, message, span, "use `chunk` or `slice` for unequal parts");
+            }
+            return None;
+        }
+        Some(self.joint((layer, span), vec![whole]))
+    }
+
+    fn dense(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+        let fields = self.fields(item, "body")?;
+        let body = fields.get("body")?;
+        let times = self.times(fields.get("times")?)?;
+        let index = self.index_name(&fields)?;
+        let concat = self.join(None, "concat", item.key.span)?;
+        let mut features = vec![start?];
+        let outer = self.env();
+        for round in 0..times {
+            if !self.step(item.key.span) {
+                break;
+            }
+            let input = match features.as_slice() {
+                [only] => *only,
+                several => self.joint(concat.clone(), several.to_vec()),
+            };
+            self.frame().env = Env::inside(&outer, vec![(index.clone(), Value::integer(round.into()))]);
+            let output = self.list(body, Some(input));
+            self.frame().env = Rc::clone(&outer);
+            features.push(output?);
+        }
+        match features.as_slice() {
+            [only] => Some(*only),
+            several => Some(self.joint(concat, several.to_vec())),
+        }
+    }
+
+    fn repeat(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+        let fields = self.fields(item, "body")?;
+        let body = fields.get("body")?;
+        let index = self.index_name(&fields)?;
+        let (variable, values) = match (fields.get("times"), fields.get("for")) {
+            (Some(times), None) => (None, vec![Value::Null; usize::try_from(self.times(times)?).ok()?]),
+            (None, Some(value)) => self.loop_values(value)?,
+            _ => {
+                let message = "`repeat` needs either `times` or `for`".into();
+                self.report(Code::Missing, message, item.key.span, "`times: 3`, or `for: {rate: [1, 2, 5]}`");
+                return None;
+            }
+        };
+        let outer = self.env();
+        let mut current = start;
+        for (round, value) in values.into_iter().enumerate() {
+            if !self.step(item.key.span) {
+                break;
+            }
+            let mut variables = vec![(index.clone(), Value::integer(round as i128))];
+            variables.extend(variable.iter().map(|name: &String| (name.clone(), value.clone())));
+            let env = Env::inside(&outer, variables);
+            if let Some((id, span)) = &item.id {
+                let prefix = self.name("", Some((format!("{id}{}", round + 1), *span)));
+                let mut frame = self.frame().inner(prefix);
+                frame.inputs = self.frame().inputs.clone();
+                frame.env = env;
+                current = self.group(frame, body, current);
+            } else {
+                self.frame().env = env;
+                current = self.list(body, current);
+                self.frame().env = Rc::clone(&outer);
+            }
+        }
+        current
+    }
+
+    fn loop_values(&mut self, value: &Located) -> Option<(Option<String>, Vec<Value>)> {
+        if let Value::Map(entries) = &value.value
+            && let [(key, list)] = entries.as_slice()
+            && let Value::List(items) = self.eval(list)?.value
+        {
+            return Some((Some(key.name.clone()), items.into_iter().map(|item| item.value).collect()));
+        }
+        self.report(
+            Code::InvalidValue,
+            "`for` needs a name and its values".into(),
+            value.span,
+            "`for: {rate: [1, 2, 5]}`",
+        );
+        None
+    }
+
+    fn index_name(&mut self, fields: &Fields<'_>) -> Option<String> {
+        match fields.get("index") {
+            Some(value) => self.text(value, "a name").map(|(name, _)| name),
+            None => Some("i".to_owned()),
+        }
+    }
+
+    /// A count of repetitions.
+    fn times(&mut self, value: &Located) -> Option<u64> {
+        let number = self.number(value, "a number of repetitions")?;
+        let times = if number.is_integer() { number.to_u64() } else { None };
+        if times.is_none() {
+            let message = format!("a number of repetitions cannot be {}", crate::value::show_number(&number));
+            self.report(Code::InvalidValue, message, value.span, "use a whole number, 0 or more");
+        }
+        let limit = super::MAX_STEPS as u64;
+        if times.is_some_and(|times| times >= limit) {
+            self.report(
+                Code::Limit,
+                format!("{} repetitions, the limit is {limit}", times.unwrap_or(0)),
+                value.span,
+                "no real network is this deep",
+            );
+            return None;
+        }
+        times
+    }
+
+    fn number(&mut self, value: &Located, what: &str) -> Option<Number> {
+        match self.eval(value)?.value {
+            Value::Number(number) => Some(number),
+            other => {
+                self.report(
+                    Code::InvalidValue,
+                    format!("expected {what}, found {}", other.describe()),
+                    value.span,
+                    "",
+                );
+                None
+            }
+        }
+    }
+
+    /// The layer that joins paths, and its place: `add`, or `{concat: {axis: 1}}`.
+    fn join(&mut self, written: Option<&Located>, default: &str, span: Span) -> Option<(Layer, Span)> {
+        let nothing = Located { value: Value::Map(vec![]), span };
+        let (name, args, span) = match written.map(|value| (&value.value, value.span)) {
+            None => (default.to_owned(), nothing, span),
+            Some((Value::Text(name), span)) => (name.clone(), nothing, span),
+            Some((Value::Map(entries), span)) if entries.len() == 1 => {
+                let (key, args) = &entries[0];
+                (key.name.clone(), self.eval(args)?, span)
+            }
+            Some((other, span)) => {
+                let message = format!("expected a layer that joins, found {}", other.describe());
+                self.report(Code::InvalidValue, message, span, "`add`, `concat` or `multiply`");
+                return None;
+            }
+        };
+        let joins: Vec<&str> = layers::KINDS
+            .iter()
+            .filter(|kind| kind.doc.inputs == Arity::Many)
+            .map(|kind| kind.doc.name)
+            .collect();
+        let Some((kind, _)) = layers::find(&name).filter(|(kind, _)| kind.doc.inputs == Arity::Many) else {
+            let help = did_you_mean(&name, &joins).unwrap_or_default();
+            self.report(Code::UnknownName, format!("`{name}` does not join paths"), span, &help);
+            return None;
+        };
+        match kind.build(&args, span) {
+            Ok(layer) => Some((layer, span)),
+            Err(errors) => {
+                errors.into_iter().for_each(|error| self.report_in_block(error));
+                None
+            }
+        }
+    }
+
+    /// Adds a layer that the construct itself brings.
+    fn joint(&mut self, (layer, span): (Layer, Span), inputs: Vec<NodeId>) -> NodeId {
+        let id = self.name(layer.doc().name, None);
+        let origin = Origin { span: Some(span), args: vec![], used_at: self.frame().used_at.clone() };
+        self.builder.layer(&id, layer, inputs, None, origin)
+    }
+
+    /// The full id of a path named `name`; a second one of that name gets a number.
+    fn path_name(&mut self, name: &str) -> String {
+        let full = self.frame().join(name);
+        if self.builder.find(&full).is_none() && !self.groups.contains_key(&full) {
+            return full;
+        }
+        (2..)
+            .map(|n| format!("{full}{n}"))
+            .find(|full| self.builder.find(full).is_none() && !self.groups.contains_key(full))
+            .unwrap_or(full)
+    }
+
+    /// The keys of a construct, checked against the grammar. A bare list stands for the key `main`.
+    fn fields<'v>(&mut self, item: &Item<'v>, main: &'static str) -> Option<Fields<'v>> {
+        let construct = grammar::construct(&item.key.name)?;
+        let entries: &[(Key, Located)] = match &item.value.value {
+            Value::Map(entries) => entries,
+            Value::List(_) if construct.fields.iter().all(|f| !f.required || f.name == main) => {
+                return Some(Fields { entries: &[], bare: Some((main, item.value)) });
+            }
+            other => {
+                let required: Vec<String> =
+                    construct.fields.iter().filter(|f| f.required).map(|f| format!("`{}`", f.name)).collect();
+                let message = format!("`{}` is {}", construct.name, other.describe());
+                self.report(
+                    Code::InvalidValue,
+                    message,
+                    item.value.span,
+                    &format!("it is a mapping with {}", required.join(" and ")),
+                );
+                return None;
+            }
+        };
+        let names: Vec<&str> = construct.fields.iter().map(|field| field.name).collect();
+        for (key, _) in entries.iter().filter(|(key, _)| !names.contains(&key.name.as_str())) {
+            let help = did_you_mean(&key.name, &names).unwrap_or_default();
+            self.report(
+                Code::UnknownName,
+                format!("unknown key `{}` in `{}`", key.name, construct.name),
+                key.span,
+                &help,
+            );
+        }
+        for field in construct.fields.iter().filter(|field| field.required) {
+            if !entries.iter().any(|(key, _)| key.name == field.name) {
+                let message = format!("`{}` needs `{}`", construct.name, field.name);
+                self.report(
+                    Code::Missing,
+                    message,
+                    item.key.span,
+                    &format!("`{}`: {}", field.name, field.doc),
+                );
+                return None;
+            }
+        }
+        Some(Fields { entries, bare: None })
+    }
+}
+
+/// The keys of a construct.
+struct Fields<'a> {
+    entries: &'a [(Key, Located)],
+    bare: Option<(&'static str, &'a Located)>,
+}
+
+impl<'a> Fields<'a> {
+    fn get(&self, name: &str) -> Option<&'a Located> {
+        match self.bare {
+            Some((main, value)) => (main == name).then_some(value),
+            None => self.entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
+        }
+    }
+}

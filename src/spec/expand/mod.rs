@@ -1,0 +1,291 @@
+//! Blocks, repetitions and conditions unfolded into nodes of the graph.
+//!
+//! Ids come from the structure: a layer is its kind and a number within its block (`conv2`), a block's layers carry the
+//! block's own id in front (`stage2.bottleneck1.conv2`). `repeat` and the body of `residual` and `dense` add no level,
+//! the shortcut and each branch do. A written `id` replaces the generated name.
+
+mod constructs;
+mod entry;
+mod names;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::{Builder, Graph, NodeId};
+use crate::shape::Shape;
+use crate::source::{Origin, Span};
+use crate::spec::Overrides;
+use crate::spec::document::Document;
+use crate::spec::env::Env;
+use crate::spec::expr;
+use crate::value::{Located, Value, decode};
+
+use names::{Frame, Group, Unresolved};
+
+/// Most items of layer lists that are visited, so that empty repetitions end as well.
+const MAX_STEPS: usize = 1_000_000;
+/// Most nodes of a graph.
+const MAX_NODES: usize = 200_000;
+/// Deepest nesting of blocks in blocks (a block may use itself under a condition).
+const MAX_DEPTH: usize = 48;
+
+/// The graph of `document`, or everything that is wrong with it.
+pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<Diagnostic>> {
+    let mut expander = Expander {
+        document,
+        builder: Builder::new(),
+        frames: vec![Frame::root(Rc::clone(&document.files[0].env))],
+        groups: HashMap::new(),
+        unresolved: vec![],
+        steps: 0,
+        stopped: false,
+    };
+    let first = expander.inputs(overrides);
+    let last = expander.list(&document.layers, first);
+    expander.finish(last)
+}
+
+struct Expander<'a> {
+    document: &'a Document,
+    builder: Builder,
+    frames: Vec<Frame>,
+    /// Outputs of named groups and blocks, by full id.
+    groups: HashMap<String, Group>,
+    unresolved: Vec<Unresolved>,
+    steps: usize,
+    stopped: bool,
+}
+
+impl Expander<'_> {
+    /// Adds the network's inputs; returns what the first layer reads, if there is only one input.
+    fn inputs(&mut self, overrides: &Overrides) -> Option<NodeId> {
+        let document = self.document;
+        let mut ids = Vec::new();
+        for (name, _) in &overrides.inputs {
+            let known = document.inputs.iter().any(|(key, _)| key.name == *name);
+            if !known && !(name.is_empty() && document.inputs.len() == 1) {
+                let names: Vec<&str> = document.inputs.iter().map(|(key, _)| key.name.as_str()).collect();
+                let message = if name.is_empty() {
+                    format!("`--input` gives one shape, the network has {} inputs", names.len())
+                } else {
+                    format!("`--input {name}=...`: the network has no input `{name}`")
+                };
+                self.builder.report(Diagnostic::error(Code::UnknownName, message, document.span).help(
+                    format!(
+                        "its inputs are {}; write `--input {}=C,H,W`",
+                        names.join(", "),
+                        names.join(" --input ")
+                    ),
+                ));
+            }
+        }
+        for (key, value) in &document.inputs {
+            let origin = Origin { span: Some(value.span), ..Origin::default() };
+            let replaced =
+                overrides.inputs.iter().rev().find(|(name, _)| name.is_empty() || *name == key.name);
+            let shape = match replaced {
+                Some((_, sizes)) => Some(Shape::new(sizes.clone())),
+                None => self.eval(value).and_then(|value| {
+                    match decode::<Vec<u64>>(&value, value.span, "`input`") {
+                        Ok(sizes) => Some(Shape::new(sizes)),
+                        Err(errors) => {
+                            for error in errors {
+                                self.builder
+                                    .report(error.help("a shape is [C, L], [C, H, W] or [C, D, H, W]"));
+                            }
+                            None
+                        }
+                    }
+                }),
+            };
+            ids.push(match shape {
+                Some(shape) => self.builder.input(&key.name, shape, origin),
+                None => self.builder.poisoned(&key.name, vec![]),
+            });
+        }
+        if ids.is_empty() {
+            self.builder.report(Diagnostic::error(Code::Missing, "the network has no input", document.span));
+        }
+        match ids.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Expands a list of layers that starts from `current`; returns what the last one gives.
+    fn list(&mut self, list: &Located, current: Option<NodeId>) -> Option<NodeId> {
+        let items = match &list.value {
+            Value::List(items) => items.as_slice(),
+            Value::Null => &[],
+            other => {
+                let help = "start each layer with a dash: `- relu`";
+                self.report(
+                    Code::InvalidValue,
+                    format!("expected a list of layers, found {}", other.describe()),
+                    list.span,
+                    help,
+                );
+                return current;
+            }
+        };
+        let mut current = current;
+        for item in items {
+            if !self.step(item.span) {
+                return current;
+            }
+            let known = (self.builder.errors(), self.unresolved());
+            let result = self.item(item, current);
+            // Whatever follows a mistake must not be blamed for it.
+            let failed = result.is_none() && known != (self.builder.errors(), self.unresolved());
+            current = if failed { Some(self.builder.poisoned("", vec![])) } else { result };
+        }
+        current
+    }
+
+    /// Counts one more item; false once a limit is reached.
+    fn step(&mut self, span: Span) -> bool {
+        self.steps += 1;
+        let (limit, what) = (self.steps > MAX_STEPS, self.builder.len() > MAX_NODES);
+        if !self.stopped && (limit || what) {
+            self.stopped = true;
+            let message = if what {
+                format!("the network has more than {MAX_NODES} layers")
+            } else {
+                format!("expanding the network takes more than {MAX_STEPS} steps")
+            };
+            self.report(Code::Limit, message, span, "check the counts of `repeat`");
+        }
+        !self.stopped
+    }
+
+    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+        let mut outputs = Vec::new();
+        match &self.document.outputs {
+            None => outputs.extend(last),
+            Some(list) => {
+                let items =
+                    if let Value::List(items) = &list.value { items.clone() } else { vec![list.clone()] };
+                for item in &items {
+                    if let Value::Text(name) = &item.value {
+                        outputs.extend(self.resolve(name, item.span, None));
+                    } else {
+                        let message = format!("expected an id, found {}", item.value.describe());
+                        self.report(Code::InvalidValue, message, item.span, "`outputs` lists ids of layers");
+                    }
+                }
+            }
+        }
+        if outputs.is_empty() && self.document.inputs.len() != 1 && !self.stopped {
+            let help = "give `layers`, or `outputs: [id]`";
+            self.report(Code::Missing, "the network has no output".into(), self.document.layers.span, help);
+        }
+        self.report_unresolved();
+        let name = self.document.name.clone();
+        let graph = self.builder.finish(&name, outputs)?;
+        check_totals(&graph)?;
+        Ok(graph)
+    }
+
+    fn frame(&mut self) -> &mut Frame {
+        // The root frame is pushed in `expand` and never popped.
+        let last = self.frames.len() - 1;
+        &mut self.frames[last]
+    }
+
+    fn env(&self) -> Rc<Env> {
+        Rc::clone(&self.frames[self.frames.len() - 1].env)
+    }
+
+    fn report(&mut self, code: Code, message: String, span: Span, help: &str) {
+        let mut error = Diagnostic::error(code, message, span);
+        if !help.is_empty() {
+            error.help.push(help.to_owned());
+        }
+        self.report_in_block(error);
+    }
+
+    /// Reports an error together with the uses of the blocks that led here.
+    fn report_in_block(&mut self, mut error: Diagnostic) {
+        let uses = &self.frames[self.frames.len() - 1].used_at;
+        error.related.extend(uses.iter().map(|(block, span)| (*span, format!("in this use of `{block}`"))));
+        self.builder.report(error);
+    }
+
+    /// The value with its expressions evaluated; reports and returns nothing if one fails.
+    fn eval(&mut self, value: &Located) -> Option<Located> {
+        match evaluate(value, &self.env()) {
+            Ok(value) => Some(value),
+            Err(errors) => {
+                for error in errors {
+                    self.report_in_block(error);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// `value` with every expression in it evaluated.
+pub fn evaluate(value: &Located, env: &Rc<Env>) -> Result<Located, Vec<Diagnostic>> {
+    let span = value.span;
+    let value = match &value.value {
+        Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
+            Ok(value) => value,
+            Err(error) => return Err(vec![expression_error(&error, text, span)]),
+        },
+        Value::List(items) => Value::List(all(items.iter().map(|item| evaluate(item, env)))?),
+        Value::Map(entries) => Value::Map(all(entries
+            .iter()
+            .map(|(key, value)| evaluate(value, env).map(|value| (key.clone(), value))))?),
+        other => other.clone(),
+    };
+    Ok(Located { value, span })
+}
+
+fn all<T>(results: impl Iterator<Item = Result<T, Vec<Diagnostic>>>) -> Result<Vec<T>, Vec<Diagnostic>> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(more) => errors.extend(more),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+/// An error inside an expression, at its own token if the text stands in the source as it is (unquoted, on one line).
+fn expression_error(error: &expr::ExprError, text: &str, span: Span) -> Diagnostic {
+    let place = if span.end - span.start == text.len() {
+        Span::new(span.source, span.start + error.start, span.start + error.start + error.len.max(1))
+    } else {
+        span
+    };
+    let mut diagnostic = Diagnostic::error(Code::Expression, error.message.clone(), place);
+    diagnostic.help.extend(error.help.clone());
+    diagnostic
+}
+
+/// Counts that are sums over the whole network must fit into 64 bits as well.
+fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
+    let mut totals = [0u64; 3];
+    for node in &graph.nodes {
+        let weights = node.weights.iter().try_fold(0u64, |sum, w| sum.checked_add(w.shape.elements().ok()?));
+        let ops = node.cost.ops.total().ok();
+        // FLOPs are 2 x MACs + other operations, bytes 4 x elements: leave room for both.
+        for (total, part) in totals.iter_mut().zip([weights, Some(node.cost.macs), ops]) {
+            match part.and_then(|part| total.checked_add(part)).filter(|&sum| sum <= u64::MAX / 16) {
+                Some(sum) => *total = sum,
+                None => {
+                    let message =
+                        format!("up to layer `{}`, the network's totals do not fit into 64 bits", node.id);
+                    return Err(vec![
+                        Diagnostic::error(Code::Overflow, message, node.origin.span)
+                            .help("check the sizes: no real network is this large"),
+                    ]);
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Ids: how they are made, and how `from`, `share` and `outputs` find them.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::Expander;
+use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::graph::NodeId;
+use crate::source::Span;
+use crate::spec::env::Env;
+use crate::spec::grammar::{INPUT, PREVIOUS};
+
+/// A level of ids: the network, a block, a branch, a named group.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// Full id of the level; empty at the root.
+    pub(super) prefix: String,
+    /// How many of each kind it has so far.
+    counters: HashMap<String, u64>,
+    /// What `input` and the block's named inputs mean here.
+    pub(super) inputs: Vec<(String, NodeId)>,
+    /// Variables.
+    pub(super) env: Rc<Env>,
+    /// The file whose defaults hold.
+    pub(super) file: usize,
+    /// The uses of blocks that led here, innermost first.
+    pub(super) used_at: Vec<(String, Span)>,
+    /// The group whose weights this one shares, by full id.
+    pub(super) shares: Option<String>,
+}
+
+/// A named group or block.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Group {
+    /// Its layers are being expanded.
+    Open,
+    /// What it gives; nothing if it is empty and has no input.
+    Closed(Option<NodeId>),
+}
+
+/// A name that stood for nothing when it was read.
+#[derive(Debug)]
+pub(super) struct Unresolved {
+    name: String,
+    span: Span,
+    /// Full ids that the name could have meant, innermost first.
+    candidates: Vec<String>,
+    /// The node that wanted it.
+    pub(super) reader: Option<NodeId>,
+    uses: Vec<(String, Span)>,
+}
+
+impl Frame {
+    pub(super) fn root(env: Rc<Env>) -> Self {
+        Self {
+            prefix: String::new(),
+            counters: HashMap::new(),
+            inputs: vec![],
+            env,
+            file: 0,
+            used_at: vec![],
+            shares: None,
+        }
+    }
+
+    /// A level inside this one.
+    pub(super) fn inner(&self, prefix: String) -> Self {
+        Self {
+            prefix,
+            counters: HashMap::new(),
+            inputs: vec![],
+            env: Rc::clone(&self.env),
+            file: self.file,
+            used_at: self.used_at.clone(),
+            shares: None,
+        }
+    }
+
+    pub(super) fn join(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+}
+
+impl Expander<'_> {
+    /// The full id of a new layer, block or branch: the written `id`, or its kind and the next free number.
+    pub(super) fn name(&mut self, kind: &str, written: Option<(String, Span)>) -> String {
+        if let Some((name, span)) = written {
+            let full = self.frame().join(&name);
+            if self.taken(&full) {
+                let mut error = Diagnostic::error(Code::Reference, format!("the id `{full}` is taken"), span);
+                if let Some(first) = self.builder.find(&full).and_then(|node| self.builder.origin(node).span)
+                {
+                    error = error.related(first, "by this layer");
+                }
+                self.report_in_block(error.help("give it another `id`"));
+            }
+            return full;
+        }
+        loop {
+            let number = self.frame().counters.entry(kind.to_owned()).or_insert(0);
+            *number += 1;
+            let name = format!("{kind}{number}");
+            let full = self.frame().join(&name);
+            if !self.taken(&full) {
+                return full;
+            }
+        }
+    }
+
+    fn taken(&self, full: &str) -> bool {
+        self.builder.find(full).is_some() || self.groups.contains_key(full)
+    }
+
+    /// The node that `name` means here; if there is none (yet), that is reported at the end.
+    pub(super) fn resolve(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
+        if name == PREVIOUS {
+            if current.is_none() {
+                let message = "there is no layer before this one".into();
+                self.report(Code::Reference, message, span, "name an input or a layer");
+            }
+            return current;
+        }
+        let mut candidates = Vec::new();
+        for frame in self.frames.iter().rev() {
+            if let Some((_, node)) = frame.inputs.iter().find(|(input, _)| input == name) {
+                return Some(*node);
+            }
+            let full = frame.join(name);
+            if let Some(node) = self.builder.find(&full) {
+                return Some(node);
+            }
+            match self.groups.get(&full) {
+                Some(Group::Closed(node)) => return *node,
+                Some(Group::Open) => {
+                    let message =
+                        format!("`{name}` is the group that this layer is part of: that is a cycle");
+                    self.report(Code::Reference, message, span, "read a layer before it, or `input`");
+                    return None;
+                }
+                None => candidates.push(full),
+            }
+        }
+        let uses = self.frame().used_at.clone();
+        self.unresolved.push(Unresolved { name: name.to_owned(), span, candidates, reader: None, uses });
+        None
+    }
+
+    /// Says that the names not found since `mark` were wanted by `reader`.
+    pub(super) fn wanted_by(&mut self, mark: usize, reader: NodeId) {
+        for unresolved in &mut self.unresolved[mark..] {
+            unresolved.reader = Some(reader);
+        }
+    }
+
+    /// How many names were not found so far.
+    pub(super) fn unresolved(&self) -> usize {
+        self.unresolved.len()
+    }
+
+    /// Reports the names that were not found: those that come later (a cycle, or out of order) and those that never come.
+    pub(super) fn report_unresolved(&mut self) {
+        for missing in std::mem::take(&mut self.unresolved) {
+            let name = &missing.name;
+            let later = missing.candidates.iter().find_map(|full| {
+                let group = match self.groups.get(full) {
+                    Some(Group::Closed(node)) => *node,
+                    _ => None,
+                };
+                self.builder.find(full).or(group)
+            });
+            let mut error = match later {
+                Some(target) => {
+                    let cycle = missing.reader.is_some_and(|reader| self.builder.depends_on(target, reader));
+                    let message = if cycle {
+                        format!("`{name}` depends on the layer that reads it here: that is a cycle")
+                    } else {
+                        format!("`{name}` comes later")
+                    };
+                    let mut error = Diagnostic::error(Code::Reference, message, missing.span);
+                    if let Some(span) = self.builder.origin(target).span {
+                        error = error.related(span, format!("`{name}` is here"));
+                    }
+                    error.help(if cycle {
+                        "a layer can read only layers before it"
+                    } else {
+                        "move this layer after it"
+                    })
+                }
+                None => {
+                    let error = Diagnostic::error(
+                        Code::Reference,
+                        format!("there is no layer `{name}`"),
+                        missing.span,
+                    );
+                    let help = self.nearest_id(name, &missing.candidates);
+                    error.help(help)
+                }
+            };
+            error.related.extend(
+                missing.uses.iter().map(|(block, span)| (*span, format!("in this use of `{block}`"))),
+            );
+            self.builder.report(error);
+        }
+    }
+
+    fn nearest_id(&self, name: &str, candidates: &[String]) -> String {
+        let ids = || self.builder.ids().chain(self.groups.keys().map(String::as_str));
+        let mut groups: Vec<&str> = self.groups.keys().map(String::as_str).collect();
+        groups.sort_unstable();
+        for full in candidates {
+            let close = suggest(full, self.builder.ids()).or_else(|| suggest(full, groups.iter().copied()));
+            if let Some(close) = close {
+                let prefix = full.strip_suffix(name).unwrap_or("");
+                return format!("did you mean `{}`?", close.strip_prefix(prefix).unwrap_or(close));
+            }
+        }
+        if name == INPUT {
+            let inputs: Vec<&str> = self.document.inputs.iter().map(|(key, _)| key.name.as_str()).collect();
+            return format!("the inputs are {}", inputs.join(", "));
+        }
+        match ids().find(|id| id.ends_with(&format!(".{name}"))) {
+            Some(id) => format!("inside another block there is `{id}`"),
+            None => "give the layer it should read an `id`; `cnnkit graph` lists all ids".into(),
+        }
+    }
+}

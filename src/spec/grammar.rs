@@ -1,0 +1,201 @@
+//! The spec language's own words, in one place: decoding, error messages, the JSON Schema and the documentation read
+//! these lists.
+
+/// A key of a construct.
+#[derive(Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What may stand there.
+    pub kind: FieldKind,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// What may stand behind a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    /// A list of layers.
+    Layers,
+    /// A list of lists of layers, or a mapping of names to lists of layers.
+    Paths,
+    /// A number or an expression.
+    Number,
+    /// `true`, `false` or an expression.
+    Bool,
+    /// A name.
+    Name,
+    /// A list of names.
+    Names,
+    /// A layer that joins several inputs: `add`, `{concat: {axis: 1}}`.
+    Join,
+    /// A shape.
+    Shape,
+    /// A shape, or a mapping of names to shapes.
+    Shapes,
+    /// A mapping of names to values.
+    Values,
+    /// A mapping of layer kinds to arguments.
+    Defaults,
+    /// A mapping of names to blocks.
+    Blocks,
+    /// A mapping of one name to a list of values: `{rate: [1, 2, 5]}`.
+    Loop,
+    /// Text.
+    Text,
+}
+
+/// A construct: something that stands where a layer may stand and is made of layers.
+#[derive(Debug)]
+pub struct Construct {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// Its keys.
+    pub fields: &'static [Field],
+}
+
+const fn field(name: &'static str, kind: FieldKind, required: bool, doc: &'static str) -> Field {
+    Field { name, kind, required, doc }
+}
+
+/// Keys of the top level of a spec (and, but for the network itself, of an included file).
+pub static DOCUMENT: &[Field] = &[
+    field("name", FieldKind::Text, false, "name of the network; the file's name if not given"),
+    field("description", FieldKind::Text, false, "what the network is, in a line, and where it comes from"),
+    field("include", FieldKind::Names, false, "files whose blocks can be used, relative to this one"),
+    field(
+        "input",
+        FieldKind::Shapes,
+        true,
+        "[C, L], [C, H, W] or [C, D, H, W] without the batch; a mapping names several inputs",
+    ),
+    field(
+        "variables",
+        FieldKind::Values,
+        false,
+        "values that expressions read as `$name`; `--set name=value` replaces them",
+    ),
+    field(
+        "defaults",
+        FieldKind::Defaults,
+        false,
+        "arguments for every layer of a kind, in this file: `conv: {bias: false}`",
+    ),
+    field("blocks", FieldKind::Blocks, false, "named groups of layers with arguments, used like layers"),
+    field("layers", FieldKind::Layers, true, "the network, from its input to its output"),
+    field("outputs", FieldKind::Names, false, "ids of what the network returns; its last layer if not given"),
+];
+
+/// Keys of a block.
+pub static BLOCK: &[Field] = &[
+    field("description", FieldKind::Text, false, "what the block is, and where it comes from"),
+    field("args", FieldKind::Values, false, "arguments with their defaults; `~` for one that must be given"),
+    field(
+        "inputs",
+        FieldKind::Names,
+        false,
+        "names of its inputs if there are several; the first layer reads the first",
+    ),
+    field("layers", FieldKind::Layers, true, "its layers"),
+];
+
+/// Keys that may stand beside a layer, block or construct in a list of layers.
+pub static MODIFIERS: &[Field] = &[
+    field("id", FieldKind::Name, false, "a name for it; others refer to it by `from`"),
+    field(
+        "from",
+        FieldKind::Names,
+        false,
+        "what it reads instead of the layer before it: an id or a list of ids",
+    ),
+    field("if", FieldKind::Bool, false, "it is left out unless this holds"),
+    field("share", FieldKind::Name, false, "the layer or block whose weights it uses"),
+];
+
+/// Everything that is made of layers.
+pub static CONSTRUCTS: &[Construct] = &[
+    Construct {
+        name: "sequential",
+        doc: "layers one after another; with an `id` a named group",
+        fields: &[],
+    },
+    Construct {
+        name: "residual",
+        doc: "the sum of a body and a shortcut around it (He et al. 2016)",
+        fields: &[
+            field("body", FieldKind::Layers, true, "the residual function"),
+            field(
+                "shortcut",
+                FieldKind::Layers,
+                false,
+                "layers on the shortcut; the identity if there are none",
+            ),
+            field(
+                "scale",
+                FieldKind::Number,
+                false,
+                "constant factor on the body before it is added (Inception-ResNet)",
+            ),
+            field("join", FieldKind::Join, false, "how they are joined; `add` if not given"),
+        ],
+    },
+    Construct {
+        name: "branches",
+        doc: "paths side by side that read the same input and are joined (Inception)",
+        fields: &[
+            field("paths", FieldKind::Paths, true, "the paths; an empty one is the identity"),
+            field("join", FieldKind::Join, false, "how they are joined; `concat` if not given"),
+            field(
+                "split",
+                FieldKind::Bool,
+                false,
+                "each path reads its own share of the channels (ShuffleNet v2)",
+            ),
+        ],
+    },
+    Construct {
+        name: "repeat",
+        doc: "layers repeated; the index is `$i`, from 0",
+        fields: &[
+            field("times", FieldKind::Number, false, "how often"),
+            field(
+                "for",
+                FieldKind::Loop,
+                false,
+                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`",
+            ),
+            field("index", FieldKind::Name, false, "name of the index; `i` if not given"),
+            field("body", FieldKind::Layers, true, "what is repeated"),
+        ],
+    },
+    Construct {
+        name: "dense",
+        doc: "each repetition reads the concatenation of the input and all earlier outputs (Huang et al. 2017)",
+        fields: &[
+            field("times", FieldKind::Number, true, "how often"),
+            field("index", FieldKind::Name, false, "name of the index; `i` if not given"),
+            field("body", FieldKind::Layers, true, "what is repeated"),
+        ],
+    },
+];
+
+/// Names with a meaning of their own in `from`.
+pub const PREVIOUS: &str = "previous";
+/// The input of the network or of the block.
+pub const INPUT: &str = "input";
+
+/// The construct named `name`.
+pub fn construct(name: &str) -> Option<&'static Construct> {
+    CONSTRUCTS.iter().find(|construct| construct.name == name)
+}
+
+/// Whether `name` has a meaning of its own, so that no block may have it.
+pub fn reserved(name: &str) -> bool {
+    construct(name).is_some()
+        || MODIFIERS.iter().any(|field| field.name == name)
+        || [PREVIOUS, INPUT].contains(&name)
+}
