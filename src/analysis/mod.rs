@@ -1,1 +1,9 @@
 //! Pure functions from a graph (or a list of rates) to facts.
+
+mod bits;
+pub mod gridding;
+pub mod hdc;
+pub mod multiplicity;
+pub mod offsets;
+pub mod proposal;
+pub mod survey;
