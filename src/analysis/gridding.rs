@@ -22,7 +22,7 @@
 use num_bigint::BigUint;
 use num_integer::Integer as _;
 
-use crate::analysis::multiplicity::Multiplicity;
+use crate::analysis::multiplicity::{self, Multiplicity};
 use crate::analysis::offsets::{Comb, Offsets, extent, join};
 use crate::diagnostic::{Code, Problem};
 
@@ -210,6 +210,11 @@ impl Gridding {
     pub fn paths(&self) -> BigUint {
         let taps = self.axes.iter().flat_map(|axis| axis.combs.iter().map(|comb| comb.taps));
         taps.filter(|&taps| taps > 1).map(BigUint::from).product()
+    }
+
+    /// About how many additions of 64 bits [`multiplicities`](Self::multiplicities) takes.
+    pub fn multiplicity_cost(&self) -> u64 {
+        self.axes.iter().map(|axis| multiplicity::cost(&axis.combs)).fold(0, u64::saturating_add)
     }
 
     /// The multiplicities, one line an axis; their product is the map.

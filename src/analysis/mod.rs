@@ -1,6 +1,8 @@
 //! Pure functions from a graph (or a list of rates) to facts.
 
 mod bits;
+pub mod design;
+pub mod front;
 pub mod gridding;
 pub mod hdc;
 pub mod multiplicity;

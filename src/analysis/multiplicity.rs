@@ -45,7 +45,7 @@ impl Multiplicity {
             comb.step /= unit;
         }
         let bits: f64 = combs.iter().map(|comb| (comb.taps as f64).log2()).sum();
-        affordable((size - 1) / unit + 1, &combs, bits)?;
+        affordable((size - 1) / unit + 1, &combs)?;
         let counts = if bits < 63.0 {
             Counts::Small(convolve(&combs))
         } else if bits < 127.0 {
@@ -121,10 +121,18 @@ pub(crate) fn log(value: &BigUint) -> f64 {
     head.ln() + excess as f64 * std::f64::consts::LN_2
 }
 
-fn affordable(size: u64, combs: &[Comb], bits: f64) -> Result<(), Problem> {
-    let words = bits as u64 / 64 + 1;
-    let work = size.saturating_mul(combs.len() as u64).saturating_mul(words);
-    if size <= MOST_POSITIONS && work <= MOST_WORK {
+/// About how many additions of 64 bits the line of `combs` takes.
+pub fn cost(combs: &[Comb]) -> u64 {
+    let combs = combs.iter().filter(|comb| comb.taps > 1);
+    let (layers, bits, unit, reach) = combs.fold((0u64, 0.0, 0u64, 0u64), |(layers, bits, unit, reach), comb| {
+        let more = (comb.taps - 1).saturating_mul(comb.step);
+        (layers + 1, bits + (comb.taps as f64).log2(), unit.gcd(&comb.step), reach.saturating_add(more))
+    });
+    (reach / unit.max(1) + 1).saturating_mul(layers).saturating_mul(bits as u64 / 64 + 1)
+}
+
+fn affordable(size: u64, combs: &[Comb]) -> Result<(), Problem> {
+    if size <= MOST_POSITIONS && cost(combs) <= MOST_WORK {
         return Ok(());
     }
     Err(Problem::new(

@@ -78,13 +78,14 @@ pub fn survey(
     let parts: Vec<Survey> = tasks
         .par_iter()
         .map(|last| {
-            let mut walk = Walk { kernel, largest, layers, found: Survey::default(), rates: vec![0; layers] };
-            let mut suffix = Suffix::default();
-            for &rate in last {
-                walk.rates[layers - 1 - suffix.sorted.len()] = rate;
-                suffix = suffix.extended(rate);
+            let mut walk = Walk { kernel, largest, found: Survey::default(), rates: vec![0; layers] };
+            let mut levels = vec![Suffix::default(); layers];
+            for (i, &rate) in last.iter().enumerate() {
+                walk.rates[layers - 1 - i] = rate;
+                let (below, above) = levels.split_at_mut(i + 1);
+                below[i].extend_into(rate, &mut above[0]);
             }
-            walk.descend(&suffix);
+            walk.descend(&mut levels[last.len()..]);
             progress(1000 * (1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) / whole);
             walk.found
         })
@@ -139,16 +140,18 @@ struct Suffix {
 }
 
 impl Suffix {
-    fn extended(&self, rate: u64) -> Self {
-        let mut sorted = Vec::with_capacity(self.sorted.len() + 1);
-        let place = self.sorted.partition_point(|&other| other < rate);
-        sorted.extend_from_slice(&self.sorted[..place]);
-        sorted.push(rate);
-        sorted.extend_from_slice(&self.sorted[place..]);
+    /// Writes these rates and one more before them into `next`, whose memory is used again and again.
+    fn extend_into(&self, rate: u64, next: &mut Self) {
+        let place = self.sorted.iter().position(|&other| other >= rate).unwrap_or(self.sorted.len());
+        next.sorted.clear();
+        next.sorted.extend_from_slice(&self.sorted[..place]);
+        next.sorted.push(rate);
+        next.sorted.extend_from_slice(&self.sorted[place..]);
         let empty = self.sorted.is_empty();
-        let m = if empty { rate } else { rate.max(self.m.abs_diff(2 * rate)) };
-        let rising = empty || (self.rising && rate <= self.first);
-        Self { sorted, m, gcd: self.gcd.gcd(&rate), rising, first: rate }
+        next.m = if empty { rate } else { rate.max(self.m.abs_diff(2 * rate)) };
+        next.rising = empty || (self.rising && rate <= self.first);
+        next.gcd = self.gcd.gcd(&rate);
+        next.first = rate;
     }
 
     /// The range of rates that, added, leave no hole; empty if none does.
@@ -169,20 +172,22 @@ impl Suffix {
 struct Walk {
     kernel: u64,
     largest: u64,
-    layers: usize,
     found: Survey,
     rates: Vec<u64>,
 }
 
 impl Walk {
-    fn descend(&mut self, suffix: &Suffix) {
-        let left = self.layers - suffix.sorted.len();
-        if left == 1 {
+    /// Chooses the rates that are left; `levels` holds the chosen ones, and room for one level a rate.
+    fn descend(&mut self, levels: &mut [Suffix]) {
+        let left = levels.len();
+        let Some((suffix, rest)) = levels.split_first_mut() else { return };
+        if rest.is_empty() {
             return self.count(suffix);
         }
         for rate in 1..=self.largest {
             self.rates[left - 1] = rate;
-            self.descend(&suffix.extended(rate));
+            suffix.extend_into(rate, &mut rest[0]);
+            self.descend(rest);
         }
     }
 
@@ -210,7 +215,7 @@ impl Walk {
         self.found.both += both;
         self.found.rule_only += rule - both;
         self.found.exact_only += exact - both;
-        self.found.neither += self.largest - rule - exact + both;
+        self.found.neither += self.largest + both - rule - exact;
         self.found.m2_only += m2 - both;
         if single || suffix.rising {
             self.found.rising.0 += 1;
