@@ -112,6 +112,24 @@ impl Search {
         Ok(Outcome { front, schedules, visited })
     }
 
+    /// The same search over as few layers as can reach the smallest receptive field, and two more.
+    #[must_use]
+    pub fn with_enough_layers(mut self) -> Self {
+        if self.min_size > 1 {
+            let period = self.period.unwrap_or(1).max(1);
+            let (mut size, mut layers) = (1u64, 0usize);
+            while size < self.min_size && layers < 64 {
+                // Holes allow the largest rate at once; without them no rate exceeds the reach before it.
+                let rate = if self.require == Require::Rule { self.max_rate } else { self.max_rate.min(size) };
+                size = size.saturating_add(self.kernel.saturating_sub(1).saturating_mul(rate));
+                layers += 1;
+            }
+            let first = layers.next_multiple_of(period);
+            self.layers = (first, first + if period > 1 { period } else { 2 });
+        }
+        self
+    }
+
     /// A schedule of one's own, measured as the search measures; `None` if it is outside the search.
     pub fn place(&self, rates: &[u64]) -> Option<Design> {
         let layers = rates.len();

@@ -2,7 +2,11 @@
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
 mod gridding;
+mod hdc_check;
+mod hdc_design;
 mod output;
+mod progress;
+mod rates;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Gridding(gridding::Args),
+    HdcCheck(hdc_check::Args),
+    HdcDesign(hdc_design::Args),
 }
 
 /// Why a command could not run: exit status 2.
@@ -69,6 +75,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Gridding(args) => gridding::run(args),
+        Command::HdcCheck(args) => hdc_check::run(args),
+        Command::HdcDesign(args) => hdc_design::run(args),
     }
 }
 

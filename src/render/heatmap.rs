@@ -95,10 +95,8 @@ impl Scale {
         Span::new(SHADES[self.level(cell.log)], Tone::Shade(self.heat(cell.log)))
     }
 
-    /// The share of the largest multiplicity, on a logarithmic scale: corners are reached once, the middle by
-    /// thousands of ways.
     fn share(&self, log: f64) -> f64 {
-        if self.hottest > 0.0 { (log / self.hottest).clamp(0.0, 1.0) } else { 1.0 }
+        share(log, self.hottest)
     }
 
     fn heat(&self, log: f64) -> u8 {
@@ -122,7 +120,7 @@ impl Scale {
         } else {
             line.push(quiet("read "));
             for (level, shade) in SHADES.iter().enumerate() {
-                let log = |level: usize| self.hottest * level as f64 / SHADES.len() as f64;
+                let log = |level: usize| log_of(level as f64 / SHADES.len() as f64, self.hottest);
                 if self.hottest == 0.0 && level > 0 {
                     break;
                 }
@@ -150,6 +148,18 @@ impl Scale {
         }
         out
     }
+}
+
+/// Place on the scale of heat, 0..=1, by the fourth root of the multiplicity: corners are reached once and the middle
+/// in thousands of ways, so a linear scale would show nothing but the middle, and a logarithmic one a plateau.
+pub(super) fn share(log: f64, hottest: f64) -> f64 {
+    let whole = (hottest / 4.0).exp_m1();
+    if hottest > 0.0 { ((log / 4.0).exp_m1() / whole).clamp(0.0, 1.0) } else { 1.0 }
+}
+
+/// The logarithm at a place of the scale.
+fn log_of(share: f64, hottest: f64) -> f64 {
+    4.0 * (share * (hottest / 4.0).exp_m1()).ln_1p()
 }
 
 /// The whole number of at least 1 that a logarithm stands for.

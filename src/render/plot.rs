@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::RgbColor;
 use font8x8::UnicodeFonts as _;
 
+use crate::render::heatmap;
 use crate::render::number::{grouped, magnitude};
 use crate::render::terminal::heat_color;
 use crate::report::{Bin, Map, Panel};
@@ -76,7 +77,7 @@ impl Scene {
         let cells = across.max(down).div_ceil(joined).max(1);
         let cell = (PANEL / u32::try_from(cells).unwrap_or(PANEL)).clamp(3, 28);
         let hottest = map.hottest();
-        let columns = map.panels.len().min(3).max(1);
+        let columns = map.panels.len().clamp(1, 3);
         let mut positions = 1;
         for row in map.panels.chunks(columns) {
             let top = scene.height;
@@ -146,12 +147,12 @@ impl Scene {
         let y = self.height;
         let (bar, steps) = (160, 40);
         for step in 0..steps {
-            let color = heat(f64::from(step) / f64::from(steps - 1), 1.0);
+            let color = heat_color(u8::try_from(255 * step / (steps - 1)).unwrap_or(255));
             self.rects.push(Rect { x: MARGIN + step * bar / steps, y, width: bar / steps, height: 14, color });
         }
         let most = hottest.exp().round().min(1e19) as u64;
         let most = if most < 100_000 { grouped(most) } else { magnitude(most) };
-        let text = format!("read 1 to {most} times (log scale)");
+        let text = format!("read 1 to {most} times (fourth root)");
         self.words.push(Words { x: MARGIN + bar + 10, y: y + 3, scale: 1, color: INK, text });
         self.height += 24;
         let size = 14;
@@ -250,8 +251,7 @@ impl Pixels {
 }
 
 fn heat(log: f64, hottest: f64) -> RgbColor {
-    let share = if hottest > 0.0 { (log / hottest).clamp(0.0, 1.0) } else { 1.0 };
-    heat_color((share * 255.0) as u8)
+    heat_color((heatmap::share(log, hottest) * 255.0) as u8)
 }
 
 fn hex(RgbColor(r, g, b): RgbColor) -> String {

@@ -9,7 +9,7 @@ use serde_json::{Number, Value as Json, json};
 use crate::analysis::gridding::{Bound, Gridding, Stack, criterion};
 use crate::analysis::multiplicity::Multiplicity;
 use crate::diagnostic::Problem;
-use crate::render::number::{grouped, share};
+use crate::render::number::{grouped, integer, share};
 use crate::report::{
     Bin, Block, Cell, Column, Fact, Line, Map, Page, Panel, Report, Row, Span, Table, Tone, Value,
 };
@@ -32,12 +32,11 @@ pub struct Options {
     pub multiplicity: bool,
 }
 
-/// The report on `stack`, and its map for a plot.
-pub fn report(stack: &Stack, options: Options) -> Result<(Report, Map), Problem> {
-    let facts = Gridding::of(stack)?;
-    let lines = lines(&facts, options.multiplicity)?;
-    let broken = broken(&facts)?;
-    let map = map(stack, &facts, lines.as_deref(), options.steps)?;
+/// The report on `stack`.
+pub fn report(stack: &Stack, facts: &Gridding, options: Options) -> Result<(Report, Map), Problem> {
+    let lines = lines(facts, options.multiplicity)?;
+    let broken = broken(facts)?;
+    let map = map(stack, facts, lines.as_deref(), options.steps)?;
     let mut page = Page::default();
     page.title_with(format!("Gridding of {}", name(stack)), kernels(stack));
     page.push(Block::Map(map.clone()));
@@ -50,13 +49,13 @@ pub fn report(stack: &Stack, options: Options) -> Result<(Report, Map), Problem>
         page.table(table);
         steps_json = json;
     }
-    page.push(Block::Facts(figures(&facts, lines.as_deref())));
-    page.push(Block::Text(verdict(&facts, broken)));
+    page.push(Block::Facts(figures(facts, lines.as_deref())));
+    page.push(Block::Text(verdict(facts, broken)));
     page.note(
         "a position's multiplicity is the number of ways through the kernels' taps; coverage = covered / box; \
          a gap of 1 is no hole",
     );
-    let json = to_json(stack, &facts, lines.as_deref(), options, broken, steps_json);
+    let json = to_json(stack, facts, lines.as_deref(), options, broken, steps_json);
     Ok((Report { page, json, ok: true }, map))
 }
 
@@ -68,7 +67,14 @@ pub fn name(stack: &Stack) -> String {
     format!("rates {}{more}", rates.join(", "))
 }
 
-/// `3x3 kernels, stride 1`.
+/// The outcome in one line: `3x3 kernels: box 13 x 13, 49 of 169 covered (29.0 %), 4 sub-grids`.
+pub fn summary(stack: &Stack, facts: &Gridding) -> String {
+    let (size, covered, total) = (extent(&facts.size()), integer(&facts.covered()), integer(&facts.total()));
+    let coverage = share(facts.coverage());
+    format!("{}: box {size}, {covered} of {total} covered ({coverage})", kernels(stack))
+}
+
+/// `3x3 kernels, strided`.
 pub fn kernels(stack: &Stack) -> String {
     let mut kinds: Vec<String> = Vec::new();
     for layer in stack.layers() {
