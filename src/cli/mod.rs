@@ -7,6 +7,11 @@ pub mod load;
 mod output;
 mod params;
 mod sizes;
+mod hdc_check;
+mod hdc_design;
+mod output;
+mod progress;
+mod rates;
 
 use std::process::ExitCode;
 
@@ -42,6 +47,8 @@ enum Command {
     Compare(compare::Args),
     Sizes(sizes::Args),
     Gridding(gridding::Args),
+    HdcCheck(hdc_check::Args),
+    HdcDesign(hdc_design::Args),
 }
 
 /// Why a command could not run: exit status 2.
@@ -81,6 +88,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
         Command::Gridding(args) => gridding::run(args),
+        Command::HdcCheck(args) => hdc_check::run(args),
+        Command::HdcDesign(args) => hdc_design::run(args),
     }
 }
 
