@@ -47,6 +47,8 @@ pub enum Failure {
     Diagnostics(Box<Sources>, Vec<Diagnostic>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
+    /// Several specs failed.
+    Several(Vec<Failure>),
 }
 
 impl Failure {
@@ -74,6 +76,35 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Gridding(args) => gridding::run(args),
     }
+}
+
+/// The JSON of a command about networks: one object with the keys of its only network, or `results` for several.
+fn envelope<'a, T: serde::Serialize>(
+    command: &str,
+    bodies: impl Iterator<Item = (&'a load::Loaded, T)>,
+) -> serde_json::Value {
+    let mut results: Vec<serde_json::Value> = bodies
+        .map(|(network, body)| {
+            let mut object = serde_json::Map::new();
+            object
+                .insert("spec".into(), serde_json::json!({"name": network.graph.name, "path": network.path}));
+            if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
+                object.extend(keys);
+            }
+            serde_json::Value::Object(object)
+        })
+        .collect();
+    let mut object = serde_json::Map::new();
+    object.insert("schema".into(), 1.into());
+    object.insert("command".into(), command.into());
+    match (results.len(), results.pop()) {
+        (1, Some(serde_json::Value::Object(keys))) => object.extend(keys),
+        (_, last) => {
+            results.extend(last);
+            object.insert("results".into(), results.into());
+        }
+    }
+    serde_json::Value::Object(object)
 }
 
 /// The argument parser, for completions, the man page and tests.
