@@ -1,10 +1,17 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
+mod compare;
 mod gridding;
 pub mod load;
 mod output;
 mod params;
+mod sizes;
+mod hdc_check;
+mod hdc_design;
+mod output;
+mod progress;
+mod rates;
 
 use std::process::ExitCode;
 
@@ -37,7 +44,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Params(params::Args),
+    Compare(compare::Args),
+    Sizes(sizes::Args),
     Gridding(gridding::Args),
+    HdcCheck(hdc_check::Args),
+    HdcDesign(hdc_design::Args),
 }
 
 /// Why a command could not run: exit status 2.
@@ -74,8 +85,24 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Params(args) => params::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Sizes(args) => sizes::run(args),
         Command::Gridding(args) => gridding::run(args),
+        Command::HdcCheck(args) => hdc_check::run(args),
+        Command::HdcDesign(args) => hdc_design::run(args),
     }
+}
+
+/// The JSON of a command about no single network.
+fn envelope_of(command: &str, body: &impl serde::Serialize) -> serde_json::Value {
+    let mut object = serde_json::Map::new();
+    object.insert("schema".into(), 1.into());
+    object.insert("command".into(), command.into());
+    object.insert("spec".into(), serde_json::json!({"name": null, "path": null}));
+    if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
+        object.extend(keys);
+    }
+    serde_json::Value::Object(object)
 }
 
 /// The JSON of a command about networks: one object with the keys of its only network, or `results` for several.
