@@ -8,7 +8,10 @@ fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec![root.join("README.md")];
     let docs = std::fs::read_dir(root.join("docs")).expect("docs/ exists");
-    pages.extend(docs.map(|entry| entry.expect("readable").path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
+    pages.extend(
+        docs.map(|entry| entry.expect("readable").path())
+            .filter(|path| path.extension().is_some_and(|e| e == "md")),
+    );
     pages.sort();
     pages
 }
@@ -62,7 +65,11 @@ fn pages_show_what_the_program_prints() {
         if std::env::var_os("CNNKIT_BLESS").is_some() {
             std::fs::write(&path, &fresh).expect("writable");
         } else {
-            assert!(fresh == page, "{} is out of date; run CNNKIT_BLESS=1 cargo test --test readme", path.display());
+            assert!(
+                fresh == page,
+                "{} is out of date; run CNNKIT_BLESS=1 cargo test --test readme",
+                path.display()
+            );
         }
     }
     assert!(calls >= 3, "the README shows real calls, found {calls}");
@@ -73,6 +80,9 @@ fn ci_runs_the_readmes_own_test_command() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).expect("README.md");
     let ci = std::fs::read_to_string(root.join(".ci/run")).expect(".ci/run");
-    let command = readme.lines().find(|line| line.starts_with("cargo test")).expect("the README names the test command");
+    let command = readme
+        .lines()
+        .find(|line| line.starts_with("cargo test"))
+        .expect("the README names the test command");
     assert!(ci.lines().any(|line| line.trim() == command), ".ci/run does not call `{command}`");
 }

@@ -3,15 +3,14 @@
 
 mod compare;
 mod gridding;
+mod hdc_check;
+mod hdc_design;
 pub mod load;
 mod output;
 mod params;
-mod sizes;
-mod hdc_check;
-mod hdc_design;
-mod output;
 mod progress;
 mod rates;
+mod sizes;
 
 use std::process::ExitCode;
 
