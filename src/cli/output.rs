@@ -78,10 +78,7 @@ impl Output {
                 }
                 text
             }
-            Failure::Usage(message, help) => {
-                let help = help.as_ref().map(|help| format!("  = help: {help}\n"));
-                format!("error: {message}\n{}", help.unwrap_or_default())
-            }
+            Failure::Usage(message, help) => diagnostics::plain(message, help.as_slice(), canvas),
         };
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
         ExitCode::from(2)
