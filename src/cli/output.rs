@@ -96,10 +96,7 @@ fn explain(failure: &Failure, canvas: Canvas) -> String {
             }
             text
         }
-        Failure::Usage(message, help) => {
-            let help = help.as_ref().map(|help| format!("  = help: {help}\n"));
-            format!("error: {message}\n{}", help.unwrap_or_default())
-        }
+        Failure::Usage(message, help) => diagnostics::plain(message, help.as_slice(), canvas),
         Failure::Several(failures) => failures.iter().map(|failure| explain(failure, canvas)).collect(),
     }
 }

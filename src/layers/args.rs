@@ -32,10 +32,12 @@ impl PerAxis {
             return Err(Problem::argument(
                 argument,
                 format!("`{argument}` is {small}, it must be at least {least}"),
-            ));
+            )
+            .help(format!("use {least} or more")));
         }
         if let Some(large) = self.0.iter().find(|&&value| value > i64::MAX as u64) {
-            return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has")));
+            return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has"))
+                .help("check the sizes: no real network is this large"));
         }
         spread(&self.0, rank, argument)
     }
@@ -258,7 +260,8 @@ impl Groups {
             Self::Depthwise => inputs,
         };
         if groups == 0 {
-            return Err(Problem::argument("groups", "`groups` is 0, it must be at least 1"));
+            return Err(Problem::argument("groups", "`groups` is 0, it must be at least 1")
+                .help("1 is an ordinary convolution"));
         }
         for (what, channels) in [("input", inputs), ("output", outputs)] {
             if !channels.is_multiple_of(groups) {
@@ -404,7 +407,8 @@ pub fn expect_size(
 /// A size that must be at least 1.
 pub fn positive(argument: &'static str, value: u64) -> Result<u64, Problem> {
     if value == 0 {
-        return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1")));
+        return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1"))
+            .help("use 1 or more; `max(1, ...)` keeps a scaled width from vanishing"));
     }
     Ok(value)
 }
