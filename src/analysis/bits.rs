@@ -19,8 +19,9 @@ impl Bits {
     /// The reach of `combs`, `size` wide.
     pub(crate) fn of(combs: &[Comb], size: u64) -> Result<Self, Problem> {
         let too_much = |what: &str| {
-            Problem::new(Code::Limit, format!("not supported: a receptive field this wide with {what}"))
-                .help("use smaller rates or kernels, or fewer different rates; hole-free stacks have no limit")
+            Problem::new(Code::Limit, format!("not supported: a receptive field this wide with {what}")).help(
+                "use smaller rates or kernels, or fewer different rates; hole-free stacks have no limit",
+            )
         };
         if size > MOST_BITS {
             return Err(too_much("millions of separate pieces"));
@@ -53,8 +54,7 @@ impl Bits {
         // From the top down, so that every word is read before it changes.
         for i in (words..top).rev() {
             let low = self.words[i - words] << bits;
-            let carry =
-                if bits > 0 && i > words { self.words[i - words - 1] >> (64 - bits) } else { 0 };
+            let carry = if bits > 0 && i > words { self.words[i - words - 1] >> (64 - bits) } else { 0 };
             self.words[i] |= low | carry;
         }
     }

@@ -120,7 +120,8 @@ impl Search {
             let (mut size, mut layers) = (1u64, 0usize);
             while size < self.min_size && layers < 64 {
                 // Holes allow the largest rate at once; without them no rate exceeds the reach before it.
-                let rate = if self.require == Require::Rule { self.max_rate } else { self.max_rate.min(size) };
+                let rate =
+                    if self.require == Require::Rule { self.max_rate } else { self.max_rate.min(size) };
                 size = size.saturating_add(self.kernel.saturating_sub(1).saturating_mul(rate));
                 layers += 1;
             }
@@ -147,10 +148,16 @@ impl Search {
         let invalid = |message: String, help: &str| Err(Problem::new(Code::InvalidValue, message).help(help));
         let (first, last) = self.layers;
         if first == 0 || first > last {
-            return invalid(format!("no number of layers from {first} to {last}"), "give for example 3, or 2..5");
+            return invalid(
+                format!("no number of layers from {first} to {last}"),
+                "give for example 3, or 2..5",
+            );
         }
         if self.kernel < 2 {
-            return invalid(format!("kernel {} has no rate to choose", self.kernel), "give a kernel of at least 2");
+            return invalid(
+                format!("kernel {} has no rate to choose", self.kernel),
+                "give a kernel of at least 2",
+            );
         }
         if !(1..=1 << 16).contains(&self.max_rate) {
             return invalid(format!("a largest rate of {}", self.max_rate), "give one from 1 to 65536");
@@ -169,8 +176,9 @@ impl Search {
         let paths = u32::try_from(last).ok().and_then(|last| self.kernel.checked_pow(last));
         if paths.is_none_or(|paths| paths > 1 << 32) {
             let message = format!("not supported: {last} layers with kernel {}", self.kernel);
-            return Err(Problem::new(Code::Limit, message)
-                .help("the search counts up to 2^32 paths a line: at most 20 layers at kernel 3, 13 at kernel 5"));
+            return Err(Problem::new(Code::Limit, message).help(
+                "the search counts up to 2^32 paths a line: at most 20 layers at kernel 3, 13 at kernel 5",
+            ));
         }
         Ok(())
     }
@@ -183,7 +191,8 @@ impl Search {
         while branches.len() < 4 * ROUND && branches.iter().any(|branch| branch.rates.len() + 1 < group) {
             let deeper = branches.iter().flat_map(|branch| {
                 let open = branch.rates.len() + 1 < group;
-                let children = if open { branch.choices().map(|rate| branch.with(rate)).collect() } else { vec![] };
+                let children =
+                    if open { branch.choices().map(|rate| branch.with(rate)).collect() } else { vec![] };
                 let itself = (!open).then(|| branch.clone());
                 children.into_iter().chain(itself)
             });
@@ -253,7 +262,8 @@ impl<'a> Branch<'a> {
             };
             size + self.growth(rate)
         });
-        let narrowest = (self.line.size() + self.growth(rate) * left as u64).max(self.search.min_size.min(widest));
+        let narrowest =
+            (self.line.size() + self.growth(rate) * left as u64).max(self.search.min_size.min(widest));
         let kernel = self.search.kernel as f64;
         let paths = kernel.powi(i32::try_from(self.group * self.uses).unwrap_or(i32::MAX));
         let grown = kernel.powi(i32::try_from(left * self.uses).unwrap_or(i32::MAX));
@@ -416,13 +426,16 @@ mod tests {
     #[test]
     fn pruning_loses_nothing() {
         for require in [Require::Rule, Require::Exact, Require::Both] {
-            for (layers, kernel, max_rate) in [((1, 3), 3, 7), ((2, 4), 3, 5), ((3, 3), 5, 9), ((1, 3), 2, 6)] {
+            for (layers, kernel, max_rate) in [((1, 3), 3, 7), ((2, 4), 3, 5), ((3, 3), 5, 9), ((1, 3), 2, 6)]
+            {
                 let search = search(layers, kernel, max_rate, require);
                 let outcome = search.run(&|_| ()).expect("small");
                 let mut found: Vec<_> = outcome
                     .front
                     .iter()
-                    .map(|d| (d.rates.len(), d.size, if d.hole_free { d.largest } else { u64::MAX }, d.variation))
+                    .map(|d| {
+                        (d.rates.len(), d.size, if d.hole_free { d.largest } else { u64::MAX }, d.variation)
+                    })
                     .collect();
                 found.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)).then(a.3.total_cmp(&b.3)));
                 let expected = exhaustive(&search);

@@ -101,8 +101,7 @@ impl Stack {
             return Err(Problem::new(Code::Limit, message).help("join equal rates into one larger kernel"));
         }
         for (i, layer) in layers.iter().enumerate() {
-            for (name, list) in
-                [("kernel", &layer.kernel), ("rate", &layer.rate), ("stride", &layer.stride)]
+            for (name, list) in [("kernel", &layer.kernel), ("rate", &layer.rate), ("stride", &layer.stride)]
             {
                 if list.len() != axes || list.contains(&0) {
                     let message = format!("the {name} of layer {} is {list:?}", i + 1);

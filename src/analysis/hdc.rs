@@ -101,9 +101,10 @@ impl Check {
 
     /// Positions of one axis that are never read, and the size of that axis.
     pub fn missed(&self) -> (u64, u64) {
-        self.exact.axes.first().map_or((0, 0), |axis| {
-            (axis.offsets.size() - axis.offsets.covered(), axis.offsets.size())
-        })
+        self.exact
+            .axes
+            .first()
+            .map_or((0, 0), |axis| (axis.offsets.size() - axis.offsets.covered(), axis.offsets.size()))
     }
 }
 
@@ -161,7 +162,8 @@ pub fn distances(rates: &[u64]) -> Vec<Distance> {
 /// full; the last group may be cut short. A single rate repeated is one group: nothing rises in it.
 pub fn period(rates: &[u64]) -> Option<usize> {
     (2..=rates.len() / 2).find(|&period| {
-        rates[period..].iter().zip(rates).all(|(a, b)| a == b) && rates[1..period].iter().any(|r| *r != rates[0])
+        rates[period..].iter().zip(rates).all(|(a, b)| a == b)
+            && rates[1..period].iter().any(|r| *r != rates[0])
     })
 }
 

@@ -102,7 +102,8 @@ impl Multiplicity {
 
     /// Coefficient of variation over the box (standard deviation / mean): 0 where every offset counts the same.
     pub fn variation(&self) -> f64 {
-        let sum = |values: &mut dyn Iterator<Item = f64>| values.fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
+        let sum =
+            |values: &mut dyn Iterator<Item = f64>| values.fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
         // Scaled by the largest, so that squares of big integers stay within f64.
         let top = log(&self.largest());
         let (total, squares) = match &self.counts {
@@ -124,10 +125,11 @@ pub(crate) fn log(value: &BigUint) -> f64 {
 /// About how many additions of 64 bits the line of `combs` takes.
 pub fn cost(combs: &[Comb]) -> u64 {
     let combs = combs.iter().filter(|comb| comb.taps > 1);
-    let (layers, bits, unit, reach) = combs.fold((0u64, 0.0, 0u64, 0u64), |(layers, bits, unit, reach), comb| {
-        let more = (comb.taps - 1).saturating_mul(comb.step);
-        (layers + 1, bits + (comb.taps as f64).log2(), unit.gcd(&comb.step), reach.saturating_add(more))
-    });
+    let (layers, bits, unit, reach) =
+        combs.fold((0u64, 0.0, 0u64, 0u64), |(layers, bits, unit, reach), comb| {
+            let more = (comb.taps - 1).saturating_mul(comb.step);
+            (layers + 1, bits + (comb.taps as f64).log2(), unit.gcd(&comb.step), reach.saturating_add(more))
+        });
     (reach / unit.max(1) + 1).saturating_mul(layers).saturating_mul(bits as u64 / 64 + 1)
 }
 

@@ -185,7 +185,8 @@ impl Nearest<'_> {
         let allowed = match (place, at) {
             (0, 0) => {
                 let others = candidate.iter().zip(&self.blocks.homes).skip(1);
-                let reach = others.fold(0u64, |sum, (rate, home)| sum.saturating_add(rate.saturating_mul(home.1)));
+                let reach =
+                    others.fold(0u64, |sum, (rate, home)| sum.saturating_add(rate.saturating_mul(home.1)));
                 reach.saturating_mul(kernel - 1).saturating_add(1)
             }
             (0, _) => u64::MAX,
@@ -194,7 +195,8 @@ impl Nearest<'_> {
         let given = self.given[at].min(allowed);
         for distance in 0.. {
             self.nodes += 1;
-            if change.saturating_add((self.given[at] - given).saturating_add(distance).saturating_mul(uses)) > self.best
+            if change.saturating_add((self.given[at] - given).saturating_add(distance).saturating_mul(uses))
+                > self.best
                 && distance > self.given[at]
             {
                 break;
@@ -260,7 +262,8 @@ mod tests {
                         for c in 1..=30u64 {
                             let check = Check::of(kernel, &[vec![a, b, c]], 1).expect("valid");
                             if check.rule.ok && check.exact.hole_free() {
-                                let change = a.abs_diff(given[0]) + b.abs_diff(given[1]) + c.abs_diff(given[2]);
+                                let change =
+                                    a.abs_diff(given[0]) + b.abs_diff(given[1]) + c.abs_diff(given[2]);
                                 best = best.min(change);
                                 if a <= b && b <= c {
                                     widest = widest.max(check.exact.size()[0]);

@@ -219,7 +219,8 @@ impl Walk {
         self.found.m2_only += m2 - both;
         if single || suffix.rising {
             self.found.rising.0 += 1;
-            let rising_ok = single || (m2_passes && mended.contains(&1)) || (!m2_passes && !mended.contains(&1));
+            let rising_ok =
+                single || (m2_passes && mended.contains(&1)) || (!m2_passes && !mended.contains(&1));
             self.found.rising.1 += u64::from(!rising_ok);
         }
         self.remember(suffix, rule > both, exact > both, &mended);
@@ -275,11 +276,9 @@ mod tests {
     fn the_counts_are_those_of_an_independent_enumeration() {
         // Exhaustive enumeration by brute force, K = 3, rates 1..=12: schedules that pass M_2 <= 3 with holes, those
         // of them with gcd 1, and schedules that fail it without holes.
-        for (layers, schedules, m2_only, rule_only, exact_only, rising) in [
-            (2, 144, 31, 21, 0, 12),
-            (3, 1_728, 181, 151, 38, 78),
-            (4, 20_736, 1_571, 1_441, 1_676, 364),
-        ] {
+        for (layers, schedules, m2_only, rule_only, exact_only, rising) in
+            [(2, 144, 31, 21, 0, 12), (3, 1_728, 181, 151, 38, 78), (4, 20_736, 1_571, 1_441, 1_676, 364)]
+        {
             let found = of(3, layers, 12);
             assert_eq!(found.schedules, schedules);
             assert_eq!((found.m2_only, found.rule_only, found.exact_only), (m2_only, rule_only, exact_only));
@@ -319,7 +318,11 @@ mod tests {
                 rates[place] += 1;
                 rates[place + 1..].fill(1);
             }
-            assert_eq!(of(kernel, layers, largest), expected, "K = {kernel}, {layers} layers up to {largest}");
+            assert_eq!(
+                of(kernel, layers, largest),
+                expected,
+                "K = {kernel}, {layers} layers up to {largest}"
+            );
         }
     }
 

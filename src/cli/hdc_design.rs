@@ -86,7 +86,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
 
 /// `3`, `2..5` or `2..=5`, both ends included.
 fn range(text: &str) -> Result<(usize, usize), String> {
-    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| "expected a number or a range like 2..5");
+    let number =
+        |text: &str| text.trim().parse::<usize>().map_err(|_| "expected a number or a range like 2..5");
     match text.split_once("..") {
         Some((first, last)) => Ok((number(first)?, number(last.trim_start_matches('='))?)),
         None => number(text).map(|layers| (layers, layers)).map_err(Into::into),

@@ -110,8 +110,11 @@ fn item(token: &str) -> Result<Item, Problem> {
     });
     let numbers: Item = numbers.collect::<Result<_, _>>()?;
     if numbers.len() > MOST_AXES {
-        return Err(Problem::new(Code::InvalidValue, format!("`{}` has more than {MOST_AXES} axes", token.trim()))
-            .help("give one number, or one for each axis: 3, 1x7, 1x3x3"));
+        return Err(Problem::new(
+            Code::InvalidValue,
+            format!("`{}` has more than {MOST_AXES} axes", token.trim()),
+        )
+        .help("give one number, or one for each axis: 3, 1x7, 1x3x3"));
     }
     Ok(numbers)
 }
@@ -172,7 +175,8 @@ mod tests {
 
     #[test]
     fn every_bad_token_is_found_at_its_place() {
-        let Err(Failure::Diagnostics(sources, flaws)) = list("RATES", "2, x,2,,0,99999999999999999999") else {
+        let Err(Failure::Diagnostics(sources, flaws)) = list("RATES", "2, x,2,,0,99999999999999999999")
+        else {
             panic!("must fail")
         };
         let places: Vec<(usize, &str)> = flaws

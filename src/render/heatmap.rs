@@ -48,9 +48,8 @@ pub fn layout(map: &Map, width: usize) -> Vec<Vec<Span>> {
     out.push(vec![]);
     for line in scale.legend() {
         match line.as_slice() {
-            [single] => out.extend(
-                wrap(&single.text, width).into_iter().map(|text| vec![Span::new(text, single.tone)]),
-            ),
+            [single] => out
+                .extend(wrap(&single.text, width).into_iter().map(|text| vec![Span::new(text, single.tone)])),
             _ => out.push(line),
         }
     }
@@ -70,7 +69,11 @@ struct Scale {
 
 impl Scale {
     fn of(map: &Map, panels: &[Panel]) -> Self {
-        let bins = || panels.iter().flat_map(|panel| panel.columns.bins.iter().chain(panel.rows.iter().flat_map(|l| &l.bins)));
+        let bins = || {
+            panels
+                .iter()
+                .flat_map(|panel| panel.columns.bins.iter().chain(panel.rows.iter().flat_map(|l| &l.bins)))
+        };
         let positions = bins().map(|bin| bin.positions).max().unwrap_or(1);
         let hottest = map.hottest();
         Self {
@@ -124,7 +127,8 @@ impl Scale {
                 if self.hottest == 0.0 && level > 0 {
                     break;
                 }
-                let (shade, from) = if self.hottest == 0.0 { (SHADES[3], 1) } else { (*shade, count(log(level))) };
+                let (shade, from) =
+                    if self.hottest == 0.0 { (SHADES[3], 1) } else { (*shade, count(log(level))) };
                 line.push(Span::new(shade, Tone::Shade(self.heat(log(level)))));
                 line.push(quiet(&format!(" {}+  ", magnitude(from))));
             }
@@ -144,7 +148,10 @@ impl Scale {
             out.push(vec![quiet(&scale)]);
         }
         if self.partly {
-            out.push(vec![Span::new(PARTLY, Tone::Warn), quiet(" some of the cell's positions are never read")]);
+            out.push(vec![
+                Span::new(PARTLY, Tone::Warn),
+                quiet(" some of the cell's positions are never read"),
+            ]);
         }
         out
     }

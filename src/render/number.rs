@@ -27,7 +27,13 @@ pub fn integer(value: &BigUint) -> String {
     if digits.len() <= 24 {
         return group_digits(&digits);
     }
-    format!("{}.{}e{} ({} digits)", &digits[..1], &digits[1..4], digits.len() - 1, grouped(digits.len() as u64))
+    format!(
+        "{}.{}e{} ({} digits)",
+        &digits[..1],
+        &digits[1..4],
+        digits.len() - 1,
+        grouped(digits.len() as u64)
+    )
 }
 
 /// A count by its magnitude, with four significant digits: `999`, `1.234 k`, `4.089 G`.

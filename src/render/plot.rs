@@ -90,16 +90,18 @@ impl Scene {
                 };
                 scene.words.push(Words { x: left, y: top, scale: 1, color: INK, text: panel.title.clone() });
                 let used = scene.panel(&panel, left, top + 14, cell, hottest);
-                positions = positions.max(panel.columns.bins.iter().map(|bin| bin.positions).max().unwrap_or(1));
+                positions =
+                    positions.max(panel.columns.bins.iter().map(|bin| bin.positions).max().unwrap_or(1));
                 left += used.max(u32::try_from(panel.title.len()).unwrap_or(0) * GLYPH) + MARGIN;
             }
             scene.width = scene.width.max(left);
             scene.height += 18;
         }
-        scene.legend(hottest, positions);
+        scene.legend(hottest, positions, map.has_holes());
         scene.height += MARGIN;
         let words = scene.words.iter();
-        let right = words.map(|w| w.x + u32::try_from(w.text.chars().count()).unwrap_or(0) * GLYPH * w.scale + MARGIN);
+        let right = words
+            .map(|w| w.x + u32::try_from(w.text.chars().count()).unwrap_or(0) * GLYPH * w.scale + MARGIN);
         scene.width = scene.width.max(right.max().unwrap_or(0));
         scene
     }
@@ -143,26 +145,38 @@ impl Scene {
         rect(x + (inner - mark.min(inner)) / 2, y + (inner - mark.min(inner)) / 2, mark, mark, HOLE);
     }
 
-    fn legend(&mut self, hottest: f64, positions: u64) {
+    fn legend(&mut self, hottest: f64, positions: u64, holes: bool) {
         let y = self.height;
         let (bar, steps) = (160, 40);
         for step in 0..steps {
             let color = heat_color(u8::try_from(255 * step / (steps - 1)).unwrap_or(255));
-            self.rects.push(Rect { x: MARGIN + step * bar / steps, y, width: bar / steps, height: 14, color });
+            self.rects.push(Rect {
+                x: MARGIN + step * bar / steps,
+                y,
+                width: bar / steps,
+                height: 14,
+                color,
+            });
         }
         let most = hottest.exp().round().min(1e19) as u64;
         let most = if most < 100_000 { grouped(most) } else { magnitude(most) };
-        let text = format!("read 1 to {most} times (fourth root)");
+        let text =
+            if hottest > 0.0 { format!("read 1 to {most} times (fourth root)") } else { "read".to_owned() };
         self.words.push(Words { x: MARGIN + bar + 10, y: y + 3, scale: 1, color: INK, text });
         self.height += 24;
         let size = 14;
-        self.cell(Bin { positions: 1, covered: 0, log: 0.0 }, MARGIN, self.height, size, hottest);
-        let text = "hole: never read".to_owned();
-        self.words.push(Words { x: MARGIN + 24, y: self.height + 3, scale: 1, color: INK, text });
-        self.height += 20;
+        if holes {
+            self.cell(Bin { positions: 1, covered: 0, log: 0.0 }, MARGIN, self.height, size, hottest);
+            let text = "hole: never read".to_owned();
+            self.words.push(Words { x: MARGIN + 24, y: self.height + 3, scale: 1, color: INK, text });
+            self.height += 20;
+        }
         if positions > 1 {
             self.cell(Bin { positions: 2, covered: 1, log: hottest }, MARGIN, self.height, size, hottest);
-            let text = format!("some positions never read; a cell is {} positions wide and high", grouped(positions));
+            let text = format!(
+                "some positions never read; a cell is {} positions wide and high",
+                grouped(positions)
+            );
             self.words.push(Words { x: MARGIN + 24, y: self.height + 3, scale: 1, color: INK, text });
             self.height += 20;
         }
@@ -200,7 +214,11 @@ impl Scene {
     }
 
     fn png(&self) -> Result<Vec<u8>, png::EncodingError> {
-        let mut pixels = Pixels { width: self.width, height: self.height, bytes: vec![255; (self.width * self.height * 3) as usize] };
+        let mut pixels = Pixels {
+            width: self.width,
+            height: self.height,
+            bytes: vec![255; (self.width * self.height * 3) as usize],
+        };
         for rect in &self.rects {
             pixels.fill(rect.x, rect.y, rect.width, rect.height, rect.color);
         }

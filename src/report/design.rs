@@ -26,11 +26,16 @@ pub fn report(searches: &[(Search, Outcome)]) -> Report {
         };
         let period = search.period.map(|period| format!(", period {period}")).unwrap_or_default();
         page.title_with(
-            format!("Schedules for kernel {}, {layers}, rates up to {}{period}", search.kernel, search.max_rate),
+            format!(
+                "Schedules for kernel {}, {layers}, rates up to {}{period}",
+                search.kernel, search.max_rate
+            ),
             require(search.require).1,
         );
         if outcome.front.is_empty() {
-            page.text("no schedule satisfies this: allow more layers, larger rates or a smaller receptive field");
+            page.text(
+                "no schedule satisfies this: allow more layers, larger rates or a smaller receptive field",
+            );
         } else {
             page.table(front_table(search, outcome));
         }
@@ -172,7 +177,9 @@ fn to_json(search: &Search, outcome: &Outcome) -> Json {
 pub fn survey_report(kernel: u64, layers: usize, largest: u64, survey: &Survey) -> Report {
     let mut page = Page::default();
     page.title_with(
-        format!("The published rule against the truth: {layers} layers, rates 1 to {largest}, kernel {kernel}"),
+        format!(
+            "The published rule against the truth: {layers} layers, rates 1 to {largest}, kernel {kernel}"
+        ),
         format!("all {} schedules, each as one group", grouped(survey.schedules)),
     );
     let row = |rule: &str, exact: &str, count: u64, tone: Tone| {
@@ -204,13 +211,21 @@ pub fn survey_report(kernel: u64, layers: usize, largest: u64, survey: &Survey) 
         list => list.iter().map(|rates| written(rates)).collect::<Vec<_>>().join("   "),
     };
     page.push(crate::report::Block::Facts(vec![
-        crate::report::Fact::new("smallest that pass the rule with holes", Cell::text(examples(&survey.rule_only_smallest))),
-        crate::report::Fact::new("smallest that fail the rule without", Cell::text(examples(&survey.exact_only_smallest))),
+        crate::report::Fact::new(
+            "smallest that pass the rule with holes",
+            Cell::text(examples(&survey.rule_only_smallest)),
+        ),
+        crate::report::Fact::new(
+            "smallest that fail the rule without",
+            Cell::text(examples(&survey.exact_only_smallest)),
+        ),
         crate::report::Fact::new("pass M_2 <= K alone, with holes", Cell::count(survey.m2_only)),
         crate::report::Fact::new("rising from 1", Cell::count(survey.rising.0))
             .remark(format!("{} of them misjudged", grouped(survey.rising.1))),
     ]));
-    page.note("smallest: by the sum of the rates, then in order; rule: gcd 1 and M_2 <= K (Wang et al. 2018, 3.2)");
+    page.note(
+        "smallest: by the sum of the rates, then in order; rule: gcd 1 and M_2 <= K (Wang et al. 2018, 3.2)",
+    );
     let json = json!({
         "schema": 1,
         "command": "hdc-design",

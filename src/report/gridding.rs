@@ -190,8 +190,11 @@ fn figures(facts: &Gridding, lines: Option<&[Multiplicity]>) -> Vec<Fact> {
         Fact::new("covered", Cell::integer(covered)),
         Fact::new("coverage", Cell::from(Value::Share(facts.coverage())).tone(tone)),
         Fact::new("holes", Cell::integer(missed).tone(tone)),
-        Fact::new("largest gap", Cell::count(facts.max_gap()).tone(tone))
-            .remark(if hole_free { "no hole" } else { "between neighbouring covered positions of an axis" }),
+        Fact::new("largest gap", Cell::count(facts.max_gap()).tone(tone)).remark(if hole_free {
+            "no hole"
+        } else {
+            "between neighbouring covered positions of an axis"
+        }),
     ];
     out.push(match facts.sub_grids() {
         Some(grids) if grids.is_one() => {

@@ -73,7 +73,9 @@ fn list(rates: &[u64]) -> String {
 /// The rates as they could be given: groups apart where the caller gave them apart.
 fn written(check: &Check) -> String {
     match check.rule.grouping {
-        Grouping::Given => groups(&check.rule.groups.iter().map(|group| group.rates.clone()).collect::<Vec<_>>()),
+        Grouping::Given => {
+            groups(&check.rule.groups.iter().map(|group| group.rates.clone()).collect::<Vec<_>>())
+        }
         Grouping::Single | Grouping::Periodic(_) => list(&check.rates),
     }
 }
@@ -92,7 +94,9 @@ fn verdicts(check: &Check) -> Table {
     let single = check.rule.groups.iter().all(|group| group.rates.len() == 1);
     let name = if single { "M_1" } else { "M_2" };
     let (missed, size) = check.missed();
-    let row = |what: &str, found: String, verdict: Cell| Row::new(vec![Cell::text(what), Cell::text(found), verdict]);
+    let row = |what: &str, found: String, verdict: Cell| {
+        Row::new(vec![Cell::text(what), Cell::text(found), verdict])
+    };
     let gcds: Vec<String> = check.rule.groups.iter().map(|group| group.gcd.to_string()).collect();
     let mut rows = vec![
         row("rule: the gcd of a group is 1", once(&gcds), mark(check.rule.gcd_ok)),
@@ -103,7 +107,12 @@ fn verdicts(check: &Check) -> Table {
         ),
         row(
             "exact: no hole",
-            format!("{} of {} read per axis, largest gap {}", grouped(size - missed), grouped(size), check.exact.max_gap()),
+            format!(
+                "{} of {} read per axis, largest gap {}",
+                grouped(size - missed),
+                grouped(size),
+                check.exact.max_gap()
+            ),
             mark(check.exact.hole_free()),
         ),
     ];
@@ -125,7 +134,9 @@ fn group_remark(check: &Check, group: &Group) -> String {
     match check.rule.grouping {
         Grouping::Single if single.is_empty() => "the whole list is one group".into(),
         Grouping::Single => "one layer has no M_2, so M_1 counts".into(),
-        Grouping::Periodic(period) => format!("found {count} times: the rates repeat every {period} layers{single}"),
+        Grouping::Periodic(period) => {
+            format!("found {count} times: the rates repeat every {period} layers{single}")
+        }
         Grouping::Given => format!("given {count} times{single}"),
     }
 }
@@ -171,7 +182,9 @@ fn difference(check: &Check) -> String {
     let (missed, size) = check.missed();
     let read = format!("{} of {} positions per axis are never read", grouped(missed), grouped(size));
     match (check.rule.ok, check.exact.hole_free()) {
-        (true, true) => format!("the rule passes, and every one of the {} positions per axis is read", grouped(size)),
+        (true, true) => {
+            format!("the rule passes, and every one of the {} positions per axis is read", grouped(size))
+        }
         (true, false) => format!("the rule passes, yet {read}"),
         (false, true) => format!("the rule fails ({}), yet nothing is missed", rule_flaw(check)),
         (false, false) => format!("the rule fails ({}), and {read}", rule_flaw(check)),
@@ -233,7 +246,8 @@ fn propose(page: &mut Page, check: &Check, proposals: &Proposals) {
     if let Some(proposal) = &proposals.widest_within {
         rows.push(row("widest within the largest rate", proposal));
     }
-    if let Some(proposal) = proposals.widest.as_ref().filter(|p| proposals.widest_within.as_ref() != Some(*p)) {
+    if let Some(proposal) = proposals.widest.as_ref().filter(|p| proposals.widest_within.as_ref() != Some(*p))
+    {
         rows.push(row("widest of all", proposal));
     }
     if rows.is_empty() {
@@ -253,13 +267,7 @@ fn propose(page: &mut Page, check: &Check, proposals: &Proposals) {
     page.note("change: sum of the differences of the rates; widest: among groups whose rates rise");
 }
 
-fn to_json(
-    check: &Check,
-    strict: Strict,
-    ok: bool,
-    difference: &str,
-    proposals: Option<&Proposals>,
-) -> Json {
+fn to_json(check: &Check, strict: Strict, ok: bool, difference: &str, proposals: Option<&Proposals>) -> Json {
     let group = |group: &Group| {
         json!({
             "rates": group.rates,
