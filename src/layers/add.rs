@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::Problem;
 use crate::layers::facets::count;
 use crate::layers::{
-    Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Ops, Reach, Role, Weight,
+    Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Ops, Reach, Role,
 };
 use crate::shape::Shape;
 
@@ -92,9 +92,7 @@ impl LayerKind for Add {
         broadcast("add", inputs)
     }
 
-    fn weights(&self, _: Io<'_>) -> Result<Vec<Weight>, Problem> {
-        Ok(vec![])
-    }
+    weightless!();
 
     fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
         let scaled = self.weights.iter().flatten().filter(|&&weight| (weight - 1.0).abs() > 0.0).count();

@@ -7,6 +7,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::diagnostic::{Code, Problem};
+use crate::layers::axes::{one_or_many, spread};
 use crate::layers::window::{Window, same_padding};
 use crate::shape::Shape;
 
@@ -36,15 +37,7 @@ impl PerAxis {
         if let Some(large) = self.0.iter().find(|&&value| value > i64::MAX as u64) {
             return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has")));
         }
-        match self.0.as_slice() {
-            [value] => Ok(vec![*value; rank]),
-            values if values.len() == rank => Ok(values.to_vec()),
-            values => Err(Problem::argument(
-                argument,
-                format!("`{argument}` has {} values, but the input has {rank} spatial axes", values.len()),
-            )
-            .help("give one value for all axes, or one an axis in the order of the shape: [height, width]")),
-        }
+        spread(&self.0, rank, argument)
     }
 
     /// `3x3`, `1x7`, or `3` where the number of axes is not known.
@@ -67,34 +60,7 @@ impl Serialize for PerAxis {
 
 impl<'de> Deserialize<'de> for PerAxis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = PerAxis;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a whole number, or a list with one an axis")
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<PerAxis, E> {
-                Ok(PerAxis(vec![value]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<PerAxis, A::Error> {
-                let mut values = Vec::new();
-                while let Some(value) = items.next_element()? {
-                    values.push(value);
-                }
-                if values.is_empty() || values.len() > 3 {
-                    let message =
-                        format!("expected 1 to 3 values, one a spatial axis, found {}", values.len());
-                    return Err(serde::de::Error::custom(message));
-                }
-                Ok(PerAxis(values))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrMany)
+        one_or_many(deserializer).map(Self)
     }
 }
 

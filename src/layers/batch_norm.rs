@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Weight};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Weight, defaults};
 use crate::shape::Shape;
 
 /// Arguments of `batch_norm`.
@@ -13,22 +13,14 @@ use crate::shape::Shape;
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
     /// Added to the variance
-    #[serde(default = "eps")]
+    #[serde(default = "defaults::eps")]
     pub eps: f64,
     /// Whether a scale and a shift are learned
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub affine: bool,
     /// Whether running statistics are kept
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub track_running_stats: bool,
-}
-
-fn eps() -> f64 {
-    1e-5
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl LayerKind for BatchNorm {

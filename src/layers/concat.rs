@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Reach, Role, Weight};
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
 use crate::shape::Shape;
 
 /// Arguments of `concat`.
@@ -61,24 +60,15 @@ impl LayerKind for Concat {
         Ok(Shape::new(sizes))
     }
 
-    fn weights(&self, _: Io<'_>) -> Result<Vec<Weight>, Problem> {
-        Ok(vec![])
-    }
-
-    fn cost(&self, _: Io<'_>) -> Result<Cost, Problem> {
-        Ok(Cost::FREE)
-    }
+    free!();
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
+        let axis = usize::try_from(self.axis).unwrap_or(usize::MAX);
         let mut offset: i64 = 0;
         let mut reaches = Vec::new();
         for (index, input) in io.inputs.iter().enumerate() {
-            let shifted = |by: usize| {
-                let before = if by as u64 == self.axis { offset } else { 0 };
-                AxisReach::Window { by, window: Window { before, ..Window::POINT } }
-            };
-            reaches.push(Reach { input: index, role: Role::Local, axes: (0..input.rank()).map(shifted).collect() });
-            let size = input.sizes().get(self.axis as usize).copied().unwrap_or(0);
+            reaches.push(Reach::shifted(index, input.rank(), axis, -offset));
+            let size = input.sizes().get(axis).copied().unwrap_or(0);
             offset = offset.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
         }
         reaches

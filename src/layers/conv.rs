@@ -8,7 +8,7 @@ use crate::layers::args::{Groups, Padding, PerAxis, expect_size, positive, spati
 use crate::layers::facets::count;
 use crate::layers::window::Window;
 use crate::layers::{
-    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Role, Weight,
+    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Weight, defaults,
 };
 use crate::shape::Shape;
 
@@ -22,19 +22,19 @@ pub struct Conv {
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
     /// Step between neighbouring outputs
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub stride: PerAxis,
     /// Elements added around the input
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
     /// Distance between taps (Yu & Koltun 2015)
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
     /// Groups that do not see each other's channels (AlexNet); `depthwise` is one an input channel
     #[serde(default = "one_group")]
     pub groups: Groups,
     /// Whether a bias is added
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub bias: bool,
     /// What the padding holds
     #[serde(default)]
@@ -50,6 +50,7 @@ pub struct Conv {
 pub enum PaddingMode {
     /// Zeros.
     #[default]
+    #[serde(alias = "zero", alias = "constant")]
     Zeros,
     /// The input mirrored at its border, the border itself not repeated.
     Reflect,
@@ -59,16 +60,36 @@ pub enum PaddingMode {
     Circular,
 }
 
-fn one() -> PerAxis {
-    PerAxis::all(1)
-}
-
-fn one_group() -> Groups {
+pub(super) fn one_group() -> Groups {
     Groups::Number(1)
 }
 
-fn yes() -> bool {
-    true
+impl PaddingMode {
+    /// Whether spatial axis `axis` of `size` elements can be padded by `widest` this way.
+    pub(super) fn check(self, axis: usize, size: u64, widest: i64) -> Result<(), Problem> {
+        let limit = match self {
+            Self::Zeros | Self::Replicate => return Ok(()),
+            Self::Reflect => size.saturating_sub(1),
+            Self::Circular => size,
+        };
+        if u64::try_from(widest).is_ok_and(|widest| widest > limit) {
+            let message =
+                format!("spatial axis {axis} has {size} elements, too few to be padded by {widest} this way");
+            return Err(Problem::argument("padding", message)
+                .help(format!("this mode adds at most {limit} here; use less padding, or zeros")));
+        }
+        Ok(())
+    }
+
+    /// ` reflect`, or nothing for zeros.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Zeros => "",
+            Self::Reflect => " reflect",
+            Self::Replicate => " replicate",
+            Self::Circular => " circular",
+        }
+    }
 }
 
 impl Conv {
@@ -103,18 +124,7 @@ impl LayerKind for Conv {
         let windows = self.windows(sizes)?;
         let mut output = vec![self.out_channels];
         for (axis, (window, &size)) in windows.iter().zip(sizes).enumerate() {
-            let widest = match self.padding_mode {
-                PaddingMode::Zeros | PaddingMode::Replicate => i64::MAX,
-                PaddingMode::Reflect => i64::try_from(size).unwrap_or(i64::MAX) - 1,
-                PaddingMode::Circular => i64::try_from(size).unwrap_or(i64::MAX),
-            };
-            if window.before.max(window.after) > widest {
-                return Err(Problem::argument(
-                    "padding",
-                    format!("spatial axis {axis} has {size} elements, too few to be padded by {} this way", window.before.max(window.after)),
-                )
-                .help("use `padding_mode: zeros` or less padding"));
-            }
+            self.padding_mode.check(axis, size, window.before.max(window.after))?;
             output.push(window.output(size)?);
         }
         Ok(Shape::new(output))
@@ -148,11 +158,9 @@ impl LayerKind for Conv {
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         let channels = io.input().channels();
         let groups = self.groups.resolve(channels, self.out_channels).unwrap_or(1);
-        let mut axes =
-            vec![AxisReach::Blocks { by: 0, outputs: self.out_channels / groups, inputs: channels / groups }];
-        let windows = self.windows(io.input().spatial()).unwrap_or_default();
-        axes.extend(windows.into_iter().enumerate().map(|(i, window)| AxisReach::Window { by: i + 1, window }));
-        vec![Reach { input: 0, role: Role::Local, axes }]
+        let blocks =
+            AxisReach::Blocks { by: 0, outputs: self.out_channels / groups, inputs: channels / groups };
+        vec![Reach::sliding(blocks, self.windows(io.input().spatial()).unwrap_or_default())]
     }
 
     fn describe(&self) -> String {
@@ -164,9 +172,7 @@ impl LayerKind for Conv {
         }
         text += &self.padding.describe();
         text += &self.groups.describe();
-        if self.padding_mode != PaddingMode::Zeros {
-            text += &format!(" {:?}", self.padding_mode).to_lowercase();
-        }
+        text += self.padding_mode.describe();
         if self.bias {
             text += " bias";
         }

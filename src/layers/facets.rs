@@ -118,7 +118,7 @@ impl Arity {
 }
 
 /// A tensor that a layer owns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Weight {
     /// PyTorch's name: `weight`, `bias`, `running_mean`.
     pub name: &'static str,
@@ -140,7 +140,7 @@ pub enum WeightRole {
 }
 
 /// How a weight starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Uniform in +-1/sqrt(fan_in): PyTorch's default for convolutions and linear layers (He et al. 2015 with a = sqrt 5).
     FanIn(u64),
@@ -148,8 +148,8 @@ pub enum Init {
     Zeros,
     /// All one.
     Ones,
-    /// All equal to so many thousandths (PReLU's 0.25 is 250).
-    Thousandths(u32),
+    /// All equal to this (PReLU's 0.25).
+    Constant(f64),
 }
 
 impl Weight {
@@ -306,13 +306,15 @@ pub enum AxisReach {
         /// Output size.
         output: u64,
     },
-    /// Nearest or linear interpolation from `input` to `output` elements.
+    /// Nearest or linear interpolation. Nearest reads `floor(u * input / output)`; linear reads the two neighbours of
+    /// `(u + 1/2) * input / output - 1/2`, or of `u * (input - 1) / (output - 1)` with `align_corners`.
     Resize {
         /// Output axis.
         by: usize,
-        /// Input size.
+        /// Input size; where a fractional scale factor does not fit the size, the factor's denominator (PyTorch maps
+        /// positions by the factor that was given, not by the sizes).
         input: u64,
-        /// Output size.
+        /// Output size, or the factor's numerator.
         output: u64,
         /// Two neighbours are mixed (linear), or the nearest is taken.
         linear: bool,
@@ -346,18 +348,36 @@ impl Reach {
         Self { input, role: Role::Local, axes: (0..rank).map(AxisReach::same).collect() }
     }
 
-    /// Every element depends on all channels at the same place of input 0.
-    pub fn across_channels(rank: usize) -> Self {
-        let mut reach = Self::pointwise(0, rank);
-        if let Some(channels) = reach.axes.first_mut() {
-            *channels = AxisReach::All;
+    /// A window on each spatial axis, and `channels` on the first.
+    pub fn sliding(channels: AxisReach, windows: impl IntoIterator<Item = Window>) -> Self {
+        let spatial =
+            windows.into_iter().enumerate().map(|(i, window)| AxisReach::Window { by: i + 1, window });
+        let axes = std::iter::once(channels).chain(spatial).collect();
+        Self { input: 0, role: Role::Local, axes }
+    }
+
+    /// Input `input` of `rank` axes, read `offset` elements further on `axis`.
+    pub fn shifted(input: usize, rank: usize, axis: usize, offset: i64) -> Self {
+        let mut reach = Self::pointwise(input, rank);
+        if let Some(moved) = reach.axes.get_mut(axis) {
+            let window = Window { before: offset.saturating_neg(), ..Window::POINT };
+            *moved = AxisReach::Window { by: axis, window };
         }
         reach
     }
 
-    /// Every element depends on everything of input 0, as global context.
-    pub fn context(rank: usize) -> Self {
-        Self { input: 0, role: Role::Context, axes: vec![AxisReach::All; rank] }
+    /// Every element depends on the whole of axis `axis` at the same place of input 0.
+    pub fn across(rank: usize, axis: usize) -> Self {
+        let mut reach = Self::pointwise(0, rank);
+        if let Some(whole) = reach.axes.get_mut(axis) {
+            *whole = AxisReach::All;
+        }
+        reach
+    }
+
+    /// Every element depends on these elements of input 0, as context.
+    pub fn context(axes: Vec<AxisReach>) -> Self {
+        Self { input: 0, role: Role::Context, axes }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::diagnostic::Problem;
 use crate::layers::args::{expect_size, positive};
 use crate::layers::facets::count;
 use crate::layers::{
-    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Role, Weight,
+    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Role, Weight, defaults,
 };
 use crate::shape::Shape;
 
@@ -18,15 +18,11 @@ pub struct Linear {
     /// Size of the output's last axis
     pub out_features: u64,
     /// Whether a bias is added
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub bias: bool,
     /// Checked against the input's last axis if given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_features: Option<u64>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn features(input: &Shape) -> u64 {

@@ -8,7 +8,7 @@ use crate::layers::args::{Padding, PerAxis, spatial, windows};
 use crate::layers::facets::count;
 use crate::layers::window::Window;
 use crate::layers::{
-    Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Ops, Reach, Role, Weight,
+    Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Ops, Reach, defaults,
 };
 use crate::shape::Shape;
 
@@ -26,15 +26,11 @@ pub struct MaxPool {
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
     /// Distance between taps
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
     /// Whether an incomplete last window counts
     #[serde(default)]
     pub ceil_mode: bool,
-}
-
-fn one() -> PerAxis {
-    PerAxis::all(1)
 }
 
 impl MaxPool {
@@ -83,9 +79,7 @@ impl LayerKind for MaxPool {
         pooled(&inputs[0], &windows, self.ceil_mode)
     }
 
-    fn weights(&self, _: Io<'_>) -> Result<Vec<Weight>, Problem> {
-        Ok(vec![])
-    }
+    weightless!();
 
     fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
         let kernel = self.kernel.resolve(io.input().spatial().len(), "kernel", 1)?;
@@ -96,9 +90,7 @@ impl LayerKind for MaxPool {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         let windows = self.windows(io.input().spatial()).unwrap_or_default();
-        let mut axes = vec![AxisReach::same(0)];
-        axes.extend(windows.into_iter().enumerate().map(|(i, window)| AxisReach::Window { by: i + 1, window }));
-        vec![Reach { input: 0, role: Role::Local, axes }]
+        vec![Reach::sliding(AxisReach::same(0), windows)]
     }
 
     fn describe(&self) -> String {

@@ -4,7 +4,12 @@
 //! Every facet is a required method, so a forgotten cost is a compile error and never a silent zero. Adding a layer
 //! takes a file and a line in the `layers!` list below; help, JSON Schema, documentation and the contract test follow.
 
+#[macro_use]
+mod pointwise;
+
 pub mod args;
+pub mod axes;
+mod defaults;
 mod facets;
 pub mod window;
 
@@ -80,12 +85,55 @@ macro_rules! layers {
 
 layers! {
     conv::Conv,
+    conv_transpose::ConvTranspose,
+    deform_conv::DeformConv,
     linear::Linear,
     max_pool::MaxPool,
+    avg_pool::AvgPool,
+    adaptive_avg_pool::AdaptiveAvgPool,
+    adaptive_max_pool::AdaptiveMaxPool,
+    global_avg_pool::GlobalAvgPool,
+    global_max_pool::GlobalMaxPool,
     batch_norm::BatchNorm,
+    layer_norm::LayerNorm,
+    group_norm::GroupNorm,
+    instance_norm::InstanceNorm,
+    local_response_norm::LocalResponseNorm,
+    dropout::Dropout,
     relu::Relu,
+    relu6::Relu6,
+    leaky_relu::LeakyRelu,
+    prelu::Prelu,
+    elu::Elu,
+    selu::Selu,
+    celu::Celu,
+    gelu::Gelu,
+    silu::Silu,
+    mish::Mish,
+    sigmoid::Sigmoid,
+    hardsigmoid::Hardsigmoid,
+    hardswish::Hardswish,
+    tanh::Tanh,
+    softplus::Softplus,
+    softmax::Softmax,
+    glu::Glu,
+    identity::Identity,
+    channel_shuffle::ChannelShuffle,
+    pixel_shuffle::PixelShuffle,
+    pixel_unshuffle::PixelUnshuffle,
+    upsample::Upsample,
+    pad::Pad,
+    crop::Crop,
+    slice::Slice,
+    chunk::Chunk,
+    flatten::Flatten,
+    reshape::Reshape,
+    permute::Permute,
     add::Add,
+    multiply::Multiply,
     concat::Concat,
+    layer_scale::LayerScale,
+    squeeze_excite::SqueezeExcite,
 }
 
 impl Kind {

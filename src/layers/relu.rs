@@ -3,9 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, Reach, Weight};
-use crate::shape::Shape;
+use crate::layers::{Arity, Category, Doc, Example, LayerKind};
 
 /// `relu` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,26 +16,12 @@ impl LayerKind for Relu {
         aliases: &[],
         category: Category::Activation,
         summary: "max(x, 0)",
-        formulas: &[("output", "the input's shape"), ("params", "0"), ("macs", "0"), ("other ops", "1 comparison an element")],
+        formulas: formulas!("1 comparison an element"),
         source: "Nair & Hinton 2010; PyTorch nn.ReLU",
         inputs: Arity::One,
     };
 
-    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
-        Ok(inputs[0].clone())
-    }
-
-    fn weights(&self, _: Io<'_>) -> Result<Vec<Weight>, Problem> {
-        Ok(vec![])
-    }
-
-    fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
-        Cost::pointwise(io.output, 0, 1, 0)
-    }
-
-    fn reach(&self, io: Io<'_>) -> Vec<Reach> {
-        vec![Reach::pointwise(0, io.input().rank())]
-    }
+    elementwise!(0, 1, 0);
 
     fn describe(&self) -> String {
         String::new()

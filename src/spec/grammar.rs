@@ -188,6 +188,13 @@ pub const PREVIOUS: &str = "previous";
 /// The input of the network or of the block.
 pub const INPUT: &str = "input";
 
+/// Variables that every block (and the network, if it has one input) has beside its own; an argument or a variable of
+/// the same name replaces them.
+pub const BUILTINS: [(&str, &str); 2] = [
+    ("in_channels", "channels of the block's input, the first if it has several"),
+    ("in_size", "spatial sizes of the block's input, a list: `upsample: {size: $in_size}`"),
+];
+
 /// The construct named `name`.
 pub fn construct(name: &str) -> Option<&'static Construct> {
     CONSTRUCTS.iter().find(|construct| construct.name == name)

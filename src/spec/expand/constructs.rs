@@ -63,14 +63,12 @@ impl Expander<'_> {
 
     fn residual(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
         let fields = self.fields(item, "body")?;
-        let body = self.list(fields.get("body")?, start)?;
-        let shortcut = match fields.get("shortcut") {
-            Some(list) => {
-                let prefix = self.path_name("shortcut");
-                let frame = self.frame().inner(prefix);
-                self.group(frame, list, start)?
-            }
-            None => start?,
+        // They run in the order in which they are written: it decides what is alive when, hence the peak memory.
+        let (body, shortcut) = if fields.comes_before("shortcut", "body") {
+            let shortcut = self.shortcut(&fields, start)?;
+            (self.list(fields.get("body")?, start)?, shortcut)
+        } else {
+            (self.list(fields.get("body")?, start)?, self.shortcut(&fields, start)?)
         };
         let mut join = self.join(fields.get("join"), "add", item.key.span)?;
         if let Some(scale) = fields.get("scale") {
@@ -84,6 +82,13 @@ impl Expander<'_> {
             }
         }
         Some(self.joint(join, vec![body, shortcut]))
+    }
+
+    fn shortcut(&mut self, fields: &Fields<'_>, start: Option<NodeId>) -> Option<NodeId> {
+        let Some(list) = fields.get("shortcut") else { return start };
+        let prefix = self.path_name("shortcut");
+        let frame = self.frame().inner(prefix);
+        self.group(frame, list, start)
     }
 
     fn branches(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
@@ -399,5 +404,11 @@ impl<'a> Fields<'a> {
             Some((main, value)) => (main == name).then_some(value),
             None => self.entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
         }
+    }
+
+    /// Whether both keys are given, `first` before `second`.
+    fn comes_before(&self, first: &str, second: &str) -> bool {
+        let place = |name: &str| self.entries.iter().position(|(key, _)| key.name == name);
+        matches!((place(first), place(second)), (Some(a), Some(b)) if a < b)
     }
 }

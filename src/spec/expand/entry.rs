@@ -338,7 +338,8 @@ impl Expander<'_> {
             self.stopped = true;
             return start;
         }
-        let args = self.block_args(&item, block)?;
+        let builtins = self.builtins(start, &self.document.files[block.file].env);
+        let args = self.block_args(&item, block, builtins)?;
         let prefix = self.name(&block.key.name, item.id.take());
         let mut frame = self.frame().inner(prefix.clone());
         frame.env = Env::inside(&self.document.files[block.file].env, args);
@@ -400,7 +401,12 @@ impl Expander<'_> {
     }
 
     /// The variables of a block: its arguments as given, else its defaults.
-    fn block_args(&mut self, item: &Item<'_>, block: &Block) -> Option<Vec<(String, Value)>> {
+    fn block_args(
+        &mut self,
+        item: &Item<'_>,
+        block: &Block,
+        builtins: Vec<(String, Value)>,
+    ) -> Option<Vec<(String, Value)>> {
         let name = &block.key.name;
         let written: &[(Key, Located)] = match &item.value.value {
             Value::Map(entries) => entries,
@@ -447,7 +453,8 @@ impl Expander<'_> {
                 }
                 None => {
                     // A default may use the file's variables and the arguments before it.
-                    let env = Env::inside(&self.document.files[block.file].env, values.clone());
+                    let known = values.iter().chain(&builtins).cloned().collect();
+                    let env = Env::inside(&self.document.files[block.file].env, known);
                     match evaluate(default, &env) {
                         Ok(value) => Some(value),
                         Err(errors) => {
@@ -462,6 +469,8 @@ impl Expander<'_> {
                 None => failed = true,
             }
         }
+        // The first of a name counts: an argument replaces the builtin.
+        values.extend(builtins);
         (!failed).then_some(values)
     }
 

@@ -18,7 +18,8 @@ use crate::source::{Origin, Span};
 use crate::spec::Overrides;
 use crate::spec::document::Document;
 use crate::spec::env::Env;
-use crate::spec::expr;
+use crate::spec::expr::{self, Variables as _};
+use crate::spec::grammar;
 use crate::value::{Located, Value, decode};
 
 use names::{Frame, Group, Unresolved};
@@ -29,6 +30,8 @@ const MAX_STEPS: usize = 1_000_000;
 const MAX_NODES: usize = 200_000;
 /// Deepest nesting of blocks in blocks (a block may use itself under a condition).
 const MAX_DEPTH: usize = 48;
+/// Stands for a size that is unknown because of an earlier mistake.
+const STAND_IN: u64 = 720_720 * 64;
 
 /// The graph of `document`, or everything that is wrong with it.
 pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<Diagnostic>> {
@@ -42,6 +45,11 @@ pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<D
         stopped: false,
     };
     let first = expander.inputs(overrides);
+    if let Some(first) = first {
+        let outer = expander.env();
+        let builtins = expander.builtins(Some(first), &outer);
+        expander.frame().env = Env::inside(&outer, builtins);
+    }
     let last = expander.list(&document.layers, first);
     expander.finish(last)
 }
@@ -141,6 +149,20 @@ impl Expander<'_> {
             current = if failed { Some(self.builder.poisoned("", vec![])) } else { result };
         }
         current
+    }
+
+    /// The shape of `input` as variables (see [`grammar::BUILTINS`]), but for names that the file has given a meaning.
+    fn builtins(&self, input: Option<NodeId>, file: &Env) -> Vec<(String, Value)> {
+        let shape = input.and_then(|input| self.builder.shape(input));
+        // The shape is unknown after a mistake only. Nothing is inferred from there on; a number that every usual
+        // divisor divides lets expressions pass, so that what follows is not blamed.
+        let sizes = shape.map_or(&[STAND_IN; 4][..], Shape::sizes);
+        let size = |size: &u64| Value::integer(i128::from(*size));
+        let span = self.document.span;
+        let spatial = sizes.iter().skip(1).map(|s| Located { value: size(s), span }).collect();
+        let values = [sizes.first().map_or(Value::Null, size), Value::List(spatial)];
+        let named = grammar::BUILTINS.iter().map(|(name, _)| (*name).to_owned()).zip(values);
+        named.filter(|(name, _)| file.get(name).is_none()).collect()
     }
 
     /// Counts one more item; false once a limit is reached.

@@ -1,0 +1,209 @@
+//! Arguments that are one value, or a list with one value a spatial axis.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::diagnostic::Problem;
+
+/// What such a list can hold.
+pub(super) trait Entry<'de>: Deserialize<'de> {
+    /// What is expected, for messages.
+    const EXPECTED: &'static str;
+
+    /// From a whole number.
+    fn whole(value: u64) -> Self;
+
+    /// From any other number, if it can be.
+    fn fraction(_: f64) -> Option<Self> {
+        None
+    }
+}
+
+impl Entry<'_> for u64 {
+    const EXPECTED: &'static str = "a whole number, or a list with one an axis";
+
+    fn whole(value: u64) -> Self {
+        value
+    }
+}
+
+impl Entry<'_> for Option<u64> {
+    const EXPECTED: &'static str = "a whole number, or a list with one an axis (`~` keeps an axis)";
+
+    fn whole(value: u64) -> Self {
+        Some(value)
+    }
+}
+
+impl Entry<'_> for f64 {
+    const EXPECTED: &'static str = "a number, or a list with one an axis";
+
+    fn whole(value: u64) -> Self {
+        value as Self
+    }
+
+    fn fraction(value: f64) -> Option<Self> {
+        Some(value)
+    }
+}
+
+/// One value or up to three.
+pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct OneOrMany<T>(PhantomData<T>);
+
+    impl<'de, T: Entry<'de>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(T::EXPECTED)
+        }
+
+        fn visit_u64<E>(self, value: u64) -> Result<Vec<T>, E> {
+            Ok(vec![T::whole(value)])
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<Vec<T>, E> {
+            T::fraction(value)
+                .map(|value| vec![value])
+                .ok_or_else(|| E::invalid_type(serde::de::Unexpected::Float(value), &self))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = items.next_element()? {
+                values.push(value);
+            }
+            if values.is_empty() || values.len() > 3 {
+                let message = format!("expected 1 to 3 values, one a spatial axis, found {}", values.len());
+                return Err(A::Error::custom(message));
+            }
+            Ok(values)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMany(PhantomData))
+}
+
+/// A single value stands for all of `rank` axes; otherwise there must be one an axis.
+pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str) -> Result<Vec<T>, Problem> {
+    match values {
+        [value] => Ok(vec![*value; rank]),
+        values if values.len() == rank => Ok(values.to_vec()),
+        values => Err(Problem::argument(
+            argument,
+            format!("`{argument}` has {} values, but the input has {rank} spatial axes", values.len()),
+        )
+        .help("give one value for all axes, or one an axis in the order of the shape: [height, width]")),
+    }
+}
+
+/// The size of adaptive pooling's output: one value, or one an axis, of which `~` keeps the input's size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputSize(Vec<Option<u64>>);
+
+impl OutputSize {
+    /// One size for each of the axes with these input `sizes`.
+    pub fn resolve(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
+        if self.0.contains(&Some(0)) {
+            return Err(Problem::argument("output_size", "`output_size` is 0, it must be at least 1"));
+        }
+        let wanted = spread(&self.0, sizes.len(), "output_size")?;
+        Ok(wanted.iter().zip(sizes).map(|(wanted, &size)| wanted.unwrap_or(size)).collect())
+    }
+
+    /// `7`, `1x~`.
+    pub fn describe(&self) -> String {
+        let one = |size: &Option<u64>| size.map_or("~".to_owned(), |size| size.to_string());
+        self.0.iter().map(one).collect::<Vec<_>>().join("x")
+    }
+}
+
+impl Serialize for OutputSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [size] => size.serialize(serializer),
+            sizes => sizes.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for OutputSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_or_many(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for OutputSize {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OutputSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "one size for all spatial axes, or a list with one an axis; null keeps the input's",
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "array", "items": {"type": ["integer", "null"], "minimum": 1}, "minItems": 1, "maxItems": 3}
+            ]
+        })
+    }
+}
+
+/// Factors of a resize: one for all spatial axes, or one an axis; they may be fractions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scale(Vec<f64>);
+
+impl Scale {
+    /// One positive, finite factor for each of `rank` axes.
+    pub fn resolve(&self, rank: usize) -> Result<Vec<f64>, Problem> {
+        if let Some(bad) = self.0.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
+            return Err(Problem::argument(
+                "scale_factor",
+                format!("`scale_factor` is {bad}, it must be greater than 0"),
+            ));
+        }
+        spread(&self.0, rank, "scale_factor")
+    }
+
+    /// `2`, `1x0.5`.
+    pub fn describe(&self) -> String {
+        self.0.iter().map(f64::to_string).collect::<Vec<_>>().join("x")
+    }
+}
+
+impl Serialize for Scale {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [scale] => scale.serialize(serializer),
+            scales => scales.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scale {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_or_many(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for Scale {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scale".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "one factor for all spatial axes, or a list with one an axis; fractions are allowed",
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "minItems": 1, "maxItems": 3}
+            ]
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! Dropout (Srivastava et al. 2014). At inference it does nothing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Problem;
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::shape::Shape;
+
+/// Arguments of `dropout`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    /// Probability with which an element is zeroed in training
+    #[serde(default = "half")]
+    pub p: f64,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl LayerKind for Dropout {
+    const DOC: Doc = Doc {
+        name: "dropout",
+        aliases: &["drop_path", "stochastic_depth"],
+        category: Category::Normalisation,
+        summary: "zeroes elements at random in training; does nothing at inference",
+        formulas: formulas!("0 at inference"),
+        source: "Srivastava et al. 2014; PyTorch nn.Dropout; as drop_path: Huang et al. 2016",
+        inputs: Arity::One,
+    };
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
+        if !(0.0..=1.0).contains(&self.p) {
+            return Err(Problem::argument("p", format!("`p` is {}, a probability is between 0 and 1", self.p)));
+        }
+        Ok(inputs[0].clone())
+    }
+
+    free!();
+
+    fn reach(&self, io: Io<'_>) -> Vec<Reach> {
+        vec![Reach::pointwise(0, io.input().rank())]
+    }
+
+    fn describe(&self) -> String {
+        format!("p{}", self.p)
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![Example::new("{}", &[&[3, 4, 5]]), Example::new("{p: 0.2}", &[&[7]])]
+    }
+}

@@ -1,0 +1,45 @@
+//! Leaky ReLU: a small slope below zero.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+
+/// Arguments of `leaky_relu`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeakyRelu {
+    /// Slope below zero
+    #[serde(default = "negative_slope")]
+    pub negative_slope: f64,
+}
+
+fn negative_slope() -> f64 {
+    0.01
+}
+
+impl LayerKind for LeakyRelu {
+    const DOC: Doc = Doc {
+        name: "leaky_relu",
+        aliases: &["lrelu"],
+        category: Category::Activation,
+        summary: "x for x >= 0, negative_slope * x below",
+        formulas: formulas!("1 multiplication and 1 comparison an element"),
+        source: "Maas et al. 2013; PyTorch nn.LeakyReLU",
+        inputs: Arity::One,
+    };
+
+    elementwise!(1, 1, 0);
+
+    fn describe(&self) -> String {
+        format!("slope {}", self.negative_slope)
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![
+            Example::new("{}", &[&[3, 4, 5]]),
+            Example::new("{negative_slope: 0.2}", &[&[7]]),
+            Example::new("{negative_slope: 0.1}", &[&[2, 3, 4, 5]]),
+        ]
+    }
+}

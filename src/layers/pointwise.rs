@@ -1,0 +1,64 @@
+//! What layers that keep the shape and map every element by itself share: three facets and the wording of their
+//! formulas. The operations an element are each layer's own statement.
+
+/// `infer`, `weights`, `cost` and `reach` of a layer with so many arithmetic operations, comparisons and functions an
+/// element, and no weights.
+macro_rules! elementwise {
+    ($arithmetic:expr, $comparisons:expr, $functions:expr) => {
+        fn infer(
+            &self,
+            inputs: &[$crate::shape::Shape],
+        ) -> Result<$crate::shape::Shape, $crate::diagnostic::Problem> {
+            Ok(inputs[0].clone())
+        }
+
+        weightless!();
+
+        fn cost(
+            &self,
+            io: $crate::layers::Io<'_>,
+        ) -> Result<$crate::layers::Cost, $crate::diagnostic::Problem> {
+            $crate::layers::Cost::pointwise(io.output, $arithmetic, $comparisons, $functions)
+        }
+
+        fn reach(&self, io: $crate::layers::Io<'_>) -> Vec<$crate::layers::Reach> {
+            vec![$crate::layers::Reach::pointwise(0, io.input().rank())]
+        }
+    };
+}
+
+/// `weights` of a layer that owns none.
+macro_rules! weightless {
+    () => {
+        fn weights(
+            &self,
+            _: $crate::layers::Io<'_>,
+        ) -> Result<Vec<$crate::layers::Weight>, $crate::diagnostic::Problem> {
+            Ok(vec![])
+        }
+    };
+}
+
+/// `weights` and `cost` of a layer that only moves or relabels data.
+macro_rules! free {
+    () => {
+        weightless!();
+
+        fn cost(
+            &self,
+            _: $crate::layers::Io<'_>,
+        ) -> Result<$crate::layers::Cost, $crate::diagnostic::Problem> {
+            Ok($crate::layers::Cost::FREE)
+        }
+    };
+}
+
+/// Formulas of a layer without weights and MACs, given its output and its other operations.
+macro_rules! formulas {
+    ($ops:literal) => {
+        formulas!("the input's shape", $ops)
+    };
+    ($output:literal, $ops:literal) => {
+        &[("output", $output), ("params", "0"), ("macs", "0"), ("other ops", $ops)]
+    };
+}

@@ -1,0 +1,37 @@
+//! ReLU6: `min(max(x, 0), 6)`, the activation of MobileNetV2.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+
+/// `relu6` has no arguments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Relu6 {}
+
+impl LayerKind for Relu6 {
+    const DOC: Doc = Doc {
+        name: "relu6",
+        aliases: &[],
+        category: Category::Activation,
+        summary: "min(max(x, 0), 6)",
+        formulas: formulas!("2 comparisons an element"),
+        source: "Sandler et al. 2018 (MobileNetV2); PyTorch nn.ReLU6",
+        inputs: Arity::One,
+    };
+
+    elementwise!(0, 2, 0);
+
+    fn describe(&self) -> String {
+        String::new()
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![
+            Example::new("{}", &[&[3, 4, 5]]),
+            Example::new("{}", &[&[7]]),
+            Example::new("{}", &[&[2, 3, 4, 5]]),
+        ]
+    }
+}
