@@ -2,6 +2,7 @@
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
 mod gridding;
+mod layers;
 pub mod load;
 mod output;
 mod params;
@@ -38,6 +39,7 @@ pub struct Cli {
 enum Command {
     Params(params::Args),
     Gridding(gridding::Args),
+    Layers(layers::Args),
 }
 
 /// Why a command could not run: exit status 2.
@@ -75,6 +77,7 @@ fn run(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Params(args) => params::run(args),
         Command::Gridding(args) => gridding::run(args),
+        Command::Layers(args) => layers::run(args),
     }
 }
 
