@@ -135,8 +135,11 @@ fn layer_of(case: &Value) -> Option<(&'static str, Value)> {
             ("upsample", args)
         }
         "batch_norm" if attrs["training"] == true => return None,
-        "batch_norm" => ("batch_norm", pick(&["eps"])),
-        "group_norm" => ("group_norm", pick(&["num_groups", "eps"])),
+        "batch_norm" | "group_norm" => {
+            let mut args = pick(&["num_groups", "eps"]);
+            args["affine"] = (!case["inputs"]["weight"].is_null()).into();
+            (find(case["op"].as_str()?)?.0.doc.name, args)
+        }
         "instance_norm" => ("instance_norm", pick(&["eps"])),
         "layer_norm" => {
             let axis = ["last", "space", "all"][attrs["normalized_shape"].as_array()?.len() - 1];
