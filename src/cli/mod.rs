@@ -5,6 +5,7 @@ mod compare;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod layers;
 pub mod load;
 mod output;
 mod params;
@@ -48,6 +49,7 @@ enum Command {
     Gridding(gridding::Args),
     HdcCheck(hdc_check::Args),
     HdcDesign(hdc_design::Args),
+    Layers(layers::Args),
 }
 
 /// Why a command could not run: exit status 2.
@@ -89,6 +91,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Gridding(args) => gridding::run(args),
         Command::HdcCheck(args) => hdc_check::run(args),
         Command::HdcDesign(args) => hdc_design::run(args),
+        Command::Layers(args) => layers::run(args),
     }
 }
 

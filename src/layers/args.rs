@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use num_integer::Integer as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -265,16 +266,18 @@ impl Groups {
         }
         for (what, channels) in [("input", inputs), ("output", outputs)] {
             if !channels.is_multiple_of(groups) {
-                let below =
-                    (1..=groups).rev().find(|g| inputs.is_multiple_of(*g) && outputs.is_multiple_of(*g));
+                // Every number of groups that fits divides the greatest common divisor; a search among billions of
+                // candidates is not worth a help line.
+                let most = inputs.gcd(&outputs);
+                let below = match groups.min(most) {
+                    limit @ 0..=65_536 => (1..=limit).rev().find(|g| most.is_multiple_of(*g)),
+                    _ => Some(most),
+                };
                 return Err(Problem::argument(
                     "groups",
                     format!("{channels} {what} channels cannot be divided into {groups} groups"),
                 )
-                .help(format!(
-                    "the next smaller number of groups that divides both is {}",
-                    below.unwrap_or(1)
-                )));
+                .help(format!("a number of groups that divides both is {}", below.unwrap_or(1))));
             }
         }
         Ok(groups)

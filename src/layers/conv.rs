@@ -27,7 +27,7 @@ pub struct Conv {
     /// Elements added around the input
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
-    /// Distance between taps (Yu & Koltun 2015)
+    /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
     /// Groups that do not see each other's channels (AlexNet); `depthwise` is one an input channel

@@ -45,13 +45,13 @@ pub struct DeformConv {
     /// What has an offset of its own
     #[serde(default)]
     pub offsets: Offsets,
-    /// Groups of input channels with offsets of their own (per_tap)
+    /// With per_tap: groups of input channels that have offsets of their own
     #[serde(default = "one_offset_group")]
     pub offset_groups: u64,
-    /// Whether each sample is weighted by a learned mask: version 2 of the paper (per_tap)
+    /// With per_tap: whether each sample is weighted by a computed mask, as in version 2 of the paper
     #[serde(default)]
     pub modulated: bool,
-    /// Distance between the taps of the offset convolution; the layer's own dilation if not given (per_tap)
+    /// With per_tap: distance between the taps of the offset convolution; the layer's own dilation if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_dilation: Option<PerAxis>,
     /// A bound in pixels on the learned offsets, if one is known; receptive fields are unbounded without it

@@ -42,7 +42,8 @@ pub enum Interpolation {
     Bilinear,
     /// Linear, on three axes.
     Trilinear,
-    /// Not supported.
+    /// Not supported: it reads four neighbours, with weights of its own.
+    #[schemars(skip)]
     Bicubic,
 }
 

@@ -5,6 +5,7 @@
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
 pub mod compare;
+pub mod layers;
 pub mod params;
 pub mod sizes;
 
