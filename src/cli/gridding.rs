@@ -1,12 +1,88 @@
 //! `cnnkit gridding`
 
-use crate::cli::Failure;
-use crate::report::Report;
+use crate::analysis::gridding::Gridding;
+use crate::cli::{Failure, rates};
+use crate::render::plot::{self, Picture};
+use crate::report::gridding::{self, Options};
+use crate::report::{Map, Report};
 
 /// Show which input positions a stack of dilated convolutions reads
+///
+/// Draws the coverage map, each position shaded by the number of ways in which it reaches the output, and says how
+/// much of the receptive field is never read. Exact at any width.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  cnnkit gridding 2,2,2                       the classic case: 71 % of the box is never read
+  cnnkit gridding 2,2,2 --steps               layer by layer
+  cnnkit gridding 1,2,5 --plot map.png        as a picture
+  cnnkit gridding 1,2 --kernels 1x7,7x1       kernels per layer and axis
+  cnnkit gridding 1,1,2 --strides 2,1,1       behind strides
+  cnnkit gridding 1,2,4,8 --kernel 2 --axes 1 a WaveNet stack")]
+pub struct Args {
+    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2)
+    #[arg(value_name = "RATES")]
+    target: String,
+    /// Kernel size of all layers: 3, or 1x7 per axis
+    #[arg(long, default_value = "3", value_name = "K")]
+    kernel: String,
+    /// Kernel sizes layer by layer: 3,5,3 or 1x7,7x1
+    #[arg(long, value_name = "LIST", conflicts_with = "kernel")]
+    kernels: Option<String>,
+    /// Strides layer by layer
+    #[arg(long, default_value = "1", value_name = "LIST", hide_default_value = true)]
+    strides: String,
+    /// Spatial axes [default: 2, or as many as the lists have]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    axes: Option<u8>,
+    /// Show the map and the figures after each layer
+    #[arg(long)]
+    steps: bool,
+    /// Draw the map into FILE.svg or FILE.png
+    #[arg(long, value_name = "FILE")]
+    plot: Option<String>,
+    /// List every multiplicity in the JSON output, however wide the line
+    #[arg(long)]
+    multiplicity: bool,
+}
 
-pub fn run(_args: Args) -> Result<Report, Failure> {
-    Err(Failure::Usage("not supported yet: gridding".into(), None))
+pub fn run(args: Args) -> Result<Report, Failure> {
+    // The file's ending is checked first: nothing is computed for a picture that cannot be drawn.
+    let picture = args.plot.as_deref().map(picture).transpose()?;
+    let rates = rates::Target::parse(&args.target)?.rates()?.concat();
+    let kernels = match &args.kernels {
+        Some(list) => rates::list("--kernels", list)?,
+        None => rates::list("--kernel", &args.kernel)?,
+    };
+    let strides = rates::list("--strides", &args.strides)?;
+    if args.kernels.is_none() && kernels.len() > 1 {
+        return Err(Failure::usage("--kernel takes one size", "for a size each layer use --kernels"));
+    }
+    let stack = rates::stack(&rates, &kernels, &strides, args.axes.map(usize::from))?;
+    let options = Options { steps: args.steps, multiplicity: args.multiplicity };
+    let facts = Gridding::of(&stack).map_err(rates::failure)?;
+    let (report, map) = gridding::report(&stack, &facts, options).map_err(rates::failure)?;
+    if let (Some(file), Some(picture)) = (&args.plot, picture) {
+        let title = format!("Gridding of {}", gridding::name(&stack));
+        save(file, &map, &title, &gridding::summary(&stack, &facts), picture)?;
+    }
+    Ok(report)
+}
+
+fn picture(file: &str) -> Result<Picture, Failure> {
+    match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
+        Some("svg") => Ok(Picture::Svg),
+        Some("png") => Ok(Picture::Png),
+        _ => Err(Failure::usage(
+            format!("--plot cannot tell the format of `{file}`"),
+            "name the file with the ending .svg or .png",
+        )),
+    }
+}
+
+fn save(file: &str, map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<(), Failure> {
+    let bytes = plot::draw(map, title, subtitle, picture)
+        .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
+    std::fs::write(file, bytes).map_err(|error| {
+        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
+    })
 }

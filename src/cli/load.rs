@@ -60,6 +60,33 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
+impl SpecArgs {
+    /// All networks, in the order of the arguments; read on all cores. Every failure is reported, not only the first.
+    pub fn load_all(&self) -> Result<Vec<Loaded>, Failure> {
+        use rayon::prelude::*;
+        let results: Vec<Result<Loaded, Failure>> = match self.specs.as_slice() {
+            // The thread pool costs more than one network does.
+            [only] => vec![self.replace.load(only)],
+            several => several.par_iter().map(|spec| self.replace.load(spec)).collect(),
+        };
+        let (mut networks, mut failures) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(network) => networks.push(network),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match (failures.len(), failures.pop()) {
+            (_, None) => Ok(networks),
+            (1, Some(failure)) => Err(failure),
+            (_, Some(last)) => {
+                failures.push(last);
+                Err(Failure::Several(failures))
+            }
+        }
+    }
+}
+
 impl Replace {
     fn overrides(&self) -> Overrides {
         Overrides { variables: self.set.clone(), inputs: self.input.clone() }

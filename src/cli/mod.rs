@@ -1,10 +1,16 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
+mod compare;
 mod gridding;
+mod hdc_check;
+mod hdc_design;
 pub mod load;
 mod output;
 mod params;
+mod progress;
+mod rates;
+mod sizes;
 
 use std::process::ExitCode;
 
@@ -37,7 +43,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Params(params::Args),
+    Compare(compare::Args),
+    Sizes(sizes::Args),
     Gridding(gridding::Args),
+    HdcCheck(hdc_check::Args),
+    HdcDesign(hdc_design::Args),
 }
 
 /// Why a command could not run: exit status 2.
@@ -47,6 +57,8 @@ pub enum Failure {
     Diagnostics(Box<Sources>, Vec<Diagnostic>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
+    /// Several specs failed.
+    Several(Vec<Failure>),
 }
 
 impl Failure {
@@ -72,8 +84,53 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<Report, Failure> {
     match command {
         Command::Params(args) => params::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Sizes(args) => sizes::run(args),
         Command::Gridding(args) => gridding::run(args),
+        Command::HdcCheck(args) => hdc_check::run(args),
+        Command::HdcDesign(args) => hdc_design::run(args),
     }
+}
+
+/// The JSON of a command about no single network.
+fn envelope_of(command: &str, body: &impl serde::Serialize) -> serde_json::Value {
+    let mut object = serde_json::Map::new();
+    object.insert("schema".into(), 1.into());
+    object.insert("command".into(), command.into());
+    object.insert("spec".into(), serde_json::json!({"name": null, "path": null}));
+    if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
+        object.extend(keys);
+    }
+    serde_json::Value::Object(object)
+}
+
+/// The JSON of a command about networks: one object with the keys of its only network, or `results` for several.
+fn envelope<'a, T: serde::Serialize>(
+    command: &str,
+    bodies: impl Iterator<Item = (&'a load::Loaded, T)>,
+) -> serde_json::Value {
+    let mut results: Vec<serde_json::Value> = bodies
+        .map(|(network, body)| {
+            let mut object = serde_json::Map::new();
+            object
+                .insert("spec".into(), serde_json::json!({"name": network.graph.name, "path": network.path}));
+            if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
+                object.extend(keys);
+            }
+            serde_json::Value::Object(object)
+        })
+        .collect();
+    let mut object = serde_json::Map::new();
+    object.insert("schema".into(), 1.into());
+    object.insert("command".into(), command.into());
+    match (results.len(), results.pop()) {
+        (1, Some(serde_json::Value::Object(keys))) => object.extend(keys),
+        (_, last) => {
+            results.extend(last);
+            object.insert("results".into(), results.into());
+        }
+    }
+    serde_json::Value::Object(object)
 }
 
 /// The argument parser, for completions, the man page and tests.

@@ -70,20 +70,7 @@ impl Output {
     /// Prints why the command could not run; returns exit status 2.
     pub fn fail(&self, failure: &Failure) -> ExitCode {
         let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
-        let text = match failure {
-            Failure::Diagnostics(sources, list) => {
-                let mut text = diagnostics::render(list, sources, canvas);
-                if list.len() > 1 {
-                    text += &format!("error: {} errors\n", list.len());
-                }
-                text
-            }
-            Failure::Usage(message, help) => {
-                let help = help.as_ref().map(|help| format!("  = help: {help}\n"));
-                format!("error: {message}\n{}", help.unwrap_or_default())
-            }
-        };
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
         ExitCode::from(2)
     }
 
@@ -97,6 +84,23 @@ impl Output {
                     && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
             }
         }
+    }
+}
+
+fn explain(failure: &Failure, canvas: Canvas) -> String {
+    match failure {
+        Failure::Diagnostics(sources, list) => {
+            let mut text = diagnostics::render(list, sources, canvas);
+            if list.len() > 1 {
+                text += &format!("error: {} errors\n", list.len());
+            }
+            text
+        }
+        Failure::Usage(message, help) => {
+            let help = help.as_ref().map(|help| format!("  = help: {help}\n"));
+            format!("error: {message}\n{}", help.unwrap_or_default())
+        }
+        Failure::Several(failures) => failures.iter().map(|failure| explain(failure, canvas)).collect(),
     }
 }
 

@@ -1,62 +1,71 @@
 //! `cnnkit params`
 
-use crate::cli::Failure;
+use crate::analysis::memory::Dtype;
 use crate::cli::load::SpecArgs;
-use crate::report::{Cell, Column, Page, Report, Row, Table};
+use crate::cli::{Failure, envelope};
+use crate::report::params::{By, Sort, View, footer, json, page};
+use crate::report::{Page, Report};
 
 /// Count parameters, MACs and memory, layer by layer
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit params zoo:resnet50                      blocks, totals, memory
+  cnnkit params zoo:resnet50 --depth all          every layer
+  cnnkit params net.yaml --by layer --sort macs --top 10
+  cnnkit params net.yaml --input 3,512,512 --set classes=21 --format json")]
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    /// How many levels of blocks to open: a number, or `all`
+    #[arg(long, value_name = "N", default_value = "1", value_parser = depth)]
+    depth: Depth,
+    /// What a row stands for
+    #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
+    by: By,
+    /// Order of the rows
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+    /// Show only the first N rows
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Images at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    batch: u64,
+    /// Number format of the bytes in JSON
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
 }
 
-pub fn run(args: Args) -> Result<Report, Failure> {
-    let mut page = Page::default();
-    for spec in &args.spec.specs {
-        let loaded = args.spec.replace.load(spec)?;
-        let mut table = Table {
-            columns: vec![
-                Column::text("id"),
-                Column::text("layer"),
-                Column::text("output"),
-                Column::number("params"),
-                Column::number("MACs"),
-            ],
-            rows: vec![],
-        };
-        let (mut p, mut m) = (0, 0);
-        for node in &loaded.graph.nodes {
-            let params: u64 = if node.shares.is_some() {
-                0
-            } else {
-                node.weights
-                    .iter()
-                    .filter(|w| w.role == crate::layers::WeightRole::Parameter)
-                    .map(|w| w.shape.elements().unwrap_or(0))
-                    .sum()
-            };
-            p += params;
-            m += node.cost.macs;
-            table.rows.push(Row::new(vec![
-                Cell::text(&node.id),
-                Cell::text(match &node.op {
-                    crate::graph::Op::Input => "input".into(),
-                    crate::graph::Op::Layer(l) => format!("{} {}", node.op.name(), l.describe()),
-                }),
-                Cell::text(node.shape.to_string()),
-                Cell::count(params),
-                Cell::magnitude(node.cost.macs),
-            ]));
-        }
-        table.rows.push(Row::total(vec![
-            Cell::text("total"),
-            Cell::default(),
-            Cell::default(),
-            Cell::count(p),
-            Cell::count(m),
-        ]));
-        page.title(&loaded.graph.name).table(table);
+/// Levels of blocks; none is all.
+#[derive(Debug, Clone, Copy)]
+struct Depth(Option<usize>);
+
+fn depth(text: &str) -> Result<Depth, String> {
+    match text {
+        "all" => Ok(Depth(None)),
+        _ => match text.parse() {
+            Ok(0) | Err(_) => Err("expected a number from 1, or `all`".into()),
+            Ok(levels) => Ok(Depth(Some(levels))),
+        },
     }
-    Ok(Report::new(page, &()))
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let view = View {
+        depth: args.depth.0,
+        by: args.by,
+        sort: args.sort,
+        top: args.top,
+        batch: args.batch,
+        dtype: args.dtype,
+    };
+    let networks = args.spec.load_all()?;
+    let mut all = Page::default();
+    for network in &networks {
+        all.blocks.extend(page(&network.graph, &view).blocks);
+    }
+    footer(&mut all);
+    let bodies = networks.iter().map(|network| (network, json(&network.graph, &view)));
+    Ok(Report { page: all, json: envelope("params", bodies), ok: true })
 }

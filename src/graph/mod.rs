@@ -115,3 +115,43 @@ impl Graph {
         }
     }
 }
+
+/// The node at which other input shapes do not fit, and why.
+#[derive(Debug)]
+pub struct Misfit {
+    /// The node.
+    pub node: NodeId,
+    /// Why.
+    pub problem: crate::diagnostic::Problem,
+}
+
+impl Graph {
+    /// Shapes of all nodes if the inputs had the shapes `inputs` (in the order of [`Graph::inputs`]), with the same
+    /// weights: a linear layer behind a `flatten` accepts only the size that it was made for.
+    pub fn reinfer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, Misfit> {
+        let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
+        let mut given = inputs.iter();
+        for (id, node) in self.iter() {
+            let shape = match &node.op {
+                Op::Input => given.next().unwrap_or(&node.shape).clone(),
+                Op::Layer(layer) => {
+                    let sources: Vec<Shape> =
+                        node.inputs.iter().map(|input| shapes[input.0].clone()).collect();
+                    let misfit = |problem| Misfit { node: id, problem };
+                    let output = layer.infer(&sources).map_err(misfit)?;
+                    if !node.weights.is_empty() {
+                        let weights =
+                            layer.weights(Io { inputs: &sources, output: &output }).map_err(misfit)?;
+                        if weights != node.weights {
+                            let message = format!("`{}` has weights for one input size only", node.id);
+                            return Err(misfit(crate::diagnostic::Problem::shape(message)));
+                        }
+                    }
+                    output
+                }
+            };
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+}

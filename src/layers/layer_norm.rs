@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
+use crate::layers::args::spatial;
 use crate::layers::{
     Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Weight, defaults,
 };
@@ -36,6 +37,8 @@ pub enum NormAxis {
     Channels,
     /// The last axis: PyTorch's LayerNorm of one size.
     Last,
+    /// All places of each channel: PyTorch's LayerNorm([H, W]).
+    Space,
     /// The whole input: PyTorch's LayerNorm of the full shape.
     All,
 }
@@ -46,6 +49,7 @@ impl LayerNorm {
         match self.axis {
             NormAxis::Channels => Shape::new([input.channels()]),
             NormAxis::Last => Shape::new([input.sizes().last().copied().unwrap_or(1)]),
+            NormAxis::Space => Shape::new(input.spatial()),
             NormAxis::All => input.clone(),
         }
     }
@@ -79,6 +83,9 @@ impl LayerKind for LayerNorm {
     };
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
+        if self.axis == NormAxis::Space {
+            spatial("layer_norm", &inputs[0])?;
+        }
         Ok(inputs[0].clone())
     }
 
@@ -105,6 +112,11 @@ impl LayerKind for LayerNorm {
         match self.axis {
             NormAxis::Channels => vec![Reach::across(rank, 0)],
             NormAxis::Last => vec![Reach::across(rank, rank - 1)],
+            NormAxis::Space => {
+                let mut axes = vec![AxisReach::All; rank];
+                axes[0] = AxisReach::same(0);
+                vec![Reach::pointwise(0, rank), Reach::context(axes)]
+            }
             NormAxis::All => vec![Reach::pointwise(0, rank), Reach::context(vec![AxisReach::All; rank])],
         }
     }
@@ -113,6 +125,7 @@ impl LayerKind for LayerNorm {
         let over = match self.axis {
             NormAxis::Channels => "",
             NormAxis::Last => "last axis",
+            NormAxis::Space => "over space",
             NormAxis::All => "all axes",
         };
         let affine = if self.elementwise_affine { "" } else { " no affine" };
@@ -124,6 +137,7 @@ impl LayerKind for LayerNorm {
             Example::new("{}", &[&[4, 5, 6]]),
             Example::new("{axis: last, eps: 0.000001}", &[&[5, 6, 4]]),
             Example::new("{axis: all}", &[&[4, 3]]),
+            Example::new("{axis: space}", &[&[4, 3, 5]]),
             Example::new("{elementwise_affine: false}", &[&[8]]),
             Example::new("{bias: false}", &[&[2, 3, 4, 5]]),
         ]

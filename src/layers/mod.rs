@@ -86,6 +86,7 @@ macro_rules! layers {
 layers! {
     conv::Conv,
     conv_transpose::ConvTranspose,
+    deform_conv::DeformConv,
     linear::Linear,
     max_pool::MaxPool,
     avg_pool::AvgPool,

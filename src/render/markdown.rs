@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::number;
+use crate::render::{heatmap, number};
 use crate::report::{Block, Page, Span, Table};
 
 /// `page` as Markdown.
@@ -18,13 +18,19 @@ pub fn render(page: &Page) -> String {
             out
         }),
         Block::Text(spans) => format!("{}\n", escape(&plain(spans))),
-        Block::Drawing(lines) => {
-            let body: Vec<String> = lines.iter().map(|line| plain(line)).collect();
-            format!("```text\n{}\n```\n", body.join("\n"))
-        }
+        Block::Drawing(lines) => fenced(lines),
+        Block::Map(map) => fenced(&heatmap::layout(map, MAP_WIDTH)),
         Block::Note(text) => format!("<sub>{}</sub>\n", escape(text)),
     });
     blocks.collect::<Vec<_>>().join("\n")
+}
+
+/// Columns of a map in a code block: what fits beside a pull request's conversation.
+const MAP_WIDTH: usize = 100;
+
+fn fenced(lines: &[Vec<Span>]) -> String {
+    let body: Vec<String> = lines.iter().map(|line| plain(line).trim_end().to_owned()).collect();
+    format!("```text\n{}\n```\n", body.join("\n"))
 }
 
 fn plain(spans: &[Span]) -> String {

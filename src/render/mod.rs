@@ -2,8 +2,10 @@
 
 pub mod csv;
 pub mod diagnostics;
+pub mod heatmap;
 pub mod markdown;
 pub mod number;
+pub mod plot;
 pub mod terminal;
 
 use crate::report::Report;

@@ -1,5 +1,7 @@
 //! Numbers as people read them. Counts use SI prefixes (1000), bytes use binary ones (1024).
 
+use num_bigint::BigUint;
+
 use crate::report::Value;
 
 /// `25557032` as `25,557,032`.
@@ -17,6 +19,21 @@ pub fn group_digits(digits: &str) -> String {
         out.push(digit);
     }
     out
+}
+
+/// An integer of any size: grouped up to 24 digits, then in powers of ten with the number of digits.
+pub fn integer(value: &BigUint) -> String {
+    let digits = value.to_string();
+    if digits.len() <= 24 {
+        return group_digits(&digits);
+    }
+    format!(
+        "{}.{}e{} ({} digits)",
+        &digits[..1],
+        &digits[1..4],
+        digits.len() - 1,
+        grouped(digits.len() as u64)
+    )
 }
 
 /// A count by its magnitude, with four significant digits: `999`, `1.234 k`, `4.089 G`.
@@ -77,6 +94,7 @@ pub fn readable(value: &Value) -> String {
         Value::Empty => String::new(),
         Value::Text(text) => text.clone(),
         Value::Count(count) => grouped(*count),
+        Value::Integer(count) => integer(count),
         Value::Magnitude(count) => magnitude(*count),
         Value::Bytes(count) => bytes(*count),
         Value::Share(part) => share(*part),
@@ -91,6 +109,7 @@ pub fn exact(value: &Value) -> String {
         Value::Empty => String::new(),
         Value::Text(text) => text.clone(),
         Value::Count(count) | Value::Magnitude(count) | Value::Bytes(count) => count.to_string(),
+        Value::Integer(count) => count.to_string(),
         Value::Share(number) | Value::Factor(number) | Value::Number(number, _) => number.to_string(),
     }
 }

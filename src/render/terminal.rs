@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::{Canvas, number};
+use crate::render::{Canvas, heatmap, number};
 use crate::report::{Block, Fact, Page, Span, Table, Tone};
 
 /// `page` as text with a final newline; ANSI escapes only if `canvas.color`.
@@ -28,15 +28,19 @@ fn draw(block: &Block, canvas: Canvas) -> String {
         Block::Table(table) => draw_table(table, canvas),
         Block::Facts(facts) => draw_facts(facts, canvas),
         Block::Text(spans) => draw_text(spans, canvas),
-        Block::Drawing(lines) => lines.iter().fold(String::new(), |out, line| {
-            let line =
-                line.iter().fold(String::new(), |out, span| out + &paint(&span.text, span.tone, canvas));
-            out + line.trim_end() + "\n"
-        }),
+        Block::Drawing(lines) => draw_lines(lines, canvas),
+        Block::Map(map) => draw_lines(&heatmap::layout(map, canvas.width), canvas),
         Block::Note(text) => wrap(text, canvas.width)
             .iter()
             .fold(String::new(), |out, line| out + &paint(line, Tone::Quiet, canvas) + "\n"),
     }
+}
+
+fn draw_lines(lines: &[Vec<Span>], canvas: Canvas) -> String {
+    lines.iter().fold(String::new(), |out, line| {
+        let line = line.iter().fold(String::new(), |out, span| out + &paint(&span.text, span.tone, canvas));
+        out + line.trim_end() + "\n"
+    })
 }
 
 fn draw_text(spans: &[Span], canvas: Canvas) -> String {
@@ -247,6 +251,7 @@ fn style(tone: Tone) -> Style {
         Tone::Good => color(AnsiColor::Green),
         Tone::Warn => color(AnsiColor::Yellow),
         Tone::Bad => color(AnsiColor::Red).bold(),
+        Tone::Shade(heat) => Style::new().fg_color(Some(heat_color(heat).into())),
         Tone::Heat(heat) => {
             let RgbColor(r, g, b) = heat_color(heat);
             // Dark text on light cells, light text on dark ones.

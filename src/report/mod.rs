@@ -4,7 +4,19 @@
 //! programs. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
+pub mod compare;
+pub mod params;
+pub mod sizes;
+
+pub mod design;
+pub mod gridding;
+pub mod hdc;
+mod map;
+
+use num_bigint::BigUint;
 use serde::Serialize;
+
+pub use map::{Bin, Line, Map, Panel};
 
 /// Everything a command says: for people, for programs, and as an exit status.
 #[derive(Debug, Clone)]
@@ -55,6 +67,8 @@ pub enum Block {
     Text(Vec<Span>),
     /// Lines drawn as they are (a map, a graph, a source file): never wrapped.
     Drawing(Vec<Vec<Span>>),
+    /// A coverage map, laid out by the renderer to fit its canvas.
+    Map(Map),
     /// A quiet footnote: definitions and units.
     Note(String),
 }
@@ -111,6 +125,8 @@ pub enum Tone {
     Bad,
     /// Heat, from 0 (cold) to 255 (hot), for maps.
     Heat(u8),
+    /// The same scale for glyphs whose density already says it.
+    Shade(u8),
 }
 
 /// A table: columns, and rows of typed cells.
@@ -196,6 +212,8 @@ pub enum Value {
     Text(String),
     /// An exact count: `25,557,032`; in CSV `25557032`.
     Count(u64),
+    /// An exact count of any size; in CSV all its digits.
+    Integer(BigUint),
     /// A large count where the magnitude is what matters: `4.089 G`; in CSV exact.
     Magnitude(u64),
     /// Bytes: `9.4 MiB`; in CSV exact.
@@ -222,6 +240,11 @@ impl Cell {
     /// An exact count.
     pub fn count(count: u64) -> Self {
         Value::Count(count).into()
+    }
+
+    /// An exact count of any size.
+    pub fn integer(count: BigUint) -> Self {
+        Value::Integer(count).into()
     }
 
     /// A count shown by its magnitude.

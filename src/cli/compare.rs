@@ -1,0 +1,30 @@
+//! `cnnkit compare`
+
+use crate::cli::load::SpecArgs;
+use crate::cli::{Failure, envelope_of};
+use crate::report::Report;
+use crate::report::compare::{figures, json, page};
+
+/// Put networks side by side, with ratios against the first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit compare zoo:bottleneck-plain zoo:bottleneck
+  cnnkit compare zoo:resnet18 zoo:resnet50 zoo:resnet152 --format markdown")]
+pub struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    if args.spec.specs.len() < 2 {
+        return Err(Failure::usage(
+            "one network has nothing to be compared with",
+            "name two or more: `cnnkit compare zoo:bottleneck-plain zoo:bottleneck`",
+        ));
+    }
+    let networks = args.spec.load_all()?;
+    let list: Vec<_> = networks.iter().map(|network| figures(&network.graph)).collect();
+    let page = page(&list);
+    Ok(Report { page, json: envelope_of("compare", &json(list)), ok: true })
+}

@@ -1,0 +1,71 @@
+//! `cnnkit hdc-check`
+
+use crate::analysis::hdc::Check;
+use crate::analysis::proposal::proposals;
+use crate::cli::{Failure, rates};
+use crate::report::{Report, hdc};
+
+/// Hold dilation rates against the published HDC rule and against the truth
+///
+/// The rule (Wang et al. 2018, section 3.2) and the exact coverage often disagree; both verdicts are shown, and what
+/// differs. Exits with 1 if what `--strict` asks for does not hold.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit hdc-check 1,2,5                 passes both
+  cnnkit hdc-check 2,2,3                 the rule passes, yet positions are never read
+  cnnkit hdc-check 1,4,2                 the rule fails, yet nothing is missed
+  cnnkit hdc-check 1,2,9 --explain       why, and what would fit
+  cnnkit hdc-check 1,2,5/1,2,5,9         groups of a sawtooth, given explicitly")]
+pub struct Args {
+    /// Dilation rates from the input to the output; groups may be set apart by `/`
+    #[arg(value_name = "RATES")]
+    target: String,
+    /// Kernel size K
+    #[arg(long, default_value_t = 3, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
+    kernel: u64,
+    /// Spatial axes
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    axes: u8,
+    /// What decides the exit status
+    #[arg(long, value_enum, default_value_t = Strict::Both, value_name = "WHAT")]
+    strict: Strict,
+    /// Print the rule, the exact criterion, and the rate that breaks it
+    #[arg(long)]
+    explain: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Strict {
+    /// The published rule
+    Rule,
+    /// The exact coverage
+    Exact,
+    /// Both must hold
+    Both,
+}
+
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let groups = rates::Target::parse(&args.target)?.rates()?;
+    let groups = groups.into_iter().map(|group| group.into_iter().map(square).collect());
+    let groups = groups.collect::<Result<Vec<Vec<u64>>, Failure>>()?;
+    let check = Check::of(args.kernel, &groups, usize::from(args.axes)).map_err(rates::failure)?;
+    let strict = match args.strict {
+        Strict::Rule => hdc::Strict::Rule,
+        Strict::Exact => hdc::Strict::Exact,
+        Strict::Both => hdc::Strict::Both,
+    };
+    let failed = !check.rule.ok || !check.exact.hole_free();
+    let proposals = failed.then(|| proposals(&check)).transpose().map_err(rates::failure)?;
+    Ok(hdc::report(&check, strict, args.explain, proposals.as_ref()))
+}
+
+/// The rule knows one rate a layer.
+fn square(item: rates::Item) -> Result<u64, Failure> {
+    match item[..] {
+        [first, ref rest @ ..] if rest.iter().all(|&rate| rate == first) => Ok(first),
+        _ => Err(Failure::usage(
+            "the published rule knows one rate a layer, not one an axis",
+            "check each axis by itself, or use `cnnkit gridding`",
+        )),
+    }
+}

@@ -1,0 +1,101 @@
+//! `cnnkit hdc-design`
+
+use crate::analysis::design::{self, Search};
+use crate::analysis::survey::survey;
+use crate::cli::progress::Progress;
+use crate::cli::{Failure, rates};
+use crate::report::{Report, design as words};
+
+/// Find dilation rates: the best trade of receptive field, layers and evenness
+///
+/// Searches all schedules and returns the Pareto front, with well-known schedules in their place. With --survey,
+/// counts over all schedules how often the published rule and the truth agree.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit hdc-design --layers 3 --max-rate 5           three layers, rates up to 5
+  cnnkit hdc-design --rf 31                           at least 31 positions per axis
+  cnnkit hdc-design --layers 6 --period 3 --max-rate 9  a sawtooth of two groups
+  cnnkit hdc-design --layers 4 --kernel 3,5           a front for each kernel
+  cnnkit hdc-design --survey 4,12                     rule against truth over 20,736 schedules")]
+pub struct Args {
+    /// Number of layers, or a range: 3, 2..5 [default: 1..4, or what --rf needs]
+    #[arg(long, value_name = "N", value_parser = range)]
+    layers: Option<(usize, usize)>,
+    /// Kernel size; several give a front each: 3,5
+    #[arg(long, default_value = "3", value_name = "K", value_delimiter = ',')]
+    kernel: Vec<u64>,
+    /// Largest rate
+    #[arg(long, default_value_t = 12, value_name = "RATE")]
+    max_rate: u64,
+    /// Smallest receptive field, per axis
+    #[arg(long, default_value_t = 1, value_name = "SIZE", hide_default_value = true)]
+    rf: u64,
+    /// The rates repeat after so many layers (a sawtooth)
+    #[arg(long, value_name = "LAYERS")]
+    period: Option<usize>,
+    /// What a schedule must satisfy
+    #[arg(long, value_enum, default_value_t = Require::Both, value_name = "WHAT")]
+    require: Require,
+    /// Count how often rule and truth agree over all schedules of N layers with rates up to RMAX
+    #[arg(long, value_name = "N,RMAX", value_parser = pair,
+          conflicts_with_all = ["layers", "max_rate", "rf", "period", "require"])]
+    survey: Option<(usize, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Require {
+    /// The published rule passes
+    Rule,
+    /// No hole
+    Exact,
+    /// Both
+    Both,
+}
+
+pub fn run(args: Args) -> Result<Report, Failure> {
+    if let Some((layers, largest)) = args.survey {
+        let [kernel] = args.kernel[..] else {
+            return Err(Failure::usage("a survey takes one kernel", "run it once for each"));
+        };
+        let progress = Progress::start("surveying");
+        let counts = survey(kernel, layers, largest, &|done| progress.at(done)).map_err(rates::failure)?;
+        return Ok(words::survey_report(kernel, layers, largest, &counts));
+    }
+    let require = match args.require {
+        Require::Rule => design::Require::Rule,
+        Require::Exact => design::Require::Exact,
+        Require::Both => design::Require::Both,
+    };
+    let mut searches = Vec::new();
+    for &kernel in &args.kernel {
+        let search = Search {
+            layers: args.layers.unwrap_or((1, 4)),
+            kernel,
+            max_rate: args.max_rate,
+            min_size: args.rf,
+            period: args.period,
+            require,
+        };
+        let search = if args.layers.is_none() { search.with_enough_layers() } else { search };
+        let progress = Progress::start("searching");
+        let outcome = search.run(&|done| progress.at(done)).map_err(rates::failure)?;
+        searches.push((search, outcome));
+    }
+    Ok(words::report(&searches))
+}
+
+/// `3`, `2..5` or `2..=5`, both ends included.
+fn range(text: &str) -> Result<(usize, usize), String> {
+    let number =
+        |text: &str| text.trim().parse::<usize>().map_err(|_| "expected a number or a range like 2..5");
+    match text.split_once("..") {
+        Some((first, last)) => Ok((number(first)?, number(last.trim_start_matches('='))?)),
+        None => number(text).map(|layers| (layers, layers)).map_err(Into::into),
+    }
+}
+
+fn pair(text: &str) -> Result<(usize, u64), String> {
+    let flaw = || "expected the number of layers and the largest rate, like 4,12".to_owned();
+    let (layers, largest) = text.split_once(',').ok_or_else(flaw)?;
+    Ok((layers.trim().parse().map_err(|_| flaw())?, largest.trim().parse().map_err(|_| flaw())?))
+}

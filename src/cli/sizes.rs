@@ -1,0 +1,65 @@
+//! `cnnkit sizes`
+
+use crate::analysis::sizes::analyse;
+use crate::cli::load::SpecArgs;
+use crate::cli::{Failure, envelope};
+use crate::report::sizes::{json, page};
+use crate::report::{Page, Report};
+
+/// Find the input sizes that fit a network
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit sizes zoo:unet                    the sizes at which every merge works
+  cnnkit sizes zoo:resnet50 --near 500x375 the next sizes that lose no pixel")]
+pub struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Show the sizes next to this one, an axis each: 500x375 (height x width)
+    #[arg(long, value_name = "HxW", value_parser = near)]
+    near: Option<Near>,
+}
+
+#[derive(Debug, Clone)]
+struct Near(Vec<u64>);
+
+fn near(text: &str) -> Result<Near, String> {
+    let sizes = text.split(['x', ',']).map(|size| match size.trim().parse() {
+        Ok(size @ 1..=1_000_000) => Ok(size),
+        _ => Err(format!("`{size}` is not a size; write one size an axis, for example 500x375")),
+    });
+    Ok(Near(sizes.collect::<Result<_, _>>()?))
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let networks = args.spec.load_all()?;
+    let mut all = Page::default();
+    let mut bodies = Vec::new();
+    for network in &networks {
+        let axes = analyse(&network.graph).map_err(|error| {
+            Failure::usage(
+                format!("not supported: sizes of `{}`: {}", network.graph.name, error.0),
+                "try single sizes with `cnnkit params --input C,H,W`",
+            )
+        })?;
+        let near = match &args.near {
+            Some(Near(sizes)) if sizes.len() == 1 => Some(vec![sizes[0]; axes.len()]),
+            Some(Near(sizes)) if sizes.len() == axes.len() => Some(sizes.clone()),
+            Some(Near(sizes)) => {
+                return Err(Failure::usage(
+                    format!(
+                        "`--near` gives {} sizes, `{}` has {} spatial axes",
+                        sizes.len(),
+                        network.graph.name,
+                        axes.len()
+                    ),
+                    "give one size for all axes, or one an axis",
+                ));
+            }
+            None => None,
+        };
+        all.blocks.extend(page(&network.graph, &axes, near.as_deref()).blocks);
+        bodies.push((network, json(&axes, near.as_deref())));
+    }
+    Ok(Report { page: all, json: envelope("sizes", bodies.into_iter()), ok: true })
+}

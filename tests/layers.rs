@@ -1,0 +1,137 @@
+//! The vocabulary: every layer says everything about itself, and agrees with PyTorch.
+
+use std::collections::HashSet;
+
+use cnnkit::layers::{Io, KINDS, Kind, Layer, Role, Weight, find};
+use cnnkit::shape::Shape;
+use cnnkit::source::{Sources, Span};
+use cnnkit::spec::yaml;
+
+/// The layer `kind` with the arguments written in `args`.
+fn build(kind: &Kind, args: &str) -> Layer {
+    let mut sources = Sources::default();
+    let source = sources.add("example", args);
+    let located = yaml::parse(&sources, source).expect("an example is YAML");
+    kind.build(&located, Span::new(source, 0, 0))
+        .unwrap_or_else(|errors| panic!("{} {args}: {errors:?}", kind.doc.name))
+}
+
+fn parameters(weights: &[Weight]) -> u64 {
+    let learned = weights.iter().filter(|weight| weight.role == cnnkit::layers::WeightRole::Parameter);
+    learned.map(|weight| weight.shape.elements().expect("a small example")).sum()
+}
+
+#[test]
+fn names_and_aliases_are_words_of_their_own() {
+    let fold = |name: &str| name.replace('_', "").to_lowercase();
+    let mut seen = HashSet::new();
+    for kind in KINDS {
+        for name in std::iter::once(&kind.doc.name).chain(kind.doc.aliases) {
+            assert!(seen.insert(fold(name)), "`{name}` of `{}` is taken", kind.doc.name);
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit()),
+                "{name}"
+            );
+            let (found, _) = find(name).expect("every name is found");
+            assert_eq!(found.doc.name, kind.doc.name, "{name}");
+        }
+    }
+}
+
+#[test]
+fn pytorch_class_names_are_understood() {
+    for (class, name, rank) in [
+        ("Conv2d", "conv", Some(2)),
+        ("ConvTranspose1d", "conv_transpose", Some(1)),
+        ("BatchNorm3d", "batch_norm", Some(3)),
+        ("MaxPool2d", "max_pool", Some(2)),
+        ("AdaptiveAvgPool2d", "adaptive_avg_pool", Some(2)),
+        ("AdaptiveMaxPool2d", "adaptive_max_pool", Some(2)),
+        ("LocalResponseNorm", "local_response_norm", None),
+        ("GroupNorm", "group_norm", None),
+        ("LayerNorm", "layer_norm", None),
+        ("InstanceNorm2d", "instance_norm", Some(2)),
+        ("LeakyReLU", "leaky_relu", None),
+        ("ReLU6", "relu6", None),
+        ("PReLU", "prelu", None),
+        ("SiLU", "silu", None),
+        ("Hardswish", "hardswish", None),
+        ("Dropout2d", "dropout", Some(2)),
+        ("ZeroPad2d", "pad", Some(2)),
+        ("PixelShuffle", "pixel_shuffle", None),
+        ("ChannelShuffle", "channel_shuffle", None),
+        ("Upsample", "upsample", None),
+        ("DeformConv2d", "deform_conv", Some(2)),
+        ("Flatten", "flatten", None),
+    ] {
+        let (kind, found) = find(class).unwrap_or_else(|| panic!("{class}"));
+        assert_eq!((kind.doc.name, found), (name, rank), "{class}");
+    }
+}
+
+#[test]
+fn every_layer_documents_itself() {
+    for kind in KINDS {
+        let doc = kind.doc;
+        assert!(!doc.summary.is_empty() && !doc.source.is_empty(), "{}", doc.name);
+        assert!(!doc.summary.ends_with('.'), "{}: a summary has no full stop", doc.name);
+        for quantity in ["output", "params", "macs", "other ops"] {
+            let found = doc.formulas.iter().any(|(name, formula)| *name == quantity && !formula.is_empty());
+            assert!(found, "{} does not say its {quantity}", doc.name);
+        }
+        let schema = (kind.schema)(&mut schemars::SchemaGenerator::default());
+        let arguments = schema.get("properties").and_then(|p| p.as_object()).map_or(0, |p| p.len());
+        let least = if arguments > 0 { 2 } else { 1 };
+        assert!((kind.examples)().len() >= least, "{} needs {least} examples", doc.name);
+    }
+}
+
+#[test]
+fn every_example_is_consistent() {
+    for kind in KINDS {
+        for example in (kind.examples)() {
+            let name = format!("{} {} on {:?}", kind.doc.name, example.args, example.inputs);
+            let layer = build(kind, example.args);
+            let output = layer.infer(&example.inputs).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            assert!(output.rank() > 0 && !output.sizes().contains(&0), "{name}: {output}");
+            let io = Io { inputs: &example.inputs, output: &output };
+            let weights = layer.weights(io).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            let names: HashSet<_> = weights.iter().map(|weight| weight.name).collect();
+            assert_eq!(names.len(), weights.len(), "{name}: two weights of one name");
+            for weight in &weights {
+                assert!(weight.shape.elements().is_ok_and(|n| n > 0), "{name}: {}", weight.name);
+            }
+            let cost = layer.cost(io).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            cost.ops.total().unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            check_reach(&layer, io, &name);
+            // A layer is its arguments: written out and read again, it is the same.
+            let again = serde_json::to_value(&layer).expect("a layer serialises");
+            let arguments = again.as_object().and_then(|map| map.values().next()).expect("one variant");
+            assert_eq!(build(kind, &arguments.to_string()), layer, "{name}");
+        }
+    }
+}
+
+/// Every input is read, by reaches with an entry for each of its axes that name axes the output has.
+fn check_reach(layer: &Layer, io: Io<'_>, name: &str) {
+    use cnnkit::layers::AxisReach as A;
+    let reaches = layer.reach(io);
+    for (index, input) in io.inputs.iter().enumerate() {
+        let of_input: Vec<_> = reaches.iter().filter(|reach| reach.input == index).collect();
+        assert!(!of_input.is_empty(), "{name}: input {index} is not read");
+        assert!(of_input.iter().all(|reach| reach.axes.len() == input.rank()), "{name}: {of_input:?}");
+    }
+    assert!(reaches.iter().any(|reach| reach.role != Role::Context), "{name}: context alone");
+    for axis in reaches.iter().flat_map(|reach| &reach.axes) {
+        if let A::Window { by, .. }
+        | A::Transposed { by, .. }
+        | A::Blocks { by, .. }
+        | A::Shuffle { by, .. }
+        | A::Adaptive { by, .. }
+        | A::Resize { by, .. }
+        | A::Reflected { by, .. } = axis
+        {
+            assert!(*by < io.output.rank(), "{name}: output axis {by} of {}", io.output);
+        }
+    }
+}
