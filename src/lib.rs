@@ -5,6 +5,27 @@
 //! ```text
 //! text (YAML) -> spec -> graph (typed, shapes inferred) -> analysis (facts) -> report (model) -> render (bytes)
 //! ```
+//!
+//! - [`spec`] reads text and expands it into nodes. It knows YAML and the language, and no layer arithmetic.
+//! - [`layers`] is the vocabulary: one layer, one file, with everything that is to be known of it. A parameter count is a
+//!   sum over the weights that a layer declares, a receptive field follows from its declared reach; nothing is said twice.
+//! - [`graph`] wires layers and infers shapes. It knows neither YAML nor any other format: a front end builds it.
+//! - [`analysis`] computes facts from a graph, or from a list of dilation rates. Pure functions, exact integers.
+//! - [`report`] is what a command has to say, as data; [`render`] is the only code that formats it.
+//! - [`cli`] turns arguments into a report and a report into an exit status.
+//!
+//! Invariants. A count that leaves 64 bits is an error that names the layer, never a wrapped number. A layer that cannot be
+//! analysed is an error, never a zero. A flaw found where no place is known is a [`diagnostic::Problem`]; whoever knows the
+//! place makes it a [`diagnostic::Diagnostic`]. All flaws of a spec are reported, not the first. Nothing panics on any input.
+//!
+//! ```
+//! use cnnkit::spec::{self, Overrides, files::Text};
+//!
+//! let yaml = "{input: [256, 56, 56], layers: [conv: {out_channels: 256, kernel: 3, padding: 1, bias: false}]}";
+//! let files = Text { name: "example".into(), bytes: yaml.into() };
+//! let network = spec::load(&files, "example", &Overrides::default()).expect("a valid spec");
+//! assert_eq!(cnnkit::analysis::totals::of_graph(&network.graph).params, 256 * 3 * 3 * 256);
+//! ```
 
 pub mod analysis;
 pub mod cli;
