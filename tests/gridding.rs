@@ -170,7 +170,7 @@ proptest! {
         let stack = layers.iter().map(|&(k, r, s)| Layer { kernel: vec![k], rate: vec![r], stride: vec![s] });
         let facts = Gridding::of(&Stack::new(1, stack.collect()).expect("valid")).expect("small");
         let jump = facts.axes[0].jump;
-        let expected = classes(&reach, jump).map(|count| BigUint::from(count));
+        let expected = classes(&reach, jump).map(BigUint::from);
         prop_assert_eq!(facts.sub_grids(), expected);
     }
 

@@ -1,5 +1,11 @@
 //! A coverage map as a picture: one scene of rectangles and words, written as SVG or as PNG.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shares are clamped to 0..=1, pixel counts are small"
+)]
+
 use std::fmt::Write as _;
 
 use anstyle::RgbColor;
