@@ -34,14 +34,14 @@ impl Window {
 
     /// Outputs on an axis of `size` elements: `floor((size + before + after - extent) / stride) + 1`.
     pub fn output(&self, size: u64) -> Result<u64, Problem> {
-        self.slots(size).map(|room| room / self.stride + 1)
+        one_more(self.slots(size)? / self.stride)
     }
 
     /// Outputs when the last, incomplete window counts (`ceil_mode`), if it starts inside the input or the padding
     /// before it (PyTorch's rule).
     pub fn output_ceil(&self, size: u64) -> Result<u64, Problem> {
         let room = self.slots(size)?;
-        let outputs = room.div_ceil(self.stride) + 1;
+        let outputs = one_more(room.div_ceil(self.stride))?;
         let last = i128::from(outputs - 1) * i128::from(self.stride);
         let inside = last < i128::from(size) + i128::from(self.before);
         Ok(if inside { outputs } else { outputs - 1 })
@@ -77,6 +77,10 @@ impl Window {
         }
         u64::try_from(total).map_err(|_| Problem::overflow("the output size"))
     }
+}
+
+fn one_more(steps: u64) -> Result<u64, Problem> {
+    steps.checked_add(1).ok_or_else(|| Problem::overflow("the output size"))
 }
 
 /// Padding before and after that keeps `ceil(size / stride)` outputs (TensorFlow's and ONNX's `SAME_UPPER`; at stride 1
