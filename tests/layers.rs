@@ -147,6 +147,30 @@ mod random {
     use cnnkit::spec::yaml;
     use proptest::prelude::*;
 
+    const WORDS: &[&str] = &[
+        "same",
+        "same_lower",
+        "valid",
+        "causal",
+        "depthwise",
+        "last",
+        "all",
+        "space",
+        "channels",
+        "reflect",
+        "circular",
+        "replicate",
+        "linear",
+        "bilinear",
+        "trilinear",
+        "bicubic",
+        "per_channel",
+        "tanh",
+        "true",
+        "false",
+        "~",
+    ];
+
     fn value() -> impl Strategy<Value = String> {
         let number = prop_oneof![
             (0u64..6).prop_map(|n| n.to_string()),
@@ -164,29 +188,6 @@ mod random {
             let items: Vec<String> = items.iter().map(|(a, b)| format!("[{a}, {b}]")).collect();
             format!("[{}]", items.join(", "))
         });
-        const WORDS: &[&str] = &[
-            "same",
-            "same_lower",
-            "valid",
-            "causal",
-            "depthwise",
-            "last",
-            "all",
-            "space",
-            "channels",
-            "reflect",
-            "circular",
-            "replicate",
-            "linear",
-            "bilinear",
-            "trilinear",
-            "bicubic",
-            "per_channel",
-            "tanh",
-            "true",
-            "false",
-            "~",
-        ];
         prop_oneof![
             4 => number,
             2 => list,
@@ -204,19 +205,41 @@ mod random {
         super::arguments(&KINDS[kind])
     }
 
-    fn case() -> impl Strategy<Value = (usize, String, Vec<u64>)> {
-        (0..KINDS.len()).prop_flat_map(|kind| {
-            let names = arguments(kind);
-            let fields: Vec<_> = names.iter().map(|_| prop::option::weighted(0.6, value())).collect();
-            (Just(kind), Just(names), fields, prop::collection::vec(size(), 1..5)).prop_map(
-                |(kind, names, fields, shape)| {
-                    let given = names
-                        .iter()
-                        .zip(fields)
-                        .filter_map(|(name, value)| Some(format!("{name}: {}", value?)));
-                    (kind, format!("{{{}}}", given.collect::<Vec<_>>().join(", ")), shape)
-                },
-            )
+    /// A use of a layer: an example of its own with up to two arguments and a size changed, so that most uses get past
+    /// the checks of the arguments and the arithmetic behind them is reached.
+    fn case() -> impl Strategy<Value = (usize, String, Vec<Shape>)> {
+        let uses: Vec<(usize, cnnkit::layers::Example)> = KINDS
+            .iter()
+            .enumerate()
+            .flat_map(|(kind, entry)| (entry.examples)().into_iter().map(move |example| (kind, example)))
+            .collect();
+        prop::sample::select(uses).prop_flat_map(|(kind, example)| {
+            let written =
+                serde_json::to_value(super::build(&KINDS[kind], example.args)).expect("a layer serialises");
+            let given =
+                written.as_object().and_then(|map| map.values().next()).and_then(|args| args.as_object());
+            let given: Vec<(String, String)> =
+                given.into_iter().flatten().map(|(name, value)| (name.clone(), value.to_string())).collect();
+            let mut names = arguments(kind);
+            names.push(String::new());
+            let change = (prop::sample::select(names), value());
+            let sizes = prop::option::weighted(0.5, (0usize..4, size()));
+            (prop::collection::vec(change, 0..3), sizes).prop_map(move |(changes, sizes)| {
+                let mut args: std::collections::BTreeMap<_, _> = given.iter().cloned().collect();
+                args.extend(changes.into_iter().filter(|(name, _)| !name.is_empty()));
+                let args: Vec<String> =
+                    args.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                let shapes = example.inputs.iter().map(|shape| {
+                    let mut changed = shape.sizes().to_vec();
+                    if let Some((axis, size)) = sizes
+                        && axis < changed.len()
+                    {
+                        changed[axis] = size;
+                    }
+                    Shape::new(changed)
+                });
+                (kind, format!("{{{}}}", args.join(", ")), shapes.collect())
+            })
         })
     }
 
@@ -224,13 +247,12 @@ mod random {
         #![proptest_config(ProptestConfig { cases: 30_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn arguments_never_panic((kind, args, shape) in case()) {
+        fn arguments_never_panic((kind, args, inputs) in case()) {
             let mut sources = Sources::default();
             let source = sources.add("random", args.as_str());
             let Ok(located) = yaml::parse(&sources, source) else { return Ok(()) };
             let Ok(layer) = KINDS[kind].build(&located, Span::new(source, 0, 0)) else { return Ok(()) };
             let _ = layer.describe();
-            let inputs = vec![Shape::new(shape); if KINDS[kind].doc.inputs == cnnkit::layers::Arity::Many { 2 } else { 1 }];
             let Ok(output) = layer.infer(&inputs) else { return Ok(()) };
             let io = Io { inputs: &inputs, output: &output };
             prop_assert!(output.rank() > 0);

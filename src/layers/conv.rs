@@ -167,7 +167,7 @@ impl LayerKind for Conv {
         let mut text = format!("{} k{}", self.out_channels, self.kernel.describe());
         for (letter, value) in [("s", &self.stride), ("d", &self.dilation)] {
             if !value.is(1) {
-                text += &format!(" {letter}{}", value.describe());
+                text = format!("{text} {letter}{}", value.describe());
             }
         }
         text += &self.padding.describe();

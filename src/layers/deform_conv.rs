@@ -309,10 +309,10 @@ impl LayerKind for DeformConv {
             text += " modulated";
         }
         if self.offset_groups != 1 {
-            text += &format!(" og{}", self.offset_groups);
+            text = format!("{text} og{}", self.offset_groups);
         }
         if let Some(dilation) = &self.offset_dilation {
-            text += &format!(" offset d{}", dilation.describe());
+            text = format!("{text} offset d{}", dilation.describe());
         }
         text
     }

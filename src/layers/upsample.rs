@@ -65,6 +65,8 @@ impl Upsample {
                     if output > Self::LARGEST {
                         return Err(Problem::overflow("the output size").at("scale_factor"));
                     }
+                    // A whole number from 1 to 2^52: the cast is exact.
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
                     Ok(output as u64)
                 };
                 sizes.iter().zip(scale.resolve(sizes.len())?).map(scaled).collect()

@@ -34,7 +34,7 @@ impl Window {
 
     /// Outputs on an axis of `size` elements: `floor((size + before + after - extent) / stride) + 1`.
     pub fn output(&self, size: u64) -> Result<u64, Problem> {
-        self.slots(size).map(|room| room / self.stride + 1)
+        one_more(self.slots(size)? / self.stride)
     }
 
     /// Outputs when the last, incomplete window counts (`ceil_mode`), if it starts inside the input or the padding
@@ -83,6 +83,10 @@ impl Window {
         }
         u64::try_from(total).map_err(|_| Problem::overflow("the output size"))
     }
+}
+
+fn one_more(steps: u64) -> Result<u64, Problem> {
+    steps.checked_add(1).ok_or_else(|| Problem::overflow("the output size"))
 }
 
 /// Padding before and after that keeps `ceil(size / stride)` outputs (TensorFlow's and ONNX's `SAME_UPPER`; at stride 1

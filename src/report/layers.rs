@@ -263,7 +263,7 @@ impl Use {
             (self.other_ops, "other ops"),
         ] {
             if count > 0 {
-                result += &format!(", {} {what}", grouped(count));
+                result = format!("{result}, {} {what}", grouped(count));
             }
         }
         let mut lines = Vec::new();
