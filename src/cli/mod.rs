@@ -78,6 +78,7 @@ impl Command {
             Self::Gridding(_) => ("gridding", Format::TABLES),
             Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
             Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
+            Self::Layers(_) => ("layers", Format::TABLES),
         }
     }
 }
