@@ -82,7 +82,7 @@ const RESAMPLING_TAPS: u64 = 9;
 
 impl DeformConv {
     /// The convolution of the samples.
-    fn main(&self) -> Conv {
+    pub(crate) fn main(&self) -> Conv {
         Conv {
             out_channels: self.out_channels,
             kernel: self.kernel.clone(),
@@ -109,7 +109,7 @@ impl DeformConv {
 
     /// Windows of the `per_tap` offset convolution: the main ones about the same centres, with their own dilation, so
     /// that there is an offset for every output. With another dilation the padding changes by half the difference.
-    fn offset_windows(&self, main: &[Window]) -> Result<Vec<Window>, Problem> {
+    pub(crate) fn offset_windows(&self, main: &[Window]) -> Result<Vec<Window>, Problem> {
         let Some(dilation) = &self.offset_dilation else { return Ok(main.to_vec()) };
         let dilation = dilation.resolve(main.len(), "offset_dilation", 1)?;
         let narrowed = |(window, dilation): (&Window, u64)| {

@@ -51,7 +51,7 @@ impl Upsample {
     /// Largest size that is exact in the factor's floating point.
     const LARGEST: f64 = (1u64 << 52) as f64;
 
-    fn output(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
+    pub(crate) fn output(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
         match (&self.scale_factor, &self.size) {
             (None, Some(size)) => size.resolve(sizes.len(), "size", 1),
             (Some(scale), None) => {
