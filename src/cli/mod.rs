@@ -128,8 +128,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::HdcDesign(args) => hdc_design::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Zoo(args) => zoo::run(args),
-        Command::Schema(args) => schema::run(args),
-        Command::Completions(args) => completions::run(args),
+        Command::Schema(args) => Ok(schema::run(args)),
+        Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }
 }
