@@ -48,7 +48,7 @@ fn every_shipped_spec_is_valid() {
         failures.extend(
             validator
                 .iter_errors(&value)
-                .map(|error| format!("{}: {error} at {}", path.display(), error.instance_path())),
+                .map(|error| format!("{}: {error} at {}", path.display(), error.instance_path)),
         );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

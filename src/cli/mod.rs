@@ -132,8 +132,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Layers(args) => layers::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Zoo(args) => zoo::run(args),
-        Command::Schema(args) => schema::run(args),
-        Command::Completions(args) => completions::run(args),
+        Command::Schema(args) => Ok(schema::run(args)),
+        Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }
 }
