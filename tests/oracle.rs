@@ -78,7 +78,8 @@ fn lines(graph: &Graph, node: &Node) -> Vec<String> {
         Layer::Conv(conv) => {
             let windows = conv.windows(inputs[0].spatial()).expect("it was inferred");
             assert!(windows.iter().all(|w| w.before == w.after), "`{}` is padded unevenly", node.id);
-            let groups = conv.groups.resolve(inputs[0].channels(), conv.out_channels).expect("it was inferred");
+            let groups =
+                conv.groups.resolve(inputs[0].channels(), conv.out_channels).expect("it was inferred");
             whole(&format!(
                 " k{} s{} p{} d{} g{groups}",
                 join(windows.iter().map(|w| w.kernel)),
@@ -150,7 +151,8 @@ fn layers_are_pytorchs_in_execution_order() {
     for (name, _) in oracle() {
         let text = read(&root().join(format!("tests/data/oracle/layers/{name}.txt")));
         let graph = network(&name, None);
-        let ours = graph.nodes.iter().flat_map(|node| lines(&graph, node).into_iter().map(|line| (&node.id, line)));
+        let ours =
+            graph.nodes.iter().flat_map(|node| lines(&graph, node).into_iter().map(|line| (&node.id, line)));
         let (mut ours, mut theirs) = (ours, text.lines());
         loop {
             match (ours.next(), theirs.next()) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use num_integer::Integer as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -32,10 +33,12 @@ impl PerAxis {
             return Err(Problem::argument(
                 argument,
                 format!("`{argument}` is {small}, it must be at least {least}"),
-            ));
+            )
+            .help(format!("use {least} or more")));
         }
         if let Some(large) = self.0.iter().find(|&&value| value > i64::MAX as u64) {
-            return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has")));
+            return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has"))
+                .help("check the sizes: no real network is this large"));
         }
         spread(&self.0, rank, argument)
     }
@@ -258,20 +261,23 @@ impl Groups {
             Self::Depthwise => inputs,
         };
         if groups == 0 {
-            return Err(Problem::argument("groups", "`groups` is 0, it must be at least 1"));
+            return Err(Problem::argument("groups", "`groups` is 0, it must be at least 1")
+                .help("1 is an ordinary convolution"));
         }
         for (what, channels) in [("input", inputs), ("output", outputs)] {
             if !channels.is_multiple_of(groups) {
-                let below =
-                    (1..=groups).rev().find(|g| inputs.is_multiple_of(*g) && outputs.is_multiple_of(*g));
+                // Every number of groups that fits divides the greatest common divisor; a search among billions of
+                // candidates is not worth a help line.
+                let most = inputs.gcd(&outputs);
+                let below = match groups.min(most) {
+                    limit @ 0..=65_536 => (1..=limit).rev().find(|g| most.is_multiple_of(*g)),
+                    _ => Some(most),
+                };
                 return Err(Problem::argument(
                     "groups",
                     format!("{channels} {what} channels cannot be divided into {groups} groups"),
                 )
-                .help(format!(
-                    "the next smaller number of groups that divides both is {}",
-                    below.unwrap_or(1)
-                )));
+                .help(format!("a number of groups that divides both is {}", below.unwrap_or(1))));
             }
         }
         Ok(groups)
@@ -404,7 +410,8 @@ pub fn expect_size(
 /// A size that must be at least 1.
 pub fn positive(argument: &'static str, value: u64) -> Result<u64, Problem> {
     if value == 0 {
-        return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1")));
+        return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1"))
+            .help("use 1 or more; `max(1, ...)` keeps a scaled width from vanishing"));
     }
     Ok(value)
 }
