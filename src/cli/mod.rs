@@ -7,6 +7,7 @@ mod graph;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod layers;
 pub mod load;
 mod man;
 mod output;
@@ -54,6 +55,7 @@ enum Command {
     Gridding(gridding::Args),
     HdcCheck(hdc_check::Args),
     HdcDesign(hdc_design::Args),
+    Layers(layers::Args),
     Graph(graph::Args),
     Zoo(zoo::Args),
     Schema(schema::Args),
@@ -76,6 +78,7 @@ impl Command {
             Self::Gridding(_) => ("gridding", Format::TABLES),
             Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
             Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
+            Self::Layers(_) => ("layers", Format::TABLES),
         }
     }
 }
@@ -126,6 +129,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Gridding(args) => gridding::run(args),
         Command::HdcCheck(args) => hdc_check::run(args),
         Command::HdcDesign(args) => hdc_design::run(args),
+        Command::Layers(args) => layers::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Zoo(args) => zoo::run(args),
         Command::Schema(args) => Ok(schema::run(args)),

@@ -22,17 +22,6 @@ impl Target {
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if is_spec(text) { Ok(Self::Spec(text.to_owned())) } else { Ok(Self::Rates(groups("RATES", text)?)) }
     }
-
-    /// The groups of rates; networks cannot be given yet.
-    pub fn rates(self) -> Result<Vec<Vec<Item>>, Failure> {
-        match self {
-            Self::Rates(groups) => Ok(groups),
-            Self::Spec(name) => Err(Failure::usage(
-                format!("not supported yet: reading the rates from the network `{name}`"),
-                "give the rates themselves, from the input to the output: 1,2,5",
-            )),
-        }
-    }
 }
 
 /// Whether `text` can only be meant as a network: a mistyped list must be reported as a list.

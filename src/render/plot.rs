@@ -1,5 +1,11 @@
 //! A coverage map as a picture: one scene of rectangles and words, written as SVG or as PNG.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shares are clamped to 0..=1, pixel counts are small"
+)]
+
 use std::fmt::Write as _;
 
 use anstyle::RgbColor;
@@ -97,7 +103,7 @@ impl Scene {
             scene.width = scene.width.max(left);
             scene.height += 18;
         }
-        scene.legend(hottest, positions);
+        scene.legend(hottest, positions, map.has_holes());
         scene.height += MARGIN;
         let words = scene.words.iter();
         let right = words
@@ -145,7 +151,7 @@ impl Scene {
         rect(x + (inner - mark.min(inner)) / 2, y + (inner - mark.min(inner)) / 2, mark, mark, HOLE);
     }
 
-    fn legend(&mut self, hottest: f64, positions: u64) {
+    fn legend(&mut self, hottest: f64, positions: u64, holes: bool) {
         let y = self.height;
         let (bar, steps) = (160, 40);
         for step in 0..steps {
@@ -160,14 +166,17 @@ impl Scene {
         }
         let most = hottest.exp().round().min(1e19) as u64;
         let most = if most < 100_000 { grouped(most) } else { magnitude(most) };
-        let text = format!("read 1 to {most} times (fourth root)");
+        let text =
+            if hottest > 0.0 { format!("read 1 to {most} times (fourth root)") } else { "read".to_owned() };
         self.words.push(Words { x: MARGIN + bar + 10, y: y + 3, scale: 1, color: INK, text });
         self.height += 24;
         let size = 14;
-        self.cell(Bin { positions: 1, covered: 0, log: 0.0 }, MARGIN, self.height, size, hottest);
-        let text = "hole: never read".to_owned();
-        self.words.push(Words { x: MARGIN + 24, y: self.height + 3, scale: 1, color: INK, text });
-        self.height += 20;
+        if holes {
+            self.cell(Bin { positions: 1, covered: 0, log: 0.0 }, MARGIN, self.height, size, hottest);
+            let text = "hole: never read".to_owned();
+            self.words.push(Words { x: MARGIN + 24, y: self.height + 3, scale: 1, color: INK, text });
+            self.height += 20;
+        }
         if positions > 1 {
             self.cell(Bin { positions: 2, covered: 1, log: hottest }, MARGIN, self.height, size, hottest);
             let text = format!(

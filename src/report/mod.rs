@@ -4,7 +4,9 @@
 //! programs. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
+pub mod chains;
 pub mod compare;
+pub mod layers;
 pub mod network;
 pub mod params;
 pub mod sizes;

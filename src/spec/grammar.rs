@@ -41,7 +41,7 @@ pub enum FieldKind {
     Defaults,
     /// A mapping of names to blocks.
     Blocks,
-    /// A mapping of one name to a list of values: `{rate: [1, 2, 5]}`.
+    /// A mapping of names to lists of values, of one length: `{rate: [1, 2, 5]}`.
     Loop,
     /// Text.
     Text,
@@ -166,7 +166,7 @@ pub static CONSTRUCTS: &[Construct] = &[
                 "for",
                 FieldKind::Loop,
                 false,
-                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`",
+                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`; several lists go side by side",
             ),
             field("index", FieldKind::Name, false, "name of the index; `i` if not given"),
             field("body", FieldKind::Layers, true, "what is repeated"),

@@ -199,9 +199,9 @@ impl Expander<'_> {
         let fields = self.fields(item, "body")?;
         let body = fields.get("body")?;
         let index = self.index_name(&fields)?;
-        let (variable, values) = match (fields.get("times"), fields.get("for")) {
-            (Some(times), None) => (None, vec![Value::Null; usize::try_from(self.times(times)?).ok()?]),
-            (None, Some(value)) => self.loop_values(value)?,
+        let rounds = match (fields.get("times"), fields.get("for")) {
+            (Some(times), None) => vec![vec![]; usize::try_from(self.times(times)?).ok()?],
+            (None, Some(value)) => self.rounds(value)?,
             _ => {
                 let message = "`repeat` needs either `times` or `for`".into();
                 self.report(Code::Missing, message, item.key.span, "`times: 3`, or `for: {rate: [1, 2, 5]}`");
@@ -210,12 +210,12 @@ impl Expander<'_> {
         };
         let outer = self.env();
         let mut current = start;
-        for (round, value) in values.into_iter().enumerate() {
+        for (round, values) in rounds.into_iter().enumerate() {
             if !self.step(item.key.span) {
                 break;
             }
             let mut variables = vec![(index.clone(), Value::integer(round as i128))];
-            variables.extend(variable.iter().map(|name: &String| (name.clone(), value.clone())));
+            variables.extend(values);
             let env = Env::inside(&outer, variables);
             if let Some((id, span)) = &item.id {
                 let prefix = self.name("", Some((format!("{id}{}", round + 1), *span)));
@@ -232,20 +232,38 @@ impl Expander<'_> {
         current
     }
 
-    fn loop_values(&mut self, value: &Located) -> Option<(Option<String>, Vec<Value>)> {
-        if let Value::Map(entries) = &value.value
-            && let [(key, list)] = entries.as_slice()
-            && let Value::List(items) = self.eval(list)?.value
-        {
-            return Some((Some(key.name.clone()), items.into_iter().map(|item| item.value).collect()));
+    /// The variables of each round. Several lists go side by side: `{rate: [1, 2], width: [64, 128]}` is two rounds.
+    fn rounds(&mut self, value: &Located) -> Option<Vec<Vec<(String, Value)>>> {
+        let Value::Map(entries) = &value.value else {
+            let message = format!("`for` is {}", value.value.describe());
+            self.report(Code::InvalidValue, message, value.span, "`for: {rate: [1, 2, 5]}`");
+            return None;
+        };
+        let mut rounds: Vec<Vec<(String, Value)>> = Vec::new();
+        for (column, (key, list)) in entries.iter().enumerate() {
+            let Value::List(items) = self.eval(list)?.value else {
+                let message = format!("`{}` goes through a list of values", key.name);
+                self.report(Code::InvalidValue, message, list.span, "`for: {rate: [1, 2, 5]}`");
+                return None;
+            };
+            if column == 0 {
+                rounds.resize(items.len(), Vec::new());
+            } else if items.len() != rounds.len() {
+                let message = format!(
+                    "`{}` has {} values, `{}` has {}",
+                    key.name,
+                    items.len(),
+                    entries[0].0.name,
+                    rounds.len()
+                );
+                self.report(Code::InvalidValue, message, list.span, "give each name a value for each round");
+                return None;
+            }
+            for (round, item) in rounds.iter_mut().zip(items) {
+                round.push((key.name.clone(), item.value));
+            }
         }
-        self.report(
-            Code::InvalidValue,
-            "`for` needs a name and its values".into(),
-            value.span,
-            "`for: {rate: [1, 2, 5]}`",
-        );
-        None
+        Some(rounds)
     }
 
     fn index_name(&mut self, fields: &Fields<'_>) -> Option<String> {
@@ -333,16 +351,10 @@ impl Expander<'_> {
         self.builder.layer(&id, layer, inputs, None, origin)
     }
 
-    /// The full id of a path named `name`; a second one of that name gets a number.
+    /// The full id of a path named `name`; a second one of that name is `name_1`, and so on.
     fn path_name(&mut self, name: &str) -> String {
         let full = self.frame().join(name);
-        if self.builder.find(&full).is_none() && !self.groups.contains_key(&full) {
-            return full;
-        }
-        (2..)
-            .map(|n| format!("{full}{n}"))
-            .find(|full| self.builder.find(full).is_none() && !self.groups.contains_key(full))
-            .unwrap_or(full)
+        if self.taken(&full) { self.name(&format!("{name}_"), None) } else { full }
     }
 
     /// The keys of a construct, checked against the grammar. A bare list stands for the key `main`.
