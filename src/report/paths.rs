@@ -115,9 +115,8 @@ fn chart(distribution: &Distribution<u64>, total: &BigUint) -> Vec<Vec<Span>> {
         return vec![];
     };
     let step = (high - low + 1).div_ceil(MOST_BARS as u64).max(1);
-    let bars: Vec<(u64, u64, f64)> = (0..)
+    let bars: Vec<(u64, u64, f64)> = (0..=(high - low) / step)
         .map(|i| low + i * step)
-        .take_while(|&from| from <= high)
         .map(|from| {
             let to = (from + step - 1).min(high);
             let count: BigUint = distribution.range(from..=to).map(|(_, count)| count).sum();
