@@ -30,6 +30,7 @@
 pub mod analysis;
 pub mod cli;
 pub mod diagnostic;
+pub mod exec;
 pub mod graph;
 pub mod layers;
 pub mod render;

@@ -69,10 +69,12 @@ impl Value {
     }
 }
 
-/// `3`, or `4/3` for a fraction.
+/// `3`, `0.25`, or `4/3` for a fraction that no short decimal equals.
 pub fn show_number(value: &Number) -> String {
+    let decimal = [10, 100, 1000, 10_000, 100_000].iter().any(|power| power % value.denom() == 0);
     match value.to_f64() {
         _ if value.is_integer() => value.to_integer().to_string(),
+        Some(number) if decimal => number.to_string(),
         Some(decimal) if *value.denom() > 1000 => decimal.to_string(),
         _ => format!("{}/{}", value.numer(), value.denom()),
     }

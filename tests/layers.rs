@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use cnnkit::layers::{Io, KINDS, Kind, Layer, Role, Weight, find};
-use cnnkit::shape::Shape;
+use cnnkit::layers::{Io, KINDS, Kind, Layer, Role, find};
 use cnnkit::source::{Sources, Span};
 use cnnkit::spec::yaml;
 
@@ -16,9 +15,13 @@ fn build(kind: &Kind, args: &str) -> Layer {
         .unwrap_or_else(|errors| panic!("{} {args}: {errors:?}", kind.doc.name))
 }
 
-fn parameters(weights: &[Weight]) -> u64 {
-    let learned = weights.iter().filter(|weight| weight.role == cnnkit::layers::WeightRole::Parameter);
-    learned.map(|weight| weight.shape.elements().expect("a small example")).sum()
+/// The names of the arguments of `kind`.
+fn arguments(kind: &Kind) -> Vec<String> {
+    let mut generator = schemars::SchemaGenerator::default();
+    let schema = (kind.schema)(&mut generator).to_value();
+    let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+    let schema = name.map_or(&schema, |name| &generator.definitions()[name]);
+    schema["properties"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
 }
 
 #[test]
@@ -79,8 +82,7 @@ fn every_layer_documents_itself() {
             let found = doc.formulas.iter().any(|(name, formula)| *name == quantity && !formula.is_empty());
             assert!(found, "{} does not say its {quantity}", doc.name);
         }
-        let schema = (kind.schema)(&mut schemars::SchemaGenerator::default());
-        let arguments = schema.get("properties").and_then(|p| p.as_object()).map_or(0, |p| p.len());
+        let arguments = arguments(kind).len();
         let least = if arguments > 0 { 2 } else { 1 };
         assert!((kind.examples)().len() >= least, "{} needs {least} examples", doc.name);
     }
@@ -132,6 +134,135 @@ fn check_reach(layer: &Layer, io: Io<'_>, name: &str) {
         | A::Reflected { by, .. } = axis
         {
             assert!(*by < io.output.rank(), "{name}: output axis {by} of {}", io.output);
+        }
+    }
+}
+
+mod random {
+    //! Whatever the arguments, an answer or a problem, never a panic.
+
+    use cnnkit::layers::{Io, KINDS};
+    use cnnkit::shape::Shape;
+    use cnnkit::source::{Sources, Span};
+    use cnnkit::spec::yaml;
+    use proptest::prelude::*;
+
+    const WORDS: &[&str] = &[
+        "same",
+        "same_lower",
+        "valid",
+        "causal",
+        "depthwise",
+        "last",
+        "all",
+        "space",
+        "channels",
+        "reflect",
+        "circular",
+        "replicate",
+        "linear",
+        "bilinear",
+        "trilinear",
+        "bicubic",
+        "per_channel",
+        "tanh",
+        "true",
+        "false",
+        "~",
+    ];
+
+    fn value() -> impl Strategy<Value = String> {
+        let number = prop_oneof![
+            (0u64..6).prop_map(|n| n.to_string()),
+            (0u64..6).prop_map(|n| n.to_string()),
+            (-4i64..0).prop_map(|n| n.to_string()),
+            Just(u64::MAX.to_string()),
+            Just((1u64 << 62).to_string()),
+            Just(i64::MIN.to_string()),
+            Just("0.37".to_owned()),
+            Just("1e30".to_owned()),
+        ];
+        let list =
+            prop::collection::vec(number.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(", ")));
+        let pairs = prop::collection::vec((number.clone(), number.clone()), 1..4).prop_map(|items| {
+            let items: Vec<String> = items.iter().map(|(a, b)| format!("[{a}, {b}]")).collect();
+            format!("[{}]", items.join(", "))
+        });
+        prop_oneof![
+            4 => number,
+            2 => list,
+            1 => pairs,
+            2 => prop::sample::select(WORDS).prop_map(str::to_owned),
+        ]
+    }
+
+    fn size() -> impl Strategy<Value = u64> {
+        prop_oneof![6 => 1u64..12, 1 => Just(1u64 << 40), 1 => Just(u64::MAX), 1 => Just(0u64)]
+    }
+
+    /// Names of the arguments of a layer, from its schema.
+    fn arguments(kind: usize) -> Vec<String> {
+        super::arguments(&KINDS[kind])
+    }
+
+    /// A use of a layer: an example of its own with up to two arguments and a size changed, so that most uses get past
+    /// the checks of the arguments and the arithmetic behind them is reached.
+    fn case() -> impl Strategy<Value = (usize, String, Vec<Shape>)> {
+        let uses: Vec<(usize, cnnkit::layers::Example)> = KINDS
+            .iter()
+            .enumerate()
+            .flat_map(|(kind, entry)| (entry.examples)().into_iter().map(move |example| (kind, example)))
+            .collect();
+        prop::sample::select(uses).prop_flat_map(|(kind, example)| {
+            let written =
+                serde_json::to_value(super::build(&KINDS[kind], example.args)).expect("a layer serialises");
+            let given =
+                written.as_object().and_then(|map| map.values().next()).and_then(|args| args.as_object());
+            let given: Vec<(String, String)> =
+                given.into_iter().flatten().map(|(name, value)| (name.clone(), value.to_string())).collect();
+            let mut names = arguments(kind);
+            names.push(String::new());
+            let change = (prop::sample::select(names), value());
+            let sizes = prop::option::weighted(0.5, (0usize..4, size()));
+            (prop::collection::vec(change, 0..3), sizes).prop_map(move |(changes, sizes)| {
+                let mut args: std::collections::BTreeMap<_, _> = given.iter().cloned().collect();
+                args.extend(changes.into_iter().filter(|(name, _)| !name.is_empty()));
+                let args: Vec<String> =
+                    args.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                let shapes = example.inputs.iter().map(|shape| {
+                    let mut changed = shape.sizes().to_vec();
+                    if let Some((axis, size)) = sizes
+                        && axis < changed.len()
+                    {
+                        changed[axis] = size;
+                    }
+                    Shape::new(changed)
+                });
+                (kind, format!("{{{}}}", args.join(", ")), shapes.collect())
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 30_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn arguments_never_panic((kind, args, inputs) in case()) {
+            let mut sources = Sources::default();
+            let source = sources.add("random", args.as_str());
+            let Ok(located) = yaml::parse(&sources, source) else { return Ok(()) };
+            let Ok(layer) = KINDS[kind].build(&located, Span::new(source, 0, 0)) else { return Ok(()) };
+            let _ = layer.describe();
+            let Ok(output) = layer.infer(&inputs) else { return Ok(()) };
+            let io = Io { inputs: &inputs, output: &output };
+            prop_assert!(output.rank() > 0);
+            let _ = layer.weights(io);
+            if let Ok(cost) = layer.cost(io) {
+                let _ = cost.ops.total();
+            }
+            for reach in layer.reach(io) {
+                prop_assert_eq!(reach.axes.len(), inputs[reach.input].rank());
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that
 //! crumble into very many runs.
 
+#![allow(clippy::cast_possible_truncation, reason = "word indices are below 2^19")]
+
 use crate::analysis::offsets::Comb;
 use crate::diagnostic::{Code, Problem};
 

@@ -1,5 +1,7 @@
 //! Schedules measured in four respects, and the front of those that no other surpasses.
 
+#![allow(clippy::cast_possible_truncation, reason = "the search bounds a line to 2^24 positions")]
+
 use crate::analysis::hdc::Rule;
 
 /// A schedule and its figures, per axis.

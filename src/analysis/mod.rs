@@ -1,14 +1,19 @@
 //! Pure functions from a graph (or a list of rates) to facts.
 
 mod bits;
+pub mod channels;
 pub mod design;
+pub mod dilated;
+pub mod field;
 pub mod front;
 pub mod gridding;
 pub mod hdc;
 pub mod memory;
 pub mod multiplicity;
 pub mod offsets;
+pub mod paths;
 pub mod proposal;
 pub mod sizes;
+pub mod support;
 pub mod survey;
 pub mod totals;

@@ -3,6 +3,12 @@
 //! One comb costs one pass over the line (a running sum per residue), so a line of width w behind n layers costs
 //! n * w additions. The counts are 64-bit, 128-bit or big integers, whichever the product of the taps calls for.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a line is bounded to 2^24 positions before its steps become indices"
+)]
+
 use std::ops::{AddAssign, SubAssign};
 
 use num_bigint::BigUint;

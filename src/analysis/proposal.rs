@@ -166,6 +166,8 @@ impl Nearest<'_> {
             return;
         }
         let Some(at) = i.checked_sub(1) else {
+            // Judging a complete schedule costs as much as its length.
+            self.nodes += candidate.len() as u64;
             if let Some(proposal) = self.blocks.passing(candidate, self.check) {
                 if proposal.change < self.best {
                     self.best = proposal.change;

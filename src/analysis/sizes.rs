@@ -15,7 +15,7 @@ use crate::shape::Shape;
 /// Largest modulus that is searched.
 const MAX_MODULUS: u64 = 2048;
 /// Most sizes tried on one axis before the pattern must repeat.
-const MAX_TRIED: u64 = 16_384;
+const MAX_TRIED: u64 = 65_536;
 
 /// Sizes of one spatial axis of one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,11 @@ impl SizeSet {
         }
     }
 
+    /// All members, if there are only finitely many.
+    pub fn finite(&self) -> Option<&[u64]> {
+        self.residues.is_empty().then_some(self.below.as_slice())
+    }
+
     /// The largest member up to `size` and the smallest from `size` on.
     pub fn around(&self, size: u64) -> (Option<u64>, Option<u64>) {
         let reach = self.modulus.max(self.from);
@@ -82,7 +87,7 @@ pub fn analyse(graph: &Graph) -> Result<Vec<AxisSizes>, Unsupported> {
             continue;
         };
         let modulus = modulus(graph, axis + 1)?;
-        let (works, lossless) = search(graph, axis + 1, modulus)?;
+        let (works, lossless) = search(graph, axis + 1, modulus, shape.spatial()[axis])?;
         found.push(AxisSizes { input: name.clone(), axis, current: shape.spatial()[axis], works, lossless });
     }
     Ok(found)
@@ -95,10 +100,17 @@ struct Verdict {
     lossless: bool,
 }
 
-fn search(graph: &Graph, axis: usize, modulus: u64) -> Result<(SizeSet, SizeSet), Unsupported> {
+/// Tries sizes from 1. The spec's own size works, so the regular part has begun there at the latest: an unpadded U-Net
+/// runs at no size below 188, and the emptiness before it is not the pattern.
+fn search(graph: &Graph, axis: usize, modulus: u64, current: u64) -> Result<(SizeSet, SizeSet), Unsupported> {
     let mut verdicts: Vec<Verdict> = vec![Verdict { works: false, lossless: false }]; // size 0
-    let mut limit = 4 * modulus + 64;
+    let mut limit = (4 * modulus + 64).max(current.saturating_add(3 * modulus));
     loop {
+        if limit > MAX_TRIED {
+            return Err(Unsupported(format!(
+                "no pattern of period {modulus} was found among the first {MAX_TRIED} sizes"
+            )));
+        }
         while (verdicts.len() as u64) <= limit {
             verdicts.push(judge(graph, axis, verdicts.len() as u64));
         }
@@ -109,11 +121,6 @@ fn search(graph: &Graph, axis: usize, modulus: u64) -> Result<(SizeSet, SizeSet)
             return Ok((set(|v| v.works), set(|v| v.lossless)));
         }
         limit *= 2;
-        if limit > MAX_TRIED {
-            return Err(Unsupported(format!(
-                "no pattern of period {modulus} was found among the first {MAX_TRIED} sizes"
-            )));
-        }
     }
 }
 
@@ -215,15 +222,12 @@ fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
                     AxisReach::Resize { by, input, output, .. } if *by == axis => (*output, *input),
                     _ => continue,
                 };
-                let (num, den) = match (num.checked_mul(times), den.checked_mul(over)) {
-                    (Some(num), Some(den)) => (num, den),
-                    _ => return Err(Unsupported("the strides multiply to more than 64 bits".into())),
+                let (Some(num), Some(den)) = (num.checked_mul(times), den.checked_mul(over)) else {
+                    return Err(Unsupported("the strides multiply to more than 64 bits".into()));
                 };
                 let common = num.gcd(&den).max(1);
                 let candidate = (num / common, den / common);
-                if candidate.1 > scale.1 {
-                    scale = candidate;
-                } else if scale == (1, 1) {
+                if candidate.1 > scale.1 || scale == (1, 1) {
                     scale = candidate;
                 }
             }

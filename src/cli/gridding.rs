@@ -1,10 +1,12 @@
 //! `cnnkit gridding`
 
+use crate::analysis::dilated;
 use crate::analysis::gridding::Gridding;
-use crate::cli::{Failure, rates};
+use crate::cli::load::Replace;
+use crate::cli::{Failure, envelope, rates};
 use crate::render::plot::{self, Picture};
 use crate::report::gridding::{self, Options};
-use crate::report::{Map, Report};
+use crate::report::{Map, Report, chains};
 
 /// Show which input positions a stack of dilated convolutions reads
 ///
@@ -17,11 +19,14 @@ use crate::report::{Map, Report};
   cnnkit gridding 1,2,5 --plot map.png        as a picture
   cnnkit gridding 1,2 --kernels 1x7,7x1       kernels per layer and axis
   cnnkit gridding 1,1,2 --strides 2,1,1       behind strides
-  cnnkit gridding 1,2,4,8 --kernel 2 --axes 1 a WaveNet stack")]
+  cnnkit gridding 1,2,4,8 --kernel 2 --axes 1 a WaveNet stack
+  cnnkit gridding zoo:deeplabv3_resnet50      every chain of a network, and its taps on the real maps")]
 pub struct Args {
-    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2)
-    #[arg(value_name = "RATES")]
+    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, whose chains are shown
+    #[arg(value_name = "RATES|SPEC")]
     target: String,
+    #[command(flatten)]
+    replace: Replace,
     /// Kernel size of all layers: 3, or 1x7 per axis
     #[arg(long, default_value = "3", value_name = "K")]
     kernel: String,
@@ -47,8 +52,11 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Report, Failure> {
     // The file's ending is checked first: nothing is computed for a picture that cannot be drawn.
-    let picture = args.plot.as_deref().map(picture).transpose()?;
-    let rates = rates::Target::parse(&args.target)?.rates()?.concat();
+    let picture = args.plot.as_deref().map(rates::picture).transpose()?;
+    let rates = match rates::Target::parse(&args.target)? {
+        rates::Target::Rates(groups) => groups.concat(),
+        rates::Target::Spec(spec) => return network(&spec, &args),
+    };
     let kernels = match &args.kernels {
         Some(list) => rates::list("--kernels", list)?,
         None => rates::list("--kernel", &args.kernel)?,
@@ -68,21 +76,31 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn picture(file: &str) -> Result<Picture, Failure> {
-    match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
-        Some("svg") => Ok(Picture::Svg),
-        Some("png") => Ok(Picture::Png),
-        _ => Err(Failure::usage(
-            format!("--plot cannot tell the format of `{file}`"),
-            "name the file with the ending .svg or .png",
-        )),
+/// The chains of a network. Kernels, strides and axes come from its layers.
+fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
+    let fixed = [
+        ("--kernel", args.kernel != "3"),
+        ("--kernels", args.kernels.is_some()),
+        ("--strides", args.strides != "1"),
+        ("--axes", args.axes.is_some()),
+        ("--plot", args.plot.is_some()),
+    ];
+    if let Some((option, _)) = fixed.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(
+            format!("{option} is for a list of rates, `{spec}` is a network"),
+            "give a chain's rates as a list: cnnkit gridding 1,2,5",
+        ));
     }
+    let loaded = args.replace.load(spec)?;
+    let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
+    let options = Options { steps: args.steps, multiplicity: args.multiplicity };
+    let mut report = chains::gridding(&loaded.graph, &chains, options).map_err(rates::failure)?;
+    report.json = envelope("gridding", std::iter::once((&loaded, &report.json)));
+    Ok(report)
 }
 
 fn save(file: &str, map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<(), Failure> {
     let bytes = plot::draw(map, title, subtitle, picture)
         .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
-    std::fs::write(file, bytes).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+    rates::save(file, &bytes)
 }

@@ -1,9 +1,11 @@
 //! `cnnkit hdc-check`
 
+use crate::analysis::dilated;
 use crate::analysis::hdc::Check;
 use crate::analysis::proposal::proposals;
-use crate::cli::{Failure, rates};
-use crate::report::{Report, hdc};
+use crate::cli::load::Replace;
+use crate::cli::{Failure, envelope, rates};
+use crate::report::{Report, chains, hdc};
 
 /// Hold dilation rates against the published HDC rule and against the truth
 ///
@@ -15,11 +17,15 @@ use crate::report::{Report, hdc};
   cnnkit hdc-check 2,2,3                 the rule passes, yet positions are never read
   cnnkit hdc-check 1,4,2                 the rule fails, yet nothing is missed
   cnnkit hdc-check 1,2,9 --explain       why, and what would fit
-  cnnkit hdc-check 1,2,5/1,2,5,9         groups of a sawtooth, given explicitly")]
+  cnnkit hdc-check 1,2,5/1,2,5,9         groups of a sawtooth, given explicitly
+  cnnkit hdc-check zoo:resnet101_hdc     every chain of a network")]
 pub struct Args {
     /// Dilation rates from the input to the output; groups may be set apart by `/`
-    #[arg(value_name = "RATES")]
+    /// (a network instead: each of its chains is checked)
+    #[arg(value_name = "RATES|SPEC")]
     target: String,
+    #[command(flatten)]
+    replace: Replace,
     /// Kernel size K
     #[arg(long, default_value_t = 3, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     kernel: u64,
@@ -45,18 +51,30 @@ enum Strict {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let groups = rates::Target::parse(&args.target)?.rates()?;
-    let groups = groups.into_iter().map(|group| group.into_iter().map(square).collect());
-    let groups = groups.collect::<Result<Vec<Vec<u64>>, Failure>>()?;
-    let check = Check::of(args.kernel, &groups, usize::from(args.axes)).map_err(rates::failure)?;
     let strict = match args.strict {
         Strict::Rule => hdc::Strict::Rule,
         Strict::Exact => hdc::Strict::Exact,
         Strict::Both => hdc::Strict::Both,
     };
+    let groups = match rates::Target::parse(&args.target)? {
+        rates::Target::Rates(groups) => groups,
+        rates::Target::Spec(spec) => return network(&spec, &args, strict),
+    };
+    let groups = groups.into_iter().map(|group| group.into_iter().map(square).collect());
+    let groups = groups.collect::<Result<Vec<Vec<u64>>, Failure>>()?;
+    let check = Check::of(args.kernel, &groups, usize::from(args.axes)).map_err(rates::failure)?;
     let failed = !check.rule.ok || !check.exact.hole_free();
     let proposals = failed.then(|| proposals(&check)).transpose().map_err(rates::failure)?;
     Ok(hdc::report(&check, strict, args.explain, proposals.as_ref()))
+}
+
+/// Every chain of a network; kernels and axes come from its layers.
+fn network(spec: &str, args: &Args, strict: hdc::Strict) -> Result<Report, Failure> {
+    let loaded = args.replace.load(spec)?;
+    let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
+    let mut report = chains::hdc(&loaded.graph, &chains, strict, args.explain).map_err(rates::failure)?;
+    report.json = envelope("hdc-check", std::iter::once((&loaded, &report.json)));
+    Ok(report)
 }
 
 /// The rule knows one rate a layer.

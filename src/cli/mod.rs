@@ -1,22 +1,32 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
+mod channels;
 mod compare;
+mod completions;
+mod graph;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod layers;
 pub mod load;
+mod man;
 mod output;
 mod params;
+mod paths;
 mod progress;
 mod rates;
+mod rf;
+mod schema;
 mod sizes;
+mod zoo;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::diagnostic::Diagnostic;
+use crate::render::Format;
 use crate::report::Report;
 use crate::source::Sources;
 use output::Output;
@@ -45,9 +55,41 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Rf(rf::Args),
+    Channels(channels::Args),
+    Paths(paths::Args),
     Gridding(gridding::Args),
     HdcCheck(hdc_check::Args),
     HdcDesign(hdc_design::Args),
+    Layers(layers::Args),
+    Graph(graph::Args),
+    Zoo(zoo::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Command {
+    /// Its name where it matters for messages, and what it can be written as.
+    fn formats(&self) -> (&'static str, &'static [Format]) {
+        match self {
+            Self::Graph(_) => ("graph", Format::GRAPH),
+            Self::Schema(_) => ("schema", Format::TEXT_OR_JSON),
+            Self::Zoo(args) => args.formats(),
+            Self::Completions(_) => ("completions", Format::TEXT),
+            Self::Man(_) => ("man", Format::TEXT),
+            Self::Params(_) => ("params", Format::TABLES),
+            Self::Compare(_) => ("compare", Format::TABLES),
+            Self::Sizes(_) => ("sizes", Format::TABLES),
+            Self::Rf(_) => ("rf", Format::TABLES),
+            Self::Channels(_) => ("channels", Format::TABLES),
+            Self::Paths(_) => ("paths", Format::TABLES),
+            Self::Gridding(_) => ("gridding", Format::TABLES),
+            Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
+            Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
+            Self::Layers(_) => ("layers", Format::TABLES),
+        }
+    }
 }
 
 /// Why a command could not run: exit status 2.
@@ -70,7 +112,14 @@ impl Failure {
 
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    let (name, formats) = cli.command.formats();
+    if let Err(failure) = cli.output.check(name, formats) {
+        return cli.output.fail(&failure);
+    }
+    if let Command::Man(args) = &mut cli.command {
+        args.folder = cli.output.take_file();
+    }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if report.ok || cli.output.exit_zero => ExitCode::SUCCESS,
@@ -86,9 +135,18 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Rf(args) => rf::run(args),
+        Command::Channels(args) => channels::run(args),
+        Command::Paths(args) => paths::run(args),
         Command::Gridding(args) => gridding::run(args),
         Command::HdcCheck(args) => hdc_check::run(args),
         Command::HdcDesign(args) => hdc_design::run(args),
+        Command::Layers(args) => layers::run(args),
+        Command::Graph(args) => graph::run(args),
+        Command::Zoo(args) => zoo::run(args),
+        Command::Schema(args) => Ok(schema::run(args)),
+        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Man(args) => man::run(args),
     }
 }
 

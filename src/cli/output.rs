@@ -48,6 +48,26 @@ fn format_and_file(text: &str) -> Result<(Format, String), String> {
 }
 
 impl Output {
+    /// Whether every format asked for is one of `known`, so that a wrong one costs no work.
+    pub fn check(&self, command: &str, known: &[Format]) -> Result<(), Failure> {
+        let asked = std::iter::once(self.format).chain(self.outputs.iter().map(|(format, _)| *format));
+        match asked.into_iter().find(|format| !known.contains(format)) {
+            None => Ok(()),
+            Some(format) => {
+                let names: Vec<&str> = known.iter().map(|format| format.name()).collect();
+                Err(Failure::usage(
+                    format!("`cnnkit {command}` cannot be written as {}", format.name()),
+                    format!("its formats are {}", names.join(", ")),
+                ))
+            }
+        }
+    }
+
+    /// The `-o` option, for a command that writes several files.
+    pub fn take_file(&mut self) -> Option<String> {
+        self.file.take()
+    }
+
     /// Prints `report` and writes the files that were asked for.
     pub fn write(&self, report: &Report) -> Result<(), Failure> {
         for (format, file) in &self.outputs {
@@ -96,10 +116,7 @@ fn explain(failure: &Failure, canvas: Canvas) -> String {
             }
             text
         }
-        Failure::Usage(message, help) => {
-            let help = help.as_ref().map(|help| format!("  = help: {help}\n"));
-            format!("error: {message}\n{}", help.unwrap_or_default())
-        }
+        Failure::Usage(message, help) => diagnostics::plain(message, help.as_slice(), canvas),
         Failure::Several(failures) => failures.iter().map(|failure| explain(failure, canvas)).collect(),
     }
 }
@@ -113,7 +130,7 @@ fn width() -> usize {
     terminal.or_else(variable).unwrap_or(100).clamp(40, 400)
 }
 
-fn save(file: &str, text: &str) -> Result<(), Failure> {
+pub(super) fn save(file: &str, text: &str) -> Result<(), Failure> {
     std::fs::write(file, text).map_err(|error| {
         Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
     })

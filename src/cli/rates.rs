@@ -3,6 +3,7 @@
 use crate::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use crate::cli::Failure;
 use crate::diagnostic::{Code, Diagnostic, Problem};
+use crate::render::plot::Picture;
 use crate::source::{SourceId, Sources, Span};
 
 /// What a positional argument names.
@@ -21,17 +22,6 @@ impl Target {
     /// Tells a list of rates from a network, and reads it.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if is_spec(text) { Ok(Self::Spec(text.to_owned())) } else { Ok(Self::Rates(groups("RATES", text)?)) }
-    }
-
-    /// The groups of rates; networks cannot be given yet.
-    pub fn rates(self) -> Result<Vec<Vec<Item>>, Failure> {
-        match self {
-            Self::Rates(groups) => Ok(groups),
-            Self::Spec(name) => Err(Failure::usage(
-                format!("not supported yet: reading the rates from the network `{name}`"),
-                "give the rates themselves, from the input to the output: 1,2,5",
-            )),
-        }
     }
 }
 
@@ -159,6 +149,25 @@ pub fn stack(
 /// A flaw of the arguments as a whole.
 pub fn failure(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
+}
+
+/// The file format that `--plot FILE` asks for.
+pub fn picture(file: &str) -> Result<Picture, Failure> {
+    match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
+        Some("svg") => Ok(Picture::Svg),
+        Some("png") => Ok(Picture::Png),
+        _ => Err(Failure::usage(
+            format!("--plot cannot tell the format of `{file}`"),
+            "name the file with the ending .svg or .png",
+        )),
+    }
+}
+
+/// Writes a picture.
+pub fn save(file: &str, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(file, bytes).map_err(|error| {
+        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
+    })
 }
 
 #[cfg(test)]

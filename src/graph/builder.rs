@@ -140,17 +140,15 @@ impl Builder {
         self.nodes.is_empty()
     }
 
-    /// The graph, or everything that is wrong with it.
+    /// The graph, or everything that is wrong with it. The list is empty if a node is poisoned by an error that the
+    /// front end keeps for itself.
     pub fn finish(self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
         if !self.diagnostics.is_empty() {
             return Err(self.diagnostics);
         }
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for pending in self.nodes {
-            let Some(shape) = pending.shape else {
-                let message = format!("the shape of `{}` could not be inferred", pending.id);
-                return Err(vec![Diagnostic::error(Code::Shape, message, pending.origin.span)]);
-            };
+            let Some(shape) = pending.shape else { return Err(vec![]) };
             nodes.push(Node {
                 id: pending.id,
                 op: pending.op,
@@ -210,7 +208,9 @@ impl Builder {
         let (shape, weights, cost) = match facts {
             Ok((shape, weights, cost)) => (Some(shape), weights, cost),
             Err(problem) => {
-                self.diagnostics.push(problem.in_layer(id, &origin));
+                // An input is not a layer, and its place says which one it is.
+                let name = if op == Op::Input { "" } else { id };
+                self.diagnostics.push(problem.in_layer(name, &origin));
                 (None, vec![], Cost::FREE)
             }
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use num_integer::Integer as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -32,10 +33,12 @@ impl PerAxis {
             return Err(Problem::argument(
                 argument,
                 format!("`{argument}` is {small}, it must be at least {least}"),
-            ));
+            )
+            .help(format!("use {least} or more")));
         }
         if let Some(large) = self.0.iter().find(|&&value| value > i64::MAX as u64) {
-            return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has")));
+            return Err(Problem::argument(argument, format!("`{argument}` is {large}, which no tensor has"))
+                .help("check the sizes: no real network is this large"));
         }
         spread(&self.0, rank, argument)
     }
@@ -258,20 +261,17 @@ impl Groups {
             Self::Depthwise => inputs,
         };
         if groups == 0 {
-            return Err(Problem::argument("groups", "`groups` is 0, it must be at least 1"));
+            return Err(Problem::argument("groups", "`groups` is 0, it must be at least 1")
+                .help("1 is an ordinary convolution"));
         }
         for (what, channels) in [("input", inputs), ("output", outputs)] {
             if !channels.is_multiple_of(groups) {
-                let below =
-                    (1..=groups).rev().find(|g| inputs.is_multiple_of(*g) && outputs.is_multiple_of(*g));
+                let below = common_divisor_below(inputs, outputs, groups);
                 return Err(Problem::argument(
                     "groups",
                     format!("{channels} {what} channels cannot be divided into {groups} groups"),
                 )
-                .help(format!(
-                    "the next smaller number of groups that divides both is {}",
-                    below.unwrap_or(1)
-                )));
+                .help(format!("the next smaller number of groups that divides both is {below}")));
             }
         }
         Ok(groups)
@@ -285,6 +285,14 @@ impl Groups {
             Self::Depthwise => " depthwise".into(),
         }
     }
+}
+
+/// The largest common divisor of `a` and `b` that is at most `limit`. A tensor has at most 2^48 elements, but an argument
+/// may be any number: the search ends at 2^20.
+fn common_divisor_below(a: u64, b: u64, limit: u64) -> u64 {
+    let gcd = a.gcd(&b);
+    let pairs = (1..=gcd.isqrt().min(1 << 20)).filter(|&small| gcd.is_multiple_of(small));
+    pairs.flat_map(|small| [small, gcd / small]).filter(|&divisor| divisor <= limit).max().unwrap_or(1)
 }
 
 impl Serialize for Groups {
@@ -404,7 +412,8 @@ pub fn expect_size(
 /// A size that must be at least 1.
 pub fn positive(argument: &'static str, value: u64) -> Result<u64, Problem> {
     if value == 0 {
-        return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1")));
+        return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1"))
+            .help("use 1 or more; `max(1, ...)` keeps a scaled width from vanishing"));
     }
     Ok(value)
 }

@@ -80,7 +80,10 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
                 values.push(value);
             }
             if values.is_empty() || values.len() > 3 {
-                let message = format!("expected 1 to 3 values, one a spatial axis, found {}", values.len());
+                let message = format!(
+                    "expected 1 to 3 values, one a spatial axis, found {}; for example 3, or [3, 3]",
+                    values.len()
+                );
                 return Err(A::Error::custom(message));
             }
             Ok(values)

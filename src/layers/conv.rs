@@ -27,7 +27,7 @@ pub struct Conv {
     /// Elements added around the input
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
-    /// Distance between taps (Yu & Koltun 2015)
+    /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
     /// Groups that do not see each other's channels (AlexNet); `depthwise` is one an input channel
@@ -167,7 +167,7 @@ impl LayerKind for Conv {
         let mut text = format!("{} k{}", self.out_channels, self.kernel.describe());
         for (letter, value) in [("s", &self.stride), ("d", &self.dilation)] {
             if !value.is(1) {
-                text += &format!(" {letter}{}", value.describe());
+                text = format!("{text} {letter}{}", value.describe());
             }
         }
         text += &self.padding.describe();

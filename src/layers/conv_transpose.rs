@@ -168,7 +168,7 @@ impl LayerKind for ConvTranspose {
             [("s", &self.stride, 1), ("d", &self.dilation, 1), ("op", &self.output_padding, 0)]
         {
             if !value.is(usual) {
-                text += &format!(" {letter}{}", value.describe());
+                text = format!("{text} {letter}{}", value.describe());
             }
         }
         text + &self.padding.describe() + &self.groups.describe() + if self.bias { " bias" } else { "" }

@@ -24,7 +24,7 @@ pub struct Crop {
 
 impl Crop {
     /// Windows with a negative padding.
-    fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
+    pub(crate) fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         let padding = match (&self.amount, &self.size) {
             (Some(amount), None) => amount.clone(),
             (None, Some(size)) => {

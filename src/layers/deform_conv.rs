@@ -45,13 +45,13 @@ pub struct DeformConv {
     /// What has an offset of its own
     #[serde(default)]
     pub offsets: Offsets,
-    /// Groups of input channels with offsets of their own (per_tap)
+    /// With per_tap: groups of input channels that have offsets of their own
     #[serde(default = "one_offset_group")]
     pub offset_groups: u64,
-    /// Whether each sample is weighted by a learned mask: version 2 of the paper (per_tap)
+    /// With per_tap: whether each sample is weighted by a computed mask, as in version 2 of the paper
     #[serde(default)]
     pub modulated: bool,
-    /// Distance between the taps of the offset convolution; the layer's own dilation if not given (per_tap)
+    /// With per_tap: distance between the taps of the offset convolution; the layer's own dilation if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_dilation: Option<PerAxis>,
     /// A bound in pixels on the learned offsets, if one is known; receptive fields are unbounded without it
@@ -82,7 +82,7 @@ const RESAMPLING_TAPS: u64 = 9;
 
 impl DeformConv {
     /// The convolution of the samples.
-    fn main(&self) -> Conv {
+    pub(crate) fn main(&self) -> Conv {
         Conv {
             out_channels: self.out_channels,
             kernel: self.kernel.clone(),
@@ -109,7 +109,7 @@ impl DeformConv {
 
     /// Windows of the `per_tap` offset convolution: the main ones about the same centres, with their own dilation, so
     /// that there is an offset for every output. With another dilation the padding changes by half the difference.
-    fn offset_windows(&self, main: &[Window]) -> Result<Vec<Window>, Problem> {
+    pub(crate) fn offset_windows(&self, main: &[Window]) -> Result<Vec<Window>, Problem> {
         let Some(dilation) = &self.offset_dilation else { return Ok(main.to_vec()) };
         let dilation = dilation.resolve(main.len(), "offset_dilation", 1)?;
         let narrowed = |(window, dilation): (&Window, u64)| {
@@ -309,10 +309,10 @@ impl LayerKind for DeformConv {
             text += " modulated";
         }
         if self.offset_groups != 1 {
-            text += &format!(" og{}", self.offset_groups);
+            text = format!("{text} og{}", self.offset_groups);
         }
         if let Some(dilation) = &self.offset_dilation {
-            text += &format!(" offset d{}", dilation.describe());
+            text = format!("{text} offset d{}", dilation.describe());
         }
         text
     }

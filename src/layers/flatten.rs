@@ -48,10 +48,12 @@ impl LayerKind for Flatten {
             return Err(Problem::argument("start_axis", format!("`start_axis` {start} is after `end_axis` {end}")));
         }
         let sizes = input.sizes();
-        let (start, end) = (start as usize, end as usize);
+        // Both are at most the last axis.
+        let place = |axis: u64| usize::try_from(axis).unwrap_or(usize::MAX);
+        let (start, after) = (place(start), place(end) + 1);
         let mut output = sizes[..start].to_vec();
-        output.push(joined_axis(&sizes[start..=end])?);
-        output.extend(&sizes[end + 1..]);
+        output.push(joined_axis(&sizes[start..after])?);
+        output.extend(&sizes[after..]);
         Ok(Shape::new(output))
     }
 

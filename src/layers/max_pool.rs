@@ -97,7 +97,7 @@ impl LayerKind for MaxPool {
         let stride = self.stride.as_ref().unwrap_or(&self.kernel);
         let mut text = format!("k{} s{}", self.kernel.describe(), stride.describe());
         if !self.dilation.is(1) {
-            text += &format!(" d{}", self.dilation.describe());
+            text = format!("{text} d{}", self.dilation.describe());
         }
         text += &self.padding.describe();
         if self.ceil_mode {

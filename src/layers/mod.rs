@@ -20,7 +20,7 @@ pub use facets::{
 
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostic, Problem};
+use crate::diagnostic::{Diagnostic, Problem, suggest};
 use crate::shape::Shape;
 use crate::source::Span;
 use crate::value::{Located, decode};
@@ -165,6 +165,19 @@ pub fn find(name: &str) -> Option<(&'static Kind, Option<usize>)> {
     let kind =
         KINDS.iter().find(|kind| matches(kind.doc.name) || kind.doc.aliases.iter().any(|a| matches(a)))?;
     Some((kind, rank))
+}
+
+/// The layer that `name` was probably meant to be, whatever its style: `MaxPol2d` is close to `max_pool`.
+pub fn closest(name: &str) -> Option<&'static str> {
+    let wanted = normalise(name).0;
+    let folded: Vec<(String, &str)> = KINDS
+        .iter()
+        .flat_map(|kind| {
+            std::iter::once(&kind.doc.name).chain(kind.doc.aliases).map(|n| (normalise(n).0, kind.doc.name))
+        })
+        .collect();
+    let close = suggest(&wanted, folded.iter().map(|(folded, _)| folded.as_str()))?;
+    folded.iter().find(|(folded, _)| folded == close).map(|&(_, name)| name)
 }
 
 /// `BatchNorm2d` and `batch_norm` are the same word; the digit says how many spatial axes.

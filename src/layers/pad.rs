@@ -39,7 +39,7 @@ pub(super) fn sides(padding: &Padding, argument: &'static str, sizes: &[u64]) ->
 }
 
 impl Pad {
-    fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
+    pub(crate) fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         let mut windows = sides(&self.padding, "padding", sizes)?;
         if self.causal {
             if sizes.len() != 1 || !matches!(self.padding, Padding::Symmetric(_)) {

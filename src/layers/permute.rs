@@ -38,7 +38,8 @@ impl LayerKind for Permute {
             )
             .help("0 is the channel axis; the batch is not counted"));
         }
-        Ok(Shape::new(self.axes.iter().map(|&axis| input.sizes()[axis as usize]).collect::<Vec<_>>()))
+        let size = |&axis: &u64| usize::try_from(axis).ok().and_then(|axis| input.sizes().get(axis)).copied();
+        Ok(Shape::new(self.axes.iter().filter_map(size).collect::<Vec<_>>()))
     }
 
     free!();

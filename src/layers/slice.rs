@@ -43,7 +43,7 @@ pub(super) fn resized(input: &Shape, axis: usize, size: u64) -> Shape {
 
 impl Slice {
     /// The range on an axis of `size` elements.
-    fn range(&self, size: u64) -> Result<(u64, u64), Problem> {
+    pub(crate) fn range(&self, size: u64) -> Result<(u64, u64), Problem> {
         let place = |argument: &'static str, index: i64| {
             let from_front = if index < 0 { size.checked_sub(index.unsigned_abs()) } else { Some(index.unsigned_abs()) };
             from_front.filter(|&index| index <= size).ok_or_else(|| {

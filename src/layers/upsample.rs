@@ -42,7 +42,8 @@ pub enum Interpolation {
     Bilinear,
     /// Linear, on three axes.
     Trilinear,
-    /// Not supported.
+    /// Not supported: it reads four neighbours, with weights of its own.
+    #[schemars(skip)]
     Bicubic,
 }
 
@@ -50,7 +51,7 @@ impl Upsample {
     /// Largest size that is exact in the factor's floating point.
     const LARGEST: f64 = (1u64 << 52) as f64;
 
-    fn output(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
+    pub(crate) fn output(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
         match (&self.scale_factor, &self.size) {
             (None, Some(size)) => size.resolve(sizes.len(), "size", 1),
             (Some(scale), None) => {
@@ -64,6 +65,8 @@ impl Upsample {
                     if output > Self::LARGEST {
                         return Err(Problem::overflow("the output size").at("scale_factor"));
                     }
+                    // A whole number from 1 to 2^52: the cast is exact.
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
                     Ok(output as u64)
                 };
                 sizes.iter().zip(scale.resolve(sizes.len())?).map(scaled).collect()

@@ -34,17 +34,23 @@ impl Window {
 
     /// Outputs on an axis of `size` elements: `floor((size + before + after - extent) / stride) + 1`.
     pub fn output(&self, size: u64) -> Result<u64, Problem> {
-        self.slots(size).map(|room| room / self.stride + 1)
+        one_more(self.slots(size)? / self.stride)
     }
 
     /// Outputs when the last, incomplete window counts (`ceil_mode`), if it starts inside the input or the padding
-    /// before it (PyTorch's rule).
+    /// before it. PyTorch's rule (`pooling_output_shape`): with a stride above 1 the only window may be incomplete, too,
+    /// so an axis shorter than the kernel can give one output.
     pub fn output_ceil(&self, size: u64) -> Result<u64, Problem> {
-        let room = self.slots(size)?;
-        let outputs = room.div_ceil(self.stride) + 1;
-        let last = i128::from(outputs - 1) * i128::from(self.stride);
-        let inside = last < i128::from(size) + i128::from(self.before);
-        Ok(if inside { outputs } else { outputs - 1 })
+        let stride = i128::from(self.stride);
+        let room =
+            i128::from(size) + i128::from(self.before) + i128::from(self.after) - i128::from(self.extent()?);
+        let outputs = (room + stride - 1).div_euclid(stride) + 1;
+        let inside = (outputs - 1) * stride < i128::from(size) + i128::from(self.before);
+        match u64::try_from(if inside { outputs } else { outputs - 1 }) {
+            Ok(outputs @ 1..) => Ok(outputs),
+            // Say why in the words of the ordinary case.
+            _ => self.output(size),
+        }
     }
 
     /// How far the window can move: `size + before + after - extent`.
@@ -79,6 +85,10 @@ impl Window {
     }
 }
 
+fn one_more(steps: u64) -> Result<u64, Problem> {
+    steps.checked_add(1).ok_or_else(|| Problem::overflow("the output size"))
+}
+
 /// Padding before and after that keeps `ceil(size / stride)` outputs (TensorFlow's and ONNX's `SAME_UPPER`; at stride 1
 /// it is PyTorch's `same`): the odd element goes after, or before with `lower`.
 pub fn same_padding(size: u64, extent: u64, stride: u64, lower: bool) -> (u64, u64) {
@@ -100,6 +110,9 @@ mod tests {
         assert_eq!(window.output_ceil(5).ok(), Some(3));
         let window = Window { kernel: 3, stride: 2, dilation: 1, before: 0, after: 0 };
         assert_eq!(window.output_ceil(112).ok(), Some(56));
+        // SqueezeNet 1.1 runs at 17 x 17 (torchvision's min_size): its last pool sees 2 elements with a kernel of 3.
+        assert_eq!(window.output_ceil(2).ok(), Some(1));
+        assert!(window.output_ceil(1).is_err());
         assert_eq!(window.output(112).ok(), Some(55));
     }
 

@@ -7,6 +7,7 @@ use crate::report::{Block, Page, Table};
 pub fn render(page: &Page) -> String {
     let tables = page.blocks.iter().filter_map(|block| match block {
         Block::Table(table) => Some(draw(table)),
+        Block::Network(network) => Some(draw(&network.table())),
         Block::Facts(facts) => Some(facts.iter().fold(String::from("name,value\n"), |out, fact| {
             out + &line([fact.name.clone(), number::exact(&fact.value.value)].into_iter())
         })),

@@ -1,10 +1,15 @@
 //! Errors for people: file, line, column, the source line, a caret under the token, and a remedy.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::diagnostic::Diagnostic;
 use crate::render::Canvas;
+use crate::render::terminal::paint;
+use crate::report::Tone;
 use crate::source::{Sources, Span};
+
+/// Most places that are shown beside the flaw's own.
+const MAX_RELATED: usize = 3;
 
 /// All of `diagnostics`, each followed by an empty line, in the order of their places.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> String {
@@ -13,13 +18,19 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> 
     sorted.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.source, span.start)));
     let mut out = String::new();
     for diagnostic in sorted {
-        let title = Level::ERROR.primary_title(&diagnostic.message);
-        let mut group = match diagnostic.span {
-            Some(span) => title.element(snippet(span, sources, AnnotationKind::Primary, None)),
-            None => Group::with_title(title),
+        let Some(primary) = diagnostic.span else {
+            out += &without_place(diagnostic, canvas);
+            continue;
         };
-        for (span, remark) in diagnostic.related.iter().take(3) {
-            group = group.element(snippet(*span, sources, AnnotationKind::Context, Some(remark)));
+        let title = Level::ERROR.primary_title(&diagnostic.message);
+        let mut group = title.element(snippet(primary, sources, AnnotationKind::Primary, None));
+        // A block that uses itself comes by the same place again and again.
+        let mut shown = vec![primary];
+        for (span, remark) in &diagnostic.related {
+            if shown.len() <= MAX_RELATED && !shown.contains(span) {
+                shown.push(*span);
+                group = group.element(snippet(*span, sources, AnnotationKind::Context, Some(remark)));
+            }
         }
         if let Some(node) = &diagnostic.node {
             group = group.element(Level::NOTE.message(format!("this is layer `{node}` of the network")));
@@ -33,6 +44,20 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> 
     out
 }
 
+/// A flaw of the call or of the whole input.
+pub fn plain(message: &str, help: &[String], canvas: Canvas) -> String {
+    let mut out =
+        format!("{} {}\n", paint("error:", Tone::Bad, canvas), paint(message, Tone::Strong, canvas));
+    for help in help {
+        out += &format!("  = {}: {help}\n", paint("help", Tone::Strong, canvas));
+    }
+    out
+}
+
+fn without_place(diagnostic: &Diagnostic, canvas: Canvas) -> String {
+    plain(&diagnostic.message, &diagnostic.help, canvas) + "\n"
+}
+
 fn snippet<'a>(
     span: Span,
     sources: &'a Sources,
@@ -42,8 +67,8 @@ fn snippet<'a>(
     let source = sources.get(span.source);
     let (from, line) = window(&source.text, span.start);
     let text = &source.text[from..];
-    let end = text.char_indices().filter(|&(_, c)| c == '\n').map(|(i, _)| i).find(|&i| i + from >= span.end);
-    let text = &text[..end.unwrap_or(text.len())];
+    // One line is enough to find the token.
+    let text = text.lines().next().unwrap_or("");
     let start = span.start.saturating_sub(from).min(text.len());
     let end = span.end.saturating_sub(from).clamp(start, text.len());
     let mut annotation = kind.span(start..end);

@@ -3,6 +3,12 @@
 //! Small maps show the multiplicities themselves, larger ones shades. Nothing is said by colour alone, and nothing
 //! vanishes in scaling: a cell that stands for several positions says whether all, some or none of them are read.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shares are clamped to 0..=1 before they become levels"
+)]
+
 use crate::render::number::{grouped, magnitude};
 use crate::render::terminal::wrap;
 use crate::report::{Bin, Line, Map, Panel, Span, Tone};

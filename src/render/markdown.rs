@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::{heatmap, number};
+use crate::render::{heatmap, mermaid, number};
 use crate::report::{Block, Page, Span, Table};
 
 /// `page` as Markdown.
@@ -19,6 +19,7 @@ pub fn render(page: &Page) -> String {
         }),
         Block::Text(spans) => format!("{}\n", escape(&plain(spans))),
         Block::Drawing(lines) => fenced(lines),
+        Block::Network(network) => format!("```mermaid\n{}```\n", mermaid::render(network)),
         Block::Map(map) => fenced(&heatmap::layout(map, MAP_WIDTH)),
         Block::Note(text) => format!("<sub>{}</sub>\n", escape(text)),
     });

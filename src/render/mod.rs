@@ -2,19 +2,25 @@
 
 pub mod csv;
 pub mod diagnostics;
+pub mod dot;
 pub mod heatmap;
+pub mod lanes;
 pub mod markdown;
+pub mod mermaid;
 pub mod number;
 pub mod plot;
 pub mod terminal;
+mod tree;
 
-use crate::report::Report;
+use crate::report::network::Network;
+use crate::report::{Block, Report};
 
 /// The shape of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
     /// Tables for people.
     #[default]
+    #[value(alias = "text")]
     Table,
     /// One JSON object; integers are exact.
     Json,
@@ -22,6 +28,34 @@ pub enum Format {
     Csv,
     /// The tables as Markdown, for a pull request.
     Markdown,
+    /// The layer graph for Graphviz (`graph` only).
+    Dot,
+    /// The layer graph as a Mermaid flowchart (`graph` only).
+    Mermaid,
+}
+
+impl Format {
+    /// What every command with tables can be written as.
+    pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown];
+    /// What a layer graph can be written as.
+    pub const GRAPH: &[Self] =
+        &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
+    /// What a text with a JSON form can be written as.
+    pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
+    /// What a plain text can be written as.
+    pub const TEXT: &[Self] = &[Self::Table];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Markdown => "markdown",
+            Self::Dot => "dot",
+            Self::Mermaid => "mermaid",
+        }
+    }
 }
 
 /// What the terminal (or file) can show.
@@ -40,6 +74,8 @@ pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
         Format::Json => json(&report.json),
         Format::Csv => csv::render(&report.page),
         Format::Markdown => markdown::render(&report.page),
+        Format::Dot => networks(report, dot::render),
+        Format::Mermaid => networks(report, mermaid::render),
     }
 }
 
@@ -48,4 +84,13 @@ pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Every layer graph of `report`, drawn by `draw`.
+fn networks(report: &Report, draw: fn(&Network) -> String) -> String {
+    let graphs = report.page.blocks.iter().filter_map(|block| match block {
+        Block::Network(network) => Some(draw(network)),
+        _ => None,
+    });
+    graphs.collect::<Vec<_>>().join("\n")
 }

@@ -50,22 +50,29 @@ fn scaled(value: u64, base: u64, units: &[&str], digits: usize) -> String {
     if value < base {
         return format!("{value}{}", units[0]);
     }
+    // The unit is chosen by the number that will be printed: 999,950 is `1.000 M`, never `1000 k`.
     let mut scaled = value as f64;
     let mut unit = 0;
-    while unit + 1 < units.len() && round_to(scaled, digits) >= base as f64 {
+    while unit + 1 < units.len() && round_to(scaled, decimals(scaled, digits)) >= base as f64 {
         scaled /= base as f64;
         unit += 1;
     }
-    let whole = scaled.max(1.0).log10().floor() as usize + 1;
-    let decimals = digits.saturating_sub(whole);
-    let text = format!("{scaled:.decimals$}");
-    format!("{text}{}", units[unit])
+    format!("{scaled:.*}{}", decimals(scaled, digits), units[unit])
 }
 
-/// `value` rounded to so many significant digits, to choose the unit by what will be printed.
-fn round_to(value: f64, digits: usize) -> f64 {
-    let whole = value.max(1.0).log10().floor() as i32 + 1;
-    let factor = 10f64.powi(i32::try_from(digits).unwrap_or(4) - whole);
+/// Decimals that show `value` with so many significant digits: 99.994 with four is `99.99`, 99.996 is `100.0`.
+fn decimals(value: f64, digits: usize) -> usize {
+    (0..digits)
+        .rev()
+        .find(|&decimals| {
+            let printed = round_to(value, decimals);
+            printed < 10f64.powi(i32::try_from(digits - decimals).unwrap_or(i32::MAX))
+        })
+        .unwrap_or(0)
+}
+
+fn round_to(value: f64, decimals: usize) -> f64 {
+    let factor = 10f64.powi(i32::try_from(decimals).unwrap_or(0));
     (value * factor).round() / factor
 }
 
@@ -126,6 +133,7 @@ mod tests {
             (1000, "1.000 k"),
             (9_999, "9.999 k"),
             (99_994, "99.99 k"),
+            (99_996, "100.0 k"), // not "100.00 k"
             (999_949, "999.9 k"),
             (999_950, "1.000 M"), // not "1000.0 k"
             (4_089_184_256, "4.089 G"),

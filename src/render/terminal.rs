@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::{Canvas, heatmap, number};
+use crate::render::{Canvas, heatmap, lanes, number};
 use crate::report::{Block, Fact, Page, Span, Table, Tone};
 
 /// `page` as text with a final newline; ANSI escapes only if `canvas.color`.
@@ -29,6 +29,7 @@ fn draw(block: &Block, canvas: Canvas) -> String {
         Block::Facts(facts) => draw_facts(facts, canvas),
         Block::Text(spans) => draw_text(spans, canvas),
         Block::Drawing(lines) => draw_lines(lines, canvas),
+        Block::Network(network) => lanes::render(network, canvas),
         Block::Map(map) => draw_lines(&heatmap::layout(map, canvas.width), canvas),
         Block::Note(text) => wrap(text, canvas.width)
             .iter()
@@ -220,7 +221,7 @@ fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
 }
 
 /// `text` in at most `width` columns, its middle replaced by `…`: both ends of an id tell it apart.
-fn shorten(text: &str, width: usize) -> String {
+pub fn shorten(text: &str, width: usize) -> String {
     if text.width() <= width || width < 3 {
         return text.to_owned();
     }

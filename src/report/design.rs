@@ -107,9 +107,8 @@ fn front_table(search: &Search, outcome: &Outcome) -> Table {
         Column::text("place"),
     ];
     let row = |design: &Design, place: String, tone: Tone| {
-        let verdict = |good: bool, yes: &str, no: &str| match good {
-            true => Cell::toned(yes, Tone::Good),
-            false => Cell::toned(no, Tone::Bad),
+        let verdict = |good: bool, yes: &str, no: &str| {
+            if good { Cell::toned(yes, Tone::Good) } else { Cell::toned(no, Tone::Bad) }
         };
         Row::new(vec![
             Cell::toned(written(&design.rates), Tone::Name),

@@ -85,10 +85,8 @@ fn groups(groups: &[Vec<u64>]) -> String {
 }
 
 fn verdicts(check: &Check) -> Table {
-    let mark = |holds: bool| match holds {
-        true => Cell::toned("holds", Tone::Good),
-        false => Cell::toned("fails", Tone::Bad),
-    };
+    let mark =
+        |holds: bool| if holds { Cell::toned("holds", Tone::Good) } else { Cell::toned("fails", Tone::Bad) };
     let kernel = check.rule.kernel;
     let m2: Vec<String> = check.rule.groups.iter().map(|group| group.m2.to_string()).collect();
     let single = check.rule.groups.iter().all(|group| group.rates.len() == 1);
@@ -217,9 +215,10 @@ fn explanation(page: &mut Page, check: &Check) {
     let mut shown: Vec<&Bound> = check.bounds.iter().collect();
     shown.dedup_by_key(|bound| bound.step);
     let rows = shown.iter().take(40).map(|bound| {
-        let verdict = match bound.holds() {
-            true => Cell::toned("fits", Tone::Good),
-            false => Cell::toned("leaves holes", Tone::Bad),
+        let verdict = if bound.holds() {
+            Cell::toned("fits", Tone::Good)
+        } else {
+            Cell::toned("leaves holes", Tone::Bad)
         };
         Row::new(vec![Cell::count(bound.step), Cell::count(bound.largest), verdict])
     });

@@ -46,6 +46,12 @@ impl Map {
         panels.fold(0.0, f64::max)
     }
 
+    /// Whether some position is never read.
+    pub fn has_holes(&self) -> bool {
+        let lines = self.panels.iter().flat_map(|panel| panel.rows.iter().chain([&panel.columns]));
+        lines.flat_map(|line| &line.bins).any(|bin| bin.covered < bin.positions)
+    }
+
     /// The widest and the highest panel, in bins.
     pub fn extent(&self) -> (usize, usize) {
         let widest = self.panels.iter().map(|panel| panel.columns.bins.len()).max().unwrap_or(0);

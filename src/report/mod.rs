@@ -4,8 +4,14 @@
 //! programs. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
+pub mod chains;
+pub mod channels;
 pub mod compare;
+pub mod layers;
+pub mod network;
 pub mod params;
+pub mod paths;
+pub mod rf;
 pub mod sizes;
 
 pub mod design;
@@ -67,6 +73,8 @@ pub enum Block {
     Text(Vec<Span>),
     /// Lines drawn as they are (a map, a graph, a source file): never wrapped.
     Drawing(Vec<Vec<Span>>),
+    /// A layer graph, drawn by the renderer in its own way.
+    Network(network::Network),
     /// A coverage map, laid out by the renderer to fit its canvas.
     Map(Map),
     /// A quiet footnote: definitions and units.
@@ -305,6 +313,12 @@ impl Page {
     /// Appends a footnote.
     pub fn note(&mut self, text: impl Into<String>) -> &mut Self {
         self.push(Block::Note(text.into()))
+    }
+
+    /// Appends a text as it is, line by line.
+    pub fn source(&mut self, text: &str) -> &mut Self {
+        let lines = text.lines().map(|line| vec![Span::plain(line)]).collect();
+        self.push(Block::Drawing(lines))
     }
 
     /// Appends a block.

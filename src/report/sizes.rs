@@ -131,8 +131,12 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
 /// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`.
 fn describe(set: &SizeSet, name: &str) -> String {
     let Some(smallest) = set.smallest else { return "no size".into() };
-    if set.residues.is_empty() {
-        return format!("{name} = {smallest} only");
+    if let Some(members) = set.finite() {
+        let mut shown: Vec<String> = members.iter().take(4).map(u64::to_string).collect();
+        if members.len() > 4 {
+            shown.push(format!("... ({} sizes)", members.len()));
+        }
+        return format!("{name} = {} only", shown.join(" or "));
     }
     if set.modulus == 1 {
         return format!("{name} >= {smallest}");

@@ -1,9 +1,12 @@
 //! The top level of a spec: its keys, its includes, its blocks, each with its place.
 
-use std::collections::HashMap;
+mod blocks;
+mod include;
+
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
@@ -28,8 +31,10 @@ pub struct Document {
     pub files: Vec<FileScope>,
     /// All blocks by name.
     pub blocks: HashMap<String, Block>,
-    /// The place of the whole.
-    pub span: Span,
+    /// Names of blocks that are defined, but wrongly, which was reported.
+    pub broken: HashSet<String>,
+    /// The place of the key `input`.
+    pub input_span: Span,
 }
 
 /// What is in force inside one file.
@@ -56,9 +61,6 @@ pub struct Block {
     pub layers: Located,
 }
 
-/// Most files that one spec may pull in.
-const MAX_FILES: usize = 64;
-
 /// Reads `path` and what it includes; the document is there if at least its network could be found.
 pub fn read(
     files: &dyn Files,
@@ -66,8 +68,15 @@ pub fn read(
     overrides: &Overrides,
     sources: &mut Sources,
 ) -> (Option<Document>, Vec<Diagnostic>) {
-    let mut reader =
-        Reader { files, sources, errors: vec![], scopes: vec![], blocks: HashMap::new(), open: vec![] };
+    let mut reader = Reader {
+        files,
+        sources,
+        errors: vec![],
+        scopes: vec![],
+        blocks: HashMap::new(),
+        broken: HashSet::new(),
+        open: vec![],
+    };
     let document = reader.document(path, overrides);
     (document, reader.errors)
 }
@@ -78,6 +87,7 @@ struct Reader<'a> {
     errors: Vec<Diagnostic>,
     scopes: Vec<FileScope>,
     blocks: HashMap<String, Block>,
+    broken: HashSet<String>,
     /// Paths of the files that are being read, outermost first, and whether they are done.
     open: Vec<(String, bool)>,
 }
@@ -95,14 +105,17 @@ impl Reader<'_> {
             );
             return None;
         };
-        self.check_keys(entries, grammar::DOCUMENT, "at the top level of a spec");
+        let meant = self.check_keys(entries, grammar::DOCUMENT, "at the top level of a spec");
         self.open.push((path.to_owned(), false));
-        self.scope(source, path, entries, overrides);
+        self.scope(path, entries, overrides);
         let find = |name: &str| entries.iter().find(|(key, _)| key.name == name);
         let mut missing = false;
         for field in grammar::DOCUMENT.iter().filter(|field| field.required) {
             if find(field.name).is_none() {
                 missing = true;
+                if meant.contains(&field.name) {
+                    continue;
+                }
                 self.errors.push(
                     Diagnostic::error(Code::Missing, format!("the spec has no `{}`", field.name), span)
                         .help(format!("`{}`: {}", field.name, field.doc)),
@@ -141,7 +154,8 @@ impl Reader<'_> {
             outputs: find("outputs").map(|(_, value)| value.clone()),
             files: std::mem::take(&mut self.scopes),
             blocks: std::mem::take(&mut self.blocks),
-            span,
+            broken: std::mem::take(&mut self.broken),
+            input_span: input_key.span,
         })
     }
 
@@ -150,7 +164,12 @@ impl Reader<'_> {
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
             Err((message, help)) => {
-                let code = if at.is_some() { Code::Include } else { Code::Io };
+                let (code, help) = match at {
+                    Some(_) => {
+                        (Code::Include, "name a YAML file, relative to the file that includes it".into())
+                    }
+                    None => (Code::Io, help),
+                };
                 self.errors.push(Diagnostic::error(code, message, at).help(help));
                 return None;
             }
@@ -160,15 +179,23 @@ impl Reader<'_> {
             Ok(text) => text,
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
+                let byte = error.as_bytes()[at];
+                let help = match error.as_bytes() {
+                    [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "this looks like UTF-16: save the file as UTF-8",
+                    bytes if bytes[..at].is_empty() || bytes.contains(&0) => {
+                        "this does not look like text: a spec is a YAML file in UTF-8"
+                    }
+                    _ => "save the file as UTF-8",
+                };
                 let text = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
                 let source = self.sources.add(name, text);
                 self.errors.push(
                     Diagnostic::error(
                         Code::Syntax,
-                        format!("byte {at} is not UTF-8"),
+                        format!("byte {at} (0x{byte:02x}) is not UTF-8"),
                         Span::new(source, at, at),
                     )
-                    .help("a spec is UTF-8 text"),
+                    .help(help),
                 );
                 return None;
             }
@@ -184,9 +211,9 @@ impl Reader<'_> {
     }
 
     /// Takes in a file's includes, variables, defaults and blocks.
-    fn scope(&mut self, source: SourceId, path: &str, entries: &[(Key, Located)], overrides: &Overrides) {
+    fn scope(&mut self, path: &str, entries: &[(Key, Located)], overrides: &Overrides) {
         let index = self.scopes.len();
-        let env = self.variables(source, entries, overrides);
+        let env = self.variables(entries, overrides);
         let defaults = self.defaults(entries);
         self.scopes.push(FileScope { defaults, env });
         for (key, value) in entries {
@@ -194,20 +221,21 @@ impl Reader<'_> {
                 "include" => self.include(path, value),
                 "blocks" => self.take_blocks(index, value),
                 "description" | "name" if matches!(value.value, Value::List(_) | Value::Map(_)) => {
-                    self.errors.push(Diagnostic::error(
-                        Code::InvalidValue,
-                        format!("`{}` is text, found {}", key.name, value.value.describe()),
-                        value.span,
-                    ));
+                    let message = format!("`{}` is text, found {}", key.name, value.value.describe());
+                    self.errors.push(
+                        Diagnostic::error(Code::InvalidValue, message, value.span)
+                            .help("quote it if the brackets are part of the text"),
+                    );
                 }
                 _ => {}
             }
         }
     }
 
-    fn variables(&mut self, source: SourceId, entries: &[(Key, Located)], overrides: &Overrides) -> Rc<Env> {
+    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Rc<Env> {
         let written = entries.iter().find(|(key, _)| key.name == "variables").map(|(_, value)| value);
         let mut values: Vec<(String, Value)> = Vec::new();
+        let mut failed = Vec::new();
         let list: &[(Key, Located)] = match written.map(|value| (&value.value, value.span)) {
             Some((Value::Map(list), _)) => list,
             Some((Value::Null, _)) | None => &[],
@@ -226,10 +254,11 @@ impl Reader<'_> {
         for (name, text) in &overrides.variables {
             if !list.iter().any(|(key, _)| key.name == *name) {
                 let names: Vec<&str> = list.iter().map(|(key, _)| key.name.as_str()).collect();
+                let option = self.sources.add("<command line>", format!("--set {name}={text}"));
                 let mut error = Diagnostic::error(
                     Code::UnknownName,
-                    format!("`--set {name}={text}`: the spec has no variable `{name}`"),
-                    Span::new(source, 0, 0),
+                    format!("the spec has no variable `{name}`"),
+                    Span::new(option, "--set ".len(), "--set ".len() + name.len()),
                 );
                 error
                     .help
@@ -246,19 +275,31 @@ impl Reader<'_> {
                         Ok(value) => value,
                         Err(error) => {
                             self.errors.push(error);
+                            failed.push(key.name.clone());
                             continue;
                         }
                     }
                 }
                 None => value.clone(),
             };
-            let env = Env::outermost(values.clone());
+            let env = Env::outermost(values.clone(), failed.clone());
             match evaluate(&value, &env) {
                 Ok(value) => values.push((key.name.clone(), value.value)),
-                Err(errors) => self.errors.extend(errors),
+                Err(mut errors) => {
+                    failed.push(key.name.clone());
+                    let later = |e: &Diagnostic| {
+                        list.iter().find(|(key, _)| e.message == format!("unknown variable `${}`", key.name))
+                    };
+                    for error in &mut errors {
+                        if let Some((key, _)) = later(error) {
+                            error.help = vec![format!("`{}` is defined after it: move it up", key.name)];
+                        }
+                    }
+                    self.errors.extend(errors);
+                }
             }
         }
-        Env::outermost(values)
+        Env::outermost(values, failed)
     }
 
     fn defaults(&mut self, entries: &[(Key, Located)]) -> HashMap<&'static str, Vec<(Key, Located)>> {
@@ -282,21 +323,24 @@ impl Reader<'_> {
                 let names: Vec<&str> = layers::KINDS.iter().map(|kind| kind.doc.name).collect();
                 let mut error =
                     Diagnostic::error(Code::UnknownName, format!("unknown layer `{}`", key.name), key.span);
-                error.help.extend(did_you_mean(&key.name, &names));
+                let close = suggest(&key.name, names).or_else(|| layers::closest(&key.name));
+                let close = close.map(|close| format!("did you mean `{close}`?"));
+                error.help.push(close.unwrap_or_else(|| "`cnnkit layers` lists the layers".into()));
                 self.errors.push(error);
                 continue;
             };
             let Value::Map(args) = &args.value else {
-                self.errors.push(Diagnostic::error(
-                    Code::InvalidValue,
-                    format!("expected arguments of `{}`, found {}", kind.doc.name, args.value.describe()),
-                    args.span,
-                ));
+                let name = kind.doc.name;
+                let message = format!("expected arguments of `{name}`, found {}", args.value.describe());
+                self.errors.push(
+                    Diagnostic::error(Code::InvalidValue, message, args.span)
+                        .help(format!("for example `defaults: {{{name}: {{bias: false}}}}`")),
+                );
                 continue;
             };
             let names = kind.argument_names();
             for (argument, _) in args {
-                if !names.iter().any(|name| *name == argument.name) {
+                if !names.contains(&argument.name) {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
                     let message = format!("`{}` has no argument `{}`", kind.doc.name, argument.name);
                     let mut error = Diagnostic::error(Code::UnknownName, message, argument.span);
@@ -309,181 +353,14 @@ impl Reader<'_> {
         defaults
     }
 
-    fn include(&mut self, from: &str, value: &Located) {
-        let list = match &value.value {
-            Value::List(list) => list.clone(),
-            Value::Text(_) => vec![value.clone()],
-            other => {
-                self.errors.push(
-                    Diagnostic::error(
-                        Code::InvalidValue,
-                        format!("`include` is {}", other.describe()),
-                        value.span,
-                    )
-                    .help("it is a list of files: `include: [../blocks/resnet.yaml]`"),
-                );
-                return;
-            }
-        };
-        for item in list {
-            let Value::Text(include) = &item.value else {
-                let message = format!("expected a file name, found {}", item.value.describe());
-                self.errors.push(Diagnostic::error(Code::Include, message, item.span));
-                continue;
-            };
-            match self.files.resolve(from, include) {
-                Ok(path) => self.include_one(&path, item.span),
-                Err((message, help)) => {
-                    self.errors.push(Diagnostic::error(Code::Include, message, item.span).help(help));
-                }
-            }
-        }
-    }
-
-    fn include_one(&mut self, path: &str, at: Span) {
-        match self.open.iter().find(|(open, _)| open == path) {
-            Some((_, true)) => return, // read before: its blocks are known
-            Some((_, false)) => {
-                let chain: Vec<&str> =
-                    self.open.iter().filter(|(_, done)| !done).map(|(open, _)| open.as_str()).collect();
-                self.errors.push(
-                    Diagnostic::error(Code::Include, format!("`{path}` includes itself"), at)
-                        .help(format!("the circle is {} -> {path}", chain.join(" -> "))),
-                );
-                return;
-            }
-            None => {}
-        }
-        if self.open.len() >= MAX_FILES {
-            self.errors.push(Diagnostic::error(
-                Code::Limit,
-                format!("more than {MAX_FILES} files are included"),
-                at,
-            ));
-            return;
-        }
-        let Some((source, root)) = self.parse(path, Some(at)) else { return };
-        let position = self.open.len();
-        self.open.push((path.to_owned(), false));
-        if let Value::Map(entries) = &root.value {
-            let allowed: Vec<&Field> = grammar::DOCUMENT
-                .iter()
-                .filter(|f| {
-                    ["description", "include", "variables", "defaults", "blocks", "name"].contains(&f.name)
-                })
-                .collect();
-            for (key, _) in entries {
-                if !allowed.iter().any(|field| field.name == key.name) {
-                    let known = grammar::DOCUMENT.iter().any(|field| field.name == key.name);
-                    let message = if known {
-                        format!("an included file gives blocks, it cannot have `{}`", key.name)
-                    } else {
-                        format!("unknown key `{}` in an included file", key.name)
-                    };
-                    let names: Vec<&str> = allowed.iter().map(|field| field.name).collect();
-                    let mut error = Diagnostic::error(Code::UnknownName, message, key.span);
-                    error.help.extend(did_you_mean(&key.name, &names));
-                    self.errors.push(error);
-                }
-            }
-            self.scope(source, path, entries, &Overrides::default());
-        } else if root.value != Value::Null {
-            let message = format!("expected a file of blocks, found {}", root.value.describe());
-            self.errors.push(Diagnostic::error(Code::Include, message, root.span));
-        }
-        self.open[position].1 = true;
-    }
-
-    fn take_blocks(&mut self, file: usize, value: &Located) {
-        let Value::Map(blocks) = &value.value else {
-            if value.value != Value::Null {
-                let message = format!("`blocks` is {}, it maps names to blocks", value.value.describe());
-                self.errors.push(Diagnostic::error(Code::InvalidValue, message, value.span));
-            }
-            return;
-        };
-        for (key, value) in blocks {
-            if grammar::reserved(&key.name) || layers::KINDS.iter().any(|kind| kind.doc.name == key.name) {
-                self.errors.push(
-                    Diagnostic::error(
-                        Code::InvalidValue,
-                        format!("`{}` already has a meaning", key.name),
-                        key.span,
-                    )
-                    .help("give the block another name"),
-                );
-                continue;
-            }
-            if let Some(first) = self.blocks.get(&key.name) {
-                self.errors.push(
-                    Diagnostic::error(Code::InvalidValue, format!("a second block `{}`", key.name), key.span)
-                        .related(first.key.span, "the first one"),
-                );
-                continue;
-            }
-            if let Some(block) = self.block(file, key, value) {
-                self.blocks.insert(key.name.clone(), block);
-            }
-        }
-    }
-
-    fn block(&mut self, file: usize, key: &Key, value: &Located) -> Option<Block> {
-        // A bare list is a block without arguments.
-        if let Value::List(_) = value.value {
-            return Some(Block {
-                key: key.clone(),
-                file,
-                args: vec![],
-                inputs: vec![],
-                layers: value.clone(),
-            });
-        }
-        let Value::Map(entries) = &value.value else {
-            let message = format!("block `{}` is {}", key.name, value.value.describe());
-            self.errors.push(
-                Diagnostic::error(Code::InvalidValue, message, value.span)
-                    .help("a block has `args` and `layers`"),
-            );
-            return None;
-        };
-        self.check_keys(entries, grammar::BLOCK, "in a block");
-        let find = |name: &str| entries.iter().find(|(k, _)| k.name == name).map(|(_, value)| value);
-        let args = match find("args").map(|value| (&value.value, value.span)) {
-            Some((Value::Map(args), _)) => args.clone(),
-            Some((Value::Null, _)) | None => vec![],
-            Some((other, span)) => {
-                let message = format!("`args` is {}, it maps names to defaults", other.describe());
-                self.errors.push(
-                    Diagnostic::error(Code::InvalidValue, message, span)
-                        .help("`args: {width: ~, stride: 1}`; `~` must be given"),
-                );
-                vec![]
-            }
-        };
-        let mut inputs = Vec::new();
-        if let Some(value) = find("inputs") {
-            let items = if let Value::List(items) = &value.value { items.as_slice() } else { &[] };
-            for item in items {
-                if let Value::Text(name) = &item.value {
-                    inputs.push(Key { name: name.clone(), span: item.span });
-                }
-            }
-            if inputs.is_empty() || inputs.len() != items.len() {
-                let message = format!("`inputs` is {}, it lists names", value.value.describe());
-                self.errors.push(
-                    Diagnostic::error(Code::InvalidValue, message, value.span).help("`inputs: [x, skip]`"),
-                );
-            }
-        }
-        let Some(layers) = find("layers") else {
-            let message = format!("block `{}` has no `layers`", key.name);
-            self.errors.push(Diagnostic::error(Code::Missing, message, key.span));
-            return None;
-        };
-        Some(Block { key: key.clone(), file, args, inputs, layers: layers.clone() })
-    }
-
-    fn check_keys(&mut self, entries: &[(Key, Located)], fields: &[Field], place: &str) {
+    /// Reports keys that do not exist; returns the keys that they were probably meant to be.
+    fn check_keys(
+        &mut self,
+        entries: &[(Key, Located)],
+        fields: &'static [Field],
+        place: &str,
+    ) -> Vec<&'static str> {
+        let mut meant = Vec::new();
         for (key, _) in entries {
             if !fields.iter().any(|field| field.name == key.name) {
                 let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
@@ -494,7 +371,9 @@ impl Reader<'_> {
                 );
                 error.help.extend(did_you_mean(&key.name, &names));
                 self.errors.push(error);
+                meant.extend(suggest(&key.name, names));
             }
         }
+        meant
     }
 }

@@ -9,18 +9,20 @@ use crate::value::Value;
 #[derive(Debug, Default)]
 pub struct Env {
     variables: Vec<(String, Value)>,
+    /// Variables whose value could not be computed, which was reported.
+    failed: Vec<String>,
     parent: Option<Rc<Env>>,
 }
 
 impl Env {
     /// A scope inside `parent`.
     pub fn inside(parent: &Rc<Self>, variables: Vec<(String, Value)>) -> Rc<Self> {
-        Rc::new(Self { variables, parent: Some(Rc::clone(parent)) })
+        Rc::new(Self { variables, failed: vec![], parent: Some(Rc::clone(parent)) })
     }
 
-    /// An outermost scope.
-    pub fn outermost(variables: Vec<(String, Value)>) -> Rc<Self> {
-        Rc::new(Self { variables, parent: None })
+    /// An outermost scope; uses of what `failed` are not reported again.
+    pub fn outermost(variables: Vec<(String, Value)>, failed: Vec<String>) -> Rc<Self> {
+        Rc::new(Self { variables, failed, parent: None })
     }
 
     fn chain(&self) -> impl Iterator<Item = &Self> {
@@ -31,6 +33,10 @@ impl Env {
 impl Variables for Env {
     fn get(&self, name: &str) -> Option<&Value> {
         self.chain().find_map(|env| env.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value))
+    }
+
+    fn failed(&self, name: &str) -> bool {
+        self.chain().any(|env| env.failed.iter().any(|failed| failed == name))
     }
 
     fn names(&self) -> Vec<&str> {

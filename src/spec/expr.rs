@@ -3,10 +3,14 @@
 //! Numbers are exact fractions, so `$width / 4 * 3` is what it says; an argument that must be whole says so when it is
 //! not. Precedence is Python's. There are no loops, no side effects and no way out: an expression only reads variables.
 
+mod lexer;
+
 use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed as _, ToPrimitive as _, Zero as _};
 
+use lexer::{Lexeme, Token, tokenize};
+
 use crate::diagnostic::suggest;
-use crate::value::{Located, Number, Value, parse_decimal, show_number};
+use crate::value::{Number, Value, show_number};
 
 /// Where an expression goes wrong: byte offset and length within its text, the flaw, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct ExprError {
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
+    /// It follows from an error that was reported already.
+    pub silent: bool,
 }
 
 /// Variables that an expression can read.
@@ -27,6 +33,10 @@ pub trait Variables {
     fn get(&self, name: &str) -> Option<&Value>;
     /// All names, for suggestions.
     fn names(&self) -> Vec<&str>;
+    /// Whether `name` has no value because of an error that was reported already.
+    fn failed(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// Deepest nesting of parentheses and operators, so that hostile text cannot exhaust the stack.
@@ -58,9 +68,10 @@ pub fn evaluate(text: &str, variables: &dyn Variables) -> Result<Value, ExprErro
     let value = parser.ternary()?;
     match parser.peek() {
         None => Ok(value),
-        Some(token) => {
-            Err(token.error("nothing can stand here", Some("an operator is missing before it".into())))
-        }
+        Some(token) => Err(match token.lexeme {
+            Lexeme::Symbol(")") => token.error("this `)` closes nothing", "remove it, or open it before"),
+            _ => token.error("nothing can stand here", "an operator is missing before it: `2 * $width`"),
+        }),
     }
 }
 
@@ -77,6 +88,7 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
                 len: 2,
                 message: "`${` without `}`".into(),
                 help: Some("close it: `enc${$i + 1}`".into()),
+                silent: false,
             })?;
             (inner[..close].to_owned(), dollar + 2 + close + 1)
         } else {
@@ -96,7 +108,8 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
                     start: dollar,
                     len: next - dollar,
                     message: format!("{} cannot be part of a name", other.describe()),
-                    help: None,
+                    help: Some("a name is made of words and numbers".into()),
+                    silent: false,
                 });
             }
         }
@@ -104,80 +117,6 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
     }
     out.push_str(&text[at..]);
     Ok(out)
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Lexeme {
-    Number(Number),
-    Variable(String),
-    Word(String),
-    Symbol(&'static str),
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    lexeme: Lexeme,
-    start: usize,
-    len: usize,
-}
-
-impl Token {
-    fn error(&self, message: impl Into<String>, help: Option<String>) -> ExprError {
-        ExprError { start: self.start, len: self.len, message: message.into(), help }
-    }
-}
-
-const SYMBOLS: &[&str] =
-    &["**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "<", ">", "(", ")", "[", "]", ","];
-
-fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    let word = |from: usize| {
-        let rest = &text[from..];
-        rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())
-    };
-    while let Some(c) = text[at..].chars().next() {
-        let rest = &text[at..];
-        let (lexeme, len) = if c.is_whitespace() {
-            at += c.len_utf8();
-            continue;
-        } else if c == '$' {
-            let len = word(at + 1);
-            if len == 0 {
-                return Err(ExprError {
-                    start: at,
-                    len: 1,
-                    message: "a variable's name must follow `$`".into(),
-                    help: Some("for example `$width`".into()),
-                });
-            }
-            (Lexeme::Variable(text[at + 1..at + 1 + len].to_owned()), len + 1)
-        } else if c.is_ascii_digit() {
-            let len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-            let number = parse_decimal(&rest[..len]).ok_or_else(|| ExprError {
-                start: at,
-                len,
-                message: format!("`{}` is not a number", &rest[..len]),
-                help: None,
-            })?;
-            (Lexeme::Number(number), len)
-        } else if c.is_ascii_alphabetic() || c == '_' {
-            (Lexeme::Word(rest[..word(at)].to_owned()), word(at))
-        } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
-            (Lexeme::Symbol(symbol), symbol.len())
-        } else {
-            return Err(ExprError {
-                start: at,
-                len: c.len_utf8(),
-                message: format!("`{c}` has no meaning in an expression"),
-                help: Some("operators: + - * / // % ** == != < <= > >= and or not, `a if c else b`".into()),
-            });
-        };
-        tokens.push(Token { lexeme, start: at, len });
-        at += len;
-    }
-    Ok(tokens)
 }
 
 struct Parser<'a> {
@@ -207,32 +146,49 @@ impl Parser<'_> {
         })
     }
 
-    fn expect(&mut self, symbol: &str) -> Result<(), ExprError> {
+    fn expect(&mut self, symbol: &str, help: &str) -> Result<(), ExprError> {
         match self.take(&[symbol]) {
             Some(_) => Ok(()),
-            None => Err(self.here(&format!("`{symbol}` is missing"))),
+            None => Err(self.here(&format!("`{symbol}` is missing"), help)),
         }
     }
 
-    fn here(&self, message: &str) -> ExprError {
+    fn here(&self, message: &str, help: &str) -> ExprError {
         match self.peek() {
-            Some(token) => token.error(message, None),
-            None => {
-                ExprError { start: self.end.saturating_sub(1), len: 1, message: message.into(), help: None }
-            }
+            Some(token) => token.error(message, help),
+            None => ExprError {
+                start: self.end.saturating_sub(1),
+                len: 1,
+                message: message.into(),
+                help: Some(help.into()),
+                silent: false,
+            },
         }
+    }
+
+    /// What `parse` reads, and the place of all of it.
+    fn operand(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<Value, ExprError>,
+    ) -> Result<Operand, ExprError> {
+        let first = self.at;
+        let value = parse(self)?;
+        let end = self.tokens[self.at - 1].start + self.tokens[self.at - 1].len;
+        let start = self.tokens[first].start;
+        let token = Token { lexeme: Lexeme::Symbol(""), start, len: end - start };
+        Ok(Operand { value, token })
     }
 
     fn ternary(&mut self) -> Result<Value, ExprError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(self.here(&format!("an expression may nest {MAX_DEPTH} levels at most")));
+            let message = format!("an expression may nest {MAX_DEPTH} levels at most");
+            return Err(self.here(&message, "compute parts of it under `variables:`"));
         }
         let value = self.or()?;
-        let value = if let Some(token) = self.take(&["if"]) {
-            let condition = self.or()?;
-            let condition = truth(&condition, &token)?;
-            self.expect("else")?;
+        let value = if self.take(&["if"]).is_some() {
+            let condition = self.operand(Self::or)?.truth()?;
+            self.expect("else", "both cases are needed: `8 if $wide else 4`")?;
             let other = self.ternary()?;
             if condition { value } else { other }
         } else {
@@ -243,44 +199,44 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Result<Value, ExprError> {
-        let mut left = self.and()?;
-        while let Some(token) = self.take(&["or"]) {
-            let right = self.and()?;
-            left = Value::Bool(truth(&left, &token)? | truth(&right, &token)?);
+        let mut left = self.operand(Self::and)?;
+        while self.take(&["or"]).is_some() {
+            let right = self.operand(Self::and)?;
+            left.value = Value::Bool(left.truth()? | right.truth()?);
         }
-        Ok(left)
+        Ok(left.value)
     }
 
     fn and(&mut self) -> Result<Value, ExprError> {
-        let mut left = self.not()?;
-        while let Some(token) = self.take(&["and"]) {
-            let right = self.not()?;
-            left = Value::Bool(truth(&left, &token)? & truth(&right, &token)?);
+        let mut left = self.operand(Self::not)?;
+        while self.take(&["and"]).is_some() {
+            let right = self.operand(Self::not)?;
+            left.value = Value::Bool(left.truth()? & right.truth()?);
         }
-        Ok(left)
+        Ok(left.value)
     }
 
     fn not(&mut self) -> Result<Value, ExprError> {
-        let mut negations: Vec<Token> = Vec::new();
-        while let Some(token) = self.take(&["not"]) {
-            negations.push(token);
+        let mut negations = 0;
+        while self.take(&["not"]).is_some() {
+            negations += 1;
         }
-        let mut value = self.comparison()?;
-        for token in negations {
-            value = Value::Bool(!truth(&value, &token)?);
+        if negations == 0 {
+            return self.comparison();
         }
-        Ok(value)
+        let value = self.operand(Self::comparison)?.truth()?;
+        Ok(Value::Bool(value != (negations % 2 == 1)))
     }
 
     fn comparison(&mut self) -> Result<Value, ExprError> {
-        let left = self.sum()?;
-        let Some(token) = self.take(&["==", "!=", "<", "<=", ">", ">="]) else { return Ok(left) };
-        let right = self.sum()?;
-        let Lexeme::Symbol(symbol) = token.lexeme else { return Ok(left) };
+        let left = self.operand(Self::sum)?;
+        let Some(token) = self.take(&["==", "!=", "<", "<=", ">", ">="]) else { return Ok(left.value) };
+        let right = self.operand(Self::sum)?;
+        let Lexeme::Symbol(symbol) = token.lexeme else { return Ok(left.value) };
         if symbol == "==" || symbol == "!=" {
-            return Ok(Value::Bool((left == right) == (symbol == "==")));
+            return Ok(Value::Bool((left.value == right.value) == (symbol == "==")));
         }
-        let order = number(&left, &token)?.cmp(&number(&right, &token)?);
+        let order = left.number()?.cmp(&right.number()?);
         Ok(Value::Bool(match symbol {
             "<" => order.is_lt(),
             "<=" => order.is_le(),
@@ -290,49 +246,50 @@ impl Parser<'_> {
     }
 
     fn sum(&mut self) -> Result<Value, ExprError> {
-        let mut left = self.term()?;
+        let mut left = self.operand(Self::term)?;
         while let Some(token) = self.take(&["+", "-"]) {
-            let right = self.term()?;
-            left = arithmetic(&left, &right, &token)?;
+            let right = self.operand(Self::term)?;
+            left.value = arithmetic(&left, &right, &token)?;
         }
-        Ok(left)
+        Ok(left.value)
     }
 
     fn term(&mut self) -> Result<Value, ExprError> {
-        let mut left = self.factor()?;
+        let mut left = self.operand(Self::factor)?;
         while let Some(token) = self.take(&["*", "//", "/", "%"]) {
-            let right = self.factor()?;
-            left = arithmetic(&left, &right, &token)?;
+            let right = self.operand(Self::factor)?;
+            left.value = arithmetic(&left, &right, &token)?;
         }
-        Ok(left)
+        Ok(left.value)
     }
 
     fn factor(&mut self) -> Result<Value, ExprError> {
         let mut negate = false;
-        let mut sign = None;
-        while let Some(token) = self.take(&["-"]) {
+        let mut signed = false;
+        while self.take(&["-"]).is_some() {
             negate = !negate;
-            sign = Some(token);
+            signed = true;
         }
-        let mut value = self.primary()?;
+        let mut base = self.operand(Self::primary)?;
         if let Some(token) = self.take(&["**"]) {
             self.depth += 1;
             if self.depth > MAX_DEPTH {
-                return Err(token.error("too many powers", None));
+                return Err(token.error("too many powers", "compute parts of it under `variables:`"));
             }
-            let exponent = self.factor()?;
+            let exponent = self.operand(Self::factor)?;
             self.depth -= 1;
-            value = arithmetic(&value, &exponent, &token)?;
+            base.value = arithmetic(&base, &exponent, &token)?;
         }
-        match sign {
-            Some(token) if negate => Ok(Value::Number(-number(&value, &token)?)),
-            _ => Ok(value),
+        if !signed {
+            return Ok(base.value);
         }
+        let number = base.number()?;
+        Ok(Value::Number(if negate { -number } else { number }))
     }
 
     fn primary(&mut self) -> Result<Value, ExprError> {
         let Some(token) = self.peek().cloned() else {
-            return Err(self.here("a value is missing at the end"));
+            return Err(self.here("a value is missing at the end", "complete the expression: `4 * $width`"));
         };
         self.at += 1;
         let mut value = match &token.lexeme {
@@ -340,14 +297,18 @@ impl Parser<'_> {
             Lexeme::Variable(name) => self.variable(name, &token)?,
             Lexeme::Symbol("(") => {
                 let value = self.ternary()?;
-                self.expect(")")?;
+                self.expect(")", "close the parenthesis")?;
                 value
             }
             Lexeme::Symbol("[") => {
-                return Err(token.error("a list cannot be written inside an expression", None));
+                return Err(token
+                    .error("a list cannot be written inside an expression", "name it under `variables:`"));
             }
             Lexeme::Symbol(symbol) => {
-                return Err(token.error(format!("a value is missing before `{symbol}`"), None));
+                return Err(token.error(
+                    format!("a value is missing before `{symbol}`"),
+                    "an operator stands between two values",
+                ));
             }
             Lexeme::Word(word) if word == "true" => Value::Bool(true),
             Lexeme::Word(word) if word == "false" => Value::Bool(false),
@@ -355,12 +316,12 @@ impl Parser<'_> {
             // A bare word is text, so that `$mode == same` reads as it should.
             Lexeme::Word(word) if self.variables.get(word).is_none() => Value::Text(word.clone()),
             Lexeme::Word(word) => {
-                return Err(token.error(format!("`{word}` without `$`"), Some(format!("write `${word}`"))));
+                return Err(token.error(format!("`{word}` without `$`"), &format!("write `${word}`")));
             }
         };
         while self.take(&["["]).is_some() {
             let index = self.ternary()?;
-            self.expect("]")?;
+            self.expect("]", "close the bracket")?;
             value = item(&value, &index, &token)?;
         }
         Ok(value)
@@ -370,35 +331,37 @@ impl Parser<'_> {
         if let Some(value) = self.variables.get(name) {
             return Ok(value.clone());
         }
+        if self.variables.failed(name) {
+            return Err(ExprError { silent: true, ..token.error("", "") });
+        }
         let names = self.variables.names();
         let help = suggest(name, names.iter().copied()).map(|close| format!("did you mean `${close}`?"));
         let all = || match names.len() {
-            0 => "none is defined: add it under `variables:`".to_owned(),
             1..=12 => format!(
                 "known here: {}",
                 names.iter().map(|n| format!("`${n}`")).collect::<Vec<_>>().join(", ")
             ),
             _ => "define it under `variables:` or as an argument of the block".to_owned(),
         };
-        Err(token.error(format!("unknown variable `${name}`"), Some(help.unwrap_or_else(all))))
+        Err(token.error(format!("unknown variable `${name}`"), &help.unwrap_or_else(all)))
     }
 
     fn call(&mut self, name: &str, token: &Token) -> Result<Value, ExprError> {
         let mut arguments = Vec::new();
         if self.take(&[")"]).is_none() {
             loop {
-                arguments.push(self.ternary()?);
+                arguments.push(self.operand(Self::ternary)?);
                 if self.take(&[","]).is_none() {
                     break;
                 }
             }
-            self.expect(")")?;
+            self.expect(")", "close the parenthesis")?;
         }
-        if let ("len", [Value::List(list)]) = (name, arguments.as_slice()) {
+        if let ("len", [Operand { value: Value::List(list), .. }]) = (name, arguments.as_slice()) {
             return Ok(Value::integer(list.len() as i128));
         }
-        let numbers = arguments.iter().map(|value| number(value, token)).collect::<Result<Vec<_>, _>>()?;
-        let overflow = || token.error("the number is too large", None);
+        let numbers = arguments.iter().map(Operand::number).collect::<Result<Vec<_>, _>>()?;
+        let overflow = || token.error("the number is too large", "no real network is this large");
         let result = match (name, numbers.as_slice()) {
             ("min", [_, ..]) => numbers.iter().min().copied(),
             ("max", [_, ..]) => numbers.iter().max().copied(),
@@ -406,20 +369,23 @@ impl Parser<'_> {
             ("ceil", [x]) => Some(x.ceil()),
             ("round", [x]) => Some((x.checked_add(&Number::new(1, 2)).ok_or_else(overflow)?).floor()),
             ("round_to", [_, divisor]) if !divisor.is_positive() => {
-                return Err(token.error("the divisor of `round_to` must be positive", None));
+                return Err(
+                    token.error("the divisor of `round_to` must be positive", "MobileNet rounds to 8")
+                );
             }
             ("round_to", [x, divisor]) => Some(round_to(x, divisor).ok_or_else(overflow)?),
             _ => None,
         };
         result.map(Value::Number).ok_or_else(|| {
             match FUNCTIONS.iter().find(|(f, _)| f.split('(').next() == Some(name)) {
-                Some((usage, _)) => token.error(
-                    format!("`{name}` with {} arguments", arguments.len()),
-                    Some(format!("it is `{usage}`")),
-                ),
+                Some((usage, _)) => {
+                    let plural = if arguments.len() == 1 { "" } else { "s" };
+                    let message = format!("`{name}` with {} argument{plural}", arguments.len());
+                    token.error(message, &format!("it is `{usage}`"))
+                }
                 None => {
                     let all = FUNCTIONS.iter().map(|(f, _)| format!("`{f}`")).collect::<Vec<_>>().join(", ");
-                    token.error(format!("unknown function `{name}`"), Some(format!("known: {all}")))
+                    token.error(format!("unknown function `{name}`"), &format!("known: {all}"))
                 }
             }
         })
@@ -436,42 +402,60 @@ fn round_to(x: &Number, divisor: &Number) -> Option<Number> {
     if rounded < least { rounded.checked_add(divisor) } else { Some(rounded) }
 }
 
-fn number(value: &Value, token: &Token) -> Result<Number, ExprError> {
-    match value {
-        Value::Number(number) => Ok(*number),
-        other => Err(token.error(format!("expected a number, found {}", other.describe()), None)),
-    }
+/// A value and the place of all that it was computed from.
+struct Operand {
+    value: Value,
+    token: Token,
 }
 
-fn truth(value: &Value, token: &Token) -> Result<bool, ExprError> {
-    match value {
-        Value::Bool(value) => Ok(*value),
-        other => Err(token.error(
-            format!("expected `true` or `false`, found {}", other.describe()),
-            Some("compare it: `$stride > 1`".into()),
-        )),
+impl Operand {
+    fn number(&self) -> Result<Number, ExprError> {
+        match &self.value {
+            Value::Number(number) => Ok(*number),
+            other => Err(self.token.error(
+                format!("expected a number, found {}", other.describe()),
+                "arithmetic is for numbers; `a if condition else b` chooses one",
+            )),
+        }
+    }
+
+    fn truth(&self) -> Result<bool, ExprError> {
+        match &self.value {
+            Value::Bool(value) => Ok(*value),
+            other => Err(self.token.error(
+                format!("expected `true` or `false`, found {}", other.describe()),
+                "compare it: `$stride > 1`",
+            )),
+        }
     }
 }
 
 fn item(value: &Value, index: &Value, token: &Token) -> Result<Value, ExprError> {
-    let (Value::List(list), Value::Number(at)) = (value, index) else {
-        return Err(token.error(format!("{} has no item {}", value.describe(), index.describe()), None));
+    let help = "the first item is number 0";
+    let Value::List(list) = value else {
+        return Err(
+            token.error(format!("{} is not a list", value.describe()), "only a list has items: `$widths[0]`")
+        );
+    };
+    let Value::Number(at) = index else {
+        return Err(token.error(format!("{} is not the number of an item", index.describe()), help));
     };
     let found = if at.is_integer() { at.to_usize().and_then(|i| list.get(i)) } else { None };
-    match found {
-        Some(Located { value, .. }) => Ok(value.clone()),
-        None => Err(token.error(
+    found.map(|item| item.value.clone()).ok_or_else(|| {
+        token.error(
             format!("the list has {} items, item {} does not exist", list.len(), show_number(at)),
-            Some("the first item is number 0".into()),
-        )),
-    }
+            help,
+        )
+    })
 }
 
-fn arithmetic(left: &Value, right: &Value, token: &Token) -> Result<Value, ExprError> {
-    let (a, b) = (number(left, token)?, number(right, token)?);
-    let Lexeme::Symbol(symbol) = token.lexeme else { return Ok(left.clone()) };
+fn arithmetic(left: &Operand, right: &Operand, token: &Token) -> Result<Value, ExprError> {
+    let (a, b) = (left.number()?, right.number()?);
+    let Lexeme::Symbol(symbol) = token.lexeme else { return Ok(left.value.clone()) };
     if matches!(symbol, "/" | "//" | "%") && b.is_zero() {
-        return Err(token.error("division by zero", None));
+        return Err(right
+            .token
+            .error("division by zero", "the divisor must not be 0: `max(1, ...)` keeps it away"));
     }
     let result = match symbol {
         "+" => a.checked_add(&b),
@@ -486,83 +470,16 @@ fn arithmetic(left: &Value, right: &Value, token: &Token) -> Result<Value, ExprE
         _ => {
             let exponent = if b.is_integer() { b.to_u32().filter(|&e| e <= 128) } else { None };
             let Some(exponent) = exponent else {
-                return Err(token.error("a power must be a whole number from 0 to 128", None));
+                let message = format!("the power {} is not a whole number from 0 to 128", show_number(&b));
+                return Err(right.token.error(message, "`1 / x` and a smaller power may do"));
             };
             (0..exponent).try_fold(Number::from_integer(1), |power, _| power.checked_mul(&a))
         }
     };
-    result.map(Value::Number).ok_or_else(|| token.error("the result is too large", None))
+    result
+        .map(Value::Number)
+        .ok_or_else(|| token.error("the result is too large", "no real network is this large"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Two;
-
-    impl Variables for Two {
-        fn get(&self, name: &str) -> Option<&Value> {
-            static WIDTH: Value = Value::Bool(true);
-            (name == "yes").then_some(&WIDTH)
-        }
-
-        fn names(&self) -> Vec<&str> {
-            vec!["yes"]
-        }
-    }
-
-    fn eval(text: &str) -> Result<Value, String> {
-        evaluate(text, &Two).map_err(|error| error.message)
-    }
-
-    #[test]
-    fn precedence_is_pythons() {
-        for (text, value) in [
-            ("1 + 2 * 3", 7),
-            ("(1 + 2) * 3", 9),
-            ("-2 ** 2", -4),
-            ("2 ** 3 ** 2", 512),
-            ("7 // 2", 3),
-            ("-7 // 2", -4),
-            ("-7 % 3", 2),
-            ("8 / 4 / 2", 1),
-            ("1 if $yes else 2", 1),
-            ("1 if not $yes else 2", 2),
-            ("3 * 4 / 3", 4),
-            ("min(3, 1, 2) + max(1, 2)", 3),
-            ("round(2.5) + floor(2.5) + ceil(2.1)", 8),
-        ] {
-            assert_eq!(eval(text), Ok(Value::integer(value)), "{text}");
-        }
-    }
-
-    #[test]
-    fn widths_round_as_mobilenet_rounds_them() {
-        // torchvision _make_divisible(v, 8) for v = 32 * 0.35 ... : computed with torchvision's formula.
-        for (x, rounded) in
-            [("11.2", 16), ("32", 32), ("12", 16), ("11.9", 16), ("16.8", 16), ("3", 8), ("24.5", 24)]
-        {
-            assert_eq!(eval(&format!("round_to({x}, 8)")), Ok(Value::integer(rounded)), "{x}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (text, message) in [
-            ("1 +", "a value is missing at the end"),
-            ("1 2", "nothing can stand here"),
-            ("$no", "unknown variable `$no`"),
-            ("1 / 0", "division by zero"),
-            ("10 ** 100", "the result is too large"),
-            ("(1", "`)` is missing"),
-            ("1 ; 2", "`;` has no meaning in an expression"),
-            ("not 3", "expected `true` or `false`, found the number 3"),
-            ("f(1)", "unknown function `f`"),
-        ] {
-            assert_eq!(eval(text), Err(message.to_owned()), "{text}");
-        }
-        assert!(evaluate(&"(".repeat(10_000), &Two).is_err());
-        assert!(evaluate(&"2**".repeat(10_000), &Two).is_err());
-        assert!(evaluate(&"-".repeat(100_000), &Two).is_err());
-    }
-}
+mod tests;

@@ -4,6 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use crate::source::Sources;
+use crate::spec::yaml;
+use crate::value::Value;
+
 /// A place that specs are read from. A `path` is whatever its own `resolve` returned, or the user's argument.
 pub trait Files {
     /// The text of `path`, or why it cannot be read and what to do.
@@ -56,9 +60,8 @@ impl Files for Disk {
                 "name the files in it: `cnnkit params folder/*.yaml`".into(),
             ));
         }
-        if meta.len() > super::yaml::MAX_BYTES as u64 {
-            let message =
-                format!("`{path}` has {} bytes, the limit is {}", meta.len(), super::yaml::MAX_BYTES);
+        if meta.len() > yaml::MAX_BYTES as u64 {
+            let message = format!("`{path}` has {} bytes, the limit is {}", meta.len(), yaml::MAX_BYTES);
             return Err((message, "a spec is a small text file".into()));
         }
         if !meta.is_file() {
@@ -66,7 +69,7 @@ impl Files for Disk {
             let mut bytes = Vec::new();
             let file = std::fs::File::open(path).map_err(io)?;
             std::io::Read::read_to_end(
-                &mut std::io::Read::take(file, super::yaml::MAX_BYTES as u64 + 1),
+                &mut std::io::Read::take(file, yaml::MAX_BYTES as u64 + 1),
                 &mut bytes,
             )
             .map_err(io)?;
@@ -127,6 +130,20 @@ impl Zoo {
     /// The text of the built-in spec `name`.
     pub fn text(name: &str) -> Option<&'static str> {
         SPECS.get_file(Self::path(name)?).and_then(include_dir::File::contents_utf8)
+    }
+}
+
+impl Zoo {
+    /// The `description` of the built-in spec `name`; empty if it has none.
+    pub fn description(name: &str) -> String {
+        let mut sources = Sources::default();
+        let source = sources.add(name, Self::text(name).unwrap_or_default());
+        let root = yaml::parse(&sources, source).map(|root| root.value);
+        let Ok(Value::Map(entries)) = root else { return String::new() };
+        match entries.into_iter().find(|(key, _)| key.name == "description").map(|(_, value)| value.value) {
+            Some(Value::Text(text)) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            _ => String::new(),
+        }
     }
 }
 

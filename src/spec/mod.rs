@@ -10,9 +10,10 @@ pub mod expand;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod schema;
 pub mod yaml;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
 use crate::source::Sources;
 
@@ -50,6 +51,10 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
             Ok(_) => {}
             Err(more) => errors.extend(more),
         }
+    }
+    if errors.is_empty() {
+        let message = "the network could not be built";
+        errors.push(Diagnostic::error(Code::Shape, message, None).help("please report this spec as a bug"));
     }
     Err(Box::new((sources, tidy(errors))))
 }

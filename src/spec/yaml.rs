@@ -1,6 +1,8 @@
 //! YAML text to located values. `serde-saphyr` parses, with limits on depth, nodes and aliases; this file keeps every
 //! place and turns its errors into ours. See `docs/decisions/yaml.md`.
 
+mod explain;
+
 use std::fmt;
 
 use num_traits::FromPrimitive as _;
@@ -32,64 +34,32 @@ pub fn parse(sources: &Sources, source: SourceId) -> Result<Located, Diagnostic>
     }
     let options = serde_saphyr::options! {
         strict_booleans: true,
+        // `!conv` is a slip of the hand for `- conv`: a tag that means nothing must not vanish.
+        reject_unsupported_tags: true,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_depth: 96, max_nodes: 250_000, max_events: 1_000_000, max_aliases: 10_000 },
     };
     let place = |location: Location| {
         let offset = byte_offset(text, location);
-        let end = text[offset..].chars().next().map_or(offset, |c| offset + c.len_utf8());
-        Span::new(source, offset, end)
+        let word =
+            text[offset..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - offset);
+        let first = text[offset..].chars().next().map_or(0, char::len_utf8);
+        Span::new(source, offset, offset + word.max(first))
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => Ok(convert(root.value, root.referenced, &Context { text, source })),
         Err(error) => {
             let error = error.without_snippet();
-            let span = error.location().map_or(whole, place);
-            let (message, help) = explain(error);
-            let mut diagnostic = Diagnostic::error(Code::Syntax, message, span);
-            diagnostic.help.extend(help);
-            Err(diagnostic)
+            let mut span = error.location().map_or(whole, place);
+            let (message, help) = explain::explain(error);
+            if message.contains("tab")
+                && let Some(tab) = text[..span.start].rfind('\t')
+            {
+                span = Span::new(source, tab, tab + 1);
+            }
+            Err(Diagnostic::error(Code::Syntax, message, span).help(help))
         }
     }
-}
-
-/// The parser's words in ours, without its advice to programmers.
-fn explain(error: &serde_saphyr::Error) -> (String, Option<String>) {
-    use serde_saphyr::Error as E;
-    match error {
-        E::DuplicateMappingKey { key, .. } => {
-            let key = key.as_ref().map_or("this key".to_owned(), |key| format!("the key `{key}`"));
-            (format!("{key} is given twice"), Some("remove one, or give layers in a list: `- relu`".into()))
-        }
-        E::MultipleDocuments { .. } => (
-            "a second document starts here".into(),
-            Some("a spec is one YAML document; remove the `---`".into()),
-        ),
-        E::Budget { .. }
-        | E::AliasExpansionLimitExceeded { .. }
-        | E::AliasReplayLimitExceeded { .. }
-        | E::AliasReplayStackDepthExceeded { .. } => (
-            format!("the YAML is too deeply nested or expands too far ({})", first_line(error)),
-            Some("use `blocks` and `repeat` instead of anchors and aliases".into()),
-        ),
-        E::UnknownAnchor { .. } => (
-            first_line(error),
-            Some("`*name` is a YAML alias; quote the text if it is meant as it stands".into()),
-        ),
-        _ => (first_line(error), None),
-    }
-}
-
-fn first_line(error: &serde_saphyr::Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
-    // `line 2 column 1: ...` and `... at line 2, column 1` repeat what our own header says.
-    let line = match line.split_once(": ") {
-        Some((place, rest)) if place.starts_with("line ") => rest,
-        _ => line,
-    };
-    line.split(" at line ").next().unwrap_or(line).trim_end_matches('.').to_owned()
 }
 
 fn byte_offset(text: &str, location: Location) -> usize {
@@ -121,6 +91,20 @@ impl Context<'_> {
         let start = byte_offset(self.text, location);
         let len = location.span().byte_len().map_or(1, |len| usize::try_from(len).unwrap_or(1));
         Span::new(self.source, start, floor_boundary(self.text, start + len))
+    }
+
+    /// `[...]` or `{...}` as a whole if it stands on one line, else its bracket.
+    fn flow(&self, open: Span, last: Option<Span>, close: char) -> Span {
+        let from = last.map_or(open.start + 1, |last| last.end);
+        let gap = |c: char| c.is_whitespace() || ",\"'~".contains(c);
+        let rest = self.text.get(from..).unwrap_or("");
+        let end = from + rest.len() - rest.trim_start_matches(gap).len();
+        let one_line = self.text.get(open.start..end).is_some_and(|text| !text.contains('\n'));
+        if one_line && self.text[end..].starts_with(close) {
+            Span::new(open.source, open.start, end + 1)
+        } else {
+            Span::new(open.source, open.start, open.start + 1)
+        }
     }
 
     fn slice(&self, span: Span) -> &str {
@@ -161,19 +145,26 @@ fn convert(raw: Raw, location: Location, context: &Context<'_>) -> Located {
             Value::Map(entries.into_iter().map(convert_entry).collect())
         }
     };
-    // A block collection has no token of its own: its first key or item stands for it.
+    let slice = context.slice(span);
     match &value {
-        Value::Map(entries) if !context.slice(span).starts_with('{') => {
-            if let Some((key, _)) = entries.first() {
-                span = key.span;
+        Value::Map(entries) if slice.starts_with('{') => {
+            span = context.flow(span, entries.last().map(|(_, value)| value.span), '}');
+        }
+        Value::List(items) if slice.starts_with('[') => {
+            span = context.flow(span, items.last().map(|item| item.span), ']');
+        }
+        // A block collection has no token of its own: its first key or item stands for it.
+        Value::Map(entries) => span = entries.first().map_or(span, |(key, _)| key.span),
+        Value::List(items) => span = items.first().map_or(span, |item| item.span),
+        // Quotes are left out, so that places inside the text are places in the source.
+        Value::Text(text) => {
+            let inner = slice.strip_prefix(['"', '\'']).is_some_and(|rest| rest.starts_with(text.as_str()));
+            if inner && !text.is_empty() && slice.len() == text.len() + 2 {
+                span = Span::new(span.source, span.start + 1, span.start + 1 + text.len());
+            } else {
+                span.end = span.start + slice.trim_end().len();
             }
         }
-        Value::List(items) if !context.slice(span).starts_with('[') => {
-            if let Some(item) = items.first() {
-                span = item.span;
-            }
-        }
-        Value::Text(_) => span.end = span.start + context.slice(span).trim_end().len(),
         _ => {}
     }
     Located { value, span }

@@ -4,7 +4,7 @@
 use num_traits::ToPrimitive as _;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
-use super::{Located, Value};
+use super::{Key, Located, Value};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
 use crate::source::Span;
 
@@ -14,18 +14,31 @@ pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> 
     let mut value = value.clone();
     let mut found = Vec::new();
     let mut dropped: Vec<String> = Vec::new();
+    let mut invented: Vec<String> = Vec::new();
     loop {
         match T::deserialize(&value) {
             Ok(decoded) if found.is_empty() => return Ok(decoded),
             Ok(_) => return Err(found),
             Err(error) => {
-                // An argument that was dropped because it was wrong is not missing as well.
-                let missing = error.missing.as_ref();
-                if missing.is_none_or(|name| !dropped.iter().any(|other| other == name)) {
-                    found.push(error.diagnostic(span, whole));
-                } else {
+                if let (Some(name), Value::Map(entries)) = (&error.missing, &mut value.value) {
+                    // An argument that was dropped because it was wrong is not missing as well.
+                    if !dropped.contains(name) {
+                        found.push(error.diagnostic(span, whole));
+                    }
+                    if invented.contains(name) {
+                        return Err(found);
+                    }
+                    // With a number in its place the others can be looked at.
+                    invented.push(name.clone());
+                    let one = Located { value: Value::integer(1), span };
+                    entries.push((Key { name: name.clone(), span }, one));
+                    continue;
+                }
+                let place = |name: &String| matches!(&value.value, Value::Map(entries) if entries.iter().any(|(k, _)| Some(k.span) == error.key && k.name == *name));
+                if invented.iter().any(place) {
                     return Err(found);
                 }
+                found.push(error.diagnostic(span, whole));
                 // A misspelt argument is not missing as well.
                 dropped.extend(error.meant);
                 // Drop the argument at fault and look at the others.
@@ -52,23 +65,32 @@ pub struct Error {
     span: Option<Span>,
     key: Option<Span>,
     missing: Option<String>,
+    /// The argument that does not exist.
+    unknown: Option<String>,
     /// The argument that an unknown one was probably meant to be.
     meant: Option<String>,
 }
 
 impl Error {
     fn new(code: Code, message: String) -> Self {
-        Self { code, message, help: None, span: None, key: None, missing: None, meant: None }
+        Self { code, message, help: None, span: None, key: None, missing: None, unknown: None, meant: None }
     }
 
     fn diagnostic(&self, whole: Span, name: &str) -> Diagnostic {
-        let message = match &self.missing {
-            Some(argument) => format!("{name} needs the argument `{argument}`"),
-            None => self.message.clone(),
+        let plain = name.trim_matches('`');
+        let (message, help) = match (&self.missing, &self.unknown) {
+            (Some(argument), _) => (
+                format!("{name} needs the argument `{argument}`"),
+                format!("add it: `- {plain}: {{{argument}: ...}}`"),
+            ),
+            (None, Some(argument)) => (
+                format!("{name} has no argument `{argument}`"),
+                format!("`cnnkit layers {plain}` lists its arguments"),
+            ),
+            (None, None) => (self.message.clone(), "check the value".to_owned()),
         };
-        let mut diagnostic = Diagnostic::error(self.code, message, self.span.unwrap_or(whole));
-        diagnostic.help.extend(self.help.clone());
-        diagnostic
+        let help = self.help.clone().unwrap_or(help);
+        Diagnostic::error(self.code, message, self.span.unwrap_or(whole)).help(help)
     }
 
     fn at(mut self, span: Span) -> Self {
@@ -110,11 +132,16 @@ impl de::Error for Error {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let help =
-            format!("one of {}", expected.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", "));
-        let close = did_you_mean(variant, expected).filter(|help| help.starts_with("did"));
+        let all = expected.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", ");
+        let close =
+            suggest(variant, expected.iter().copied()).map(|close| format!("did you mean `{close}`?"));
+        let help = match (close, expected.len()) {
+            (Some(close), 1) => close,
+            (Some(close), _) => format!("{close} (one of {all})"),
+            (None, _) => format!("one of {all}"),
+        };
         Self {
-            help: Some(close.map_or(help.clone(), |close| format!("{close} ({help})"))),
+            help: Some(help),
             ..Self::new(Code::InvalidValue, format!("`{variant}` is not a choice here"))
         }
     }
@@ -138,12 +165,39 @@ fn describe(found: &de::Unexpected<'_>) -> String {
 fn mismatch(value: &Located, expected: &dyn de::Expected) -> Error {
     let mut error =
         Error::new(Code::InvalidValue, format!("expected {expected}, found {}", value.value.describe()));
-    if let Value::Text(text) = &value.value
-        && text.contains(['+', '*', '/', '-', '('])
-    {
-        error.help = Some("an expression contains a variable: `4 * $width`".into());
-    }
+    error.help = remedy(&value.value, &expected.to_string());
     error.at(value.span)
+}
+
+/// What to write instead of `found`.
+fn remedy(found: &Value, expected: &str) -> Option<String> {
+    let bool = expected.contains("`true`");
+    let text = match found {
+        Value::Text(_) | Value::Number(_) if bool => "write `true` or `false`",
+        Value::Text(text) if text.len() > 15 && text.bytes().all(|b| b.is_ascii_digit()) => {
+            "check the sizes: no real network is this large"
+        }
+        Value::Text(text) if text.contains(['+', '*', '/', '-', '(']) => {
+            "a variable in an expression has a `$`: `4 * $width`"
+        }
+        Value::Text(_) => "give a number, or an expression such as `4 * $width`",
+        Value::Number(number) if !number.is_integer() => {
+            "`//` divides and rounds down; `round`, `ceil` and `floor` round"
+        }
+        Value::Number(number) if *number.numer() < 0 => "use 0 or more",
+        Value::Number(number) if number.to_u64().is_none() => {
+            "check the sizes: no real network is this large"
+        }
+        Value::Number(_) => "check the value",
+        Value::Null => "give a value, or leave the key out",
+        Value::List(_) if expected.contains("list") || expected.contains("axis") => {
+            "for example `3`, or `[3, 3]` for one an axis"
+        }
+        Value::List(_) => "give one value without brackets",
+        Value::Map(_) => "give the value itself, without `key:`",
+        Value::Bool(_) => "give a number, or an expression such as `4 * $width`",
+    };
+    Some(text.to_owned())
 }
 
 impl<'de> de::Deserializer<'de> for &Located {
@@ -158,7 +212,12 @@ impl<'de> de::Deserializer<'de> for &Located {
             Value::List(list) => visitor.visit_seq(Items { items: list.iter() }),
             Value::Map(map) => visitor.visit_map(Entries { entries: map.iter(), value: None, top: true }),
         };
-        result.map_err(|error| error.at(self.span))
+        result.map_err(|mut error: Error| {
+            if error.span.is_none() && error.help.is_none() && error.code == Code::InvalidValue {
+                error.help = remedy(&self.value, &error.message);
+            }
+            error.at(self.span)
+        })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -189,7 +248,12 @@ impl<'de> de::Deserializer<'de> for &Located {
             if !fields.contains(&key.name.as_str()) {
                 let mut error =
                     Error::new(Code::UnknownName, format!("unknown argument `{}`", key.name)).at(key.span);
-                error.help = did_you_mean(&key.name, fields);
+                error.help = if fields.is_empty() {
+                    Some("it takes none".into())
+                } else {
+                    did_you_mean(&key.name, fields)
+                };
+                error.unknown = Some(key.name.clone());
                 error.meant = suggest(&key.name, fields.iter().copied()).map(str::to_owned);
                 error.key = Some(key.span);
                 return Err(error);
@@ -216,10 +280,7 @@ impl<'de> de::Deserializer<'de> for &Located {
             Value::Number(number) if number.is_integer() && number.to_u64().is_some() => {
                 visitor.visit_u64(number.to_u64().unwrap_or_default())
             }
-            Value::Number(number) if !number.is_integer() => Err(Error {
-                help: Some("`//` divides and rounds down; `round`, `ceil` and `floor` round".into()),
-                ..mismatch(self, &"a whole number")
-            }),
+            Value::Number(number) if !number.is_integer() => Err(mismatch(self, &"a whole number")),
             _ => Err(mismatch(self, &"a whole number, at least 0")),
         }
     }
@@ -301,8 +362,8 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
 }
 
 struct Entries<'a> {
-    entries: std::slice::Iter<'a, (super::Key, Located)>,
-    value: Option<&'a (super::Key, Located)>,
+    entries: std::slice::Iter<'a, (Key, Located)>,
+    value: Option<&'a (Key, Located)>,
     top: bool,
 }
 

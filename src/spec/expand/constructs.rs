@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Expander;
 use super::entry::Item;
-use crate::diagnostic::{Code, did_you_mean};
+use crate::diagnostic::{Code, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Layer};
 use crate::source::{Origin, Span};
@@ -72,7 +72,7 @@ impl Expander<'_> {
         };
         let mut join = self.join(fields.get("join"), "add", item.key.span)?;
         if let Some(scale) = fields.get("scale") {
-            let factor = self.number(scale, "the scale")?.to_f64().unwrap_or(f64::NAN);
+            let factor = self.number(scale, "a number")?.to_f64().unwrap_or(f64::NAN);
             match &mut join.0 {
                 Layer::Add(add) if add.weights.is_none() => add.weights = Some(vec![factor, 1.0]),
                 _ => {
@@ -81,7 +81,7 @@ impl Expander<'_> {
                 }
             }
         }
-        Some(self.joint(join, vec![body, shortcut]))
+        (!fields.broken).then(|| self.joint(join, vec![body, shortcut]))
     }
 
     fn shortcut(&mut self, fields: &Fields<'_>, start: Option<NodeId>) -> Option<NodeId> {
@@ -124,7 +124,7 @@ impl Expander<'_> {
                 Value::Bool(split) => split,
                 other => {
                     let message = format!("expected `true` or `false`, found {}", other.describe());
-                    self.report(Code::InvalidValue, message, value.span, "");
+                    self.report(Code::InvalidValue, message, value.span, "write `split: true`");
                     return None;
                 }
             },
@@ -146,7 +146,7 @@ impl Expander<'_> {
             }
             ends.extend(self.group(frame, path, from));
         }
-        (ends.len() == paths.len()).then(|| self.joint(join, ends))
+        (ends.len() == paths.len() && !fields.broken).then(|| self.joint(join, ends))
     }
 
     /// One of `parts` equal shares of the channels of `whole`.
@@ -302,7 +302,7 @@ impl Expander<'_> {
                     Code::InvalidValue,
                     format!("expected {what}, found {}", other.describe()),
                     value.span,
-                    "",
+                    "a number, or an expression such as `$depth - 1`",
                 );
                 None
             }
@@ -338,7 +338,7 @@ impl Expander<'_> {
         match kind.build(&args, span) {
             Ok(layer) => Some((layer, span)),
             Err(errors) => {
-                errors.into_iter().for_each(|error| self.report_in_block(error));
+                self.report_all(errors);
                 None
             }
         }
@@ -351,16 +351,10 @@ impl Expander<'_> {
         self.builder.layer(&id, layer, inputs, None, origin)
     }
 
-    /// The full id of a path named `name`; a second one of that name gets a number.
+    /// The full id of a path named `name`; a second one of that name is `name_1`, and so on.
     fn path_name(&mut self, name: &str) -> String {
         let full = self.frame().join(name);
-        if self.builder.find(&full).is_none() && !self.groups.contains_key(&full) {
-            return full;
-        }
-        (2..)
-            .map(|n| format!("{full}{n}"))
-            .find(|full| self.builder.find(full).is_none() && !self.groups.contains_key(full))
-            .unwrap_or(full)
+        if self.taken(&full) { self.name(&format!("{name}_"), None) } else { full }
     }
 
     /// The keys of a construct, checked against the grammar. A bare list stands for the key `main`.
@@ -369,7 +363,7 @@ impl Expander<'_> {
         let entries: &[(Key, Located)] = match &item.value.value {
             Value::Map(entries) => entries,
             Value::List(_) if construct.fields.iter().all(|f| !f.required || f.name == main) => {
-                return Some(Fields { entries: &[], bare: Some((main, item.value)) });
+                return Some(Fields { entries: &[], bare: Some((main, item.value)), broken: false });
             }
             other => {
                 let required: Vec<String> =
@@ -385,7 +379,11 @@ impl Expander<'_> {
             }
         };
         let names: Vec<&str> = construct.fields.iter().map(|field| field.name).collect();
+        let mut meant = Vec::new();
+        let mut broken = false;
         for (key, _) in entries.iter().filter(|(key, _)| !names.contains(&key.name.as_str())) {
+            broken = true;
+            meant.extend(suggest(&key.name, names.iter().copied()));
             let help = did_you_mean(&key.name, &names).unwrap_or_default();
             self.report(
                 Code::UnknownName,
@@ -395,6 +393,9 @@ impl Expander<'_> {
             );
         }
         for field in construct.fields.iter().filter(|field| field.required) {
+            if meant.contains(&field.name) {
+                return None;
+            }
             if !entries.iter().any(|(key, _)| key.name == field.name) {
                 let message = format!("`{}` needs `{}`", construct.name, field.name);
                 self.report(
@@ -406,7 +407,7 @@ impl Expander<'_> {
                 return None;
             }
         }
-        Some(Fields { entries, bare: None })
+        Some(Fields { entries, bare: None, broken })
     }
 }
 
@@ -414,6 +415,8 @@ impl Expander<'_> {
 struct Fields<'a> {
     entries: &'a [(Key, Located)],
     bare: Option<(&'static str, &'a Located)>,
+    /// A key was wrong, so what the construct would give is unknown.
+    broken: bool,
 }
 
 impl<'a> Fields<'a> {

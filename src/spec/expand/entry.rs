@@ -1,13 +1,10 @@
 //! One item of a list of layers: its modifiers, then a layer, a block or a construct.
 
-use super::names::{Frame, Group};
-use super::{Expander, MAX_DEPTH, evaluate, expression_error};
-use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean};
+use super::{Expander, evaluate, expression_error};
+use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
-use crate::spec::document::Block;
-use crate::spec::env::Env;
 use crate::spec::{expr, grammar};
 use crate::value::{Key, Located, Value};
 
@@ -95,9 +92,15 @@ impl Expander<'_> {
                     item.span,
                     "for example `- {id: out, conv: {out_channels: 8, kernel: 1}}`",
                 );
-                return current;
+                return None;
             }
-            [(first, _), (second, _), ..] => {
+            [(first, value), (second, _), ..] => {
+                if let Some(owner) = self.argument_of(first, value, second) {
+                    let message = format!("`{}` is an argument of `{owner}`, not a layer", second.name);
+                    let help = format!("indent it below `{owner}:`, or put it inside the braces");
+                    self.report(Code::InvalidValue, message, second.span, &help);
+                    return None;
+                }
                 let unknown = if self.known(&second.name) { first } else { second };
                 let modifiers: Vec<&str> = grammar::MODIFIERS.iter().map(|field| field.name).collect();
                 let close = did_you_mean(&unknown.name, &modifiers).filter(|help| help.starts_with("did"));
@@ -114,7 +117,7 @@ impl Expander<'_> {
                     unknown.span
                 };
                 self.report(Code::InvalidValue, message, span, &help);
-                return current;
+                return None;
             }
         };
         let key = if key.name.is_empty() { key } else { self.layer_name(&key.name, key.span)? };
@@ -124,6 +127,21 @@ impl Expander<'_> {
             self.wanted_by(mark, reader);
         }
         result
+    }
+
+    /// The layer or block `first` if `second` looks like one of its arguments that is not indented enough.
+    fn argument_of(&self, first: &Key, value: &Located, second: &Key) -> Option<String> {
+        if self.known(&second.name) || !matches!(value.value, Value::Null | Value::Map(_)) {
+            return None;
+        }
+        let names = match (layers::find(&first.name), self.document.blocks.get(&first.name)) {
+            (_, Some(block)) => block.args.iter().map(|(key, _)| key.name.clone()).collect(),
+            (Some((kind, _)), None) => kind.argument_names(),
+            (None, None) => grammar::construct(&first.name)
+                .map(|construct| construct.fields.iter().map(|field| field.name.to_owned()).collect())
+                .unwrap_or_default(),
+        };
+        names.contains(&second.name).then(|| first.name.clone())
     }
 
     fn known(&self, name: &str) -> bool {
@@ -141,11 +159,16 @@ impl Expander<'_> {
             Ok(Value::Text(name)) => Some(Key { name, span }),
             Ok(other) => {
                 let message = format!("expected a layer's name, found {}", other.describe());
-                self.report(Code::InvalidValue, message, span, "");
+                self.report(
+                    Code::InvalidValue,
+                    message,
+                    span,
+                    "the variable must hold a name, such as `relu`",
+                );
                 None
             }
             Err(error) => {
-                self.report_in_block(expression_error(&error, name, span));
+                self.expression(&error, name, span);
                 None
             }
         }
@@ -166,23 +189,34 @@ impl Expander<'_> {
         if let Some((kind, rank)) = layers::find(&item.key.name) {
             return self.layer(item, Some((kind, rank)), current, broken);
         }
-        let names: Vec<&str> = layers::KINDS
-            .iter()
-            .map(|kind| kind.doc.name)
-            .chain(grammar::CONSTRUCTS.iter().map(|construct| construct.name))
-            .chain(document.blocks.keys().map(String::as_str))
-            .collect();
-        let help = did_you_mean(&item.key.name, &names);
-        let help = help
-            .unwrap_or_else(|| "`cnnkit layers` lists the layers; blocks are defined under `blocks:`".into());
-        self.report(
-            Code::UnknownName,
-            format!("unknown layer or block `{}`", item.key.name),
-            item.key.span,
-            &help,
-        );
+        if !document.broken.contains(&item.key.name) {
+            self.unknown_layer(&item.key);
+        }
         let id = self.name(&item.key.name.clone(), item.id);
         Some(self.builder.poisoned(&id, start.into_iter().collect()))
+    }
+
+    fn unknown_layer(&mut self, key: &Key) {
+        let mut names: Vec<&str> = layers::KINDS.iter().map(|kind| kind.doc.name).collect();
+        names.extend(grammar::CONSTRUCTS.iter().map(|construct| construct.name));
+        names.extend(self.document.blocks.keys().map(String::as_str));
+        names.sort_unstable();
+        let close = suggest(&key.name, names).or_else(|| layers::closest(&key.name));
+        let help = match close {
+            _ if key.name.contains(" - ") => {
+                "the next line was read as part of this text: align the dashes".into()
+            }
+            Some(close) => format!("did you mean `{close}`?"),
+            None => "`cnnkit layers` lists the layers; blocks are defined under `blocks:`".into(),
+        };
+        self.report(Code::UnknownName, format!("unknown layer or block `{}`", key.name), key.span, &help);
+    }
+
+    fn expression(&mut self, error: &expr::ExprError, text: &str, span: Span) {
+        self.silenced += 1;
+        if !error.silent {
+            self.report_in_block(expression_error(error, text, span));
+        }
     }
 
     fn layer(
@@ -212,6 +246,13 @@ impl Expander<'_> {
                 vec![]
             }
         };
+        if let (None, Some(owner), Some((name, span))) = (kind, owner, &item.share)
+            && self.builder.layer_of(owner).is_none()
+            && self.builder.shape(owner).is_some()
+        {
+            let message = format!("`{name}` is an input, it has no weights");
+            self.report(Code::Reference, message, *span, "`share` names a layer before this one");
+        }
         let built = match kind {
             Some((kind, _)) => self.build(kind, &item, shorthand),
             None => {
@@ -247,8 +288,11 @@ impl Expander<'_> {
     fn wrong_rank(&self, rank: Option<usize>, name: &str, inputs: &[NodeId]) -> Option<Problem> {
         let shape = self.builder.shape(*inputs.first()?)?;
         let rank = rank.filter(|&rank| shape.rank() > 1 && shape.rank() - 1 != rank)?;
-        let message =
-            format!("`{name}` needs {rank} spatial axes, the input {shape} has {}", shape.rank() - 1);
+        let message = format!(
+            "`{name}` needs {rank} spatial {}, the input {shape} has {}",
+            if rank == 1 { "axis" } else { "axes" },
+            shape.rank() - 1
+        );
         Some(
             Problem::shape(message)
                 .help("leave the `1d`, `2d` or `3d` out: the number of axes follows from the input"),
@@ -303,7 +347,7 @@ impl Expander<'_> {
                 Ok(value) => args.push((key.clone(), value)),
                 Err(errors) => {
                     failed = true;
-                    errors.into_iter().for_each(|error| self.report_in_block(error));
+                    self.report_all(errors);
                 }
             }
         }
@@ -314,164 +358,10 @@ impl Expander<'_> {
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
             Ok(layer) => Some((layer, places)),
             Err(errors) => {
-                errors.into_iter().for_each(|error| self.report_in_block(error));
+                self.report_all(errors);
                 None
             }
         }
-    }
-
-    fn block(
-        &mut self,
-        mut item: Item<'_>,
-        block: &Block,
-        start: Option<NodeId>,
-        broken: bool,
-    ) -> Option<NodeId> {
-        if self.frames.len() > MAX_DEPTH {
-            let message = format!("blocks are nested more than {MAX_DEPTH} deep");
-            self.report(
-                Code::Limit,
-                message,
-                item.key.span,
-                "does a block use itself without an `if` that ends it?",
-            );
-            self.stopped = true;
-            return start;
-        }
-        let builtins = self.builtins(start, &self.document.files[block.file].env);
-        let args = self.block_args(&item, block, builtins)?;
-        let prefix = self.name(&block.key.name, item.id.take());
-        let mut frame = self.frame().inner(prefix.clone());
-        frame.env = Env::inside(&self.document.files[block.file].env, args);
-        frame.file = block.file;
-        frame.used_at.insert(0, (block.key.name.clone(), item.key.span));
-        let given: Vec<NodeId> =
-            if item.from.is_empty() { start.into_iter().collect() } else { item.from.clone() };
-        let expected = block.inputs.len().max(1);
-        if given.len() != expected && !broken {
-            let message = format!(
-                "block `{}` reads {expected} input{}, {} given",
-                block.key.name,
-                if expected == 1 { "" } else { "s" },
-                given.len()
-            );
-            let help = if block.inputs.is_empty() {
-                "declare `inputs: [a, b]` in the block, or join them before it".to_owned()
-            } else {
-                let names: Vec<&str> = block.inputs.iter().map(|key| key.name.as_str()).collect();
-                format!("give them in the order of its `inputs: [{}]`: `from: [...]`", names.join(", "))
-            };
-            self.report(Code::Reference, message, item.key.span, &help);
-        }
-        if let Some(&first) = given.first() {
-            frame.inputs.push((grammar::INPUT.into(), first));
-        }
-        frame.inputs.extend(block.inputs.iter().zip(&given).map(|(key, &node)| (key.name.clone(), node)));
-        frame.shares = item.share.as_ref().and_then(|(name, span)| self.shared_group(name, *span));
-        Some(self.group(frame, &block.layers, given.first().copied())).flatten()
-    }
-
-    /// Expands `layers` in a level of their own and records what they give.
-    pub(super) fn group(&mut self, frame: Frame, layers: &Located, start: Option<NodeId>) -> Option<NodeId> {
-        let prefix = frame.prefix.clone();
-        self.groups.insert(prefix.clone(), Group::Open);
-        self.frames.push(frame);
-        let result = self.list(layers, start);
-        self.frames.pop();
-        self.groups.insert(prefix, Group::Closed(result));
-        result
-    }
-
-    fn shared_group(&mut self, name: &str, span: Span) -> Option<String> {
-        let found = self
-            .frames
-            .iter()
-            .rev()
-            .map(|frame| frame.join(name))
-            .find(|full| self.groups.contains_key(full));
-        if found.is_none() {
-            self.report(
-                Code::Reference,
-                format!("there is no block `{name}` before this one"),
-                span,
-                "`share` names the block whose weights are used",
-            );
-        }
-        found
-    }
-
-    /// The variables of a block: its arguments as given, else its defaults.
-    fn block_args(
-        &mut self,
-        item: &Item<'_>,
-        block: &Block,
-        builtins: Vec<(String, Value)>,
-    ) -> Option<Vec<(String, Value)>> {
-        let name = &block.key.name;
-        let written: &[(Key, Located)] = match &item.value.value {
-            Value::Map(entries) => entries,
-            Value::Null => &[],
-            other => {
-                let message = format!("expected the arguments of block `{name}`, found {}", other.describe());
-                self.report(
-                    Code::InvalidValue,
-                    message,
-                    item.value.span,
-                    "write them as a mapping: `{width: 64}`",
-                );
-                return None;
-            }
-        };
-        let mut failed = false;
-        for (key, _) in written {
-            if !block.args.iter().any(|(arg, _)| arg.name == key.name) {
-                let names: Vec<&str> = block.args.iter().map(|(arg, _)| arg.name.as_str()).collect();
-                let help = did_you_mean(&key.name, &names)
-                    .unwrap_or_else(|| "it takes none: list them under its `args:`".into());
-                self.report(
-                    Code::UnknownName,
-                    format!("block `{name}` has no argument `{}`", key.name),
-                    key.span,
-                    &help,
-                );
-                failed = true;
-            }
-        }
-        let mut values: Vec<(String, Value)> = Vec::new();
-        for (arg, default) in &block.args {
-            let value = match written.iter().find(|(key, _)| key.name == arg.name) {
-                Some((_, value)) => self.eval(value),
-                None if default.value == Value::Null => {
-                    let error = Diagnostic::error(
-                        Code::Missing,
-                        format!("block `{name}` needs the argument `{}`", arg.name),
-                        item.key.span,
-                    )
-                    .related(arg.span, "it is declared here");
-                    self.report_in_block(error.help(format!("`- {name}: {{{}: ...}}`", arg.name)));
-                    None
-                }
-                None => {
-                    // A default may use the file's variables and the arguments before it.
-                    let known = values.iter().chain(&builtins).cloned().collect();
-                    let env = Env::inside(&self.document.files[block.file].env, known);
-                    match evaluate(default, &env) {
-                        Ok(value) => Some(value),
-                        Err(errors) => {
-                            errors.into_iter().for_each(|error| self.report_in_block(error));
-                            None
-                        }
-                    }
-                }
-            };
-            match value {
-                Some(value) => values.push((arg.name.clone(), value.value)),
-                None => failed = true,
-            }
-        }
-        // The first of a name counts: an argument replaces the builtin.
-        values.extend(builtins);
-        (!failed).then_some(values)
     }
 
     /// The nodes named by a `from`, and whether one of them is missing.
@@ -501,19 +391,16 @@ impl Expander<'_> {
         let text = match &value.value {
             Value::Text(text) => text.clone(),
             other => {
-                self.report(
-                    Code::InvalidValue,
-                    format!("expected {what}, found {}", other.describe()),
-                    value.span,
-                    "",
-                );
+                let help = "it is text, the `id` of a layer or a name of your choice; `previous` is the layer before";
+                let message = format!("expected {what}, found {}", other.describe());
+                self.report(Code::InvalidValue, message, value.span, help);
                 return None;
             }
         };
         match expr::interpolate(&text, self.env().as_ref()) {
             Ok(text) => Some((text, value.span)),
             Err(error) => {
-                self.report_in_block(expression_error(&error, &text, value.span));
+                self.expression(&error, &text, value.span);
                 None
             }
         }
@@ -521,14 +408,17 @@ impl Expander<'_> {
 
     fn valid_id(&mut self, name: &str, span: Span) -> bool {
         let characters = name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-        let problem = if name.is_empty() || name.len() > 100 || !characters {
-            format!("`{}` cannot be an id", name.chars().take(100).collect::<String>())
+        let (problem, help) = if name.is_empty() {
+            ("an id cannot be empty".to_owned(), "leave `id` out, or give a name")
+        } else if name.len() > 100 || !characters {
+            let shown: String = name.chars().take(100).collect();
+            (format!("`{shown}` cannot be an id"), "use letters, digits, `_` and `-`")
         } else if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
-            format!("`{name}` has a meaning of its own in `from`")
+            (format!("`{name}` has a meaning of its own in `from`"), "give it another `id`")
         } else {
             return true;
         };
-        self.report(Code::InvalidValue, problem, span, "use letters, digits, `_` and `-`");
+        self.report(Code::InvalidValue, problem, span, help);
         false
     }
 }

@@ -4,6 +4,7 @@
 //! block's own id in front (`stage2.bottleneck1.conv2`). `repeat` and the body of `residual` and `dense` add no level,
 //! the shortcut and each branch do. A written `id` replaces the generated name.
 
+mod block;
 mod constructs;
 mod entry;
 mod names;
@@ -43,6 +44,7 @@ pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<D
         unresolved: vec![],
         steps: 0,
         stopped: false,
+        silenced: 0,
     };
     let first = expander.inputs(overrides);
     if let Some(first) = first {
@@ -63,6 +65,8 @@ struct Expander<'a> {
     unresolved: Vec<Unresolved>,
     steps: usize,
     stopped: bool,
+    /// Mistakes that follow from one that was reported already.
+    silenced: usize,
 }
 
 impl Expander<'_> {
@@ -72,35 +76,37 @@ impl Expander<'_> {
         let mut ids = Vec::new();
         for (name, _) in &overrides.inputs {
             let known = document.inputs.iter().any(|(key, _)| key.name == *name);
-            if !known && !(name.is_empty() && document.inputs.len() == 1) {
+            let only = name.is_empty() && document.inputs.len() == 1;
+            if !known && !only {
                 let names: Vec<&str> = document.inputs.iter().map(|(key, _)| key.name.as_str()).collect();
                 let message = if name.is_empty() {
                     format!("`--input` gives one shape, the network has {} inputs", names.len())
                 } else {
                     format!("`--input {name}=...`: the network has no input `{name}`")
                 };
-                self.builder.report(Diagnostic::error(Code::UnknownName, message, document.span).help(
-                    format!(
-                        "its inputs are {}; write `--input {}=C,H,W`",
-                        names.join(", "),
-                        names.join(" --input ")
-                    ),
-                ));
+                let options: Vec<String> =
+                    names.iter().map(|name| format!("`--input {name}=C,H,W`")).collect();
+                self.builder.report(
+                    Diagnostic::error(Code::UnknownName, message, None)
+                        .help(format!("write {}", options.join(" or "))),
+                );
             }
         }
         for (key, value) in &document.inputs {
-            let origin = Origin { span: Some(value.span), ..Origin::default() };
             let replaced =
                 overrides.inputs.iter().rev().find(|(name, _)| name.is_empty() || *name == key.name);
+            // A shape from the command line stands nowhere in the spec.
+            let span = if replaced.is_some() { None } else { Some(value.span) };
+            let origin = Origin { span, ..Origin::default() };
             let shape = match replaced {
                 Some((_, sizes)) => Some(Shape::new(sizes.clone())),
                 None => self.eval(value).and_then(|value| {
                     match decode::<Vec<u64>>(&value, value.span, "`input`") {
                         Ok(sizes) => Some(Shape::new(sizes)),
                         Err(errors) => {
-                            for error in errors {
-                                self.builder
-                                    .report(error.help("a shape is [C, L], [C, H, W] or [C, D, H, W]"));
+                            for mut error in errors {
+                                error.help = vec!["a shape is [C, L], [C, H, W] or [C, D, H, W]".into()];
+                                self.builder.report(error);
                             }
                             None
                         }
@@ -113,7 +119,11 @@ impl Expander<'_> {
             });
         }
         if ids.is_empty() {
-            self.builder.report(Diagnostic::error(Code::Missing, "the network has no input", document.span));
+            self.builder.report(
+                Diagnostic::error(Code::Missing, "the network has no input", document.input_span)
+                    .help("give at least one: `input: [3, 224, 224]`"),
+            );
+            return Some(self.builder.poisoned("", vec![]));
         }
         match ids.as_slice() {
             [only] => Some(*only),
@@ -142,10 +152,11 @@ impl Expander<'_> {
             if !self.step(item.span) {
                 return current;
             }
-            let known = (self.builder.errors(), self.unresolved());
+            let known = (self.builder.errors(), self.unresolved(), self.silenced);
             let result = self.item(item, current);
             // Whatever follows a mistake must not be blamed for it.
-            let failed = result.is_none() && known != (self.builder.errors(), self.unresolved());
+            let failed =
+                result.is_none() && known != (self.builder.errors(), self.unresolved(), self.silenced);
             current = if failed { Some(self.builder.poisoned("", vec![])) } else { result };
         }
         current
@@ -158,7 +169,7 @@ impl Expander<'_> {
         // divisor divides lets expressions pass, so that what follows is not blamed.
         let sizes = shape.map_or(&[STAND_IN; 4][..], Shape::sizes);
         let size = |size: &u64| Value::integer(i128::from(*size));
-        let span = self.document.span;
+        let span = self.document.input_span;
         let spatial = sizes.iter().skip(1).map(|s| Located { value: size(s), span }).collect();
         let values = [sizes.first().map_or(Value::Null, size), Value::List(spatial)];
         let named = grammar::BUILTINS.iter().map(|(name, _)| (*name).to_owned()).zip(values);
@@ -239,12 +250,16 @@ impl Expander<'_> {
         match evaluate(value, &self.env()) {
             Ok(value) => Some(value),
             Err(errors) => {
-                for error in errors {
-                    self.report_in_block(error);
-                }
+                self.report_all(errors);
                 None
             }
         }
+    }
+
+    /// Reports errors found in a value; an empty list is a mistake that was reported where it began.
+    fn report_all(&mut self, errors: Vec<Diagnostic>) {
+        self.silenced += 1;
+        errors.into_iter().for_each(|error| self.report_in_block(error));
     }
 }
 
@@ -254,6 +269,7 @@ pub fn evaluate(value: &Located, env: &Rc<Env>) -> Result<Located, Vec<Diagnosti
     let value = match &value.value {
         Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
             Ok(value) => value,
+            Err(error) if error.silent => return Err(vec![]),
             Err(error) => return Err(vec![expression_error(&error, text, span)]),
         },
         Value::List(items) => Value::List(all(items.iter().map(|item| evaluate(item, env)))?),
@@ -266,14 +282,17 @@ pub fn evaluate(value: &Located, env: &Rc<Env>) -> Result<Located, Vec<Diagnosti
 }
 
 fn all<T>(results: impl Iterator<Item = Result<T, Vec<Diagnostic>>>) -> Result<Vec<T>, Vec<Diagnostic>> {
-    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    let (mut values, mut errors, mut failed) = (Vec::new(), Vec::new(), false);
     for result in results {
         match result {
             Ok(value) => values.push(value),
-            Err(more) => errors.extend(more),
+            Err(more) => {
+                failed = true;
+                errors.extend(more);
+            }
         }
     }
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
+    if failed { Err(errors) } else { Ok(values) }
 }
 
 /// An error inside an expression, at its own token if the text stands in the source as it is (unquoted, on one line).

@@ -92,7 +92,7 @@ impl Expander<'_> {
                 {
                     error = error.related(first, "by this layer");
                 }
-                self.report_in_block(error.help("give it another `id`"));
+                self.report_in_block(error.help("give it another `id`; inside a `repeat`, number it: `a$i`"));
             }
             return full;
         }
@@ -107,7 +107,7 @@ impl Expander<'_> {
         }
     }
 
-    fn taken(&self, full: &str) -> bool {
+    pub(super) fn taken(&self, full: &str) -> bool {
         self.builder.find(full).is_some() || self.groups.contains_key(full)
     }
 
@@ -171,7 +171,9 @@ impl Expander<'_> {
             let mut error = match later {
                 Some(target) => {
                     let cycle = missing.reader.is_some_and(|reader| self.builder.depends_on(target, reader));
-                    let message = if cycle {
+                    let message = if missing.reader == Some(target) {
+                        format!("`{name}` reads itself: that is a cycle")
+                    } else if cycle {
                         format!("`{name}` depends on the layer that reads it here: that is a cycle")
                     } else {
                         format!("`{name}` comes later")

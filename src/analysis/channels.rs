@@ -1,0 +1,296 @@
+//! Channel connectivity: from which channels of a source can each channel of a node be reached?
+//!
+//! A stack of grouped convolutions keeps its groups apart until a shuffle or a dense layer joins them (Zhang et al. 2018,
+//! section 3.1). Neighbouring channels with the same set are kept as one run, so a dense layer costs one union and a
+//! network of grouped layers as many sets as it has groups; a set is a bit for each channel of the source.
+//!
+//! Everything that a channel's value depends on counts, gates included; where channels become positions (a permutation
+//! of the axes), they count as joined.
+
+mod bits;
+mod runs;
+
+pub use bits::Bits;
+pub use runs::{Run, Runs};
+
+use crate::analysis::field::relation::Link;
+use crate::diagnostic::{Code, Problem};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::{AxisReach, Role, WeightRole};
+
+/// Connectivity between the channels of a source and those of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connectivity {
+    /// Where the channels come from.
+    pub source: NodeId,
+    /// Where they arrive.
+    pub node: NodeId,
+    /// Channels of the source.
+    pub source_channels: u64,
+    /// Channels of the node.
+    pub channels: u64,
+    /// The fewest source channels that a channel of the node sees.
+    pub smallest: u64,
+    /// Mean share of the source channels that a channel of the node sees.
+    pub mean_share: f64,
+    /// Groups of the node's channels that share no source channel with one another.
+    pub isolated_groups: u64,
+    /// Channels of the source that no channel of the node sees.
+    pub unread: u64,
+    /// Layers with weights between the two that keep groups of channels apart.
+    pub separators: Vec<NodeId>,
+}
+
+/// For each channel of each node, the channels of `source` that can reach it; none for nodes that do not depend on it.
+pub fn reached(
+    graph: &Graph,
+    source: NodeId,
+    last: NodeId,
+    gates: bool,
+) -> Result<Vec<Option<Runs>>, Problem> {
+    let mut all: Vec<Option<Runs>> = vec![None; last.0 + 1];
+    let mut budget = 40_000_000u64;
+    for (id, node) in graph.iter().take(last.0 + 1).skip(source.0) {
+        if id == source {
+            all[id.0] = Some(Runs::identity(node.shape.channels())?);
+            continue;
+        }
+        if matches!(node.op, Op::Input) || node.inputs.iter().all(|operand| all[operand.0].is_none()) {
+            continue;
+        }
+        let channels = node.shape.channels();
+        let mut sum: Option<Runs> = None;
+        for reach in graph.reach(node) {
+            if reach.role == Role::Context && !gates {
+                continue;
+            }
+            let Some(operand) = node.inputs.get(reach.input) else { continue };
+            let (Some(runs), Some(axis)) = (&all[operand.0], reach.axes.first()) else { continue };
+            let more = pulled(runs, axis, graph.node(*operand).shape.channels(), channels)?;
+            sum = Some(match sum {
+                Some(sum) => sum.union(&more),
+                None => more,
+            });
+        }
+        if let Some(runs) = &sum {
+            let spent = runs.cost();
+            budget = budget.checked_sub(spent).ok_or_else(too_many)?;
+        }
+        all[id.0] = sum;
+    }
+    Ok(all)
+}
+
+fn too_many() -> Problem {
+    Problem::new(Code::Limit, "not supported: this network has too many different sets of channels")
+        .help("look at a part of it")
+}
+
+/// The sets of a layer's channels that reads `runs` along the channel axis.
+fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<Runs, Problem> {
+    match *axis {
+        AxisReach::Blocks { by: 0, outputs: 1, inputs: 1 } => Ok(runs.slice(0, channels)),
+        AxisReach::Blocks { by: 0, outputs, inputs } => {
+            let mut out = Runs::default();
+            let groups = channels.checked_div(outputs).unwrap_or(0);
+            if groups > MAX_SETS {
+                return Err(too_many());
+            }
+            for group in 0..groups {
+                out.push(outputs, runs.joined(group.saturating_mul(inputs), inputs));
+            }
+            Ok(out)
+        }
+        AxisReach::Window { by: 0, window } if window.kernel == 1 && window.stride == 1 => {
+            Ok(runs.shifted(window.before, channels))
+        }
+        AxisReach::Shuffle { by: 0, groups, size } => {
+            if runs.is_uniform() {
+                return Ok(runs.clone());
+            }
+            if size > MAX_SETS {
+                return Err(too_many());
+            }
+            let each = size.checked_div(groups).unwrap_or(0).max(1);
+            let mut out = Runs::default();
+            for u in 0..size {
+                out.push(1, runs.joined((u % groups.max(1)) * each + u / groups.max(1), 1));
+            }
+            Ok(out)
+        }
+        _ => match Link::new(axis)? {
+            Link::First => {
+                let mut out = Runs::default();
+                out.push(channels, runs.joined(0, 1));
+                Ok(out)
+            }
+            Link::By(relation) if relation.by == 0 => {
+                if channels > MAX_SETS {
+                    return Err(too_many());
+                }
+                let mut out = Runs::default();
+                for u in 0..i128::from(channels) {
+                    let reads = relation.at(u).ok_or_else(too_many)?;
+                    let set = if reads.step == 1 {
+                        let from = reads.first.clamp(0, i128::from(operand));
+                        let to = reads.first.saturating_add(reads.count).clamp(from, i128::from(operand));
+                        runs.joined(u64::try_from(from).unwrap_or(0), u64::try_from(to - from).unwrap_or(0))
+                    } else {
+                        let mut set: Option<std::rc::Rc<Bits>> = None;
+                        for t in 0..reads.count.min(i128::from(operand)) {
+                            if let Ok(index) = u64::try_from(reads.first + reads.step * t) {
+                                set = bits::either(set, runs.joined(index, 1));
+                            }
+                        }
+                        set
+                    };
+                    out.push(1, set);
+                }
+                Ok(out)
+            }
+            _ => {
+                let mut out = Runs::default();
+                out.push(channels, runs.joined(0, operand));
+                Ok(out)
+            }
+        },
+    }
+}
+
+/// Most sets of one node.
+const MAX_SETS: u64 = 1 << 17;
+
+/// The connectivity between each input and each output of the network; `gates` says whether gates count.
+pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {
+    let sources: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
+    let mut all = Vec::new();
+    for source in sources {
+        let last = graph.outputs.iter().max().copied().unwrap_or(source);
+        let sets = reached(graph, source, last, gates)?;
+        for &output in &graph.outputs {
+            if let Some(runs) = sets.get(output.0).and_then(Option::as_ref) {
+                all.push(summary(graph, source, output, runs));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The connectivity between two nodes; none if the one does not depend on the other.
+pub fn between(
+    graph: &Graph,
+    source: NodeId,
+    node: NodeId,
+    gates: bool,
+) -> Result<Option<Connectivity>, Problem> {
+    let sets = reached(graph, source, node, gates)?;
+    Ok(sets.get(node.0).and_then(Option::as_ref).map(|runs| summary(graph, source, node, runs)))
+}
+
+/// The connectivity that the sets `runs` of `node` amount to.
+pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Connectivity {
+    let source_channels = graph.node(source).shape.channels();
+    let channels = graph.node(node).shape.channels();
+    let seen = |run: &Run| run.set.as_ref().map_or(0, |set| set.count());
+    let smallest = runs.iter().map(seen).min().unwrap_or(0);
+    let total: f64 = runs.iter().map(|run| run.len as f64 * seen(run) as f64).sum();
+    let mean_share = total / (channels as f64 * source_channels as f64);
+    let (isolated_groups, read) = runs.components();
+    let separators = if isolated_groups > 1 || smallest < source_channels {
+        separators(graph, source, node)
+    } else {
+        vec![]
+    };
+    Connectivity {
+        source,
+        node,
+        source_channels,
+        channels,
+        smallest,
+        mean_share,
+        isolated_groups,
+        unread: source_channels - read,
+        separators,
+    }
+}
+
+/// Layers with weights on the way from `source` to `node` whose output channels read only a part of their input's.
+fn separators(graph: &Graph, source: NodeId, node: NodeId) -> Vec<NodeId> {
+    let mut before = vec![false; graph.nodes.len()];
+    before[source.0] = true;
+    for (id, current) in graph.iter().skip(source.0 + 1) {
+        before[id.0] = current.inputs.iter().any(|operand| before[operand.0]);
+    }
+    let mut after = vec![false; graph.nodes.len()];
+    after[node.0] = true;
+    for index in (source.0..=node.0).rev() {
+        if after[index] {
+            graph.nodes[index].inputs.iter().for_each(|operand| after[operand.0] = true);
+        }
+    }
+    let on_the_way = |id: NodeId| id != source && before[id.0] && after[id.0];
+    graph
+        .iter()
+        .filter(|(id, current)| {
+            on_the_way(*id) && groups(graph, current).is_some_and(|(groups, _)| groups > 1)
+        })
+        .map(|(id, _)| id)
+        .collect()
+}
+
+/// The number of groups of a layer with a kernel, and whether each group has a single input channel (depthwise).
+pub fn groups(graph: &Graph, node: &Node) -> Option<(u64, bool)> {
+    let kernel =
+        node.weights.iter().any(|weight| weight.role == WeightRole::Parameter && weight.shape.rank() > 1);
+    if !kernel {
+        return None;
+    }
+    graph.reach(node).iter().filter(|reach| reach.role != Role::Context).find_map(|reach| {
+        match reach.axes.first() {
+            Some(AxisReach::Blocks { by: 0, outputs, inputs }) => {
+                Some((node.shape.channels().checked_div(*outputs)?, *inputs == 1))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Two grouped layers, one after the other, between which no channel changes its group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seam {
+    /// The first grouped layer.
+    pub first: NodeId,
+    /// The second.
+    pub second: NodeId,
+    /// Groups that stay apart across both.
+    pub isolated_groups: u64,
+}
+
+/// Consecutive grouped layers (depthwise ones aside) that keep their groups apart: where a shuffle is missing.
+pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
+    let grouped: Vec<NodeId> = graph
+        .iter()
+        .filter(|(_, node)| groups(graph, node).is_some_and(|(groups, depthwise)| groups > 1 && !depthwise))
+        .map(|(id, _)| id)
+        .collect();
+    let mut found = Vec::new();
+    for (i, &first) in grouped.iter().enumerate() {
+        let Some(&source) = graph.node(first).inputs.first() else { continue };
+        let mut depends = vec![false; graph.nodes.len()];
+        depends[first.0] = true;
+        let next = grouped.get(i + 1..).unwrap_or_default().iter().copied().find(|second| {
+            for index in first.0 + 1..=second.0 {
+                depends[index] = graph.nodes[index].inputs.iter().any(|operand| depends[operand.0]);
+            }
+            depends[second.0]
+        });
+        let Some(second) = next else { continue };
+        // Only the part between the two matters: the operand of the first is the source.
+        if let Some(joint) = between(graph, source, second, true)?
+            && joint.isolated_groups > 1
+        {
+            found.push(Seam { first, second, isolated_groups: joint.isolated_groups });
+        }
+    }
+    Ok(found)
+}

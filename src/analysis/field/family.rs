@@ -1,0 +1,160 @@
+//! The units along an axis as a periodic family: unit `u + period` sees what unit `u` sees, moved by `shift`.
+//!
+//! Without upsampling the period is 1 and this is the textbook's jump and start. A transposed convolution or a resize
+//! multiplies the period, a stride divides it again. What a unit sees is a [`Content`]: a box, or the moments of a
+//! distribution of taps.
+
+use num_integer::Integer as _;
+use num_rational::Ratio;
+use num_traits::CheckedMul as _;
+
+use super::relation::{MAX_PHASES, Reads, Relation};
+use crate::diagnostic::{Code, Problem};
+
+/// An exact fraction of input elements.
+pub type Jump = Ratio<i128>;
+
+/// What one unit sees along one input axis.
+pub trait Content: Clone + PartialEq {
+    /// The same, moved by so many input elements.
+    fn moved(&self, by: i128) -> Option<Self>;
+
+    /// What a unit sees that reads these units; `taps` says which.
+    fn read(family: &Family<Self>, reads: &Reads) -> Option<Option<Self>>;
+}
+
+/// The units along one axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family<T> {
+    /// Input elements from one unit to the next, on average.
+    pub jump: Jump,
+    /// Units after which the pattern repeats.
+    pub period: i128,
+    /// Input elements by which it has moved then.
+    pub shift: i128,
+    /// What the units of the first period see; nothing in the gaps of a transposed convolution.
+    pub phases: Vec<Option<T>>,
+}
+
+impl<T: Content> Family<T> {
+    /// Every unit sees `one`.
+    pub fn constant(one: Option<T>) -> Self {
+        Self { jump: Jump::from_integer(0), period: 1, shift: 0, phases: vec![one] }
+    }
+
+    /// Unit 0 sees `one`, and each unit one element further.
+    pub fn identity(one: T) -> Self {
+        Self { jump: Jump::from_integer(1), period: 1, shift: 1, phases: vec![Some(one)] }
+    }
+
+    /// What unit `u` sees; the outer nothing is an overflow.
+    pub fn at(&self, u: i128) -> Option<Option<T>> {
+        let phase = usize::try_from(u.rem_euclid(self.period)).ok()?;
+        let moved = u.div_euclid(self.period).checked_mul(self.shift)?;
+        match &self.phases[phase] {
+            Some(content) => Some(Some(content.moved(moved)?)),
+            None => Some(None),
+        }
+    }
+
+    /// The units of a layer that reads this family through `relation`, on an axis of `extent` units.
+    pub fn through(&self, relation: &Relation, extent: u64) -> Result<Self, Problem> {
+        self.compose(relation, extent).ok_or_else(too_large)?
+    }
+
+    fn compose(&self, relation: &Relation, extent: u64) -> Option<Result<Self, Problem>> {
+        let jump = self.jump.checked_mul(&Ratio::new(relation.advance, relation.period))?;
+        let rounds = self.period / self.period.gcd(&relation.advance);
+        let period = relation.period.checked_mul(rounds)?;
+        let shift = self.shift.checked_mul(rounds.checked_mul(relation.advance)? / self.period)?;
+        let (period, shift) = match bounded(period, shift, jump, extent)? {
+            Ok(pair) => pair,
+            Err(problem) => return Some(Err(problem)),
+        };
+        let taps = relation.reads.iter().map(|reads| reads.count).max().unwrap_or(1).min(self.period);
+        if period.checked_mul(taps)? > MAX_WORK {
+            return Some(Err(too_fine(period)));
+        }
+        let phases = (0..period)
+            .map(|u| relation.at(u).and_then(|reads| T::read(self, &reads)))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Ok(Self { jump, period, shift, phases }.reduced()))
+    }
+
+    /// Both families joined phase by phase; they have the same jump.
+    pub fn join(&self, other: &Self, extent: u64, join: impl Fn(&T, &T) -> T) -> Result<Self, Problem> {
+        let pair = || {
+            let period = self.period.lcm(&other.period);
+            let shift = self.shift.checked_mul(period / self.period)?;
+            let (period, shift) = match bounded(period, shift, self.jump, extent)? {
+                Ok(pair) => pair,
+                Err(problem) => return Some(Err(problem)),
+            };
+            let phases = (0..period).map(|u| {
+                Some(match (self.at(u)?, other.at(u)?) {
+                    (Some(a), Some(b)) => Some(join(&a, &b)),
+                    (a, b) => a.or(b),
+                })
+            });
+            let phases = phases.collect::<Option<Vec<_>>>()?;
+            Some(Ok(Self { jump: self.jump, period, shift, phases }.reduced()))
+        };
+        pair().ok_or_else(too_large)?
+    }
+
+    /// The same family with its smallest period.
+    fn reduced(mut self) -> Self {
+        let mut divisor = 2;
+        while divisor <= self.period {
+            let (short, moved) = (self.period / divisor, self.shift / divisor);
+            let repeats = || {
+                let step = usize::try_from(short).ok()?;
+                let same = self.phases.iter().zip(self.phases.get(step..)?).all(|(a, b)| match (a, b) {
+                    (Some(a), Some(b)) => a.moved(moved).as_ref() == Some(b),
+                    (None, None) => true,
+                    _ => false,
+                });
+                Some(same)
+            };
+            if self.period % divisor == 0 && self.shift % divisor == 0 && repeats() == Some(true) {
+                self.period = short;
+                self.shift = moved;
+                self.phases.truncate(usize::try_from(short).unwrap_or(usize::MAX));
+            } else {
+                divisor += 1;
+            }
+        }
+        self
+    }
+}
+
+/// Most steps of one composition.
+const MAX_WORK: i128 = 1 << 22;
+
+/// `period` and `shift`, or, when the pattern is too long, one that is right for each of the `extent` units of the map
+/// and rounded to a pixel outside it.
+fn bounded(period: i128, shift: i128, jump: Jump, extent: u64) -> Option<Result<(i128, i128), Problem>> {
+    if period <= MAX_PHASES {
+        return Some(Ok((period, shift)));
+    }
+    let extent = i128::from(extent.max(1));
+    if extent > MAX_PHASES * 16 {
+        return Some(Err(too_fine(period)));
+    }
+    let moved = jump.checked_mul(&Jump::from_integer(extent))?;
+    Some(Ok((extent, moved.round().to_integer())))
+}
+
+fn too_fine(period: i128) -> Problem {
+    Problem::new(
+        Code::Limit,
+        format!("not supported: a resampling pattern that repeats only after {period} elements"),
+    )
+    .help("the receptive field needs the resizes of a network to share a pattern")
+}
+
+/// Numbers beyond 128 bits.
+pub fn too_large() -> Problem {
+    Problem::new(Code::Overflow, "the receptive field does not fit into 128 bits")
+        .help("check the strides and dilations: no real network is this large")
+}

@@ -1,0 +1,91 @@
+//! The distribution of taps over the input: mass, mean and variance, propagated exactly.
+//!
+//! Luo et al. 2016 predict the effective receptive field of a chain of uniform kernels as a distribution whose variance
+//! is `sum j^2 d^2 (k^2 - 1) / 12`. Here every window's taps share the mass 1 equally, so one path through the network
+//! has mass 1, and a merge mixes its operands in proportion to the number of paths behind each. Means enter a mixture's
+//! variance too: branches that look at different places widen the field.
+
+use super::family::{Content, Family};
+use super::relation::Reads;
+
+/// Moments along one axis, with the logarithm of the number of paths.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// Natural logarithm of the mass (paths); a network of a thousand modules has 2^1000.
+    pub log_mass: f64,
+    /// Mean position, in input elements.
+    pub mean: f64,
+    /// Variance, in squared input elements.
+    pub variance: f64,
+}
+
+impl Moments {
+    /// All mass at `position`.
+    pub fn at(position: f64) -> Self {
+        Self { log_mass: 0.0, mean: position, variance: 0.0 }
+    }
+
+    /// Both distributions together, each with its mass.
+    #[must_use]
+    pub fn mix(&self, other: &Self) -> Self {
+        let top = self.log_mass.max(other.log_mass);
+        let (a, b) = ((self.log_mass - top).exp(), (other.log_mass - top).exp());
+        let share = b / (a + b);
+        let apart = other.mean - self.mean;
+        Self {
+            log_mass: top + (a + b).ln(),
+            mean: self.mean + share * apart,
+            variance: (1.0 - share) * self.variance
+                + share * other.variance
+                + share * (1.0 - share) * apart * apart,
+        }
+    }
+
+    fn scaled(mut self, weight: f64) -> Self {
+        self.log_mass += weight.ln();
+        self
+    }
+}
+
+/// Most taps that are visited one by one (only where the units differ by phase).
+const MAX_TAPS: i128 = 1 << 16;
+
+impl Content for Moments {
+    fn moved(&self, by: i128) -> Option<Self> {
+        Some(Self { mean: self.mean + by as f64, ..*self })
+    }
+
+    fn read(family: &Family<Self>, reads: &Reads) -> Option<Option<Self>> {
+        if reads.count == 0 {
+            return Some(None);
+        }
+        if family.period == 1 {
+            // Equal taps `step * jump` apart: a discrete uniform distribution, whose variance is (k^2 - 1) / 12.
+            let Some(first) = family.at(reads.first)? else { return Some(None) };
+            let (k, apart) = (reads.count as f64, reads.step as f64 * family.shift as f64);
+            let (centre, spread) = match reads.blend {
+                Some(second) => (second, second * (1.0 - second)),
+                None => ((k - 1.0) / 2.0, (k * k - 1.0) / 12.0),
+            };
+            let mean = first.mean + apart * centre;
+            return Some(Some(Self { mean, variance: first.variance + apart * apart * spread, ..first }));
+        }
+        if reads.count > MAX_TAPS {
+            return None;
+        }
+        let mut all: Option<Self> = None;
+        for t in 0..reads.count {
+            let weight = match reads.blend {
+                Some(second) if t == 1 => second,
+                Some(second) => 1.0 - second,
+                None => 1.0 / reads.count as f64,
+            };
+            let unit = reads.step.checked_mul(t)?.checked_add(reads.first)?;
+            if let Some(one) = family.at(unit)? {
+                let one = one.scaled(weight);
+                all = Some(all.map_or(one, |all| all.mix(&one)));
+            }
+        }
+        Some(all)
+    }
+}

@@ -1,0 +1,276 @@
+//! The paths through a network: how many, how long, and what they see.
+//!
+//! A residual network of `n` modules is an ensemble of `2^n` paths whose lengths follow a binomial distribution (Veit,
+//! Wilber & Belongie 2016). Counts are exact, whatever their size: a path is a sequence of nodes and operand slots from an
+//! input to an output, so a node that reads the same operand twice doubles the paths. One pass in execution order adds up
+//! the operands' distributions; its work is the number of edges times the number of different lengths.
+
+mod dense;
+
+pub use dense::{DenseBlock, dense_blocks};
+
+use std::collections::BTreeMap;
+
+use num_bigint::BigUint;
+use num_traits::{ToPrimitive as _, Zero as _};
+
+use crate::analysis::field::relation::Link;
+use crate::analysis::field::{Fields, Options, analyse};
+use crate::diagnostic::Problem;
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::{AxisReach, Reach, Role, WeightRole};
+
+/// How many paths have which label.
+pub type Distribution<K> = BTreeMap<K, BigUint>;
+
+/// The paths from all inputs to one output.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// The output.
+    pub output: NodeId,
+    /// Their number.
+    pub count: BigUint,
+    /// By the number of layers with weights that they cross (convolutions and linear layers); none if there are too
+    /// many different lengths to tell.
+    pub lengths: Option<Distribution<u64>>,
+    /// By the number of residual modules whose branch they take.
+    pub modules: Option<Distribution<u64>>,
+    /// By the size of the receptive field, one entry a spatial axis; none for too many different ones, or with
+    /// upsampling or misaligned merges on the way, where a path has no single size.
+    pub fields: Option<Distribution<Vec<Seen>>>,
+    /// Residual modules on the way: merges of a short and a long path.
+    pub residual_modules: u64,
+}
+
+/// What a path sees along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// So many input elements.
+    Size(i128),
+    /// The whole axis.
+    Whole,
+}
+
+/// Most steps over all distributions of a network.
+const MAX_STEPS: usize = 20_000_000;
+
+/// The paths to each output.
+pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
+    let deepest = deepest(graph);
+    let residual: Vec<Option<Vec<bool>>> =
+        graph.iter().map(|(_, node)| residual(graph, node, &deepest)).collect();
+    let weighted: Vec<bool> = graph.nodes.iter().map(is_weighted).collect();
+    let counts = distribution(graph, |_, _| Some(()), |(), _, _, _| Some(()));
+    let lengths = distribution(
+        graph,
+        |_, _| Some(0u64),
+        |length, node, _, _| Some(length + u64::from(weighted[node.0])),
+    );
+    let modules = distribution(
+        graph,
+        |_, _| Some(0u64),
+        |length, node, slot, _| {
+            let branch = residual[node.0].as_ref().is_some_and(|branches| branches.get(slot) == Some(&true));
+            Some(length + u64::from(branch))
+        },
+    );
+    let fields = analyse(graph, Options::default()).ok();
+    let seen = fields.as_ref().filter(|fields| fields.inputs.len() == 1).and_then(|fields| {
+        let reaches: Vec<Vec<Reach>> = graph.nodes.iter().map(|node| graph.reach(node)).collect();
+        distribution(
+            graph,
+            |_, node| Some(vec![Seen::Size(1); node.shape.spatial().len()]),
+            |sizes, node, slot, operand| widened(graph, fields, &reaches[node.0], sizes, slot, operand),
+        )
+    });
+    let on_the_way = ancestors(graph);
+    Ok(graph
+        .outputs
+        .iter()
+        .enumerate()
+        .map(|(i, &output)| {
+            let count = counts.as_ref().and_then(|all| all[i].get(&()).cloned()).unwrap_or_default();
+            let pick = |list: &Option<Vec<Distribution<u64>>>| list.as_ref().map(|all| all[i].clone());
+            let residual_modules =
+                residual.iter().zip(&on_the_way[i]).filter(|(merge, used)| merge.is_some() && **used).count()
+                    as u64;
+            Paths {
+                output,
+                count,
+                lengths: pick(&lengths),
+                modules: pick(&modules),
+                fields: seen.as_ref().map(|all| all[i].clone()),
+                residual_modules,
+            }
+        })
+        .collect())
+}
+
+impl Paths {
+    /// The longest path's number of layers with weights.
+    pub fn depth(&self) -> Option<u64> {
+        self.lengths.as_ref()?.keys().next_back().copied()
+    }
+
+    /// The share of paths that cross fewer than half of the layers of the longest.
+    pub fn short_share(&self) -> Option<f64> {
+        let depth = self.depth()?;
+        let short = self.lengths.as_ref()?.iter().filter(|(length, _)| 2 * **length < depth);
+        Some(share(&short.map(|(_, count)| count).sum(), &self.count))
+    }
+
+    /// The mean number of layers with weights.
+    pub fn mean_length(&self) -> Option<f64> {
+        let lengths = self.lengths.as_ref()?;
+        Some(lengths.iter().map(|(length, count)| *length as f64 * share(count, &self.count)).sum())
+    }
+}
+
+/// `part / whole`, exact to 18 digits however large the two are.
+pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
+    if whole.is_zero() {
+        return 0.0;
+    }
+    let scaled = part * BigUint::from(10u64).pow(18) / whole;
+    scaled.to_f64().unwrap_or(0.0) / 1e18
+}
+
+/// A layer with a kernel: it multiplies and accumulates with learned weights.
+pub fn is_weighted(node: &Node) -> bool {
+    node.cost.macs > 0 && node.weights.iter().any(|weight| weight.role == WeightRole::Parameter)
+}
+
+/// The distribution of labels over the paths to each output: a path starts with `start` and every edge changes it.
+/// None if a step has no label, or if the work would be too much.
+fn distribution<K: Ord + Clone>(
+    graph: &Graph,
+    start: impl Fn(NodeId, &Node) -> Option<K>,
+    step: impl Fn(&K, NodeId, usize, NodeId) -> Option<K>,
+) -> Option<Vec<Distribution<K>>> {
+    let mut readers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
+    graph.outputs.iter().for_each(|output| readers[output.0] += 1);
+    let useful =
+        ancestors(graph).into_iter().reduce(|a, b| a.iter().zip(&b).map(|(x, y)| *x || *y).collect())?;
+    let mut all: Vec<Distribution<K>> = Vec::with_capacity(graph.nodes.len());
+    let mut steps = 0usize;
+    for (id, node) in graph.iter() {
+        let mut sum = Distribution::new();
+        if !useful[id.0] {
+            all.push(sum);
+            continue;
+        }
+        if matches!(node.op, Op::Input) {
+            sum.insert(start(id, node)?, BigUint::from(1u8));
+        }
+        for (slot, operand) in node.inputs.iter().enumerate() {
+            for (label, count) in &all[operand.0] {
+                steps += 1 + usize::try_from(count.bits() / 512).unwrap_or(usize::MAX);
+                *sum.entry(step(label, id, slot, *operand)?).or_default() += count;
+            }
+        }
+        if steps > MAX_STEPS {
+            return None;
+        }
+        all.push(sum);
+        for operand in &node.inputs {
+            readers[operand.0] = readers[operand.0].saturating_sub(1);
+            if readers[operand.0] == 0 {
+                all[operand.0] = Distribution::new();
+            }
+        }
+    }
+    Some(graph.outputs.iter().map(|output| all[output.0].clone()).collect())
+}
+
+/// For each output, which nodes it depends on.
+fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
+    let of = |output: &NodeId| {
+        let mut used = vec![false; graph.nodes.len()];
+        used[output.0] = true;
+        for index in (0..=output.0).rev() {
+            if used[index] {
+                graph.nodes[index].inputs.iter().for_each(|operand| used[operand.0] = true);
+            }
+        }
+        used
+    };
+    graph.outputs.iter().map(of).collect()
+}
+
+/// The largest number of layers with weights on any path to each node.
+fn deepest(graph: &Graph) -> Vec<u64> {
+    let mut deepest = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let before = node.inputs.iter().map(|operand| deepest[operand.0]).max().unwrap_or(0);
+        deepest.push(before + u64::from(is_weighted(node)));
+    }
+    deepest
+}
+
+/// If `node` joins a short and a long path element by element: for each operand, whether it is the long one.
+fn residual(graph: &Graph, node: &Node, deepest: &[u64]) -> Option<Vec<bool>> {
+    let reaches = graph.reach(node);
+    let own_place = |reach: &Reach| {
+        reach.role == Role::Local
+            && reach.axes.iter().enumerate().all(|(axis, reach)| *reach == AxisReach::same(axis))
+    };
+    if node.inputs.len() < 2 || reaches.len() != node.inputs.len() || !reaches.iter().all(own_place) {
+        return None;
+    }
+    let depths = || node.inputs.iter().map(|operand| deepest[operand.0]);
+    let shortest = depths().min()?;
+    (depths().max()? > shortest).then(|| depths().map(|depth| depth > shortest).collect())
+}
+
+/// The receptive field of a path that goes on from `operand` into operand slot `slot`: larger by `(k - 1) * d * jump`.
+fn widened(
+    graph: &Graph,
+    fields: &Fields,
+    reaches: &[Reach],
+    sizes: &[Seen],
+    slot: usize,
+    operand: NodeId,
+) -> Option<Vec<Seen>> {
+    let mut own = reaches.iter().filter(|reach| reach.input == slot);
+    // A layer that reads one operand both locally and as context: the local path counts.
+    let reach = own.clone().find(|reach| reach.role != Role::Context).or_else(|| own.next())?;
+    let extents = graph.node(operand).shape.sizes();
+    let field = fields.of(operand, *fields.inputs.first()?)?;
+    let mut out = Vec::with_capacity(sizes.len());
+    for (seen, axis) in sizes.iter().zip(&field.axes) {
+        let Seen::Size(size) = *seen else {
+            out.push(Seen::Whole);
+            continue;
+        };
+        let piece = match &axis.union[..] {
+            [piece] => piece,
+            [] if axis.whole => {
+                // Other paths see everything; this one's jump is then that of its smallest companion.
+                match axis.smallest.as_deref() {
+                    Some([piece]) => piece,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        let Some(by) = piece.by else {
+            out.push(Seen::Size(size));
+            continue;
+        };
+        out.push(match Link::new(reach.axes.get(by)?).ok()? {
+            Link::All if extents[by] > 1 => Seen::Whole,
+            Link::All | Link::First => Seen::Size(size),
+            Link::By(relation) => match relation.reads[..] {
+                [reads] if piece.family.jump.is_integer() => {
+                    let more = reads
+                        .step
+                        .checked_mul(reads.count - 1)?
+                        .checked_mul(piece.family.jump.to_integer())?;
+                    Seen::Size(size.checked_add(more)?)
+                }
+                _ => return None,
+            },
+        });
+    }
+    Some(out)
+}

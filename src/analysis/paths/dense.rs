@@ -1,0 +1,83 @@
+//! Dense blocks: layers that read everything that came before them (Huang et al. 2017).
+//!
+//! A block of `L` layers has `L (L + 1) / 2` direct connections: layer `l` reads the block's input and the `l - 1` layers
+//! before it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::graph::{Graph, Node, NodeId};
+use crate::layers::{AxisReach, Role};
+
+/// A dense block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenseBlock {
+    /// Its first and its last concatenation.
+    pub first: NodeId,
+    /// Its last concatenation.
+    pub last: NodeId,
+    /// Number of layers.
+    pub layers: u64,
+    /// Direct connections between them, the block's input included.
+    pub connections: u64,
+}
+
+/// Most tensors that one concatenation is followed back to.
+const MAX_SOURCES: usize = 4096;
+
+/// Chains of concatenations of which each joins what the one before joined, and one tensor computed from that.
+pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
+    let mut sources: HashMap<NodeId, BTreeSet<NodeId>> = HashMap::new();
+    let mut open: HashMap<BTreeSet<NodeId>, DenseBlock> = HashMap::new();
+    let mut found: Vec<DenseBlock> = Vec::new();
+    for (id, node) in graph.iter().filter(|(_, node)| joins_channels(graph, node)) {
+        let mut own = BTreeSet::new();
+        for operand in &node.inputs {
+            match sources.get(operand) {
+                Some(nested) => own.extend(nested),
+                None => {
+                    own.insert(*operand);
+                }
+            }
+        }
+        if own.len() > MAX_SOURCES {
+            continue;
+        }
+        // The newest tensor is computed from what the concatenation before it joined.
+        let newest = own.last().copied();
+        let older: BTreeSet<NodeId> = own.iter().copied().filter(|source| Some(*source) != newest).collect();
+        let connections = own.len() as u64 - 1;
+        let block = match open.remove(&older) {
+            Some(block) => DenseBlock {
+                last: id,
+                layers: block.layers + 1,
+                connections: block.connections + connections,
+                ..block
+            },
+            None => DenseBlock { first: id, last: id, layers: 1, connections },
+        };
+        found
+            .retain(|other| other.last != id && !(other.first == block.first && other.layers < block.layers));
+        if block.layers > 1 && block.connections == block.layers * (block.layers + 1) / 2 {
+            found.push(block.clone());
+        }
+        open.insert(own.clone(), block);
+        sources.insert(id, own);
+    }
+    found
+}
+
+/// Whether `node` puts its operands one after another along the channels.
+fn joins_channels(graph: &Graph, node: &Node) -> bool {
+    let reaches = graph.reach(node);
+    let starts: BTreeSet<i64> = reaches
+        .iter()
+        .filter(|reach| reach.role == Role::Local)
+        .filter_map(|reach| match reach.axes.first() {
+            Some(AxisReach::Window { by: 0, window }) if window.kernel == 1 && window.stride == 1 => {
+                Some(window.before)
+            }
+            _ => None,
+        })
+        .collect();
+    node.inputs.len() > 1 && starts.len() == node.inputs.len()
+}

@@ -1,0 +1,18 @@
+//! `cnnkit schema`
+
+use crate::report::{Page, Report};
+use crate::spec::schema;
+
+/// Print the JSON Schema of the spec language, for editors
+///
+/// Editors with a YAML language server complete and check specs that begin with
+/// `# yaml-language-server: $schema=PATH`. With `--format json` it is the schema itself as well, without an envelope.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_: Args) -> Report {
+    let json = schema::generate();
+    let mut page = Page::default();
+    page.source(&crate::render::json(&json));
+    Report { page, json, ok: true }
+}

@@ -1,0 +1,235 @@
+//! The definition of every layer: plain loops, generic over the number type, in 1, 2 and 3 dimensions.
+//!
+//! This is what "the layer" means; everything else (closed forms in [`crate::layers`], fast kernels) is checked against
+//! it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does not compile until it
+//! can be executed and differentiated.
+
+mod call;
+mod conv;
+mod curves;
+mod deform;
+mod joins;
+mod linear;
+mod maxima;
+mod means;
+mod moves;
+mod norms;
+mod space;
+
+pub use call::{Call, Counter, Gradients};
+pub use curves::Curve;
+pub use deform::{Grid, sampled_convolution};
+
+use crate::diagnostic::Problem;
+use crate::exec::scalar::Scalar;
+use crate::exec::tensor::Tensor;
+use crate::layers::Layer;
+use means::Resize;
+use moves::Map;
+use norms::Standard;
+
+/// What moves data without computing, if the layer is of this kind.
+fn movement<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<Option<Map>, Problem> {
+    let input = inputs[0].image_sizes();
+    Ok(Some(match layer {
+        Layer::Identity(_) | Layer::Dropout(_) => moves::identity(input),
+        Layer::ChannelShuffle(layer) => moves::channel_shuffle(layer, input)?,
+        Layer::PixelShuffle(layer) => moves::pixel_shuffle(layer, input)?,
+        Layer::PixelUnshuffle(layer) => moves::pixel_unshuffle(layer, input)?,
+        Layer::Pad(layer) => moves::pad(layer, input)?,
+        Layer::Crop(layer) => moves::crop(layer, input)?,
+        Layer::Slice(layer) => moves::slice(layer, input)?,
+        Layer::Chunk(layer) => moves::chunk(layer, input)?,
+        Layer::Flatten(layer) => moves::flatten(layer, input)?,
+        Layer::Reshape(layer) => moves::reshape(layer, input)?,
+        Layer::Permute(layer) => moves::permute(layer, input)?,
+        Layer::Concat(layer) => {
+            let sizes: Vec<&[usize]> = inputs.iter().map(|input| input.image_sizes()).collect();
+            moves::concat(layer, &sizes)?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// How a layer with statistics of its own normalises.
+fn standard(layer: &Layer, sizes: &[usize]) -> Option<Standard> {
+    Some(match layer {
+        Layer::LayerNorm(layer) => Standard::layer(layer.axis, layer.eps, sizes),
+        Layer::GroupNorm(layer) => Standard::groups(layer.num_groups, layer.eps, sizes),
+        Layer::InstanceNorm(layer) => Standard::groups(sizes[0] as u64, layer.eps, sizes),
+        _ => return None,
+    })
+}
+
+/// The output of `layer`, computed by its definition; multiply-adds are counted as they are done.
+///
+/// The inputs must be ones that the layer's `infer` accepts.
+pub fn forward<S: Scalar>(
+    layer: &Layer,
+    call: Call<'_, S>,
+    counter: &mut Counter,
+) -> Result<Tensor<S>, Problem> {
+    let input = call.input();
+    let sizes = input.image_sizes();
+    match layer {
+        Layer::Conv(layer) => conv::forward(layer, call, counter),
+        Layer::ConvTranspose(layer) => conv::transposed_forward(layer, call, counter),
+        Layer::DeformConv(layer) => deform::forward(layer, call, counter),
+        Layer::Linear(_) => linear::forward(call, counter),
+
+        Layer::MaxPool(layer) => maxima::max_pool(layer, sizes)?.forward(input),
+        Layer::AdaptiveMaxPool(layer) => maxima::adaptive_max_pool(&layer.output_size, sizes)?.forward(input),
+        Layer::GlobalMaxPool(layer) => maxima::global_max_pool(layer.keepdim, sizes).forward(input),
+        Layer::AvgPool(layer) => means::avg_pool(layer, sizes)?.forward(input),
+        Layer::AdaptiveAvgPool(layer) => means::adaptive_avg_pool(&layer.output_size, sizes)?.forward(input),
+        Layer::GlobalAvgPool(layer) => means::global_avg_pool(layer.keepdim, sizes).forward(input),
+
+        Layer::BatchNorm(layer) => norms::running_forward(call, layer.eps),
+        Layer::InstanceNorm(layer) if layer.track_running_stats => norms::running_forward(call, layer.eps),
+        Layer::InstanceNorm(_) | Layer::GroupNorm(_) | Layer::LayerNorm(_) => match standard(layer, sizes) {
+            Some(standard) => standard.forward(call),
+            None => Err(unsupported(layer)),
+        },
+        Layer::LocalResponseNorm(layer) => Ok(norms::local_response_forward(layer, input)),
+
+        Layer::Relu(_)
+        | Layer::Relu6(_)
+        | Layer::LeakyRelu(_)
+        | Layer::Elu(_)
+        | Layer::Selu(_)
+        | Layer::Celu(_)
+        | Layer::Gelu(_)
+        | Layer::Silu(_)
+        | Layer::Mish(_)
+        | Layer::Sigmoid(_)
+        | Layer::Hardsigmoid(_)
+        | Layer::Hardswish(_)
+        | Layer::Tanh(_)
+        | Layer::Softplus(_) => {
+            Curve::of(layer).map(|curve| curve.forward(input)).ok_or_else(|| unsupported(layer))
+        }
+        Layer::Prelu(_) => joins::prelu(call),
+        Layer::Softmax(layer) => norms::softmax_forward(layer.axis, input),
+        Layer::Glu(_) => Ok(joins::glu(input)),
+
+        Layer::Identity(_)
+        | Layer::Dropout(_)
+        | Layer::ChannelShuffle(_)
+        | Layer::PixelShuffle(_)
+        | Layer::PixelUnshuffle(_)
+        | Layer::Pad(_)
+        | Layer::Crop(_)
+        | Layer::Slice(_)
+        | Layer::Chunk(_)
+        | Layer::Flatten(_)
+        | Layer::Reshape(_)
+        | Layer::Permute(_)
+        | Layer::Concat(_) => {
+            movement(layer, call.inputs)?.ok_or_else(|| unsupported(layer))?.forward(call.inputs)
+        }
+        Layer::Upsample(layer) => match means::resize(layer, sizes)? {
+            Resize::Nearest(map) => map.forward(call.inputs),
+            Resize::Linear(means) => means.forward(input),
+        },
+
+        Layer::Add(layer) => joins::add(layer.weights.as_deref(), call.inputs),
+        Layer::Multiply(_) => joins::multiply(call.inputs),
+        Layer::LayerScale(layer) => joins::layer_scale(layer.axis, call),
+        Layer::SqueezeExcite(layer) => joins::squeeze_excite(layer, call, counter),
+    }
+}
+
+/// The gradient of (output . `vector`) with respect to every input and weight of `layer`.
+pub fn backward<S: Scalar>(
+    layer: &Layer,
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+) -> Result<Gradients<S>, Problem> {
+    let input = call.input();
+    let sizes = input.image_sizes();
+    match layer {
+        Layer::Conv(layer) => conv::backward(layer, call, vector),
+        Layer::ConvTranspose(layer) => conv::transposed_backward(layer, call, vector),
+        Layer::DeformConv(layer) => deform::backward(layer, call, vector),
+        Layer::Linear(_) => linear::backward(call, vector),
+
+        Layer::MaxPool(layer) => Ok(maxima::max_pool(layer, sizes)?.backward(call, vector)),
+        Layer::AdaptiveMaxPool(layer) => {
+            Ok(maxima::adaptive_max_pool(&layer.output_size, sizes)?.backward(call, vector))
+        }
+        Layer::GlobalMaxPool(layer) => {
+            Ok(maxima::global_max_pool(layer.keepdim, sizes).backward(call, vector))
+        }
+        Layer::AvgPool(layer) => Ok(means::avg_pool(layer, sizes)?.backward(call, vector)),
+        Layer::AdaptiveAvgPool(layer) => {
+            Ok(means::adaptive_avg_pool(&layer.output_size, sizes)?.backward(call, vector))
+        }
+        Layer::GlobalAvgPool(layer) => {
+            Ok(means::global_avg_pool(layer.keepdim, sizes).backward(call, vector))
+        }
+
+        Layer::BatchNorm(layer) => norms::running_backward(call, layer.eps, vector),
+        Layer::InstanceNorm(layer) if layer.track_running_stats => {
+            norms::running_backward(call, layer.eps, vector)
+        }
+        Layer::InstanceNorm(_) | Layer::GroupNorm(_) | Layer::LayerNorm(_) => match standard(layer, sizes) {
+            Some(standard) => Ok(standard.backward(call, vector)),
+            None => Err(unsupported(layer)),
+        },
+        Layer::LocalResponseNorm(layer) => {
+            Ok(call.input_gradient(norms::local_response_backward(layer, input, vector)))
+        }
+
+        Layer::Relu(_)
+        | Layer::Relu6(_)
+        | Layer::LeakyRelu(_)
+        | Layer::Elu(_)
+        | Layer::Selu(_)
+        | Layer::Celu(_)
+        | Layer::Gelu(_)
+        | Layer::Silu(_)
+        | Layer::Mish(_)
+        | Layer::Sigmoid(_)
+        | Layer::Hardsigmoid(_)
+        | Layer::Hardswish(_)
+        | Layer::Tanh(_)
+        | Layer::Softplus(_) => Curve::of(layer)
+            .map(|curve| call.input_gradient(curve.backward(input, vector)))
+            .ok_or_else(|| unsupported(layer)),
+        Layer::Prelu(_) => joins::prelu_backward(call, vector),
+        Layer::Softmax(layer) => Ok(call.input_gradient(norms::softmax_backward(layer.axis, input, vector)?)),
+        Layer::Glu(_) => Ok(call.input_gradient(joins::glu_backward(input, vector))),
+
+        Layer::Identity(_)
+        | Layer::Dropout(_)
+        | Layer::ChannelShuffle(_)
+        | Layer::PixelShuffle(_)
+        | Layer::PixelUnshuffle(_)
+        | Layer::Pad(_)
+        | Layer::Crop(_)
+        | Layer::Slice(_)
+        | Layer::Chunk(_)
+        | Layer::Flatten(_)
+        | Layer::Reshape(_)
+        | Layer::Permute(_)
+        | Layer::Concat(_) => {
+            Ok(movement(layer, call.inputs)?.ok_or_else(|| unsupported(layer))?.backward(call, vector))
+        }
+        Layer::Upsample(layer) => match means::resize(layer, sizes)? {
+            Resize::Nearest(map) => Ok(map.backward(call, vector)),
+            Resize::Linear(means) => Ok(means.backward(call, vector)),
+        },
+
+        Layer::Add(layer) => joins::add_backward(layer.weights.as_deref(), call, vector),
+        Layer::Multiply(_) => joins::multiply_backward(call, vector),
+        Layer::LayerScale(layer) => joins::layer_scale_backward(layer.axis, call, vector),
+        Layer::SqueezeExcite(layer) => joins::squeeze_excite_backward(layer, call, vector),
+    }
+}
+
+fn unsupported(layer: &Layer) -> Problem {
+    Problem::new(
+        crate::diagnostic::Code::InvalidValue,
+        format!("not supported: running `{}`", layer.doc().name),
+    )
+}

@@ -1,0 +1,170 @@
+//! Uses of blocks: their arguments, their inputs, their own level of ids and variables.
+
+use super::entry::Item;
+use super::names::{Frame, Group};
+use super::{Expander, MAX_DEPTH, evaluate};
+use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::graph::NodeId;
+use crate::source::Span;
+use crate::spec::document::Block;
+use crate::spec::env::Env;
+use crate::spec::grammar;
+use crate::value::{Key, Located, Value};
+
+impl Expander<'_> {
+    pub(super) fn block(
+        &mut self,
+        mut item: Item<'_>,
+        block: &Block,
+        start: Option<NodeId>,
+        broken: bool,
+    ) -> Option<NodeId> {
+        if self.frames.len() > MAX_DEPTH {
+            let message = format!("blocks are nested more than {MAX_DEPTH} deep");
+            self.report(
+                Code::Limit,
+                message,
+                item.key.span,
+                "does a block use itself without an `if` that ends it?",
+            );
+            self.stopped = true;
+            return start;
+        }
+        let builtins = self.builtins(start, &self.document.files[block.file].env);
+        let args = self.block_args(&item, block, builtins)?;
+        let prefix = self.name(&block.key.name, item.id.take());
+        let mut frame = self.frame().inner(prefix.clone());
+        frame.env = Env::inside(&self.document.files[block.file].env, args);
+        frame.file = block.file;
+        frame.used_at.insert(0, (block.key.name.clone(), item.key.span));
+        let given: Vec<NodeId> =
+            if item.from.is_empty() { start.into_iter().collect() } else { item.from.clone() };
+        let expected = block.inputs.len().max(1);
+        if given.len() != expected && !broken {
+            let message = format!(
+                "block `{}` reads {expected} input{}, {} given",
+                block.key.name,
+                if expected == 1 { "" } else { "s" },
+                given.len()
+            );
+            let help = if block.inputs.is_empty() {
+                "declare `inputs: [a, b]` in the block, or join them before it".to_owned()
+            } else {
+                let names: Vec<&str> = block.inputs.iter().map(|key| key.name.as_str()).collect();
+                format!("give them in the order of its `inputs: [{}]`: `from: [...]`", names.join(", "))
+            };
+            self.report(Code::Reference, message, item.key.span, &help);
+            self.groups.insert(prefix, Group::Closed(None));
+            return None;
+        }
+        if let Some(&first) = given.first() {
+            frame.inputs.push((grammar::INPUT.into(), first));
+        }
+        frame.inputs.extend(block.inputs.iter().zip(&given).map(|(key, &node)| (key.name.clone(), node)));
+        frame.shares = item.share.as_ref().and_then(|(name, span)| self.shared_group(name, *span));
+        Some(self.group(frame, &block.layers, given.first().copied())).flatten()
+    }
+
+    /// Expands `layers` in a level of their own and records what they give.
+    pub(super) fn group(&mut self, frame: Frame, layers: &Located, start: Option<NodeId>) -> Option<NodeId> {
+        let prefix = frame.prefix.clone();
+        self.groups.insert(prefix.clone(), Group::Open);
+        self.frames.push(frame);
+        let result = self.list(layers, start);
+        self.frames.pop();
+        self.groups.insert(prefix, Group::Closed(result));
+        result
+    }
+
+    fn shared_group(&mut self, name: &str, span: Span) -> Option<String> {
+        let found = self
+            .frames
+            .iter()
+            .rev()
+            .map(|frame| frame.join(name))
+            .find(|full| self.groups.contains_key(full));
+        if found.is_none() {
+            self.report(
+                Code::Reference,
+                format!("there is no block `{name}` before this one"),
+                span,
+                "`share` names the block whose weights are used",
+            );
+        }
+        found
+    }
+
+    /// The variables of a block: its arguments as given, else its defaults.
+    fn block_args(
+        &mut self,
+        item: &Item<'_>,
+        block: &Block,
+        builtins: Vec<(String, Value)>,
+    ) -> Option<Vec<(String, Value)>> {
+        let name = &block.key.name;
+        let written: &[(Key, Located)] = match &item.value.value {
+            Value::Map(entries) => entries,
+            Value::Null => &[],
+            other => {
+                let message = format!("expected the arguments of block `{name}`, found {}", other.describe());
+                self.report(
+                    Code::InvalidValue,
+                    message,
+                    item.value.span,
+                    "write them as a mapping: `{width: 64}`",
+                );
+                return None;
+            }
+        };
+        let mut failed = false;
+        for (key, _) in written {
+            if !block.args.iter().any(|(arg, _)| arg.name == key.name) {
+                let names: Vec<&str> = block.args.iter().map(|(arg, _)| arg.name.as_str()).collect();
+                let help = did_you_mean(&key.name, &names)
+                    .unwrap_or_else(|| "it takes none: list them under its `args:`".into());
+                self.report(
+                    Code::UnknownName,
+                    format!("block `{name}` has no argument `{}`", key.name),
+                    key.span,
+                    &help,
+                );
+                failed = true;
+            }
+        }
+        let mut values: Vec<(String, Value)> = Vec::new();
+        for (arg, default) in &block.args {
+            let value = match written.iter().find(|(key, _)| key.name == arg.name) {
+                Some((_, value)) => self.eval(value),
+                None if default.value == Value::Null => {
+                    let error = Diagnostic::error(
+                        Code::Missing,
+                        format!("block `{name}` needs the argument `{}`", arg.name),
+                        item.key.span,
+                    )
+                    .related(arg.span, "it is declared here");
+                    self.report_in_block(error.help(format!("`- {name}: {{{}: ...}}`", arg.name)));
+                    None
+                }
+                None => {
+                    // A default may use the file's variables and the arguments before it.
+                    let known = values.iter().chain(&builtins).cloned().collect();
+                    let env = Env::inside(&self.document.files[block.file].env, known);
+                    match evaluate(default, &env) {
+                        Ok(value) => Some(value),
+                        Err(errors) => {
+                            self.report_all(errors);
+                            None
+                        }
+                    }
+                }
+            };
+            match value {
+                Some(value) => values.push((arg.name.clone(), value.value)),
+                None => failed = true,
+            }
+        }
+        // The first of a name counts: an argument replaces the builtin.
+        values.extend(builtins);
+        (!failed).then_some(values)
+    }
+}

@@ -1,0 +1,91 @@
+//! Words, numbers and symbols of an expression.
+
+use super::ExprError;
+use crate::value::{Number, parse_decimal};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Lexeme {
+    Number(Number),
+    Variable(String),
+    Word(String),
+    Symbol(&'static str),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) lexeme: Lexeme,
+    pub(super) start: usize,
+    pub(super) len: usize,
+}
+
+impl Token {
+    pub(super) fn error(&self, message: impl Into<String>, help: &str) -> ExprError {
+        ExprError {
+            start: self.start,
+            len: self.len,
+            message: message.into(),
+            help: Some(help.into()),
+            silent: false,
+        }
+    }
+}
+
+const SYMBOLS: &[&str] =
+    &["**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "<", ">", "(", ")", "[", "]", ","];
+
+pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    let word = |from: usize| {
+        let rest = &text[from..];
+        rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())
+    };
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let (lexeme, len) = if c.is_whitespace() {
+            at += c.len_utf8();
+            continue;
+        } else if c == '$' {
+            let len = word(at + 1);
+            if len == 0 {
+                return Err(ExprError {
+                    start: at,
+                    len: 1,
+                    message: "a variable's name must follow `$`".into(),
+                    help: Some(if rest[1..].starts_with('{') {
+                        "braces are for ids: here it is `$width`".into()
+                    } else {
+                        "for example `$width`".into()
+                    }),
+                    silent: false,
+                });
+            }
+            (Lexeme::Variable(text[at + 1..at + 1 + len].to_owned()), len + 1)
+        } else if c.is_ascii_digit() {
+            let len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let number = parse_decimal(&rest[..len]).ok_or_else(|| ExprError {
+                start: at,
+                len,
+                message: format!("`{}` is not a number", &rest[..len]),
+                help: Some("a number has one decimal point: `0.25`".into()),
+                silent: false,
+            })?;
+            (Lexeme::Number(number), len)
+        } else if c.is_ascii_alphabetic() || c == '_' {
+            (Lexeme::Word(rest[..word(at)].to_owned()), word(at))
+        } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
+            (Lexeme::Symbol(symbol), symbol.len())
+        } else {
+            return Err(ExprError {
+                start: at,
+                len: c.len_utf8(),
+                message: format!("`{c}` has no meaning in an expression"),
+                help: Some("operators: + - * / // % ** == != < <= > >= and or not, `a if c else b`".into()),
+                silent: false,
+            });
+        };
+        tokens.push(Token { lexeme, start: at, len });
+        at += len;
+    }
+    Ok(tokens)
+}
