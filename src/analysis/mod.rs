@@ -2,6 +2,7 @@
 
 mod bits;
 pub mod channels;
+pub mod convention;
 pub mod design;
 pub mod dilated;
 pub mod field;

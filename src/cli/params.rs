@@ -1,9 +1,10 @@
 //! `cnnkit params`
 
+use crate::analysis::convention::Convention;
 use crate::analysis::memory::Dtype;
 use crate::cli::load::SpecArgs;
-use crate::cli::{Failure, envelope};
-use crate::report::params::{By, Sort, View, footer, json, page};
+use crate::cli::{Failure, envelope, rates};
+use crate::report::params::{By, Sort, View, convention, footer, json, page};
 use crate::report::{Page, Report};
 
 /// Count parameters, MACs and memory, layer by layer
@@ -12,6 +13,7 @@ use crate::report::{Page, Report};
   cnnkit params zoo:resnet50                      blocks, totals, memory
   cnnkit params zoo:resnet50 --depth all          every layer
   cnnkit params net.yaml --by layer --sort macs --top 10
+  cnnkit params zoo:resnet50 --convention thop    why another tool says something else
   cnnkit params net.yaml --input 3,512,512 --set classes=21 --format json")]
 pub struct Args {
     #[command(flatten)]
@@ -34,6 +36,9 @@ pub struct Args {
     /// Number format of the bytes in JSON
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
+    /// Show beside our MACs what another counter prints, and why it differs
+    #[arg(long, value_enum, value_name = "TOOL")]
+    convention: Option<Convention>,
 }
 
 /// Levels of blocks; none is all.
@@ -62,10 +67,19 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     };
     let networks = args.spec.load_all()?;
     let mut all = Page::default();
+    let mut bodies = Vec::new();
     for network in &networks {
         all.blocks.extend(page(&network.graph, &view).blocks);
+        let other = match args.convention {
+            Some(tool) => {
+                let (page, json) = convention(&network.graph, tool, view.batch).map_err(rates::failure)?;
+                all.blocks.extend(page.blocks);
+                Some(json)
+            }
+            None => None,
+        };
+        bodies.push((network, json(&network.graph, &view, other)));
     }
     footer(&mut all);
-    let bodies = networks.iter().map(|network| (network, json(&network.graph, &view)));
-    Ok(Report { page: all, json: envelope("params", bodies), ok: true })
+    Ok(Report { page: all, json: envelope("params", bodies.into_iter()), ok: true })
 }

@@ -142,7 +142,8 @@ impl AxisField {
         };
         let effective = taps.map(|taps| {
             let std = taps.variance.max(0.0).sqrt();
-            Effective { std, share: (4.0 * std / size as f64).min(1.0) }
+            // A field of one element is covered by it.
+            Effective { std, share: ((4.0 * std).max(1.0) / size as f64).min(1.0) }
         });
         Some(AxisFacts {
             size,
