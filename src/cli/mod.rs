@@ -14,6 +14,7 @@ mod output;
 mod params;
 mod progress;
 mod rates;
+mod run;
 mod schema;
 mod sizes;
 mod zoo;
@@ -52,6 +53,7 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Run(run::Args),
     Gridding(gridding::Args),
     HdcCheck(hdc_check::Args),
     HdcDesign(hdc_design::Args),
@@ -75,6 +77,7 @@ impl Command {
             Self::Params(_) => ("params", Format::TABLES),
             Self::Compare(_) => ("compare", Format::TABLES),
             Self::Sizes(_) => ("sizes", Format::TABLES),
+            Self::Run(_) => ("run", Format::TABLES),
             Self::Gridding(_) => ("gridding", Format::TABLES),
             Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
             Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
@@ -126,6 +129,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Run(args) => run::run(args),
         Command::Gridding(args) => gridding::run(args),
         Command::HdcCheck(args) => hdc_check::run(args),
         Command::HdcDesign(args) => hdc_design::run(args),

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod layers;
 pub mod network;
 pub mod params;
+pub mod run;
 pub mod sizes;
 
 pub mod design;

@@ -53,7 +53,8 @@ fn indices(axis: &AxisReach, at: &[u64], size: u64) -> BTreeSet<u64> {
         AxisReach::Transposed { by, window } => (0..size)
             .filter(|&i| {
                 (0..window.kernel).any(|t| {
-                    wide(i * window.stride) - i128::from(window.before) + wide(window.dilation * t) == wide(at[*by])
+                    wide(i * window.stride) - i128::from(window.before) + wide(window.dilation * t)
+                        == wide(at[*by])
                 })
             })
             .collect(),

@@ -31,7 +31,8 @@ impl<'a, S: Scalar> Call<'a, S> {
 
     /// The weight `name`.
     pub fn need(&self, name: &str) -> Result<&'a Tensor<S>, Problem> {
-        self.weight(name).ok_or_else(|| Problem::new(Code::Missing, format!("the weight `{name}` is not there")))
+        self.weight(name)
+            .ok_or_else(|| Problem::new(Code::Missing, format!("the weight `{name}` is not there")))
     }
 
     fn place(&self, name: &str) -> Option<usize> {

@@ -149,7 +149,9 @@ fn transposed_sliding<S: Scalar>(layer: &ConvTranspose, input: &Tensor<S>) -> Re
     let mut output = Vec::with_capacity(space.len());
     for ((window, &size), &added) in windows.iter().zip(space).zip(&added) {
         // One past the last element that the last input element touches, less what the padding removes.
-        let last = (size as u64 - 1).checked_mul(window.stride).and_then(|start| start.checked_add(window.extent().ok()?));
+        let last = (size as u64 - 1)
+            .checked_mul(window.stride)
+            .and_then(|start| start.checked_add(window.extent().ok()?));
         let end = last.map(i128::from).ok_or_else(|| Problem::overflow("the output size"))?;
         let left = end - i128::from(window.before) - i128::from(window.after) + i128::from(added);
         output.push(usize::try_from(left).map_err(|_| Problem::overflow("the output size"))?);

@@ -127,7 +127,11 @@ impl Curve {
         match self {
             Self::Relu | Self::Relu6 | Self::Leaky(_) => self.apply(x),
             Self::Elu(_) | Self::Selu | Self::Celu(_) if x > 0.0 => {
-                if self == Self::Selu { SELU_SCALE * x } else { x }
+                if self == Self::Selu {
+                    SELU_SCALE * x
+                } else {
+                    x
+                }
             }
             Self::Elu(alpha) => alpha * libm::expm1(x),
             Self::Selu => SELU_SCALE * SELU_ALPHA * libm::expm1(x),
@@ -151,7 +155,13 @@ impl Curve {
         match self {
             Self::Relu => step(x > 0.0),
             Self::Relu6 => step(x > 0.0 && x < 6.0),
-            Self::Leaky(slope) => if x > 0.0 { 1.0 } else { slope },
+            Self::Leaky(slope) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    slope
+                }
+            }
             Self::Elu(_) | Self::Celu(_) if x > 0.0 => 1.0,
             Self::Selu if x > 0.0 => SELU_SCALE,
             Self::Elu(alpha) => alpha * libm::exp(x),

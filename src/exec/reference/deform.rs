@@ -69,7 +69,14 @@ impl Grid<'_> {
 
     /// The sample of `channel` at output `position` and `tap`. Offsets are `dy` then `dx` of each tap in turn, for each
     /// offset group (torchvision's order).
-    fn sample<S: Scalar>(&self, input: &[S], offsets: &[S], channel: (usize, usize), position: usize, tap: usize) -> Sample<S> {
+    fn sample<S: Scalar>(
+        &self,
+        input: &[S],
+        offsets: &[S],
+        channel: (usize, usize),
+        position: usize,
+        tap: usize,
+    ) -> Sample<S> {
         let (channel, group) = channel;
         let (taps, positions) = (self.taps(), self.outputs[0] * self.outputs[1]);
         let (mut at, mut tap_at) = ([0; 2], [0; 2]);
@@ -159,7 +166,8 @@ fn plan<S: Scalar>(layer: &DeformConv, call: Call<'_, S>, counter: &mut Counter)
         return Err(Problem::shape("the offset convolution has another output size than the convolution")
             .help("use an `offset_dilation` whose kernel fits where the convolution's own does"));
     }
-    let raw = convolve(input, &offset_sliding, call.need("offset.weight")?, call.weight("offset.bias"), counter);
+    let raw =
+        convolve(input, &offset_sliding, call.need("offset.weight")?, call.weight("offset.bias"), counter);
     let outputs = [sliding.outputs[0], sliding.outputs[1]];
     Ok(Plan { main, outputs, image, offset_sliding, raw })
 }
@@ -184,7 +192,11 @@ impl<S: Scalar> Plan<S> {
     }
 
     /// The map of each channel, moved by offsets that are a pair (dy, dx) of channels for each input channel.
-    fn resampled(&self, input: &Tensor<S>, mut visit: impl FnMut(usize, usize, usize, &Sample<S>)) -> Tensor<S> {
+    fn resampled(
+        &self,
+        input: &Tensor<S>,
+        mut visit: impl FnMut(usize, usize, usize, &Sample<S>),
+    ) -> Tensor<S> {
         let plane = self.image[0] * self.image[1];
         let channels = input.image_sizes()[0];
         let mut moved = Tensor::zeros(input.sizes());

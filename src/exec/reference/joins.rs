@@ -20,9 +20,9 @@ fn broadcast<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<(Vec<usize>, Vec<Vec<us
     let mut at = vec![0; rank];
     let places = inputs.iter().map(|input| {
         let fold = |at: &[usize]| {
-            at.iter().zip(input.sizes()).fold(0, |flat, (&index, &size)| {
-                flat * size + if size == 1 { 0 } else { index }
-            })
+            at.iter()
+                .zip(input.sizes())
+                .fold(0, |flat, (&index, &size)| flat * size + if size == 1 { 0 } else { index })
         };
         (0..sizes.iter().product())
             .map(|flat| {
@@ -36,7 +36,10 @@ fn broadcast<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<(Vec<usize>, Vec<Vec<us
 }
 
 fn factor<S: Scalar>(weights: Option<&[f64]>, input: usize) -> Option<S> {
-    weights.and_then(|weights| weights.get(input)).filter(|&&weight| weight != 1.0).map(|&weight| S::from_f64(weight))
+    weights
+        .and_then(|weights| weights.get(input))
+        .filter(|&&weight| weight != 1.0)
+        .map(|&weight| S::from_f64(weight))
 }
 
 pub(super) fn add<S: Scalar>(weights: Option<&[f64]>, inputs: &[&Tensor<S>]) -> Result<Tensor<S>, Problem> {
@@ -78,7 +81,10 @@ fn product<S: Scalar>(inputs: &[&Tensor<S>], places: &[Vec<usize>], flat: usize,
     others.fold(S::ONE, |product, (_, (input, places))| product * input.data()[places[flat]])
 }
 
-pub(super) fn multiply_backward<S: Scalar>(call: Call<'_, S>, vector: &Tensor<S>) -> Result<Gradients<S>, Problem> {
+pub(super) fn multiply_backward<S: Scalar>(
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+) -> Result<Gradients<S>, Problem> {
     let (_, places) = broadcast(call.inputs)?;
     let mut gradients = call.zero_gradients();
     for (index, target) in gradients.inputs.iter_mut().enumerate() {
@@ -135,7 +141,10 @@ pub(super) fn prelu<S: Scalar>(call: Call<'_, S>) -> Result<Tensor<S>, Problem> 
     }))
 }
 
-pub(super) fn prelu_backward<S: Scalar>(call: Call<'_, S>, vector: &Tensor<S>) -> Result<Gradients<S>, Problem> {
+pub(super) fn prelu_backward<S: Scalar>(
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+) -> Result<Gradients<S>, Problem> {
     let (input, weight) = (call.input(), call.need("weight")?);
     let channel = along(input.sizes(), 1);
     let mut to_weight = vec![S::ZERO; weight.len()];
@@ -187,7 +196,12 @@ struct Gates<S> {
     gate: Vec<S>,
 }
 
-fn map<S: Scalar>(weight: &Tensor<S>, bias: Option<&Tensor<S>>, values: &[S], counter: &mut Counter) -> Vec<S> {
+fn map<S: Scalar>(
+    weight: &Tensor<S>,
+    bias: Option<&Tensor<S>>,
+    values: &[S],
+    counter: &mut Counter,
+) -> Vec<S> {
     let rows = weight.data().chunks(values.len().max(1)).enumerate();
     rows.map(|(o, kernel)| {
         let mut sum = S::ZERO;
@@ -238,7 +252,12 @@ pub(super) fn squeeze_excite<S: Scalar>(
 }
 
 /// Gradients through `map`: to its values; those of its weight and bias are added up.
-fn map_backward<S: Scalar>(weight: &Tensor<S>, values: &[S], vector: &[S], sums: &mut (Vec<S>, Vec<S>)) -> Vec<S> {
+fn map_backward<S: Scalar>(
+    weight: &Tensor<S>,
+    values: &[S],
+    vector: &[S],
+    sums: &mut (Vec<S>, Vec<S>),
+) -> Vec<S> {
     let mut to_values = vec![S::ZERO; values.len()];
     for (o, &gradient) in vector.iter().enumerate() {
         sums.1[o] += gradient;
@@ -260,7 +279,10 @@ pub(super) fn squeeze_excite_backward<S: Scalar>(
     let (first, second) = (call.need("fc1.weight")?, call.need("fc2.weight")?);
     let (inner, channels) = (first.sizes()[0], second.sizes()[0]);
     let plane = input.image_len() / channels.max(1);
-    let mut sums = [(vec![S::ZERO; first.len()], vec![S::ZERO; inner]), (vec![S::ZERO; second.len()], vec![S::ZERO; channels])];
+    let mut sums = [
+        (vec![S::ZERO; first.len()], vec![S::ZERO; inner]),
+        (vec![S::ZERO; second.len()], vec![S::ZERO; channels]),
+    ];
     let mut gradients = call.zero_gradients();
     let slope = |curve: Curve, x: S| S::from_f64(curve.slope(x.to_f64()));
     for n in 0..input.batch() {
@@ -276,8 +298,11 @@ pub(super) fn squeeze_excite_backward<S: Scalar>(
             .collect();
         let to_activated = map_backward(second, &gates.activated, &to_before, &mut sums[1]);
         let activation = Curve::of_squeeze(layer.activation);
-        let to_inner: Vec<S> =
-            to_activated.iter().zip(&gates.inner).map(|(&gradient, &x)| gradient * slope(activation, x)).collect();
+        let to_inner: Vec<S> = to_activated
+            .iter()
+            .zip(&gates.inner)
+            .map(|(&gradient, &x)| gradient * slope(activation, x))
+            .collect();
         let to_means = map_backward(first, &gates.means, &to_inner, &mut sums[0]);
         let share = S::ONE / S::from_f64(plane as f64);
         for (flat, target) in gradients.inputs[0].image_mut(n).iter_mut().enumerate() {

@@ -70,7 +70,8 @@ pub(super) fn avg_pool(layer: &AvgPool, input: &[usize]) -> Result<Means, Proble
         unravel(position, &sliding.outputs, &mut position_on);
         // Elements of the padded input in the window; what ceil_mode lets stick out beyond the padding never counts.
         let padded = windows.iter().enumerate().map(|(axis, window)| {
-            let first = i128::from(position_on[axis] as u64) * i128::from(window.stride) - i128::from(window.before);
+            let first =
+                i128::from(position_on[axis] as u64) * i128::from(window.stride) - i128::from(window.before);
             let end = i128::from(space[axis] as u64) + i128::from(window.after);
             (0..window.kernel).filter(|&tap| first + i128::from(tap) < end).count()
         });
@@ -148,7 +149,11 @@ impl Axis {
         match self.factor {
             // Whole sizes on both sides are exact; a division of a whole by a fraction is rounded once.
             Some(factor) if (self.input as f64 * factor).fract() != 0.0 => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped by the caller")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "clamped by the caller"
+                )]
                 let index = (u as f64 / factor).floor() as usize;
                 index
             }
@@ -203,7 +208,10 @@ pub(super) fn resize(layer: &Upsample, input: &[usize]) -> Result<Resize, Proble
                 for (axis, &u) in axes.iter().zip(&at) {
                     let pairs = axis.linear(u);
                     let extend = |&(base, share): &(usize, f64)| {
-                        pairs.iter().map(move |&(i, part)| (base * axis.input + i, share * part)).collect::<Vec<_>>()
+                        pairs
+                            .iter()
+                            .map(move |&(i, part)| (base * axis.input + i, share * part))
+                            .collect::<Vec<_>>()
                     };
                     taps = taps.iter().flat_map(extend).collect();
                 }

@@ -105,7 +105,9 @@ pub fn forward<S: Scalar>(
         | Layer::Hardsigmoid(_)
         | Layer::Hardswish(_)
         | Layer::Tanh(_)
-        | Layer::Softplus(_) => Curve::of(layer).map(|curve| curve.forward(input)).ok_or_else(|| unsupported(layer)),
+        | Layer::Softplus(_) => {
+            Curve::of(layer).map(|curve| curve.forward(input)).ok_or_else(|| unsupported(layer))
+        }
         Layer::Prelu(_) => joins::prelu(call),
         Layer::Softmax(layer) => norms::softmax_forward(layer.axis, input),
         Layer::Glu(_) => Ok(joins::glu(input)),
@@ -155,12 +157,16 @@ pub fn backward<S: Scalar>(
         Layer::AdaptiveMaxPool(layer) => {
             Ok(maxima::adaptive_max_pool(&layer.output_size, sizes)?.backward(call, vector))
         }
-        Layer::GlobalMaxPool(layer) => Ok(maxima::global_max_pool(layer.keepdim, sizes).backward(call, vector)),
+        Layer::GlobalMaxPool(layer) => {
+            Ok(maxima::global_max_pool(layer.keepdim, sizes).backward(call, vector))
+        }
         Layer::AvgPool(layer) => Ok(means::avg_pool(layer, sizes)?.backward(call, vector)),
         Layer::AdaptiveAvgPool(layer) => {
             Ok(means::adaptive_avg_pool(&layer.output_size, sizes)?.backward(call, vector))
         }
-        Layer::GlobalAvgPool(layer) => Ok(means::global_avg_pool(layer.keepdim, sizes).backward(call, vector)),
+        Layer::GlobalAvgPool(layer) => {
+            Ok(means::global_avg_pool(layer.keepdim, sizes).backward(call, vector))
+        }
 
         Layer::BatchNorm(layer) => norms::running_backward(call, layer.eps, vector),
         Layer::InstanceNorm(layer) if layer.track_running_stats => {
@@ -191,9 +197,7 @@ pub fn backward<S: Scalar>(
             .map(|curve| call.input_gradient(curve.backward(input, vector)))
             .ok_or_else(|| unsupported(layer)),
         Layer::Prelu(_) => joins::prelu_backward(call, vector),
-        Layer::Softmax(layer) => {
-            Ok(call.input_gradient(norms::softmax_backward(layer.axis, input, vector)?))
-        }
+        Layer::Softmax(layer) => Ok(call.input_gradient(norms::softmax_backward(layer.axis, input, vector)?)),
         Layer::Glu(_) => Ok(call.input_gradient(joins::glu_backward(input, vector))),
 
         Layer::Identity(_)
@@ -224,5 +228,8 @@ pub fn backward<S: Scalar>(
 }
 
 fn unsupported(layer: &Layer) -> Problem {
-    Problem::new(crate::diagnostic::Code::InvalidValue, format!("not supported: running `{}`", layer.doc().name))
+    Problem::new(
+        crate::diagnostic::Code::InvalidValue,
+        format!("not supported: running `{}`", layer.doc().name),
+    )
 }

@@ -179,7 +179,9 @@ pub(super) fn pad(layer: &Pad, input: &[usize]) -> Result<Map, Problem> {
             let index = i128::from(indices[axis + 1] as u64) - i128::from(window.before);
             match place(index, input[axis + 1], layer.mode) {
                 Some(inside) => source[axis + 1] = inside,
-                None => return From::Constant(if layer.mode == PaddingMode::Zeros { layer.value } else { 0.0 }),
+                None => {
+                    return From::Constant(if layer.mode == PaddingMode::Zeros { layer.value } else { 0.0 });
+                }
             }
         }
         From::Element(0, ravel(&source, input))
@@ -193,7 +195,9 @@ pub(super) fn crop(layer: &Crop, input: &[usize]) -> Result<Map, Problem> {
     let mut output = vec![input[0]];
     for (&size, window) in input[1..].iter().zip(&windows) {
         first.push(removed(window.before)?);
-        let left = size.checked_sub(removed(window.before)?).and_then(|left| left.checked_sub(removed(window.after).ok()?));
+        let left = size
+            .checked_sub(removed(window.before)?)
+            .and_then(|left| left.checked_sub(removed(window.after).ok()?));
         output.push(left.ok_or_else(|| Problem::shape("more is cropped than there is"))?);
     }
     Ok(Map::gather(output, input, |indices, source| {
@@ -224,8 +228,10 @@ pub(super) fn slice(layer: &Slice, input: &[usize]) -> Result<Map, Problem> {
 pub(super) fn chunk(layer: &Chunk, input: &[usize]) -> Result<Map, Problem> {
     let axis = whole(layer.axis)?;
     let length = input[axis].div_ceil(whole(layer.chunks)?.max(1));
-    let parts: Vec<(usize, usize)> =
-        (0..input[axis]).step_by(length.max(1)).map(|start| (start, length.min(input[axis] - start))).collect();
+    let parts: Vec<(usize, usize)> = (0..input[axis])
+        .step_by(length.max(1))
+        .map(|start| (start, length.min(input[axis] - start)))
+        .collect();
     let &(start, length) =
         parts.get(whole(layer.index)?).ok_or_else(|| Problem::argument("index", "there is no such part"))?;
     Ok(part(axis, start, length, input))

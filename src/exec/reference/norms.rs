@@ -170,8 +170,12 @@ pub(super) fn running_backward<S: Scalar>(
         let difference = input.data()[flat] - mean;
         *target = gradient * inverse * scale;
         let minus_half = S::from_f64(-0.5) * inverse * inverse * inverse;
-        let parts =
-            [gradient * difference * inverse, gradient, -(gradient * inverse * scale), gradient * difference * scale * minus_half];
+        let parts = [
+            gradient * difference * inverse,
+            gradient,
+            -(gradient * inverse * scale),
+            gradient * difference * scale * minus_half,
+        ];
         sums[c].iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
     }
     for (place, name) in ["weight", "bias", "running_mean", "running_var"].into_iter().enumerate() {
@@ -198,7 +202,8 @@ pub(super) fn softmax_forward<S: Scalar>(axis: SoftmaxAxis, input: &Tensor<S>) -
         // Without the largest, the exponential of which could overflow.
         let mut largest: Vec<Option<S>> = vec![None; sets];
         for (&set, &value) in set.iter().zip(image) {
-            largest[set] = largest[set].map_or(Some(value), |most| Some(if value > most { value } else { most }));
+            largest[set] =
+                largest[set].map_or(Some(value), |most| Some(if value > most { value } else { most }));
         }
         let powers: Vec<S> = set
             .iter()
@@ -244,7 +249,8 @@ fn denominators<S: Scalar>(layer: &LocalResponseNorm, input: &Tensor<S>) -> Vec<
     let share = S::from_f64(layer.alpha / layer.size as f64);
     (0..input.len())
         .map(|flat| {
-            let (image, c, place) = (input.image(flat / input.image_len()), flat / plane % channels, flat % plane);
+            let (image, c, place) =
+                (input.image(flat / input.image_len()), flat / plane % channels, flat % plane);
             let mut sum = S::ZERO;
             for other in neighbours(layer.size, c, channels) {
                 let value = image[other * plane + place];

@@ -36,8 +36,8 @@ impl Sliding {
                 let first = i128::from(positions) * i128::from(window.stride) - i128::from(window.before);
                 let fits = first + extent <= end;
                 // One step earlier, the window ended before the end of the padding.
-                let incomplete = first + extent - i128::from(window.stride) < end
-                    && first < i128::from(size as u64);
+                let incomplete =
+                    first + extent - i128::from(window.stride) < end && first < i128::from(size as u64);
                 if !(fits || ceil_mode && incomplete) {
                     break;
                 }
