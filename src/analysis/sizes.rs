@@ -222,15 +222,12 @@ fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
                     AxisReach::Resize { by, input, output, .. } if *by == axis => (*output, *input),
                     _ => continue,
                 };
-                let (num, den) = match (num.checked_mul(times), den.checked_mul(over)) {
-                    (Some(num), Some(den)) => (num, den),
-                    _ => return Err(Unsupported("the strides multiply to more than 64 bits".into())),
+                let (Some(num), Some(den)) = (num.checked_mul(times), den.checked_mul(over)) else {
+                    return Err(Unsupported("the strides multiply to more than 64 bits".into()));
                 };
                 let common = num.gcd(&den).max(1);
                 let candidate = (num / common, den / common);
-                if candidate.1 > scale.1 {
-                    scale = candidate;
-                } else if scale == (1, 1) {
+                if candidate.1 > scale.1 || scale == (1, 1) {
                     scale = candidate;
                 }
             }

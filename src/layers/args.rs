@@ -266,18 +266,12 @@ impl Groups {
         }
         for (what, channels) in [("input", inputs), ("output", outputs)] {
             if !channels.is_multiple_of(groups) {
-                // Every number of groups that fits divides the greatest common divisor; a search among billions of
-                // candidates is not worth a help line.
-                let most = inputs.gcd(&outputs);
-                let below = match groups.min(most) {
-                    limit @ 0..=65_536 => (1..=limit).rev().find(|g| most.is_multiple_of(*g)),
-                    _ => Some(most),
-                };
+                let below = common_divisor_below(inputs, outputs, groups);
                 return Err(Problem::argument(
                     "groups",
                     format!("{channels} {what} channels cannot be divided into {groups} groups"),
                 )
-                .help(format!("a number of groups that divides both is {}", below.unwrap_or(1))));
+                .help(format!("the next smaller number of groups that divides both is {below}")));
             }
         }
         Ok(groups)
@@ -291,6 +285,14 @@ impl Groups {
             Self::Depthwise => " depthwise".into(),
         }
     }
+}
+
+/// The largest common divisor of `a` and `b` that is at most `limit`. A tensor has at most 2^48 elements, but an argument
+/// may be any number: the search ends at 2^20.
+fn common_divisor_below(a: u64, b: u64, limit: u64) -> u64 {
+    let gcd = a.gcd(&b);
+    let pairs = (1..=gcd.isqrt().min(1 << 20)).filter(|&small| gcd.is_multiple_of(small));
+    pairs.flat_map(|small| [small, gcd / small]).filter(|&divisor| divisor <= limit).max().unwrap_or(1)
 }
 
 impl Serialize for Groups {

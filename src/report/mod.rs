@@ -5,11 +5,14 @@
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
 pub mod chains;
+pub mod channels;
 pub mod compare;
 pub mod layers;
 pub mod network;
 pub mod params;
 pub mod run;
+pub mod paths;
+pub mod rf;
 pub mod sizes;
 
 pub mod design;

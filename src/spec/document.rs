@@ -340,7 +340,7 @@ impl Reader<'_> {
             };
             let names = kind.argument_names();
             for (argument, _) in args {
-                if !names.iter().any(|name| *name == argument.name) {
+                if !names.contains(&argument.name) {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
                     let message = format!("`{}` has no argument `{}`", kind.doc.name, argument.name);
                     let mut error = Diagnostic::error(Code::UnknownName, message, argument.span);

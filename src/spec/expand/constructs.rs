@@ -235,7 +235,7 @@ impl Expander<'_> {
     /// The variables of each round. Several lists go side by side: `{rate: [1, 2], width: [64, 128]}` is two rounds.
     fn rounds(&mut self, value: &Located) -> Option<Vec<Vec<(String, Value)>>> {
         let Value::Map(entries) = &value.value else {
-            let message = format!("`for` is {}", value.value.describe());
+            let message = "`for` needs a name and its values".into();
             self.report(Code::InvalidValue, message, value.span, "`for: {rate: [1, 2, 5]}`");
             return None;
         };
@@ -351,16 +351,10 @@ impl Expander<'_> {
         self.builder.layer(&id, layer, inputs, None, origin)
     }
 
-    /// The full id of a path named `name`; a second one of that name gets a number.
+    /// The full id of a path named `name`; a second one of that name is `name_1`, and so on.
     fn path_name(&mut self, name: &str) -> String {
         let full = self.frame().join(name);
-        if self.builder.find(&full).is_none() && !self.groups.contains_key(&full) {
-            return full;
-        }
-        (2..)
-            .map(|n| format!("{full}{n}"))
-            .find(|full| self.builder.find(full).is_none() && !self.groups.contains_key(full))
-            .unwrap_or(full)
+        if self.taken(&full) { self.name(&format!("{name}_"), None) } else { full }
     }
 
     /// The keys of a construct, checked against the grammar. A bare list stands for the key `main`.

@@ -76,7 +76,8 @@ impl Expander<'_> {
         let mut ids = Vec::new();
         for (name, _) in &overrides.inputs {
             let known = document.inputs.iter().any(|(key, _)| key.name == *name);
-            if !known && !(name.is_empty() && document.inputs.len() == 1) {
+            let only = name.is_empty() && document.inputs.len() == 1;
+            if !known && !only {
                 let names: Vec<&str> = document.inputs.iter().map(|(key, _)| key.name.as_str()).collect();
                 let message = if name.is_empty() {
                     format!("`--input` gives one shape, the network has {} inputs", names.len())

@@ -107,7 +107,7 @@ impl Expander<'_> {
         }
     }
 
-    fn taken(&self, full: &str) -> bool {
+    pub(super) fn taken(&self, full: &str) -> bool {
         self.builder.find(full).is_some() || self.groups.contains_key(full)
     }
 
