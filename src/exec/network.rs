@@ -130,7 +130,7 @@ impl<'g, S: Scalar> Network<'g, S> {
                 None => flaws.push(format!("`{name}` {wanted:?} is missing")),
                 Some(tensor) if tensor.sizes() == wanted => self.own[id.0][*i] = Arc::new(tensor),
                 Some(tensor) => {
-                    flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()))
+                    flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()));
                 }
             }
         }

@@ -137,7 +137,7 @@ pub fn page(network: &Network<'_, f32>, measured: &Measured, batch: u64, profile
         page.table(layers(graph, run, time));
     }
     page.push(Block::Facts(facts(network, measured, run, batch)));
-    page.note("GFLOP/s counts 2 FLOPs a multiply-add and nothing else; predicted figures are those of `cnnkit params`.");
+    page.note("GFLOP/s counts 2 FLOPs for each MAC, those on padding included, and nothing else; the plain loops of the definition are what runs; predicted figures are those of `cnnkit params`.");
     page
 }
 
@@ -181,9 +181,10 @@ fn facts(network: &Network<'_, f32>, measured: &Measured, run: &Run<f32>, batch:
     let mut facts = vec![
         Fact::new("time", Cell::text(format!("{:.1} ms", milliseconds(time)))).remark(remark),
         Fact::new("speed", Cell::text(format!("{:.2} GFLOP/s", gflops(macs, time)))),
-        Fact::new("MACs done", Cell::count(macs)).remark(format!(
-            "predicted {}; {} of them on padding, skipped",
+        Fact::new("MACs", Cell::count(macs)).remark(format!(
+            "predicted {}; {} done, {} skipped because they are on padding",
             exact(counts.macs.saturating_mul(batch)),
+            exact(macs - padding),
             exact(padding)
         )),
         Fact::new("weights", Cell::bytes(network.bytes())).remark(format!(
@@ -247,6 +248,7 @@ pub fn json(network: &Network<'_, f32>, measured: &Measured, batch: u64) -> Json
         "seconds": measured.times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>(),
         "macs": {
             "measured": run.steps.iter().map(|step| step.counter.total()).sum::<u64>(),
+            "on_padding": run.steps.iter().map(|step| step.counter.padding).sum::<u64>(),
             "predicted": totals::of_graph(graph).macs.saturating_mul(batch),
         },
         "memory": {
