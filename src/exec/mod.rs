@@ -1,5 +1,15 @@
-//! Running networks: the definition of every layer in plain loops, forwards and backwards.
+//! Running networks: numbers by computing them, not by formulas.
+//!
+//! - [`reference`](mod@reference) is the definition of every layer in plain loops, generic over the number type
+//!   ([`scalar`]: f32, f64, exact integers), forwards and backwards.
+//! - [`network`] allocates exactly the weights that the graph declares, seeded ([`random`]) or loaded ([`files`]).
+//! - [`run`] executes a graph and measures what it does: multiply-adds, bytes alive, time; [`backward`] differentiates it.
 
+pub mod backward;
+pub mod files;
+pub mod network;
+pub mod random;
 pub mod reference;
+pub mod run;
 pub mod scalar;
 pub mod tensor;

@@ -10,6 +10,7 @@ pub mod compare;
 pub mod layers;
 pub mod network;
 pub mod params;
+pub mod run;
 pub mod paths;
 pub mod rf;
 pub mod sizes;

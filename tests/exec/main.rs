@@ -3,6 +3,7 @@
 
 mod contract;
 mod gradients;
+mod graph;
 mod oracle;
 
 use std::sync::Arc;
