@@ -102,7 +102,7 @@ fn random(random: &mut Random, rank: usize) -> Net {
                     before[axis] = random.below(reach(axis) as u64 + 1) as i64;
                     after[axis] = reach(axis) - before[axis];
                 }
-                let groups = if random.below(2) == 0 && sizes.channels() % 2 == 0 { 2 } else { 1 };
+                let groups = if random.below(2) == 0 && sizes.channels().is_multiple_of(2) { 2 } else { 1 };
                 let args = format!(
                     "{{out_channels: 4, kernel: {}, stride: {}, dilation: {}, padding: {}, groups: {groups}}}",
                     per_axis(kernel, rank),
@@ -154,7 +154,9 @@ fn random(random: &mut Random, rank: usize) -> Net {
                     ),
                 }
             }
-            7 if sizes.channels() % 2 == 0 => (Op::Shuffle(2), layer("channel_shuffle", "{groups: 2}")),
+            7 if sizes.channels().is_multiple_of(2) => {
+                (Op::Shuffle(2), layer("channel_shuffle", "{groups: 2}"))
+            }
             _ => {
                 let same: Vec<usize> = (0..ops.len())
                     .filter(|&other| {

@@ -252,7 +252,7 @@ fn remarks(facts: &Facts) -> (String, Tone) {
     if facts.axes.iter().any(|axis| axis.varies) {
         remarks.push("size depends on the unit".into());
     }
-    match &facts.sampling {
+    match facts.sampling.as_ref().filter(|_| !facts.global) {
         Some(Sampling::Unbounded) => remarks.push("samples anywhere".into()),
         Some(Sampling::Within(sizes)) => {
             let sizes: Vec<String> = sizes.iter().map(i128::to_string).collect();
