@@ -3,6 +3,8 @@
 //! Nothing is shared with the analysis: every layer's reads are written down here once more, as the definition says, and
 //! a unit's support is found by following single positions through the graph.
 
+#![allow(clippy::cast_possible_wrap, reason = "small numbers: maps of at most 40 elements")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cnnkit::analysis::support::{Borders, Region, support};
