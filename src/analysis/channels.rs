@@ -118,7 +118,7 @@ fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<
             }
             Ok(out)
         }
-        _ => match Link::any(axis)? {
+        _ => match Link::new(axis)? {
             Link::First => {
                 let mut out = Runs::default();
                 out.push(channels, runs.joined(0, 1));

@@ -122,7 +122,9 @@ fn reduced(previous: &[Vec<usize>]) -> Vec<Vec<usize>> {
         kept.push(
             direct.iter().copied().filter(|member| far[member / 64] >> (member % 64) & 1 == 0).collect(),
         );
-        direct.iter().for_each(|member| far[member / 64] |= 1 << (member % 64));
+        for member in direct {
+            far[member / 64] |= 1 << (member % 64);
+        }
         above.push(far);
     }
     kept

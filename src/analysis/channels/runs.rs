@@ -53,7 +53,7 @@ impl Runs {
         }
         let end = self.ends.last().copied().unwrap_or(0).saturating_add(len);
         match (self.runs.last_mut(), self.ends.last_mut()) {
-            (Some(last), Some(old)) if same(&last.set, &set) => {
+            (Some(last), Some(old)) if same(last.set.as_ref(), set.as_ref()) => {
                 last.len += len;
                 *old = end;
             }
@@ -150,7 +150,7 @@ impl Runs {
     }
 }
 
-fn same(a: &Option<Rc<Bits>>, b: &Option<Rc<Bits>>) -> bool {
+fn same(a: Option<&Rc<Bits>>, b: Option<&Rc<Bits>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => Rc::ptr_eq(a, b) || a == b,
         (None, None) => true,

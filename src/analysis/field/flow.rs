@@ -161,7 +161,7 @@ impl<'a> Step<'a> {
             };
             let next = match links.get(axis) {
                 None | Some(Link::All) if self.input[axis] > 1 => return Ok(None),
-                None | Some(Link::All | Link::First) => self.fixed(&piece.family)?,
+                None | Some(Link::All | Link::First) => fixed(&piece.family)?,
                 Some(Link::By(relation)) => {
                     let family = piece.family.through(relation, self.output[relation.by])?;
                     Piece { by: Some(relation.by), family }
@@ -178,7 +178,7 @@ impl<'a> Step<'a> {
         for piece in pieces {
             let next = match piece.by.map(|axis| (axis, links_at(&self.links, axis))) {
                 None => piece.clone(),
-                Some((_, Link::First)) => self.fixed(&piece.family)?,
+                Some((_, Link::First)) => fixed(&piece.family)?,
                 Some((axis, Link::All)) => {
                     let reads = Reads { first: 0, step: 1, count: i128::from(self.input[axis]), blend: None };
                     let all = Moments::read(&piece.family, &reads).ok_or_else(too_large)?;
@@ -194,12 +194,12 @@ impl<'a> Step<'a> {
         }
         Ok(out)
     }
+}
 
-    /// Every unit sees what unit 0 of the operand sees.
-    fn fixed<T: Content>(&self, family: &Family<T>) -> Result<Piece<T>, Problem> {
-        let one = family.at(0).ok_or_else(too_large)?;
-        Ok(Piece { by: None, family: Family::constant(one) })
-    }
+/// Every unit sees what unit 0 of the operand sees.
+fn fixed<T: Content>(family: &Family<T>) -> Result<Piece<T>, Problem> {
+    let one = family.at(0).ok_or_else(too_large)?;
+    Ok(Piece { by: None, family: Family::constant(one) })
 }
 
 fn links_at(links: &[Link], axis: usize) -> &Link {
@@ -209,7 +209,7 @@ fn links_at(links: &[Link], axis: usize) -> &Link {
 /// The links with every read stretched by `offset` pixels (rounded up, as bilinear sampling reads both neighbours).
 fn widened(links: &[Link], offset: f64) -> Option<Vec<Link>> {
     let far = offset.abs().ceil();
-    if !(far < 1e15) {
+    if far.is_nan() || far > 1e15 {
         return None;
     }
     let far = far as i128;

@@ -12,6 +12,8 @@
 //! same jump and follow the same output axis; paths that do not agree stay apart, which keeps their union exact for
 //! every unit, and make the node misaligned (Araujo, Norris & Sim 2019).
 
+#![expect(clippy::option_option, reason = "outside: an overflow; inside: a unit that sees nothing")]
+
 mod facts;
 pub mod family;
 mod flow;
@@ -51,6 +53,7 @@ pub struct Fields {
 
 /// The field of one node with respect to one input.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts, each a key of the JSON")]
 pub struct Field {
     /// The input.
     pub input: NodeId,

@@ -62,17 +62,8 @@ impl Reads {
 }
 
 impl Link {
-    /// The relation of a spatial axis. One whose indices are spread over the channels (`by` 0) counts as read whole: a
-    /// receptive field is that of all channels together.
+    /// The relation of one axis. A shuffle is none: it counts as read whole.
     pub fn new(reach: &AxisReach) -> Result<Self, Problem> {
-        Ok(match Self::any(reach)? {
-            Self::By(relation) if relation.by == 0 => Self::All,
-            link => link,
-        })
-    }
-
-    /// The relation of any axis. A shuffle is none: it counts as read whole.
-    pub fn any(reach: &AxisReach) -> Result<Self, Problem> {
         Ok(match *reach {
             AxisReach::All | AxisReach::Shuffle { .. } => Self::All,
             AxisReach::Broadcast => Self::First,

@@ -77,8 +77,16 @@ pub fn support(
         )
         .help("give one index for each spatial axis"));
     }
-    let start: Vec<Set> = unit.iter().map(|&u| Set::interval(u, u)).collect();
     let budget = Budget::default();
+    let drivers = drivers(graph, input)?;
+    // A channel axis that carries positions (after a permutation) is taken whole, like all channels are.
+    let channels = i128::from(graph.node(node).shape.channels());
+    let mut start =
+        vec![if drivers[node.0].contains(&0) { Set::interval(0, channels - 1) } else { Set::interval(0, 0) }];
+    start.extend((1..).zip(unit).map(|(axis, &u)| {
+        let u = if drivers[node.0].contains(&axis) { u } else { 0 };
+        Set::interval(u, u)
+    }));
     let useful = descendants(graph, input);
     let mut regions: Vec<Option<Region>> = vec![None; node.0 + 1];
     regions[node.0] = Some(Region::product(&start));
@@ -95,7 +103,7 @@ pub fn support(
             }
             let links = reach.axes.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
             let sizes = graph.node(operand).shape.sizes();
-            let read = image(&region, &links, sizes, borders, &budget)?;
+            let read = image(&region, &links, sizes, &drivers[operand.0], borders, &budget)?;
             let slot = &mut regions[operand.0];
             *slot = Some(match slot.take() {
                 Some(old) => old.union(&read, &budget)?,
@@ -103,7 +111,32 @@ pub fn support(
             });
         }
     }
-    Ok(regions[input.0].take().unwrap_or_else(|| Region::empty(graph.node(input).shape.spatial().len())))
+    let rank = graph.node(input).shape.spatial().len();
+    Ok(regions[input.0].take().map_or_else(|| Region::empty(rank), |region| region.without_first(rank)))
+}
+
+/// For each node, the axes along which positions of `input` are told apart; others are not followed.
+fn drivers(graph: &Graph, input: NodeId) -> Result<Vec<Vec<usize>>, Problem> {
+    let mut drivers: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
+    for (id, node) in graph.iter() {
+        if id == input {
+            drivers[id.0] = (1..node.shape.rank()).collect();
+            continue;
+        }
+        let mut own = Vec::new();
+        for reach in graph.reach(node).iter().filter(|reach| reach.role != Role::Context) {
+            let Some(operand) = node.inputs.get(reach.input) else { continue };
+            for &axis in &drivers[operand.0] {
+                if let Some(Link::By(relation)) = reach.axes.get(axis).map(Link::new).transpose()?
+                    && !own.contains(&relation.by)
+                {
+                    own.push(relation.by);
+                }
+            }
+        }
+        drivers[id.0] = own;
+    }
+    Ok(drivers)
 }
 
 /// Nodes that depend on `input`.
@@ -120,16 +153,20 @@ fn image(
     region: &Region,
     links: &[Link],
     sizes: &[u64],
+    followed: &[usize],
     borders: Borders,
     budget: &Budget,
 ) -> Result<Region, Problem> {
-    let spatial = sizes.len().saturating_sub(1);
-    let mut all = Region::empty(spatial);
+    let mut all = Region::empty(sizes.len());
     for product in region.products() {
-        let mut sets = Vec::with_capacity(spatial);
-        for (link, &size) in links.iter().zip(sizes).skip(1) {
+        let mut sets = Vec::with_capacity(sizes.len());
+        for (axis, (link, &size)) in links.iter().zip(sizes).enumerate() {
+            if !followed.contains(&axis) {
+                sets.push(Set::interval(0, 0));
+                continue;
+            }
             let by = match link {
-                Link::By(relation) => product.get(relation.by.wrapping_sub(1)),
+                Link::By(relation) => product.get(relation.by),
                 _ => None,
             };
             let empty = Set::default();

@@ -49,6 +49,14 @@ impl Region {
         self.parts.is_empty()
     }
 
+    /// What the first part holds: the region without its first axis, of rank `rank`, if that axis was not followed.
+    pub(super) fn without_first(mut self, rank: usize) -> Self {
+        match self.parts.pop() {
+            Some((_, rest)) => rest,
+            None => Self::empty(rank),
+        }
+    }
+
     /// Disjoint row sets, and what each holds on the other axes.
     pub fn parts(&self) -> &[(Set, Self)] {
         &self.parts
@@ -121,7 +129,7 @@ impl Region {
     /// How much of each cell of a grid over `window` is covered, for drawing: row by row, 0 to 1.
     pub fn densities(&self, window: &[Span], rows: usize, columns: usize) -> Vec<Vec<f64>> {
         let mut grid = vec![vec![0.0; columns]; rows];
-        let [.., high, wide] = self.plane(window);
+        let [.., high, wide] = plane(window);
         let (cells_y, cells_x) = (cells(high, rows), cells(wide, columns));
         for (ys, rest) in &self.parts {
             let inner = if self.rank == 1 { &[(ys.clone(), Self::empty(0))][..] } else { &rest.parts[..] };
@@ -138,14 +146,15 @@ impl Region {
         }
         grid
     }
+}
 
-    fn plane(&self, window: &[Span]) -> [Span; 2] {
-        let one = Span { lo: 0, hi: 0 };
-        match *window {
-            [wide] => [one, wide],
-            [high, wide, ..] => [high, wide],
-            [] => [one, one],
-        }
+/// The plane to draw: a line counts as a plane of one row.
+fn plane(window: &[Span]) -> [Span; 2] {
+    let one = Span { lo: 0, hi: 0 };
+    match *window {
+        [wide] => [one, wide],
+        [high, wide, ..] => [high, wide],
+        [] => [one, one],
     }
 }
 
