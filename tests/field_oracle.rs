@@ -42,14 +42,17 @@ fn every_network_and_every_layer_agrees_with_pytorch() {
     let data: Value = serde_json::from_str(include_str!("data/rf.json")).expect("valid JSON");
     let mut wrong = Vec::new();
     let mut compared = 0;
-    for (name, expected) in data.as_object().expect("an object").iter().filter(|(name, _)| *name != "_about") {
+    for (name, expected) in data.as_object().expect("an object").iter().filter(|(name, _)| *name != "_about")
+    {
         let graph = zoo(name.split(':').next().unwrap_or(name));
         let fields = analyse(&graph, Options::default()).expect("a network of the zoo");
         let mut found: BTreeMap<(String, Vec<i128>), i64> = BTreeMap::new();
         let mut last = None;
         for (id, node) in graph.iter() {
             let facts = fields.facts(&graph, id).expect("a network of the zoo");
-            let Some(facts) = facts.first().filter(|facts| facts.axes.iter().all(|axis| !axis.global)) else { continue };
+            let Some(facts) = facts.first().filter(|facts| facts.axes.iter().all(|axis| !axis.global)) else {
+                continue;
+            };
             assert!(facts.aligned, "{name}: {} is misaligned: {:?}", node.id, fields.misaligned);
             if node.shape.rank() == 3 {
                 last = Some((id, facts.clone()));
@@ -64,7 +67,8 @@ fn every_network_and_every_layer_agrees_with_pytorch() {
                 pool if pool.contains("Pool") || pool.contains("pool") => "Pool",
                 other => other,
             };
-            let values: Vec<i128> = list[1..7].iter().map(|n| i128::from(n.as_i64().expect("a number"))).collect();
+            let values: Vec<i128> =
+                list[1..7].iter().map(|n| i128::from(n.as_i64().expect("a number"))).collect();
             let times = list[7].as_i64().expect("a count");
             let own = found.get(&(kind.to_owned(), values.clone())).copied().unwrap_or(0);
             // torchvision joins the one tensor at the start of a dense block; and without its image pooling, which the
@@ -79,7 +83,8 @@ fn every_network_and_every_layer_agrees_with_pytorch() {
                 wrong.push(format!("{name}: {times} x {kind} {values:?}, found {own}"));
             }
         }
-        let whole = [numbers(&expected["rf"]), numbers(&expected["jump"]), numbers(&expected["offset"])].concat();
+        let whole =
+            [numbers(&expected["rf"]), numbers(&expected["jump"]), numbers(&expected["offset"])].concat();
         let (_, facts) = last.expect("a feature map");
         if !name.contains(':') && row(&facts) != whole {
             wrong.push(format!("{name}: the last feature map is {whole:?}, found {:?}", row(&facts)));

@@ -97,7 +97,7 @@ fn a_changed_spec_is_a_network_or_an_error() {
         "from: ",
         "1.5",
     ];
-    let mut random = Random(0xC0FFEE);
+    let mut random = Random(0x00C0_FFEE);
     for (path, bytes) in specs() {
         for _ in 0..40 {
             let mut changed = bytes.clone();

@@ -59,7 +59,6 @@ fn mistakes_that_need_no_arithmetic_are_caught() {
     let validator = jsonschema::validator_for(&cnnkit::spec::schema::generate()).expect("a valid schema");
     for name in [
         "typo_argument",
-        "missing_argument",
         "typo_top_key",
         "typo_construct_key",
         "type_text_for_number",

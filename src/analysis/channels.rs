@@ -187,7 +187,8 @@ pub fn between(
     Ok(sets.get(node.0).and_then(Option::as_ref).map(|runs| summary(graph, source, node, runs)))
 }
 
-fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Connectivity {
+/// The connectivity that the sets `runs` of `node` amount to.
+pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Connectivity {
     let source_channels = graph.node(source).shape.channels();
     let channels = graph.node(node).shape.channels();
     let seen = |run: &Run| run.set.as_ref().map_or(0, |set| set.count());

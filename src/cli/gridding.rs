@@ -52,7 +52,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Report, Failure> {
     // The file's ending is checked first: nothing is computed for a picture that cannot be drawn.
-    let picture = args.plot.as_deref().map(picture).transpose()?;
+    let picture = args.plot.as_deref().map(rates::picture).transpose()?;
     let rates = match rates::Target::parse(&args.target)? {
         rates::Target::Rates(groups) => groups.concat(),
         rates::Target::Spec(spec) => return network(&spec, &args),
@@ -99,21 +99,8 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn picture(file: &str) -> Result<Picture, Failure> {
-    match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
-        Some("svg") => Ok(Picture::Svg),
-        Some("png") => Ok(Picture::Png),
-        _ => Err(Failure::usage(
-            format!("--plot cannot tell the format of `{file}`"),
-            "name the file with the ending .svg or .png",
-        )),
-    }
-}
-
 fn save(file: &str, map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<(), Failure> {
     let bytes = plot::draw(map, title, subtitle, picture)
         .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
-    std::fs::write(file, bytes).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+    rates::save(file, &bytes)
 }

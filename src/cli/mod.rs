@@ -1,6 +1,7 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
 
+mod channels;
 mod compare;
 mod completions;
 mod graph;
@@ -12,8 +13,10 @@ pub mod load;
 mod man;
 mod output;
 mod params;
+mod paths;
 mod progress;
 mod rates;
+mod rf;
 mod schema;
 mod sizes;
 mod zoo;
@@ -52,6 +55,9 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Rf(rf::Args),
+    Channels(channels::Args),
+    Paths(paths::Args),
     Gridding(gridding::Args),
     HdcCheck(hdc_check::Args),
     HdcDesign(hdc_design::Args),
@@ -75,6 +81,9 @@ impl Command {
             Self::Params(_) => ("params", Format::TABLES),
             Self::Compare(_) => ("compare", Format::TABLES),
             Self::Sizes(_) => ("sizes", Format::TABLES),
+            Self::Rf(_) => ("rf", Format::TABLES),
+            Self::Channels(_) => ("channels", Format::TABLES),
+            Self::Paths(_) => ("paths", Format::TABLES),
             Self::Gridding(_) => ("gridding", Format::TABLES),
             Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
             Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
@@ -126,6 +135,9 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Rf(args) => rf::run(args),
+        Command::Channels(args) => channels::run(args),
+        Command::Paths(args) => paths::run(args),
         Command::Gridding(args) => gridding::run(args),
         Command::HdcCheck(args) => hdc_check::run(args),
         Command::HdcDesign(args) => hdc_design::run(args),

@@ -3,6 +3,7 @@
 use crate::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use crate::cli::Failure;
 use crate::diagnostic::{Code, Diagnostic, Problem};
+use crate::render::plot::Picture;
 use crate::source::{SourceId, Sources, Span};
 
 /// What a positional argument names.
@@ -148,6 +149,25 @@ pub fn stack(
 /// A flaw of the arguments as a whole.
 pub fn failure(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
+}
+
+/// The file format that `--plot FILE` asks for.
+pub fn picture(file: &str) -> Result<Picture, Failure> {
+    match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
+        Some("svg") => Ok(Picture::Svg),
+        Some("png") => Ok(Picture::Png),
+        _ => Err(Failure::usage(
+            format!("--plot cannot tell the format of `{file}`"),
+            "name the file with the ending .svg or .png",
+        )),
+    }
+}
+
+/// Writes a picture.
+pub fn save(file: &str, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(file, bytes).map_err(|error| {
+        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
+    })
 }
 
 #[cfg(test)]

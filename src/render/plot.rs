@@ -17,7 +17,7 @@ use crate::render::terminal::heat_color;
 use crate::report::{Bin, Map, Panel};
 
 /// The longest side of a panel, in cells; larger maps are scaled down.
-const MOST_CELLS: usize = 160;
+pub const MOST_CELLS: usize = 160;
 /// The longest side of a panel, in pixels, as far as whole cells allow.
 const PANEL: u32 = 480;
 const MARGIN: u32 = 24;
@@ -42,6 +42,55 @@ pub enum Picture {
 /// `map` under `title` and `subtitle`, as the bytes of a file; an error only if the PNG encoder fails.
 pub fn draw(map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<Vec<u8>, String> {
     let scene = Scene::of(map, title, subtitle);
+    match picture {
+        Picture::Svg => Ok(scene.svg().into_bytes()),
+        Picture::Png => scene.png().map_err(|error| error.to_string()),
+    }
+}
+
+/// A region under `title` and `subtitle`: for each cell, the share of it that is read, 0 to 1.
+pub fn draw_cells(
+    cells: &[Vec<f64>],
+    title: &str,
+    subtitle: &str,
+    picture: Picture,
+) -> Result<Vec<u8>, String> {
+    let mut scene = Scene { width: 0, height: MARGIN, rects: vec![], words: vec![] };
+    scene.line(title, 2, INK);
+    scene.line(subtitle, 1, FAINT);
+    scene.height += 12;
+    let side = cells.len().max(cells.first().map_or(0, Vec::len)).max(1);
+    let size = (PANEL / u32::try_from(side).unwrap_or(PANEL)).clamp(3, 28);
+    let mut y = scene.height;
+    for row in cells {
+        let mut x = MARGIN;
+        for &share in row {
+            // In parts per thousand, so that a cell of which a little is missing is not drawn as whole.
+            let covered = if share >= 1.0 {
+                1000
+            } else {
+                ((share * 1000.0) as u64).clamp(u64::from(share > 0.0), 999)
+            };
+            scene.cell(Bin { positions: 1000, covered, log: 1.0 }, x, y, size, 2.0);
+            x += size;
+        }
+        scene.width = scene.width.max(x + MARGIN);
+        y += size;
+    }
+    scene.height = y + 18;
+    for (covered, text) in [(1000, "read"), (500, "partly read"), (0, "never read")] {
+        scene.cell(Bin { positions: 1000, covered, log: 1.0 }, MARGIN, scene.height, 14, 2.0);
+        scene.words.push(Words {
+            x: MARGIN + 24,
+            y: scene.height + 3,
+            scale: 1,
+            color: INK,
+            text: text.into(),
+        });
+        scene.height += 20;
+    }
+    scene.height += MARGIN;
+    scene.widen();
     match picture {
         Picture::Svg => Ok(scene.svg().into_bytes()),
         Picture::Png => scene.png().map_err(|error| error.to_string()),
@@ -105,11 +154,16 @@ impl Scene {
         }
         scene.legend(hottest, positions, map.has_holes());
         scene.height += MARGIN;
-        let words = scene.words.iter();
+        scene.widen();
+        scene
+    }
+
+    /// Makes room for the longest line of words.
+    fn widen(&mut self) {
+        let words = self.words.iter();
         let right = words
             .map(|w| w.x + u32::try_from(w.text.chars().count()).unwrap_or(0) * GLYPH * w.scale + MARGIN);
-        scene.width = scene.width.max(right.max().unwrap_or(0));
-        scene
+        self.width = self.width.max(right.max().unwrap_or(0));
     }
 
     fn line(&mut self, text: &str, scale: u32, color: RgbColor) {

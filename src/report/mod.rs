@@ -5,10 +5,13 @@
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
 pub mod chains;
+pub mod channels;
 pub mod compare;
 pub mod layers;
 pub mod network;
 pub mod params;
+pub mod paths;
+pub mod rf;
 pub mod sizes;
 
 pub mod design;

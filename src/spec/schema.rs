@@ -28,9 +28,9 @@ pub fn generate() -> Value {
             object.remove("title");
             object.insert("description".into(), kind.doc.summary.into());
             add_aliases(object);
-            let mut optional = object.clone();
-            ["required", "allOf"].iter().for_each(|key| drop(optional.remove(*key)));
-            defaults.insert(name.into(), Value::Object(optional));
+            // `defaults:` can give any argument, so none is required at its place.
+            object.remove("required");
+            defaults.insert(name.into(), Value::Object(object.clone()));
         }
         let list = json!({"type": "array", "items": reference("value"), "minItems": 1});
         let mut forms = vec![arguments];
@@ -46,6 +46,9 @@ pub fn generate() -> Value {
         if construct.fields.iter().filter(|field| field.required).all(|field| field.kind == FieldKind::Layers)
         {
             forms.push(reference("layers"));
+        }
+        if construct.fields.iter().any(|field| field.required && field.kind == FieldKind::Paths) {
+            forms.push(json!({"type": "array", "items": reference("layers")}));
         }
         if construct.fields.is_empty() {
             forms.remove(0);
@@ -170,25 +173,14 @@ fn open_items(schema: &mut Value) {
     }
 }
 
-/// Other names of arguments: an alias is accepted where its name is, and for a required one.
+/// Other names of arguments: an alias is accepted where its name is.
 fn add_aliases(object: &mut Map<String, Value>) {
-    let mut choices = Vec::new();
     for &(alias, name) in ALIASES {
         if let Some(Value::Object(properties)) = object.get_mut("properties")
             && let Some(property) = properties.get(name).cloned()
         {
             properties.entry(alias).or_insert(property);
         }
-        if let Some(Value::Array(required)) = object.get_mut("required") {
-            let before = required.len();
-            required.retain(|required| required != name);
-            if required.len() < before {
-                choices.push(json!({"anyOf": [{"required": [name]}, {"required": [alias]}]}));
-            }
-        }
-    }
-    if !choices.is_empty() {
-        object.insert("allOf".into(), choices.into());
     }
 }
 
@@ -235,7 +227,7 @@ fn value_of(field: &Field) -> Value {
         FieldKind::Values => vec![map(json!(true))],
         FieldKind::Defaults => vec![reference("defaults")],
         FieldKind::Blocks => vec![map(reference("block"))],
-        FieldKind::Loop => vec![json!({"type": "object", "minProperties": 1, "maxProperties": 1})],
+        FieldKind::Loop => vec![json!({"type": "object", "minProperties": 1})],
         FieldKind::Text => vec![json!({"type": ["string", "number"]})],
     };
     let mut schema = Map::new();

@@ -34,6 +34,8 @@ pub fn parse(sources: &Sources, source: SourceId) -> Result<Located, Diagnostic>
     }
     let options = serde_saphyr::options! {
         strict_booleans: true,
+        // `!conv` is a slip of the hand for `- conv`: a tag that means nothing must not vanish.
+        reject_unsupported_tags: true,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_depth: 96, max_nodes: 250_000, max_events: 1_000_000, max_aliases: 10_000 },
     };

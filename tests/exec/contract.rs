@@ -53,7 +53,8 @@ fn indices(axis: &AxisReach, at: &[u64], size: u64) -> BTreeSet<u64> {
         AxisReach::Transposed { by, window } => (0..size)
             .filter(|&i| {
                 (0..window.kernel).any(|t| {
-                    wide(i * window.stride) - i128::from(window.before) + wide(window.dilation * t) == wide(at[*by])
+                    wide(i * window.stride) - i128::from(window.before) + wide(window.dilation * t)
+                        == wide(at[*by])
                 })
             })
             .collect(),
@@ -121,11 +122,15 @@ fn stated(case: &Use, reaches: &[Reach], input: usize, output: u64) -> BTreeSet<
 /// Layers whose stated dependence is a product of axes that contains the true one, as their doc comments say, and
 /// those that read by data.
 fn is_a_bound(case: &Use) -> bool {
-    match &case.layer {
-        Layer::PixelShuffle(_) | Layer::PixelUnshuffle(_) | Layer::DeformConv(_) => true,
-        Layer::Flatten(_) | Layer::Reshape(_) | Layer::Pad(_) => true,
-        _ => false,
-    }
+    matches!(
+        &case.layer,
+        Layer::PixelShuffle(_)
+            | Layer::PixelUnshuffle(_)
+            | Layer::DeformConv(_)
+            | Layer::Flatten(_)
+            | Layer::Reshape(_)
+            | Layer::Pad(_)
+    )
 }
 
 fn mirrors(case: &Use) -> bool {

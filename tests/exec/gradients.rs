@@ -25,13 +25,18 @@ fn gradients_are_those_of_finite_differences() {
         let vector = numbers.tensor(2, &case.output);
         let inputs: Vec<&Tensor<f64>> = case.inputs.iter().collect();
         let call = Call { inputs: &inputs, declared: &case.declared, weights: &case.weights };
-        let gradients = backward(&case.layer, call, &vector).unwrap_or_else(|e| panic!("{}: {e}", case.label));
+        let gradients =
+            backward(&case.layer, call, &vector).unwrap_or_else(|e| panic!("{}: {e}", case.label));
         assert_eq!(gradients.inputs.len(), case.inputs.len(), "{}", case.label);
         assert_eq!(gradients.weights.len(), case.weights.len(), "{}", case.label);
         let compare = |what: &str, element: usize, found: f64, plus: f64, minus: f64| {
             let expected = (plus - minus) / (2.0 * STEP);
             let error = (found - expected).abs() / found.abs().max(expected.abs()).max(1.0);
-            assert!(error < BOUND, "{}: {what}[{element}]: {found} by backward, {expected} by differences", case.label);
+            assert!(
+                error < BOUND,
+                "{}: {what}[{element}]: {found} by backward, {expected} by differences",
+                case.label
+            );
         };
         // At most so many elements of each tensor, spread over it.
         let some = |len: usize| (0..len).step_by(len.div_ceil(60).max(1));

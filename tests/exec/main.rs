@@ -67,7 +67,8 @@ impl Use {
         let inputs: Vec<&Tensor<S>> = inputs.iter().collect();
         let call = Call { inputs: &inputs, declared: &self.declared, weights };
         let mut counter = Counter::default();
-        let output = forward(&self.layer, call, &mut counter).unwrap_or_else(|e| panic!("{}: {e}", self.label));
+        let output =
+            forward(&self.layer, call, &mut counter).unwrap_or_else(|e| panic!("{}: {e}", self.label));
         (output, counter)
     }
 

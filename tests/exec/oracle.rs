@@ -38,7 +38,11 @@ fn assert_close<S: Scalar>(id: &str, found: &Tensor<S>, expected: &Tensor<f64>, 
     }
 }
 
-fn execute<S: Scalar>(layer: &Layer, input: &Tensor<f64>, named: &[(&'static str, Option<Tensor<f64>>)]) -> (Tensor<S>, Counter) {
+fn execute<S: Scalar>(
+    layer: &Layer,
+    input: &Tensor<f64>,
+    named: &[(&'static str, Option<Tensor<f64>>)],
+) -> (Tensor<S>, Counter) {
     let shape = |tensor: &Tensor<f64>| tensor.sizes().iter().map(|&n| n as u64).collect::<Vec<_>>();
     let given = || named.iter().filter_map(|(name, tensor)| Some((*name, tensor.as_ref()?)));
     let declared: Vec<Weight> =
@@ -50,7 +54,13 @@ fn execute<S: Scalar>(layer: &Layer, input: &Tensor<f64>, named: &[(&'static str
     (forward(layer, call, &mut counter).unwrap_or_else(|e| panic!("{layer:?}: {e}")), counter)
 }
 
-fn check(id: &str, layer: &Layer, input: &Tensor<f64>, named: &[(&'static str, Option<Tensor<f64>>)], expected: &Tensor<f64>) -> Counter {
+fn check(
+    id: &str,
+    layer: &Layer,
+    input: &Tensor<f64>,
+    named: &[(&'static str, Option<Tensor<f64>>)],
+    expected: &Tensor<f64>,
+) -> Counter {
     let (exact, counter) = execute::<f64>(layer, input, named);
     assert_close(id, &exact, expected, 1e-12);
     assert_close(id, &execute::<f32>(layer, input, named).0, expected, 1e-5);
@@ -62,13 +72,18 @@ fn convolutions_are_pytorchs() {
     for case in cases(include_str!("../data/values/conv.json")) {
         let id = case["id"].as_str().expect("an id");
         let transposed = case["op"] == "conv_transpose2d";
-        let (input, weight) = (tensor(&case["input"]).expect("input"), tensor(&case["weight"]).expect("weight"));
+        let (input, weight) =
+            (tensor(&case["input"]).expect("input"), tensor(&case["weight"]).expect("weight"));
         let bias = tensor(&case["bias"]);
         let groups = case["groups"].as_u64().expect("groups");
-        let out_channels = weight.sizes()[usize::from(transposed)] as u64 * if transposed { groups } else { 1 };
+        let out_channels =
+            weight.sizes()[usize::from(transposed)] as u64 * if transposed { groups } else { 1 };
         let mut args = format!(
             "{{out_channels: {out_channels}, kernel: {}, stride: {}, dilation: {}, groups: {groups}, bias: {}",
-            case["kernel"], case["stride"], case["dilation"], bias.is_some()
+            case["kernel"],
+            case["stride"],
+            case["dilation"],
+            bias.is_some()
         );
         let name = if transposed {
             args += &format!(", padding: {}, output_padding: {}}}", case["padding"], case["output_padding"]);
@@ -108,7 +123,13 @@ fn deformable_convolutions_are_torchvisions() {
         };
         let (mask, bias) = (get("mask"), get("bias"));
         let output = sampled_convolution(
-            &grid, &input, &offset, mask.as_ref(), &weight, bias.as_ref(), &mut Counter::default(),
+            &grid,
+            &input,
+            &offset,
+            mask.as_ref(),
+            &weight,
+            bias.as_ref(),
+            &mut Counter::default(),
         );
         assert_close(id, &output, &expected, 1e-12);
     }
@@ -120,11 +141,26 @@ fn operator(op: &str, attrs: &Value, input: &[usize]) -> Option<Layer> {
     let (name, args) = match op {
         "max_pool2d" => (
             "max_pool",
-            format!("{{kernel: {}, stride: {}, padding: {}, dilation: {}, ceil_mode: {}}}", a("kernel"), a("stride"), a("padding"), a("dilation"), a("ceil_mode")),
+            format!(
+                "{{kernel: {}, stride: {}, padding: {}, dilation: {}, ceil_mode: {}}}",
+                a("kernel"),
+                a("stride"),
+                a("padding"),
+                a("dilation"),
+                a("ceil_mode")
+            ),
         ),
         "avg_pool2d" => (
             "avg_pool",
-            format!("{{kernel: {}, stride: {}, padding: {}, ceil_mode: {}, count_include_pad: {}{}}}", a("kernel"), a("stride"), a("padding"), a("ceil_mode"), a("count_include_pad"), a("divisor_override").as_u64().map_or(String::new(), |d| format!(", divisor_override: {d}"))),
+            format!(
+                "{{kernel: {}, stride: {}, padding: {}, ceil_mode: {}, count_include_pad: {}{}}}",
+                a("kernel"),
+                a("stride"),
+                a("padding"),
+                a("ceil_mode"),
+                a("count_include_pad"),
+                a("divisor_override").as_u64().map_or(String::new(), |d| format!(", divisor_override: {d}"))
+            ),
         ),
         "adaptive_avg_pool2d" => ("adaptive_avg_pool", format!("{{output_size: {}}}", a("output_size"))),
         "adaptive_max_pool2d" => ("adaptive_max_pool", format!("{{output_size: {}}}", a("output_size"))),
@@ -132,7 +168,11 @@ fn operator(op: &str, attrs: &Value, input: &[usize]) -> Option<Layer> {
             if !["nearest", "bilinear"].contains(&a("mode").as_str()?) {
                 return None;
             }
-            let size = if a("size").is_null() { format!("scale_factor: {}", a("scale_factor")) } else { format!("size: {}", a("size")) };
+            let size = if a("size").is_null() {
+                format!("scale_factor: {}", a("scale_factor"))
+            } else {
+                format!("size: {}", a("size"))
+            };
             let align = a("align_corners").as_bool().unwrap_or(false);
             ("upsample", format!("{{{size}, mode: {}, align_corners: {align}}}", a("mode")))
         }
@@ -161,7 +201,9 @@ fn operator(op: &str, attrs: &Value, input: &[usize]) -> Option<Layer> {
         "gelu" => ("gelu", format!("{{approximate: {}}}", a("approximate"))),
         "elu" => ("elu", format!("{{alpha: {}}}", a("alpha"))),
         "softplus" => ("softplus", format!("{{beta: {}, threshold: {}}}", a("beta"), a("threshold"))),
-        "relu" | "relu6" | "sigmoid" | "hardsigmoid" | "hardswish" | "silu" | "tanh" | "selu" | "mish" => (op, "{}".into()),
+        "relu" | "relu6" | "sigmoid" | "hardsigmoid" | "hardswish" | "silu" | "tanh" | "selu" | "mish" => {
+            (op, "{}".into())
+        }
         "channel_shuffle" => ("channel_shuffle", format!("{{groups: {}}}", a("groups"))),
         "pixel_shuffle" => ("pixel_shuffle", format!("{{upscale_factor: {}}}", a("upscale_factor"))),
         "pixel_unshuffle" => ("pixel_unshuffle", format!("{{downscale_factor: {}}}", a("downscale_factor"))),
@@ -170,7 +212,13 @@ fn operator(op: &str, attrs: &Value, input: &[usize]) -> Option<Layer> {
             let pads = numbers(a("pads"));
             let mode = if a("mode") == "constant" { "zeros" } else { a("mode").as_str()? };
             let value = a("value").as_f64().unwrap_or(0.0);
-            ("pad", format!("{{padding: [[{}, {}], [{}, {}]], mode: {mode}, value: {value}}}", pads[0], pads[2], pads[1], pads[3]))
+            (
+                "pad",
+                format!(
+                    "{{padding: [[{}, {}], [{}, {}]], mode: {mode}, value: {value}}}",
+                    pads[0], pads[2], pads[1], pads[3]
+                ),
+            )
         }
         // Not in the vocabulary.
         "log_softmax" | "hardtanh" | "clamp" => return None,
@@ -195,9 +243,11 @@ fn other_operators_are_pytorchs() {
         // Activations are given without a batch axis.
         if input.sizes().len() == 1 {
             let sizes = [1, input.len()];
-            (input, expected) = (input.reshaped(&sizes).expect("same"), expected.reshaped(&sizes).expect("same"));
+            (input, expected) =
+                (input.reshaped(&sizes).expect("same"), expected.reshaped(&sizes).expect("same"));
         }
-        let named = ["weight", "bias", "running_mean", "running_var"].map(|name| (name, tensor(&inputs[name])));
+        let named =
+            ["weight", "bias", "running_mean", "running_var"].map(|name| (name, tensor(&inputs[name])));
         check(id, &layer, &input, &named, &expected);
         checked += 1;
     }

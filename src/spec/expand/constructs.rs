@@ -235,7 +235,7 @@ impl Expander<'_> {
     /// The variables of each round. Several lists go side by side: `{rate: [1, 2], width: [64, 128]}` is two rounds.
     fn rounds(&mut self, value: &Located) -> Option<Vec<Vec<(String, Value)>>> {
         let Value::Map(entries) = &value.value else {
-            let message = format!("`for` is {}", value.value.describe());
+            let message = "`for` needs a name and its values".into();
             self.report(Code::InvalidValue, message, value.span, "`for: {rate: [1, 2, 5]}`");
             return None;
         };

@@ -10,6 +10,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "the YAML expands to more values than any network needs",
         "use `blocks` and `repeat` instead of anchors and aliases",
     ),
+    ("unsupported tag", "a tag (`!name`) has no meaning in a spec", "a layer is a key: `- conv: {...}`"),
     ("unclosed quote", "this quote is never closed", "close it with the same quote"),
     ("misplaced bracket", "this bracket closes nothing", "remove it, or open it before"),
     (

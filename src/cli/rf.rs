@@ -1,0 +1,118 @@
+//! `cnnkit rf`
+
+use crate::cli::load::SpecArgs;
+use crate::cli::{Failure, envelope, rates};
+use crate::render::plot::{self, Picture};
+use crate::report::rf::{Exact, Question, report};
+use crate::report::{Page, Report};
+
+/// Tell what every layer sees of the input
+///
+/// Size, jump, start and alignment of the receptive field for any graph: strides, dilations, merges, upsampling,
+/// transposed and deformable convolutions, several inputs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit rf zoo:resnet50                     where the field grows, and the outputs
+  cnnkit rf zoo:inception_v3 --exact         the support itself: its holes, drawn
+  cnnkit rf zoo:resnet50 --node stage4 --unit 3,3
+  cnnkit rf net.yaml --effective --format json")]
+pub struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Only this layer, or the last layer of this block
+    #[arg(long, value_name = "ID")]
+    node: Option<String>,
+    /// Show every layer, not only those that change the field
+    #[arg(long)]
+    all: bool,
+    /// The exact support of the outputs (of their last feature map), or of the node: positions and holes, drawn
+    #[arg(long)]
+    exact: bool,
+    /// The predicted effective receptive field
+    #[arg(long)]
+    effective: bool,
+    /// What this very unit reads, clipped to the real input
+    #[arg(long, value_name = "Y,X", value_parser = unit)]
+    unit: Option<Unit>,
+    /// Largest offset of deformable convolutions in pixels, in place of the spec's
+    #[arg(long, value_name = "PIXELS", value_parser = offset)]
+    max_offset: Option<f64>,
+    /// Draw the exact support into FILE.svg or FILE.png
+    #[arg(long, value_name = "FILE", requires = "exact")]
+    plot: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Unit(Vec<i128>);
+
+fn unit(text: &str) -> Result<Unit, String> {
+    let indices =
+        text.split(',').map(|index| index.trim().parse().map_err(|_| format!("`{index}` is not an index")));
+    Ok(Unit(indices.collect::<Result<_, _>>()?))
+}
+
+fn offset(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(pixels) if (0.0..=1e6).contains(&pixels) => Ok(pixels),
+        _ => Err("expected a number of pixels, 0 or more".into()),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let picture = args.plot.as_deref().map(rates::picture).transpose()?;
+    let networks = args.spec.load_all()?;
+    let mut page = Page::default();
+    let mut bodies = Vec::new();
+    for network in &networks {
+        let question = Question {
+            node: args.node.as_ref().map(|id| block_end(&network.graph, id)),
+            all: args.all,
+            exact: args.exact,
+            effective: args.effective,
+            unit: args.unit.clone().map(|Unit(unit)| unit),
+            max_offset: args.max_offset,
+        };
+        let (report, supports) = report(&network.graph, &question).map_err(rates::failure)?;
+        if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, supports.first()) {
+            save(file, exact, &network.graph.name, picture)?;
+        }
+        page.blocks.extend(report.page.blocks);
+        bodies.push((network, report.json));
+    }
+    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true })
+}
+
+/// The last layer of the block `id`, or `id` itself.
+fn block_end(graph: &crate::graph::Graph, id: &str) -> String {
+    let member =
+        |node: &&crate::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
+    match graph.find(id) {
+        Some(_) => id.to_owned(),
+        None => graph.nodes.iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
+    }
+}
+
+fn save(file: &str, exact: &Exact, name: &str, picture: Picture) -> Result<(), Failure> {
+    let [rows, columns] = exact.hull.as_slice() else {
+        return Err(Failure::usage(
+            "not supported: a picture of a support without two axes",
+            "leave `--plot` out",
+        ));
+    };
+    let subtitle = format!(
+        "{} x {}, {} positions read, {} holes",
+        rows.size(),
+        columns.size(),
+        exact.positions,
+        exact.holes
+    );
+    let cells = exact.region.densities(
+        &exact.hull,
+        usize::try_from(rows.size()).unwrap_or(usize::MAX).min(plot::MOST_CELLS),
+        usize::try_from(columns.size()).unwrap_or(usize::MAX).min(plot::MOST_CELLS),
+    );
+    let bytes = plot::draw_cells(&cells, &format!("Receptive field of {name}"), &subtitle, picture)
+        .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
+    rates::save(file, &bytes)
+}
