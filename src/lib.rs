@@ -39,3 +39,4 @@ pub mod shape;
 pub mod source;
 pub mod spec;
 pub mod value;
+pub mod verify;

@@ -22,6 +22,11 @@ impl PerAxis {
         Self(vec![value])
     }
 
+    /// One value for each spatial axis.
+    pub fn list(values: impl IntoIterator<Item = u64>) -> Self {
+        Self(values.into_iter().collect())
+    }
+
     /// Whether it is `value` on every axis.
     pub fn is(&self, value: u64) -> bool {
         self.0.iter().all(|&v| v == value)

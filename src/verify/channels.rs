@@ -1,0 +1,120 @@
+//! Channel connectivity, measured: for each output channel, the input channels that its gradient reaches.
+
+use crate::analysis::totals;
+use crate::diagnostic::Problem;
+use crate::exec::scalar::Scalar as _;
+use crate::exec::tensor::{Tensor, batched};
+use crate::graph::{Graph, NodeId};
+use crate::verify::marks::Marks;
+use crate::verify::predict::Predict;
+use crate::verify::rebuild::{divided, resized, with_space};
+use crate::verify::trace::trace;
+use crate::verify::{Kind, Options, Outcome, inputs};
+
+pub(super) fn measure(
+    graph: &Graph,
+    predict: &(dyn Predict + Sync),
+    options: &Options,
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
+    if !options.wants(Kind::Channels) {
+        return Ok(());
+    }
+    let passes = |channels: u64| channels.div_ceil(64);
+    let cost = |graph: &Graph| {
+        let counts = totals::of_graph(graph);
+        counts.macs.saturating_add(counts.params).saturating_add(counts.activations.saturating_mul(4))
+    };
+    let budget = options.effort.budget() / 2;
+    // Channels meet whatever the size of the map, so a small one will do.
+    let small = (3..8).find_map(|power| {
+        resized(graph, &with_space(graph, |_, old| old.min(1 << power))).ok()
+    });
+    let full = small.unwrap_or_else(|| graph.clone());
+    let (run, how) = if cost(&full) <= budget {
+        let how = format!("on inputs of {}", inputs(&full));
+        (full, how)
+    } else {
+        match divided(&full).filter(|slim| cost(&slim.graph) <= budget) {
+            Some(slim) => (slim.graph, slim.how),
+            None => {
+                outcome.notes.push("channels: too expensive for this effort; --thorough measures them".into());
+                return Ok(());
+            }
+        }
+    };
+    for &output in run.outputs.iter().take(4) {
+        let channels = run.node(output).shape.channels();
+        let most = (budget / cost(&run).max(1)).max(1);
+        // Evenly spread ones, if all would take too long.
+        let stride = passes(channels).div_ceil(most).max(1);
+        let picked: Vec<u64> = (0..channels).step_by(usize::try_from(stride).unwrap_or(1)).collect();
+        let sources: Vec<NodeId> = run.inputs().map(|(id, _)| id).collect();
+        let mut found: Vec<Vec<Vec<u64>>> = vec![vec![]; sources.len()];
+        for lanes in picked.chunks(64) {
+            let sizes = batched(1, &run.node(output).shape)?;
+            let plane: usize = sizes.iter().skip(2).product();
+            let mut seed = Tensor::zeros(&sizes);
+            for (bit, &channel) in lanes.iter().enumerate() {
+                let at = usize::try_from(channel).unwrap_or(0) * plane;
+                seed.data_mut()[at..at + plane].iter_mut().for_each(|marks| *marks += Marks::bit(bit));
+            }
+            let trace = trace(&run, vec![(output, seed)], true)?;
+            for (source, found) in sources.iter().zip(&mut found) {
+                let plane: usize = batched(1, &run.node(*source).shape)?.iter().skip(2).product();
+                let marks: Vec<Marks> = trace.on(*source).map_or_else(Vec::new, |tensor| {
+                    tensor
+                        .data()
+                        .chunks(plane.max(1))
+                        .map(|channel| channel.iter().fold(Marks::ZERO, |sum, &more| sum + more))
+                        .collect()
+                });
+                for bit in 0..lanes.len() {
+                    found.push((0..).zip(&marks).filter(|(_, marks)| marks.has(bit)).map(|(c, _)| c).collect());
+                }
+            }
+        }
+        for (source, found) in sources.iter().zip(found) {
+            let Some(all) = predict.channels(&run, *source, output)? else { continue };
+            let claimed: Vec<Vec<u64>> = picked.iter().filter_map(|&c| all.get(c as usize).cloned()).collect();
+            let of = run.node(*source).shape.channels();
+            let which = if stride == 1 { String::new() } else { format!("; {} of {channels} channels", picked.len()) };
+            outcome
+                .claim(Kind::Channels, Some(&run.node(output).id), text(&claimed, of), text(&found, of))
+                .method(format!("gradients of each output channel, {how}{which}"))
+                .verdict(claimed == found);
+        }
+    }
+    Ok(())
+}
+
+/// `each output channel reads 80 to 240 of 240, in 3 isolated groups`.
+fn text(sets: &[Vec<u64>], of: u64) -> String {
+    let least = sets.iter().map(Vec::len).min().unwrap_or(0);
+    let most = sets.iter().map(Vec::len).max().unwrap_or(0);
+    let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let groups = groups(sets, of);
+    let apart = if groups > 1 { format!(", in {groups} groups apart") } else { String::new() };
+    format!("each channel reads {range} of {of}{apart}")
+}
+
+/// Classes of sets that share no element with each other.
+fn groups(sets: &[Vec<u64>], of: u64) -> usize {
+    let mut leader: Vec<usize> = (0..usize::try_from(of).unwrap_or(0)).collect();
+    fn root(leader: &mut [usize], mut at: usize) -> usize {
+        while leader[at] != at {
+            leader[at] = leader[leader[at]];
+            at = leader[at];
+        }
+        at
+    }
+    let mut read = vec![false; leader.len()];
+    for set in sets {
+        for &member in set {
+            let (a, b) = (root(&mut leader, set[0] as usize), root(&mut leader, member as usize));
+            leader[a] = b;
+            read[member as usize] = true;
+        }
+    }
+    (0..leader.len()).filter(|&at| read[at] && leader[at] == at).count()
+}

@@ -1,0 +1,99 @@
+//! The predictions: every figure of the analysis that is measured, behind one trait.
+
+use num_bigint::BigUint;
+
+use crate::analysis::field::{self, Facts, Span};
+use crate::analysis::gridding::{Gridding, Stack};
+use crate::analysis::support::{Borders, Region, support};
+use crate::analysis::{channels, memory, totals};
+use crate::diagnostic::Problem;
+use crate::graph::{Graph, NodeId};
+use crate::layers::WeightRole;
+use crate::shape::Shape;
+
+/// One interval an axis; none where nothing is read.
+pub type Box = Vec<Option<Span>>;
+
+/// What the analysis says. Each method can be replaced by a lie, which some claim must catch.
+pub trait Predict {
+    /// Learnable elements and buffers.
+    fn parameters(&self, graph: &Graph) -> (u64, u64) {
+        let counts = totals::of_graph(graph);
+        (counts.params, counts.buffers)
+    }
+
+    /// Learnable tensors that no output depends on: those of nodes from which no output follows.
+    fn dead(&self, graph: &Graph) -> Vec<String> {
+        let mut alive = vec![false; graph.nodes.len()];
+        graph.outputs.iter().for_each(|output| alive[output.0] = true);
+        let mut used = alive.clone();
+        for index in (0..graph.nodes.len()).rev() {
+            if alive[index] {
+                graph.nodes[index].inputs.iter().for_each(|input| alive[input.0] = true);
+                used[graph.nodes[index].shares.map_or(index, |owner| owner.0)] = true;
+            }
+        }
+        let dead = graph.iter().filter(|(id, node)| !used[id.0] && node.shares.is_none());
+        dead.flat_map(|(_, node)| {
+            let learned = node.weights.iter().filter(|weight| weight.role == WeightRole::Parameter);
+            learned.map(|weight| format!("{}.{}", node.id, weight.name))
+        })
+        .collect()
+    }
+
+    /// The shape of every node.
+    fn shapes(&self, graph: &Graph) -> Vec<Shape> {
+        graph.nodes.iter().map(|node| node.shape.clone()).collect()
+    }
+
+    /// Multiply-adds of every node.
+    fn macs(&self, graph: &Graph) -> Vec<u64> {
+        graph.nodes.iter().map(|node| node.cost.macs).collect()
+    }
+
+    /// Most activation elements alive at once, and where.
+    fn peak(&self, graph: &Graph) -> Option<(u64, NodeId)> {
+        memory::peak(graph).map(|peak| (peak.elements, peak.step))
+    }
+
+    /// The receptive field's figures of `node`, one entry an input that it depends on.
+    fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {
+        field::analyse(graph, field::Options::default())?.facts(graph, node)
+    }
+
+    /// The positions of `input` that the unit `unit` of `node` reads.
+    fn support(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        input: NodeId,
+        unit: &[i128],
+        borders: Borders,
+    ) -> Result<Region, Problem> {
+        support(graph, node, input, unit, borders)
+    }
+
+    /// For each channel of `node`, the channels of `source` that reach it; none if none do.
+    fn channels(&self, graph: &Graph, source: NodeId, node: NodeId) -> Result<Option<Vec<Vec<u64>>>, Problem> {
+        let sets = channels::reached(graph, source, node, true)?;
+        let Some(runs) = sets.get(node.0).and_then(Option::as_ref) else { return Ok(None) };
+        let mut all = Vec::new();
+        for run in runs.iter() {
+            let set: Vec<u64> = run.set.as_ref().map(|set| set.iter().collect()).unwrap_or_default();
+            all.extend((0..run.len).map(|_| set.clone()));
+        }
+        Ok(Some(all))
+    }
+
+    /// The ways from each position of the box to the output, one line an axis.
+    fn multiplicities(&self, stack: &Stack) -> Result<Vec<Vec<BigUint>>, Problem> {
+        let lines = Gridding::of(stack)?.multiplicities()?;
+        Ok(lines.iter().map(|line| line.iter().collect()).collect())
+    }
+}
+
+/// The analysis itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Analysis;
+
+impl Predict for Analysis {}

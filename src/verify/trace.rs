@@ -1,0 +1,237 @@
+//! Dependence, measured: the executor's own vector-Jacobian products, run backwards in [`Marks`].
+//!
+//! All values and weights are 1, so the network is linearised with positive weights. Two kinds of layers do not read
+//! everything that they could read for one input: max pools pass their gradient to one winner, so they are run once
+//! for each residue class of positions with that class on top, and every tap wins once; adaptive and global max pools
+//! are run as the mean over the same windows. A deformable convolution samples at its regular grid, so it is run as
+//! its convolution and its offset convolution.
+
+use std::sync::Arc;
+
+use crate::diagnostic::Problem;
+use crate::exec::reference::{self, Call};
+use crate::exec::scalar::Scalar as _;
+use crate::exec::tensor::{Tensor, batched};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::args::{Groups, Padding, PerAxis};
+use crate::layers::conv::{Conv, PaddingMode};
+use crate::layers::window::Window;
+use crate::layers::deform_conv::{DeformConv, Offsets};
+use crate::layers::{Layer, Role, Weight};
+use crate::shape::Shape;
+use crate::verify::marks::Marks;
+use crate::verify::rebuild::map_wide;
+
+/// What depends on the seeds.
+#[derive(Debug)]
+pub struct Trace {
+    /// For each node that was reached and kept: an input of the network.
+    pub inputs: Vec<(NodeId, Tensor<Marks>)>,
+    /// For each node, the marks of each of its weights; empty where nothing arrived.
+    pub weights: Vec<Vec<Tensor<Marks>>>,
+}
+
+impl Trace {
+    /// The marks on the input `input`.
+    pub fn on(&self, input: NodeId) -> Option<&Tensor<Marks>> {
+        self.inputs.iter().find(|(id, _)| *id == input).map(|(_, tensor)| tensor)
+    }
+}
+
+fn ones(sizes: &[usize]) -> Tensor<Marks> {
+    Tensor::from_fn(sizes, |_| Marks::ONE)
+}
+
+fn filled(weights: &[Weight]) -> Result<Vec<Arc<Tensor<Marks>>>, Problem> {
+    weights.iter().map(|weight| Ok(Arc::new(ones(&batched(1, &weight.shape)?[1..])))).collect()
+}
+
+/// Follows the marks on `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
+pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) -> Result<Trace, Problem> {
+    let mut arrived: Vec<Option<Tensor<Marks>>> = vec![None; graph.nodes.len()];
+    for (node, seed) in seeds {
+        join(&mut arrived[node.0], seed);
+    }
+    let mut trace = Trace { inputs: vec![], weights: vec![vec![]; graph.nodes.len()] };
+    for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
+        let Some(vector) = arrived[id.0].take() else { continue };
+        if vector.data().iter().all(|marks| *marks == Marks::ZERO) {
+            continue;
+        }
+        let Op::Layer(layer) = &node.op else {
+            trace.inputs.push((id, vector));
+            continue;
+        };
+        let back = backward(graph, node, layer, &vector, gates)?;
+        for (&operand, marks) in node.inputs.iter().zip(back.0) {
+            join(&mut arrived[operand.0], marks);
+        }
+        let owner = node.shares.unwrap_or(id);
+        if trace.weights[owner.0].is_empty() {
+            trace.weights[owner.0] = back.1;
+        } else {
+            for (sum, more) in trace.weights[owner.0].iter_mut().zip(&back.1) {
+                sum.data_mut().iter_mut().zip(more.data()).for_each(|(sum, &more)| *sum += more);
+            }
+        }
+    }
+    Ok(trace)
+}
+
+fn join(slot: &mut Option<Tensor<Marks>>, more: Tensor<Marks>) {
+    match slot {
+        Some(sum) => sum.data_mut().iter_mut().zip(more.data()).for_each(|(sum, &more)| *sum += more),
+        None => *slot = Some(more),
+    }
+}
+
+type Back = (Vec<Tensor<Marks>>, Vec<Tensor<Marks>>);
+
+fn backward(
+    graph: &Graph,
+    node: &Node,
+    layer: &Layer,
+    vector: &Tensor<Marks>,
+    gates: bool,
+) -> Result<Back, Problem> {
+    let shapes = graph.input_shapes(node);
+    if !gates && map_wide(layer) {
+        let used: Result<Vec<_>, Problem> =
+            node.weights.iter().map(|weight| Ok(ones(&batched(1, &weight.shape)?[1..]))).collect();
+        return Ok((vec![vector.clone()], used?));
+    }
+    let (mut inputs, weights) = plain(layer, &shapes, &node.weights, vector)?;
+    if !gates && matches!(layer, Layer::Multiply(_)) {
+        let gate = |index: usize| {
+            graph.reach(node).iter().any(|reach| reach.input == index && reach.role == Role::Context)
+        };
+        for (index, marks) in inputs.iter_mut().enumerate().filter(|(index, _)| gate(*index)) {
+            *marks = Tensor::zeros(&batched(1, &shapes[index])?);
+        }
+    }
+    Ok((inputs, weights))
+}
+
+/// The vector-Jacobian product of one layer at inputs and weights of 1.
+fn plain(layer: &Layer, shapes: &[Shape], declared: &[Weight], vector: &Tensor<Marks>) -> Result<Back, Problem> {
+    match layer {
+        Layer::MaxPool(pool) => {
+            let space = shapes[0].spatial();
+            let periods = pool
+                .windows(space)?
+                .iter()
+                .map(|window| Ok(usize::try_from(window.extent()?).unwrap_or(usize::MAX)))
+                .collect::<Result<Vec<_>, Problem>>()?;
+            Ok((vec![every_winner(layer, &shapes[0], &periods, vector)?], vec![]))
+        }
+        Layer::AdaptiveMaxPool(pool) => {
+            let mean = crate::layers::adaptive_avg_pool::AdaptiveAvgPool { output_size: pool.output_size.clone() };
+            plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, vector)
+        }
+        Layer::GlobalMaxPool(pool) => {
+            let mean = crate::layers::global_avg_pool::GlobalAvgPool { keepdim: pool.keepdim };
+            plain(&Layer::GlobalAvgPool(mean), shapes, declared, vector)
+        }
+        Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, vector),
+        _ => {
+            let sizes = shapes.iter().map(|shape| batched(1, shape)).collect::<Result<Vec<_>, _>>()?;
+            let inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();
+            let inputs: Vec<&Tensor<Marks>> = inputs.iter().collect();
+            let weights = filled(declared)?;
+            let back = reference::backward(layer, Call { inputs: &inputs, declared, weights: &weights }, vector)?;
+            Ok((back.inputs, back.weights))
+        }
+    }
+}
+
+/// A max pool, run once for each class of positions modulo the windows' extents: each window holds one position of a
+/// class at most, which wins.
+fn every_winner(
+    layer: &Layer,
+    shape: &Shape,
+    periods: &[usize],
+    vector: &Tensor<Marks>,
+) -> Result<Tensor<Marks>, Problem> {
+    let sizes = batched(1, shape)?;
+    let space = &sizes[2..];
+    let plane: usize = space.iter().product();
+    let classes: Vec<usize> = periods.iter().zip(space).map(|(&period, &size)| period.min(size).max(1)).collect();
+    let mut sum = Tensor::zeros(&sizes);
+    for class in 0..classes.iter().product() {
+        let on_top = |flat: usize| {
+            let (mut place, mut class) = (flat % plane.max(1), class);
+            space.iter().zip(&classes).rev().all(|(&size, &count)| {
+                let (index, residue) = (place % size, class % count);
+                place /= size;
+                class /= count;
+                index % count == residue
+            })
+        };
+        let input = Tensor::from_fn(&sizes, |flat| if on_top(flat) { Marks::ONE } else { Marks::ZERO });
+        let call = Call { inputs: &[&input], declared: &[], weights: &[] };
+        let back = reference::backward(layer, call, vector)?;
+        for (sum, &more) in sum.data_mut().iter_mut().zip(back.inputs[0].data()) {
+            *sum += more;
+        }
+    }
+    Ok(sum)
+}
+
+/// The regular grid, and what the offsets are computed from.
+fn deformable(deform: &DeformConv, shape: &Shape, declared: &[Weight], vector: &Tensor<Marks>) -> Result<Back, Problem> {
+    let of = |weights: &[&'static str]| -> Vec<Weight> {
+        declared
+            .iter()
+            .filter(|weight| weights.contains(&weight.name))
+            .map(|weight| Weight {
+                name: weight.name.strip_prefix("offset.").unwrap_or(weight.name),
+                ..weight.clone()
+            })
+            .collect()
+    };
+    let main = Layer::Conv(deform.main());
+    let (mut inputs, main_weights) = plain(&main, std::slice::from_ref(shape), &of(&["weight", "bias"]), vector)?;
+    let offset_weights = of(&["offset.weight", "offset.bias"]);
+    let outputs = offset_weights.first().map_or(1, |weight| weight.shape.channels());
+    let windows = match deform.offsets {
+        Offsets::PerTap => deform.offset_windows(&deform.main().windows(shape.spatial())?)?,
+        Offsets::PerChannel => {
+            vec![Window { kernel: 3, before: 1, after: 1, ..Window::POINT }; 2]
+        }
+    };
+    let list = |value: fn(&Window) -> u64| PerAxis::list(windows.iter().map(value));
+    let wide = |side: i64| u64::try_from(side).map_err(|_| Problem::shape("not supported: offsets of a narrower map"));
+    let sides = windows.iter().map(|window| Ok((wide(window.before)?, wide(window.after)?)));
+    let sides = sides.collect::<Result<Vec<_>, Problem>>()?;
+    let offset = Conv {
+        out_channels: outputs,
+        kernel: list(|window| window.kernel),
+        stride: list(|window| window.stride),
+        padding: Padding::Sides(sides),
+        dilation: list(|window| window.dilation),
+        groups: Groups::Number(1),
+        bias: offset_weights.len() > 1,
+        padding_mode: PaddingMode::Zeros,
+        in_channels: None,
+    };
+    // Every offset of a position moves what all outputs at that position (per tap), or all that read it, see.
+    let from = match deform.offsets {
+        Offsets::PerTap => vector,
+        Offsets::PerChannel => &inputs[0],
+    };
+    let sizes = [&[1, usize::try_from(outputs).unwrap_or(1)], &from.sizes()[2..]].concat();
+    let plane: usize = from.sizes()[2..].iter().product();
+    let seed = Tensor::from_fn(&sizes, |flat| {
+        let mut all = Marks::ZERO;
+        from.data().iter().skip(flat % plane.max(1)).step_by(plane.max(1)).for_each(|&marks| all += marks);
+        all
+    });
+    let offset = Layer::Conv(offset);
+    let (more, offset_marks) = plain(&offset, std::slice::from_ref(shape), &offset_weights, &seed)?;
+    inputs[0].data_mut().iter_mut().zip(more[0].data()).for_each(|(sum, &marks)| *sum += marks);
+    let (mut main_marks, mut offset_marks) = (main_weights.into_iter(), offset_marks.into_iter());
+    let weights = declared.iter().filter_map(|weight| {
+        if weight.name.starts_with("offset.") { offset_marks.next() } else { main_marks.next() }
+    });
+    Ok((inputs, weights.collect()))
+}
