@@ -10,9 +10,9 @@ pub mod compare;
 pub mod layers;
 pub mod network;
 pub mod params;
-pub mod run;
 pub mod paths;
 pub mod rf;
+pub mod run;
 pub mod sizes;
 
 pub mod design;

@@ -27,9 +27,8 @@ pub(super) fn measure(
     };
     let budget = options.effort.budget() / 2;
     // Channels meet whatever the size of the map, so a small one will do.
-    let small = (3..8).find_map(|power| {
-        resized(graph, &with_space(graph, |_, old| old.min(1 << power))).ok()
-    });
+    let small =
+        (3..8).find_map(|power| resized(graph, &with_space(graph, |_, old| old.min(1 << power))).ok());
     let full = small.unwrap_or_else(|| graph.clone());
     let (run, how) = if cost(&full) <= budget {
         let how = format!("on inputs of {}", inputs(&full));
@@ -38,7 +37,9 @@ pub(super) fn measure(
         match divided(&full).filter(|slim| cost(&slim.graph) <= budget) {
             Some(slim) => (slim.graph, slim.how),
             None => {
-                outcome.notes.push("channels: too expensive for this effort; --thorough measures them".into());
+                outcome
+                    .notes
+                    .push("channels: too expensive for this effort; --thorough measures them".into());
                 return Ok(());
             }
         }
@@ -70,15 +71,22 @@ pub(super) fn measure(
                         .collect()
                 });
                 for bit in 0..lanes.len() {
-                    found.push((0..).zip(&marks).filter(|(_, marks)| marks.has(bit)).map(|(c, _)| c).collect());
+                    found.push(
+                        (0..).zip(&marks).filter(|(_, marks)| marks.has(bit)).map(|(c, _)| c).collect(),
+                    );
                 }
             }
         }
         for (source, found) in sources.iter().zip(found) {
             let Some(all) = predict.channels(&run, *source, output)? else { continue };
-            let claimed: Vec<Vec<u64>> = picked.iter().filter_map(|&c| all.get(c as usize).cloned()).collect();
+            let claimed: Vec<Vec<u64>> =
+                picked.iter().filter_map(|&c| all.get(c as usize).cloned()).collect();
             let of = run.node(*source).shape.channels();
-            let which = if stride == 1 { String::new() } else { format!("; {} of {channels} channels", picked.len()) };
+            let which = if stride == 1 {
+                String::new()
+            } else {
+                format!("; {} of {channels} channels", picked.len())
+            };
             outcome
                 .claim(Kind::Channels, Some(&run.node(output).id), text(&claimed, of), text(&found, of))
                 .method(format!("gradients of each output channel, {how}{which}"))

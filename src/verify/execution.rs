@@ -33,7 +33,12 @@ pub(super) fn measure(
     Ok(())
 }
 
-fn parameters(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
+fn parameters(
+    graph: &Graph,
+    predict: &(dyn Predict + Sync),
+    options: &Options,
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
     let (params, buffers) = predict.parameters(graph);
     let (mut learned, mut kept) = (0u64, 0u64);
     for node in graph.nodes.iter().filter(|node| node.shares.is_none()) {
@@ -58,7 +63,12 @@ fn parameters(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options, 
 }
 
 /// Gradients of all outputs with respect to every weight, on a slim clone at the network's own input size.
-fn dead_weights(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
+fn dead_weights(
+    graph: &Graph,
+    predict: &(dyn Predict + Sync),
+    options: &Options,
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
     let slim = slim(graph);
     if totals::of_graph(&slim.graph).macs > options.effort.budget() {
         outcome.notes.push("dead weights: too expensive for this effort; --thorough measures them".into());
@@ -102,7 +112,8 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
     let budget = options.effort.budget();
     let fits = |graph: &Graph| {
         let counts = totals::of_graph(graph);
-        counts.macs.saturating_add(counts.sampling_macs).saturating_add(counts.activations.saturating_mul(8)) <= budget
+        counts.macs.saturating_add(counts.sampling_macs).saturating_add(counts.activations.saturating_mul(8))
+            <= budget
     };
     if fits(graph) {
         return Some((graph.clone(), "at the network's own size".into()));
@@ -114,7 +125,8 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
             && fits(&small)
         {
             let macs = number::magnitude(totals::of_graph(graph).macs);
-            let how = format!("on inputs of {} ({macs} multiply-adds at its own size: --thorough)", inputs(&small));
+            let how =
+                format!("on inputs of {} ({macs} multiply-adds at its own size: --thorough)", inputs(&small));
             return Some((small, how));
         }
     }
@@ -130,7 +142,10 @@ fn forward(
     tick: &dyn Fn(),
 ) -> Result<(), Problem> {
     let Some((graph, how)) = affordable(graph, options) else {
-        outcome.notes.push("shapes, multiply-adds and memory: too expensive for this effort; --thorough measures them".into());
+        outcome.notes.push(
+            "shapes, multiply-adds and memory: too expensive for this effort; --thorough measures them"
+                .into(),
+        );
         return Ok(());
     };
     let mut seed = Seed(options.seed);
@@ -145,16 +160,26 @@ fn forward(
         let shape = |shapes: &[crate::shape::Shape], i: usize| format!("{} {}", graph.nodes[i].id, shapes[i]);
         let all = format!("{} nodes", graph.nodes.len());
         let claim = match wrong {
-            Some(i) => outcome.claim(Kind::Shapes, Some(&graph.nodes[i].id), shape(&predicted, i), shape(&measured.shapes, i)),
+            Some(i) => outcome.claim(
+                Kind::Shapes,
+                Some(&graph.nodes[i].id),
+                shape(&predicted, i),
+                shape(&measured.shapes, i),
+            ),
             None => outcome.claim(Kind::Shapes, None, all.clone(), all),
         };
         claim.method(format!("the shape of every tensor that a run in f32 produced, {how}"));
     }
     if options.wants(Kind::Macs) {
         let predicted = predict.macs(&graph);
-        let wrong = graph.iter().find(|(id, _)| !options.agree(predicted[id.0], measured.counters[id.0].total()));
+        let wrong =
+            graph.iter().find(|(id, _)| !options.agree(predicted[id.0], measured.counters[id.0].total()));
         let sum = |padding: bool| -> u64 {
-            measured.counters.iter().map(|counter| if padding { counter.padding } else { counter.total() }).sum()
+            measured
+                .counters
+                .iter()
+                .map(|counter| if padding { counter.padding } else { counter.total() })
+                .sum()
         };
         let method = format!(
             "counted in the kernels' inner loops, {} of them skipped because they fall on padding, {how}",
@@ -167,7 +192,12 @@ fn forward(
                 number::grouped(predicted[id.0]),
                 number::grouped(measured.counters[id.0].total()),
             ),
-            None => outcome.claim(Kind::Macs, None, number::grouped(predicted.iter().sum()), number::grouped(sum(false))),
+            None => outcome.claim(
+                Kind::Macs,
+                None,
+                number::grouped(predicted.iter().sum()),
+                number::grouped(sum(false)),
+            ),
         };
         claim.method(method).verdict(wrong.is_none());
     }
@@ -183,7 +213,9 @@ fn forward(
         };
         outcome
             .claim(Kind::Memory, None, text(elements, step), text(measured.peak.0, measured.peak.1))
-            .method(format!("most elements of activations held at once, each dropped after its last reader, {how}"));
+            .method(format!(
+                "most elements of activations held at once, each dropped after its last reader, {how}"
+            ));
     }
     Ok(())
 }

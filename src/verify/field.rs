@@ -63,7 +63,9 @@ pub(super) fn measure(
             };
             if let Some(place) = &own {
                 if costs(&place.graph) > options.effort.budget() {
-                    outcome.notes.push(format!("support of {}: too expensive for this effort", graph.node(node).id));
+                    outcome
+                        .notes
+                        .push(format!("support of {}: too expensive for this effort", graph.node(node).id));
                 } else {
                     support(place, options, outcome)?;
                 }
@@ -74,7 +76,9 @@ pub(super) fn measure(
                     perturb::measure(place, options, outcome)?;
                 }
                 Wide::Global => {
-                    if let Some(place) = own.as_ref().filter(|place| costs(&place.graph) <= options.effort.budget()) {
+                    if let Some(place) =
+                        own.as_ref().filter(|place| costs(&place.graph) <= options.effort.budget())
+                    {
                         perturb::measure(place, options, outcome)?;
                     }
                 }
@@ -92,7 +96,9 @@ fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -> Vec<NodeI
     let local = |node: NodeId| {
         graph.node(node).shape.rank() > 1
             && !fields.nodes[node.0].is_empty()
-            && fields.nodes[node.0].iter().all(|field| field.local && field.axes.iter().all(|axis| !axis.whole))
+            && fields.nodes[node.0]
+                .iter()
+                .all(|field| field.local && field.axes.iter().all(|axis| !axis.whole))
     };
     let mut nodes = options.nodes.clone();
     let mut before = vec![false; graph.nodes.len()];
@@ -146,7 +152,15 @@ fn own_place(
         .map(|unit| predict.support(slim, node, field.input, unit, Borders::Real))
         .collect::<Result<Vec<_>, _>>()?;
     let how = format!("{how}, at the network's own size");
-    Ok(Some(Place { graph: slim.clone(), how, node, input: field.input, units, regions, sampled: field.sampled }))
+    Ok(Some(Place {
+        graph: slim.clone(),
+        how,
+        node,
+        input: field.input,
+        units,
+        regions,
+        sampled: field.sampled,
+    }))
 }
 
 /// Whether a unit can be seen whole.
@@ -211,8 +225,7 @@ fn wide_place(
             continue;
         }
         let how = format!("{how}, on inputs of {} so that nothing clips", inputs(&graph));
-        let place =
-            Place { graph, how, node, input: field.input, units, regions, sampled: field.sampled };
+        let place = Place { graph, how, node, input: field.input, units, regions, sampled: field.sampled };
         return Ok(Wide::Place(place, step));
     }
     Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
@@ -221,16 +234,24 @@ fn wide_place(
 /// The network with inputs of at least `wanted` elements an axis, at the first size that it takes.
 fn enlarged(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
     if graph.inputs().count() == 1 {
-        return (0..=64u64)
-            .find_map(|more| resized(graph, &with_space(graph, |axis, old| wanted.get(axis).map_or(old, |w| w + more))).ok());
+        return (0..=64u64).find_map(|more| {
+            resized(graph, &with_space(graph, |axis, old| wanted.get(axis).map_or(old, |w| w + more))).ok()
+        });
     }
     // Several inputs keep their ratio.
-    let least = graph.inputs().flat_map(|(_, node)| node.shape.spatial().iter().zip(wanted).map(|(&old, &w)| w.div_ceil(old)));
+    let least = graph
+        .inputs()
+        .flat_map(|(_, node)| node.shape.spatial().iter().zip(wanted).map(|(&old, &w)| w.div_ceil(old)));
     let least = least.max().unwrap_or(1);
     resized(graph, &with_space(graph, |_, old| old * least)).ok()
 }
 
-fn facts_of(predict: &(dyn Predict + Sync), graph: &Graph, node: NodeId, input: NodeId) -> Result<Option<Facts>, Problem> {
+fn facts_of(
+    predict: &(dyn Predict + Sync),
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+) -> Result<Option<Facts>, Problem> {
     Ok(predict.facts(graph, node)?.into_iter().find(|facts| facts.input == input))
 }
 
@@ -276,7 +297,8 @@ pub(super) fn raster(region: &Region, sizes: &[u64]) -> Vec<bool> {
                 .flat_map(|span| span.lo.max(0)..=span.hi.min(size as i128 - 1))
                 .filter_map(|index| usize::try_from(index).ok())
                 .collect();
-            flats = flats.iter().flat_map(|base| indices.iter().map(move |index| base * size + index)).collect();
+            flats =
+                flats.iter().flat_map(|base| indices.iter().map(move |index| base * size + index)).collect();
         }
         flats.into_iter().for_each(|flat| inside[flat] = true);
     }
@@ -408,11 +430,15 @@ fn unclipped(
                 })
                 .collect();
             let size: Vec<i128> = facts.axes.iter().map(|axis| axis.size).collect();
-            let start: Option<Vec<i128>> = facts.axes.iter().map(|axis| axis.first.map(|span| span.lo)).collect();
+            let start: Option<Vec<i128>> =
+                facts.axes.iter().map(|axis| axis.first.map(|span| span.lo)).collect();
             let jump: Vec<Ratio<i128>> = facts.axes.iter().map(|axis| axis.jump).collect();
-            let mut method = format!("{GRADIENTS}; start and jump from two units {step} apart; {}", place.how);
+            let mut method =
+                format!("{GRADIENTS}; start and jump from two units {step} apart; {}", place.how);
             let own = facts_of(predict, original, place.node, place.input)?;
-            let key = |facts: &Facts| facts.axes.iter().map(|axis| (axis.size, axis.jump, axis.first)).collect::<Vec<_>>();
+            let key = |facts: &Facts| {
+                facts.axes.iter().map(|axis| (axis.size, axis.jump, axis.first)).collect::<Vec<_>>()
+            };
             if own.is_some_and(|own| key(&own) != key(&facts)) {
                 method += "; a layer adapts to the input's size, so the prediction is the one for this size";
             }
@@ -433,10 +459,12 @@ fn unclipped(
     if options.wants(Kind::Context) && has_gates(&place.graph, place.node) {
         let (_, with_gates) = read(place, true)?;
         let beyond = with_gates.iter().zip(&marks).any(|(gated, local)| gated.has(0) && !local.has(0));
-        let text = |context: bool| if context { "global context beyond the local field" } else { "local only" };
-        outcome
-            .claim(Kind::Context, Some(&id), text(facts.global_context), text(beyond))
-            .method(format!("gradients with the gates and map-wide statistics cut, and with them; {}", place.how));
+        let text =
+            |context: bool| if context { "global context beyond the local field" } else { "local only" };
+        outcome.claim(Kind::Context, Some(&id), text(facts.global_context), text(beyond)).method(format!(
+            "gradients with the gates and map-wide statistics cut, and with them; {}",
+            place.how
+        ));
     }
     Ok(())
 }
@@ -445,7 +473,8 @@ fn unclipped(
 fn has_gates(graph: &Graph, node: NodeId) -> bool {
     graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
         crate::graph::Op::Layer(layer) => {
-            map_wide(layer) || graph.reach(node).iter().any(|reach| reach.role == crate::layers::Role::Context)
+            map_wide(layer)
+                || graph.reach(node).iter().any(|reach| reach.role == crate::layers::Role::Context)
         }
         crate::graph::Op::Input => false,
     })

@@ -79,7 +79,9 @@ fn outer(lines: &[Vec<BigUint>]) -> Vec<BigUint> {
 fn verdict(predicted: &[BigUint], measured: &[Exact], area: &[u64], what: &str) -> Claim {
     let equal = predicted.len() == measured.len()
         && predicted.iter().zip(measured).all(|(p, m)| {
-            m.value().and_then(|value| u128::try_from(value).ok()).is_some_and(|value| *p == BigUint::from(value))
+            m.value()
+                .and_then(|value| u128::try_from(value).ok())
+                .is_some_and(|value| *p == BigUint::from(value))
         });
     let text = |read: usize, total: usize, most: String, sum: String| {
         format!("{read} of {total} positions in {}, at most {most} ways, {sum} in all", sizes(area))
@@ -91,7 +93,9 @@ fn verdict(predicted: &[BigUint], measured: &[Exact], area: &[u64], what: &str) 
         predicted.iter().max().map_or_else(String::new, BigUint::to_string),
         predicted.iter().sum::<BigUint>().to_string(),
     );
-    let number = |value: Exact| value.value().map_or_else(|| "more than 128 bits".to_owned(), |value| value.to_string());
+    let number = |value: Exact| {
+        value.value().map_or_else(|| "more than 128 bits".to_owned(), |value| value.to_string())
+    };
     let sum = measured.iter().fold(Exact::ZERO, |sum, &ways| sum + ways);
     let measured = text(
         measured.iter().filter(|ways| **ways != Exact::ZERO).count(),
@@ -99,7 +103,8 @@ fn verdict(predicted: &[BigUint], measured: &[Exact], area: &[u64], what: &str) 
         measured.iter().max().map_or_else(String::new, |&most| number(most)),
         number(sum),
     );
-    let method = format!("unit weights on an impulse, in exact integers, {what} compared position by position");
+    let method =
+        format!("unit weights on an impulse, in exact integers, {what} compared position by position");
     Claim { claim: Kind::Gridding, node: None, predicted, measured, method, ok: equal }
 }
 

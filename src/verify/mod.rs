@@ -9,8 +9,8 @@
 //!
 //! Not measured: fast kernels against the definition; there is one kind of kernels only, the definition itself.
 
-pub mod demo;
 mod channels;
+pub mod demo;
 mod execution;
 mod field;
 pub mod gridding;
@@ -139,7 +139,13 @@ impl Outcome {
         self.claims.iter().all(|claim| claim.ok)
     }
 
-    fn claim(&mut self, claim: Kind, node: Option<&str>, predicted: impl Into<String>, measured: impl Into<String>) -> &mut Claim {
+    fn claim(
+        &mut self,
+        claim: Kind,
+        node: Option<&str>,
+        predicted: impl Into<String>,
+        measured: impl Into<String>,
+    ) -> &mut Claim {
         let (predicted, measured) = (predicted.into(), measured.into());
         let ok = predicted == measured;
         let node = node.map(str::to_owned);

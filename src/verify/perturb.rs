@@ -60,7 +60,8 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
         let result = run(&graph, images, fill, &[place.node], Some(place.node), |_| ())?;
         let output = result.output(place.node).ok_or_else(|| Problem::shape("the unit was not computed"))?;
         let space = &output.sizes()[2.min(output.sizes().len())..];
-        let at = unit.iter().zip(space).fold(0, |flat, (&u, &size)| flat * size + usize::try_from(u).unwrap_or(0));
+        let at =
+            unit.iter().zip(space).fold(0, |flat, (&u, &size)| flat * size + usize::try_from(u).unwrap_or(0));
         let plane: usize = space.iter().product();
         Ok(output.data().iter().skip(at).step_by(plane.max(1)).map(|value| value.to_bits()).collect())
     };
@@ -88,8 +89,9 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
         format!("{changed} of {tried} pixels inside change the unit, {rest}")
     };
     let how = if deforms { "by ordinary numbers, offsets held at 0" } else { "to not-a-number" };
-    outcome
-        .claim(Kind::Perturbation, Some(&id), text(tried, true), text(changed, same))
-        .method(format!("pixels changed {how}, run forwards in f64 with random weights, gates cut, {}", place.how));
+    outcome.claim(Kind::Perturbation, Some(&id), text(tried, true), text(changed, same)).method(format!(
+        "pixels changed {how}, run forwards in f64 with random weights, gates cut, {}",
+        place.how
+    ));
     Ok(())
 }

@@ -74,7 +74,12 @@ pub trait Predict {
     }
 
     /// For each channel of `node`, the channels of `source` that reach it; none if none do.
-    fn channels(&self, graph: &Graph, source: NodeId, node: NodeId) -> Result<Option<Vec<Vec<u64>>>, Problem> {
+    fn channels(
+        &self,
+        graph: &Graph,
+        source: NodeId,
+        node: NodeId,
+    ) -> Result<Option<Vec<Vec<u64>>>, Problem> {
         let sets = channels::reached(graph, source, node, true)?;
         let Some(runs) = sets.get(node.0).and_then(Option::as_ref) else { return Ok(None) };
         let mut all = Vec::new();

@@ -15,8 +15,8 @@ use crate::exec::tensor::{Tensor, batched};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::args::{Groups, Padding, PerAxis};
 use crate::layers::conv::{Conv, PaddingMode};
-use crate::layers::window::Window;
 use crate::layers::deform_conv::{DeformConv, Offsets};
+use crate::layers::window::Window;
 use crate::layers::{Layer, Role, Weight};
 use crate::shape::Shape;
 use crate::verify::marks::Marks;
@@ -113,7 +113,12 @@ fn backward(
 }
 
 /// The vector-Jacobian product of one layer at inputs and weights of 1.
-fn plain(layer: &Layer, shapes: &[Shape], declared: &[Weight], vector: &Tensor<Marks>) -> Result<Back, Problem> {
+fn plain(
+    layer: &Layer,
+    shapes: &[Shape],
+    declared: &[Weight],
+    vector: &Tensor<Marks>,
+) -> Result<Back, Problem> {
     match layer {
         Layer::MaxPool(pool) => {
             let space = shapes[0].spatial();
@@ -125,7 +130,8 @@ fn plain(layer: &Layer, shapes: &[Shape], declared: &[Weight], vector: &Tensor<M
             Ok((vec![every_winner(layer, &shapes[0], &periods, vector)?], vec![]))
         }
         Layer::AdaptiveMaxPool(pool) => {
-            let mean = crate::layers::adaptive_avg_pool::AdaptiveAvgPool { output_size: pool.output_size.clone() };
+            let mean =
+                crate::layers::adaptive_avg_pool::AdaptiveAvgPool { output_size: pool.output_size.clone() };
             plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, vector)
         }
         Layer::GlobalMaxPool(pool) => {
@@ -138,7 +144,8 @@ fn plain(layer: &Layer, shapes: &[Shape], declared: &[Weight], vector: &Tensor<M
             let inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();
             let inputs: Vec<&Tensor<Marks>> = inputs.iter().collect();
             let weights = filled(declared)?;
-            let back = reference::backward(layer, Call { inputs: &inputs, declared, weights: &weights }, vector)?;
+            let back =
+                reference::backward(layer, Call { inputs: &inputs, declared, weights: &weights }, vector)?;
             Ok((back.inputs, back.weights))
         }
     }
@@ -155,7 +162,8 @@ fn every_winner(
     let sizes = batched(1, shape)?;
     let space = &sizes[2..];
     let plane: usize = space.iter().product();
-    let classes: Vec<usize> = periods.iter().zip(space).map(|(&period, &size)| period.min(size).max(1)).collect();
+    let classes: Vec<usize> =
+        periods.iter().zip(space).map(|(&period, &size)| period.min(size).max(1)).collect();
     let mut sum = Tensor::zeros(&sizes);
     for class in 0..classes.iter().product() {
         let on_top = |flat: usize| {
@@ -178,7 +186,12 @@ fn every_winner(
 }
 
 /// The regular grid, and what the offsets are computed from.
-fn deformable(deform: &DeformConv, shape: &Shape, declared: &[Weight], vector: &Tensor<Marks>) -> Result<Back, Problem> {
+fn deformable(
+    deform: &DeformConv,
+    shape: &Shape,
+    declared: &[Weight],
+    vector: &Tensor<Marks>,
+) -> Result<Back, Problem> {
     let of = |weights: &[&'static str]| -> Vec<Weight> {
         declared
             .iter()
@@ -190,7 +203,8 @@ fn deformable(deform: &DeformConv, shape: &Shape, declared: &[Weight], vector: &
             .collect()
     };
     let main = Layer::Conv(deform.main());
-    let (mut inputs, main_weights) = plain(&main, std::slice::from_ref(shape), &of(&["weight", "bias"]), vector)?;
+    let (mut inputs, main_weights) =
+        plain(&main, std::slice::from_ref(shape), &of(&["weight", "bias"]), vector)?;
     let offset_weights = of(&["offset.weight", "offset.bias"]);
     let outputs = offset_weights.first().map_or(1, |weight| weight.shape.channels());
     let windows = match deform.offsets {
@@ -200,7 +214,9 @@ fn deformable(deform: &DeformConv, shape: &Shape, declared: &[Weight], vector: &
         }
     };
     let list = |value: fn(&Window) -> u64| PerAxis::list(windows.iter().map(value));
-    let wide = |side: i64| u64::try_from(side).map_err(|_| Problem::shape("not supported: offsets of a narrower map"));
+    let wide = |side: i64| {
+        u64::try_from(side).map_err(|_| Problem::shape("not supported: offsets of a narrower map"))
+    };
     let sides = windows.iter().map(|window| Ok((wide(window.before)?, wide(window.after)?)));
     let sides = sides.collect::<Result<Vec<_>, Problem>>()?;
     let offset = Conv {
