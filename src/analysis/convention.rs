@@ -88,7 +88,7 @@ impl Convention {
             let (ours, theirs) = (totals::of_node(node).macs, self.count(graph, node)?);
             match kinds.iter_mut().find(|(kind, _, _)| *kind == node.op.name()) {
                 Some((_, sum, other)) => {
-                    (*sum, *other) = (sum.saturating_add(ours), other.saturating_add(theirs))
+                    (*sum, *other) = (sum.saturating_add(ours), other.saturating_add(theirs));
                 }
                 None => kinds.push((node.op.name(), ours, theirs)),
             }

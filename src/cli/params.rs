@@ -4,8 +4,8 @@ use crate::analysis::convention::Convention;
 use crate::analysis::memory::Dtype;
 use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope, rates};
-use crate::report::params::{By, Sort, View, convention, footer, json, page};
-use crate::report::{Page, Report};
+use crate::report::params::{By, Sort, View, footer, json, page};
+use crate::report::{Page, Report, convention};
 
 /// Count parameters, MACs and memory, layer by layer
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         all.blocks.extend(page(&network.graph, &view).blocks);
         let other = match args.convention {
             Some(tool) => {
-                let (page, json) = convention(&network.graph, tool, view.batch).map_err(rates::failure)?;
+                let (page, json) =
+                    convention::report(&network.graph, tool, view.batch).map_err(rates::failure)?;
                 all.blocks.extend(page.blocks);
                 Some(json)
             }
