@@ -180,5 +180,6 @@ fn several_specs_give_a_list_of_results() {
     assert_eq!(params, [&json!(589_824), &json!(69_632)]);
     let (_, out) = cnnkit(&["compare", "zoo:bottleneck-plain", "zoo:bottleneck"]);
     assert_eq!(out["networks"][1]["params"], json!(69_632));
+    assert_eq!(out["networks"][1]["rf"], json!([3, 3]));
     assert!((out["ratios"][1]["params"].as_f64().expect("a number") - 69_632.0 / 589_824.0).abs() < 1e-12);
 }

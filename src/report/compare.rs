@@ -21,6 +21,8 @@ pub struct Figures {
     /// Layers with MACs on the longest path.
     depth: u64,
     layers: usize,
+    /// Receptive field of the output, or of the last feature map that does not see everything; one size an axis.
+    rf: Option<Vec<i128>>,
     inputs: Vec<Shape>,
     outputs: Vec<Shape>,
     /// Bytes of all layer outputs, f32.
@@ -60,6 +62,7 @@ pub fn figures(graph: &Graph) -> Figures {
         flops: counts.flops(),
         depth: totals::depth(graph),
         layers: graph.nodes.len() - graph.inputs().count(),
+        rf: super::rf::headline(graph),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
         outputs: graph.outputs.iter().map(|&id| graph.node(id).shape.clone()).collect(),
         activations: bytes(counts.activations),
@@ -93,6 +96,7 @@ pub fn page(networks: &[Figures]) -> Page {
             Column::number("MACs"),
             Column::number("ratio "),
             Column::number("depth"),
+            Column::number("RF").optional(3),
             Column::number("peak f32").optional(1),
             Column::text("output").optional(2),
         ],
@@ -107,6 +111,7 @@ pub fn page(networks: &[Figures]) -> Page {
             Cell::magnitude(network.macs),
             ratio(network.macs, first.macs),
             Cell::count(network.depth),
+            Cell::text(field(network)),
             Cell::bytes(network.peak),
             Cell::text(outputs.join(" ")),
         ]));
@@ -116,8 +121,15 @@ pub fn page(networks: &[Figures]) -> Page {
     for network in &networks[1..] {
         page.push(Block::Text(sentence(first, network)));
     }
-    page.note("Ratios are against the first network. Depth: layers with MACs on the longest path. Peak: activations alive at the worst step.");
+    page.note("Ratios are against the first network. Depth: layers with MACs on the longest path. RF: receptive field of the output, or of the last feature map that does not see everything. Peak: activations alive at the worst step.");
     page
+}
+
+/// `427` if the axes agree, else `7 x 3`.
+fn field(network: &Figures) -> String {
+    let mut sizes: Vec<String> = network.rf.iter().flatten().map(i128::to_string).collect();
+    sizes.dedup();
+    sizes.join(" x ")
 }
 
 fn ratio(value: u64, first: u64) -> Cell {
