@@ -127,11 +127,14 @@ fn every_end_point_costs_what_the_table_says() {
     for ((name, size), rows) in groups().into_iter().filter(|((_, size), _)| size.is_some()) {
         let (graph, _) = network(name, size);
         for row in rows {
-            // The table counts pools and biases as well, two operations a multiply-add, and has three decimals.
+            // The table has two operations a multiply-add, three decimals, and counts biases and pools as well: at most
+            // 2 %, but up to 4 % behind the first pools. `pool1` of vgg_a at 224: 0.1734 + 0.0032 for the biases
+            // + 0.0032 for the pool = 0.180.
             let end = end(&graph, row.end_point);
             let macs: u64 = graph.nodes[..=end.0].iter().map(|node| node.cost.macs).sum();
             let (found, expected) = (2e-9 * macs as f64, row.gflops.expect("a number"));
-            if found > expected + 0.0005 || found < 0.98 * expected - 0.0005 {
+            let least = if expected < 0.5 { 0.96 } else { 0.98 };
+            if found > expected + 0.0005 || found < least * expected - 0.0005 {
                 wrong.push(format!(
                     "{name} at {size:?}: {} {found:.4}, the table has {expected}",
                     row.end_point
