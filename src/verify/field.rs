@@ -207,7 +207,7 @@ fn wide_place(
         let space = graph.node(node).shape.spatial();
         // A multiple of every period: the first phase says where unit 0 starts.
         let periods = field.axes.iter().flat_map(|axis| &axis.union).map(|piece| piece.family.period);
-        let step = periods.fold(1i128, |all, period| num_integer::lcm(all, period));
+        let step = periods.fold(1i128, num_integer::lcm);
         if space.is_empty() || space.iter().any(|&size| i128::from(size) < 2 * step) {
             continue;
         }

@@ -5,6 +5,12 @@
 //! backwards with all weights and values at 1 is the linearised network with positive weights, without its rounding:
 //! no underflow on the way through 200 layers, and no tolerance in the comparison.
 
+#![allow(
+    clippy::suspicious_arithmetic_impl,
+    clippy::suspicious_op_assign_impl,
+    reason = "arithmetic on marks is logic"
+)]
+
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 use crate::exec::scalar::Scalar;

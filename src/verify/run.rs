@@ -153,7 +153,7 @@ pub fn run<S: Scalar>(
             }
         }
         let output = held[id.0].as_ref().map(|held| &held.tensor);
-        result.shapes.push(output.map(Tensor::shape).unwrap_or_else(|| node.shape.clone()));
+        result.shapes.push(output.map_or_else(|| node.shape.clone(), Tensor::shape));
         result.counters.push(counter);
         if let Some(output) = output.filter(|_| keep.contains(&id)) {
             result.kept.push((id, output.clone()));
