@@ -19,6 +19,7 @@ mod rates;
 mod rf;
 mod schema;
 mod sizes;
+mod verify;
 mod zoo;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Verify(verify::Args),
     Rf(rf::Args),
     Channels(channels::Args),
     Paths(paths::Args),
@@ -81,6 +83,7 @@ impl Command {
             Self::Params(_) => ("params", Format::TABLES),
             Self::Compare(_) => ("compare", Format::TABLES),
             Self::Sizes(_) => ("sizes", Format::TABLES),
+            Self::Verify(_) => ("verify", Format::TABLES),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
             Self::Paths(_) => ("paths", Format::TABLES),
@@ -135,6 +138,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),
         Command::Paths(args) => paths::run(args),

@@ -13,6 +13,7 @@ pub mod params;
 pub mod paths;
 pub mod rf;
 pub mod sizes;
+pub mod verify;
 
 pub mod design;
 pub mod gridding;
