@@ -1,0 +1,98 @@
+//! `cnnkit verify`
+
+use crate::cli::load::SpecArgs;
+use crate::cli::progress::Progress;
+use crate::cli::{Failure, envelope};
+use crate::report::verify::{json, page};
+use crate::report::{Page, Report};
+use crate::verify::{Analysis, Effort, Kind, Options, Outcome, verify};
+
+/// Run networks and confront every predicted number with a measured one
+///
+/// Parameters, shapes, multiply-adds, memory, receptive fields, gridding and channels are measured by executing the
+/// network with the definition of each layer. Exits with 1 if a claim does not hold.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit verify zoo:resnet50                         every claim
+  cnnkit verify spec.yaml --only receptive_field     one kind
+  cnnkit verify spec.yaml --node stage1.conv2        the field of a node beside the outputs
+  cnnkit verify zoo:vgg16 --thorough --methods       at full size, and how each figure was measured")]
+pub struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Measure these claims only; may be given several times, or as a list
+    #[arg(long, value_enum, value_name = "CLAIM", value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// Measure the field of this node too; may be given several times
+    #[arg(long, value_name = "ID")]
+    node: Vec<String>,
+    /// Measure what takes a second or so
+    #[arg(long, conflicts_with = "thorough")]
+    fast: bool,
+    /// Measure everything at the network's own size, however long it takes
+    #[arg(long)]
+    thorough: bool,
+    /// Relative difference up to which counts agree
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", hide_default_value = true, value_parser = share)]
+    tolerance: f64,
+    /// Seed of weights and inputs
+    #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
+    seed: u64,
+    /// Say how each figure was measured
+    #[arg(long)]
+    methods: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from 0 to below 1, for example 0.01".into()),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let networks = args.spec.load_all()?;
+    let effort = match (args.fast, args.thorough) {
+        (true, _) => Effort::Fast,
+        (_, true) => Effort::Thorough,
+        _ => Effort::Normal,
+    };
+    let progress = Progress::start("measuring");
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for (index, network) in networks.iter().enumerate() {
+        let find = |id: &String| {
+            let names = network.graph.nodes.iter().map(|node| node.id.as_str());
+            network.graph.find(id).ok_or_else(|| {
+                let close = crate::diagnostic::suggest(id, names);
+                let help = close.map_or("`cnnkit params` lists the nodes".to_owned(), |close| {
+                    format!("did you mean `{close}`?")
+                });
+                Failure::usage(format!("`{}` has no node `{id}`", network.graph.name), help)
+            })
+        };
+        let options = Options {
+            only: args.only.clone(),
+            nodes: args.node.iter().map(find).collect::<Result<_, _>>()?,
+            effort,
+            seed: args.seed,
+            tolerance: args.tolerance,
+        };
+        let part = |share: u64| progress.at((index as u64 * 1000 + share) / networks.len() as u64);
+        let outcome = verify(&network.graph, &Analysis, &options, &part).map_err(|problem| {
+            Failure::usage(
+                format!("cannot verify `{}`: {problem}", network.graph.name),
+                problem.help.clone().unwrap_or_else(|| "leave the claim out with `--only`".into()),
+            )
+        })?;
+        outcomes.push(outcome);
+    }
+    drop(progress);
+    let mut all = Page::default();
+    for (network, outcome) in networks.iter().zip(&outcomes) {
+        all.blocks.extend(page(&network.graph.name, outcome, args.methods).blocks);
+    }
+    let ok = outcomes.iter().all(Outcome::ok);
+    let bodies = networks.iter().zip(&outcomes).map(|(network, outcome)| (network, json(outcome)));
+    Ok(Report { page: all, json: envelope("verify", bodies), ok })
+}
