@@ -36,7 +36,7 @@ use output::Output;
 /// Tells the truth about a convolutional network.
 ///
 /// Reads an architecture from a YAML spec, builds a typed layer graph and reports its parameters, MACs, shapes,
-/// memory and receptive fields; checks stacks of dilated convolutions for gridding.
+/// memory and receptive fields; checks stacks of dilated convolutions for gridding; runs the network to verify it all.
 #[derive(Debug, Parser)]
 #[command(
     name = "cnnkit",

@@ -44,8 +44,11 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
     for claim in &outcome.claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
         let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
-        let measured =
-            if claim.ok && claim.measured == claim.predicted { Cell::toned("the same", Tone::Quiet) } else { measured };
+        let measured = if claim.ok && claim.measured == claim.predicted {
+            Cell::toned("the same", Tone::Quiet)
+        } else {
+            measured
+        };
         table.rows.push(Row::new(vec![
             Cell::text(name(claim)),
             claim.node.as_ref().map_or_else(Cell::default, |node| Cell::toned(node, Tone::Name)),
