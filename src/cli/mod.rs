@@ -4,6 +4,7 @@
 mod channels;
 mod compare;
 mod completions;
+mod demo;
 mod graph;
 mod gridding;
 mod hdc_check;
@@ -57,6 +58,7 @@ enum Command {
     Compare(compare::Args),
     Sizes(sizes::Args),
     Verify(verify::Args),
+    Demo(demo::Args),
     Rf(rf::Args),
     Channels(channels::Args),
     Paths(paths::Args),
@@ -84,6 +86,7 @@ impl Command {
             Self::Compare(_) => ("compare", Format::TABLES),
             Self::Sizes(_) => ("sizes", Format::TABLES),
             Self::Verify(_) => ("verify", Format::TABLES),
+            Self::Demo(_) => ("demo", Format::TABLES),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
             Self::Paths(_) => ("paths", Format::TABLES),
@@ -139,6 +142,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),
         Command::Paths(args) => paths::run(args),
