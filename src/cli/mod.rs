@@ -4,6 +4,7 @@
 mod channels;
 mod compare;
 mod completions;
+mod demo;
 mod graph;
 mod gridding;
 mod hdc_check;
@@ -59,6 +60,7 @@ enum Command {
     Sizes(sizes::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Demo(demo::Args),
     Rf(rf::Args),
     Channels(channels::Args),
     Paths(paths::Args),
@@ -87,6 +89,7 @@ impl Command {
             Self::Sizes(_) => ("sizes", Format::TABLES),
             Self::Run(_) => ("run", Format::TABLES),
             Self::Verify(_) => ("verify", Format::TABLES),
+            Self::Demo(_) => ("demo", Format::TABLES),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
             Self::Paths(_) => ("paths", Format::TABLES),
@@ -143,6 +146,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Sizes(args) => sizes::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),
         Command::Paths(args) => paths::run(args),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Block, Cell, Column, Page, Row, Span, Table, Tone};
+use crate::verify::demo::{DEMOS, Demo, Fact};
 use crate::verify::{Claim, Outcome};
 
 /// The JSON of one network's claims.
@@ -70,5 +71,36 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
     for claim in outcome.claims.iter().filter(|claim| methods || !claim.ok) {
         page.note(format!("{}: {}.", name(claim), claim.method));
     }
+    page
+}
+
+/// The techniques that can be demonstrated.
+pub fn demo_list() -> Page {
+    let mut page = Page::default();
+    let row = |demo: &Demo| {
+        Row::new(vec![Cell::toned(demo.name, Tone::Name), Cell::text(demo.summary), Cell::toned(demo.source, Tone::Quiet)])
+    };
+    page.table(Table {
+        columns: vec![Column::text("name"), Column::text("identity"), Column::text("source").optional(1)],
+        rows: DEMOS.iter().map(row).collect(),
+    });
+    page
+}
+
+/// Identities that were run, with their figures.
+pub fn demo_page(runs: &[(&Demo, Vec<Fact>)]) -> Page {
+    let mut page = Page::default();
+    for (demo, facts) in runs {
+        page.title_with(demo.name, demo.summary);
+        let row = |fact: &Fact| {
+            let verdict = if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
+            Row::new(vec![Cell::text(&fact.what), Cell::text(&fact.expected), Cell::text(&fact.found), verdict])
+        };
+        page.table(Table {
+            columns: vec![Column::text(""), Column::text("expected"), Column::text("found"), Column::text("")],
+            rows: facts.iter().map(row).collect(),
+        });
+    }
+    page.note("Run in f64 by the definition of each layer, on seeded tensors.");
     page
 }

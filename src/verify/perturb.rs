@@ -72,10 +72,11 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
     let mut changed = 0;
     // The first and the last position are on the rim of the box; one more anywhere.
     let mut probes = vec![pixels.first().copied(), pixels.last().copied()];
+    probes.push(pixels.get(seed.below(pixels.len() as u64) as usize).copied());
+    // Ordinary changes may die in a ReLU or round away; only not-a-number cannot.
     if deforms {
         probes.clear();
     }
-    probes.push(pixels.get(seed.below(pixels.len() as u64) as usize).copied());
     for pixel in probes.into_iter().flatten() {
         tried += 1;
         changed += u32::from(watch(&|flat| flat == pixel)? != before);
@@ -86,7 +87,10 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
             (_, true) => format!("{outside} outside change no bit"),
             (_, false) => format!("{outside} outside change it"),
         };
-        format!("{changed} of {tried} pixels inside change the unit, {rest}")
+        match tried {
+            0 => rest,
+            _ => format!("{changed} of {tried} pixels inside change the unit, {rest}"),
+        }
     };
     let how = if deforms { "by ordinary numbers, offsets held at 0" } else { "to not-a-number" };
     outcome.claim(Kind::Perturbation, Some(&id), text(tried, true), text(changed, same)).method(format!(

@@ -1,0 +1,57 @@
+//! `cnnkit demo`
+
+use crate::cli::{Failure, envelope_of};
+use crate::report::Report;
+use crate::report::verify::{demo_list, demo_page};
+use crate::verify::demo::{DEMOS, Demo, Fact, find};
+
+/// Run the identity behind a technique on real tensors
+///
+/// Without a name, lists the techniques. Exits with 1 if an identity does not hold.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit demo                      the list
+  cnnkit demo small-kernels        two 3x3 convolutions are one 5x5
+  cnnkit demo all --seed 7         every identity, on other tensors")]
+pub struct Args {
+    /// The technique, or `all`
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Seed of the tensors
+    #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
+    seed: u64,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let chosen: Vec<&Demo> = match args.name.as_deref() {
+        None => {
+            let names: Vec<_> = DEMOS
+                .iter()
+                .map(|demo| serde_json::json!({"name": demo.name, "summary": demo.summary, "source": demo.source}))
+                .collect();
+            let body = serde_json::json!({"demos": names});
+            return Ok(Report { page: demo_list(), json: envelope_of("demo", &body), ok: true });
+        }
+        Some("all") => DEMOS.iter().collect(),
+        Some(name) => vec![find(name).ok_or_else(|| {
+            let close = crate::diagnostic::suggest(name, DEMOS.iter().map(|demo| demo.name));
+            let help = close.map_or("`cnnkit demo` lists them".to_owned(), |close| format!("did you mean `{close}`?"));
+            Failure::usage(format!("there is no demonstration `{name}`"), help)
+        })?],
+    };
+    let mut runs: Vec<(&Demo, Vec<Fact>)> = Vec::new();
+    for demo in chosen {
+        let facts = demo.run(args.seed).map_err(|problem| {
+            Failure::usage(format!("cannot run `{}`: {problem}", demo.name), "this is a flaw of the program")
+        })?;
+        runs.push((demo, facts));
+    }
+    let ok = runs.iter().all(|(_, facts)| facts.iter().all(|fact| fact.ok));
+    let bodies: Vec<_> = runs
+        .iter()
+        .map(|(demo, facts)| serde_json::json!({"name": demo.name, "summary": demo.summary, "facts": facts}))
+        .collect();
+    let body = serde_json::json!({"demos": bodies, "ok": ok});
+    Ok(Report { page: demo_page(&runs), json: envelope_of("demo", &body), ok })
+}
