@@ -36,7 +36,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Some("all") => DEMOS.iter().collect(),
         Some(name) => vec![find(name).ok_or_else(|| {
             let close = crate::diagnostic::suggest(name, DEMOS.iter().map(|demo| demo.name));
-            let help = close.map_or("`cnnkit demo` lists them".to_owned(), |close| format!("did you mean `{close}`?"));
+            let help = close
+                .map_or("`cnnkit demo` lists them".to_owned(), |close| format!("did you mean `{close}`?"));
             Failure::usage(format!("there is no demonstration `{name}`"), help)
         })?],
     };

@@ -78,7 +78,11 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
 pub fn demo_list() -> Page {
     let mut page = Page::default();
     let row = |demo: &Demo| {
-        Row::new(vec![Cell::toned(demo.name, Tone::Name), Cell::text(demo.summary), Cell::toned(demo.source, Tone::Quiet)])
+        Row::new(vec![
+            Cell::toned(demo.name, Tone::Name),
+            Cell::text(demo.summary),
+            Cell::toned(demo.source, Tone::Quiet),
+        ])
     };
     page.table(Table {
         columns: vec![Column::text("name"), Column::text("identity"), Column::text("source").optional(1)],
@@ -93,11 +97,22 @@ pub fn demo_page(runs: &[(&Demo, Vec<Fact>)]) -> Page {
     for (demo, facts) in runs {
         page.title_with(demo.name, demo.summary);
         let row = |fact: &Fact| {
-            let verdict = if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-            Row::new(vec![Cell::text(&fact.what), Cell::text(&fact.expected), Cell::text(&fact.found), verdict])
+            let verdict =
+                if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
+            Row::new(vec![
+                Cell::text(&fact.what),
+                Cell::text(&fact.expected),
+                Cell::text(&fact.found),
+                verdict,
+            ])
         };
         page.table(Table {
-            columns: vec![Column::text(""), Column::text("expected"), Column::text("found"), Column::text("")],
+            columns: vec![
+                Column::text(""),
+                Column::text("expected"),
+                Column::text("found"),
+                Column::text(""),
+            ],
             rows: facts.iter().map(row).collect(),
         });
     }

@@ -18,11 +18,16 @@ pub(super) fn shuffle(_: u64) -> Result<Vec<Fact>, Problem> {
     let deal = Layer::ChannelShuffle(layer(json!({"groups": 3}))?);
     let first = run(&grouped, &[&input], std::slice::from_ref(&weight))?;
     let dealt = run(&deal, &[&first], &[])?;
-    let least = |tensor: &Tensor<Marks>| tensor.data().iter().map(|marks| marks.0.count_ones()).min().unwrap_or(0);
+    let least =
+        |tensor: &Tensor<Marks>| tensor.data().iter().map(|marks| marks.0.count_ones()).min().unwrap_or(0);
     let without = run(&grouped, &[&first], std::slice::from_ref(&weight))?;
     let with = run(&grouped, &[&dealt], std::slice::from_ref(&weight))?;
     Ok(vec![
-        figure("input channels that an output channel sees, with the shuffle", "12 of 12", format!("{} of 12", least(&with))),
+        figure(
+            "input channels that an output channel sees, with the shuffle",
+            "12 of 12",
+            format!("{} of 12", least(&with)),
+        ),
         figure("the same without it", "4 of 12", format!("{} of 12", least(&without))),
     ])
 }

@@ -19,8 +19,11 @@ pub(super) fn deformable(seed: u64) -> Result<Vec<Fact>, Problem> {
     let padded = conv(json!({"out_channels": 3, "kernel": 3, "padding": 1, "bias": false}))?;
     let window = Window { kernel: 3, before: 1, after: 1, ..Window::POINT };
     let sampled = |dy: f64, dx: f64| {
-        let grid = Grid { windows: &[window, window], outputs: [SIDE, SIDE], image: [SIDE, SIDE], offset_groups: 1 };
-        let offsets = Tensor::from_fn(&[1, 18, SIDE, SIDE], |flat| if flat / (SIDE * SIDE) % 2 == 0 { dy } else { dx });
+        let grid =
+            Grid { windows: &[window, window], outputs: [SIDE, SIDE], image: [SIDE, SIDE], offset_groups: 1 };
+        let offsets = Tensor::from_fn(&[1, 18, SIDE, SIDE], |flat| {
+            if (flat / (SIDE * SIDE)).is_multiple_of(2) { dy } else { dx }
+        });
         sampled_convolution(&grid, &input, &offsets, None, &weight, None, &mut Counter::default())
     };
     let shifted = |dy: i64, dx: i64| {
@@ -49,12 +52,24 @@ pub(super) fn deformable(seed: u64) -> Result<Vec<Fact>, Problem> {
     let parts = [(0, 0, (1.0 - a) * (1.0 - b)), (0, 1, (1.0 - a) * b), (1, 0, a * (1.0 - b)), (1, 1, a * b)];
     let mut mixed: Tensor<f64> = Tensor::zeros(&[1, 2, SIDE, SIDE]);
     for (dy, dx, share) in parts {
-        mixed.data_mut().iter_mut().zip(shifted(dy, dx).data()).for_each(|(sum, value)| *sum += share * value);
+        mixed
+            .data_mut()
+            .iter_mut()
+            .zip(shifted(dy, dx).data())
+            .for_each(|(sum, value)| *sum += share * value);
     }
     let bilinear = run(&padded, &[&mixed], std::slice::from_ref(&weight))?;
     Ok(vec![
         same("offsets of 0 against the conv", &plain, &sampled(0.0, 0.0)),
-        same("offsets of (1, -2) against the conv of the shifted map", &middle(&moved), &middle(&sampled(1.0, -2.0))),
-        same("offsets of (1/4, 1/2) against the conv of the bilinear map", &middle(&bilinear), &middle(&sampled(a, b))),
+        same(
+            "offsets of (1, -2) against the conv of the shifted map",
+            &middle(&moved),
+            &middle(&sampled(1.0, -2.0)),
+        ),
+        same(
+            "offsets of (1/4, 1/2) against the conv of the bilinear map",
+            &middle(&bilinear),
+            &middle(&sampled(a, b)),
+        ),
     ])
 }

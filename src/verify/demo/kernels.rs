@@ -34,16 +34,26 @@ pub(super) fn small(seed: u64) -> Result<Vec<Fact>, Problem> {
     let mut seed = Seed(seed);
     let input = seed.tensor(&[1, 3, 12, 11]);
     let (first, second) = (seed.tensor(&[4, 3, 3, 3]), seed.tensor(&[5, 4, 3, 3]));
-    let middle = run(&conv(json!({"out_channels": 4, "kernel": 3, "bias": false}))?, &[&input], std::slice::from_ref(&first))?;
-    let stacked = run(&conv(json!({"out_channels": 5, "kernel": 3, "bias": false}))?, &[&middle], std::slice::from_ref(&second))?;
+    let middle = run(
+        &conv(json!({"out_channels": 4, "kernel": 3, "bias": false}))?,
+        &[&input],
+        std::slice::from_ref(&first),
+    )?;
+    let stacked = run(
+        &conv(json!({"out_channels": 5, "kernel": 3, "bias": false}))?,
+        &[&middle],
+        std::slice::from_ref(&second),
+    )?;
     let whole = composed(&first, &second);
+    let pairs = |weight: &Tensor<f64>| weight.len() / (weight.sizes()[0] * weight.sizes()[1]);
+    let weights = format!("{} + {} against {}", pairs(&first), pairs(&second), pairs(&whole));
     let single = run(&conv(json!({"out_channels": 5, "kernel": 5, "bias": false}))?, &[&input], &[whole])?;
     let facts = Gridding::of(&Stack::uniform(3, &[1, 1], 2)?)?;
     Ok(vec![
         figure("support of two 3x3", "5x5", format!("{}x{}", facts.size()[0], facts.size()[1])),
         figure("positions of it that are read", "25", facts.covered()),
         same("two 3x3 against the composed 5x5", &stacked, &single),
-        figure("weights at 64 channels, two 3x3 against 5x5", "73728 against 102400", format!("{} against {}", 2 * 9 * 64 * 64, 25 * 64 * 64)),
+        figure("weights, for each pair of channels", "9 + 9 against 25", weights),
     ])
 }
 
@@ -51,11 +61,23 @@ pub(super) fn asymmetric(seed: u64) -> Result<Vec<Fact>, Problem> {
     let mut seed = Seed(seed);
     let input = seed.tensor(&[1, 1, 9, 10]);
     let (down, along) = (seed.tensor(&[1, 1, 3, 1]), seed.tensor(&[1, 1, 1, 3]));
-    let middle = run(&conv(json!({"out_channels": 1, "kernel": [3, 1], "bias": false}))?, &[&input], std::slice::from_ref(&down))?;
-    let stacked = run(&conv(json!({"out_channels": 1, "kernel": [1, 3], "bias": false}))?, &[&middle], std::slice::from_ref(&along))?;
+    let middle = run(
+        &conv(json!({"out_channels": 1, "kernel": [3, 1], "bias": false}))?,
+        &[&input],
+        std::slice::from_ref(&down),
+    )?;
+    let stacked = run(
+        &conv(json!({"out_channels": 1, "kernel": [1, 3], "bias": false}))?,
+        &[&middle],
+        std::slice::from_ref(&along),
+    )?;
     let outer = kernel([1, 1, 3, 3], |[_, _, y, x]| down.data()[y] * along.data()[x]);
+    let weights = format!("{} against {}", down.len() + along.len(), outer.len());
     let single = run(&conv(json!({"out_channels": 1, "kernel": 3, "bias": false}))?, &[&input], &[outer])?;
-    Ok(vec![same("3x1 then 1x3 against the outer product", &stacked, &single), figure("weights, for each pair of channels", "6 against 9", "6 against 9")])
+    Ok(vec![
+        same("3x1 then 1x3 against the outer product", &stacked, &single),
+        figure("weights, for each pair of channels", "6 against 9", weights),
+    ])
 }
 
 pub(super) fn inception(seed: u64) -> Result<Vec<Fact>, Problem> {
@@ -64,7 +86,8 @@ pub(super) fn inception(seed: u64) -> Result<Vec<Fact>, Problem> {
     let mut branches = Vec::new();
     for (channels, size) in [(4usize, 1usize), (8, 3), (2, 5)] {
         let weight = seed.tensor(&[channels, 6, size, size]);
-        let layer = conv(json!({"out_channels": channels, "kernel": size, "padding": "same", "bias": false}))?;
+        let layer =
+            conv(json!({"out_channels": channels, "kernel": size, "padding": "same", "bias": false}))?;
         branches.push((run(&layer, &[&input], std::slice::from_ref(&weight))?, weight));
     }
     let pool = Layer::MaxPool(super::tools::layer(json!({"kernel": 3, "stride": 1, "padding": 1}))?);
@@ -81,10 +104,20 @@ pub(super) fn inception(seed: u64) -> Result<Vec<Fact>, Problem> {
         let inside = |i: usize| i >= margin && i < 5 - margin;
         if inside(y) && inside(x) { at(weight, [o - first, c, y - margin, x - margin]) } else { 0.0 }
     });
-    let single = run(&conv(json!({"out_channels": 14, "kernel": 5, "padding": 2, "bias": false}))?, &[&input], &[all])?;
-    let slice = |from: usize, to: usize| Tensor::new(&[1, to - from, 8, 8], module.data()[from * 64..to * 64].to_vec());
+    let single = run(
+        &conv(json!({"out_channels": 14, "kernel": 5, "padding": 2, "bias": false}))?,
+        &[&input],
+        &[all],
+    )?;
+    let slice = |from: usize, to: usize| {
+        Tensor::new(&[1, to - from, 8, 8], module.data()[from * 64..to * 64].to_vec())
+    };
     Ok(vec![
-        figure("channels of the module", "4 + 8 + 2 + 6 = 20", format!("4 + 8 + 2 + 6 = {}", module.image_sizes()[0])),
+        figure(
+            "channels of the module",
+            "4 + 8 + 2 + 6 = 20",
+            format!("4 + 8 + 2 + 6 = {}", module.image_sizes()[0]),
+        ),
         same("its convs against one 5x5 with zeros around", &slice(0, 14)?, &single),
         same("its last channels against the pool", &slice(14, 20)?, &pooled),
     ])
@@ -96,13 +129,18 @@ pub(super) fn bottleneck(seed: u64) -> Result<Vec<Fact>, Problem> {
     let input = map.clone();
     let mut allocated = 0;
     for (channels, size) in [(64usize, 1usize), (64, 3), (256, 1)] {
-        let layer = conv(json!({"out_channels": channels, "kernel": size, "padding": "same", "bias": false}))?;
+        let layer =
+            conv(json!({"out_channels": channels, "kernel": size, "padding": "same", "bias": false}))?;
         let weight = seed.tensor(&[channels, map.image_sizes()[0], size, size]);
         allocated += weight.len();
         map = run(&layer, &[&map], &[weight])?;
     }
     let weight = seed.tensor(&[256, 256, 3, 3]);
-    let plain = run(&conv(json!({"out_channels": 256, "kernel": 3, "padding": 1, "bias": false}))?, &[&input], std::slice::from_ref(&weight))?;
+    let plain = run(
+        &conv(json!({"out_channels": 256, "kernel": 3, "padding": 1, "bias": false}))?,
+        &[&input],
+        std::slice::from_ref(&weight),
+    )?;
     Ok(vec![
         figure("weights of the bottleneck", 69_632, allocated),
         figure("weights of the plain 3x3", 589_824, weight.len()),
@@ -119,12 +157,25 @@ pub(super) fn separable(seed: u64) -> Result<Vec<Fact>, Problem> {
         &[&input],
         std::slice::from_ref(&depthwise),
     )?;
-    let both = run(&conv(json!({"out_channels": 6, "kernel": 1, "bias": false}))?, &[&middle], std::slice::from_ref(&pointwise))?;
-    let outer = kernel([6, 4, 3, 3], |[o, c, y, x]| at(&pointwise, [o, c, 0, 0]) * at(&depthwise, [c, 0, y, x]));
-    let single = run(&conv(json!({"out_channels": 6, "kernel": 3, "padding": 1, "bias": false}))?, &[&input], std::slice::from_ref(&outer))?;
+    let both = run(
+        &conv(json!({"out_channels": 6, "kernel": 1, "bias": false}))?,
+        &[&middle],
+        std::slice::from_ref(&pointwise),
+    )?;
+    let outer =
+        kernel([6, 4, 3, 3], |[o, c, y, x]| at(&pointwise, [o, c, 0, 0]) * at(&depthwise, [c, 0, y, x]));
+    let single = run(
+        &conv(json!({"out_channels": 6, "kernel": 3, "padding": 1, "bias": false}))?,
+        &[&input],
+        std::slice::from_ref(&outer),
+    )?;
     Ok(vec![
         same("depthwise then pointwise against the full conv", &both, &single),
-        figure("weights", "60 against 216", format!("{} against {}", depthwise.len() + pointwise.len(), outer.len())),
+        figure(
+            "weights",
+            "60 against 216",
+            format!("{} against {}", depthwise.len() + pointwise.len(), outer.len()),
+        ),
     ])
 }
 
@@ -134,7 +185,8 @@ pub(super) fn grouped(seed: u64) -> Result<Vec<Fact>, Problem> {
     let weight = seed.tensor(&[9, 2, 3, 3]);
     let args = |groups: u64| json!({"out_channels": 9, "kernel": 3, "groups": groups, "bias": false});
     let grouped = run(&conv(args(3))?, &[&input], std::slice::from_ref(&weight))?;
-    let blocks = kernel([9, 6, 3, 3], |[o, c, y, x]| if o / 3 == c / 2 { at(&weight, [o, c % 2, y, x]) } else { 0.0 });
+    let blocks =
+        kernel([9, 6, 3, 3], |[o, c, y, x]| if o / 3 == c / 2 { at(&weight, [o, c % 2, y, x]) } else { 0.0 });
     let full = run(&conv(args(1))?, &[&input], std::slice::from_ref(&blocks))?;
     Ok(vec![
         same("3 groups against the block-diagonal kernel", &grouped, &full),
@@ -146,10 +198,18 @@ pub(super) fn dilated(seed: u64) -> Result<Vec<Fact>, Problem> {
     let mut seed = Seed(seed);
     let input: Tensor<f64> = seed.tensor(&[1, 2, 12, 13]);
     let weight = seed.tensor(&[3, 2, 3, 3]);
-    let dilated = run(&conv(json!({"out_channels": 3, "kernel": 3, "dilation": 3, "bias": false}))?, &[&input], std::slice::from_ref(&weight))?;
-    let stuffed = kernel([3, 2, 7, 7], |[o, c, y, x]| {
-        if y % 3 == 0 && x % 3 == 0 { at(&weight, [o, c, y / 3, x / 3]) } else { 0.0 }
-    });
+    let dilated = run(
+        &conv(json!({"out_channels": 3, "kernel": 3, "dilation": 3, "bias": false}))?,
+        &[&input],
+        std::slice::from_ref(&weight),
+    )?;
+    let stuffed =
+        kernel(
+            [3, 2, 7, 7],
+            |[o, c, y, x]| {
+                if y % 3 == 0 && x % 3 == 0 { at(&weight, [o, c, y / 3, x / 3]) } else { 0.0 }
+            },
+        );
     let single = run(&conv(json!({"out_channels": 3, "kernel": 7, "bias": false}))?, &[&input], &[stuffed])?;
     Ok(vec![same("a 3x3 at rate 3 against a 7x7 stuffed with zeros", &dilated, &single)])
 }
@@ -159,7 +219,11 @@ pub(super) fn gridding(_: u64) -> Result<Vec<Fact>, Problem> {
     for (rates, expected) in [([2, 2, 2], "120 of 169"), ([1, 2, 5], "0 of 289")] {
         let stack = Stack::uniform(3, &rates, 2)?;
         let grid = Gridding::of(&stack)?;
-        facts.push(figure(&format!("positions never read by {rates:?}"), expected, format!("{} of {}", grid.total() - grid.covered(), grid.total())));
+        facts.push(figure(
+            &format!("positions never read by {rates:?}"),
+            expected,
+            format!("{} of {}", grid.total() - grid.covered(), grid.total()),
+        ));
         if let Ok(claim) = claim(&stack, &Analysis)? {
             facts.push(Fact {
                 what: format!("ways from each position through {rates:?}, on an impulse"),

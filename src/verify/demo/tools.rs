@@ -22,7 +22,10 @@ pub(super) fn layer<T: serde::de::DeserializeOwned>(args: serde_json::Value) -> 
 }
 
 /// What `layer` declares on `inputs`.
-pub(super) fn declared<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<(Shape, Vec<Weight>), Problem> {
+pub(super) fn declared<S: Scalar>(
+    layer: &Layer,
+    inputs: &[&Tensor<S>],
+) -> Result<(Shape, Vec<Weight>), Problem> {
     let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
     let output = layer.infer(&shapes)?;
     let weights = layer.weights(Io { inputs: &shapes, output: &output })?;
@@ -30,10 +33,18 @@ pub(super) fn declared<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Resul
 }
 
 /// Runs `layer` on `inputs` with these weights, in the order in which it declares them.
-pub(super) fn run<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>], weights: &[Tensor<S>]) -> Result<Tensor<S>, Problem> {
+pub(super) fn run<S: Scalar>(
+    layer: &Layer,
+    inputs: &[&Tensor<S>],
+    weights: &[Tensor<S>],
+) -> Result<Tensor<S>, Problem> {
     let (_, declared) = declared(layer, inputs)?;
     let weights: Vec<Arc<Tensor<S>>> = weights.iter().cloned().map(Arc::new).collect();
-    reference::forward(layer, Call { inputs, declared: &declared, weights: &weights }, &mut Counter::default())
+    reference::forward(
+        layer,
+        Call { inputs, declared: &declared, weights: &weights },
+        &mut Counter::default(),
+    )
 }
 
 /// Largest difference relative to the largest value; tensors of other sizes differ by infinity.
