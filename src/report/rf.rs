@@ -110,19 +110,6 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
     Ok((Report { page, json, ok: true }, supports))
 }
 
-/// The receptive field that stands for a network: that of its first output, or of the last feature map that does not
-/// see everything; one size an axis.
-pub fn headline(graph: &Graph) -> Option<Vec<i128>> {
-    let fields = analyse(graph, Options::default()).ok()?;
-    let input = graph.inputs().next()?.0;
-    let output = graph.outputs.first()?;
-    (0..=output.0).rev().map(NodeId).find_map(|node| {
-        let facts = fields.of(node, input)?.facts(graph, node).ok()?;
-        let local = !facts.global && !facts.axes.is_empty() && !graph.node(node).shape.spatial().is_empty();
-        local.then(|| facts.axes.iter().map(|axis| axis.size).collect())
-    })
-}
-
 fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     graph.find(id).ok_or_else(|| {
         let ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
