@@ -1,5 +1,5 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
-//! [`Report`](crate::report::Report); this file prints it and chooses the exit status.
+//! [`Report`]; this file prints it and chooses the exit status.
 
 mod channels;
 mod compare;

@@ -1,4 +1,4 @@
-//! Bytes from a [`Report`](crate::report::Report): the only code that formats numbers and text.
+//! Bytes from a [`Report`]: the only code that formats numbers and text.
 
 pub mod csv;
 pub mod diagnostics;
