@@ -1,5 +1,7 @@
 //! `cnnkit params`
 
+use rayon::prelude::*;
+
 use crate::analysis::convention::Convention;
 use crate::analysis::memory::Dtype;
 use crate::cli::load::SpecArgs;
@@ -66,20 +68,28 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         dtype: args.dtype,
     };
     let networks = args.spec.load_all()?;
+    // Tables of many networks are built on all cores, as they were read.
+    let built: Vec<_> = networks
+        .par_iter()
+        .map(|network| {
+            let mut page = page(&network.graph, &view);
+            let other = match args.convention {
+                Some(tool) => {
+                    let (more, json) =
+                        convention::report(&network.graph, tool, view.batch).map_err(rates::failure)?;
+                    page.blocks.extend(more.blocks);
+                    Some(json)
+                }
+                None => None,
+            };
+            Ok((page, json(&network.graph, &view, other)))
+        })
+        .collect::<Result<_, Failure>>()?;
     let mut all = Page::default();
     let mut bodies = Vec::new();
-    for network in &networks {
-        all.blocks.extend(page(&network.graph, &view).blocks);
-        let other = match args.convention {
-            Some(tool) => {
-                let (page, json) =
-                    convention::report(&network.graph, tool, view.batch).map_err(rates::failure)?;
-                all.blocks.extend(page.blocks);
-                Some(json)
-            }
-            None => None,
-        };
-        bodies.push((network, json(&network.graph, &view, other)));
+    for (network, (page, json)) in networks.iter().zip(built) {
+        all.blocks.extend(page.blocks);
+        bodies.push((network, json));
     }
     footer(&mut all);
     Ok(Report { page: all, json: envelope("params", bodies.into_iter()), ok: true })
