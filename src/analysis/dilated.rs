@@ -4,6 +4,7 @@
 //! convolutions between them, as long as it can be: a residual module's branch continues the chain that its shortcut
 //! skips. Parallel rates (ASPP) are different chains. Pools, strides and resizes end a chain.
 
+use crate::analysis::gridding::{Layer, Stack};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::window::Window;
@@ -18,6 +19,19 @@ pub struct Chain {
     pub rates: Vec<Vec<u64>>,
     /// For each spatial axis, the kernels in order.
     pub kernels: Vec<Vec<u64>>,
+}
+
+impl Chain {
+    /// The chain as a stack, one layer a convolution.
+    pub fn stack(&self) -> Result<Stack, Problem> {
+        let axes = self.rates.len();
+        let layers = (0..self.nodes.len()).map(|layer| Layer {
+            kernel: (0..axes).map(|axis| self.kernels[axis][layer]).collect(),
+            rate: (0..axes).map(|axis| self.rates[axis][layer]).collect(),
+            stride: vec![1; axes],
+        });
+        Stack::new(axes, layers.collect())
+    }
 }
 
 /// The chains of a network.

@@ -44,6 +44,10 @@ pub struct FileScope {
     pub defaults: HashMap<&'static str, Vec<(Key, Located)>>,
     /// The file's variables.
     pub env: Rc<Env>,
+    /// The text.
+    pub source: SourceId,
+    /// All that is written in it, key by key.
+    pub entries: Vec<(Key, Located)>,
 }
 
 /// A named group of layers.
@@ -107,7 +111,7 @@ impl Reader<'_> {
         };
         let meant = self.check_keys(entries, grammar::DOCUMENT, "at the top level of a spec");
         self.open.push((path.to_owned(), false));
-        self.scope(path, entries, overrides);
+        self.scope(path, source, entries, overrides);
         let find = |name: &str| entries.iter().find(|(key, _)| key.name == name);
         let mut missing = false;
         for field in grammar::DOCUMENT.iter().filter(|field| field.required) {
@@ -211,11 +215,11 @@ impl Reader<'_> {
     }
 
     /// Takes in a file's includes, variables, defaults and blocks.
-    fn scope(&mut self, path: &str, entries: &[(Key, Located)], overrides: &Overrides) {
+    fn scope(&mut self, path: &str, source: SourceId, entries: &[(Key, Located)], overrides: &Overrides) {
         let index = self.scopes.len();
         let env = self.variables(entries, overrides);
         let defaults = self.defaults(entries);
-        self.scopes.push(FileScope { defaults, env });
+        self.scopes.push(FileScope { defaults, env, source, entries: entries.to_vec() });
         for (key, value) in entries {
             match key.name.as_str() {
                 "include" => self.include(path, value),

@@ -31,6 +31,8 @@ pub struct Overrides {
 pub struct Loaded {
     /// The network.
     pub graph: Graph,
+    /// The spec as it is written, with the place of every value.
+    pub document: document::Document,
     /// All texts that it was read from; the first is the spec itself.
     pub sources: Sources,
 }
@@ -47,7 +49,7 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
     let (document, mut errors) = document::read(files, path, overrides, &mut sources);
     if let Some(document) = document {
         match expand::expand(&document, overrides) {
-            Ok(graph) if errors.is_empty() => return Ok(Loaded { graph, sources }),
+            Ok(graph) if errors.is_empty() => return Ok(Loaded { graph, document, sources }),
             Ok(_) => {}
             Err(more) => errors.extend(more),
         }

@@ -1,0 +1,151 @@
+//! From a rule's finding to a place in the text: one finding a place, however often the block around it is used.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::Diagnostic;
+use crate::graph::NodeId;
+use crate::rules::{Facts, Finding, Fix, Meta, Place, Severity};
+use crate::source::Span;
+
+/// A finding at its place.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// The rule.
+    pub rule: &'static Meta,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The flaw with its numbers; those of the first use, if there are several.
+    pub message: String,
+    /// The token; none for a flaw of a whole file, or of an imported model.
+    pub span: Option<Span>,
+    /// The id of the layer.
+    pub node: Option<String>,
+    /// Ids of the other layers that were written at this place and have the same flaw.
+    pub also: Vec<String>,
+    /// Other places that matter, each with a remark.
+    pub related: Vec<(Span, String)>,
+    /// Remedies.
+    pub help: Vec<String>,
+    /// How to mend it; only where it is right for every use of the place.
+    pub fix: Option<Fix>,
+}
+
+impl Located {
+    /// An error that kept a spec from being built.
+    pub fn of_error(rule: &'static Meta, error: Diagnostic) -> Self {
+        Self {
+            rule,
+            severity: Severity::Error,
+            message: error.message,
+            span: error.span,
+            node: error.node,
+            also: vec![],
+            related: error.related,
+            help: error.help,
+            fix: None,
+        }
+    }
+}
+
+/// The findings of one rule at their places, in the order in which they were found.
+pub fn locate(
+    facts: &Facts<'_>,
+    rule: &'static Meta,
+    severity: Severity,
+    found: Vec<Finding>,
+) -> Vec<Located> {
+    let mut groups: Vec<(Option<Span>, Vec<Finding>)> = Vec::new();
+    let mut known: HashMap<Span, usize> = HashMap::new();
+    for finding in found {
+        let span = span(facts, finding.place);
+        match span.and_then(|span| known.get(&span).copied()) {
+            Some(group) => groups[group].1.push(finding),
+            None => {
+                if let Some(span) = span {
+                    known.insert(span, groups.len());
+                }
+                groups.push((span, vec![finding]));
+            }
+        }
+    }
+    groups.into_iter().filter_map(|(span, group)| joined(facts, rule, severity, span, group)).collect()
+}
+
+/// The token of a place.
+fn span(facts: &Facts<'_>, place: Place) -> Option<Span> {
+    match place {
+        Place::Node(node) => facts.origin(node).span,
+        Place::Argument(node, name) => facts.origin(node).argument(name),
+        Place::Token(span) => Some(span),
+        Place::Network => facts.document.map(|document| document.input_span),
+    }
+}
+
+fn joined(
+    facts: &Facts<'_>,
+    rule: &'static Meta,
+    severity: Severity,
+    span: Option<Span>,
+    mut group: Vec<Finding>,
+) -> Option<Located> {
+    let nodes: Vec<NodeId> = {
+        let mut nodes: Vec<NodeId> = group.iter().filter_map(|finding| finding.place.node()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    };
+    let fix = joint_fix(facts, &nodes, &group);
+    let first = group.swap_remove(0);
+    let mut related: Vec<(Span, String)> = Vec::new();
+    for (place, remark) in first.related {
+        related
+            .extend(self::span(facts, place).filter(|&other| Some(other) != span).map(|span| (span, remark)));
+    }
+    let node = first.place.node();
+    if let Some(node) = node {
+        let uses = facts.origin(node).used_at.iter();
+        related.extend(uses.map(|(block, span)| (*span, format!("in this use of `{block}`"))));
+    }
+    let id = |node: NodeId| facts.node(node).id.clone();
+    Some(Located {
+        rule,
+        severity,
+        message: first.message,
+        span,
+        node: node.map(id),
+        also: nodes.iter().filter(|&&other| Some(other) != node).map(|&node| id(node)).collect(),
+        related,
+        help: first.help,
+        fix,
+    })
+}
+
+/// The fix of all findings at one place: there if each has one, and if no layer written there is without the flaw.
+fn joint_fix(facts: &Facts<'_>, nodes: &[NodeId], group: &[Finding]) -> Option<Fix> {
+    let mut fixes = group.iter().map(|finding| finding.fix.clone());
+    let mut joint = fixes.next()??;
+    for fix in fixes {
+        let fix = fix?;
+        joint.safe &= fix.safe;
+        joint.params += fix.params;
+        joint.edits.extend(fix.edits);
+    }
+    joint.edits.sort();
+    joint.edits.dedup();
+    // `nodes` is sorted. A layer without a place is edited by nobody.
+    let written: HashSet<Option<Span>> = nodes.iter().map(|&node| facts.origin(node).span).collect();
+    let everywhere = facts
+        .graph
+        .iter()
+        .filter(|(_, node)| node.origin.span.is_some() && written.contains(&node.origin.span))
+        .all(|(id, _)| nodes.binary_search(&id).is_ok());
+    if !everywhere {
+        return None;
+    }
+    // The file of a block serves other specs as well, which nobody has looked at.
+    if let Some(document) = facts.document {
+        let own = document.files.first().map(|file| file.source);
+        joint.safe &= joint.edits.iter().all(|edit| Some(edit.span.source) == own);
+    }
+    Some(joint)
+}

@@ -1,0 +1,174 @@
+//! What is known of one network, computed when a rule first asks, and once.
+//!
+//! Rules judge, analyses compute: a rule that needs a fact which is not here gets it from a new function in
+//! [`analysis`](crate::analysis) and a method here, not from arithmetic of its own.
+
+use std::cell::OnceCell;
+
+use crate::analysis::channels::{Connectivity, Seam, connectivity, seams};
+use crate::analysis::dilated::{Chain, Chains, TapsValid, chains, taps_valid};
+use crate::analysis::field::{Facts as FieldFacts, Fields, Options, analyse};
+use crate::analysis::gridding::Gridding;
+use crate::analysis::memory::{self, Peak};
+use crate::analysis::paths::{Paths, paths};
+use crate::analysis::support::{Borders, Region, support};
+use crate::analysis::totals::{self, Counts};
+use crate::diagnostic::Problem;
+use crate::graph::{Graph, Node, NodeId};
+use crate::source::{Origin, Sources};
+use crate::spec::document::Document;
+
+/// Everything that can be known of one network; a fact that cannot be told is a [`Problem`] that says why.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The network.
+    pub graph: &'a Graph,
+    /// The spec as it is written; none for an imported model.
+    pub document: Option<&'a Document>,
+    /// The texts.
+    pub sources: &'a Sources,
+    consumers: OnceCell<Vec<Vec<NodeId>>>,
+    live: OnceCell<Vec<bool>>,
+    counts: OnceCell<Vec<Counts>>,
+    fields: OnceCell<Result<Fields, Problem>>,
+    chains: OnceCell<Result<Chains, Problem>>,
+    taps: OnceCell<Vec<TapsValid>>,
+    connectivity: OnceCell<Result<Vec<Connectivity>, Problem>>,
+    seams: OnceCell<Result<Vec<Seam>, Problem>>,
+    paths: OnceCell<Result<Vec<Paths>, Problem>>,
+    peak: OnceCell<Option<Peak>>,
+}
+
+/// A fact that was kept, or the reason why there is none.
+fn kept<T>(cell: &Result<T, Problem>) -> Result<&T, Problem> {
+    cell.as_ref().map_err(Clone::clone)
+}
+
+impl<'a> Facts<'a> {
+    /// Nothing is computed yet.
+    pub fn new(graph: &'a Graph, document: Option<&'a Document>, sources: &'a Sources) -> Self {
+        Self {
+            graph,
+            document,
+            sources,
+            consumers: OnceCell::new(),
+            live: OnceCell::new(),
+            counts: OnceCell::new(),
+            fields: OnceCell::new(),
+            chains: OnceCell::new(),
+            taps: OnceCell::new(),
+            connectivity: OnceCell::new(),
+            seams: OnceCell::new(),
+            paths: OnceCell::new(),
+            peak: OnceCell::new(),
+        }
+    }
+
+    /// The node with index `id`.
+    pub fn node(&self, id: NodeId) -> &'a Node {
+        self.graph.node(id)
+    }
+
+    /// Where the node was written.
+    pub fn origin(&self, id: NodeId) -> &'a Origin {
+        &self.graph.node(id).origin
+    }
+
+    /// The nodes that read `id`, in execution order; a node that reads it twice stands there twice.
+    pub fn consumers(&self, id: NodeId) -> &[NodeId] {
+        &self.consumers.get_or_init(|| self.graph.consumers())[id.0]
+    }
+
+    /// The only node that reads `id`, if nothing else does and it is not an output of the network.
+    pub fn only_consumer(&self, id: NodeId) -> Option<NodeId> {
+        match self.consumers(id) {
+            [only] if !self.graph.outputs.contains(&id) => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Whether an output of the network depends on `id`.
+    pub fn live(&self, id: NodeId) -> bool {
+        self.live.get_or_init(|| {
+            let mut live = vec![false; self.graph.nodes.len()];
+            for output in &self.graph.outputs {
+                live[output.0] = true;
+            }
+            for (id, node) in self.graph.iter().collect::<Vec<_>>().into_iter().rev() {
+                if live[id.0] {
+                    node.inputs.iter().for_each(|input| live[input.0] = true);
+                }
+            }
+            live
+        })[id.0]
+    }
+
+    /// Whether `id` lends its weights to another node, or uses another's.
+    pub fn shares_weights(&self, id: NodeId) -> bool {
+        self.node(id).shares.is_some() || self.graph.nodes.iter().any(|node| node.shares == Some(id))
+    }
+
+    /// Parameters, MACs and so on of one node, batch 1.
+    pub fn counts(&self, id: NodeId) -> Counts {
+        self.counts.get_or_init(|| self.graph.nodes.iter().map(totals::of_node).collect())[id.0]
+    }
+
+    /// Parameters, MACs and so on of the network, batch 1.
+    pub fn totals(&self) -> Counts {
+        (0..self.graph.nodes.len())
+            .map(|node| self.counts(NodeId(node)))
+            .fold(Counts::default(), Counts::plus)
+    }
+
+    /// The step at which most memory is in use.
+    pub fn peak(&self) -> Option<&Peak> {
+        self.peak.get_or_init(|| memory::peak(self.graph)).as_ref()
+    }
+
+    /// The receptive fields of all nodes.
+    pub fn fields(&self) -> Result<&Fields, Problem> {
+        kept(self.fields.get_or_init(|| analyse(self.graph, Options::default())))
+    }
+
+    /// The receptive field of one node with respect to each input that it depends on.
+    pub fn field(&self, id: NodeId) -> Result<Vec<FieldFacts>, Problem> {
+        self.fields()?.facts(self.graph, id)
+    }
+
+    /// Every maximal chain of dilated convolutions.
+    pub fn chains(&self) -> Result<&Chains, Problem> {
+        kept(self.chains.get_or_init(|| chains(self.graph)))
+    }
+
+    /// The exact coverage of one chain.
+    pub fn gridding(&self, chain: &Chain) -> Result<Gridding, Problem> {
+        Gridding::of(&chain.stack()?)
+    }
+
+    /// For each dilated convolution, how many of its taps fall onto the real feature map.
+    pub fn taps_valid(&self) -> &[TapsValid] {
+        self.taps.get_or_init(|| taps_valid(self.graph))
+    }
+
+    /// The exact set of positions of `input` that the unit in the middle of `node` reads, borders ignored.
+    pub fn support(&self, node: NodeId, input: NodeId) -> Result<Region, Problem> {
+        let middle: Vec<i128> =
+            self.node(node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
+        support(self.graph, node, input, &middle, Borders::Ignored)
+    }
+
+    /// Which input channels reach which output channels, gates left out.
+    pub fn connectivity(&self) -> Result<&[Connectivity], Problem> {
+        kept(self.connectivity.get_or_init(|| connectivity(self.graph, false))).map(Vec::as_slice)
+    }
+
+    /// Grouped layers in a row that keep their groups apart.
+    pub fn seams(&self) -> Result<&[Seam], Problem> {
+        kept(self.seams.get_or_init(|| seams(self.graph))).map(Vec::as_slice)
+    }
+
+    /// The paths to each output.
+    pub fn paths(&self) -> Result<&[Paths], Problem> {
+        kept(self.paths.get_or_init(|| paths(self.graph))).map(Vec::as_slice)
+    }
+}

@@ -1,0 +1,72 @@
+//! Judgements on a network: one rule, one file.
+//!
+//! A rule looks at [`Facts`] and says where something is wrong; it computes nothing that an analysis could, knows no
+//! bytes and no output. Whoever runs it ([`check`](crate::check)) finds the place in the text, counts the uses of a block
+//! that share it, decides the level and drops what is suppressed.
+//!
+//! Ids are grouped by family (see [`Family`]): CK0xx the spec cannot be built, CK1xx style, CK2xx receptive field, CK3xx
+//! gridding, CK4xx redundancy, CK5xx cost, CK6xx expectations and budgets. An id is never used for another rule. A rule
+//! runs by default only if its finding is nearly always a mistake; the others are advice that is asked for.
+//!
+//! Adding a rule takes a file, two lines below, and a folder `tests/rules/ID-name` with its fixtures.
+
+pub mod edit;
+mod facts;
+mod finding;
+mod meta;
+mod spec_errors;
+
+mod bias_before_norm;
+mod common_divisor;
+
+pub use facts::Facts;
+pub use finding::{Edit, Finding, Fix, Place};
+pub use meta::{Family, Meta, Setting, Severity};
+pub use spec_errors::{SPEC_ERRORS, of_code};
+
+use crate::diagnostic::Problem;
+
+/// A judgement: stateless, so that one static serves every network on every core.
+pub trait Rule: Sync {
+    /// What it says about itself.
+    fn meta(&self) -> &'static Meta;
+
+    /// Adds what it finds to `found`. An error says why it could not judge: a fact that cannot be told for this network.
+    fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem>;
+}
+
+/// Every rule, by id.
+pub static RULES: &[&dyn Rule] = &[
+    &common_divisor::CommonDivisor,    // CK301
+    &bias_before_norm::BiasBeforeNorm, // CK401
+];
+
+/// What a rule is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The network's facts.
+    pub facts: &'a Facts<'a>,
+    /// The rule's own numbers as configured: pairs of key and value.
+    pub settings: &'a [(String, f64)],
+    /// The rule that is running.
+    pub meta: &'static Meta,
+}
+
+impl Context<'_> {
+    /// The rule's number `name`: as configured, else as the rule declares it.
+    pub fn setting(&self, name: &str) -> f64 {
+        let configured = self.settings.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+        let declared = self.meta.settings.iter().find(|setting| setting.name == name);
+        configured.or(declared.map(|setting| setting.value)).unwrap_or(f64::NAN)
+    }
+}
+
+/// What there is to say of this id or name.
+pub fn find(id_or_name: &str) -> Option<&'static Meta> {
+    all().find(|meta| meta.id.eq_ignore_ascii_case(id_or_name) || meta.name == id_or_name)
+}
+
+/// Everything that a finding can be about, by id: errors of a spec first.
+pub fn all() -> impl Iterator<Item = &'static Meta> {
+    SPEC_ERRORS.iter().chain(RULES.iter().map(|rule| rule.meta()))
+}
