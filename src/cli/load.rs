@@ -98,12 +98,7 @@ impl Replace {
         let result = if let Some(name) = spec.strip_prefix("zoo:") {
             spec::load(&Zoo, &zoo_path(name)?, &overrides)
         } else if spec == "-" {
-            let mut bytes = Vec::new();
-            let limit = spec::yaml::MAX_BYTES as u64 + 1;
-            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
-                Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
-            })?;
-            spec::load(&Text { name: "<stdin>".into(), bytes }, "-", &overrides)
+            spec::load(&Text { name: "<stdin>".into(), bytes: stdin()? }, "-", &overrides)
         } else {
             spec::load(&Disk::of(spec), spec, &overrides)
         };
@@ -115,6 +110,16 @@ impl Replace {
             }
         }
     }
+}
+
+/// What stands on standard input, at most as much as a spec may have.
+pub fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = spec::yaml::MAX_BYTES as u64 + 1;
+    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
+        Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
+    })?;
+    Ok(bytes)
 }
 
 /// The path of the built-in spec `name`, or what it could have been.

@@ -7,9 +7,11 @@
 pub mod document;
 pub mod env;
 pub mod expand;
+pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod revision;
 pub mod schema;
 pub mod yaml;
 
