@@ -6,6 +6,7 @@
 //! - [`run`] executes a graph and measures what it does: multiply-adds, bytes alive, time; [`backward`] differentiates it.
 
 pub mod backward;
+pub mod fast;
 pub mod files;
 pub mod network;
 pub mod random;
