@@ -4,7 +4,7 @@
 //! registers, with the weights packed in the order in which it reads them ([`packed`]), and what they are multiplied with
 //! gathered, a panel of 48 positions at a time, from a copy of the input that has its padding written out ([`frame`]). What
 //! follows a product (bias, a norm folded into the weights, a sum, an activation) is done while its tile is in the cache
-//! ([`finish`]). [`plan`] decides that for a whole network; [`Fast`] runs single layers.
+//! ([`finish`]). [`Plan`] decides that for a whole network; [`Fast`] runs single layers.
 //!
 //! The vector instructions are those of the machine that the program runs on ([`isa`]). Results do not depend on the number
 //! of threads: each sum is added up by one thread, in an order that the layer fixes. They do depend on the machine in the last
@@ -27,6 +27,7 @@ mod linear;
 mod moves;
 mod norms;
 mod packed;
+mod plan;
 mod prepare;
 mod products;
 mod resize;
@@ -36,6 +37,7 @@ mod tile;
 mod transposed;
 
 pub use isa::Isa;
+pub use plan::Plan;
 
 use crate::diagnostic::Problem;
 use crate::exec::reference::{Call, Counter};
