@@ -93,15 +93,18 @@ pub(super) fn measure(
             } else {
                 format!("; {} of {channels} channels", picked.len())
             };
+            let rows = all.len() as u64;
+            let extra =
+                if rows == channels { String::new() } else { format!("; {rows} channels of {channels}") };
             outcome
                 .claim(
                     Kind::Channels,
                     Some(&run.node(output).id),
-                    text(&claimed, of),
+                    format!("{}{extra}", text(&claimed, of)),
                     format!("{}{}", text(&found, of), first_difference(&picked, &claimed, &found)),
                 )
                 .method(format!("gradients of each output channel, {how}{which}"))
-                .verdict(claimed == found && all.len() as u64 == channels);
+                .verdict(claimed == found && rows == channels);
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::exec::tensor::{Tensor, batched};
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::WeightRole;
 use crate::render::number;
+use crate::shape::Shape;
 use crate::verify::marks::Marks;
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{resized, slim, with_space};
@@ -158,7 +159,11 @@ fn forward(
     if options.wants(Kind::Shapes) {
         let predicted = predict.shapes(&graph);
         let wrong = (0..graph.nodes.len()).find(|&i| predicted.get(i) != measured.shapes.get(i));
-        let shape = |shapes: &[crate::shape::Shape], i: usize| format!("{} {}", graph.nodes[i].id, shapes[i]);
+        let shape = |shapes: &[Shape], i: usize| {
+            shapes
+                .get(i)
+                .map_or_else(|| "no shape".to_owned(), |shape| format!("{} {shape}", graph.nodes[i].id))
+        };
         let all = format!("{} nodes", graph.nodes.len());
         let claim = match wrong {
             Some(i) => outcome.claim(

@@ -188,7 +188,7 @@ fn unclipped(
     if options.wants(Kind::Support) {
         compare(place, &sizes, &marks, outcome);
     }
-    if options.wants(Kind::Context) && has_gates(&place.graph, place.node) {
+    if options.wants(Kind::Context) && (facts.global_context || has_gates(&place.graph, place.node)) {
         context(place, &marks, &facts, outcome)?;
     }
     Ok(())
@@ -268,10 +268,12 @@ fn field_claim(
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
     let share =
         found.iter().map(|span| span.map_or(0, |span| span.size())).product::<i128>() as f64 / area as f64;
-    let text = |spans: &[Option<Span>], share: f64| {
-        format!("the middle unit at {}, {} of the input", spans_text(spans), number::share(share))
-    };
     let ok = claimed == found && (facts.seen - share).abs() < 1e-9;
+    let text = |spans: &[Option<Span>], share: f64| {
+        // All digits where the rounded ones may be the same.
+        let seen = if ok { number::share(share) } else { format!("{} %", share * 100.0) };
+        format!("the middle unit at {}, {seen} of the input", spans_text(spans))
+    };
     outcome
         .claim(Kind::ReceptiveField, Some(&id), text(&claimed, facts.seen), text(&found, share))
         .method(format!("{GRADIENTS}; {}", place.how))
@@ -294,31 +296,36 @@ fn whole(
         if axis.global { size } else { size.max(u64::try_from(axis.size).unwrap_or(size).saturating_add(4)) }
     };
     let wanted: Vec<u64> = facts.axes.iter().zip(space).map(room).collect();
-    let Some(graph) = enlarged(&own.graph, &wanted).filter(|graph| costs(graph) <= options.effort.budget())
-    else {
-        outcome.notes.push(format!("global field of {id}: too expensive for this effort; --thorough"));
-        return Ok(());
+    let larger: Vec<u64> = wanted.iter().map(|&size| size + (size / 2).max(8)).collect();
+    let middle = |graph: Graph| {
+        let space = graph.node(own.node).shape.spatial();
+        let units = vec![space.iter().map(|&size| i128::from(size / 2)).collect()];
+        let how = format!("on inputs of {}", inputs(&graph));
+        Place { graph, how, units, regions: vec![], node: own.node, input: own.input, sampled: own.sampled }
     };
-    let middle: Vec<i128> =
-        graph.node(own.node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
-    let how = format!("on inputs of {}", inputs(&graph));
-    let place = Place {
-        graph,
-        how,
-        units: vec![middle],
-        regions: vec![],
-        node: own.node,
-        input: own.input,
-        sampled: own.sampled,
-    };
+    let fits = |graph: &Graph| costs(graph) <= options.effort.budget();
+    let place = middle(enlarged(&own.graph, &wanted).filter(fits).unwrap_or_else(|| own.graph.clone()));
     let (sizes, marks) = read(&place, false)?;
     let (spans, _) = hull(&sizes, |flat| marks[flat].has(0));
-    let found: Vec<bool> = match &spans {
-        // A unit that reads every index along the axis, whatever the others.
-        Some(spans) => {
-            spans.iter().zip(&sizes).map(|(span, &size)| span.size() == i128::from(size)).collect()
+    let mut how = format!("{GRADIENTS}; {}", place.how);
+    // Strides without padding may leave a border unread, so "the whole input" is told by its growth: a field of any
+    // fixed size stays as it is when the input grows.
+    let found: Vec<bool> = match (&spans, enlarged(&own.graph, &larger).filter(fits).map(middle)) {
+        (None, _) => vec![false; sizes.len()],
+        (Some(spans), None) => {
+            how += " only (it takes no other, or at too great a cost): whole if three quarters are read";
+            spans.iter().zip(&sizes).map(|(span, &size)| span.size() * 4 >= i128::from(size) * 3).collect()
         }
-        None => vec![false; sizes.len()],
+        (Some(spans), Some(larger)) => {
+            how += &format!(" and {}: what is whole grows with the input", inputs(&larger.graph));
+            let (more, marks) = read(&larger, false)?;
+            let grown = hull(&more, |flat| marks[flat].has(0)).0.unwrap_or_else(|| spans.clone());
+            let axes = spans.iter().zip(&grown).zip(sizes.iter().zip(&more));
+            axes.map(|((before, after), (&old, &new))| {
+                (after.size() - before.size()) * 4 >= i128::from(new.saturating_sub(old)) * 3
+            })
+            .collect()
+        }
     };
     let text = |whole: &[bool], any: bool| match whole.iter().filter(|whole| **whole).count() {
         _ if !any => "nothing but through gates".to_owned(),
@@ -336,7 +343,7 @@ fn whole(
         }
         outcome
             .claim(Kind::ReceptiveField, Some(&id), predicted, text(&found, spans.is_some()))
-            .method(format!("{GRADIENTS}; {}", place.how))
+            .method(how)
             .verdict(ok);
     }
     if options.wants(Kind::Context)
