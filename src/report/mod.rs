@@ -18,6 +18,7 @@ pub mod paths;
 pub mod rf;
 pub mod run;
 pub mod sizes;
+pub mod support;
 pub mod verify;
 
 pub mod design;
