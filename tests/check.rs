@@ -436,3 +436,129 @@ fn what_people_read_fits_the_terminal() {
         assert!(widest <= width.parse().ok(), "{widest:?} columns at {width}:\n{text}");
     }
 }
+
+/// The program in `folder`, whatever the command.
+fn call(folder: &Folder, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
+    let output =
+        command.args(args).current_dir(&folder.0).env("COLUMNS", "80").output().expect("the program runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+}
+
+fn git(folder: &Folder, args: &[&str]) {
+    let name = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"];
+    let output = Command::new("git").args(name).args(args).current_dir(&folder.0).output().expect("git runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_change_is_shown_in_total_and_by_block_and_can_be_refused() {
+    let wide = CLEAN.replace("out_channels: 8", "out_channels: 16");
+    let folder = Folder::new("diff", &[("old.yaml", CLEAN), ("new.yaml", &wide)]);
+    let (status, text) = call(&folder, &["diff", "old.yaml", "new.yaml", "--format", "json"]);
+    let value: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(status, Some(0));
+    let params =
+        value["quantities"].as_array().expect("a list").iter().find(|entry| entry["name"] == "params");
+    // 3x3x3 weights and 2 of the norm for each of 8, then 16 channels.
+    assert_eq!(params.map(|entry| (&entry["old"], &entry["new"])), Some((&232.into(), &464.into())));
+    assert_eq!(value["blocks"].as_array().map(Vec::len), Some(3));
+    for (condition, expected) in [
+        ("params > +99%", 1),
+        ("params > +100%", 0),
+        ("macs > 1G", 0),
+        ("memory >= +32kB", 1),
+        ("receptive_field < -0", 0),
+        ("parms > 3", 2),
+        ("params", 2),
+    ] {
+        for format in ["table", "json", "csv", "markdown"] {
+            let args = ["diff", "old.yaml", "new.yaml", "--fail-if", condition, "--format", format];
+            let (status, text) = call(&folder, &args);
+            assert_eq!(status, Some(expected), "{condition}: {text}");
+        }
+    }
+    let (_, text) = call(&folder, &["diff", "old.yaml", "old.yaml"]);
+    assert!(text.contains("no difference"), "{text}");
+}
+
+#[test]
+fn a_spec_is_compared_with_itself_at_a_revision() {
+    let spec = "include: [../blocks.yaml]\ninput: [3, 32, 32]\nlayers: [unit]\n";
+    let block = "blocks:\n  unit:\n    - conv: {out_channels: 8, kernel: 3}\n";
+    let folder = Folder::new("git", &[("specs/a.yaml", spec), ("blocks.yaml", block)]);
+    git(&folder, &["init", "-q"]);
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-q", "-m", "first"]);
+    folder.write("blocks.yaml", &block.replace("kernel: 3", "kernel: 5"));
+    let args =
+        ["diff", "--git", "HEAD", "specs/a.yaml", "--fail-if", "receptive_field > +1", "--format", "csv"];
+    let (status, text) = call(&folder, &args);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("receptive_field,3,5,") && text.contains("params,224,608,"), "{text}");
+    for wrong in [
+        ["--git", "nowhere", "specs/a.yaml"],
+        ["--git", "--help", "specs/a.yaml"],
+        ["--git", "HEAD", "zoo:vgg16"],
+    ] {
+        assert_eq!(call(&folder, &[&["diff"][..], &wrong].concat()).0, Some(2), "{wrong:?}");
+    }
+    folder.write("specs/later.yaml", spec);
+    let (status, text) = call(&folder, &["diff", "--git", "HEAD", "specs/later.yaml"]);
+    assert!(status == Some(2) && text.contains("does not exist at `HEAD`"), "{text}");
+}
+
+#[test]
+fn a_new_project_is_clean_and_nothing_is_overwritten() {
+    for (service, file) in [
+        ("github", ".github/workflows/cnnkit.yml"),
+        ("gitlab", ".gitlab-ci.yml"),
+        ("pre-commit", ".pre-commit-config.yaml"),
+    ] {
+        let folder = Folder::new("init", &[]);
+        fs::remove_file(folder.0.join("cnnkit.toml")).expect("the file is there");
+        let (status, text) = call(&folder, &["init", "specs/net.yaml", "--ci", service]);
+        assert_eq!(status, Some(0), "{text}");
+        assert!(folder.read(file).contains("cnnkit check"));
+        assert!(folder.read("specs/net.yaml").contains("params: "));
+        assert!(folder.text(&["--verify"]).contains("checked 1 spec: no findings"), "{service}");
+        assert_eq!(call(&folder, &["init", "specs/net.yaml"]).0, Some(2));
+        let before = folder.read("cnnkit.toml");
+        assert_eq!(call(&folder, &["init", "other.yaml", "--ci", service]).0, Some(0));
+        assert_eq!(folder.read("cnnkit.toml"), before);
+    }
+}
+
+#[test]
+fn hostile_text_is_told_and_nothing_panics() {
+    let start = "input: [3, 32, 32]\nlayers:\n  - conv: {out_channels: 8, kernel: 3}";
+    for end in [
+        " # cnnkit: …",
+        " # cnnkit: ignore[",
+        " # cnnkit: ignore[]",
+        " # cnnkit: ignore[,é,CK401]",
+        " # cnnkit: ignore-file[CK401]é",
+        " # CK4é noqa",
+        " # noqa: CK40",
+        "\nexpect: 3\n",
+        "\nexpect: [1]\n",
+        "\nexpect:\n  params: é\n",
+        "\nexpect:\n  params: {max: 99999999999999999999999999999999999999G}\n",
+        "\nexpect:\n  output: [é, ~, 1.5]\n",
+        "\nexpect:\n  nodes: {conv1: {shape: []}, '': {params: 1}, conv1.: {params: 1}}\n",
+        "\nexpect:\n  receptive_field: []\n",
+        "\nexpect:\n  coverage: -1%\n",
+        "\nexpect:\n  macs: {max: 1, max: 2}\n",
+        "\nexpect:\n  params: $nothing\n",
+        "\nexpect: {params: {}}\n",
+    ] {
+        let folder = Folder::new("hostile", &[("a.yaml", &format!("{start}{end}"))]);
+        for format in FORMATS {
+            let output = folder.run(&["a.yaml", "--format", format]);
+            assert_eq!(output.status.code(), Some(1), "{end}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        folder.run(&["a.yaml", "--update"]);
+        assert!(folder.read("a.yaml").starts_with(start), "{end}");
+    }
+}

@@ -112,11 +112,14 @@ impl Spot {
     /// `span` of `sources`.
     pub fn new(sources: &Sources, span: Span) -> Self {
         let source = sources.get(span.source);
+        // A place that ends inside a character takes all of it.
+        let boundary = |at: &usize| source.text.is_char_boundary(*at);
+        let end = (span.end.min(source.text.len())..=source.text.len()).find(boundary).unwrap_or(span.start);
         Self {
             file: source.name.clone(),
             text: Arc::clone(&source.text),
             start: span.start,
-            end: span.end,
+            end,
             from: sources.line_column(span.source, span.start),
             to: sources.line_column(span.source, span.end),
         }

@@ -77,7 +77,10 @@ fn groups(item: &Item, canvas: Canvas) -> Vec<Group<'_>> {
 /// Long sentences on several lines; what follows the first is indented by the renderer.
 fn wrapped(text: &str, canvas: Canvas) -> String {
     // Room for `warning[CK301]: ` or ` = help: `.
-    crate::render::terminal::wrap(text, canvas.width.saturating_sub(17).max(30)).join("\n")
+    // A number and its per cent sign stay together.
+    let text = text.replace(" %", "\u{a0}%");
+    let lines = crate::render::terminal::wrap(&text, canvas.width.saturating_sub(17).max(30));
+    lines.join("\n").replace('\u{a0}', " ")
 }
 
 /// The line of `spot`, with an annotation.
