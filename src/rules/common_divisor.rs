@@ -5,6 +5,7 @@ use num_integer::Integer as _;
 use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
 use crate::analysis::dilated::Chain;
 use crate::diagnostic::Problem;
+use crate::render::number;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Rule for CommonDivisor {
 }
 
 /// The greatest common divisor of the rates on one axis; 0 if fewer than two convolutions have taps to spread there.
-fn divisor(chain: &Chain, axis: usize) -> u64 {
+pub(super) fn divisor(chain: &Chain, axis: usize) -> u64 {
     let rates = || chain.rates[axis].iter().zip(&chain.kernels[axis]).filter(|(_, taps)| **taps > 1);
     if rates().count() < 2 {
         return 0;
@@ -65,13 +66,8 @@ fn divisor(chain: &Chain, axis: usize) -> u64 {
 }
 
 fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) -> Result<Finding, Problem> {
-    const SHOWN: usize = 8;
     let facts = context.facts.gridding(chain)?;
     let rates: Vec<u64> = chain.rates[axis].clone();
-    let list = |rates: &[u64]| {
-        let shown: Vec<String> = rates.iter().take(SHOWN).map(u64::to_string).collect();
-        if rates.len() > SHOWN { format!("{}, ...", shown.join(", ")) } else { shown.join(", ") }
-    };
     let on_axis = if divisors.iter().all(|&divisor| divisor == divisors[axis]) {
         String::new()
     } else {
@@ -81,8 +77,10 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
         format!(": its outputs fall apart into {grids} grids that share no input")
     });
     let divisor = divisors[axis];
-    let message =
-        format!("the dilation rates {} of a chain share the divisor {divisor}{on_axis}{grids}", list(&rates));
+    let message = format!(
+        "the dilation rates {} of a chain share the divisor {divisor}{on_axis}{grids}",
+        number::list(&rates)
+    );
     let first = chain.nodes[0];
     let mut finding = Finding::new(Place::Argument(first, "dilation"), message);
     if let Some(&last) = chain.nodes.last().filter(|&&last| last != first) {
@@ -92,7 +90,7 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
     Ok(finding
         .help(format!(
             "rates without a common divisor join the grids: {} keeps their proportions",
-            list(&divided)
+            number::list(&divided)
         ))
         .help("`cnnkit hdc-design` finds rates for a receptive field"))
 }

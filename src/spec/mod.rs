@@ -10,6 +10,7 @@ pub mod expand;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod names;
 pub mod schema;
 pub mod yaml;
 
