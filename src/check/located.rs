@@ -71,6 +71,12 @@ pub fn locate(
     groups.into_iter().filter_map(|(span, group)| joined(facts, rule, severity, span, group)).collect()
 }
 
+/// The token of a finding, and the uses of the blocks that it is in.
+pub fn places(facts: &Facts<'_>, finding: &Finding) -> Vec<Span> {
+    let uses = finding.place.node().map(|node| facts.origin(node).used_at.iter().map(|(_, span)| *span));
+    span(facts, finding.place).into_iter().chain(uses.into_iter().flatten()).collect()
+}
+
 /// The token of a place.
 fn span(facts: &Facts<'_>, place: Place) -> Option<Span> {
     match place {

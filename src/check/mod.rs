@@ -8,9 +8,11 @@
 
 mod located;
 mod selection;
+mod suppress;
 
-pub use located::{Located, locate};
+pub use located::{Located, locate, places};
 pub use selection::{Active, Selection};
+pub use suppress::Suppressions;
 
 use crate::diagnostic::{Diagnostic, Problem};
 use crate::rules::{Context, Facts, Finding, Meta, of_code};
@@ -22,6 +24,8 @@ use crate::spec::Loaded;
 pub struct Outcome {
     /// Its findings, in the order of their places.
     pub findings: Vec<Located>,
+    /// Findings that a comment with a reason suppresses.
+    pub suppressed: Vec<Located>,
     /// Rules that could not judge this network.
     pub skipped: Vec<Skipped>,
 }
@@ -38,7 +42,9 @@ pub struct Skipped {
 /// Runs the rules of `selection` over a network.
 pub fn network(loaded: &Loaded, selection: &Selection) -> Outcome {
     let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
-    let (mut findings, mut skipped) = (Vec::new(), Vec::new());
+    let comments: Vec<Suppressions> =
+        loaded.document.files.iter().map(|file| Suppressions::read(&loaded.sources, file.source)).collect();
+    let (mut findings, mut suppressed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for active in &selection.rules {
         let mut found: Vec<Finding> = Vec::new();
         let meta = active.rule.meta();
@@ -46,10 +52,21 @@ pub fn network(loaded: &Loaded, selection: &Selection) -> Outcome {
         if let Err(problem) = active.rule.check(&context, &mut found) {
             skipped.push(Skipped { rule: meta, problem });
         }
-        findings.extend(locate(&facts, meta, active.severity, found));
+        let (hidden, shown): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| {
+            let places = places(&facts, finding);
+            // Every comment that covers it is in use.
+            comments.iter().filter(|comments| comments.cover(&loaded.sources, meta, &places)).count() > 0
+        });
+        findings.extend(locate(&facts, meta, active.severity, shown));
+        suppressed.extend(locate(&facts, meta, active.severity, hidden));
     }
+    // An included file serves other specs as well: what is unused here may be used there.
+    let ran = |meta: &Meta| selection.rules.iter().any(|active| active.rule.meta().id == meta.id);
+    findings.extend(comments.first().map(|own| own.unused(ran)).unwrap_or_default());
+    findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));
     sort(&mut findings);
-    Outcome { findings, skipped }
+    sort(&mut suppressed);
+    Outcome { findings, suppressed, skipped }
 }
 
 /// The findings of a spec that could not be built.
@@ -57,7 +74,7 @@ pub fn rejected(errors: Vec<Diagnostic>) -> Outcome {
     let mut findings: Vec<Located> =
         errors.into_iter().map(|error| Located::of_error(of_code(error.code), error)).collect();
     sort(&mut findings);
-    Outcome { findings, skipped: vec![] }
+    Outcome { findings, suppressed: vec![], skipped: vec![] }
 }
 
 fn sort(findings: &mut [Located]) {

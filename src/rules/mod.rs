@@ -15,6 +15,7 @@ mod facts;
 mod finding;
 mod meta;
 mod spec_errors;
+mod suppression;
 
 mod bias_before_norm;
 mod common_divisor;
@@ -54,6 +55,7 @@ pub use facts::Facts;
 pub use finding::{Edit, Finding, Fix, Place};
 pub use meta::{Family, Meta, Setting, Severity};
 pub use spec_errors::{SPEC_ERRORS, of_code};
+pub use suppression::{MALFORMED_SUPPRESSION, UNUSED_SUPPRESSION};
 
 use crate::diagnostic::Problem;
 
@@ -128,7 +130,8 @@ pub fn find(id_or_name: &str) -> Option<&'static Meta> {
     all().find(|meta| meta.id.eq_ignore_ascii_case(id_or_name) || meta.name == id_or_name)
 }
 
-/// Everything that a finding can be about, by id: errors of a spec first.
+/// Everything that a finding can be about: errors of a spec, comments, then the rules by id.
 pub fn all() -> impl Iterator<Item = &'static Meta> {
-    SPEC_ERRORS.iter().chain(RULES.iter().map(|rule| rule.meta()))
+    let comments = [&UNUSED_SUPPRESSION, &MALFORMED_SUPPRESSION];
+    SPEC_ERRORS.iter().chain(comments).chain(RULES.iter().map(|rule| rule.meta()))
 }

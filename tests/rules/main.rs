@@ -44,7 +44,7 @@ pub(crate) fn fixtures(meta: &Meta, kind: &str) -> Vec<(PathBuf, String)> {
     for entry in fs::read_dir(folder(meta)).into_iter().flatten() {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        if name.starts_with(kind) && name.ends_with(".yaml") {
+        if name.starts_with(kind) && path.extension().is_some_and(|ending| ending == "yaml") {
             found.push((path.clone(), fs::read_to_string(path).expect("UTF-8")));
         }
     }
@@ -211,6 +211,25 @@ fn each_rule_is_silent_where_nothing_is_wrong() {
             if !outcome.findings.is_empty() || !outcome.skipped.is_empty() {
                 let found: Vec<&str> = outcome.findings.iter().map(|found| found.message.as_str()).collect();
                 failures.push(format!("{}: {found:?} {:?}", path.display(), outcome.skipped));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn each_rule_can_be_suppressed_with_a_reason() {
+    let mut failures = Vec::new();
+    for meta in rules() {
+        for (path, text) in fixtures(meta, "allowed") {
+            let (_, outcome) = run(meta, &path, &text);
+            if !outcome.findings.is_empty() || outcome.suppressed.is_empty() {
+                failures.push(format!("{}: {outcome:#?}", path.display()));
+            }
+            let plain = text.replace("# cnnkit: ignore", "# ");
+            let (_, outcome) = run(meta, &path, &plain);
+            if outcome.findings.is_empty() {
+                failures.push(format!("{}: without its comment, nothing is found", path.display()));
             }
         }
     }
