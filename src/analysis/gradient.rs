@@ -44,7 +44,7 @@ impl Why {
     /// What to do instead.
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::Softmax => "use `sigmoid` for a single logit, or two channels",
+            Self::Softmax => "use `sigmoid` for a single logit, two channels, or another `axis`",
             Self::Norm => "leave the norm out where a single element is left, or use `batch_norm`",
             Self::Factor => "remove the operand, or give it a factor",
             Self::Dropout => "use a probability below 1",

@@ -2,13 +2,14 @@
 //! columns at the border that are left over because sizes do not divide.
 //!
 //! Exact: every reader's set of rows is marked on each axis, and positions are counted by which readers mark them. A
-//! reader of which more cannot be said (a resize, a gate, a linear layer) counts as reading everything.
+//! reader of which more cannot be said (a resize, a gate, a linear layer) counts as reading everything, and so does one that
+//! is there to cut (a crop, a slice).
 
 use std::collections::BTreeMap;
 
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Op};
 use crate::layers::window::Window;
-use crate::layers::{AxisReach, Reach};
+use crate::layers::{AxisReach, Category, Reach};
 
 /// A feature map of which a part is computed in vain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,9 @@ fn of_map(graph: &Graph, id: NodeId, sizes: &[u64], readers: &[NodeId]) -> Optio
     distinct.dedup();
     for &reader in &distinct {
         let node = graph.node(reader);
+        if matches!(&node.op, Op::Layer(layer) if layer.doc().category == Category::Shape) {
+            return None;
+        }
         for reach in graph.reach(node) {
             if node.inputs.get(reach.input) != Some(&id) {
                 continue;

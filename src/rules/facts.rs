@@ -35,6 +35,7 @@ pub struct Facts<'a> {
     pub sources: &'a Sources,
     consumers: OnceCell<Vec<Vec<NodeId>>>,
     live: OnceCell<Vec<bool>>,
+    lends: OnceCell<Vec<bool>>,
     counts: OnceCell<Vec<Counts>>,
     fields: OnceCell<Result<Fields, Problem>>,
     chains: OnceCell<Result<Chains, Problem>>,
@@ -61,6 +62,7 @@ impl<'a> Facts<'a> {
             sources,
             consumers: OnceCell::new(),
             live: OnceCell::new(),
+            lends: OnceCell::new(),
             counts: OnceCell::new(),
             fields: OnceCell::new(),
             chains: OnceCell::new(),
@@ -175,7 +177,11 @@ impl<'a> Facts<'a> {
     /// The change of the text that removes the layer `id`, if nothing counts on the ids of its kind and it owns its weights.
     pub fn removal(&self, id: NodeId) -> Option<Edit> {
         let kind = self.layer(id)?.doc().name;
-        let counted = self.document.is_none_or(|document| names::counts_on(document, kind));
+        let exists = |name: &str| {
+            let ids = self.graph.nodes.iter().map(|node| node.id.as_str());
+            ids.filter_map(|id| id.strip_suffix(name)).any(|level| level.is_empty() || level.ends_with('.'))
+        };
+        let counted = self.document.is_none_or(|document| names::counts_on(document, kind, exists));
         if counted || self.shares_weights(id) {
             None
         } else {
@@ -185,7 +191,12 @@ impl<'a> Facts<'a> {
 
     /// Whether `id` lends its weights to another node, or uses another's.
     pub fn shares_weights(&self, id: NodeId) -> bool {
-        self.node(id).shares.is_some() || self.graph.nodes.iter().any(|node| node.shares == Some(id))
+        let lends = self.lends.get_or_init(|| {
+            let mut lends = vec![false; self.graph.nodes.len()];
+            self.graph.nodes.iter().filter_map(|node| node.shares).for_each(|owner| lends[owner.0] = true);
+            lends
+        });
+        self.node(id).shares.is_some() || lends[id.0]
     }
 
     /// Parameters, MACs and so on of one node, batch 1.

@@ -70,7 +70,7 @@ impl Rule for HolesBetweenRates {
             let culprit = culprit
                 .filter(|((_, rate), taps)| **rate == bound.step && **taps > 1)
                 .map(|((node, _), _)| *node)
-                .last();
+                .next_back();
             let Some(culprit) = culprit else { continue };
             let holes = offsets.size() - offsets.covered();
             let message = format!(

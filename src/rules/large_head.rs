@@ -33,7 +33,7 @@ layers:
   - global_avg_pool
   - linear: {out_features: 4096}
 ",
-    settings: &[Setting { name: "params", value: 1000000.0, doc: "fewest parameters of such a layer" }],
+    settings: &[Setting { name: "params", value: 1_000_000.0, doc: "fewest parameters of such a layer" }],
     fixes: false,
 };
 

@@ -28,7 +28,7 @@ static META: Meta = Meta {
           The second layer costs parameters and time and adds nothing that one layer could not express, apart \
           from a larger kernel.",
     instead: "Put an activation between the two, or write one layer.",
-    source: "Goodfellow, Bengio & Courville 2016, Deep Learning, section 6.4; linear on purpose: Sandler et al. \
+    source: "Goodfellow, Bengio & Courville 2016, Deep Learning, section 6.1; linear on purpose: Sandler et al. \
              2018, MobileNetV2, section 3.2",
     bad: "input: [16, 32, 32]
 layers:

@@ -19,13 +19,13 @@ static META: Meta = Meta {
     summary: "a merge joins maps that are centred on different input positions",
     what: "Compares the operands of every merge: input elements from one unit to the next, and the centre of unit \
            0. Fires if the steps differ, so that the maps drift apart, or if the centres differ by at least \
-           `offset` units of the merged map.",
+           `offset` steps of the merged map. Causal networks (WaveNet, TCN) are misaligned by design.",
     why: "What is added or joined at one position describes different places of the image. The next layers have \
           to learn to undo it, and the receptive field grows lopsided.",
     instead: "Give the paths paddings and crops that keep the same centre: symmetric padding of (K - 1) / 2 with \
               odd kernels, a crop on both sides.",
     source: "Araujo, Norris & Sim 2019, Computing Receptive Fields of Convolutional Neural Networks, Distill, \
-             section on alignment",
+             section on arbitrary computation graphs",
     bad: "input: [8, 32, 32]
 layers:
   - branches:
@@ -42,7 +42,7 @@ layers:
     settings: &[Setting {
         name: "offset",
         value: 1.0,
-        doc: "distance of the centres in units of the merged map from which on it counts",
+        doc: "distance of the centres, in steps of the merged map, from which on it counts",
     }],
     fixes: false,
 };
@@ -77,9 +77,10 @@ impl Rule for MisalignedMerge {
                     merge.axis
                 )
             } else {
+                let positions = if offset == 1.0 { "position" } else { "positions" };
+                let axis = merge.axis;
                 format!(
-                    "the operands of `{name}` are centred {offset} input positions apart on spatial axis {}, {units} units of its map",
-                    merge.axis
+                    "the operands of `{name}` are centred {offset} input {positions} apart on spatial axis {axis}: {units} x the step of its map"
                 )
             };
             let mut finding = Finding::new(Place::Node(merge.node), message);

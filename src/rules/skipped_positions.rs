@@ -16,7 +16,8 @@ static META: Meta = Meta {
     default: true,
     summary: "a stride larger than the kernel leaves positions that are never read",
     what: "Follows every reader of a feature map row by row. Fires if positions between read ones are read by no \
-           reader at all; a 1x1 shortcut of stride 2 beside a path that reads everything is fine.",
+           reader at all; a 1x1 shortcut of stride 2 beside a path that reads everything is fine, and so are \
+           layers that cut on purpose (crop, slice).",
     why: "What is computed (or sampled by the camera) at those positions is thrown away: a 1x1 convolution of \
           stride 2 ignores three quarters of its input.",
     instead: "Let the stride be taken by a layer whose kernel is at least as large (ResNet-B moves it from the \

@@ -3,6 +3,7 @@
 use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
 use crate::diagnostic::Problem;
 use crate::layers::Layer;
+use crate::layers::window::Window;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Rule for UnevenOverlap {
         for (id, node, layer) in facts.layers() {
             let Layer::ConvTranspose(conv) = layer else { continue };
             let windows = conv.windows(facts.node(node.inputs[0]).shape.spatial())?;
-            let counts: Vec<(u64, u64)> = windows.iter().map(|window| window.overlap()).collect();
+            let counts: Vec<(u64, u64)> = windows.iter().map(Window::overlap).collect();
             let Some(axis) = counts.iter().position(|(fewest, most)| fewest != most) else { continue };
             let (fewest, most) = counts.iter().fold((1u64, 1u64), |(low, high), (fewest, most)| {
                 (low.saturating_mul(*fewest), high.saturating_mul(*most))

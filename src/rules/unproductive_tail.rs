@@ -24,7 +24,7 @@ static META: Meta = Meta {
           add to the accuracy: at the same input size the network could end earlier.",
     instead: "Use larger images, remove layers, or strides: fewer early ones make the field grow more slowly.",
     source: "Richter et al. 2021, Should You Go Deeper? Optimizing Convolutional Neural Network Architectures \
-             without Training, section IV",
+             without Training by Receptive Field Analysis (the border layer)",
     bad: "input: [3, 8, 8]
 layers:
   - conv: {out_channels: 8, kernel: 9, padding: 4}

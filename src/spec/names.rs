@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::layers;
 use crate::source::Span;
 use crate::spec::document::{Block, Document};
 use crate::spec::grammar;
@@ -111,10 +112,14 @@ pub fn unused_arguments(document: &Document) -> Vec<(&str, &Key)> {
 }
 
 /// Whether anything in `document` may name a layer of this kind by its generated id (`relu2`, `relu$i`), which is
-/// another one as soon as a layer of the kind before it goes.
-pub fn counts_on(document: &Document, kind: &str) -> bool {
+/// another one as soon as a layer of the kind before it goes. `relu6` is a layer's name as well: it counts if a layer
+/// `exists` that has it for an id.
+pub fn counts_on(document: &Document, kind: &str, exists: impl Fn(&str) -> bool) -> bool {
     let mut found = false;
     let mut look = |text: &str| {
+        if layers::find(text).is_some() && !exists(text) {
+            return;
+        }
         let numbered = text.match_indices(kind).any(|(at, _)| {
             text[at + kind.len()..].starts_with(|next: char| next == '$' || next.is_ascii_digit())
         });

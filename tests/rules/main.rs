@@ -170,10 +170,12 @@ fn each_rule_fires_where_it_is_marked() {
             };
             let matched = expected.len() == found.len() && expected.iter().zip(&found).all(agrees);
             if !matched || expected.is_empty() {
-                let lines =
-                    |marks: &[Mark]| marks.iter().map(|mark| format!("\n    {mark:?}")).collect::<String>();
+                let lines = |marks: &[Mark]| {
+                    let lines: Vec<String> = marks.iter().map(|mark| format!("    {mark:?}")).collect();
+                    lines.join("\n")
+                };
                 failures.push(format!(
-                    "{}\n  expected{}\n  found{}",
+                    "{}\n  expected\n{}\n  found\n{}",
                     path.display(),
                     lines(&expected),
                     lines(&found)
