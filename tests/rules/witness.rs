@@ -384,3 +384,162 @@ fn a_fix_that_would_be_wrong_somewhere_is_not_offered() {
         assert_eq!(offered, [false], "{fixture}");
     }
 }
+
+/// How many input positions have a gradient if `unit` of the output alone is asked for.
+fn positions_read(graph: &Graph, unit: &[usize]) -> usize {
+    let (network, trace) = trace(graph, None);
+    let output = graph.outputs[0];
+    let value = &trace.values[output.0];
+    let plane: usize = value.sizes()[2..].iter().product();
+    let place = unit.iter().zip(&value.sizes()[2..]).fold(0, |place, (&u, &size)| place * size + u);
+    let seed =
+        Tensor::from_fn(
+            value.sizes(),
+            |i| if i < value.image_len() && i % plane == place { 1.0 } else { 0.0 },
+        );
+    let gradients = network.backward(&trace, vec![(output, seed)], false).expect("gradients");
+    let gradient = gradients.nodes[0].as_ref().expect("a gradient");
+    let positions: usize = gradient.sizes()[2..].iter().product();
+    let image = gradient.image(0);
+    (0..positions).filter(|&p| image.iter().skip(p).step_by(positions).any(|&g| g != 0.0)).count()
+}
+
+#[test]
+fn holes_are_those_of_the_running_network() {
+    for (rates, kernel) in [(vec![1u64, 2, 9], 3u64), (vec![2, 2, 3], 3), (vec![1, 6], 5)] {
+        let layers: String = rates
+            .iter()
+            .map(|rate| {
+                format!("  - conv: {{out_channels: 2, kernel: {kernel}, dilation: {rate}, padding: same}}\n")
+            })
+            .collect();
+        let text = format!("input: [2, 61, 61]\nlayers:\n{layers}");
+        let read = positions_read(&graph(&text), &[30, 30]);
+        let size: u64 = 1 + (kernel - 1) * rates.iter().sum::<u64>();
+        let side = (read as f64).sqrt().round() as u64;
+        assert_eq!(side * side, read as u64, "a product of two axes");
+        let chain = messages("CK303", &text);
+        assert!(
+            chain[0].contains(&format!("leave {} of {size} positions unread", size - side)),
+            "{chain:?} {side}"
+        );
+        let support = messages("CK304", &text);
+        let holes = cnnkit::render::number::grouped(size * size - read as u64);
+        assert!(
+            support[0].contains(&format!("does not read {holes} of the {size}x{size}")),
+            "{support:?} {holes}"
+        );
+    }
+}
+
+#[test]
+fn taps_on_the_map_are_counted_one_by_one() {
+    for (map, rate) in [(28u64, 12u64), (28, 36), (17, 7), (33, 24)] {
+        let text = format!(
+            "input: [2, {map}, {map}]\nlayers:\n  - branches:\n      - [conv: {{out_channels: 2, kernel: 3, dilation: {rate}, padding: same}}]\n      - [conv: {{out_channels: 2, kernel: 3, dilation: 2, padding: same}}]\n"
+        );
+        let inside = |u: u64, t: u64| (0..map as i64).contains(&(u as i64 + (t as i64 - 1) * rate as i64));
+        let (mut full, mut single, mut taps) = (0u64, 0u64, 0u64);
+        for y in 0..map {
+            for x in 0..map {
+                let on = (0..9).filter(|t| inside(y, t / 3) && inside(x, t % 3)).count() as u64;
+                full += u64::from(on == 9);
+                single += u64::from(on == 1);
+                taps += on;
+            }
+        }
+        let share = |part: u64, whole: u64| cnnkit::render::number::share(part as f64 / whole as f64);
+        let all = map * map;
+        if (full as f64) < 0.05 * all as f64 {
+            let found = messages("CK306", &text);
+            let seen = if full == 0 {
+                "no position sees".into()
+            } else {
+                format!("{} of the positions see", share(full, all))
+            };
+            let wasted = share(9 * all - taps, 9 * all);
+            assert!(
+                found[0].contains(&format!("{seen} all taps, and {wasted} of all taps")),
+                "{found:?} {seen} {wasted}"
+            );
+        }
+        let found = messages("CK305", &text);
+        assert_eq!(!found.is_empty(), single as f64 > 0.5 * all as f64, "{found:?}");
+        if let Some(found) = found.first() {
+            assert!(
+                found.contains(&format!("{} of the positions see a single tap", share(single, all))),
+                "{found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn groups_that_are_called_isolated_share_no_input_channel() {
+    let text = "input: [16, 8, 8]\nlayers:\n  - conv: {out_channels: 16, kernel: 3, groups: 4}\n  - relu\n  - conv: {out_channels: 32, kernel: 3, groups: 8}\n";
+    let graph = graph(text);
+    let (network, trace) = trace(&graph, None);
+    let output = &trace.values[graph.outputs[0].0];
+    let plane: usize = output.sizes()[2..].iter().product();
+    // The input channels that each output channel reads.
+    let reads = |channel: usize| -> Vec<usize> {
+        let seed = Tensor::from_fn(output.sizes(), |i| if i / plane % 32 == channel { 1.0 } else { 0.0 });
+        let gradients = network.backward(&trace, vec![(graph.outputs[0], seed)], false).expect("gradients");
+        let gradient = gradients.nodes[0].as_ref().expect("a gradient");
+        let pixels: usize = gradient.sizes()[2..].iter().product();
+        (0..16)
+            .filter(|c| gradient.image(0)[c * pixels..(c + 1) * pixels].iter().any(|&g| g != 0.0))
+            .collect()
+    };
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for read in (0..32).map(reads) {
+        let (mut joined, apart): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|group| group.iter().any(|c| read.contains(c)));
+        joined.push(read);
+        let mut union = joined.concat();
+        union.sort_unstable();
+        union.dedup();
+        groups = apart;
+        groups.push(union);
+    }
+    assert_eq!(
+        messages("CK503", text),
+        [format!("`conv1` and `conv2` keep {} groups of channels apart", groups.len())]
+    );
+}
+
+#[test]
+fn what_leads_to_an_unused_layer_is_what_goes_with_it() {
+    let stem = "input: [3, 16, 16]\nlayers:\n  - {id: stem, conv: {out_channels: 8, kernel: 3}}\n";
+    let end = "  - {conv: {out_channels: 4, kernel: 3}, from: stem}\n";
+    let dead = "  - conv: {out_channels: 4, kernel: 1}\n  - relu\n  - {id: aux, conv: {out_channels: 2, kernel: 1}}\n";
+    let params = |text: String| totals::of_graph(&graph(&text)).params;
+    let saved = params(format!("{stem}{dead}{end}")) - params(format!("{stem}{end}"));
+    let found = messages("CK405", &format!("{stem}{dead}{end}"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].contains("2 layers lead only here") && found[0].contains(&format!("({saved} parameters)")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_even_kernel_moves_the_centre_by_half_a_position() {
+    for (padding, kernel, expected) in [("same", 4, 0.5), ("same_lower", 2, -0.5), ("same", 3, 0.0)] {
+        let text = format!(
+            "input: [1, 16, 16]\nlayers:\n  - conv: {{out_channels: 1, kernel: {kernel}, padding: {padding}, bias: false}}\n"
+        );
+        let graph = graph(&text);
+        let network = Network::<f64>::filled(&graph, |_, _| || 1.0).expect("weights");
+        let mut image = Tensor::<f64>::zeros(&[1, 1, 16, 16]);
+        image.data_mut()[8 * 16 + 8] = 1.0;
+        let trace = network.trace(vec![image], &Definition).expect("runs");
+        let answer = trace.values[1].data();
+        let mass: f64 = answer.iter().sum();
+        let row: f64 =
+            answer.iter().enumerate().map(|(i, value)| (i / 16) as f64 * value).sum::<f64>() / mass;
+        // The answer to a point is where the outputs are that read it: against the shift.
+        assert_eq!(8.0 - row, expected, "{text}");
+        assert_eq!(messages("CK206", &text).is_empty(), expected == 0.0, "{text}");
+    }
+}
