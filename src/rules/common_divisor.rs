@@ -7,6 +7,7 @@ use crate::analysis::dilated::Chain;
 use crate::analysis::hdc::Check;
 use crate::analysis::proposal::proposals;
 use crate::diagnostic::Problem;
+use crate::render::number;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Rule for CommonDivisor {
 }
 
 /// The greatest common divisor of the rates on one axis; 0 if fewer than two convolutions have taps to spread there.
-fn divisor(chain: &Chain, axis: usize) -> u64 {
+pub(super) fn divisor(chain: &Chain, axis: usize) -> u64 {
     let rates = || chain.rates[axis].iter().zip(&chain.kernels[axis]).filter(|(_, taps)| **taps > 1);
     if rates().count() < 2 {
         return 0;
@@ -67,13 +68,8 @@ fn divisor(chain: &Chain, axis: usize) -> u64 {
 }
 
 fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) -> Result<Finding, Problem> {
-    const SHOWN: usize = 8;
     let facts = context.facts.gridding(chain)?;
     let rates: Vec<u64> = chain.rates[axis].clone();
-    let list = |rates: &[u64]| {
-        let shown: Vec<String> = rates.iter().take(SHOWN).map(u64::to_string).collect();
-        if rates.len() > SHOWN { format!("{}, ...", shown.join(", ")) } else { shown.join(", ") }
-    };
     let on_axis = if divisors.iter().all(|&divisor| divisor == divisors[axis]) {
         String::new()
     } else {
@@ -83,15 +79,17 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
         format!(": its outputs fall apart into {grids} grids that share no input")
     });
     let divisor = divisors[axis];
-    let message =
-        format!("the dilation rates {} of a chain share the divisor {divisor}{on_axis}{grids}", list(&rates));
+    let message = format!(
+        "the dilation rates {} of a chain share the divisor {divisor}{on_axis}{grids}",
+        number::list(&rates)
+    );
     let first = chain.nodes[0];
     let mut finding = Finding::new(Place::Argument(first, "dilation"), message);
     if let Some(&last) = chain.nodes.last().filter(|&&last| last != first) {
         finding = finding.related(Place::Argument(last, "dilation"), "the last of the chain");
     }
     let help = match nearest(chain) {
-        Some(near) => format!("the nearest rates without holes are {}", list(&near)),
+        Some(near) => format!("the nearest rates without holes are {}", number::list(&near)),
         None => "use rates without a common divisor".into(),
     };
     Ok(finding.help(help).help("`cnnkit hdc-design` finds rates for a receptive field"))

@@ -5,18 +5,24 @@
 
 use std::cell::OnceCell;
 
+use super::{Edit, edit};
 use crate::analysis::channels::{Connectivity, Seam, connectivity, seams};
 use crate::analysis::dilated::{Chain, Chains, TapsValid, chains, taps_valid};
 use crate::analysis::field::{Facts as FieldFacts, Fields, Options, analyse};
+use crate::analysis::gradient::{self, Severed};
 use crate::analysis::gridding::Gridding;
 use crate::analysis::memory::{self, Peak};
 use crate::analysis::paths::{Paths, paths};
 use crate::analysis::support::{Borders, Region, support};
 use crate::analysis::totals::{self, Counts};
+use crate::analysis::unread::{self, Unread};
 use crate::diagnostic::Problem;
-use crate::graph::{Graph, Node, NodeId};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::window::Window;
+use crate::layers::{AxisReach, Layer, Role};
 use crate::source::{Origin, Sources};
 use crate::spec::document::Document;
+use crate::spec::names;
 
 /// Everything that can be known of one network; a fact that cannot be told is a [`Problem`] that says why.
 #[derive(Debug)]
@@ -29,6 +35,7 @@ pub struct Facts<'a> {
     pub sources: &'a Sources,
     consumers: OnceCell<Vec<Vec<NodeId>>>,
     live: OnceCell<Vec<bool>>,
+    lends: OnceCell<Vec<bool>>,
     counts: OnceCell<Vec<Counts>>,
     fields: OnceCell<Result<Fields, Problem>>,
     chains: OnceCell<Result<Chains, Problem>>,
@@ -37,6 +44,8 @@ pub struct Facts<'a> {
     seams: OnceCell<Result<Vec<Seam>, Problem>>,
     paths: OnceCell<Result<Vec<Paths>, Problem>>,
     peak: OnceCell<Option<Peak>>,
+    unread: OnceCell<Vec<Unread>>,
+    severed: OnceCell<Vec<Severed>>,
 }
 
 /// A fact that was kept, or the reason why there is none.
@@ -53,6 +62,7 @@ impl<'a> Facts<'a> {
             sources,
             consumers: OnceCell::new(),
             live: OnceCell::new(),
+            lends: OnceCell::new(),
             counts: OnceCell::new(),
             fields: OnceCell::new(),
             chains: OnceCell::new(),
@@ -61,6 +71,8 @@ impl<'a> Facts<'a> {
             seams: OnceCell::new(),
             paths: OnceCell::new(),
             peak: OnceCell::new(),
+            unread: OnceCell::new(),
+            severed: OnceCell::new(),
         }
     }
 
@@ -87,6 +99,65 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The layer that `id` is; none for an input of the network.
+    pub fn layer(&self, id: NodeId) -> Option<&'a Layer> {
+        match &self.graph.node(id).op {
+            Op::Layer(layer) => Some(layer),
+            Op::Input => None,
+        }
+    }
+
+    /// All layers with their nodes, in execution order.
+    pub fn layers(&self) -> impl Iterator<Item = (NodeId, &'a Node, &'a Layer)> {
+        self.graph.iter().filter_map(|(id, node)| match &node.op {
+            Op::Layer(layer) => Some((id, node, layer)),
+            Op::Input => None,
+        })
+    }
+
+    /// The first reader behind `id` that `skipped` does not hold for, if each on the way has a single reader.
+    pub fn next(&self, id: NodeId, skipped: impl Fn(&Layer) -> bool) -> Option<NodeId> {
+        let mut at = self.only_consumer(id)?;
+        while self.layer(at).is_some_and(&skipped) {
+            at = self.only_consumer(at)?;
+        }
+        Some(at)
+    }
+
+    /// The first layer or input before `id`'s first input that `skipped` does not hold for.
+    pub fn before(&self, id: NodeId, skipped: impl Fn(&Layer) -> bool) -> Option<NodeId> {
+        let mut at = *self.node(id).inputs.first()?;
+        while self.layer(at).is_some_and(&skipped) {
+            at = *self.node(at).inputs.first()?;
+        }
+        Some(at)
+    }
+
+    /// The windows with which `id` slides over its first input, one a spatial axis; none if it does not.
+    pub fn windows(&self, id: NodeId) -> Option<Vec<Window>> {
+        let reaches = self.graph.reach(self.node(id));
+        let mut local = reaches.iter().filter(|reach| reach.role != Role::Context);
+        let reach = local.next().filter(|reach| reach.input == 0 && reach.axes.len() > 1)?;
+        let windows = reach.axes.iter().enumerate().skip(1).map(|(axis, reach)| match reach {
+            AxisReach::Window { by, window } if *by == axis => Some(*window),
+            _ => None,
+        });
+        windows.collect()
+    }
+
+    /// Feature maps of which a part is never read.
+    pub fn unread(&self) -> &[Unread] {
+        self.unread.get_or_init(|| {
+            let consumers = self.consumers.get_or_init(|| self.graph.consumers());
+            unread::unread(self.graph, consumers)
+        })
+    }
+
+    /// Layers that keep gradients from weights.
+    pub fn severed(&self) -> &[Severed] {
+        self.severed.get_or_init(|| gradient::severed(self.graph))
+    }
+
     /// Whether an output of the network depends on `id`.
     pub fn live(&self, id: NodeId) -> bool {
         self.live.get_or_init(|| {
@@ -103,9 +174,29 @@ impl<'a> Facts<'a> {
         })[id.0]
     }
 
+    /// The change of the text that removes the layer `id`, if nothing counts on the ids of its kind and it owns its weights.
+    pub fn removal(&self, id: NodeId) -> Option<Edit> {
+        let kind = self.layer(id)?.doc().name;
+        let exists = |name: &str| {
+            let ids = self.graph.nodes.iter().map(|node| node.id.as_str());
+            ids.filter_map(|id| id.strip_suffix(name)).any(|level| level.is_empty() || level.ends_with('.'))
+        };
+        let counted = self.document.is_none_or(|document| names::counts_on(document, kind, exists));
+        if counted || self.shares_weights(id) {
+            None
+        } else {
+            edit::remove_item(self.sources, self.origin(id))
+        }
+    }
+
     /// Whether `id` lends its weights to another node, or uses another's.
     pub fn shares_weights(&self, id: NodeId) -> bool {
-        self.node(id).shares.is_some() || self.graph.nodes.iter().any(|node| node.shares == Some(id))
+        let lends = self.lends.get_or_init(|| {
+            let mut lends = vec![false; self.graph.nodes.len()];
+            self.graph.nodes.iter().filter_map(|node| node.shares).for_each(|owner| lends[owner.0] = true);
+            lends
+        });
+        self.node(id).shares.is_some() || lends[id.0]
     }
 
     /// Parameters, MACs and so on of one node, batch 1.

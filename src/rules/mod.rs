@@ -21,7 +21,38 @@ mod suppression;
 
 mod bias_before_norm;
 mod common_divisor;
+mod degenerate_dilation;
+mod dominant_layer;
+mod dropped_border;
+mod holes_between_rates;
+mod holes_in_support;
+mod isolated_groups;
+mod large_head;
+mod large_kernel;
+mod linear_pair;
+mod m2_above_kernel;
+mod misaligned_merge;
+mod off_centre_kernel;
+mod oversized_parallel_rate;
+mod padded_pointwise;
+mod repeated_activation;
+mod repeated_norm;
+mod repeated_operand;
+mod severed_gradient;
+mod shadowed_id;
+mod shadowed_variable;
+mod short_sighted_output;
+mod skipped_positions;
+mod squeeze_out_of_range;
+mod unaligned_channels;
+mod uneven_overlap;
 mod unmet_expectation;
+mod unproductive_tail;
+mod unused_argument;
+mod unused_block;
+mod unused_layer;
+mod unused_variable;
+mod wide_kernel;
 
 pub use budget::{FAILED_CLAIM, OVER_BUDGET, WORSE_THAN_BASELINE};
 pub use facts::Facts;
@@ -43,9 +74,40 @@ pub trait Rule: Sync {
 
 /// Every rule, by id.
 pub static RULES: &[&dyn Rule] = &[
-    &common_divisor::CommonDivisor,       // CK301
-    &bias_before_norm::BiasBeforeNorm,    // CK401
-    &unmet_expectation::UnmetExpectation, // CK601
+    &unused_block::UnusedBlock,                      // CK101
+    &unused_variable::UnusedVariable,                // CK102
+    &unused_argument::UnusedArgument,                // CK103
+    &shadowed_id::ShadowedId,                        // CK104
+    &shadowed_variable::ShadowedVariable,            // CK105
+    &short_sighted_output::ShortSightedOutput,       // CK201
+    &unproductive_tail::UnproductiveTail,            // CK202
+    &skipped_positions::SkippedPositions,            // CK203
+    &dropped_border::DroppedBorder,                  // CK204
+    &misaligned_merge::MisalignedMerge,              // CK205
+    &off_centre_kernel::OffCentreKernel,             // CK206
+    &padded_pointwise::PaddedPointwise,              // CK207
+    &common_divisor::CommonDivisor,                  // CK301
+    &m2_above_kernel::M2AboveKernel,                 // CK302
+    &holes_between_rates::HolesBetweenRates,         // CK303
+    &holes_in_support::HolesInSupport,               // CK304
+    &degenerate_dilation::DegenerateDilation,        // CK305
+    &oversized_parallel_rate::OversizedParallelRate, // CK306
+    &uneven_overlap::UnevenOverlap,                  // CK307
+    &bias_before_norm::BiasBeforeNorm,               // CK401
+    &linear_pair::LinearPair,                        // CK402
+    &repeated_activation::RepeatedActivation,        // CK403
+    &repeated_norm::RepeatedNorm,                    // CK404
+    &unused_layer::UnusedLayer,                      // CK405
+    &severed_gradient::SeveredGradient,              // CK406
+    &repeated_operand::RepeatedOperand,              // CK407
+    &squeeze_out_of_range::SqueezeOutOfRange,        // CK408
+    &large_kernel::LargeKernel,                      // CK501
+    &wide_kernel::WideKernel,                        // CK502
+    &isolated_groups::IsolatedGroups,                // CK503
+    &unaligned_channels::UnalignedChannels,          // CK504
+    &dominant_layer::DominantLayer,                  // CK505
+    &large_head::LargeHead,                          // CK506
+    &unmet_expectation::UnmetExpectation,            // CK601
 ];
 
 /// What a rule is given.

@@ -11,6 +11,7 @@ pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod names;
 pub mod revision;
 pub mod schema;
 pub mod yaml;

@@ -103,3 +103,59 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
         assert!(!path.is_dir() || folders.contains(&path), "{} belongs to no rule", path.display());
     }
 }
+
+/// `docs/rules.md`: what every rule says about itself.
+fn page() -> String {
+    let mut page = String::from(
+        "# Rules\n\n<!-- Written by `CNNKIT_BLESS=1 cargo test --test rules`, from src/rules: change it there. -->\n\n\
+         What `cnnkit check` looks for. A rule runs by default only if what it finds is nearly always a mistake; the others \
+         are advice: `--select CK202`. `# cnnkit: ignore[CK203] the reason` accepts a finding.\n",
+    );
+    for family in Family::ALL {
+        let metas: Vec<&Meta> = all().filter(|meta| meta.family == family).collect();
+        if metas.is_empty() {
+            continue;
+        }
+        page += &format!("\n## {}xx: {}\n\n", family.prefix(), family.summary());
+        page += "| id | name | level | runs | fix | finds |\n| --- | --- | --- | --- | --- | --- |\n";
+        for meta in &metas {
+            let runs = if meta.default { "by default" } else { "if asked for" };
+            let fix = if meta.fixes { "yes" } else { "" };
+            let (id, anchor, level) = (meta.id, meta.id.to_lowercase(), meta.severity.name());
+            page += &format!(
+                "| [{id}](#{anchor}-{}) | `{}` | {level} | {runs} | {fix} | {} |\n",
+                meta.name, meta.name, meta.summary
+            );
+        }
+        for meta in metas {
+            page += &format!("\n### {} `{}`\n\n", meta.id, meta.name);
+            page += &format!("**What it does.** {}\n\n**Why it is bad.** {}\n\n", meta.what, meta.why);
+            if !meta.bad.is_empty() {
+                page += &format!("```yaml\n# found\n{}```\n\n", meta.bad);
+            }
+            page += &format!("**Use instead.** {}\n\n", meta.instead);
+            if meta.family != Family::Spec {
+                page += &format!("```yaml\n# fine\n{}```\n\n", meta.good);
+            }
+            for setting in meta.settings {
+                page += &format!(
+                    "**Setting** `{}` (default {}): {}.\n\n",
+                    setting.name, setting.value, setting.doc
+                );
+            }
+            page += &format!("**Source.** {}.\n", meta.source.trim_end_matches('.'));
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_of_the_rules_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    let current = page();
+    if std::env::var_os("CNNKIT_BLESS").is_some() {
+        fs::write(&path, &current).expect("writing the page");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == current, "run `CNNKIT_BLESS=1 cargo test --test rules`");
+}

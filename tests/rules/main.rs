@@ -18,6 +18,8 @@
 //! `cargo test --test rules CK401` is not possible, but `CNNKIT_RULE=CK401 cargo test --test rules` is.
 
 mod documentation;
+mod specs;
+mod witness;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -168,7 +170,16 @@ fn each_rule_fires_where_it_is_marked() {
             };
             let matched = expected.len() == found.len() && expected.iter().zip(&found).all(agrees);
             if !matched || expected.is_empty() {
-                failures.push(format!("{}\nexpected {expected:#?}\nfound {found:#?}", path.display()));
+                let lines = |marks: &[Mark]| {
+                    let lines: Vec<String> = marks.iter().map(|mark| format!("    {mark:?}")).collect();
+                    lines.join("\n")
+                };
+                failures.push(format!(
+                    "{}\n  expected\n{}\n  found\n{}",
+                    path.display(),
+                    lines(&expected),
+                    lines(&found)
+                ));
             }
             failures.extend(grammar(&path, &outcome.findings));
             failures.extend(outcome.skipped.iter().map(|skipped| format!("{}: {skipped:?}", path.display())));
@@ -200,7 +211,8 @@ fn each_rule_is_silent_where_nothing_is_wrong() {
         for (path, text) in fixtures(meta, "silent") {
             let (_, outcome) = run(meta, &path, &text);
             if !outcome.findings.is_empty() || !outcome.skipped.is_empty() {
-                failures.push(format!("{}: {outcome:#?}", path.display()));
+                let found: Vec<&str> = outcome.findings.iter().map(|found| found.message.as_str()).collect();
+                failures.push(format!("{}: {found:?} {:?}", path.display(), outcome.skipped));
             }
         }
     }
