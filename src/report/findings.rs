@@ -1,5 +1,7 @@
 //! What `cnnkit check` says: findings at their places, each complete in itself, and a summary.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -124,10 +126,6 @@ impl Spot {
             to: sources.line_column(span.source, span.end),
         }
     }
-
-    fn key(&self) -> (&str, usize, usize) {
-        (&self.file, self.start, self.end)
-    }
 }
 
 impl Findings {
@@ -135,11 +133,12 @@ impl Findings {
     pub fn of(checked: &[Checked]) -> Self {
         let mut all =
             Self { specs: checked.iter().map(|spec| spec.path.clone()).collect(), ..Self::default() };
+        let mut known = HashMap::new();
         for spec in checked {
             let outcome = &spec.outcome;
             let prints = fingerprints(spec, &outcome.findings);
             for (finding, print) in outcome.findings.iter().zip(prints) {
-                all.add(Item::new(spec, finding, print));
+                all.add(Item::new(spec, finding, print), &mut known);
             }
             let prints = fingerprints(spec, &outcome.suppressed);
             let hidden = outcome.suppressed.iter().zip(prints);
@@ -159,16 +158,20 @@ impl Findings {
         all
     }
 
-    fn add(&mut self, item: Item) {
-        let spot = item.spot.as_ref().filter(|spot| spot.file != item.spec).map(Spot::key);
-        let same = spot.and_then(|key| {
-            self.items.iter_mut().find(|other| {
-                other.rule.id == item.rule.id && other.spot.as_ref().map(Spot::key) == Some(key)
-            })
-        });
-        match same {
-            Some(first) if first.spec != item.spec => first.specs.push(item.spec),
-            _ => self.items.push(item),
+    /// Adds a finding; `known` are those of files that specs include, by rule and place.
+    fn add(&mut self, item: Item, known: &mut HashMap<(&'static str, String, usize, usize), usize>) {
+        let Some(spot) = item.spot.as_ref().filter(|spot| spot.file != item.spec) else {
+            return self.items.push(item);
+        };
+        match known.entry((item.rule.id, spot.file.clone(), spot.start, spot.end)) {
+            Entry::Occupied(first) if self.items[*first.get()].spec != item.spec => {
+                self.items[*first.get()].specs.push(item.spec);
+            }
+            Entry::Occupied(_) => self.items.push(item),
+            Entry::Vacant(place) => {
+                place.insert(self.items.len());
+                self.items.push(item);
+            }
         }
     }
 
