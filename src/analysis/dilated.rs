@@ -32,6 +32,15 @@ impl Chain {
         });
         Stack::new(axes, layers.collect())
     }
+
+    /// The one kernel size and the rates, if all layers and axes are alike: the published rule knows nothing else.
+    pub fn uniform(&self) -> Option<(u64, Vec<u64>)> {
+        let rates = self.rates.first()?;
+        let kernel = *self.kernels.first()?.first()?;
+        let alike = self.rates.iter().all(|axis| axis == rates)
+            && self.kernels.iter().all(|axis| axis.iter().all(|&size| size == kernel));
+        alike.then(|| (kernel, rates.clone()))
+    }
 }
 
 /// The chains of a network.

@@ -74,7 +74,11 @@ impl Suppressions {
         let whole = Span::new(span.source, span.start + indent, span.start + indent + text.len());
         let Some(rest) = text.strip_prefix("cnnkit:") else {
             if looks_like_one(text) {
-                self.refuse(whole, "this comment suppresses nothing".into(), FORM.into());
+                let id = rule_id(text).unwrap_or("CK301");
+                let help = format!(
+                    "write `# cnnkit: ignore[{id}] the reason`, or `ignore-file[...]` for the whole file"
+                );
+                self.refuse(whole, "this comment suppresses nothing".into(), help);
             }
             return;
         };
@@ -178,14 +182,22 @@ fn finding(rule: &'static Meta, span: Span, message: String, help: String) -> Lo
 /// Whether a comment was probably meant to suppress something: `noqa: CK301`, `cnnkit-disable CK301`, `ignore[CK301]`.
 fn looks_like_one(text: &str) -> bool {
     let lower = text.to_lowercase();
-    let names_rule = lower.match_indices("ck").any(|(i, _)| {
-        lower[i + 2..].len() >= 3 && lower.as_bytes()[i + 2..i + 5].iter().all(u8::is_ascii_digit)
-    });
+    let names_rule = rule_id(text).is_some();
     let first = lower.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or("");
     let second =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).nth(1).unwrap_or("");
     let word = |text: &str| WORDS.iter().any(|word| text.starts_with(word));
     (word(first) && names_rule) || (first == "cnnkit" && word(second))
+}
+
+/// The first rule's id in `text`, in upper or lower case.
+fn rule_id(text: &str) -> Option<&str> {
+    let starts = text.match_indices(['C', 'c']).map(|(start, _)| start);
+    let mut ids = starts.filter_map(|start| text.get(start..start + 5));
+    ids.find(|id| {
+        let (letters, digits) = id.as_bytes().split_at(2);
+        letters.eq_ignore_ascii_case(b"ck") && digits.iter().all(u8::is_ascii_digit)
+    })
 }
 
 /// A line as code and comment; the comment without its `#`. Quoted text is code.

@@ -43,7 +43,7 @@ pub struct Loaded {
     pub sources: Sources,
 }
 
-fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
+pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     let (name, shape) = text.split_once('=').unwrap_or(("", text));
     let sizes = shape.trim_matches(['[', ']']).split(',').map(|size| {
         let size = size.trim();
@@ -53,7 +53,7 @@ fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     Ok((name.to_owned(), sizes.collect::<Result<_, _>>()?))
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE, for example classes=10".into()),
@@ -98,12 +98,7 @@ impl Replace {
         let result = if let Some(name) = spec.strip_prefix("zoo:") {
             spec::load(&Zoo, &zoo_path(name)?, &overrides)
         } else if spec == "-" {
-            let mut bytes = Vec::new();
-            let limit = spec::yaml::MAX_BYTES as u64 + 1;
-            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
-                Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
-            })?;
-            spec::load(&Text { name: "<stdin>".into(), bytes }, "-", &overrides)
+            spec::load(&Text { name: "<stdin>".into(), bytes: stdin()? }, "-", &overrides)
         } else {
             spec::load(&Disk::of(spec), spec, &overrides)
         };
@@ -115,6 +110,16 @@ impl Replace {
             }
         }
     }
+}
+
+/// What stands on standard input, at most as much as a spec may have.
+pub fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = spec::yaml::MAX_BYTES as u64 + 1;
+    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
+        Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
+    })?;
+    Ok(bytes)
 }
 
 /// The path of the built-in spec `name`, or what it could have been.

@@ -2,13 +2,16 @@
 //! [`Report`]; this file prints it and chooses the exit status.
 
 mod channels;
+mod check;
 mod compare;
 mod completions;
 mod demo;
+mod diff;
 mod graph;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod init;
 mod layers;
 pub mod load;
 mod man;
@@ -18,6 +21,7 @@ mod paths;
 mod progress;
 mod rates;
 mod rf;
+mod rules;
 mod run;
 mod schema;
 mod sizes;
@@ -28,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Problem};
 use crate::render::Format;
 use crate::report::Report;
 use crate::source::Sources;
@@ -60,6 +64,11 @@ enum Command {
     Sizes(sizes::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Check(check::Args),
+    Diff(diff::Args),
+    Init(init::Args),
+    Rules(rules::Args),
+    Explain(rules::ExplainArgs),
     Demo(demo::Args),
     Rf(rf::Args),
     Channels(channels::Args),
@@ -89,6 +98,11 @@ impl Command {
             Self::Sizes(_) => ("sizes", Format::TABLES),
             Self::Run(_) => ("run", Format::TABLES),
             Self::Verify(_) => ("verify", Format::TABLES),
+            Self::Diff(_) => ("diff", Format::TABLES),
+            Self::Init(_) => ("init", Format::TEXT_OR_JSON),
+            Self::Check(_) => ("check", Format::FINDINGS),
+            Self::Rules(_) => ("rules", Format::TABLES),
+            Self::Explain(_) => ("explain", Format::TABLES),
             Self::Demo(_) => ("demo", Format::TABLES),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
@@ -119,6 +133,12 @@ impl Failure {
     }
 }
 
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Usage(problem.message, problem.help)
+    }
+}
+
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
@@ -128,6 +148,9 @@ pub fn main() -> ExitCode {
     }
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
+    }
+    if let Command::Run(args) = &mut cli.command {
+        args.tensors = cli.output.take_tensors();
     }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
@@ -146,6 +169,11 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Sizes(args) => sizes::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Rules(args) => Ok(rules::run(args)),
+        Command::Explain(args) => rules::explain(args),
         Command::Demo(args) => demo::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),

@@ -260,7 +260,7 @@ pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -
             if alike > 1 { format!(", and {} chains of the same rates", alike - 1) } else { String::new() };
         let layers = Span::new(place(graph, chain), Tone::Name);
         page.push(Block::Text(vec![Span::plain("layers "), layers, Span::plain(others)]));
-        let report = match uniform(chain) {
+        let report = match chain.uniform() {
             Some((kernel, rates)) => {
                 let check = Check::of(kernel, &[rates], chain.rates.len())?;
                 hdc::report(&check, strict, explain, None)
@@ -275,15 +275,6 @@ pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -
         page.text("no dilated convolution, so nothing can fail");
     }
     Ok(Report { page, json: json!({"chains": list, "truncated": chains.truncated, "ok": ok}), ok })
-}
-
-/// The one kernel size and the rates, if all layers and axes are alike: the rule knows nothing else.
-fn uniform(chain: &Chain) -> Option<(u64, Vec<u64>)> {
-    let rates = chain.rates.first()?;
-    let kernel = *chain.kernels.first()?.first()?;
-    let alike = chain.rates.iter().all(|axis| axis == rates)
-        && chain.kernels.iter().all(|axis| axis.iter().all(|&size| size == kernel));
-    alike.then(|| (kernel, rates.clone()))
 }
 
 /// A chain of several kernel sizes: only the exact verdict exists.

@@ -4,6 +4,8 @@ use num_integer::Integer as _;
 
 use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
 use crate::analysis::dilated::Chain;
+use crate::analysis::hdc::Check;
+use crate::analysis::proposal::proposals;
 use crate::diagnostic::Problem;
 use crate::render::number;
 
@@ -86,11 +88,17 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
     if let Some(&last) = chain.nodes.last().filter(|&&last| last != first) {
         finding = finding.related(Place::Argument(last, "dilation"), "the last of the chain");
     }
-    let divided: Vec<u64> = rates.iter().map(|rate| rate / divisor).collect();
-    Ok(finding
-        .help(format!(
-            "rates without a common divisor join the grids: {} keeps their proportions",
-            number::list(&divided)
-        ))
-        .help("`cnnkit hdc-design` finds rates for a receptive field"))
+    let help = match nearest(chain) {
+        Some(near) => format!("the nearest rates without holes are {}", number::list(&near)),
+        None => "use rates without a common divisor".into(),
+    };
+    Ok(finding.help(help).help("`cnnkit hdc-design` finds rates for a receptive field"))
+}
+
+/// The rates closest to those of the chain that obey the published rule and leave no hole.
+fn nearest(chain: &Chain) -> Option<Vec<u64>> {
+    // The search is short for what people write.
+    let (kernel, rates) = chain.uniform().filter(|(_, rates)| rates.len() <= 6)?;
+    let check = Check::of(kernel, &[rates], chain.rates.len()).ok()?;
+    proposals(&check).ok()?.nearest.first().map(|near| near.groups.concat())
 }

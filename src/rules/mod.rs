@@ -10,10 +10,12 @@
 //!
 //! Adding a rule takes a file, two lines below, and a folder `tests/rules/ID-name` with its fixtures.
 
+mod budget;
 pub mod edit;
 mod facts;
 mod finding;
 mod meta;
+pub mod quantity;
 mod spec_errors;
 mod suppression;
 
@@ -44,6 +46,7 @@ mod skipped_positions;
 mod squeeze_out_of_range;
 mod unaligned_channels;
 mod uneven_overlap;
+mod unmet_expectation;
 mod unproductive_tail;
 mod unused_argument;
 mod unused_block;
@@ -51,6 +54,7 @@ mod unused_layer;
 mod unused_variable;
 mod wide_kernel;
 
+pub use budget::{FAILED_CLAIM, OVER_BUDGET, WORSE_THAN_BASELINE};
 pub use facts::Facts;
 pub use finding::{Edit, Finding, Fix, Place};
 pub use meta::{Family, Meta, Setting, Severity};
@@ -103,6 +107,7 @@ pub static RULES: &[&dyn Rule] = &[
     &unaligned_channels::UnalignedChannels,          // CK504
     &dominant_layer::DominantLayer,                  // CK505
     &large_head::LargeHead,                          // CK506
+    &unmet_expectation::UnmetExpectation,            // CK601
 ];
 
 /// What a rule is given.
@@ -130,8 +135,11 @@ pub fn find(id_or_name: &str) -> Option<&'static Meta> {
     all().find(|meta| meta.id.eq_ignore_ascii_case(id_or_name) || meta.name == id_or_name)
 }
 
-/// Everything that a finding can be about: errors of a spec, comments, then the rules by id.
+/// What is found beside the rules: in comments, and against a project's budgets.
+pub static OTHERS: [&Meta; 5] =
+    [&UNUSED_SUPPRESSION, &MALFORMED_SUPPRESSION, &OVER_BUDGET, &WORSE_THAN_BASELINE, &FAILED_CLAIM];
+
+/// Everything that a finding can be about: errors of a spec, comments and budgets, then the rules by id.
 pub fn all() -> impl Iterator<Item = &'static Meta> {
-    let comments = [&UNUSED_SUPPRESSION, &MALFORMED_SUPPRESSION];
-    SPEC_ERRORS.iter().chain(comments).chain(RULES.iter().map(|rule| rule.meta()))
+    SPEC_ERRORS.iter().chain(OTHERS).chain(RULES.iter().map(|rule| rule.meta()))
 }

@@ -11,6 +11,7 @@ use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
 use crate::spec::expand::evaluate;
+use crate::spec::expectation::{self, Expectation};
 use crate::spec::files::Files;
 use crate::spec::grammar::{self, Field};
 use crate::spec::{Overrides, yaml};
@@ -27,6 +28,10 @@ pub struct Document {
     pub layers: Located,
     /// Ids of the outputs, if given.
     pub outputs: Option<Located>,
+    /// What is expected of the network.
+    pub expectations: Vec<Expectation>,
+    /// What is wrong with `expect`; only a check cares.
+    pub expectation_errors: Vec<Diagnostic>,
     /// The spec and its included files: what is in force inside each.
     pub files: Vec<FileScope>,
     /// All blocks by name.
@@ -151,8 +156,13 @@ impl Reader<'_> {
             Value::Map(shapes) => shapes.clone(),
             _ => vec![(Key { name: grammar::INPUT.into(), span: input_key.span }, input.clone())],
         };
+        let env = self.scopes.first().map(|scope| Rc::clone(&scope.env)).unwrap_or_default();
+        let (expectations, expectation_errors) =
+            find("expect").map(|(_, value)| expectation::parse(value, &env)).unwrap_or_default();
         Some(Document {
             name,
+            expectations,
+            expectation_errors,
             inputs,
             layers: layers?.1.clone(),
             outputs: find("outputs").map(|(_, value)| value.clone()),

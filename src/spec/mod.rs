@@ -7,10 +7,12 @@
 pub mod document;
 pub mod env;
 pub mod expand;
+pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
 pub mod names;
+pub mod revision;
 pub mod schema;
 pub mod yaml;
 
