@@ -60,6 +60,14 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     let taps: Vec<Taps> = graph.iter().map(|(_, node)| taps(graph, node)).collect();
     let members: Vec<NodeId> =
         graph.iter().filter(|(id, _)| matches!(taps[id.0], Taps::Member(_))).map(|(id, _)| id).collect();
+    // Without dilation there is nothing to list, however many convolutions there are.
+    let dilated = |id: &NodeId| match &taps[id.0] {
+        Taps::Member(windows) => windows.iter().any(|window| window.dilation > 1 && window.kernel > 1),
+        _ => false,
+    };
+    if !members.iter().any(dilated) {
+        return Ok(Chains::default());
+    }
     if members.len() > 4096 {
         return Err(Problem::new(
             Code::Limit,

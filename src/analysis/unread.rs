@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::window::Window;
 use crate::layers::{AxisReach, Category, Reach};
@@ -43,20 +44,39 @@ const MAX_TAPS: u64 = 1 << 10;
 const MAX_READERS: usize = 64;
 
 /// All maps of which a part is never read; `consumers` are the readers of each node.
-pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Vec<Unread> {
+pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<Vec<Unread>, Problem> {
     let mut found = Vec::new();
+    let mut budget = BUDGET;
     for (id, node) in graph.iter() {
         let readers = &consumers[id.0];
         let sizes = node.shape.spatial();
         if readers.is_empty() || sizes.is_empty() || graph.outputs.contains(&id) {
             continue;
         }
-        found.extend(of_map(graph, id, sizes, readers));
+        match of_map(graph, id, sizes, readers, &mut budget) {
+            Ok(map) => found.extend(map),
+            Err(TooMuch) => {
+                let message = "not supported: the rows that are read of maps this large and many";
+                return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+            }
+        }
     }
-    found
+    Ok(found)
 }
 
-fn of_map(graph: &Graph, id: NodeId, sizes: &[u64], readers: &[NodeId]) -> Option<Unread> {
+/// Rows and taps that may still be marked.
+const BUDGET: u64 = 100_000_000;
+
+/// The budget is spent.
+struct TooMuch;
+
+fn of_map(
+    graph: &Graph,
+    id: NodeId,
+    sizes: &[u64],
+    readers: &[NodeId],
+    budget: &mut u64,
+) -> Result<Option<Unread>, TooMuch> {
     // For each way of reading, the rows read on each axis; nothing where they are all.
     let mut ways: Vec<Vec<Option<Vec<bool>>>> = Vec::new();
     let mut distinct: Vec<NodeId> = readers.to_vec();
@@ -64,21 +84,21 @@ fn of_map(graph: &Graph, id: NodeId, sizes: &[u64], readers: &[NodeId]) -> Optio
     for &reader in &distinct {
         let node = graph.node(reader);
         if matches!(&node.op, Op::Layer(layer) if layer.doc().category == Category::Shape) {
-            return None;
+            return Ok(None);
         }
         for reach in graph.reach(node) {
             if node.inputs.get(reach.input) != Some(&id) {
                 continue;
             }
-            let rows = rows(&reach, sizes, node.shape.sizes());
+            let rows = rows(&reach, sizes, node.shape.sizes(), budget)?;
             if rows.iter().all(Option::is_none) {
-                return None;
+                return Ok(None);
             }
             ways.push(rows);
         }
     }
     if ways.is_empty() || ways.len() > MAX_READERS {
-        return None;
+        return Ok(None);
     }
     let all = u64::MAX >> (64 - ways.len());
     // Classes of rows by the readers that read them, with their sizes, axis by axis.
@@ -98,8 +118,11 @@ fn of_map(graph: &Graph, id: NodeId, sizes: &[u64], readers: &[NodeId]) -> Optio
             })
         };
         let masks: Vec<u64> = (0..size as usize).map(mask).collect();
-        let first = masks.iter().position(|&mask| mask != 0)?;
-        let last = masks.iter().rposition(|&mask| mask != 0)?;
+        let (Some(first), Some(last)) =
+            (masks.iter().position(|&mask| mask != 0), masks.iter().rposition(|&mask| mask != 0))
+        else {
+            return Ok(None);
+        };
         let widest = masks[first..=last].split(|&mask| mask != 0).map(<[u64]>::len).max().unwrap_or(0);
         border.push((first as u64, size - 1 - last as u64));
         gap.push(widest as u64);
@@ -119,29 +142,37 @@ fn of_map(graph: &Graph, id: NodeId, sizes: &[u64], readers: &[NodeId]) -> Optio
     }
     let positions = sizes.iter().product();
     let read = joint.iter().filter(|(mask, _)| **mask != 0).map(|(_, n)| n).sum();
-    (read < positions).then_some(Unread { node: id, readers: distinct, positions, read, border, gap })
+    Ok((read < positions).then_some(Unread { node: id, readers: distinct, positions, read, border, gap }))
 }
 
 /// The rows that `reach` reads on each axis of a map with these sizes; nothing where they are all.
-fn rows(reach: &Reach, sizes: &[u64], outputs: &[u64]) -> Vec<Option<Vec<bool>>> {
+fn rows(
+    reach: &Reach,
+    sizes: &[u64],
+    outputs: &[u64],
+    budget: &mut u64,
+) -> Result<Vec<Option<Vec<bool>>>, TooMuch> {
     let axes = reach.axes.iter().skip(1).zip(sizes);
     axes.map(|(axis, &size)| match axis {
-        AxisReach::Window { by, window } => marked(window, size, outputs.get(*by).copied().unwrap_or(1)),
-        _ => None,
+        AxisReach::Window { by, window } => {
+            marked(window, size, outputs.get(*by).copied().unwrap_or(1), budget)
+        }
+        _ => Ok(None),
     })
     .collect()
 }
 
-fn marked(window: &Window, size: u64, outputs: u64) -> Option<Vec<bool>> {
+fn marked(window: &Window, size: u64, outputs: u64, budget: &mut u64) -> Result<Option<Vec<bool>>, TooMuch> {
     if size > MAX_ROWS || window.kernel > MAX_TAPS || outputs > MAX_ROWS {
-        return None;
+        return Ok(None);
     }
     let last = i128::from(outputs - 1) * i128::from(window.stride) - i128::from(window.before)
         + i128::from(window.kernel - 1);
     let dense = window.dilation == 1 && window.stride <= window.kernel && window.before >= 0;
     if dense && last >= i128::from(size) - 1 {
-        return None;
+        return Ok(None);
     }
+    *budget = budget.checked_sub(size + outputs * window.kernel).ok_or(TooMuch)?;
     let mut rows = vec![false; size as usize];
     for unit in 0..outputs {
         for tap in 0..window.kernel {
@@ -152,5 +183,5 @@ fn marked(window: &Window, size: u64, outputs: u64) -> Option<Vec<bool>> {
             }
         }
     }
-    if rows.iter().all(|&read| read) { None } else { Some(rows) }
+    Ok(if rows.iter().all(|&read| read) { None } else { Some(rows) })
 }

@@ -68,7 +68,14 @@ pub fn locate(
             }
         }
     }
-    groups.into_iter().filter_map(|(span, group)| joined(facts, rule, severity, span, group)).collect()
+    // How many layers are written at each place, if that matters.
+    let mut written: HashMap<Span, usize> = HashMap::new();
+    if groups.iter().any(|(_, group)| group.iter().any(|finding| finding.fix.is_some())) {
+        let spans = facts.graph.nodes.iter().filter_map(|node| node.origin.span);
+        spans.for_each(|span| *written.entry(span).or_default() += 1);
+    }
+    let join = |(span, group)| joined(facts, rule, severity, &written, span, group);
+    groups.into_iter().filter_map(join).collect()
 }
 
 /// The token of a finding, and the uses of the blocks that it is in.
@@ -91,6 +98,7 @@ fn joined(
     facts: &Facts<'_>,
     rule: &'static Meta,
     severity: Severity,
+    written: &HashMap<Span, usize>,
     span: Option<Span>,
     mut group: Vec<Finding>,
 ) -> Option<Located> {
@@ -100,7 +108,7 @@ fn joined(
         nodes.dedup();
         nodes
     };
-    let fix = joint_fix(facts, &nodes, &group);
+    let fix = joint_fix(facts, written, &nodes, &group);
     let first = group.swap_remove(0);
     let mut related: Vec<(Span, String)> = Vec::new();
     for (place, remark) in first.related {
@@ -127,7 +135,12 @@ fn joined(
 }
 
 /// The fix of all findings at one place: there if each has one, and if no layer written there is without the flaw.
-fn joint_fix(facts: &Facts<'_>, nodes: &[NodeId], group: &[Finding]) -> Option<Fix> {
+fn joint_fix(
+    facts: &Facts<'_>,
+    written: &HashMap<Span, usize>,
+    nodes: &[NodeId],
+    group: &[Finding],
+) -> Option<Fix> {
     let mut fixes = group.iter().map(|finding| finding.fix.clone());
     let mut joint = fixes.next()??;
     for fix in fixes {
@@ -138,14 +151,11 @@ fn joint_fix(facts: &Facts<'_>, nodes: &[NodeId], group: &[Finding]) -> Option<F
     }
     joint.edits.sort();
     joint.edits.dedup();
-    // `nodes` is sorted. A layer without a place is edited by nobody.
-    let written: HashSet<Option<Span>> = nodes.iter().map(|&node| facts.origin(node).span).collect();
-    let everywhere = facts
-        .graph
-        .iter()
-        .filter(|(_, node)| node.origin.span.is_some() && written.contains(&node.origin.span))
-        .all(|(id, _)| nodes.binary_search(&id).is_ok());
-    if !everywhere {
+    // A layer without a place is edited by nobody.
+    let places: HashSet<Span> = nodes.iter().filter_map(|&node| facts.origin(node).span).collect();
+    let here: usize = places.iter().filter_map(|place| written.get(place)).sum();
+    let placed = nodes.iter().filter(|&&node| facts.origin(node).span.is_some()).count();
+    if here != placed {
         return None;
     }
     // The file of a block serves other specs as well, which nobody has looked at.

@@ -41,7 +41,7 @@ impl Rule for DroppedBorder {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        for map in facts.unread() {
+        for map in facts.unread()? {
             let sizes = facts.node(map.node).shape.spatial();
             let rows = map.border.iter().zip(&map.gap);
             let Some(axis) = rows.clone().position(|((before, after), gap)| before + after > *gap) else {

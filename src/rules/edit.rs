@@ -43,12 +43,28 @@ pub fn remove_item(sources: &Sources, origin: &Origin) -> Option<Edit> {
     // One of several in brackets: `[conv: {...}, relu, relu]`.
     if text[..key.start].trim_end().ends_with(',')
         && after.starts_with([',', ']'])
-        && !after.starts_with("],[")
+        && in_list(text, key.start)
     {
         let start = text[..key.start].trim_end().len() - 1;
         return Some(Edit { span: Span::new(key.source, start, last), text: String::new() });
     }
     None
+}
+
+/// Whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a layer is one entry
+/// of an item, not an item.
+fn in_list(text: &str, offset: usize) -> bool {
+    let mut depth = 0usize;
+    for c in text[..offset].chars().rev() {
+        match c {
+            ']' | '}' => depth += 1,
+            '[' | '{' if depth > 0 => depth -= 1,
+            '[' => return true,
+            '{' => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// How the arguments of a layer are written.
@@ -229,6 +245,9 @@ mod tests {
             ("- [a, relu, b]", Some("- [a, b]")),
             ("- [a, relu: {}]", Some("- [a]")),
             ("- {id: x, relu: {}}", None),
+            ("- {id: x, relu: {}, from: y}", None),
+            ("- [a, {id: x, relu: {}, from: y}]", None),
+            ("- [{id: x, b: {}}, relu, c]", Some("- [{id: x, b: {}}, c]")),
             ("- relu:\n    a: 1\n", None),
         ] {
             assert_eq!(edited(text, "relu", remove_item).as_deref(), expected, "{text}");

@@ -3,7 +3,8 @@
 //! Rules judge, analyses compute: a rule that needs a fact which is not here gets it from a new function in
 //! [`analysis`](crate::analysis) and a method here, not from arithmetic of its own.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use super::{Edit, edit};
 use crate::analysis::channels::{Connectivity, Seam, connectivity, seams};
@@ -36,6 +37,8 @@ pub struct Facts<'a> {
     consumers: OnceCell<Vec<Vec<NodeId>>>,
     live: OnceCell<Vec<bool>>,
     lends: OnceCell<Vec<bool>>,
+    /// Whether the spec names layers of a kind by generated ids.
+    counted: RefCell<HashMap<&'static str, bool>>,
     counts: OnceCell<Vec<Counts>>,
     fields: OnceCell<Result<Fields, Problem>>,
     chains: OnceCell<Result<Chains, Problem>>,
@@ -44,7 +47,7 @@ pub struct Facts<'a> {
     seams: OnceCell<Result<Vec<Seam>, Problem>>,
     paths: OnceCell<Result<Vec<Paths>, Problem>>,
     peak: OnceCell<Option<Peak>>,
-    unread: OnceCell<Vec<Unread>>,
+    unread: OnceCell<Result<Vec<Unread>, Problem>>,
     severed: OnceCell<Vec<Severed>>,
 }
 
@@ -63,6 +66,7 @@ impl<'a> Facts<'a> {
             consumers: OnceCell::new(),
             live: OnceCell::new(),
             lends: OnceCell::new(),
+            counted: RefCell::default(),
             counts: OnceCell::new(),
             fields: OnceCell::new(),
             chains: OnceCell::new(),
@@ -124,13 +128,18 @@ impl<'a> Facts<'a> {
         Some(at)
     }
 
-    /// The first layer or input before `id`'s first input that `skipped` does not hold for.
+    /// The first layer or input before `id`'s first input that `skipped` does not hold for, if it is near: many layers
+    /// may read the end of one long chain.
     pub fn before(&self, id: NodeId, skipped: impl Fn(&Layer) -> bool) -> Option<NodeId> {
+        const NEAR: usize = 256;
         let mut at = *self.node(id).inputs.first()?;
-        while self.layer(at).is_some_and(&skipped) {
+        for _ in 0..NEAR {
+            if !self.layer(at).is_some_and(&skipped) {
+                return Some(at);
+            }
             at = *self.node(at).inputs.first()?;
         }
-        Some(at)
+        None
     }
 
     /// The windows with which `id` slides over its first input, one a spatial axis; none if it does not.
@@ -146,11 +155,9 @@ impl<'a> Facts<'a> {
     }
 
     /// Feature maps of which a part is never read.
-    pub fn unread(&self) -> &[Unread] {
-        self.unread.get_or_init(|| {
-            let consumers = self.consumers.get_or_init(|| self.graph.consumers());
-            unread::unread(self.graph, consumers)
-        })
+    pub fn unread(&self) -> Result<&[Unread], Problem> {
+        let consumers = self.consumers.get_or_init(|| self.graph.consumers());
+        kept(self.unread.get_or_init(|| unread::unread(self.graph, consumers))).map(Vec::as_slice)
     }
 
     /// Layers that keep gradients from weights.
@@ -177,11 +184,16 @@ impl<'a> Facts<'a> {
     /// The change of the text that removes the layer `id`, if nothing counts on the ids of its kind and it owns its weights.
     pub fn removal(&self, id: NodeId) -> Option<Edit> {
         let kind = self.layer(id)?.doc().name;
-        let exists = |name: &str| {
-            let ids = self.graph.nodes.iter().map(|node| node.id.as_str());
-            ids.filter_map(|id| id.strip_suffix(name)).any(|level| level.is_empty() || level.ends_with('.'))
-        };
-        let counted = self.document.is_none_or(|document| names::counts_on(document, kind, exists));
+        let counted = self.document.is_none_or(|document| {
+            let known = self.counted.borrow().get(kind).copied();
+            known.unwrap_or_else(|| {
+                let ids = self.graph.nodes.iter().map(|node| node.id.as_str());
+                let last: HashSet<&str> = ids.map(|id| id.rsplit('.').next().unwrap_or(id)).collect();
+                let counted = names::counts_on(document, kind, |name| last.contains(name));
+                self.counted.borrow_mut().insert(kind, counted);
+                counted
+            })
+        });
         if counted || self.shares_weights(id) {
             None
         } else {

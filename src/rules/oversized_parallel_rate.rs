@@ -1,7 +1,10 @@
 //! CK306: parallel dilated convolutions (ASPP) whose rates are too large for the map.
 
 use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use std::collections::{HashMap, HashSet};
+
 use crate::diagnostic::Problem;
+use crate::graph::NodeId;
 use crate::render::number;
 
 /// See the module's page.
@@ -50,12 +53,15 @@ impl Rule for OversizedParallelRate {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
+        // The rates that read each map side by side.
+        let mut rates: HashMap<NodeId, HashSet<&[u64]>> = HashMap::new();
         for taps in facts.taps_valid() {
-            let source = facts.node(taps.node).inputs.first();
-            let parallel = facts
-                .taps_valid()
-                .iter()
-                .any(|other| facts.node(other.node).inputs.first() == source && other.rates != taps.rates);
+            let source = facts.node(taps.node).inputs[0];
+            rates.entry(source).or_default().insert(&taps.rates);
+        }
+        for taps in facts.taps_valid() {
+            let source = facts.node(taps.node).inputs[0];
+            let parallel = rates.get(&source).is_some_and(|rates| rates.len() > 1);
             if !parallel || taps.full_share >= context.setting("full") {
                 continue;
             }

@@ -43,7 +43,7 @@ impl Rule for SkippedPositions {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        for map in facts.unread() {
+        for map in facts.unread()? {
             let sizes = facts.node(map.node).shape.spatial();
             if !map.skips(sizes) {
                 continue;

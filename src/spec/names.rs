@@ -7,8 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::layers;
 use crate::source::Span;
-use crate::spec::document::{Block, Document};
-use crate::spec::grammar;
+use crate::spec::document::{Block, Document, FileScope};
 use crate::value::{Key, Located, Value};
 
 /// The names after a `$` in `text`.
@@ -98,14 +97,20 @@ pub fn unused_variables(document: &Document) -> Vec<&Key> {
     unused
 }
 
+/// The variables that the default arguments of a file's layers read.
+fn read_by_defaults(file: &FileScope) -> HashSet<&str> {
+    read(file.entries.iter().filter(|(key, _)| key.name == "defaults").map(|(_, value)| value))
+}
+
 /// Arguments that their block never reads, with the block's name.
 pub fn unused_arguments(document: &Document) -> Vec<(&str, &Key)> {
+    let defaults: Vec<HashSet<&str>> = document.files.iter().map(read_by_defaults).collect();
     let mut unused = Vec::new();
     for block in blocks(document) {
-        let defaults = document.files[block.file].entries.iter().filter(|(key, _)| key.name == "defaults");
         let own = block.args.iter().map(|(_, default)| default);
-        let read = read(own.chain([&block.layers]).chain(defaults.map(|(_, value)| value)));
-        let keys = block.args.iter().map(|(key, _)| key).filter(|key| !read.contains(key.name.as_str()));
+        let read = read(own.chain([&block.layers]));
+        let known = |name: &str| read.contains(name) || defaults[block.file].contains(name);
+        let keys = block.args.iter().map(|(key, _)| key).filter(|key| !known(&key.name));
         unused.extend(keys.map(|key| (block.key.name.as_str(), key)));
     }
     unused
@@ -142,99 +147,103 @@ pub struct Shadow {
     pub what: &'static str,
 }
 
-/// A variable in force: its place, and what it is.
-type Scope<'a> = HashMap<&'a str, (Option<Span>, &'static str)>;
+/// The variables in force, by name: each with its place, and what it is; the innermost last.
+#[derive(Default)]
+struct Scope<'a> {
+    variables: HashMap<&'a str, Vec<(Option<Span>, &'static str)>>,
+    found: Vec<Shadow>,
+}
 
 /// Arguments and loop variables that hide a variable around them.
 pub fn shadowed_variables(document: &Document) -> Vec<Shadow> {
     let mut found = Vec::new();
-    let file = |index: usize| {
-        let mut scope = Scope::new();
-        let entries = document.files.get(index).map_or(&[][..], |file| &file.entries);
-        if let Some((_, value)) = entries.iter().find(|(key, _)| key.name == "variables")
+    let blocks = blocks(document);
+    for (index, file) in document.files.iter().enumerate() {
+        let mut scope = Scope::default();
+        if let Some((_, value)) = file.entries.iter().find(|(key, _)| key.name == "variables")
             && let Value::Map(list) = &value.value
         {
-            scope.extend(
-                list.iter().map(|(key, _)| (key.name.as_str(), (Some(key.span), "a variable of the file"))),
-            );
+            for (key, _) in list {
+                scope.introduce(&key.name, Some(key.span), key.span, "a variable of the file");
+            }
         }
-        scope
-    };
-    loops(&document.layers, &file(0), &mut found);
-    for block in blocks(document) {
-        let mut scope = file(block.file);
-        for (key, _) in &block.args {
-            introduce(
-                &mut scope,
-                &key.name,
-                Some(key.span),
-                key.span,
-                "an argument of the block",
-                &mut found,
-            );
+        if index == 0 {
+            scope.loops(&document.layers);
         }
-        loops(&block.layers, &scope, &mut found);
+        for block in blocks.iter().filter(|block| block.file == index) {
+            for (key, _) in &block.args {
+                scope.introduce(&key.name, Some(key.span), key.span, "an argument of the block");
+            }
+            scope.loops(&block.layers);
+            block.args.iter().for_each(|(key, _)| scope.leave(&key.name));
+        }
+        found.extend(scope.found);
     }
     found
 }
 
-fn introduce<'a>(
-    scope: &mut Scope<'a>,
-    name: &'a str,
-    place: Option<Span>,
-    inner: Span,
-    what: &'static str,
-    found: &mut Vec<Shadow>,
-) {
-    if let Some((outer, what)) = scope.insert(name, (place, what)) {
-        found.push(Shadow { name: name.to_owned(), inner, outer, what });
+impl<'a> Scope<'a> {
+    fn introduce(&mut self, name: &'a str, place: Option<Span>, inner: Span, what: &'static str) {
+        let known = self.variables.entry(name).or_default();
+        if let Some(&(outer, what)) = known.last() {
+            self.found.push(Shadow { name: name.to_owned(), inner, outer, what });
+        }
+        known.push((place, what));
     }
-}
 
-/// Looks for loops below `value`, where `scope` is in force.
-fn loops<'a>(value: &'a Located, scope: &Scope<'a>, found: &mut Vec<Shadow>) {
-    match &value.value {
-        Value::List(items) => items.iter().for_each(|item| loops(item, scope, found)),
-        Value::Map(entries) => {
-            for (key, value) in entries {
-                let construct = grammar::construct(&key.name)
-                    .is_some_and(|_| ["repeat", "dense"].contains(&key.name.as_str()));
-                match &value.value {
-                    Value::Map(fields) if construct => in_loop(key, fields, scope, found),
-                    _ => loops(value, scope, found),
+    fn leave(&mut self, name: &str) {
+        if let Some(known) = self.variables.get_mut(name) {
+            known.pop();
+        }
+    }
+
+    /// Looks for loops below `value`.
+    fn loops(&mut self, value: &'a Located) {
+        match &value.value {
+            Value::List(items) => items.iter().for_each(|item| self.loops(item)),
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    match &value.value {
+                        Value::Map(fields) if LOOPS.contains(&key.name.as_str()) => self.inside(key, fields),
+                        _ => self.loops(value),
+                    }
                 }
             }
+            _ => {}
         }
-        _ => {}
+    }
+
+    /// Looks for loops inside the loop `key`.
+    fn inside(&mut self, key: &'a Key, fields: &'a [(Key, Located)]) {
+        let field = |name: &str| fields.iter().find(|(key, _)| key.name == name).map(|(_, value)| value);
+        let body = field("body");
+        let mut names: Vec<&str> = Vec::new();
+        match field("index").map(|index| (&index.value, index.span)) {
+            Some((Value::Text(name), span)) => {
+                self.introduce(name, Some(span), span, "the index of a loop around it");
+                names.push(name);
+            }
+            // An index that nobody reads hides nothing.
+            _ if body.is_some_and(|body| read([body]).contains(INDEX)) => {
+                self.introduce(INDEX, None, key.span, "the index of a loop around it");
+                names.push(INDEX);
+            }
+            _ => {}
+        }
+        if let Some(Value::Map(lists)) = field("for").map(|value| &value.value) {
+            for (key, _) in lists {
+                self.introduce(&key.name, Some(key.span), key.span, "a variable of a loop around it");
+                names.push(&key.name);
+            }
+        }
+        if let Some(body) = body {
+            self.loops(body);
+        }
+        names.into_iter().for_each(|name| self.leave(name));
     }
 }
 
-fn in_loop<'a>(key: &Key, fields: &'a [(Key, Located)], scope: &Scope<'a>, found: &mut Vec<Shadow>) {
-    let field = |name: &str| fields.iter().find(|(key, _)| key.name == name).map(|(_, value)| value);
-    let mut inside = scope.clone();
-    let body = field("body");
-    match field("index").map(|index| (&index.value, index.span)) {
-        Some((Value::Text(name), span)) => {
-            introduce(&mut inside, name, Some(span), span, "the index of a loop around it", found);
-        }
-        _ if body.is_some_and(|body| read([body]).contains("i")) => {
-            introduce(&mut inside, "i", None, key.span, "the index of a loop around it", found);
-        }
-        _ => {}
-    }
-    if let Some(Value::Map(lists)) = field("for").map(|value| &value.value) {
-        for (key, _) in lists {
-            introduce(
-                &mut inside,
-                &key.name,
-                Some(key.span),
-                key.span,
-                "a variable of a loop around it",
-                found,
-            );
-        }
-    }
-    if let Some(body) = body {
-        loops(body, &inside, found);
-    }
-}
+/// Constructs that repeat their body with variables of their own.
+const LOOPS: [&str; 2] = ["repeat", "dense"];
+/// The index of a loop that gives it no other name.
+const INDEX: &str = "i";

@@ -185,7 +185,7 @@ fn unread_positions_have_no_gradient_and_all_others_do() {
     ] {
         let graph = graph(text);
         let (network, trace) = trace(&graph, None);
-        let unread = unread::unread(&graph, &graph.consumers());
+        let unread = unread::unread(&graph, &graph.consumers()).expect("small");
         assert!(!unread.is_empty(), "{text}");
         for map in unread {
             // The readers alone: what they give is summed up.
