@@ -129,6 +129,9 @@ pub fn main() -> ExitCode {
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
+    if let Command::Run(args) = &mut cli.command {
+        args.tensors = cli.output.take_tensors();
+    }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if report.ok || cli.output.exit_zero => ExitCode::SUCCESS,
