@@ -35,6 +35,7 @@ pub mod diagnostic;
 pub mod exec;
 pub mod graph;
 pub mod layers;
+pub mod onnx;
 pub mod render;
 pub mod report;
 pub mod rules;

@@ -63,7 +63,7 @@ fn judge(path: &str, loaded: &Loaded, shown: &str) {
         if fix.edits.iter().any(|edit| edit.span.source != own) {
             continue;
         }
-        let fixed = check::apply(&loaded.sources, &fix.edits).expect("edits that do not touch");
+        let fixed = check::apply(&loaded.sources.get(own).text, &fix.edits).expect("edits that do not touch");
         let files = Changed { path: path.to_owned(), bytes: fixed.clone().into_bytes() };
         let again = spec::load(&files, path, &Overrides::default());
         assert!(again.is_ok(), "{path}: the fix breaks the spec:\n{shown}\n{fixed}");

@@ -71,41 +71,42 @@ pub struct Extra {
     pub skipped: Vec<Skipped>,
 }
 
-/// Runs the rules of `selection` over a network.
+/// Runs the rules of `selection` over the network of a spec.
 pub fn network(loaded: &Loaded, selection: &Selection) -> Outcome {
-    network_with(loaded, selection, &|_| Extra::default())
+    let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
+    judge_all(&facts, selection, &|_| Extra::default())
 }
 
 /// Runs the rules of `selection`, and `extra`, over a network.
-pub fn network_with(loaded: &Loaded, selection: &Selection, extra: &dyn Fn(&Facts<'_>) -> Extra) -> Outcome {
-    let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
+pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts<'_>) -> Extra) -> Outcome {
+    let files = facts.document.map_or(&[][..], |document| &document.files);
     let comments: Vec<Suppressions> =
-        loaded.document.files.iter().map(|file| Suppressions::read(&loaded.sources, file.source)).collect();
+        files.iter().map(|file| Suppressions::read(facts.sources, file.source)).collect();
     let (mut findings, mut suppressed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     let mut sort_out = |meta: &'static Meta, severity: Severity, found: Vec<Finding>| {
         let (hidden, shown): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| {
-            let places = places(&facts, finding);
+            let places = places(facts, finding);
             // Every comment that covers it is in use.
-            comments.iter().filter(|comments| comments.cover(&loaded.sources, meta, &places)).count() > 0
+            comments.iter().filter(|comments| comments.cover(facts.sources, meta, &places)).count() > 0
         });
-        findings.extend(locate(&facts, meta, severity, shown));
-        suppressed.extend(locate(&facts, meta, severity, hidden));
+        findings.extend(locate(facts, meta, severity, shown));
+        suppressed.extend(locate(facts, meta, severity, hidden));
     };
     for active in &selection.rules {
         let mut found: Vec<Finding> = Vec::new();
         let meta = active.rule.meta();
-        let context = Context { facts: &facts, settings: &active.settings, meta };
+        let context = Context { facts, settings: &active.settings, meta };
         if let Err(problem) = active.rule.check(&context, &mut found) {
             skipped.push(Skipped { rule: meta, problem });
         }
         sort_out(meta, active.severity, found);
     }
-    let extra = extra(&facts);
+    let extra = extra(facts);
     for (meta, finding) in extra.findings {
         sort_out(meta, meta.severity, vec![finding]);
     }
     skipped.extend(extra.skipped);
-    let errors = loaded.document.expectation_errors.iter();
+    let errors = facts.document.into_iter().flat_map(|document| &document.expectation_errors);
     findings.extend(errors.map(|error| Located::of_error(of_code(error.code), error.clone())));
     // An included file serves other specs as well: what is unused here may be used there.
     let ran = |meta: &Meta| selection.runs(meta.id) || OTHERS.iter().any(|other| other.id == meta.id);

@@ -1,15 +1,21 @@
 //! Many specs at once, on all cores.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::check::verified::measure;
 use crate::check::{
-    Baseline, Budget, Choices, Extra, Outcome, Project, Skipped, in_project, judge, network_with, rejected,
+    Baseline, Budget, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all, rejected,
 };
-use crate::rules::FAILED_CLAIM;
+use crate::diagnostic::{Code, Problem};
+use crate::graph::{Graph, Op};
+use crate::layers::Layer;
+use crate::onnx::{self, bind::Bindings};
+use crate::rules::{FAILED_CLAIM, Facts, OVER_BUDGET};
 use crate::source::Sources;
+use crate::spec::document::Document;
 use crate::spec::files::{Disk, Files, Text, Zoo};
 use crate::spec::{self, Loaded, Overrides, Rejected};
 
@@ -50,20 +56,58 @@ pub fn run(specs: &[String], plan: &Plan<'_>) -> Vec<Checked> {
 }
 
 fn one(path: &str, plan: &Plan<'_>) -> Checked {
-    let mut loaded = match load(path, plan.stdin, &Overrides::default()) {
-        Ok(loaded) => loaded,
+    if Path::new(path).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+        return imported(path, plan);
+    }
+    match load(path, plan.stdin, &Overrides::default()) {
+        Ok(Loaded { graph, document, mut sources }) => {
+            let outcome = judged(path, plan, &graph, Some(&document), &mut sources);
+            Checked { path: path.to_owned(), name: Some(graph.name), sources, outcome }
+        }
         Err(refused) => {
             let (sources, errors) = *refused;
+            Checked { path: path.to_owned(), name: None, sources, outcome: rejected(errors) }
+        }
+    }
+}
+
+/// An ONNX model: findings name its nodes, and there is no text to show.
+fn imported(path: &str, plan: &Plan<'_>) -> Checked {
+    let mut sources = Sources::default();
+    let model = match onnx::import::load(Path::new(path), &Bindings::default()) {
+        Ok(model) => model,
+        Err(errors) => {
             return Checked { path: path.to_owned(), name: None, sources, outcome: rejected(errors) };
         }
     };
+    let mut outcome = judged(path, plan, &model.graph, None, &mut sources);
+    let opaque =
+        model.graph.nodes.iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
+    let left = opaque + model.left.len();
+    // A budget that holds for a part of the network holds for nothing.
+    if left > 0 && plan.project.budgets(path).next().is_some() {
+        let message = format!("{left} operators of the model are not analysed, so its figures are partial");
+        let problem = Problem::new(Code::Limit, message).help("`cnnkit params` lists them");
+        outcome.skipped.push(Skipped { rule: &OVER_BUDGET, problem });
+    }
+    Checked { path: path.to_owned(), name: Some(model.graph.name), sources, outcome }
+}
+
+fn judged(
+    path: &str,
+    plan: &Plan<'_>,
+    graph: &Graph,
+    document: Option<&Document>,
+    sources: &mut Sources,
+) -> Outcome {
     let mut selection = plan.project.selection(path);
     plan.choices.apply(&mut selection);
     let budgets: Vec<&Budget> = plan.project.budgets(path).collect();
     // Budgets have places in the project's file.
     let file = plan.project.sources.iter().next().filter(|_| !budgets.is_empty());
-    let source = file.map(|file| loaded.sources.add(file.name.clone(), Arc::clone(&file.text)));
-    let outcome = network_with(&loaded, &selection, &|facts| {
+    let source = file.map(|file| sources.add(file.name.clone(), Arc::clone(&file.text)));
+    let facts = Facts::new(graph, document, sources);
+    judge_all(&facts, &selection, &|facts| {
         let mut extra = Extra::default();
         if let Some(source) = source {
             (extra.findings, extra.figures) =
@@ -76,8 +120,7 @@ fn one(path: &str, plan: &Plan<'_>) -> Checked {
             }
         }
         extra
-    });
-    Checked { path: path.to_owned(), name: Some(loaded.graph.name.clone()), sources: loaded.sources, outcome }
+    })
 }
 
 /// The network of one SPEC argument.

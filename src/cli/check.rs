@@ -24,7 +24,7 @@ use crate::rules::Severity;
   cnnkit check --format github                  annotations on the lines of a pull request
   cnnkit check --output sarif=cnnkit.sarif      a file for code scanning, beside what is printed")]
 pub struct Args {
-    /// Files, folders, globs, `zoo:NAME`, `-` for standard input
+    /// Files (specs, .onnx models), folders, globs, `zoo:NAME`, `-` for standard input
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
     /// Run these rules only: ids, names, families, `all`, `default`

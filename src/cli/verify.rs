@@ -1,8 +1,13 @@
 //! `cnnkit verify`
 
-use crate::cli::load::SpecArgs;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use crate::cli::load::{Loaded, SpecArgs};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
+use crate::graph::NodeId;
 use crate::report::verify::{json, page};
 use crate::report::{Page, Report};
 use crate::verify::{Analysis, Effort, Kind, Options, Outcome, verify};
@@ -50,6 +55,18 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The node that `--node` names.
+fn find(network: &Loaded, id: &str) -> Result<NodeId, Failure> {
+    network.graph.find(id).ok_or_else(|| {
+        let names = network.graph.nodes.iter().map(|node| node.id.as_str());
+        let help = match crate::diagnostic::suggest(id, names) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => "`cnnkit params` lists the nodes".to_owned(),
+        };
+        Failure::usage(format!("`{}` has no node `{id}`", network.graph.name), help)
+    })
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let networks = args.spec.load_all()?;
@@ -59,35 +76,42 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => Effort::Normal,
     };
     let progress = Progress::start("measuring");
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    for (index, network) in networks.iter().enumerate() {
-        let find = |id: &String| {
-            let names = network.graph.nodes.iter().map(|node| node.id.as_str());
-            network.graph.find(id).ok_or_else(|| {
-                let close = crate::diagnostic::suggest(id, names);
-                let help = close.map_or("`cnnkit params` lists the nodes".to_owned(), |close| {
-                    format!("did you mean `{close}`?")
-                });
-                Failure::usage(format!("`{}` has no node `{id}`", network.graph.name), help)
-            })
-        };
+    let shares: Vec<AtomicU64> = networks.iter().map(|_| AtomicU64::new(0)).collect();
+    let one = |(network, share): (&Loaded, &AtomicU64)| -> Result<Outcome, Failure> {
         let options = Options {
             only: args.only.clone(),
-            nodes: args.node.iter().map(find).collect::<Result<_, _>>()?,
+            nodes: args.node.iter().map(|id| find(network, id)).collect::<Result<_, _>>()?,
             effort,
             seed: args.seed,
             tolerance: args.tolerance,
         };
-        let part = |share: u64| progress.at((index as u64 * 1000 + share) / networks.len() as u64);
-        let outcome = verify(&network.graph, &Analysis, &options, &part).map_err(|problem| {
+        let part = |done: u64| {
+            share.store(done, Ordering::Relaxed);
+            let all: u64 = shares.iter().map(|share| share.load(Ordering::Relaxed)).sum();
+            progress.at(all / networks.len().max(1) as u64);
+        };
+        verify(&network.graph, &Analysis, &options, &part).map_err(|problem| {
             Failure::usage(
                 format!("cannot verify `{}`: {problem}", network.graph.name),
                 problem.help.clone().unwrap_or_else(|| "leave the claim out with `--only`".into()),
             )
-        })?;
-        outcomes.push(outcome);
-    }
+        })
+    };
+    let results: Vec<Result<Outcome, Failure>> = networks.par_iter().zip(&shares).map(one).collect();
     drop(progress);
+    let mut outcomes = Vec::new();
+    let mut failures = Vec::new();
+    for result in results {
+        match result {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match failures.len() {
+        0 => {}
+        1 => return Err(failures.swap_remove(0)),
+        _ => return Err(Failure::Several(failures)),
+    }
     let mut all = Page::default();
     for (network, outcome) in networks.iter().zip(&outcomes) {
         all.blocks.extend(page(&network.graph.name, outcome, args.methods).blocks);

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod convention;
 pub mod diff;
 pub mod findings;
+pub mod imported;
 pub mod layers;
 pub mod network;
 pub mod params;

@@ -12,12 +12,13 @@ use crate::verify::{Claim, Outcome};
 pub struct VerifyJson<'a> {
     claims: &'a [Claim],
     notes: &'a [String],
+    choices: &'a [String],
     ok: bool,
 }
 
 /// The claims for programs.
 pub fn json(outcome: &Outcome) -> VerifyJson<'_> {
-    VerifyJson { claims: &outcome.claims, notes: &outcome.notes, ok: outcome.ok() }
+    VerifyJson { claims: &outcome.claims, notes: &outcome.notes, choices: &outcome.choices, ok: outcome.ok() }
 }
 
 /// A kind of claim as people read it.
@@ -72,6 +73,9 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
     page.title(title);
     page.table(table(&outcome.claims));
     page.push(summary(&outcome.claims));
+    for choice in &outcome.choices {
+        page.push(Block::Text(vec![Span::new("smaller", Tone::Quiet), Span::plain(format!(": {choice}"))]));
+    }
     for note in &outcome.notes {
         page.push(Block::Text(vec![Span::new("not measured", Tone::Warn), Span::plain(format!(": {note}"))]));
     }

@@ -111,7 +111,7 @@ fn dead_weights(
 
 /// The network at the largest input whose multiply-adds fit the budget; and whether it had to shrink.
 fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
-    let budget = options.effort.budget();
+    let budget = options.effort.forward_budget();
     let fits = |graph: &Graph| {
         let counts = totals::of_graph(graph);
         counts.macs.saturating_add(counts.sampling_macs).saturating_add(counts.activations.saturating_mul(8))
@@ -126,9 +126,7 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
         if let Ok(small) = resized(graph, &with_space(graph, |_, old| shrunk(old)))
             && fits(&small)
         {
-            let macs = number::magnitude(totals::of_graph(graph).macs);
-            let how =
-                format!("on inputs of {} ({macs} multiply-adds at its own size: --thorough)", inputs(&small));
+            let how = format!("on inputs of {}", inputs(&small));
             return Some((small, how));
         }
     }
@@ -137,19 +135,28 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
 }
 
 fn forward(
-    graph: &Graph,
+    original: &Graph,
     predict: &(dyn Predict + Sync),
     options: &Options,
     outcome: &mut Outcome,
     tick: &dyn Fn(),
 ) -> Result<(), Problem> {
-    let Some((graph, how)) = affordable(graph, options) else {
+    let Some((graph, how)) = affordable(original, options) else {
         outcome.notes.push(
             "shapes, multiply-adds and memory: too expensive for this effort; --thorough measures them"
                 .into(),
         );
         return Ok(());
     };
+    if graph.inputs().map(|(_, node)| &node.shape).ne(original.inputs().map(|(_, node)| &node.shape)) {
+        let macs = number::magnitude(totals::of_graph(original).macs);
+        outcome.choices.push(format!(
+            "shapes, multiply-adds and memory on inputs of {} instead of {} ({macs} multiply-adds there), the \
+             prediction made for that size; --thorough runs it all",
+            inputs(&graph),
+            inputs(original)
+        ));
+    }
     let mut seed = Seed(options.seed);
     let mut tensors = Vec::new();
     for (_, node) in graph.inputs() {

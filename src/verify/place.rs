@@ -67,7 +67,8 @@ pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -
 /// About how many steps a run takes.
 pub(super) fn costs(graph: &Graph) -> u64 {
     let counts = totals::of_graph(graph);
-    counts.macs.saturating_mul(2).saturating_add(counts.activations.saturating_mul(10))
+    let products = counts.macs.saturating_add(counts.sampling_macs);
+    products.saturating_mul(2).saturating_add(counts.activations.saturating_mul(10))
 }
 
 pub(super) fn own_place(
@@ -124,60 +125,77 @@ pub(super) fn wide_place(
     field: &Field,
     options: &Options,
 ) -> Result<Wide, Problem> {
+    let Some(facts) = facts_of(predict, slim, node, field.input)? else { return Ok(Wide::Global) };
+    let varies = facts.axes.iter().any(|axis| axis.varies);
     let mut factor = 1.0;
-    for attempt in 0..8 {
-        let Some(facts) = facts_of(predict, slim, node, field.input)? else { return Ok(Wide::Global) };
-        let wanted: Vec<u64> = facts
-            .axes
-            .iter()
-            .map(|axis| {
-                let jump = (*axis.jump.numer() / (*axis.jump.denom()).max(1)).max(1);
-                let room = axis.size + 4 * jump + 16;
-                (room as f64 * factor) as u64
-            })
-            .collect();
+    for _ in 0..8 {
+        let room = |axis: &field::AxisFacts| {
+            let jump = (*axis.jump.numer() / (*axis.jump.denom()).max(1)).max(1);
+            ((axis.size + 4 * jump + 16) as f64 * factor) as u64
+        };
+        let wanted: Vec<u64> = facts.axes.iter().map(room).collect();
         factor *= 1.5;
-        if attempt > 0 && wanted.iter().any(|&size| size > 1 << 24) {
+        if wanted.iter().any(|&size| size > 1 << 24) {
             break;
         }
-        let Some(graph) = enlarged(slim, &wanted) else { continue };
-        if costs(&graph) > options.effort.budget() {
-            return Ok(Wide::None(format!("too expensive on inputs of {} for this effort", inputs(&graph))));
+        // An adaptive pool repeats itself soon at some sizes only: where its map divides evenly.
+        for more in (0..8).chain((1..=32).map(|eighth| 8 * eighth)) {
+            let wanted: Vec<u64> = wanted.iter().map(|size| size + more).collect();
+            let Some(graph) = enlarged(slim, &wanted) else { continue };
+            if costs(&graph) > options.effort.budget() {
+                return Ok(Wide::None(format!(
+                    "too expensive on inputs of {} for this effort",
+                    inputs(&graph)
+                )));
+            }
+            let fields = field::analyse(&graph, field::Options::default())?;
+            let Some(field) = fields.of(node, field.input) else { return Ok(Wide::Global) };
+            let space = graph.node(node).shape.spatial();
+            // A multiple of every period: the first phase says where unit 0 starts.
+            let periods = field.axes.iter().flat_map(|axis| &axis.union).map(|piece| piece.family.period);
+            let step = periods.fold(1i128, num_integer::lcm);
+            if space.is_empty() || space.iter().any(|&size| i128::from(size) < 2 * step) {
+                continue;
+            }
+            let units = pair(space, step, varies && step < PHASES);
+            let Some(regions) = whole_regions(&graph, predict, node, field.input, &units)? else { break };
+            let how = format!("{how}, on inputs of {} so that nothing clips", inputs(&graph));
+            let place =
+                Place { graph, how, node, input: field.input, units, regions, sampled: field.sampled };
+            return Ok(Wide::Place(place, step));
         }
-        let fields = field::analyse(&graph, field::Options::default())?;
-        let Some(field) = fields.of(node, field.input) else { return Ok(Wide::Global) };
-        let space = graph.node(node).shape.spatial();
-        // A multiple of every period: the first phase says where unit 0 starts.
-        let periods = field.axes.iter().flat_map(|axis| &axis.union).map(|piece| piece.family.period);
-        let step = periods.fold(1i128, num_integer::lcm);
-        if space.is_empty() || space.iter().any(|&size| i128::from(size) < 2 * step) {
-            continue;
-        }
-        let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
-        let first: Vec<i128> = space.iter().map(middle).collect();
-        let mut units = vec![first.clone(), first.iter().map(|unit| unit + step).collect()];
-        // The phases between the two, if the field differs from one to the next.
-        let varies = facts.axes.iter().any(|axis| axis.varies) && step < PHASES;
-        units.extend(
-            (1..step).filter(|_| varies).map(|phase| first.iter().map(|unit| unit + phase).collect()),
-        );
-        let centre: Vec<i128> = space.iter().map(|&size| i128::from(size / 2)).collect();
-        let mut regions = Vec::new();
-        let mut whole = true;
-        for unit in units.iter().chain([&centre]) {
-            let region = predict.support(&graph, node, field.input, unit, Borders::Ignored)?;
-            whole &= region == predict.support(&graph, node, field.input, unit, Borders::Real)?;
-            regions.push(region);
-        }
-        units.push(centre);
-        if !whole {
-            continue;
-        }
-        let how = format!("{how}, on inputs of {} so that nothing clips", inputs(&graph));
-        let place = Place { graph, how, node, input: field.input, units, regions, sampled: field.sampled };
-        return Ok(Wide::Place(place, step));
     }
     Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
+}
+
+/// Two units in the middle of a map, a `step` apart, with the `phases` between them; last, the unit in the middle itself.
+fn pair(space: &[u64], step: i128, phases: bool) -> Vec<Vec<i128>> {
+    let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
+    let first: Vec<i128> = space.iter().map(middle).collect();
+    let moved = |by: i128| first.iter().map(|unit| unit + by).collect();
+    let mut units = vec![first.clone(), moved(step)];
+    units.extend((1..step).filter(|_| phases).map(moved));
+    units.push(space.iter().map(|&size| i128::from(size / 2)).collect());
+    units
+}
+
+/// What the units read; none if a border takes something away from one of them.
+fn whole_regions(
+    graph: &Graph,
+    predict: &(dyn Predict + Sync),
+    node: NodeId,
+    input: NodeId,
+    units: &[Vec<i128>],
+) -> Result<Option<Vec<Region>>, Problem> {
+    let mut regions = Vec::new();
+    for unit in units {
+        let region = predict.support(graph, node, input, unit, Borders::Ignored)?;
+        if region != predict.support(graph, node, input, unit, Borders::Real)? {
+            return Ok(None);
+        }
+        regions.push(region);
+    }
+    Ok(Some(regions))
 }
 
 /// The network with inputs of at least `wanted` elements an axis, at the first size that it takes.

@@ -82,11 +82,11 @@ pub fn slim(graph: &Graph) -> Slim {
         1 => "channels of every layer reduced to 1".to_owned(),
         least => format!("channels of every layer reduced to {least}"),
     };
-    if let Ok(graph) = narrowed(graph, &uniform) {
+    if let Ok(graph) = narrowed(graph, &uniform, true).or_else(|_| narrowed(graph, &uniform, false)) {
         return Slim { graph, how };
     }
     for divisor in divisors {
-        if let Ok(graph) = narrowed(graph, &|channels| channels / divisor) {
+        if let Ok(graph) = narrowed(graph, &|channels| channels / divisor, false) {
             return Slim { graph, how: format!("channels divided by {divisor}") };
         }
     }
@@ -98,7 +98,7 @@ pub fn divided(graph: &Graph) -> Option<Slim> {
     let even = graph.nodes.iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
     let divisors = (2..=even.min(4096)).rev().filter(|d| even.is_multiple_of(*d));
     divisors
-        .filter_map(|divisor| Some((narrowed(graph, &|channels| channels / divisor).ok()?, divisor)))
+        .filter_map(|divisor| Some((narrowed(graph, &|channels| channels / divisor, false).ok()?, divisor)))
         .map(|(graph, divisor)| Slim { graph, how: format!("channels divided by {divisor}") })
         .next()
 }
@@ -142,8 +142,15 @@ fn least_channels(graph: &Graph) -> u64 {
     least
 }
 
-fn narrowed(graph: &Graph, width: &dyn Fn(u64) -> u64) -> Result<Graph, Problem> {
-    let inputs: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape.clone()).collect();
+/// The network with so many channels; of its inputs too, with `inputs`.
+fn narrowed(graph: &Graph, width: &dyn Fn(u64) -> u64, inputs: bool) -> Result<Graph, Problem> {
+    let own = |shape: &Shape| match shape.channels() {
+        wide if inputs && wide > 4 => Shape::new(
+            [width(wide).max(1)].into_iter().chain(shape.spatial().iter().copied()).collect::<Vec<_>>(),
+        ),
+        _ => shape.clone(),
+    };
+    let inputs: Vec<Shape> = graph.inputs().map(|(_, node)| own(&node.shape)).collect();
     let slim = rebuild(graph, &inputs, |node, layer, shapes| {
         let before = graph.node(node.inputs[0]).shape.channels();
         let flat = shapes[0].rank() == 1;
