@@ -80,7 +80,7 @@ const EXPECTED: [(&str, &str); 5] = [
     ("macs", "or a bound: {max: 20M}"),
     ("memory", "peak of the activations, f32"),
     ("output", ""),
-    ("receptive_field", "of the last feature map; a bound would be {min: 32}"),
+    ("receptive_field", "of the last feature map; a bound would be {min: 24}"),
 ];
 
 const PROJECT: &str = "\

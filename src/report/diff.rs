@@ -73,10 +73,12 @@ pub fn report(
         }
     }
     let mut page = Page::default();
-    page.title_with(
-        format!("{} -> {}", names[0], names[1]),
-        if same(&pairs, &changes) { "no difference" } else { "" },
-    );
+    let title = format!("{} -> {}", names[0], names[1]);
+    if same(&pairs, &changes) {
+        page.title_with(title, "no difference");
+    } else {
+        page.title(title);
+    }
     page.table(totals_table(&pairs));
     if !changes.is_empty() {
         page.table(blocks_table(&changes));
@@ -217,7 +219,8 @@ fn difference(pair: &Pair) -> (String, String, Tone) {
     };
     let share = if *old > Number::from_integer(0) {
         let share = (change.abs() / old).to_f64().unwrap_or(0.0);
-        format!("{sign}{}", number::share(share))
+        let share = number::share(share);
+        if share.starts_with('<') { share } else { format!("{sign}{share}") }
     } else {
         String::new()
     };
