@@ -41,6 +41,8 @@ pub struct Loaded {
     pub graph: Graph,
     /// The texts it was read from.
     pub sources: Sources,
+    /// The technique that it says it demonstrates.
+    pub demonstrates: Option<&'static str>,
 }
 
 pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
@@ -108,7 +110,12 @@ impl Replace {
             spec::load(&Disk::of(spec), spec, &overrides)
         };
         match result {
-            Ok(loaded) => Ok(Loaded { path: spec.to_owned(), graph: loaded.graph, sources: loaded.sources }),
+            Ok(loaded) => Ok(Loaded {
+                path: spec.to_owned(),
+                graph: loaded.graph,
+                sources: loaded.sources,
+                demonstrates: loaded.demonstrates,
+            }),
             Err(rejected) => {
                 let (sources, diagnostics) = *rejected;
                 Err(Failure::Diagnostics(Box::new(sources), diagnostics))

@@ -229,6 +229,7 @@ fn value_of(field: &Field) -> Value {
         FieldKind::Blocks => vec![map(reference("block"))],
         FieldKind::Loop => vec![json!({"type": "object", "minProperties": 1})],
         FieldKind::Text => vec![json!({"type": ["string", "number"]})],
+        FieldKind::Technique => vec![json!({"enum": grammar::TECHNIQUES})],
     };
     let mut schema = Map::new();
     schema.insert("description".into(), field.doc.into());
