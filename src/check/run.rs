@@ -60,7 +60,7 @@ fn one(path: &str, plan: &Plan<'_>) -> Checked {
         return imported(path, plan);
     }
     match load(path, plan.stdin, &Overrides::default()) {
-        Ok(Loaded { graph, document, mut sources }) => {
+        Ok(Loaded { graph, document, mut sources, .. }) => {
             let outcome = judged(path, plan, &graph, Some(&document), &mut sources);
             Checked { path: path.to_owned(), name: Some(graph.name), sources, outcome }
         }

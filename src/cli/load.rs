@@ -53,6 +53,8 @@ pub struct Loaded {
     pub sources: Sources,
     /// The model it was imported from, if it was: its weights, and what there is to say about it.
     pub model: Option<Model>,
+    /// The technique that it says it demonstrates.
+    pub demonstrates: Option<&'static str>,
 }
 
 /// What is known of an imported model besides its graph.
@@ -175,6 +177,7 @@ impl Replace {
                         .map(|node| LeftOut { title: node.title, reason: node.reason })
                         .collect(),
                 }),
+                demonstrates: None,
             }),
             Err(flaws) => Err(Failure::Diagnostics(Box::default(), flaws)),
         }
@@ -199,6 +202,7 @@ impl Replace {
                 graph: loaded.graph,
                 sources: loaded.sources,
                 model: None,
+                demonstrates: loaded.demonstrates,
             }),
             Err(rejected) => {
                 let (sources, diagnostics) = *rejected;

@@ -83,6 +83,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             nodes: args.node.iter().map(|id| find(network, id)).collect::<Result<_, _>>()?,
             effort,
             seed: args.seed,
+            technique: network.demonstrates,
             tolerance: args.tolerance,
         };
         let part = |done: u64| {

@@ -35,7 +35,7 @@ pub trait Scalar:
     fn to_f64(self) -> f64;
 
     /// A real function of it; an exact type cannot and takes its mark of failure.
-    fn map(self, function: impl FnOnce(f64) -> f64) -> Self;
+    fn map(self, function: impl Fn(f64) -> f64) -> Self;
 
     /// Not a number, or a failure: it wins every maximum, so that it is never lost.
     fn is_nan(self) -> bool;
@@ -58,7 +58,7 @@ impl Scalar for f64 {
         self
     }
 
-    fn map(self, function: impl FnOnce(f64) -> f64) -> Self {
+    fn map(self, function: impl Fn(f64) -> f64) -> Self {
         function(self)
     }
 
@@ -80,7 +80,7 @@ impl Scalar for f32 {
         f64::from(self)
     }
 
-    fn map(self, function: impl FnOnce(f64) -> f64) -> Self {
+    fn map(self, function: impl Fn(f64) -> f64) -> Self {
         Self::from_f64(function(f64::from(self)))
     }
 
@@ -196,7 +196,7 @@ impl Scalar for Exact {
         self.value().map_or(f64::NAN, |value| value as f64)
     }
 
-    fn map(self, _: impl FnOnce(f64) -> f64) -> Self {
+    fn map(self, _: impl Fn(f64) -> f64) -> Self {
         Self::Inexact
     }
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
-use crate::verify::demo::{DEMOS, Demo, Fact};
+use super::{Block, Cell, Column, Fact, Page, Report, Row, Span, Table, Tone};
+use crate::verify::demo::{self, DEMOS, Demo};
 use crate::verify::{Claim, Outcome};
 
 /// The JSON of one network's claims.
@@ -79,10 +79,36 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
     for note in &outcome.notes {
         page.push(Block::Text(vec![Span::new("not measured", Tone::Warn), Span::plain(format!(": {note}"))]));
     }
-    for claim in outcome.claims.iter().filter(|claim| methods || !claim.ok) {
-        page.note(format!("{}: {}.", name(claim), claim.method));
+    broken(&mut page, &outcome.claims);
+    for claim in outcome.claims.iter().filter(|claim| methods && claim.ok) {
+        let of = claim.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
+        page.note(format!("{}{of}: {}.", name(claim), claim.method));
     }
     page
+}
+
+/// Claims that do not hold, in full: a table may have cut them short.
+fn broken(page: &mut Page, claims: &[Claim]) {
+    let wrong: Vec<&Claim> = claims.iter().filter(|claim| !claim.ok).collect();
+    for claim in &wrong {
+        let of = claim.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
+        page.title(format!("WRONG: {}{of}", name(claim)));
+        let fact = |name: &str, value: Cell| Fact { name: name.into(), value, remark: None };
+        page.push(Block::Facts(vec![
+            fact("predicted", Cell::text(&claim.predicted)),
+            fact("measured", Cell::toned(&claim.measured, Tone::Bad)),
+            fact("how", Cell::toned(&claim.method, Tone::Quiet)),
+        ]));
+    }
+    if !wrong.is_empty() {
+        page.push(Block::Text(vec![
+            Span::new("help", Tone::Strong),
+            Span::plain(
+                ": the analysis and the executor of cnnkit disagree, so one of them is wrong, not the spec; please \
+                 report it with the spec. --seed and --thorough tell whether it depends on the numbers or on the size",
+            ),
+        ]));
+    }
 }
 
 /// Adds claims about what `report` says, and makes it fail if one does not hold.
@@ -93,6 +119,7 @@ pub fn attach(report: &mut Report, claims: &[Claim]) {
     } else {
         report.page.table(table(claims));
         report.page.push(summary(claims));
+        broken(&mut report.page, claims);
     }
     let ok = claims.iter().all(|claim| claim.ok);
     report.ok &= ok;
@@ -123,11 +150,11 @@ pub fn demo_list() -> Page {
 }
 
 /// Identities that were run, with their figures.
-pub fn demo_page(runs: &[(&Demo, Vec<Fact>)]) -> Page {
+pub fn demo_page(runs: &[(&Demo, Vec<demo::Fact>)]) -> Page {
     let mut page = Page::default();
     for (demo, facts) in runs {
         page.title_with(demo.name, demo.summary);
-        let row = |fact: &Fact| {
+        let row = |fact: &demo::Fact| {
             let verdict =
                 if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
             Row::new(vec![

@@ -26,6 +26,8 @@ pub struct Document {
     pub inputs: Vec<(Key, Located)>,
     /// The network.
     pub layers: Located,
+    /// The technique that it demonstrates.
+    pub demonstrates: Option<&'static str>,
     /// Ids of the outputs, if given.
     pub outputs: Option<Located>,
     /// What is expected of the network.
@@ -165,6 +167,7 @@ impl Reader<'_> {
             expectation_errors,
             inputs,
             layers: layers?.1.clone(),
+            demonstrates: find("demonstrates").and_then(|(_, value)| self.technique(value)),
             outputs: find("outputs").map(|(_, value)| value.clone()),
             files: std::mem::take(&mut self.scopes),
             blocks: std::mem::take(&mut self.blocks),
@@ -244,6 +247,24 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+    }
+
+    fn technique(&mut self, value: &Located) -> Option<&'static str> {
+        let name = match &value.value {
+            Value::Text(name) => name.as_str(),
+            _ => "",
+        };
+        let found = grammar::TECHNIQUES.iter().copied().find(|technique| *technique == name);
+        if found.is_none() {
+            let message = match &value.value {
+                Value::Text(name) => format!("there is no demonstration `{name}`"),
+                other => format!("`demonstrates` is the name of a technique, found {}", other.describe()),
+            };
+            let mut error = Diagnostic::error(Code::UnknownName, message, value.span);
+            error.help.extend(did_you_mean(name, grammar::TECHNIQUES));
+            self.errors.push(error);
+        }
+        found
     }
 
     fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Rc<Env> {

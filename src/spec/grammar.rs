@@ -47,6 +47,8 @@ pub enum FieldKind {
     Expectations,
     /// Text.
     Text,
+    /// One of [`TECHNIQUES`].
+    Technique,
 }
 
 /// A construct: something that stands where a layer may stand and is made of layers.
@@ -68,6 +70,12 @@ const fn field(name: &'static str, kind: FieldKind, required: bool, doc: &'stati
 pub static DOCUMENT: &[Field] = &[
     field("name", FieldKind::Text, false, "name of the network; the file's name if not given"),
     field("description", FieldKind::Text, false, "what the network is, in a line, and where it comes from"),
+    field(
+        "demonstrates",
+        FieldKind::Technique,
+        false,
+        "the technique whose identity `cnnkit verify` runs with it, as `cnnkit demo` does",
+    ),
     field("include", FieldKind::Names, false, "files whose blocks can be used, relative to this one"),
     field(
         "input",
@@ -91,6 +99,23 @@ pub static DOCUMENT: &[Field] = &[
     field("layers", FieldKind::Layers, true, "the network, from its input to its output"),
     field("outputs", FieldKind::Names, false, "ids of what the network returns; its last layer if not given"),
     field("expect", FieldKind::Expectations, false, "what `cnnkit check` holds the network against"),
+];
+
+/// What a spec can say that it demonstrates: the identities that `cnnkit demo` runs.
+pub static TECHNIQUES: &[&str] = &[
+    "small-kernels",
+    "asymmetric-kernels",
+    "multi-kernel",
+    "bottleneck",
+    "depthwise-separable",
+    "group-conv",
+    "shuffle-unit",
+    "residual",
+    "dense",
+    "squeeze-excite",
+    "dilated",
+    "gridding",
+    "deformable",
 ];
 
 /// Keys of a block.

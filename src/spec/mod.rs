@@ -38,6 +38,8 @@ pub struct Loaded {
     pub document: document::Document,
     /// All texts that it was read from; the first is the spec itself.
     pub sources: Sources,
+    /// The technique that it says it demonstrates, one of [`grammar::TECHNIQUES`].
+    pub demonstrates: Option<&'static str>,
 }
 
 /// The texts and everything that is wrong in them.
@@ -52,7 +54,10 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
     let (document, mut errors) = document::read(files, path, overrides, &mut sources);
     if let Some(document) = document {
         match expand::expand(&document, overrides) {
-            Ok(graph) if errors.is_empty() => return Ok(Loaded { graph, document, sources }),
+            Ok(graph) if errors.is_empty() => {
+                let demonstrates = document.demonstrates;
+                return Ok(Loaded { graph, document, sources, demonstrates });
+            }
             Ok(_) => {}
             Err(more) => errors.extend(more),
         }

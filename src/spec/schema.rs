@@ -231,6 +231,7 @@ fn value_of(field: &Field) -> Value {
         FieldKind::Loop => vec![json!({"type": "object", "minProperties": 1})],
         FieldKind::Expectations => vec![expectations()],
         FieldKind::Text => vec![json!({"type": ["string", "number"]})],
+        FieldKind::Technique => vec![json!({"enum": grammar::TECHNIQUES})],
     };
     let mut schema = Map::new();
     schema.insert("description".into(), field.doc.into());

@@ -13,7 +13,7 @@ use crate::render::number;
 use crate::verify::marks::Marks;
 use crate::verify::perturb;
 use crate::verify::place::{
-    MOST_OUTPUTS, PHASES, Place, Wide, chosen, costs, enlarged, facts_of, own_place, wide_place,
+    MOST_OUTPUTS, PHASES, Place, Wide, chosen, costs, crops, enlarged, facts_of, own_place, wide_place,
 };
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{map_wide, slim};
@@ -157,7 +157,9 @@ fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome)
         let predicted = raster(region, sizes);
         let (spans, count) = hull(sizes, |flat| marks[flat].has(bit));
         let (claimed, claims) = hull(sizes, |flat| predicted[flat]);
-        let wrong = predicted.iter().zip(marks).position(|(&p, m)| p != m.has(bit));
+        let bound = place.bound();
+        let differs = |(&p, m): (&bool, &Marks)| if bound { m.has(bit) && !p } else { p != m.has(bit) };
+        let wrong = predicted.iter().zip(marks).position(differs);
         let unit = unit.iter().map(i128::to_string).collect::<Vec<_>>().join(", ");
         let unit = if unit.is_empty() { String::new() } else { format!(" of unit ({unit})") };
         let grid = if place.sampled { ", data-dependent samples at their regular grid" } else { "" };
@@ -167,7 +169,16 @@ fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome)
             found += &format!("; {} is{not} read", position(flat, sizes));
         }
         outcome
-            .claim(Kind::Support, Some(id), set_text(sizes, claimed.as_deref(), claims), found)
+            .claim(
+                Kind::Support,
+                Some(id),
+                format!(
+                    "{}{}",
+                    if bound { "at most " } else { "" },
+                    set_text(sizes, claimed.as_deref(), claims)
+                ),
+                found,
+            )
             .method(format!("{GRADIENTS}{unit}{grid}, {}", place.how))
             .verdict(wrong.is_none());
     }
@@ -246,7 +257,7 @@ fn field_claim(
                 Some(Span { lo: span.lo - moved, hi: span.hi - moved })
             };
             let starts: Vec<Option<Span>> = axes.map(at_zero).collect();
-            let claimed: Vec<Option<Span>> = facts.axes.iter().map(|axis| axis.first).collect();
+            let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.first).collect());
             // A unit in a gap of a transposed convolution sees nothing, and tells no jump.
             let jump: Option<Vec<Jump>> = jumps.as_ref().map(|_| facts.axes.iter().map(|axis| axis.jump).collect());
             let global = if facts.global { "the whole input, " } else { "" };
@@ -264,7 +275,14 @@ fn field_claim(
             "box of {id}: its paths have different jumps, so it varies along the map; the exact sets are compared instead"
         )),
     }
-    let claimed: Vec<Option<Span>> = facts.axes.iter().map(|axis| axis.middle).collect();
+    // Behind a permutation each channel sees something else; what is measured is the unit with all its channels.
+    let by_channel = |field: &field::Field| {
+        field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
+    };
+    if place.bound() || fields.of(place.node, place.input).is_some_and(by_channel) {
+        return Ok(());
+    }
+    let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.middle).collect());
     let found: Vec<Option<Span>> =
         seen(last).map_or(vec![None; all.len()], |spans| spans.into_iter().map(Some).collect());
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
@@ -283,6 +301,11 @@ fn field_claim(
     Ok(())
 }
 
+/// A unit that falls into a gap on one axis reads nothing on the others either.
+fn nothing_at_all(spans: Vec<Option<Span>>) -> Vec<Option<Span>> {
+    if spans.iter().any(Option::is_none) { vec![None; spans.len()] } else { spans }
+}
+
 /// The axes that the unit in the middle sees whole, and whether it sees more through gates, where a field is global.
 fn whole(
     predict: &(dyn Predict + Sync),
@@ -292,6 +315,12 @@ fn whole(
 ) -> Result<(), Problem> {
     let id = own.graph.node(own.node).id.clone();
     let Some(facts) = facts_of(predict, &own.graph, own.node, own.input)? else { return Ok(()) };
+    if own.bound() {
+        outcome.notes.push(format!(
+            "whether the field of {id} is global: a layer before it rearranges axes, the analysis gives a bound"
+        ));
+        return Ok(());
+    }
     // Axes that are not whole need room to show it.
     let space = own.graph.node(own.input).shape.spatial();
     let room = |(axis, &size): (&field::AxisFacts, &u64)| {
@@ -301,27 +330,32 @@ fn whole(
     let larger: Vec<u64> = wanted.iter().map(|&size| size + (size / 2).max(8)).collect();
     let middle = |graph: Graph| {
         let space = graph.node(own.node).shape.spatial();
-        let units = vec![space.iter().map(|&size| i128::from(size / 2)).collect()];
+        let units = spread(space);
         let how = format!("on inputs of {}", inputs(&graph));
         Place { graph, how, units, regions: vec![], node: own.node, input: own.input, sampled: own.sampled }
     };
     let fits = |graph: &Graph| costs(graph) <= options.effort.budget();
     let place = middle(enlarged(&own.graph, &wanted).filter(fits).unwrap_or_else(|| own.graph.clone()));
     let (sizes, marks) = read(&place, false)?;
-    let (spans, _) = hull(&sizes, |flat| marks[flat].has(0));
+    let spans = widest(&place, &sizes, &marks);
+    // At the network's own size a map of one position may be all that there is to pool.
+    let Some(facts) = facts_of(predict, &place.graph, own.node, own.input)? else { return Ok(()) };
     let mut how = format!("{GRADIENTS}; {}", place.how);
     // Strides without padding may leave a border unread, so "the whole input" is told by its growth: a field of any
     // fixed size stays as it is when the input grows.
     let found: Vec<bool> = match (&spans, enlarged(&own.graph, &larger).filter(fits).map(middle)) {
         (None, _) => vec![false; sizes.len()],
         (Some(spans), None) => {
-            how += " only (it takes no other, or at too great a cost): whole if three quarters are read";
-            spans.iter().zip(&sizes).map(|(span, &size)| span.size() * 4 >= i128::from(size) * 3).collect()
+            how += " only (it takes no other, or at too great a cost): axes called whole are read to three quarters";
+            let covers = |((axis, span), &size): ((&field::AxisFacts, &Span), &u64)| {
+                axis.global && span.size() * 4 >= i128::from(size) * 3
+            };
+            facts.axes.iter().zip(spans).zip(&sizes).map(covers).collect()
         }
         (Some(spans), Some(larger)) => {
             how += &format!(" and {}: what is whole grows with the input", inputs(&larger.graph));
             let (more, marks) = read(&larger, false)?;
-            let grown = hull(&more, |flat| marks[flat].has(0)).0.unwrap_or_else(|| spans.clone());
+            let grown = widest(&larger, &more, &marks).unwrap_or_else(|| spans.clone());
             let axes = spans.iter().zip(&grown).zip(sizes.iter().zip(&more));
             axes.map(|((before, after), (&old, &new))| {
                 (after.size() - before.size()) * 4 >= i128::from(new.saturating_sub(old)) * 3
@@ -337,9 +371,14 @@ fn whole(
     if options.wants(Kind::ReceptiveField) {
         let claimed: Vec<bool> = facts.axes.iter().map(|axis| axis.global).collect();
         let any = facts.axes.iter().any(|axis| axis.global || axis.size > 0);
-        let ok =
-            claimed == found && facts.global == found.iter().all(|&whole| whole) && any == spans.is_some();
-        let mut predicted = text(&claimed, any);
+        // All of what a crop left is called the whole input.
+        let cropped = crops(&place.graph, place.node);
+        let ok = if cropped {
+            claimed.iter().zip(&found).all(|(&claimed, &found)| claimed || !found)
+        } else {
+            claimed == found && facts.global == found.iter().all(|&whole| whole) && any == spans.is_some()
+        };
+        let mut predicted = format!("{}{}", if cropped { "at most " } else { "" }, text(&claimed, any));
         if facts.global != claimed.iter().all(|&whole| whole) {
             predicted += if facts.global { ", called global" } else { ", not called global" };
         }
@@ -355,6 +394,30 @@ fn whole(
         context(&place, &marks, &facts, outcome)?;
     }
     Ok(())
+}
+
+/// The unit in the middle and, for where that reads nothing (a gap, or padding only), others all over the map.
+fn spread(space: &[u64]) -> Vec<Vec<i128>> {
+    let mut units = vec![space.iter().map(|&size| i128::from(size / 2)).collect::<Vec<_>>()];
+    let count = space.iter().fold(1u64, |all, &size| all.saturating_mul(size.max(1)));
+    let step = usize::try_from(count.div_ceil(60)).unwrap_or(usize::MAX);
+    units.extend((0..count).step_by(step).map(|mut flat| {
+        let mut unit: Vec<i128> = Vec::new();
+        for &size in space.iter().rev() {
+            unit.push(i128::from(flat % size.max(1)));
+            flat /= size.max(1);
+        }
+        unit.reverse();
+        unit
+    }));
+    units
+}
+
+/// What the unit in the middle reads, or, if nothing, the one that reads most.
+fn widest(place: &Place, sizes: &[u64], marks: &[Marks]) -> Option<Vec<Span>> {
+    let read = |bit: usize| hull(sizes, |flat| marks[flat].has(bit)).0;
+    let area = |spans: &Vec<Span>| spans.iter().map(Span::size).product::<i128>();
+    read(0).or_else(|| (1..place.units.len()).filter_map(read).max_by_key(area))
 }
 
 /// Whether the gates add anything to what is read locally.

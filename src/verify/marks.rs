@@ -90,7 +90,7 @@ impl Scalar for Marks {
     }
 
     /// A generic function of a value depends on what the value depends on.
-    fn map(self, _: impl FnOnce(f64) -> f64) -> Self {
+    fn map(self, _: impl Fn(f64) -> f64) -> Self {
         self
     }
 

@@ -15,10 +15,12 @@ mod execution;
 mod field;
 pub mod gridding;
 mod marks;
+pub mod numerics;
 mod perturb;
 mod place;
 mod predict;
 mod rebuild;
+mod rounded;
 mod run;
 mod sets;
 mod trace;
@@ -62,6 +64,8 @@ pub enum Kind {
     Shapes,
     /// Multiply-adds of convolutions and linear maps
     Macs,
+    /// The fast kernels against the definition in f64
+    Numerics,
     /// Most activation elements held at once
     Memory,
     /// Box, start and jump of a receptive field
@@ -76,6 +80,8 @@ pub enum Kind {
     Gridding,
     /// The input channels that each output channel reads
     Channels,
+    /// The identity that makes the technique work, where the spec says which it demonstrates
+    Technique,
 }
 
 /// How thoroughly to measure.
@@ -121,6 +127,8 @@ pub struct Options {
     pub effort: Effort,
     /// The seed of weights and inputs.
     pub seed: u64,
+    /// The technique whose identity is run as well.
+    pub technique: Option<&'static str>,
     /// Largest relative difference of counts that still counts as agreement; 0 demands equality.
     pub tolerance: f64,
 }
@@ -194,6 +202,8 @@ pub fn verify(
         execution::measure(graph, predict, options, &mut outcome, &|| ())?;
         part(400);
         gridding::measure(graph, predict, options, &mut outcome)?;
+        numerics::measure(graph, options, &mut outcome)?;
+        technique(options, &mut outcome)?;
         part(100);
         Ok::<_, Problem>(outcome)
     };
@@ -211,6 +221,20 @@ pub fn verify(
     all.notes.extend(second.notes);
     all.choices.extend(second.choices);
     Ok(all)
+}
+
+/// The identity of the technique that the spec demonstrates, on tensors of its own.
+fn technique(options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
+    let Some(demo) = options.technique.and_then(demo::find).filter(|_| options.wants(Kind::Technique)) else {
+        return Ok(());
+    };
+    for fact in demo.run(options.seed)? {
+        outcome
+            .claim(Kind::Technique, None, format!("{}: {}", fact.what, fact.expected), fact.found)
+            .method(format!("`cnnkit demo {}`: {} ({})", demo.name, demo.summary, demo.source))
+            .verdict(fact.ok);
+    }
+    Ok(())
 }
 
 /// `3x224x224`.

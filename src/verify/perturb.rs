@@ -75,7 +75,7 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
     let mut probes = vec![pixels.first().copied(), pixels.last().copied()];
     probes.push(pixels.get(seed.below(pixels.len() as u64) as usize).copied());
     // Ordinary changes may die in a ReLU or round away; only not-a-number cannot.
-    if deforms {
+    if deforms || place.bound() {
         probes.clear();
     }
     for pixel in probes.into_iter().flatten() {

@@ -5,7 +5,8 @@ use crate::analysis::field::{self, Facts, Field};
 use crate::analysis::support::{Borders, Region};
 use crate::analysis::totals;
 use crate::diagnostic::Problem;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Op};
+use crate::layers::Layer;
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{mirrors, resized, with_space};
 use crate::verify::{Options, inputs};
@@ -31,6 +32,45 @@ pub(super) struct Place {
     pub sampled: bool,
 }
 
+impl Place {
+    /// Whether the analysis gives a bound here: its dependences are products of axes, and a layer on the way turns
+    /// channels into positions, positions into channels, or several axes into one.
+    pub fn bound(&self) -> bool {
+        coarse(&self.graph, self.node, false)
+    }
+}
+
+/// Whether `node` lies behind a layer whose dependences are no product of axes: in space, or in `channels`.
+pub(super) fn coarse(graph: &Graph, node: NodeId, channels: bool) -> bool {
+    let mut before = vec![false; graph.nodes.len()];
+    before[node.0] = true;
+    (0..=node.0).rev().any(|index| {
+        let node = &graph.nodes[index];
+        if !before[index] {
+            return false;
+        }
+        node.inputs.iter().for_each(|input| before[input.0] = true);
+        match &node.op {
+            Op::Layer(Layer::PixelShuffle(_) | Layer::PixelUnshuffle(_)) => channels,
+            Op::Layer(Layer::Permute(_)) => true,
+            // Into a vector all goes.
+            Op::Layer(Layer::Flatten(_)) => node.shape.rank() > 1,
+            Op::Layer(Layer::Reshape(_)) => true,
+            _ => false,
+        }
+    })
+}
+
+/// Whether a part of a map is cut out before `node`.
+pub(super) fn crops(graph: &Graph, node: NodeId) -> bool {
+    graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
+        Op::Layer(Layer::Crop(_)) => true,
+        Op::Layer(Layer::Slice(slice)) => slice.axis > 0,
+        Op::Layer(Layer::Chunk(chunk)) => chunk.axis > 0,
+        _ => false,
+    })
+}
+
 /// The outputs, the last node with a local field where an output is global, and what was asked for.
 pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -> Vec<NodeId> {
     let local = |node: NodeId| {
@@ -49,7 +89,7 @@ pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -
         }
         before.fill(false);
         before[output.0] = true;
-        for index in (0..=output.0).rev().filter(|&index| graph.nodes[index].op != crate::graph::Op::Input) {
+        for index in (0..=output.0).rev().filter(|&index| graph.nodes[index].op != Op::Input) {
             if before[index] {
                 if local(NodeId(index)) {
                     nodes.push(NodeId(index));
@@ -126,7 +166,6 @@ pub(super) fn wide_place(
     options: &Options,
 ) -> Result<Wide, Problem> {
     let Some(facts) = facts_of(predict, slim, node, field.input)? else { return Ok(Wide::Global) };
-    let varies = facts.axes.iter().any(|axis| axis.varies);
     let mut factor = 1.0;
     for _ in 0..8 {
         let room = |axis: &field::AxisFacts| {
@@ -157,6 +196,8 @@ pub(super) fn wide_place(
             if space.is_empty() || space.iter().any(|&size| i128::from(size) < 2 * step) {
                 continue;
             }
+            let varies = facts_of(predict, &graph, node, field.input)?
+                .is_some_and(|facts| facts.axes.iter().any(|axis| axis.varies));
             let units = pair(space, step, varies && step < PHASES);
             let Some(regions) = whole_regions(&graph, predict, node, field.input, &units)? else { break };
             let how = format!("{how}, on inputs of {} so that nothing clips", inputs(&graph));

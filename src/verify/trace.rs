@@ -139,6 +139,16 @@ fn plain(
             plain(&Layer::GlobalAvgPool(mean), shapes, declared, vector)
         }
         Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, vector),
+        // Its slope acts on what is negative, and no mark is: every element of a channel uses the channel's slope.
+        Layer::Prelu(_) => {
+            let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
+            let plane: usize = vector.sizes()[2..].iter().product();
+            let mut used = Tensor::zeros(&[slopes]);
+            for (flat, &marks) in vector.data().iter().enumerate() {
+                used.data_mut()[flat / plane.max(1) % slopes] += marks;
+            }
+            Ok((vec![vector.clone()], vec![used]))
+        }
         _ => {
             let sizes = shapes.iter().map(|shape| batched(1, shape)).collect::<Result<Vec<_>, _>>()?;
             let inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();

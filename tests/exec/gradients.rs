@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cnnkit::exec::reference::{Call, backward};
 use cnnkit::exec::tensor::Tensor;
+use cnnkit::layers::KINDS;
 
 use super::{Numbers, Use, examples};
 
@@ -20,6 +21,11 @@ const BOUND: f64 = 2e-7;
 
 #[test]
 fn gradients_are_those_of_finite_differences() {
+    // Every layer of the vocabulary, by the list from which they are made.
+    let covered: Vec<&str> = examples(1).iter().map(|case| case.layer.doc().name).collect();
+    for kind in KINDS {
+        assert!(covered.contains(&kind.doc.name), "no example of {}, so no gradient of it", kind.doc.name);
+    }
     for case in examples(2) {
         let mut numbers = Numbers(7);
         let vector = numbers.tensor(2, &case.output);

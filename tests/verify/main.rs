@@ -1,7 +1,9 @@
 //! `verify` itself: it tells a lie from the truth, in every figure, by the smallest amount; and it agrees with the
 //! analysis on networks that nobody chose.
 
+mod graphs;
 mod lies;
+mod techniques;
 
 use cnnkit::graph::Graph;
 use cnnkit::spec::{self, Overrides, files::Text};

@@ -115,7 +115,8 @@ pub fn support(
     Ok(regions[input.0].take().map_or_else(|| Region::empty(rank), |region| region.without_first(rank)))
 }
 
-/// For each node, the axes along which positions of `input` are told apart; others are not followed.
+/// For each node, the axes that are followed: those along which positions of `input` are told apart, and all spatial ones,
+/// because a unit in the gap of a transposed convolution, or on padding only, reads nothing even of a global average.
 fn drivers(graph: &Graph, input: NodeId) -> Result<Vec<Vec<usize>>, Problem> {
     let mut drivers: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
     for (id, node) in graph.iter() {
@@ -123,7 +124,8 @@ fn drivers(graph: &Graph, input: NodeId) -> Result<Vec<Vec<usize>>, Problem> {
             drivers[id.0] = (1..node.shape.rank()).collect();
             continue;
         }
-        let mut own = Vec::new();
+        let depends = node.inputs.iter().any(|operand| !drivers[operand.0].is_empty());
+        let mut own: Vec<usize> = if depends { (1..node.shape.rank()).collect() } else { vec![] };
         for reach in graph.reach(node).iter().filter(|reach| reach.role != Role::Context) {
             let Some(operand) = node.inputs.get(reach.input) else { continue };
             for &axis in &drivers[operand.0] {
