@@ -31,6 +31,7 @@ pub mod analysis;
 pub mod cli;
 pub mod diagnostic;
 pub mod exec;
+pub mod export;
 pub mod graph;
 pub mod layers;
 pub mod render;

@@ -5,10 +5,12 @@ mod channels;
 mod compare;
 mod completions;
 mod demo;
+mod export;
 mod graph;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod import;
 mod layers;
 pub mod load;
 mod man;
@@ -61,6 +63,8 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Demo(demo::Args),
+    Export(export::Args),
+    Import(import::Args),
     Rf(rf::Args),
     Channels(channels::Args),
     Paths(paths::Args),
@@ -90,6 +94,8 @@ impl Command {
             Self::Run(_) => ("run", Format::TABLES),
             Self::Verify(_) => ("verify", Format::TABLES),
             Self::Demo(_) => ("demo", Format::TABLES),
+            Self::Export(_) => ("export", Format::EXPORT),
+            Self::Import(_) => ("import", Format::TEXT_OR_JSON),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
             Self::Paths(_) => ("paths", Format::TABLES),
@@ -129,6 +135,9 @@ pub fn main() -> ExitCode {
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
+    if let Command::Export(args) = &mut cli.command {
+        args.target = cli.output.take_target();
+    }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if report.ok || cli.output.exit_zero => ExitCode::SUCCESS,
@@ -147,6 +156,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),
         Command::Paths(args) => paths::run(args),

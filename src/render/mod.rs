@@ -32,6 +32,8 @@ pub enum Format {
     Dot,
     /// The layer graph as a Mermaid flowchart (`graph` only).
     Mermaid,
+    /// A Python file with an `nn.Module` (`export` only).
+    Pytorch,
 }
 
 impl Format {
@@ -40,6 +42,8 @@ impl Format {
     /// What a layer graph can be written as.
     pub const GRAPH: &[Self] =
         &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
+    /// What a network can be exported as; the file's ending says it too.
+    pub const EXPORT: &[Self] = &[Self::Table, Self::Pytorch];
     /// What a text with a JSON form can be written as.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
     /// What a plain text can be written as.
@@ -54,6 +58,7 @@ impl Format {
             Self::Markdown => "markdown",
             Self::Dot => "dot",
             Self::Mermaid => "mermaid",
+            Self::Pytorch => "pytorch",
         }
     }
 }
@@ -70,7 +75,8 @@ pub struct Canvas {
 /// `report` in `format`; colour and width only matter to [`Format::Table`].
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
-        Format::Table => terminal::render(&report.page, canvas),
+        // An exported file is text that is shown as it is.
+        Format::Table | Format::Pytorch => terminal::render(&report.page, canvas),
         Format::Json => json(&report.json),
         Format::Csv => csv::render(&report.page),
         Format::Markdown => markdown::render(&report.page),
