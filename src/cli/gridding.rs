@@ -20,6 +20,7 @@ use crate::report::{Map, Report, chains};
   cnnkit gridding 1,2 --kernels 1x7,7x1       kernels per layer and axis
   cnnkit gridding 1,1,2 --strides 2,1,1       behind strides
   cnnkit gridding 1,2,4,8 --kernel 2 --axes 1 a WaveNet stack
+  cnnkit gridding 2,2,2 --verify              the map against a run on an impulse
   cnnkit gridding zoo:deeplabv3_resnet50      every chain of a network, and its taps on the real maps")]
 pub struct Args {
     /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, whose chains are shown
@@ -48,6 +49,9 @@ pub struct Args {
     /// List every multiplicity in the JSON output, however wide the line
     #[arg(long)]
     multiplicity: bool,
+    /// Run the stack on an impulse with unit weights and compare every position; exits with 1 if one differs
+    #[arg(long)]
+    verify: bool,
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
@@ -68,7 +72,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let stack = rates::stack(&rates, &kernels, &strides, args.axes.map(usize::from))?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let facts = Gridding::of(&stack).map_err(rates::failure)?;
-    let (report, map) = gridding::report(&stack, &facts, options).map_err(rates::failure)?;
+    let (mut report, map) = gridding::report(&stack, &facts, options).map_err(rates::failure)?;
+    if args.verify {
+        rates::verify(&mut report, &[(None, stack.clone())])?;
+    }
     if let (Some(file), Some(picture)) = (&args.plot, picture) {
         let title = format!("Gridding of {}", gridding::name(&stack));
         save(file, &map, &title, &gridding::summary(&stack, &facts), picture)?;
@@ -95,6 +102,9 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let mut report = chains::gridding(&loaded.graph, &chains, options).map_err(rates::failure)?;
+    if args.verify {
+        rates::verify(&mut report, &rates::stacks(&loaded.graph, &chains)?)?;
+    }
     report.json = envelope("gridding", std::iter::once((&loaded, &report.json)));
     Ok(report)
 }

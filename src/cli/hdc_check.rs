@@ -1,6 +1,7 @@
 //! `cnnkit hdc-check`
 
 use crate::analysis::dilated;
+use crate::analysis::gridding::Stack;
 use crate::analysis::hdc::Check;
 use crate::analysis::proposal::proposals;
 use crate::cli::load::Replace;
@@ -16,6 +17,7 @@ use crate::report::{Report, chains, hdc};
   cnnkit hdc-check 1,2,5                 passes both
   cnnkit hdc-check 2,2,3                 the rule passes, yet positions are never read
   cnnkit hdc-check 1,4,2                 the rule fails, yet nothing is missed
+  cnnkit hdc-check 1,2,5 --verify        the exact verdict against a run on an impulse
   cnnkit hdc-check 1,2,9 --explain       why, and what would fit
   cnnkit hdc-check 1,2,5/1,2,5,9         groups of a sawtooth, given explicitly
   cnnkit hdc-check zoo:resnet101_hdc     every chain of a network")]
@@ -38,6 +40,9 @@ pub struct Args {
     /// Print the rule, the exact criterion, and the rate that breaks it
     #[arg(long)]
     explain: bool,
+    /// Run the layers on an impulse with unit weights and compare what is read; exits with 1 if it differs
+    #[arg(long)]
+    verify: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,7 +70,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let check = Check::of(args.kernel, &groups, usize::from(args.axes)).map_err(rates::failure)?;
     let failed = !check.rule.ok || !check.exact.hole_free();
     let proposals = failed.then(|| proposals(&check)).transpose().map_err(rates::failure)?;
-    Ok(hdc::report(&check, strict, args.explain, proposals.as_ref()))
+    let mut report = hdc::report(&check, strict, args.explain, proposals.as_ref());
+    if args.verify {
+        let stack =
+            Stack::uniform(args.kernel, &check.rates, usize::from(args.axes)).map_err(rates::failure)?;
+        rates::verify(&mut report, &[(None, stack)])?;
+    }
+    Ok(report)
 }
 
 /// Every chain of a network; kernels and axes come from its layers.
@@ -73,6 +84,9 @@ fn network(spec: &str, args: &Args, strict: hdc::Strict) -> Result<Report, Failu
     let loaded = args.replace.load(spec)?;
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let mut report = chains::hdc(&loaded.graph, &chains, strict, args.explain).map_err(rates::failure)?;
+    if args.verify {
+        rates::verify(&mut report, &rates::stacks(&loaded.graph, &chains)?)?;
+    }
     report.json = envelope("hdc-check", std::iter::once((&loaded, &report.json)));
     Ok(report)
 }

@@ -43,7 +43,7 @@ pub struct Loaded {
     pub sources: Sources,
 }
 
-fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
+pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     let (name, shape) = text.split_once('=').unwrap_or(("", text));
     let sizes = shape.trim_matches(['[', ']']).split(',').map(|size| {
         let size = size.trim();
@@ -53,7 +53,7 @@ fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     Ok((name.to_owned(), sizes.collect::<Result<_, _>>()?))
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE, for example classes=10".into()),

@@ -138,6 +138,9 @@ pub fn main() -> ExitCode {
     if let Command::Export(args) = &mut cli.command {
         args.target = cli.output.take_target();
     }
+    if let Command::Run(args) = &mut cli.command {
+        args.tensors = cli.output.take_tensors();
+    }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if report.ok || cli.output.exit_zero => ExitCode::SUCCESS,

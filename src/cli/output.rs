@@ -74,6 +74,11 @@ impl Output {
         Target { format: std::mem::take(&mut self.format), file: self.file.take() }
     }
 
+    /// The file of `-o`, if its name says that it is for tensors.
+    pub fn take_tensors(&mut self) -> Option<String> {
+        self.file.take_if(|file| file.ends_with(".npy") || file.ends_with(".npz"))
+    }
+
     /// Prints `report` and writes the files that were asked for.
     pub fn write(&self, report: &Report) -> Result<(), Failure> {
         for (format, file) in &self.outputs {

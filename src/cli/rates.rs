@@ -1,10 +1,16 @@
 //! Lists of rates, kernels and strides as they are typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
 
+use crate::analysis::dilated::Chains;
 use crate::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use crate::cli::Failure;
 use crate::diagnostic::{Code, Diagnostic, Problem};
+use crate::graph::Graph;
 use crate::render::plot::Picture;
+use crate::report::Report;
+use crate::report::verify::attach;
 use crate::source::{SourceId, Sources, Span};
+use crate::verify::gridding::claims;
+use crate::verify::{Analysis, Claim};
 
 /// What a positional argument names.
 #[derive(Debug)]
@@ -144,6 +150,31 @@ pub fn stack(
         Layer { kernel: pick(kernels), rate: pick(rates), stride: pick(strides) }
     });
     Stack::new(axes, layers.collect()).map_err(failure)
+}
+
+/// Runs `stacks` on an impulse and adds what is found to `report`: `--verify`. Stacks have the node that they end at.
+pub fn verify(report: &mut Report, stacks: &[(Option<String>, Stack)]) -> Result<(), Failure> {
+    let mut all: Vec<Claim> = Vec::new();
+    for (node, stack) in stacks {
+        let claims = claims(stack, &Analysis).map_err(failure)?.map_err(|why| {
+            Failure::usage(format!("cannot verify: {why}"), "verify fewer layers, smaller rates or one axis")
+        })?;
+        all.extend(claims.into_iter().map(|claim| Claim { node: node.clone(), ..claim }));
+    }
+    attach(report, &all);
+    Ok(())
+}
+
+/// The distinct stacks of a network's chains, each with the node that it ends at.
+pub fn stacks(graph: &Graph, chains: &Chains) -> Result<Vec<(Option<String>, Stack)>, Failure> {
+    let mut all: Vec<(Option<String>, Stack)> = Vec::new();
+    for chain in &chains.chains {
+        let stack = crate::report::chains::stack(chain).map_err(failure)?;
+        if all.iter().all(|(_, other)| *other != stack) {
+            all.push((chain.nodes.last().map(|&node| graph.node(node).id.clone()), stack));
+        }
+    }
+    Ok(all)
 }
 
 /// A flaw of the arguments as a whole.

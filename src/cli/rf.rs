@@ -3,7 +3,8 @@
 use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope, rates};
 use crate::render::plot::{self, Picture};
-use crate::report::rf::{Exact, Question, report};
+use crate::report::rf::{Question, report};
+use crate::report::support::Exact;
 use crate::report::{Page, Report};
 
 /// Tell what every layer sees of the input

@@ -1,104 +1,220 @@
 //! `cnnkit run`
 
-use crate::cli::load::Replace;
+use std::time::{Duration, Instant};
+
+use crate::cli::load::{self, Replace};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
 use crate::diagnostic::Problem;
+use crate::exec::fast::Plan;
 use crate::exec::files;
+use crate::exec::images::{self, Normalize};
 use crate::exec::network::{Fill, Network, random_inputs};
-use crate::exec::run::Definition;
+use crate::exec::run::{Definition, Run};
 use crate::exec::tensor::Tensor;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::report::Report;
-use crate::report::run::{self, Measured};
+use crate::report::run::{self, Engine, Measured};
 
 /// Run the network on the CPU and measure what it really does
 ///
 /// Computes in f32, with weights from a file or seeded ones that are the same on every machine, and shows the outputs,
-/// the time, the multiply-adds that were counted and the memory that was used, beside what `params` predicts.
+/// the time, the multiply-adds that were done and the memory that was used, beside what `params` predicts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit run zoo:resnet18 --input 3,64,64                 random data, seeded weights
-  cnnkit run net.yaml --data image.npy --save out.npy     [C, H, W] or [batch, C, H, W]
-  cnnkit run net.yaml --weights net.safetensors --profile
-  cnnkit run net.yaml --save-weights net.npz              what the seed made")]
+  cnnkit run zoo:resnet18 --input 3,64,64                  noise, seeded weights
+  cnnkit run net.yaml --input cat.png --normalize imagenet --weights net.safetensors
+  cnnkit run net.yaml --input image.npy -o out.npy         [C, H, W] or [batch, C, H, W]
+  cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
+  cnnkit run net.yaml --save-weights net.npz               what the seed made")]
 pub struct Args {
     /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
-    #[command(flatten)]
-    replace: Replace,
-    /// What the network reads: a .npy file, or `random`; NAME= in front if there are several inputs
-    #[arg(long, value_name = "[NAME=]FILE", default_value = "random")]
-    data: Vec<String>,
+    /// Another input shape, or what the network reads: a .npy, PNG or JPEG file, or `random`; NAME= in front if there are
+    /// several inputs
+    #[arg(long, value_name = "[NAME=]C,H,W|FILE|random", value_parser = input)]
+    input: Vec<(String, Input)>,
+    /// Replace a variable of the spec
+    #[arg(long, value_name = "NAME=VALUE", value_parser = load::assignment)]
+    set: Vec<(String, String)>,
+    /// What is done to the pixels of pictures, which are first stretched to the input's size and scaled to 0..1
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    normalize: Normalize,
     /// Seed of the weights and of random data
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Images at once in random data
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
-    batch: u32,
+    /// Images at once; a picture is repeated
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: Option<u32>,
     /// Run so many times and show the fastest
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
     /// Show the time of every layer
     #[arg(long)]
     profile: bool,
+    /// Threads to run on; as many as there are cores if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Which code computes the layers
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    kernels: Kernels,
     /// Load the weights from a .npz or .safetensors file
     #[arg(long, value_name = "FILE")]
     weights: Option<String>,
     /// Write the weights to a .npz or .safetensors file
     #[arg(long, value_name = "FILE")]
     save_weights: Option<String>,
-    /// Write the first output to a .npy file
-    #[arg(long, value_name = "FILE")]
-    save: Option<String>,
+    /// The file of `-o`, if it is for tensors.
+    #[arg(skip)]
+    pub tensors: Option<String>,
+}
+
+/// Which code computes the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Kernels {
+    /// Vectorised and fused, on all threads
+    #[default]
+    Fast,
+    /// Each layer's definition in plain loops
+    Definition,
+}
+
+/// What `--input` says.
+#[derive(Debug, Clone)]
+enum Input {
+    Shape(Vec<u64>),
+    Random,
+    File(String),
+}
+
+fn input(text: &str) -> Result<(String, Input), String> {
+    let (name, value) = text.split_once('=').unwrap_or(("", text));
+    let sized = |c: char| c.is_ascii_digit() || ",[] ".contains(c);
+    let input = match value {
+        "" => return Err("expected a shape C,H,W, a file or `random`".into()),
+        "random" => Input::Random,
+        shape if shape.chars().all(sized) => Input::Shape(load::input_shape(shape)?.1),
+        file => Input::File(file.to_owned()),
+    };
+    Ok((name.to_owned(), input))
 }
 
 fn failed(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
 }
 
+/// One tensor from a file for an input of the network.
+fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32>, Failure> {
+    let shape = &graph.node(id).shape;
+    let extension = std::path::Path::new(path).extension().and_then(|end| end.to_str()).unwrap_or("");
+    let tensor = match extension.to_ascii_lowercase().as_str() {
+        "npy" => files::read_npy(path).map_err(failed)?,
+        "png" | "jpg" | "jpeg" => images::read(path, shape, args.normalize).map_err(failed)?,
+        _ => {
+            return Err(Failure::usage(
+                format!("`{path}` is neither an input shape nor a file that can be read"),
+                "`--input` is a shape such as 3,224,224, a .npy, .png or .jpg file, or `random`",
+            ));
+        }
+    };
+    // One image without a batch axis is a batch of one, or as many as are asked for.
+    let alone = tensor.sizes().len() == shape.rank();
+    let sizes = [&[1], tensor.sizes()].concat();
+    let tensor = if alone { tensor.reshaped(&sizes).map_err(failed)? } else { tensor };
+    match args.batch {
+        Some(batch) if tensor.batch() == 1 && batch > 1 => {
+            let sizes = [&[batch as usize], tensor.image_sizes()].concat();
+            Tensor::new(&sizes, tensor.data().repeat(batch as usize)).map_err(failed)
+        }
+        _ => Ok(tensor),
+    }
+}
+
 /// The inputs: random ones, of which those that are given as files are replaced.
 fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
-    let names: Vec<&str> = graph.inputs().map(|(_, node)| node.id.as_str()).collect();
-    let mut files: Vec<(usize, Tensor<f32>)> = Vec::new();
-    for data in args.data.iter().filter(|data| *data != "random") {
-        let (place, path) = match data.split_once('=') {
-            Some((name, path)) => {
-                let place = names.iter().position(|input| *input == name);
-                let known = || {
-                    Failure::usage(
-                        format!("there is no input `{name}`"),
-                        format!("inputs are {}", names.join(", ")),
-                    )
-                };
-                (place.ok_or_else(known)?, path)
-            }
-            None => (0, data.as_str()),
+    let all: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
+    let mut given: Vec<(usize, Tensor<f32>)> = Vec::new();
+    for (name, input) in &args.input {
+        let Input::File(path) = input else { continue };
+        let place = match name.as_str() {
+            "" => 0,
+            name => all.iter().position(|&id| graph.node(id).id == name).ok_or_else(|| {
+                let names: Vec<&str> = all.iter().map(|&id| graph.node(id).id.as_str()).collect();
+                Failure::usage(
+                    format!("there is no input `{name}`"),
+                    format!("inputs are {}", names.join(", ")),
+                )
+            })?,
         };
-        let tensor = files::read_npy(path).map_err(failed)?;
-        let wanted = graph.inputs().nth(place).map_or(0, |(_, node)| node.shape.rank());
-        // One image without a batch axis is a batch of one.
-        let sizes = [&[1], tensor.sizes()].concat();
-        let tensor =
-            if tensor.sizes().len() == wanted { tensor.reshaped(&sizes).map_err(failed)? } else { tensor };
-        files.push((place, tensor));
+        given.push((place, read(args, path, graph, all[place])?));
     }
-    let batch = files.first().map_or(args.batch as usize, |(_, tensor)| tensor.batch());
+    let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
+    run::affordable(graph, batch as u64).map_err(failed)?;
     let mut inputs = random_inputs(graph, batch, args.seed).map_err(failed)?;
-    for (place, tensor) in files {
-        if let Some(input) = inputs.get_mut(place) {
-            *input = tensor;
-        }
+    for (place, tensor) in given {
+        inputs[place] = tensor;
     }
     Ok(inputs)
 }
 
+/// All runs with one engine.
+fn measure(
+    args: &Args,
+    graph: &Graph,
+    mut run: impl FnMut(&mut dyn FnMut(NodeId)) -> Result<Run<f32>, Problem>,
+) -> Result<Measured, Failure> {
+    let progress = Progress::start("running");
+    let total: u64 = graph.nodes.iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
+    let mut measured = Measured::default();
+    for repeat in 0..u64::from(args.repeat) {
+        let mut done = 0u64;
+        let mut tell = |id: NodeId| {
+            let share = (done as f64 / total as f64).min(1.0);
+            progress.at((1000.0 * (repeat as f64 + share) / f64::from(args.repeat)) as u64);
+            done = done.saturating_add(graph.node(id).cost.macs);
+        };
+        let start = Instant::now();
+        let result = run(&mut tell).map_err(failed)?;
+        measured.add(result, start.elapsed());
+    }
+    Ok(measured)
+}
+
+fn execute(
+    args: &Args,
+    network: &Network<'_, f32>,
+    inputs: &[Tensor<f32>],
+) -> Result<(Measured, Engine), Failure> {
+    let threads = rayon::current_num_threads();
+    if args.kernels == Kernels::Definition {
+        let run = |tell: &mut dyn FnMut(NodeId)| network.run(inputs.to_vec(), &Definition, tell);
+        return Ok((measure(args, network.graph, run)?, Engine::definition()));
+    }
+    let start = Instant::now();
+    let mut plan = Plan::new(network, inputs.first().map_or(1, Tensor::batch)).map_err(failed)?;
+    let planning: Duration = start.elapsed();
+    let measured = measure(args, network.graph, |tell| plan.run(inputs, tell))?;
+    Ok((measured, Engine::fast(&plan, threads, planning)))
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let loaded = args.replace.load(&args.spec)?;
+    let shapes = args.input.iter().filter_map(|(name, input)| match input {
+        Input::Shape(shape) => Some((name.clone(), shape.clone())),
+        _ => None,
+    });
+    let replace = Replace { input: shapes.collect(), set: args.set.clone() };
+    let loaded = replace.load(&args.spec)?;
     let graph = &loaded.graph;
-    run::affordable(graph, u64::from(args.batch)).map_err(failed)?;
+    if let Some(path) = args.tensors.as_ref().filter(|path| path.ends_with(".npy"))
+        && graph.outputs.len() > 1
+    {
+        return Err(Failure::usage(
+            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs.len()),
+            "write a .npz file: it holds them by name",
+        ));
+    }
     let inputs = inputs(&args, graph)?;
     let batch = inputs.first().map_or(1, Tensor::batch);
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
@@ -109,31 +225,19 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let named = network.named().map(|(name, _, _, tensor)| (name, tensor.as_ref()));
         files::write_weights(path, named).map_err(failed)?;
     }
-    let progress = Progress::start("running");
-    let total: u64 = graph.nodes.iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
-    let mut measured = Measured::default();
-    for repeat in 0..u64::from(args.repeat) {
-        let mut done = 0u64;
-        let tell = |id| {
-            let share = done as f64 / total as f64;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of a thousand"
-            )]
-            let thousandths = (1000.0 * (repeat as f64 + share) / f64::from(args.repeat)) as u64;
-            progress.at(thousandths);
-            done = done.saturating_add(graph.node(id).cost.macs);
-        };
-        measured.add(network.run(inputs.clone(), &Definition, tell).map_err(failed)?);
+    let threads = args.threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+        Failure::usage(format!("cannot start {threads} threads: {error}"), "use fewer `--threads`")
+    })?;
+    let (measured, engine) = pool.install(|| execute(&args, &network, &inputs))?;
+    if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
+        let named = graph.outputs.iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
+        match run.outputs.as_slice() {
+            [only] if path.ends_with(".npy") => files::write_npy(path, only).map_err(failed)?,
+            _ => files::write_weights(path, named).map_err(failed)?,
+        }
     }
-    drop(progress);
-    if let (Some(path), Some(run)) = (&args.save, &measured.fastest)
-        && let Some(output) = run.outputs.first()
-    {
-        files::write_npy(path, output).map_err(failed)?;
-    }
-    let page = run::page(&network, &measured, batch as u64, args.profile);
-    let body = run::json(&network, &measured, batch as u64);
+    let page = run::page(&network, &measured, &engine, batch as u64, args.profile);
+    let body = run::json(&network, &measured, &engine, batch as u64);
     Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true })
 }

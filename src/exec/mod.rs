@@ -4,9 +4,12 @@
 //!   ([`scalar`]: f32, f64, exact integers), forwards and backwards.
 //! - [`network`] allocates exactly the weights that the graph declares, seeded ([`random`]) or loaded ([`files`]).
 //! - [`run`] executes a graph and measures what it does: multiply-adds, bytes alive, time; [`backward`] differentiates it.
+//! - [`fast`] has kernels in f32 that are equal to the definition up to rounding, and plans whole networks with them.
 
 pub mod backward;
+pub mod fast;
 pub mod files;
+pub mod images;
 pub mod network;
 pub mod random;
 pub mod reference;

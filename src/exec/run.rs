@@ -10,7 +10,7 @@ use crate::exec::network::Network;
 use crate::exec::reference::{self, Call, Counter};
 use crate::exec::scalar::Scalar;
 use crate::exec::tensor::Tensor;
-use crate::graph::{NodeId, Op};
+use crate::graph::{Graph, NodeId, Op};
 use crate::layers::Layer;
 
 /// What computes a layer: the definition, or kernels that are checked against it.
@@ -45,6 +45,16 @@ pub struct Step {
     pub counter: Counter,
     /// Bytes of tensors alive while it ran, its output included.
     pub alive: u64,
+    /// What computed it; empty if another node did.
+    pub kernel: &'static str,
+    /// The node that it was computed with, whose time and multiply-adds include its own.
+    pub host: Option<NodeId>,
+}
+
+impl Step {
+    fn alone(node: NodeId, time: Duration, counter: Counter, alive: u64) -> Self {
+        Self { node, time, counter, alive, kernel: "definition", host: None }
+    }
 }
 
 /// What a run returns.
@@ -109,7 +119,7 @@ impl<S: Scalar> Network<'_, S> {
         kernels: &impl Kernels<S>,
         mut progress: impl FnMut(NodeId),
     ) -> Result<Run<S>, Problem> {
-        self.check(&inputs)?;
+        checked(self.graph, &inputs)?;
         let meter = Arc::new(Meter::default());
         let last = memory::last_uses(self.graph);
         let mut freed: Vec<Vec<usize>> = vec![Vec::new(); self.graph.nodes.len() + 1];
@@ -132,7 +142,7 @@ impl<S: Scalar> Network<'_, S> {
                 let (output, time, counter) =
                     self.step(id, layer, sources.ok_or_else(gone)?.as_slice(), kernels)?;
                 values[id.0] = Some(meter.hold(output));
-                steps.push(Step { node: id, time, counter, alive: meter.alive() });
+                steps.push(Step::alone(id, time, counter, meter.alive()));
             }
             for &node in &freed[id.0] {
                 values[node] = None;
@@ -149,7 +159,7 @@ impl<S: Scalar> Network<'_, S> {
 
     /// Runs the network and keeps the value of every node.
     pub fn trace(&self, inputs: Vec<Tensor<S>>, kernels: &impl Kernels<S>) -> Result<Trace<S>, Problem> {
-        self.check(&inputs)?;
+        checked(self.graph, &inputs)?;
         let mut given = inputs.into_iter();
         let mut values: Vec<Tensor<S>> = Vec::with_capacity(self.graph.nodes.len());
         let mut steps = Vec::new();
@@ -159,7 +169,7 @@ impl<S: Scalar> Network<'_, S> {
                 Op::Layer(layer) => {
                     let sources: Vec<&Tensor<S>> = node.inputs.iter().map(|input| &values[input.0]).collect();
                     let (output, time, counter) = self.step(id, layer, &sources, kernels)?;
-                    steps.push(Step { node: id, time, counter, alive: 0 });
+                    steps.push(Step::alone(id, time, counter, 0));
                     output
                 }
             };
@@ -193,30 +203,29 @@ impl<S: Scalar> Network<'_, S> {
         }
         Ok((output, time, counter))
     }
+}
 
-    /// Whether the inputs are what the graph says, all with one batch.
-    fn check(&self, inputs: &[Tensor<S>]) -> Result<(), Problem> {
-        let wanted: Vec<_> = self.graph.inputs().collect();
-        if wanted.len() != inputs.len() {
-            let message =
-                format!("the network has {} inputs, {} tensors are given", wanted.len(), inputs.len());
-            return Err(Problem::shape(message));
-        }
-        for ((_, node), tensor) in wanted.iter().zip(inputs) {
-            if tensor.shape() != node.shape || tensor.batch() != inputs[0].batch() {
-                let message = format!(
-                    "the input `{}` is [batch, {}, the tensor is {:?}",
-                    node.id,
-                    node.shape.to_string().trim_start_matches('['),
-                    tensor.sizes()
-                );
-                return Err(
-                    Problem::shape(message).help("all inputs need the same batch; --input changes the shape")
-                );
-            }
-        }
-        Ok(())
+/// Whether the inputs are what the graph says, all with one batch.
+pub(super) fn checked<S: Scalar>(graph: &Graph, inputs: &[Tensor<S>]) -> Result<(), Problem> {
+    let wanted: Vec<_> = graph.inputs().collect();
+    if wanted.len() != inputs.len() {
+        let message = format!("the network has {} inputs, {} tensors are given", wanted.len(), inputs.len());
+        return Err(Problem::shape(message));
     }
+    for ((_, node), tensor) in wanted.iter().zip(inputs) {
+        if tensor.shape() != node.shape || tensor.batch() != inputs[0].batch() {
+            let message = format!(
+                "the input `{}` is [batch, {}, the tensor is {:?}",
+                node.id,
+                node.shape.to_string().trim_start_matches('['),
+                tensor.sizes()
+            );
+            return Err(
+                Problem::shape(message).help("all inputs need the same batch; --input changes the shape")
+            );
+        }
+    }
+    Ok(())
 }
 
 fn gone() -> Problem {

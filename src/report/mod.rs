@@ -15,6 +15,7 @@ pub mod paths;
 pub mod rf;
 pub mod run;
 pub mod sizes;
+pub mod support;
 pub mod verify;
 
 pub mod design;

@@ -1,16 +1,18 @@
 //! What `cnnkit rf` says: receptive fields, layer by layer and for the outputs.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::analysis::field::family::Jump;
 use crate::analysis::field::span::Span as Range;
 use crate::analysis::field::{AxisFacts, Facts, Sampling};
-use crate::analysis::field::{Fields, Misaligned, Options, analyse};
-use crate::analysis::support::Region;
-use crate::analysis::support::{Borders, support};
+use crate::analysis::field::{Fields, Misaligned, Options, PathEnd, analyse};
+use crate::analysis::support::{Borders, support as read_by};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId, Op};
-use crate::report::{Block, Cell, Column, Fact, Page, Report, Row, Span, Table, Tone, Value};
+use crate::report::support::{self, Exact};
+use crate::report::{Block, Cell, Column, Fact, Page, Report, Row, Table, Tone, Value};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -29,23 +31,6 @@ pub struct Question {
     pub max_offset: Option<f64>,
 }
 
-/// The exact support of one node's middle unit.
-#[derive(Debug)]
-pub struct Exact {
-    /// The node.
-    pub node: NodeId,
-    /// The input.
-    pub input: NodeId,
-    /// The positions.
-    pub region: Region,
-    /// Its box, one interval an axis.
-    pub hull: Vec<Range>,
-    /// Number of positions.
-    pub positions: i128,
-    /// Positions of the box that are not read.
-    pub holes: i128,
-}
-
 /// The report, and the supports that can be drawn.
 pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>), Problem> {
     let fields = analyse(graph, Options { max_offset: question.max_offset })?;
@@ -59,11 +44,15 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
     let mut page = Page::default();
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
     page.title_with(format!("Receptive fields of {}", graph.name), format!("input {}", inputs.join(" and ")));
+    let merges = fields.misaligned_at();
     let shown: Vec<&Facts> = match target {
         Some(node) => all.iter().filter(|facts| facts.node == node).collect(),
-        None => all.iter().filter(|facts| question.all || changes(graph, &all, facts)).collect(),
+        None => all
+            .iter()
+            .filter(|facts| question.all || merges.contains_key(&facts.node) || changes(graph, &all, facts))
+            .collect(),
     };
-    page.table(table(graph, &shown, question));
+    page.table(table(graph, &shown, question, &merges));
     let hidden = all.len() - shown.len();
     if hidden > 0 && target.is_none() {
         page.note(format!(
@@ -72,15 +61,15 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
     }
     misalignments(&mut page, graph, &fields.misaligned, target);
     let nodes = targets(graph, &all, target);
-    let supports = if question.exact { exact(graph, &nodes)? } else { vec![] };
+    let supports = if question.exact { support::exact(graph, &nodes)? } else { vec![] };
     if question.exact {
         page.title_with(
             "Exact support",
             "the positions themselves, not only their box; input taken as unbounded",
         );
-        page.table(exact_table(graph, &supports));
+        page.table(support::table(graph, &supports));
         for exact in &supports {
-            page.push(Block::Drawing(drawing(exact)));
+            page.push(Block::Drawing(support::drawing(exact)));
         }
     }
     let unit =
@@ -122,9 +111,9 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Whether the field differs from that of the layer's first input: a window, a merge of unequal paths, an output.
+/// Whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
-    if graph.outputs.contains(&facts.node) || !facts.aligned {
+    if graph.outputs.contains(&facts.node) {
         return true;
     }
     let before = graph.node(facts.node).inputs.first();
@@ -181,7 +170,12 @@ fn range(range: Option<Range>) -> String {
     range.map_or("-".into(), |range| format!("{}..{}", range.lo, range.hi))
 }
 
-fn table(graph: &Graph, shown: &[&Facts], question: &Question) -> Table {
+fn table(
+    graph: &Graph,
+    shown: &[&Facts],
+    question: &Question,
+    merges: &HashMap<NodeId, Vec<&Misaligned>>,
+) -> Table {
     let several = graph.inputs().count() > 1;
     let mut columns = vec![Column::text("id"), Column::text("layer").optional(3)];
     if several {
@@ -229,18 +223,25 @@ fn table(graph: &Graph, shown: &[&Facts], question: &Question) -> Table {
             cells.push(Cell::text(per_axis(axes, std, |text| text)));
             cells.push(Cell::text(per_axis(axes, share, |text| text)));
         }
-        let (remarks, tone) = remarks(facts);
+        let (remarks, tone) = remarks(facts, merges.get(&facts.node).map_or(&[], Vec::as_slice));
         cells.push(Cell::toned(remarks, tone));
         table.rows.push(Row::new(cells));
     }
     table
 }
 
-fn remarks(facts: &Facts) -> (String, Tone) {
+/// What is remarkable about a layer. A misaligned merge is remarked on where it happens, not at all that follows.
+fn remarks(facts: &Facts, merges: &[&Misaligned]) -> (String, Tone) {
     let mut remarks = Vec::new();
     let mut tone = Tone::Quiet;
-    if !facts.aligned {
-        remarks.push("misaligned merge".to_owned());
+    let here = || merges.iter().filter(|merge| merge.input == facts.input);
+    if let Some(worst) = here().max_by_key(|merge| (merge.drifts(), merge.offset())) {
+        let drifts = worst.drifts();
+        remarks.push(if drifts {
+            "paths drift apart".into()
+        } else {
+            format!("misaligned by {}", worst.offset())
+        });
         tone = Tone::Warn;
     }
     if facts.global {
@@ -267,96 +268,37 @@ fn misalignments(page: &mut Page, graph: &Graph, list: &[Misaligned], target: Op
     const SHOWN: usize = 12;
     let list: Vec<&Misaligned> =
         list.iter().filter(|found| target.is_none_or(|node| found.node == node)).collect();
-    for found in list.iter().take(SHOWN) {
-        let ends = found.paths.iter().map(|end| {
-            format!("{} (jump {}, centre of unit 0 at {})", graph.node(end.node).id, end.jump, end.centre)
-        });
-        let by = if found.drifts() {
-            "drift apart".to_owned()
-        } else {
-            format!("differ by {} pixels", found.offset())
-        };
-        page.push(Block::Text(vec![
-            Span::new("misaligned", Tone::Warn),
-            Span::plain(format!(
-                ": at {} the paths {by} on axis {}: {}",
-                graph.node(found.node).id,
-                found.axis,
-                ends.collect::<Vec<_>>().join(" and ")
-            )),
-        ]));
+    if list.is_empty() {
+        return;
     }
-    if list.len() > SHOWN {
-        page.note(format!("{} more misaligned merges are in the JSON output.", list.len() - SHOWN));
-    }
-}
-
-fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
-    let mut list = Vec::new();
-    for &node in nodes {
-        let unit: Vec<i128> =
-            graph.node(node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
-        for (input, _) in graph.inputs() {
-            let region = support(graph, node, input, &unit, Borders::Ignored)?;
-            let Some(hull) = region.hull() else { continue };
-            let positions = region.positions()?;
-            let area = hull.iter().map(Range::size).try_fold(1i128, i128::checked_mul);
-            let area = area.ok_or_else(|| Problem::overflow("the area of the receptive field"))?;
-            list.push(Exact { node, input, region, hull, positions, holes: area - positions });
-        }
-    }
-    Ok(list)
-}
-
-fn exact_table(graph: &Graph, supports: &[Exact]) -> Table {
+    page.title_with("Misaligned merges", "paths that meet with different centres of unit 0, in input pixels");
     let mut table = Table {
         columns: vec![
-            Column::text("id"),
-            Column::text("input"),
-            Column::number("box"),
-            Column::number("positions"),
-            Column::number("holes"),
-            Column::number("read"),
+            Column::text("merge"),
+            Column::number("axis"),
+            Column::number("differ by"),
+            Column::text("paths, with the centre of unit 0"),
         ],
         rows: vec![],
     };
-    let count =
-        |value: i128| u64::try_from(value).map_or_else(|_| Cell::text(value.to_string()), Cell::count);
-    for exact in supports {
-        let sizes: Vec<String> = exact.hull.iter().map(|range| range.size().to_string()).collect();
-        let area = exact.positions + exact.holes;
+    for found in list.iter().take(SHOWN) {
+        let drifts = found.drifts();
+        let end = |end: &PathEnd| {
+            let jump = if drifts { format!(", jump {}", end.jump) } else { String::new() };
+            format!("{} at {}{jump}", graph.node(end.node).id, end.centre)
+        };
+        let offset = found.offset().to_string();
         table.rows.push(Row::new(vec![
-            Cell::toned(&graph.node(exact.node).id, Tone::Name),
-            Cell::text(&graph.node(exact.input).id),
-            Cell::text(sizes.join(" x ")),
-            count(exact.positions),
-            count(exact.holes).tone(if exact.holes == 0 { Tone::Plain } else { Tone::Bad }),
-            Value::Share(exact.positions as f64 / area.max(1) as f64).into(),
+            Cell::toned(&graph.node(found.node).id, Tone::Name),
+            Cell::count(found.axis as u64),
+            Cell::toned(if drifts { format!("{offset}, drifting") } else { offset }, Tone::Warn),
+            Cell::text(found.paths.iter().map(end).collect::<Vec<_>>().join("; ")),
         ]));
     }
-    table
-}
-
-/// The support in at most 48 x 24 cells of two columns: full, partly read, or a hole.
-fn drawing(exact: &Exact) -> Vec<Vec<Span>> {
-    let side = |axis: usize, most: usize| {
-        exact.hull.get(axis).map_or(1, |range| range.size().min(most as i128) as usize)
-    };
-    let (rows, columns) = if exact.hull.len() == 1 { (1, side(0, 48)) } else { (side(0, 24), side(1, 48)) };
-    if exact.hull.len() > 2 || exact.hull.is_empty() {
-        return vec![];
+    page.table(table);
+    if list.len() > SHOWN {
+        page.note(format!("{} more misaligned merges are in the JSON output.", list.len() - SHOWN));
     }
-    let cells = exact.region.densities(&exact.hull, rows, columns);
-    let cell = |share: f64| match share {
-        s if s >= 1.0 => Span::new("██", Tone::Good),
-        s if s > 0.5 => Span::new("▓▓", Tone::Warn),
-        s if s > 0.0 => Span::new("▒▒", Tone::Warn),
-        _ => Span::new(" ·", Tone::Bad),
-    };
-    let mut lines: Vec<Vec<Span>> =
-        cells.iter().map(|row| row.iter().map(|&share| cell(share)).collect()).collect();
-    lines.push(vec![Span::new("██ all read   ▓▓ ▒▒ partly   · never read", Tone::Quiet)]);
-    lines
 }
 
 fn one_unit(
@@ -387,7 +329,7 @@ fn one_unit(
                 .zip(sizes)
                 .map(|(range, &size)| range.and_then(|range| range.clipped(size)))
                 .collect();
-            let real = support(graph, node, input, unit, Borders::Real)?;
+            let real = read_by(graph, node, input, unit, Borders::Real)?;
             let positions = real.positions()?;
             page.title_with(
                 format!(

@@ -1,8 +1,9 @@
 //! What `cnnkit verify` says: a table of claims.
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
-use super::{Block, Cell, Column, Page, Row, Span, Table, Tone};
+use super::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
 use crate::verify::demo::{DEMOS, Demo, Fact};
 use crate::verify::{Claim, Outcome};
 
@@ -27,22 +28,16 @@ fn name(claim: &Claim) -> String {
         .unwrap_or_default()
 }
 
-/// The claims for people; with `methods`, how each was measured.
-pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
-    let mut page = Page::default();
-    let failed = outcome.claims.iter().filter(|claim| !claim.ok).count();
-    page.title(title);
-    let mut table = Table {
-        columns: vec![
-            Column::text("claim"),
-            Column::text("node").optional(1),
-            Column::text("predicted"),
-            Column::text("measured"),
-            Column::text(""),
-        ],
-        rows: vec![],
+/// A table of claims: what was predicted, what was measured, whether they agree.
+fn table(claims: &[Claim]) -> Table {
+    let nodes = claims.iter().any(|claim| claim.node.is_some());
+    let names: &[&str] = if nodes {
+        &["claim", "node", "predicted", "measured", ""]
+    } else {
+        &["claim", "predicted", "measured", ""]
     };
-    for claim in &outcome.claims {
+    let mut table = Table { columns: names.iter().map(|name| Column::text(*name)).collect(), rows: vec![] };
+    for claim in claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
         let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
         let measured = if claim.ok && claim.measured == claim.predicted {
@@ -50,21 +45,33 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
         } else {
             measured
         };
-        table.rows.push(Row::new(vec![
-            Cell::text(name(claim)),
-            claim.node.as_ref().map_or_else(Cell::default, |node| Cell::toned(node, Tone::Name)),
-            Cell::text(&claim.predicted),
-            measured,
-            verdict,
-        ]));
+        let mut cells = vec![Cell::text(name(claim))];
+        if nodes {
+            cells.push(claim.node.as_ref().map_or_else(Cell::default, |node| Cell::toned(node, Tone::Name)));
+        }
+        cells.extend([Cell::text(&claim.predicted), measured, verdict]);
+        table.rows.push(Row::new(cells));
     }
-    page.table(table);
-    let text = match failed {
-        0 => Span::new(format!("all {} claims hold", outcome.claims.len()), Tone::Good),
-        1 => Span::new("1 claim does not hold", Tone::Bad),
-        _ => Span::new(format!("{failed} claims do not hold"), Tone::Bad),
-    };
-    page.push(Block::Text(vec![text]));
+    table
+}
+
+/// How many claims hold.
+fn summary(claims: &[Claim]) -> Block {
+    let failed = claims.iter().filter(|claim| !claim.ok).count();
+    Block::Text(vec![match (failed, claims.len()) {
+        (0, 1) => Span::new("the claim holds", Tone::Good),
+        (0, all) => Span::new(format!("all {all} claims hold"), Tone::Good),
+        (1, all) => Span::new(format!("1 of {all} claims does not hold"), Tone::Bad),
+        (_, all) => Span::new(format!("{failed} of {all} claims do not hold"), Tone::Bad),
+    }])
+}
+
+/// The claims for people; with `methods`, how each was measured.
+pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
+    let mut page = Page::default();
+    page.title(title);
+    page.table(table(&outcome.claims));
+    page.push(summary(&outcome.claims));
     for note in &outcome.notes {
         page.push(Block::Text(vec![Span::new("not measured", Tone::Warn), Span::plain(format!(": {note}"))]));
     }
@@ -72,6 +79,26 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
         page.note(format!("{}: {}.", name(claim), claim.method));
     }
     page
+}
+
+/// Adds claims about what `report` says, and makes it fail if one does not hold.
+pub fn attach(report: &mut Report, claims: &[Claim]) {
+    report.page.title_with("Measured", "the stack run on an impulse with unit weights, in exact integers");
+    if claims.is_empty() {
+        report.page.text("there is no stack to run");
+    } else {
+        report.page.table(table(claims));
+        report.page.push(summary(claims));
+    }
+    let ok = claims.iter().all(|claim| claim.ok);
+    report.ok &= ok;
+    if let Json::Object(keys) = &mut report.json {
+        keys.insert("verify".into(), serde_json::json!({"claims": claims, "ok": ok}));
+        // `ok` says whether the command passes, where it says so at all.
+        if let Some(passes) = keys.get_mut("ok") {
+            *passes = report.ok.into();
+        }
+    }
 }
 
 /// The techniques that can be demonstrated.

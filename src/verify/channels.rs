@@ -6,6 +6,7 @@ use crate::exec::scalar::Scalar as _;
 use crate::exec::tensor::{Tensor, batched};
 use crate::graph::{Graph, NodeId};
 use crate::verify::marks::Marks;
+use crate::verify::place::MOST_OUTPUTS;
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{divided, resized, with_space};
 use crate::verify::trace::trace;
@@ -44,7 +45,10 @@ pub(super) fn measure(
             }
         }
     };
-    for &output in run.outputs.iter().take(4) {
+    if run.outputs.len() > MOST_OUTPUTS {
+        outcome.notes.push(format!("channels of {} more outputs", run.outputs.len() - MOST_OUTPUTS));
+    }
+    for &output in run.outputs.iter().take(MOST_OUTPUTS) {
         let channels = run.node(output).shape.channels();
         let most = (budget / cost(&run).max(1)).max(1);
         // Evenly spread ones, if all would take too long.
@@ -78,7 +82,9 @@ pub(super) fn measure(
             }
         }
         for (source, found) in sources.iter().zip(found) {
-            let Some(all) = predict.channels(&run, *source, output)? else { continue };
+            // A source that no channel reads is a prediction too.
+            let none = || vec![vec![]; usize::try_from(channels).unwrap_or(0)];
+            let all = predict.channels(&run, *source, output)?.unwrap_or_else(none);
             let claimed: Vec<Vec<u64>> =
                 picked.iter().filter_map(|&c| all.get(c as usize).cloned()).collect();
             let of = run.node(*source).shape.channels();
@@ -87,13 +93,35 @@ pub(super) fn measure(
             } else {
                 format!("; {} of {channels} channels", picked.len())
             };
+            let rows = all.len() as u64;
+            let extra =
+                if rows == channels { String::new() } else { format!("; {rows} channels of {channels}") };
             outcome
-                .claim(Kind::Channels, Some(&run.node(output).id), text(&claimed, of), text(&found, of))
+                .claim(
+                    Kind::Channels,
+                    Some(&run.node(output).id),
+                    format!("{}{extra}", text(&claimed, of)),
+                    format!("{}{}", text(&found, of), first_difference(&picked, &claimed, &found)),
+                )
                 .method(format!("gradients of each output channel, {how}{which}"))
-                .verdict(claimed == found);
+                .verdict(claimed == found && rows == channels);
         }
     }
     Ok(())
+}
+
+/// The first channel whose set is another, if any.
+fn first_difference(picked: &[u64], claimed: &[Vec<u64>], found: &[Vec<u64>]) -> String {
+    let Some(at) = (0..found.len()).find(|&at| claimed.get(at) != Some(&found[at])) else {
+        return String::new();
+    };
+    let apart = |a: &[u64], b: &[u64]| a.iter().find(|channel| !b.contains(channel)).copied();
+    let claimed = claimed.get(at).map_or(&[][..], Vec::as_slice);
+    match (apart(&found[at], claimed), apart(claimed, &found[at])) {
+        (Some(more), _) => format!("; channel {} reads {more}", picked[at]),
+        (_, Some(less)) => format!("; channel {} does not read {less}", picked[at]),
+        _ => String::new(),
+    }
 }
 
 /// `each output channel reads 80 to 240 of 240, in 3 isolated groups`.

@@ -2,11 +2,13 @@
 
 use crate::analysis::totals;
 use crate::diagnostic::Problem;
+use crate::exec::reference::Counter;
 use crate::exec::scalar::Scalar as _;
 use crate::exec::tensor::{Tensor, batched};
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::WeightRole;
 use crate::render::number;
+use crate::shape::Shape;
 use crate::verify::marks::Marks;
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{resized, slim, with_space};
@@ -157,7 +159,11 @@ fn forward(
     if options.wants(Kind::Shapes) {
         let predicted = predict.shapes(&graph);
         let wrong = (0..graph.nodes.len()).find(|&i| predicted.get(i) != measured.shapes.get(i));
-        let shape = |shapes: &[crate::shape::Shape], i: usize| format!("{} {}", graph.nodes[i].id, shapes[i]);
+        let shape = |shapes: &[Shape], i: usize| {
+            shapes
+                .get(i)
+                .map_or_else(|| "no shape".to_owned(), |shape| format!("{} {shape}", graph.nodes[i].id))
+        };
         let all = format!("{} nodes", graph.nodes.len());
         let claim = match wrong {
             Some(i) => outcome.claim(
@@ -171,51 +177,71 @@ fn forward(
         claim.method(format!("the shape of every tensor that a run in f32 produced, {how}"));
     }
     if options.wants(Kind::Macs) {
-        let predicted = predict.macs(&graph);
-        let wrong =
-            graph.iter().find(|(id, _)| !options.agree(predicted[id.0], measured.counters[id.0].total()));
-        let sum = |padding: bool| -> u64 {
-            measured
-                .counters
-                .iter()
-                .map(|counter| if padding { counter.padding } else { counter.total() })
-                .sum()
-        };
-        let method = format!(
-            "counted in the kernels' inner loops, {} of them skipped because they fall on padding, {how}",
-            number::grouped(sum(true))
-        );
-        let claim = match wrong {
-            Some((id, node)) => outcome.claim(
-                Kind::Macs,
-                Some(&node.id),
-                number::grouped(predicted[id.0]),
-                number::grouped(measured.counters[id.0].total()),
-            ),
-            None => outcome.claim(
-                Kind::Macs,
-                None,
-                number::grouped(predicted.iter().sum()),
-                number::grouped(sum(false)),
-            ),
-        };
-        claim.method(method).verdict(wrong.is_none());
+        multiply_adds(&graph, predict, &measured.counters, &how, options, outcome);
     }
-    if options.wants(Kind::Memory)
-        && let Some((elements, step)) = predict.peak(&graph)
-    {
+    if options.wants(Kind::Memory) {
+        let made = (0..).zip(&measured.shapes).filter(|&(index, _)| graph.nodes[index].op != Op::Input);
+        let made: u64 = made.map(|(_, shape)| shape.elements()).sum::<Result<u64, Problem>>()?;
+        let claimed = predict.activations(&graph);
+        let all = |elements: u64| format!("{} elements in all", number::grouped(elements));
+        outcome
+            .claim(Kind::Memory, None, all(claimed), all(made))
+            .method(format!("elements of every tensor that a layer produced, {how}"))
+            .verdict(options.agree(claimed, made));
         let text = |elements: u64, step: NodeId| {
             let place = match graph.nodes.get(step.0) {
                 Some(node) if node.op != Op::Input => format!(" at {}", node.id),
                 _ => String::new(),
             };
-            format!("{} elements{place}", number::grouped(elements))
+            format!("{} elements at once{place}", number::grouped(elements))
         };
-        outcome
-            .claim(Kind::Memory, None, text(elements, step), text(measured.peak.0, measured.peak.1))
-            .method(format!(
-                "most elements of activations held at once, each dropped after its last reader, {how}"
-            ));
+        let claimed = predict.peak(&graph);
+        let claimed =
+            claimed.map_or_else(|| "not predicted".to_owned(), |(elements, step)| text(elements, step));
+        outcome.claim(Kind::Memory, None, claimed, text(measured.peak.0, measured.peak.1)).method(format!(
+            "most elements of tensors alive at once, each dropped after its last reader, {how}"
+        ));
     }
     Ok(())
+}
+
+/// Multiply-adds of every node, in both conventions: padding taps counted, as the field does, and apart.
+fn multiply_adds(
+    graph: &Graph,
+    predict: &(dyn Predict + Sync),
+    counters: &[Counter],
+    how: &str,
+    options: &Options,
+    outcome: &mut Outcome,
+) {
+    let mut one = |predicted: &[u64], measured: &dyn Fn(&Counter) -> u64, what: &str, detail: &str| {
+        let found = |id: NodeId| counters.get(id.0).map_or(0, measured);
+        let claimed = |id: NodeId| predicted.get(id.0).copied().unwrap_or(0);
+        let wrong = graph.iter().find(|(id, _)| !options.agree(claimed(*id), found(*id)));
+        let text = |count: u64, detail: &str| format!("{}{what}{detail}", number::grouped(count));
+        let claim = match wrong {
+            Some((id, node)) => {
+                outcome.claim(Kind::Macs, Some(&node.id), text(claimed(id), ""), text(found(id), ""))
+            }
+            None => outcome.claim(
+                Kind::Macs,
+                None,
+                text(predicted.iter().sum(), ""),
+                text(counters.iter().map(measured).sum(), detail),
+            ),
+        };
+        claim
+            .method(format!("counted in the kernels' inner loops node by node, {how}"))
+            .verdict(wrong.is_none());
+    };
+    let padding: u64 = counters.iter().map(|counter| counter.padding).sum();
+    let detail = match padding {
+        0 => String::new(),
+        _ => format!(", {} of them on padding", number::grouped(padding)),
+    };
+    one(&predict.macs(graph), &Counter::total, "", &detail);
+    let sampling = predict.sampling(graph);
+    if sampling.iter().any(|&count| count > 0) || counters.iter().any(|counter| counter.sampling > 0) {
+        one(&sampling, &|counter| counter.sampling, " for bilinear sampling", "");
+    }
 }

@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::layers::args::{Groups, Padding, PerAxis};
 use crate::layers::conv::{Conv, PaddingMode};
 use crate::layers::{Init, Layer, Weight};
-use crate::verify::predict::Predict;
+use crate::verify::predict::{Coverage, Predict};
 use crate::verify::{Claim, Kind, Options, Outcome, sizes};
 
 /// Most steps that a map may take.
@@ -31,7 +31,11 @@ pub(super) fn measure(
     if !options.wants(Kind::Gridding) {
         return Ok(());
     }
-    for chain in dilated::chains(graph)?.chains {
+    let chains = dilated::chains(graph)?;
+    if chains.truncated {
+        outcome.notes.push("gridding of more chains than are listed".into());
+    }
+    for chain in chains.chains {
         let axes = chain.rates.len();
         let layers = (0..chain.nodes.len()).map(|i| Comb {
             kernel: (0..axes).map(|axis| chain.kernels[axis][i]).collect(),
@@ -40,34 +44,109 @@ pub(super) fn measure(
         });
         let stack = Stack::new(axes, layers.collect())?;
         let name = chain.nodes.last().map(|&node| graph.node(node).id.clone());
-        match claim(&stack, predict)? {
-            Ok(claim) => outcome.claims.push(Claim { node: name, ..claim }),
+        match claims(&stack, predict)? {
+            Ok(claims) => {
+                outcome.claims.extend(claims.into_iter().map(|claim| Claim { node: name.clone(), ..claim }));
+            }
             Err(why) => outcome.notes.push(why),
         }
     }
     Ok(())
 }
 
-/// The claim about one stack; the reason if it is too wide to be run.
-pub fn claim(stack: &Stack, predict: &(dyn Predict + Sync)) -> Result<Result<Claim, String>, Problem> {
+/// The claims about one stack: the ways from every position, and what follows from them for each axis. The reason if
+/// it is too wide to be run.
+pub fn claims(stack: &Stack, predict: &(dyn Predict + Sync)) -> Result<Result<Vec<Claim>, String>, Problem> {
+    let every: Vec<usize> = (0..stack.axes()).collect();
+    let area = boxed(stack, &every);
+    let too_wide = every.iter().any(|&axis| cost(stack, &[axis]) > MOST_STEPS);
+    if too_wide {
+        return Ok(Err(format!("gridding of a stack {} wide: too wide to be run", sizes(&area))));
+    }
     let lines = predict.multiplicities(stack)?;
-    let area = boxed(stack, &(0..stack.axes()).collect::<Vec<_>>());
-    let full = cost(stack, &(0..stack.axes()).collect::<Vec<_>>());
-    if full <= MOST_STEPS {
-        let map = run(stack, &(0..stack.axes()).collect::<Vec<_>>())?;
-        let predicted = outer(&lines);
-        return Ok(Ok(verdict(&predicted, &map, &area, "the whole map")));
+    let found = every.iter().map(|&axis| run(stack, &[axis])).collect::<Result<Vec<_>, _>>()?;
+    let dense = |(axis, ways): (&usize, &Vec<Exact>)| ways.len() > MOST_PAIRS && jump(stack, *axis) > 1;
+    if every.iter().zip(&found).any(dense) {
+        return Ok(Err(format!(
+            "gridding of a stack {} wide behind strides: too wide to be run",
+            sizes(&area)
+        )));
     }
-    let mut claims = Vec::new();
-    for axis in 0..stack.axes() {
-        if cost(stack, &[axis]) > MOST_STEPS {
-            return Ok(Err(format!("gridding of a stack {} wide: too wide to be run", sizes(&area))));
-        }
-        claims.push(verdict(&lines[axis], &run(stack, &[axis])?, &area[axis..=axis], "each axis by itself"));
+    let mut all = Vec::new();
+    if cost(stack, &every) <= MOST_STEPS {
+        all.push(verdict(&outer(&lines), &run(stack, &every)?, &area, "the whole map"));
+    } else {
+        let none = Vec::new();
+        let one = |&axis: &usize| {
+            let line = lines.get(axis).unwrap_or(&none);
+            verdict(line, &found[axis], &area[axis..=axis], "each axis by itself")
+        };
+        let axes: Vec<Claim> = every.iter().map(one).collect();
+        let broken = axes.iter().find(|claim| !claim.ok).or(axes.first());
+        all.extend(broken.cloned());
     }
-    let broken = claims.iter().position(|claim| !claim.ok).unwrap_or(0);
-    Ok(Ok(claims.swap_remove(broken)))
+    let found: Vec<Coverage> = every.iter().map(|&axis| coverage(stack, axis, &found[axis])).collect();
+    let text = |axes: &[Coverage]| -> String {
+        let mut texts: Vec<String> = axes.iter().map(describe).collect();
+        texts.dedup();
+        texts.join("; ")
+    };
+    let claimed = predict.coverage(stack)?;
+    all.push(Claim {
+        claim: Kind::Gridding,
+        node: None,
+        ok: claimed == found,
+        predicted: text(&claimed),
+        measured: text(&found),
+        method: "the same along each axis; sub-grids from the positions that outputs share".into(),
+    });
+    Ok(Ok(all))
 }
+
+/// `7 of 13 per axis, largest gap 2, 2 sub-grids`.
+fn describe(axis: &Coverage) -> String {
+    let grids = match axis.sub_grids {
+        None => "no shared input".to_owned(),
+        Some(1) => "1 sub-grid".to_owned(),
+        Some(count) => format!("{count} sub-grids"),
+    };
+    format!("{} of {} per axis, largest gap {}, {grids}", axis.covered, axis.size, axis.max_gap)
+}
+
+/// What the ways along one axis leave out. Outputs stand one jump apart; two that read one position are of one class,
+/// and so is what either of them shares with a third.
+fn coverage(stack: &Stack, axis: usize, ways: &[Exact]) -> Coverage {
+    let read: Vec<u64> =
+        (0..).zip(ways).filter(|(_, ways)| **ways != Exact::ZERO).map(|(at, _)| at).collect();
+    let jump = jump(stack, axis);
+    // Which steps between outputs make them share: those that lead from one position that is read to another.
+    let mut shared = vec![false; ways.len()];
+    if jump > 1 {
+        for (index, from) in read.iter().enumerate() {
+            read[index + 1..].iter().for_each(|to| shared[(to - from) as usize] = true);
+        }
+    } else {
+        // Every distance is a step then, and those from the first position have the divisor of all.
+        read.iter().skip(1).for_each(|at| shared[(at - read[0]) as usize] = true);
+    }
+    let steps = (0..).zip(&shared).filter(|(_, shared)| **shared).map(|(distance, _)| distance);
+    let steps = steps.filter(|distance: &u64| distance.is_multiple_of(jump)).map(|distance| distance / jump);
+    let classes = steps.fold(0, |all: u64, step| num_integer::gcd(all, step));
+    Coverage {
+        size: ways.len() as u64,
+        covered: read.len() as u64,
+        max_gap: read.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(1),
+        sub_grids: (classes > 0).then_some(classes),
+    }
+}
+
+/// Input positions from one output to the next.
+fn jump(stack: &Stack, axis: usize) -> u64 {
+    stack.layers().iter().fold(1, |jump, layer| jump.saturating_mul(layer.stride[axis]))
+}
+
+/// Most positions of which every pair is looked at.
+const MOST_PAIRS: usize = 20_000;
 
 /// The product of lines, row-major.
 fn outer(lines: &[Vec<BigUint>]) -> Vec<BigUint> {

@@ -16,13 +16,15 @@ mod field;
 pub mod gridding;
 mod marks;
 mod perturb;
+mod place;
 mod predict;
 mod rebuild;
 mod run;
+mod sets;
 mod trace;
 
 pub use marks::Marks;
-pub use predict::{Analysis, Box, Predict};
+pub use predict::{Analysis, Box, Coverage, Predict};
 pub use run::Seed;
 
 use serde::Serialize;

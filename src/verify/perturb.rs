@@ -8,9 +8,10 @@ use crate::diagnostic::Problem;
 use crate::exec::tensor::{Tensor, batched};
 use crate::graph::Op;
 use crate::layers::Layer;
-use crate::verify::field::{Place, raster};
+use crate::verify::place::Place;
 use crate::verify::rebuild::without_gates;
 use crate::verify::run::{Seed, run};
+use crate::verify::sets::raster;
 use crate::verify::{Kind, Options, Outcome};
 
 pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 use num_bigint::BigUint;
 
 use crate::analysis::field::{self, Facts, Span};
-use crate::analysis::gridding::{Gridding, Stack};
+use crate::analysis::gridding::{self, Gridding, Stack};
 use crate::analysis::support::{Borders, Region, support};
 use crate::analysis::{channels, memory, totals};
 use crate::diagnostic::Problem;
@@ -13,6 +13,19 @@ use crate::shape::Shape;
 
 /// One interval an axis; none where nothing is read.
 pub type Box = Vec<Option<Span>>;
+
+/// What a stack of convolutions leaves out along one axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// Positions of the box.
+    pub size: u64,
+    /// Those that are read.
+    pub covered: u64,
+    /// The largest distance between neighbouring ones that are read.
+    pub max_gap: u64,
+    /// Classes of outputs that share no input; none if no two outputs share any.
+    pub sub_grids: Option<u64>,
+}
 
 /// What the analysis says. Each method can be replaced by a lie, which some claim must catch.
 pub trait Predict {
@@ -49,6 +62,16 @@ pub trait Predict {
     /// Multiply-adds of every node.
     fn macs(&self, graph: &Graph) -> Vec<u64> {
         graph.nodes.iter().map(|node| node.cost.macs).collect()
+    }
+
+    /// Multiply-adds of bilinear sampling, of every node.
+    fn sampling(&self, graph: &Graph) -> Vec<u64> {
+        graph.nodes.iter().map(|node| node.cost.sampling_macs).collect()
+    }
+
+    /// Elements of all layer outputs together.
+    fn activations(&self, graph: &Graph) -> u64 {
+        totals::of_graph(graph).activations
     }
 
     /// Most activation elements alive at once, and where.
@@ -94,6 +117,17 @@ pub trait Predict {
     fn multiplicities(&self, stack: &Stack) -> Result<Vec<Vec<BigUint>>, Problem> {
         let lines = Gridding::of(stack)?.multiplicities()?;
         Ok(lines.iter().map(|line| line.iter().collect()).collect())
+    }
+
+    /// Coverage, gaps and sub-grids along each axis.
+    fn coverage(&self, stack: &Stack) -> Result<Vec<Coverage>, Problem> {
+        let one = |axis: &gridding::Axis| Coverage {
+            size: axis.offsets.size(),
+            covered: axis.offsets.covered(),
+            max_gap: axis.offsets.max_gap(),
+            sub_grids: axis.sub_grids,
+        };
+        Ok(Gridding::of(stack)?.axes.iter().map(one).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 //! dependences against what is really computed.
 
 mod contract;
+mod fast;
 mod gradients;
 mod graph;
 mod oracle;

@@ -92,7 +92,7 @@ impl Curve {
         })
     }
 
-    pub(super) fn of_squeeze(activation: SqueezeActivation) -> Self {
+    pub(in crate::exec) fn of_squeeze(activation: SqueezeActivation) -> Self {
         match activation {
             SqueezeActivation::Relu => Self::Relu,
             SqueezeActivation::Silu => Self::Silu,
@@ -102,7 +102,7 @@ impl Curve {
         }
     }
 
-    pub(super) fn of_gate(gate: Gate) -> Self {
+    pub(in crate::exec) fn of_gate(gate: Gate) -> Self {
         match gate {
             Gate::Sigmoid => Self::Sigmoid,
             Gate::Hardsigmoid => Self::Hardsigmoid,

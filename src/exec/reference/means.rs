@@ -134,10 +134,10 @@ pub(super) enum Resize {
 }
 
 /// The map of positions of one axis.
-#[derive(Clone, Copy)]
-struct Axis {
+#[derive(Debug, Clone, Copy)]
+pub(in crate::exec) struct Axis {
     input: usize,
-    output: usize,
+    pub(in crate::exec) output: usize,
     /// PyTorch maps by the factor that was given, not by the ratio of the sizes.
     factor: Option<f64>,
     align_corners: bool,
@@ -145,7 +145,7 @@ struct Axis {
 
 impl Axis {
     /// `floor(u * input / output)`, or `floor(u / factor)`.
-    fn nearest(self, u: usize) -> usize {
+    pub(in crate::exec) fn nearest(self, u: usize) -> usize {
         match self.factor {
             // Whole sizes on both sides are exact; a division of a whole by a fraction is rounded once.
             Some(factor) if (self.input as f64 * factor).fract() != 0.0 => {
@@ -162,7 +162,7 @@ impl Axis {
     }
 
     /// The two neighbours with their shares; one where the other has none.
-    fn linear(self, u: usize) -> Vec<(usize, f64)> {
+    pub(in crate::exec) fn linear(self, u: usize) -> Vec<(usize, f64)> {
         let (input, output) = (self.input as f64, self.output as f64);
         let at = if self.align_corners {
             if self.output > 1 { u as f64 * ((input - 1.0) / (output - 1.0)) } else { 0.0 }
@@ -180,28 +180,33 @@ impl Axis {
     }
 }
 
-pub(super) fn resize(layer: &Upsample, input: &[usize]) -> Result<Resize, Problem> {
+/// How a resize maps the spatial axes of an image of `input` sizes.
+pub(in crate::exec) fn axes(layer: &Upsample, input: &[usize]) -> Result<Vec<Axis>, Problem> {
     let space = &input[1..];
     let outputs = super::space::sizes(&layer.output(&wide(space))?)?;
     let factors = match &layer.scale_factor {
         Some(scale) => scale.resolve(space.len())?.into_iter().map(Some).collect(),
         None => vec![None; space.len()],
     };
-    let axes: Vec<Axis> = (0..space.len())
-        .map(|axis| Axis {
-            input: space[axis],
-            output: outputs[axis],
-            factor: factors[axis],
-            align_corners: layer.align_corners,
-        })
-        .collect();
+    let axis = |axis: usize| Axis {
+        input: space[axis],
+        output: outputs[axis],
+        factor: factors[axis],
+        align_corners: layer.align_corners,
+    };
+    Ok((0..space.len()).map(axis).collect())
+}
+
+pub(super) fn resize(layer: &Upsample, input: &[usize]) -> Result<Resize, Problem> {
+    let axes = axes(layer, input)?;
+    let outputs: Vec<usize> = axes.iter().map(|axis| axis.output).collect();
     match layer.mode {
         Interpolation::Nearest => {
             let sizes = [&input[..1], outputs.as_slice()].concat();
             Ok(Resize::Nearest(moves::nearest(sizes, input, |axis, u| axes[axis - 1].nearest(u))))
         }
         Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => {
-            let mut at = vec![0; space.len()];
+            let mut at = vec![0; axes.len()];
             let rows = (0..outputs.iter().product()).map(|position| {
                 unravel(position, &outputs, &mut at);
                 let mut taps = vec![(0, 1.0)];

@@ -19,6 +19,8 @@ mod space;
 pub use call::{Call, Counter, Gradients};
 pub use curves::Curve;
 pub use deform::{Grid, sampled_convolution};
+pub(super) use means::{Axis as ResizeAxis, axes as resize_axes};
+pub(super) use space::place;
 
 use crate::diagnostic::Problem;
 use crate::exec::scalar::Scalar;

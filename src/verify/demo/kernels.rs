@@ -8,7 +8,7 @@ use crate::analysis::gridding::{Gridding, Stack};
 use crate::diagnostic::Problem;
 use crate::exec::tensor::Tensor;
 use crate::layers::Layer;
-use crate::verify::gridding::claim;
+use crate::verify::gridding::claims;
 use crate::verify::{Analysis, Seed};
 
 /// `second` after `first`, as one kernel.
@@ -224,9 +224,9 @@ pub(super) fn gridding(_: u64) -> Result<Vec<Fact>, Problem> {
             expected,
             format!("{} of {}", grid.total() - grid.covered(), grid.total()),
         ));
-        if let Ok(claim) = claim(&stack, &Analysis)? {
+        for claim in claims(&stack, &Analysis)?.into_iter().flatten() {
             facts.push(Fact {
-                what: format!("ways from each position through {rates:?}, on an impulse"),
+                what: format!("an impulse through {rates:?}"),
                 expected: claim.predicted,
                 found: claim.measured,
                 ok: claim.ok,

@@ -1,0 +1,194 @@
+//! Convolution as a product of matrices: the weights times the columns that the windows read, which are gathered panel
+//! by panel and never exist as a whole.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::Context;
+use super::finish::Finish;
+use super::frame::{Frame, Run};
+use super::isa::WIDEST;
+use super::packed::{Packed, Panel};
+use super::shared::Shared;
+use super::tile::{TILE, VECTORS, multiply};
+
+/// A convolution whose windows and weights are prepared.
+#[derive(Debug, Clone)]
+pub(super) struct Convolution {
+    /// What the windows read.
+    pub frame: Frame,
+    /// The weights: for each group, output channels x (input channels x taps).
+    pub weights: Packed,
+    /// Channels of the input.
+    pub channels: usize,
+}
+
+/// One product: some output channels at some positions.
+#[derive(Clone, Copy)]
+struct Task {
+    group: usize,
+    /// Positions.
+    first: usize,
+    end: usize,
+    /// Panels of weights.
+    panels: (usize, usize),
+}
+
+impl Convolution {
+    /// Output elements of one image.
+    pub(super) fn outputs(&self) -> usize {
+        self.weights.groups.len() * self.weights.rows * self.frame.positions()
+    }
+
+    /// Multiply-adds for one image, padding included: what the tiles do, but for the rest of incomplete ones.
+    pub(super) fn macs(&self) -> u64 {
+        self.outputs() as u64 * self.weights.depth as u64
+    }
+
+    /// Computes a batch.
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
+        let image = input.len() / (out.len() / self.outputs().max(1)).max(1);
+        let tasks = self.tasks(context.isa.lanes() * VECTORS);
+        let images = input.chunks_exact(image.max(1)).zip(out.chunks_exact_mut(self.outputs().max(1)));
+        for (n, (source, target)) in images.enumerate() {
+            let first = n * self.outputs();
+            let target = Shared::new(target);
+            if self.frame.direct {
+                self.image(context, &tasks, source, (target, first), finish);
+            } else {
+                context.scratch.with(self.frame.elements(self.channels), |frame| {
+                    self.frame.write_all(source, frame);
+                    self.image(context, &tasks, frame, (target, first), finish);
+                });
+            }
+        }
+    }
+
+    /// Enough tasks for all threads. How the work is cut changes no sum, so results do not depend on it.
+    fn tasks(&self, width: usize) -> Vec<Task> {
+        let positions = self.frame.positions();
+        let (groups, blocks) = (self.weights.groups.len(), positions.div_ceil(width));
+        let panels = self.weights.groups.first().map_or(0, Vec::len);
+        let threads = rayon::current_num_threads();
+        let wanted = if threads == 1 { 1 } else { 6 * threads };
+        // Each part gathers the columns anew: at least 8 panels of rows should share that.
+        let parts = wanted.div_ceil((groups * blocks).max(1)).min(panels / 8).max(1);
+        let mut tasks = Vec::with_capacity(groups * blocks * parts);
+        for group in 0..groups {
+            for part in 0..parts {
+                let panels = (part * panels / parts, (part + 1) * panels / parts);
+                for block in 0..blocks {
+                    let first = block * width;
+                    tasks.push(Task { group, first, end: (first + width).min(positions), panels });
+                }
+            }
+        }
+        tasks
+    }
+
+    fn image(
+        &self,
+        context: &Context,
+        tasks: &[Task],
+        frame: &[f32],
+        (out, first): (Shared<'_>, usize),
+        finish: Finish<'_>,
+    ) {
+        let width = context.isa.lanes() * VECTORS;
+        let scratch = self.weights.depth * width + WIDEST;
+        let run = |task: &Task| {
+            context.scratch.with(scratch, |columns| {
+                context.isa.run(Block { convolution: self, task: *task, frame, columns, out, first, finish });
+            });
+        };
+        // A thread takes a while to wake: not for less than some ten microseconds of work.
+        let least = (500_000 * tasks.len() as u64).div_ceil(self.macs().max(1)).max(1);
+        let least = usize::try_from(least).unwrap_or(usize::MAX);
+        if tasks.len() <= least {
+            tasks.iter().for_each(run);
+        } else {
+            tasks.par_iter().with_min_len(least).for_each(run);
+        }
+    }
+}
+
+/// A task with what it needs.
+struct Block<'a> {
+    convolution: &'a Convolution,
+    task: Task,
+    frame: &'a [f32],
+    columns: &'a mut [f32],
+    out: Shared<'a>,
+    /// Where the image starts in the output of the batch.
+    first: usize,
+    finish: Finish<'a>,
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { convolution: Convolution { frame, weights, channels }, task, columns, .. } = self;
+        let positions = frame.positions();
+        let count = task.end - task.first;
+        let vectors = count.div_ceil(S::F32_LANES);
+        let width = vectors * S::F32_LANES;
+        let members = channels / weights.groups.len();
+        let group = &self.frame[task.group * members * frame.plane..];
+        let mut runs = Vec::new();
+        frame.runs(task.first, task.end, &mut runs);
+        gather(group, frame.plane, members, &frame.taps, &runs, width, columns);
+        let columns = &columns[..weights.depth * width];
+        let mut tile = [0.0; TILE];
+        for panel in &weights.groups[task.group][task.panels.0..task.panels.1] {
+            let Panel { first, rows, data } = panel;
+            multiply(simd, (*rows, vectors), data, columns, &mut tile);
+            for (row, sums) in (*first..first + rows).zip(tile.chunks_exact(width)) {
+                let channel = task.group * weights.rows + row;
+                let at = channel * positions + task.first;
+                #[expect(unsafe_code, reason = "see `Shared`")]
+                // SAFETY: tasks differ in their positions, their group or their panels, so no two write one element.
+                let out = unsafe { self.out.part(at, count) };
+                self.finish.row(channel, self.first + at, sums, out);
+            }
+        }
+    }
+}
+
+/// Rows of `width` elements: for each channel and tap, what the windows of the block read there.
+#[inline(always)]
+pub(super) fn gather(
+    frame: &[f32],
+    plane: usize,
+    channels: usize,
+    taps: &[usize],
+    runs: &[Run],
+    width: usize,
+    columns: &mut [f32],
+) {
+    let mut row = 0;
+    for channel in 0..channels {
+        for tap in taps {
+            let source = &frame[channel * plane + tap..];
+            // Whole vectors: what goes beyond a run is overwritten by the next run, or the next row, or not used.
+            for run in runs {
+                let mut at = 0;
+                while at < run.len {
+                    let to = &mut columns[row + run.to + at..];
+                    let from = &source[run.from + at..];
+                    match (to.first_chunk_mut::<WIDEST>(), from.first_chunk::<WIDEST>()) {
+                        (Some(to), Some(from)) => *to = *from,
+                        _ => {
+                            let left = run.len - at;
+                            let left = left.min(WIDEST);
+                            to[..left].copy_from_slice(&from[..left]);
+                        }
+                    }
+                    at += WIDEST;
+                }
+            }
+            row += width;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Windows over single channels: depthwise convolutions and pools, a row of outputs at a time.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::Context;
+use super::finish::Finish;
+use super::frame::Frame;
+use super::isa::{WIDEST, multiply_add};
+use super::shared::Shared;
+
+/// Vectors of a row that are computed together.
+const ACROSS: usize = 4;
+
+/// What a window does with what it reads.
+#[derive(Debug, Clone)]
+pub(super) enum Reduction {
+    /// A weighted sum: for each output channel, a factor for each tap.
+    Weights(Vec<f32>),
+    /// The largest; not-a-number wins.
+    Largest,
+    /// The sum, divided at each position.
+    Mean(Vec<f32>),
+}
+
+/// Windows that each read one channel.
+#[derive(Debug, Clone)]
+pub(super) struct Depthwise {
+    pub frame: Frame,
+    /// Channels of the input.
+    pub channels: usize,
+    /// Output channels for each of them.
+    pub multiplier: usize,
+    pub reduction: Reduction,
+}
+
+impl Depthwise {
+    /// Multiply-adds for one image, padding included.
+    pub(super) fn macs(&self) -> u64 {
+        match self.reduction {
+            Reduction::Weights(_) => {
+                (self.channels * self.multiplier * self.frame.positions() * self.frame.taps.len()) as u64
+            }
+            _ => 0,
+        }
+    }
+
+    /// Computes a batch.
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
+        let positions = self.frame.positions();
+        let block = self.multiplier * positions;
+        let plane = input.len() / (out.len() / block.max(1)).max(1);
+        let out = Shared::new(out);
+        // Loads go beyond the last row by less than the vectors computed together.
+        let slack = (ACROSS + 1) * WIDEST;
+        let maps = input.len() / plane.max(1);
+        let each = |map: usize| {
+            let source = &input[map * plane..(map + 1) * plane];
+            let work = |scratch: &mut [f32]| {
+                let (frame, row) = scratch.split_at_mut(self.frame.plane + slack);
+                #[expect(unsafe_code, reason = "see `Shared`")]
+                // SAFETY: each map has a block of the output of its own.
+                let out = unsafe { out.part(map * block, block) };
+                context.isa.run(Map { depthwise: self, map, source, frame, row, out, finish });
+            };
+            let row = self.frame.outputs.last().map_or(0, |width| width + slack);
+            context.scratch.with(self.frame.plane + slack + row, work);
+        };
+        let taps = self.frame.taps.len() * block + self.frame.plane;
+        let least = (200_000 / taps.max(1)).max(1);
+        if maps <= least {
+            (0..maps).for_each(each);
+        } else {
+            (0..maps).into_par_iter().with_min_len(least).for_each(each);
+        }
+    }
+}
+
+/// One channel of one image.
+struct Map<'a> {
+    depthwise: &'a Depthwise,
+    map: usize,
+    source: &'a [f32],
+    frame: &'a mut [f32],
+    row: &'a mut [f32],
+    out: &'a mut [f32],
+    finish: Finish<'a>,
+}
+
+impl WithSimd for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            depthwise: Depthwise { frame: windows, channels, multiplier, reduction }, map, out, ..
+        } = self;
+        let frame = if windows.direct {
+            self.frame[..self.source.len()].copy_from_slice(self.source);
+            &*self.frame
+        } else {
+            windows.write(self.source, &mut self.frame[..windows.plane], |value| value);
+            &*self.frame
+        };
+        let width = windows.outputs.last().copied().unwrap_or(1);
+        let taps = windows.taps.as_slice();
+        for extra in 0..*multiplier {
+            let channel = map % channels * multiplier + extra;
+            let first = map * multiplier + extra;
+            let target = &mut out[extra * windows.positions()..(extra + 1) * windows.positions()];
+            for (r, target) in target.chunks_exact_mut(width.max(1)).enumerate() {
+                let start = windows.row(r);
+                match reduction {
+                    Reduction::Weights(weights) => {
+                        let weights = &weights[channel * taps.len()..(channel + 1) * taps.len()];
+                        row(simd, frame, start, taps, self.row, width, 0.0, |simd, sum, element, tap| {
+                            multiply_add(simd, simd.splat_f32s(weights[tap]), element, sum)
+                        });
+                        let at = first * windows.positions() + r * width;
+                        self.finish.row(channel, at, &self.row[..width], target);
+                    }
+                    Reduction::Largest => {
+                        row(
+                            simd,
+                            frame,
+                            start,
+                            taps,
+                            self.row,
+                            width,
+                            f32::NEG_INFINITY,
+                            |simd, most, element, _| {
+                                let larger = simd.greater_than_f32s(element, most);
+                                let number = simd.equal_f32s(element, element);
+                                let found = simd.select_f32s(larger, element, most);
+                                simd.select_f32s(number, found, element)
+                            },
+                        );
+                        target.copy_from_slice(&self.row[..width]);
+                    }
+                    Reduction::Mean(divisors) => {
+                        row(simd, frame, start, taps, self.row, width, 0.0, |simd, sum, element, _| {
+                            simd.add_f32s(sum, element)
+                        });
+                        let divisors = &divisors[r * width..(r + 1) * width];
+                        for ((target, &sum), &divisor) in target.iter_mut().zip(&*self.row).zip(divisors) {
+                            *target = sum / divisor;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reduces all taps of `width` neighbouring windows, the first of which starts at `start`; into `out`, which has room
+/// for whole vectors.
+#[expect(clippy::too_many_arguments, reason = "one loop, used three times")]
+#[inline(always)]
+fn row<S: Simd>(
+    simd: S,
+    frame: &[f32],
+    start: usize,
+    taps: &[usize],
+    out: &mut [f32],
+    width: usize,
+    initial: f32,
+    reduce: impl Fn(S, S::f32s, S::f32s, usize) -> S::f32s + Copy,
+) {
+    let mut at = 0;
+    while at < width {
+        let vectors = (width - at).div_ceil(S::F32_LANES);
+        let (from, to) = (&frame[start + at..], &mut out[at..]);
+        at += S::F32_LANES
+            * match vectors {
+                1 => vectors_of::<S, 1>(simd, from, taps, to, initial, reduce),
+                2 => vectors_of::<S, 2>(simd, from, taps, to, initial, reduce),
+                3 => vectors_of::<S, 3>(simd, from, taps, to, initial, reduce),
+                _ => vectors_of::<S, ACROSS>(simd, from, taps, to, initial, reduce),
+            };
+    }
+}
+
+#[inline(always)]
+fn vectors_of<S: Simd, const V: usize>(
+    simd: S,
+    frame: &[f32],
+    taps: &[usize],
+    out: &mut [f32],
+    initial: f32,
+    reduce: impl Fn(S, S::f32s, S::f32s, usize) -> S::f32s,
+) -> usize {
+    let mut results = [simd.splat_f32s(initial); V];
+    for (t, &tap) in taps.iter().enumerate() {
+        let elements = S::as_simd_f32s(&frame[tap..tap + V * S::F32_LANES]).0;
+        for (result, &element) in results.iter_mut().zip(elements) {
+            *result = reduce(simd, *result, element, t);
+        }
+    }
+    let out = S::as_mut_simd_f32s(out).0;
+    out[..V].copy_from_slice(&results);
+    V
+}

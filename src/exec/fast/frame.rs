@@ -1,0 +1,270 @@
+//! The frame of a convolution: its input with the padding written out and, for strides, the columns sorted by phase, so
+//! that every tap of a row of outputs reads one contiguous run.
+
+use rayon::prelude::*;
+
+use crate::diagnostic::Problem;
+use crate::exec::reference::place;
+use crate::layers::conv::PaddingMode;
+use crate::layers::window::Window;
+
+/// What the rest of a padded row, or a whole one, comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// No window reads it.
+    Unread,
+    /// Padding.
+    Fill,
+    /// The row of the input that starts at this element of a channel.
+    At(usize),
+}
+
+/// How windows slide over one channel.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    /// Output positions on each axis.
+    pub outputs: Vec<usize>,
+    /// Elements of one channel of the frame.
+    pub plane: usize,
+    /// Where each tap of the window at the origin reads.
+    pub taps: Vec<usize>,
+    /// Whether the input is its own frame.
+    pub direct: bool,
+    /// Elements of one channel of the input.
+    source: usize,
+    /// Distance in the frame between neighbouring outputs, for each axis but the last.
+    steps: Vec<usize>,
+    /// Elements of a row.
+    width: usize,
+    rows: Vec<Row>,
+    /// For each column, the input column it holds.
+    columns: Vec<Option<usize>>,
+    /// A run that is a run of the input too: place, input column, length.
+    run: (usize, usize, usize),
+    fill: f32,
+}
+
+/// A contiguous part of a row of outputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// First output, counted from the first of the block.
+    pub to: usize,
+    /// Outputs.
+    pub len: usize,
+    /// Where the first tap reads.
+    pub from: usize,
+}
+
+fn size(value: u64) -> Result<usize, Problem> {
+    usize::try_from(value).map_err(|_| Problem::overflow("a window"))
+}
+
+impl Frame {
+    /// For `outputs` positions of `windows` on an image of these spatial sizes; padding of zeros holds `fill`. None if
+    /// the frame would be out of proportion to what is computed.
+    pub(super) fn new(
+        image: &[usize],
+        outputs: &[usize],
+        windows: &[Window],
+        mode: PaddingMode,
+        fill: f32,
+    ) -> Result<Option<Self>, Problem> {
+        let Some((&last, outer)) = windows.split_last() else { return Ok(None) };
+        let axes = outer.len();
+        // Padded elements that are read, on each axis but the last.
+        let mut sizes = Vec::with_capacity(axes);
+        for (window, &outputs) in outer.iter().zip(outputs) {
+            sizes.push((outputs.max(1) - 1) * size(window.stride)? + size(window.extent()?)?);
+        }
+        let (stride, dilation, kernel) = (size(last.stride)?, size(last.dilation)?, size(last.kernel)?);
+        // Columns with the same remainder by the stride lie together; most kernels read a few remainders only.
+        let mut phases: Vec<usize> = (0..kernel.min(stride)).map(|tap| tap * dilation % stride).collect();
+        phases.sort_unstable();
+        phases.dedup();
+        let length = (kernel - 1) * dilation / stride + outputs[axes];
+        let direct = stride == 1
+            && last.before == 0
+            && length == image[axes]
+            && outer
+                .iter()
+                .zip(&sizes)
+                .zip(image)
+                .all(|((window, &read), &size)| window.before == 0 && read <= size);
+        if direct {
+            sizes = image[..axes].to_vec();
+        }
+        let width = phases.len() * length;
+        let plane = sizes.iter().try_fold(width, |product, &size| product.checked_mul(size));
+        let source: usize = image.iter().product();
+        let reasonable = 4 * (source + outputs.iter().product::<usize>()) + 4096;
+        let Some(plane) = plane.filter(|&plane| plane <= reasonable) else { return Ok(None) };
+        let mut strides = vec![width; axes];
+        for axis in (0..axes.saturating_sub(1)).rev() {
+            strides[axis] = strides[axis + 1] * sizes[axis + 1];
+        }
+        let steps: Vec<usize> = outer
+            .iter()
+            .zip(&strides)
+            .map(|(window, stride)| size(window.stride).map(|s| s * stride))
+            .collect::<Result<_, _>>()?;
+
+        let mut taps = vec![0];
+        for (window, stride) in outer.iter().zip(&strides) {
+            let (kernel, dilation) = (size(window.kernel)?, size(window.dilation)?);
+            taps = taps
+                .iter()
+                .flat_map(|base| (0..kernel).map(move |tap| base + tap * dilation * stride))
+                .collect();
+        }
+        let across = |tap: usize| {
+            let phase = phases.iter().position(|&phase| phase == tap * dilation % stride).unwrap_or(0);
+            phase * length + tap * dilation / stride
+        };
+        taps = taps.iter().flat_map(|base| (0..kernel).map(move |tap| base + across(tap))).collect();
+
+        let mut frame = Self {
+            outputs: outputs.to_vec(),
+            plane,
+            taps,
+            direct,
+            source,
+            steps,
+            width,
+            rows: vec![],
+            columns: vec![],
+            run: (0, 0, 0),
+            fill,
+        };
+        if !direct {
+            frame.rows = rows(image, outputs, outer, &sizes, mode)?;
+            let place = |at: usize| place((at as i128) - i128::from(last.before), image[axes], mode);
+            frame.columns =
+                phases.iter().flat_map(|phase| (0..length).map(move |i| place(i * stride + phase))).collect();
+            frame.run = longest(&frame.columns);
+        }
+        Ok(Some(frame))
+    }
+
+    /// Output positions.
+    pub(super) fn positions(&self) -> usize {
+        self.outputs.iter().product()
+    }
+
+    /// Elements of the frame of so many channels.
+    pub(super) fn elements(&self, channels: usize) -> usize {
+        if self.direct { 0 } else { channels * self.plane }
+    }
+
+    /// Fills one channel of the frame from one channel of the input, each element through `change`.
+    #[inline(always)]
+    pub(super) fn write(&self, source: &[f32], frame: &mut [f32], change: impl Fn(f32) -> f32) {
+        let (to, from, len) = self.run;
+        for (row, target) in self.rows.iter().zip(frame.chunks_exact_mut(self.width.max(1))) {
+            match *row {
+                Row::Unread => {}
+                Row::Fill => target.fill(self.fill),
+                Row::At(start) => {
+                    let source = &source[start..];
+                    let (left, rest) = target.split_at_mut(to);
+                    let (middle, right) = rest.split_at_mut(len);
+                    for (target, &value) in middle.iter_mut().zip(&source[from..from + len]) {
+                        *target = change(value);
+                    }
+                    for (target, column) in left.iter_mut().zip(&self.columns) {
+                        *target = column.map_or(self.fill, |column| change(source[column]));
+                    }
+                    for (target, column) in right.iter_mut().zip(&self.columns[to + len..]) {
+                        *target = column.map_or(self.fill, |column| change(source[column]));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills the frame of all channels of `image`, on all cores.
+    pub(super) fn write_all(&self, image: &[f32], frame: &mut [f32]) {
+        let channels = image.par_chunks_exact(self.source.max(1));
+        // Enough for a thread to be worth waking.
+        let least = (65_536 / self.plane.max(1)).max(1);
+        channels
+            .zip(frame.par_chunks_exact_mut(self.plane.max(1)))
+            .with_min_len(least)
+            .for_each(|(source, frame)| self.write(source, frame, |value| value));
+    }
+
+    /// Where the window of row `row` of outputs starts.
+    #[inline(always)]
+    pub(super) fn row(&self, mut row: usize) -> usize {
+        let mut start = 0;
+        for (axis, step) in self.steps.iter().enumerate().rev() {
+            start += row % self.outputs[axis] * step;
+            row /= self.outputs[axis];
+        }
+        start
+    }
+
+    /// The runs of the outputs from `first` to before `end`.
+    pub(super) fn runs(&self, first: usize, end: usize, runs: &mut Vec<Run>) {
+        let length = self.outputs.last().copied().unwrap_or(1);
+        runs.clear();
+        let mut at = first;
+        while at < end {
+            let (row, column) = (at / length, at % length);
+            let len = (length - column).min(end - at);
+            runs.push(Run { to: at - first, len, from: self.row(row) + column });
+            at += len;
+        }
+    }
+}
+
+/// What each row of the frame holds.
+fn rows(
+    image: &[usize],
+    outputs: &[usize],
+    windows: &[Window],
+    sizes: &[usize],
+    mode: PaddingMode,
+) -> Result<Vec<Row>, Problem> {
+    let mut rows = vec![Row::At(0)];
+    for (axis, window) in windows.iter().enumerate() {
+        let stride: usize = image[axis + 1..].iter().product();
+        let mut read = vec![false; sizes[axis]];
+        for output in 0..outputs[axis] {
+            for tap in 0..size(window.kernel)? {
+                read[output * size(window.stride)? + tap * size(window.dilation)?] = true;
+            }
+        }
+        let at = |i: usize| match place((i as i128) - i128::from(window.before), image[axis], mode) {
+            _ if !read[i] => Row::Unread,
+            None => Row::Fill,
+            Some(index) => Row::At(index * stride),
+        };
+        let own: Vec<Row> = (0..sizes[axis]).map(at).collect();
+        let join = |&outer: &Row| {
+            let join = move |&own: &Row| match (outer, own) {
+                (Row::Unread, _) | (_, Row::Unread) => Row::Unread,
+                (Row::Fill, _) | (_, Row::Fill) => Row::Fill,
+                (Row::At(outer), Row::At(own)) => Row::At(outer + own),
+            };
+            own.iter().map(join).collect::<Vec<_>>()
+        };
+        rows = rows.iter().flat_map(join).collect();
+    }
+    Ok(rows)
+}
+
+/// The longest run of columns that follow each other in the input too.
+fn longest(columns: &[Option<usize>]) -> (usize, usize, usize) {
+    let mut best = (0, 0, 0);
+    let mut start = 0;
+    for i in 0..columns.len() {
+        let follows = i > 0 && columns[i].is_some() && columns[i] == columns[i - 1].map(|column| column + 1);
+        if !follows {
+            start = i;
+        }
+        if let Some(first) = columns[start].filter(|_| i + 1 - start > best.2) {
+            best = (start, first, i + 1 - start);
+        }
+    }
+    best
+}

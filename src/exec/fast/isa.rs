@@ -1,0 +1,66 @@
+//! The vector instructions of this machine, found when the program runs.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Elements of the widest vector of any machine.
+pub(super) const WIDEST: usize = 16;
+
+/// A set of vector instructions that this machine has.
+#[derive(Debug, Clone, Copy)]
+pub struct Isa(Arch);
+
+impl Isa {
+    /// The widest.
+    pub fn best() -> Self {
+        Self(Arch::new())
+    }
+
+    /// All that this machine has, plain code included: what the tests run through.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self(Arch::new())];
+        #[cfg(target_arch = "x86_64")]
+        if let (Arch::V4(_), Some(v3)) = (Arch::new(), pulp::x86::V3::try_new()) {
+            all.push(Self(Arch::V3(v3)));
+        }
+        if !matches!(all[0].0, Arch::Scalar) {
+            all.push(Self(Arch::Scalar));
+        }
+        all
+    }
+
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self.lanes() {
+            16 => "AVX-512",
+            8 => "AVX2",
+            4 => "128-bit vectors",
+            _ => "plain code",
+        }
+    }
+
+    /// Elements of one vector.
+    pub(super) fn lanes(self) -> usize {
+        struct Lanes;
+        impl WithSimd for Lanes {
+            type Output = usize;
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> usize {
+                S::F32_LANES
+            }
+        }
+        self.run(Lanes)
+    }
+
+    /// Runs `work` compiled for these instructions.
+    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+        self.0.dispatch(work)
+    }
+}
+
+/// `a * b + c`, rounded once where the machine can.
+#[inline(always)]
+pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    // Where there is no such instruction, the exact result would cost a hundred.
+    if S::IS_SCALAR { simd.add_f32s(simd.mul_f32s(a, b), c) } else { simd.mul_add_e_f32s(a, b, c) }
+}

@@ -1,0 +1,205 @@
+//! Where a receptive field is measured: on the network's own input, borders included, or on one so large that nothing
+//! clips.
+
+use crate::analysis::field::{self, Facts, Field};
+use crate::analysis::support::{Borders, Region};
+use crate::analysis::totals;
+use crate::diagnostic::Problem;
+use crate::graph::{Graph, NodeId};
+use crate::verify::predict::Predict;
+use crate::verify::rebuild::{mirrors, resized, with_space};
+use crate::verify::{Options, inputs};
+
+/// Outputs that are measured unasked.
+pub(super) const MOST_OUTPUTS: usize = 4;
+
+/// Where a field is measured.
+pub(super) struct Place {
+    /// The network as it is run.
+    pub graph: Graph,
+    /// How it differs from the network itself.
+    pub how: String,
+    /// The node.
+    pub node: NodeId,
+    /// The input.
+    pub input: NodeId,
+    /// The units, one index a spatial axis.
+    pub units: Vec<Vec<i128>>,
+    /// What the analysis says each of them reads.
+    pub regions: Vec<Region>,
+    /// Data-dependent sampling on the way: what is measured is the regular grid.
+    pub sampled: bool,
+}
+
+/// The outputs, the last node with a local field where an output is global, and what was asked for.
+pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -> Vec<NodeId> {
+    let local = |node: NodeId| {
+        graph.node(node).shape.rank() > 1
+            && !fields.nodes[node.0].is_empty()
+            && fields.nodes[node.0]
+                .iter()
+                .all(|field| field.local && field.axes.iter().all(|axis| !axis.whole))
+    };
+    let mut nodes = options.nodes.clone();
+    let mut before = vec![false; graph.nodes.len()];
+    for &output in graph.outputs.iter().take(MOST_OUTPUTS) {
+        nodes.push(output);
+        if local(output) {
+            continue;
+        }
+        before.fill(false);
+        before[output.0] = true;
+        for index in (0..=output.0).rev().filter(|&index| graph.nodes[index].op != crate::graph::Op::Input) {
+            if before[index] {
+                if local(NodeId(index)) {
+                    nodes.push(NodeId(index));
+                    break;
+                }
+                graph.nodes[index].inputs.iter().for_each(|input| before[input.0] = true);
+            }
+        }
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// About how many steps a run takes.
+pub(super) fn costs(graph: &Graph) -> u64 {
+    let counts = totals::of_graph(graph);
+    counts.macs.saturating_mul(2).saturating_add(counts.activations.saturating_mul(10))
+}
+
+pub(super) fn own_place(
+    slim: &Graph,
+    how: &str,
+    predict: &(dyn Predict + Sync),
+    node: NodeId,
+    field: &Field,
+) -> Result<Option<Place>, Problem> {
+    if mirrors(slim) {
+        return Ok(None);
+    }
+    let space = slim.node(node).shape.spatial();
+    let middle: Vec<i128> = space.iter().map(|&size| i128::from(size / 2)).collect();
+    let mut units = vec![middle];
+    if !space.is_empty() && space.iter().any(|&size| size > 1) {
+        units.push(vec![0; space.len()]);
+    }
+    let regions = units
+        .iter()
+        .map(|unit| predict.support(slim, node, field.input, unit, Borders::Real))
+        .collect::<Result<Vec<_>, _>>()?;
+    let how = format!("{how}, at the network's own size");
+    Ok(Some(Place {
+        graph: slim.clone(),
+        how,
+        node,
+        input: field.input,
+        units,
+        regions,
+        sampled: field.sampled,
+    }))
+}
+
+/// Fewer phases than marks.
+pub(super) const PHASES: i128 = 60;
+
+/// Whether a unit can be seen whole.
+pub(super) enum Wide {
+    /// Here, with so many units between the two.
+    Place(Place, i128),
+    /// It sees all there is.
+    Global,
+    /// Not, for this reason.
+    None(String),
+}
+
+/// The network with an input so large that no window of the middle unit's field touches padding.
+pub(super) fn wide_place(
+    slim: &Graph,
+    how: &str,
+    predict: &(dyn Predict + Sync),
+    node: NodeId,
+    field: &Field,
+    options: &Options,
+) -> Result<Wide, Problem> {
+    let mut factor = 1.0;
+    for attempt in 0..8 {
+        let Some(facts) = facts_of(predict, slim, node, field.input)? else { return Ok(Wide::Global) };
+        let wanted: Vec<u64> = facts
+            .axes
+            .iter()
+            .map(|axis| {
+                let jump = (*axis.jump.numer() / (*axis.jump.denom()).max(1)).max(1);
+                let room = axis.size + 4 * jump + 16;
+                (room as f64 * factor) as u64
+            })
+            .collect();
+        factor *= 1.5;
+        if attempt > 0 && wanted.iter().any(|&size| size > 1 << 24) {
+            break;
+        }
+        let Some(graph) = enlarged(slim, &wanted) else { continue };
+        if costs(&graph) > options.effort.budget() {
+            return Ok(Wide::None(format!("too expensive on inputs of {} for this effort", inputs(&graph))));
+        }
+        let fields = field::analyse(&graph, field::Options::default())?;
+        let Some(field) = fields.of(node, field.input) else { return Ok(Wide::Global) };
+        let space = graph.node(node).shape.spatial();
+        // A multiple of every period: the first phase says where unit 0 starts.
+        let periods = field.axes.iter().flat_map(|axis| &axis.union).map(|piece| piece.family.period);
+        let step = periods.fold(1i128, num_integer::lcm);
+        if space.is_empty() || space.iter().any(|&size| i128::from(size) < 2 * step) {
+            continue;
+        }
+        let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
+        let first: Vec<i128> = space.iter().map(middle).collect();
+        let mut units = vec![first.clone(), first.iter().map(|unit| unit + step).collect()];
+        // The phases between the two, if the field differs from one to the next.
+        let varies = facts.axes.iter().any(|axis| axis.varies) && step < PHASES;
+        units.extend(
+            (1..step).filter(|_| varies).map(|phase| first.iter().map(|unit| unit + phase).collect()),
+        );
+        let centre: Vec<i128> = space.iter().map(|&size| i128::from(size / 2)).collect();
+        let mut regions = Vec::new();
+        let mut whole = true;
+        for unit in units.iter().chain([&centre]) {
+            let region = predict.support(&graph, node, field.input, unit, Borders::Ignored)?;
+            whole &= region == predict.support(&graph, node, field.input, unit, Borders::Real)?;
+            regions.push(region);
+        }
+        units.push(centre);
+        if !whole {
+            continue;
+        }
+        let how = format!("{how}, on inputs of {} so that nothing clips", inputs(&graph));
+        let place = Place { graph, how, node, input: field.input, units, regions, sampled: field.sampled };
+        return Ok(Wide::Place(place, step));
+    }
+    Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
+}
+
+/// The network with inputs of at least `wanted` elements an axis, at the first size that it takes.
+pub(super) fn enlarged(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
+    if graph.inputs().count() == 1 {
+        return (0..=64u64).find_map(|more| {
+            resized(graph, &with_space(graph, |axis, old| wanted.get(axis).map_or(old, |w| w + more))).ok()
+        });
+    }
+    // Several inputs keep their ratio.
+    let least = graph
+        .inputs()
+        .flat_map(|(_, node)| node.shape.spatial().iter().zip(wanted).map(|(&old, &w)| w.div_ceil(old)));
+    let least = least.max().unwrap_or(1);
+    resized(graph, &with_space(graph, |_, old| old * least)).ok()
+}
+
+pub(super) fn facts_of(
+    predict: &(dyn Predict + Sync),
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+) -> Result<Option<Facts>, Problem> {
+    Ok(predict.facts(graph, node)?.into_iter().find(|facts| facts.input == input))
+}

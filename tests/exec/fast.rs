@@ -1,0 +1,507 @@
+//! Fast kernels against the definition in f64: thousands of generated layers, with every set of vector instructions that
+//! this machine has.
+//!
+//! The bound. A sum of n products in f32, each rounded once, in any order, is off by at most `n u / (1 - n u)` times the
+//! sum of the products' sizes, u = 2^-24 (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1). The
+//! sum of the sizes is what the definition computes from the absolute values of inputs and weights.
+
+use std::sync::Arc;
+
+use cnnkit::exec::fast::{Fast, Isa};
+use cnnkit::exec::reference::{Call, Counter, forward};
+use cnnkit::exec::run::Kernels as _;
+use cnnkit::exec::tensor::Tensor;
+use cnnkit::layers::{Io, Layer, Weight};
+use cnnkit::shape::Shape;
+
+use super::{Numbers, build, examples};
+
+/// Unit roundoff of f32.
+const U: f64 = 5.960_464_477_539_063e-8;
+
+/// Random choices.
+struct Draw(std::cell::RefCell<Numbers>);
+
+/// A layer with inputs and weights that an f32 holds.
+pub(super) struct Case {
+    label: String,
+    layer: Layer,
+    declared: Vec<Weight>,
+    inputs: Vec<Tensor<f32>>,
+    weights: Vec<Arc<Tensor<f32>>>,
+}
+
+impl Case {
+    pub(super) fn new(
+        label: String,
+        layer: Layer,
+        declared: Vec<Weight>,
+        inputs: &[Tensor<f64>],
+        weights: &[Arc<Tensor<f64>>],
+    ) -> Self {
+        let inputs = inputs.iter().map(Tensor::cast).collect();
+        let weights = weights.iter().map(|weight| Arc::new(weight.cast())).collect();
+        Self { label, layer, declared, inputs, weights }
+    }
+
+    /// None if the arguments do not fit the shape.
+    fn random(numbers: &Draw, name: &str, args: &str, batch: usize, shapes: &[Shape]) -> Option<Self> {
+        let layer = build(name, args);
+        let output = layer.infer(shapes).ok()?;
+        let declared = layer.weights(Io { inputs: shapes, output: &output }).ok()?;
+        let mut numbers = numbers.0.borrow_mut();
+        let weights: Vec<_> = declared.iter().map(|weight| numbers.weight(weight)).collect();
+        let inputs: Vec<_> = shapes.iter().map(|shape| numbers.tensor(batch, shape)).collect();
+        let label = format!("{name} {args} on {batch} of {shapes:?}");
+        Some(Self::new(label, layer, declared, &inputs, &weights))
+    }
+
+    /// The definition in f64, of the values changed by `change`.
+    fn define(&self, change: fn(f64) -> f64) -> (Tensor<f64>, Counter) {
+        let of =
+            |tensor: &Tensor<f32>| Tensor::from_fn(tensor.sizes(), |i| change(f64::from(tensor.data()[i])));
+        let inputs: Vec<Tensor<f64>> = self.inputs.iter().map(of).collect();
+        let weights: Vec<Arc<Tensor<f64>>> = self.weights.iter().map(|weight| Arc::new(of(weight))).collect();
+        let inputs: Vec<&Tensor<f64>> = inputs.iter().collect();
+        let call = Call { inputs: &inputs, declared: &self.declared, weights: &weights };
+        let mut counter = Counter::default();
+        let output = forward(&self.layer, call, &mut counter);
+        (output.unwrap_or_else(|error| panic!("{}: {error}", self.label)), counter)
+    }
+
+    /// The fast kernel, and its name.
+    fn run(&self, isa: Isa) -> (Tensor<f32>, Counter, &'static str) {
+        let fast = Fast::with(isa);
+        let inputs: Vec<&Tensor<f32>> = self.inputs.iter().collect();
+        let call = Call { inputs: &inputs, declared: &self.declared, weights: &self.weights };
+        let mut counter = Counter::default();
+        let output = fast.forward(&self.layer, call, &mut counter);
+        let name = fast.kernel(&self.layer, call).unwrap_or_else(|error| panic!("{}: {error}", self.label));
+        (output.unwrap_or_else(|error| panic!("{}: {error}", self.label)), counter, name)
+    }
+
+    /// Checks all instruction sets; `bound` gives the error allowed at each output element.
+    pub(super) fn check(&self, bound: impl Fn(usize, f64) -> f64) -> &'static str {
+        let (expected, defined) = self.define(|x| x);
+        let mut kernel = "";
+        for isa in Isa::all() {
+            let (found, counter, name) = self.run(isa);
+            kernel = name;
+            assert_eq!(found.sizes(), expected.sizes(), "{} ({})", self.label, isa.name());
+            assert_eq!(counter.total(), defined.total(), "{}: multiply-adds", self.label);
+            assert_eq!(counter.sampling, defined.sampling, "{}: sampling", self.label);
+            for (i, (&found, &expected)) in found.data().iter().zip(expected.data()).enumerate() {
+                let error = (f64::from(found) - expected).abs();
+                assert!(
+                    error <= bound(i, expected),
+                    "{} ({}, {name}): element {i} is {found}, not {expected}, off by {error:e} of {:e}",
+                    self.label,
+                    isa.name(),
+                    bound(i, expected)
+                );
+            }
+        }
+        kernel
+    }
+
+    /// Checks a sum of products: `extra` roundings beside those of the sum.
+    fn check_sum(&self, terms: usize) -> &'static str {
+        let (sizes, _) = self.define(f64::abs);
+        let n = (terms + 2) as f64;
+        self.check(|i, _| n * U / (1.0 - n * U) * sizes.data()[i] + 1e-38)
+    }
+}
+
+impl Draw {
+    fn new(seed: u64) -> Self {
+        Self(std::cell::RefCell::new(Numbers(seed)))
+    }
+
+    fn below(&self, end: u64) -> u64 {
+        (((self.0.borrow_mut().next() + 1.0) / 2.0 * end as f64) as u64).min(end - 1)
+    }
+
+    fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len() as u64) as usize]
+    }
+
+    /// `[a, b]` with `rank` numbers from `low` to `high`.
+    fn list(&self, rank: usize, low: u64, high: u64) -> String {
+        let numbers: Vec<String> =
+            (0..rank).map(|_| (low + self.below(high - low + 1)).to_string()).collect();
+        format!("[{}]", numbers.join(", "))
+    }
+
+    /// Padding of its own on each side of each axis.
+    fn sides(&self, rank: usize, most: u64) -> String {
+        let pairs: Vec<String> = (0..rank).map(|_| self.list(2, 0, most)).collect();
+        format!("[{}]", pairs.join(", "))
+    }
+
+    /// `[channels, space...]`; the last axis is sometimes long, so that rows have several vectors.
+    fn shape(&self, channels: u64, rank: usize) -> Shape {
+        let mut sizes = vec![channels];
+        let most = [40, 12, 6][rank - 1];
+        sizes.extend((1..rank).map(|_| 1 + self.below(most)));
+        sizes.push(1 + self.below(if self.below(6) == 0 { 90 } else { most }));
+        Shape::new(sizes)
+    }
+}
+
+fn terms(case: &Case) -> usize {
+    let weight = &case.weights[0];
+    match &case.layer {
+        // Every tap of the window may reach one output.
+        Layer::ConvTranspose(_) => weight.len() / weight.sizes()[1].max(1),
+        _ => weight.len() / weight.sizes()[0].max(1),
+    }
+}
+
+/// Draws until `wanted` cases have been checked; a case may be none if what was drawn does not fit together.
+fn draw(seed: u64, wanted: usize, mut case: impl FnMut(&Draw) -> Option<Case>, check: impl Fn(&Case)) {
+    let numbers = Draw::new(seed);
+    let mut checked = 0;
+    for _ in 0..40 * wanted {
+        if let Some(case) = case(&numbers) {
+            check(&case);
+            checked += 1;
+            if checked == wanted {
+                return;
+            }
+        }
+    }
+    panic!("only {checked} of {wanted} cases fit");
+}
+
+#[test]
+fn convolutions() {
+    let fast = std::cell::Cell::new(0);
+    let case = |numbers: &Draw| {
+        let rank = 1 + numbers.below(3) as usize;
+        let groups = [1, 1, 1, 2, 3][numbers.below(5) as usize];
+        let depthwise = numbers.below(4) == 0;
+        let channels = groups * (1 + numbers.below(if numbers.below(8) == 0 { 40 } else { 5 }));
+        let outputs = groups * (1 + numbers.below(if numbers.below(4) == 0 { 33 } else { 12 }));
+        let (groups, outputs) = match depthwise {
+            true => ("depthwise".to_owned(), channels * (1 + numbers.below(2))),
+            false => (groups.to_string(), outputs),
+        };
+        let padding = match numbers.below(5) {
+            0 => numbers.pick(&["same", "same_lower"]).to_owned(),
+            1 if rank == 1 => "causal".to_owned(),
+            2 => numbers.sides(rank, 3),
+            _ => numbers.list(rank, 0, 2),
+        };
+        let args = format!(
+            "{{out_channels: {outputs}, kernel: {}, stride: {}, dilation: {}, padding: {padding}, groups: {groups}, bias: {}, padding_mode: {}}}",
+            numbers.list(rank, 1, 4),
+            numbers.list(rank, 1, 3),
+            numbers.list(rank, 1, 3),
+            numbers.pick(&["true", "false"]),
+            numbers.pick(&["zeros", "zeros", "reflect", "replicate", "circular"]),
+        );
+        let shape = numbers.shape(channels, rank);
+        Case::random(numbers, "conv", &args, 1 + numbers.below(3) as usize, &[shape])
+    };
+    draw(1, 2000, case, |case| {
+        if case.check_sum(terms(case)) != "definition" {
+            fast.set(fast.get() + 1);
+        }
+    });
+    assert!(fast.get() > 1990, "{} of 2000 have a fast kernel", fast.get());
+}
+
+#[test]
+fn transposed_convolutions() {
+    let case = |numbers: &Draw| {
+        let rank = 1 + numbers.below(3) as usize;
+        let groups = 1 + numbers.below(3);
+        let args = format!(
+            "{{out_channels: {}, kernel: {}, stride: {}, dilation: {}, padding: {}, output_padding: {}, groups: {groups}, bias: {}}}",
+            groups * (1 + numbers.below(6)),
+            numbers.list(rank, 1, 4),
+            numbers.list(rank, 1, 3),
+            numbers.list(rank, 1, 2),
+            numbers.sides(rank, 2),
+            numbers.list(rank, 0, 1),
+            numbers.pick(&["true", "false"]),
+        );
+        let shape = numbers.shape(groups * (1 + numbers.below(5)), rank);
+        Case::random(numbers, "conv_transpose", &args, 1 + numbers.below(3) as usize, &[shape])
+    };
+    draw(2, 700, case, |case| assert_ne!(case.check_sum(terms(case)), "definition", "{}", case.label));
+}
+
+#[test]
+fn deformable_convolutions() {
+    let case = |numbers: &Draw| {
+        let groups = 1 + numbers.below(2);
+        let offset_groups = 1 + numbers.below(2);
+        let per_tap = numbers.below(3) > 0;
+        let own = match per_tap {
+            true => format!(
+                "offsets: per_tap, offset_groups: {offset_groups}, modulated: {}",
+                numbers.pick(&["true", "false"])
+            ),
+            false => "offsets: per_channel".to_owned(),
+        };
+        let args = format!(
+            "{{out_channels: {}, kernel: {}, stride: {}, dilation: {}, padding: {}, groups: {groups}, bias: {}, {own}}}",
+            groups * (1 + numbers.below(9)),
+            numbers.list(2, 1, 3),
+            numbers.list(2, 1, 2),
+            numbers.list(2, 1, 2),
+            numbers.list(2, 0, 2),
+            numbers.pick(&["true", "false"]),
+        );
+        let shape = numbers.shape(groups * offset_groups * (1 + numbers.below(3)), 2);
+        Case::random(numbers, "deform_conv", &args, 1 + numbers.below(2) as usize, &[shape])
+    };
+    draw(3, 500, case, |case| {
+        // A coordinate below 128 is off by its own rounding and by the error of the offset convolution; a sample moves by
+        // at most twice that on each of two axes, as the inputs are within 1. Then comes the sum.
+        let sums = |weight: &Tensor<f32>| {
+            let row = weight.len() / weight.sizes()[0].max(1);
+            weight
+                .data()
+                .chunks(row.max(1))
+                .map(|row| row.iter().map(|x| f64::from(x.abs())).sum::<f64>())
+                .fold(0.0, f64::max)
+        };
+        let place = |name: &str| case.declared.iter().position(|weight| weight.name == name);
+        let weight = &case.weights[place("weight").expect("a weight")];
+        let offset = &case.weights[place("offset.weight").expect("a weight")];
+        let terms = (weight.len() / weight.sizes()[0] + offset.len() / offset.sizes()[0] + 10) as f64;
+        let moved = 2.0 * 128.0 * U + terms * U * (sums(offset) + 1.0);
+        let bound = (sums(weight) + 1.0) * (4.0 * moved + terms * U);
+        assert_ne!(case.check(|_, _| bound), "definition", "{}", case.label);
+    });
+}
+
+#[test]
+fn linear_maps() {
+    let case = |numbers: &Draw| {
+        let args = format!(
+            "{{out_features: {}, bias: {}}}",
+            1 + numbers.below(130),
+            numbers.pick(&["true", "false"])
+        );
+        let mut sizes: Vec<u64> = (0..numbers.below(3)).map(|_| 1 + numbers.below(6)).collect();
+        sizes.push(1 + numbers.below(200));
+        Case::random(numbers, "linear", &args, 1 + numbers.below(12) as usize, &[Shape::new(sizes)])
+    };
+    draw(4, 500, case, |case| assert_ne!(case.check_sum(terms(case)), "definition", "{}", case.label));
+}
+
+#[test]
+fn pools() {
+    let case = |numbers: &Draw| {
+        let rank = 1 + numbers.below(3) as usize;
+        let (kernel, stride, padding) =
+            (numbers.list(rank, 1, 4), numbers.list(rank, 1, 3), numbers.list(rank, 0, 1));
+        let ceil = numbers.pick(&["true", "false"]);
+        let shape = numbers.shape(1 + numbers.below(6), rank);
+        let common = format!("kernel: {kernel}, stride: {stride}, padding: {padding}, ceil_mode: {ceil}");
+        let (name, args) = match numbers.below(7) {
+            0 | 1 => ("max_pool", format!("{{{common}, dilation: {}}}", numbers.list(rank, 1, 2))),
+            2 => ("avg_pool", format!("{{{common}, divisor_override: 5}}")),
+            3 | 4 => {
+                ("avg_pool", format!("{{{common}, count_include_pad: {}}}", numbers.pick(&["true", "false"])))
+            }
+            5 => (numbers.pick(&["adaptive_avg_pool", "adaptive_max_pool"]), "{output_size: 1}".to_owned()),
+            _ => (numbers.pick(&["global_avg_pool", "global_max_pool"]), "{}".to_owned()),
+        };
+        Case::random(numbers, name, &args, 1 + numbers.below(3) as usize, &[shape])
+    };
+    draw(5, 800, case, |case| {
+        let (sizes, _) = case.define(f64::abs);
+        let terms = (case.inputs[0].image_len() + 2) as f64;
+        let exact =
+            matches!(&case.layer, Layer::MaxPool(_) | Layer::GlobalMaxPool(_) | Layer::AdaptiveMaxPool(_));
+        let kernel = case.check(|i, _| if exact { 0.0 } else { terms * U * sizes.data()[i] });
+        assert_ne!(kernel, "definition", "{}", case.label);
+    });
+}
+
+#[test]
+fn norms_and_softmax() {
+    let case = |numbers: &Draw| {
+        let rank = 1 + numbers.below(3) as usize;
+        let groups = 1 + numbers.below(3);
+        let channels = groups * (1 + numbers.below(9));
+        let axis = numbers.pick(&["channels", "last", "space", "all"]);
+        let affine = numbers.pick(&["true", "false"]);
+        let (name, args) = match numbers.below(6) {
+            0 => ("batch_norm", format!("{{affine: {affine}}}")),
+            1 => ("group_norm", format!("{{num_groups: {groups}, affine: {affine}}}")),
+            2 => (
+                "instance_norm",
+                format!("{{affine: {affine}, track_running_stats: {}}}", numbers.pick(&["true", "false"])),
+            ),
+            3 | 4 => ("layer_norm", format!("{{axis: {axis}, elementwise_affine: {affine}}}")),
+            _ => ("softmax", format!("{{axis: {}}}", numbers.pick(&["channels", "last", "space"]))),
+        };
+        let shape = numbers.shape(channels, rank);
+        Case::random(numbers, name, &args, 1 + numbers.below(3) as usize, &[shape])
+    };
+    draw(6, 600, case, |case| {
+        // Inputs are within 1 and 1 / standard deviation is below 1 / sqrt(eps), eps = 1e-5: what the mean and the
+        // differences are off by grows by that at most, and once more through the variance; scales are within 2.
+        let terms = (case.inputs[0].image_len() + 10) as f64;
+        let bound = match &case.layer {
+            Layer::Softmax(_) => terms * U,
+            Layer::BatchNorm(_) => 40.0 * U,
+            Layer::InstanceNorm(layer) if layer.track_running_stats => 40.0 * U,
+            _ => 2.0 * terms * U * 1e-5f64.sqrt().recip(),
+        };
+        assert_ne!(case.check(|_, _| bound), "definition", "{}", case.label);
+    });
+}
+
+#[test]
+fn moves_are_exact() {
+    let case = |numbers: &Draw| {
+        let rank = 1 + numbers.below(3) as usize;
+        let factor = 1 + numbers.below(3);
+        let cell = factor.pow(rank as u32);
+        let kind = numbers.below(8);
+        let channels = match kind {
+            0 => factor * (1 + numbers.below(6)),
+            1 => cell * (1 + numbers.below(3)),
+            _ => 1 + numbers.below(8),
+        };
+        let shape = match kind {
+            2 => {
+                let space: Vec<u64> = (0..rank).map(|_| factor * (1 + numbers.below(5))).collect();
+                Shape::new([&[channels], space.as_slice()].concat())
+            }
+            _ => numbers.shape(channels, rank),
+        };
+        let axis = numbers.below(rank as u64 + 1);
+        let (name, args) = match kind {
+            0 => ("channel_shuffle", format!("{{groups: {factor}}}")),
+            1 => ("pixel_shuffle", format!("{{upscale_factor: {factor}}}")),
+            2 => ("pixel_unshuffle", format!("{{downscale_factor: {factor}}}")),
+            3 => {
+                let mode = numbers.pick(&["zeros", "reflect", "replicate", "circular"]);
+                ("pad", format!("{{padding: {}, mode: {mode}}}", numbers.sides(rank, 3)))
+            }
+            4 => ("crop", format!("{{amount: {}}}", numbers.sides(rank, 2))),
+            5 => (
+                "slice",
+                format!("{{axis: {axis}, start: {}, end: {}}}", numbers.below(3), 1 + numbers.below(6)),
+            ),
+            6 => (
+                "chunk",
+                format!("{{axis: {axis}, chunks: {}, index: {}}}", 1 + numbers.below(3), numbers.below(2)),
+            ),
+            _ => ("upsample", format!("{{scale_factor: {}, mode: nearest}}", numbers.list(rank, 1, 3))),
+        };
+        Case::random(numbers, name, &args, 1 + numbers.below(3) as usize, &[shape])
+    };
+    draw(7, 800, case, |case| {
+        let kernel = case.check(|_, _| 0.0);
+        // Padding by nothing is the only move without a kernel.
+        assert!(kernel != "definition" || case.label.starts_with("pad"), "{}", case.label);
+    });
+}
+
+#[test]
+fn interpolation_and_joins() {
+    let case = |numbers: &Draw| {
+        let rank = 1 + numbers.below(3) as usize;
+        let shape = numbers.shape(1 + numbers.below(6), rank);
+        let batch = 1 + numbers.below(3) as usize;
+        let gate = Shape::new([&shape.sizes()[..1], vec![1; rank].as_slice()].concat());
+        match numbers.below(4) {
+            0 => {
+                let mode = ["linear", "bilinear", "trilinear"][rank - 1];
+                let size = numbers.list(rank, 1, 9);
+                let corners = numbers.pick(&["true", "false"]);
+                let args = format!("{{size: {size}, mode: {mode}, align_corners: {corners}}}");
+                Case::random(numbers, "upsample", &args, batch, &[shape])
+            }
+            1 => {
+                let other = if numbers.below(2) == 0 { gate } else { shape.clone() };
+                let name = numbers.pick(&["add", "multiply"]);
+                Case::random(numbers, name, "{}", batch, &[shape, other])
+            }
+            2 => Case::random(
+                numbers,
+                "add",
+                "{weights: [1, 0.3, -2]}",
+                batch,
+                &[shape.clone(), shape.clone(), shape],
+            ),
+            _ => {
+                let mut sizes = shape.sizes().to_vec();
+                sizes[0] = 1 + numbers.below(5);
+                Case::random(numbers, "concat", "{}", batch, &[shape, Shape::new(sizes)])
+            }
+        }
+    };
+    draw(8, 600, case, |case| {
+        let (sizes, _) = case.define(f64::abs);
+        let bound = |i: usize| 12.0 * U * sizes.data()[i].abs().max(3.0);
+        assert_ne!(case.check(|i, _| bound(i)), "definition", "{}", case.label);
+    });
+}
+
+/// Layers that have no fast kernel, whatever their settings: said here, so that one more is a decision.
+const BY_DEFINITION: &[&str] = &["local_response_norm", "glu", "prelu"];
+
+#[test]
+fn every_example_of_every_layer() {
+    for example in examples(2) {
+        let name = example.layer.doc().name;
+        let case =
+            Case::new(example.label, example.layer, example.declared, &example.inputs, &example.weights);
+        let (typical, _) = case.define(f64::abs);
+        let most =
+            typical.data().iter().fold(1.0f64, |most, x| if x.is_nan() { most } else { most.max(x.abs()) });
+        let kernel = case.check(|_, expected| 1e-5 * most.max(expected.abs()));
+        if BY_DEFINITION.contains(&name) {
+            assert_eq!(kernel, "definition", "{}", case.label);
+        }
+    }
+}
+
+#[test]
+fn not_a_number_wins_every_maximum() {
+    for (name, args) in [("max_pool", "{kernel: 3, padding: 1}"), ("global_max_pool", "{}"), ("relu", "{}")] {
+        let numbers = Draw::new(11);
+        let mut case = Case::random(&numbers, name, args, 1, &[Shape::new([2, 9, 20])]).expect("it fits");
+        case.inputs[0].data_mut()[77] = f32::NAN;
+        let (expected, _) = case.define(|x| x);
+        for isa in Isa::all() {
+            let found = case.run(isa).0;
+            let same = |(a, b): (&f32, &f64)| f64::from(*a) == *b || a.is_nan() && b.is_nan();
+            assert!(found.data().iter().zip(expected.data()).all(same), "{name} with {}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let numbers = Draw::new(12);
+    let cases = [
+        ("conv", "{out_channels: 70, kernel: 3, padding: 1}", Shape::new([30, 20, 21])),
+        ("conv", "{out_channels: 40, kernel: 5, groups: depthwise, stride: 2}", Shape::new([40, 40, 40])),
+        ("conv_transpose", "{out_channels: 40, kernel: 4, stride: 2}", Shape::new([20, 15, 15])),
+        ("deform_conv", "{out_channels: 20, kernel: 3, padding: 1}", Shape::new([16, 20, 20])),
+        ("linear", "{out_features: 1000}", Shape::new([700])),
+        ("global_avg_pool", "{}", Shape::new([64, 30, 30])),
+        ("layer_norm", "{axis: channels}", Shape::new([64, 30, 30])),
+    ];
+    for (name, args, shape) in cases {
+        let case = Case::random(&numbers, name, args, 2, &[shape]).expect("it fits");
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| case.run(Isa::best()).0)
+        };
+        let one = with(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(one, with(threads), "{} on {threads} threads", case.label);
+        }
+    }
+}
