@@ -29,7 +29,7 @@ def test_same_parameters_and_output(name, tmp_path):
     shape = next(layer["output_shape"] for layer in figures["layers"] if layer["op"] == "input")
     x = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    specs.cnnkit("run", *specs.arguments(name), "--data", tmp_path / "x.npy", "--save", out, "--save-weights", weights)
+    specs.cnnkit("run", *specs.arguments(name), "--input", tmp_path / "x.npy", "-o", out, "--save-weights", weights)
 
     model = module_of(code)().eval()
     assert sum(p.numel() for p in model.parameters()) == figures["totals"]["params"]
