@@ -34,6 +34,7 @@ pub mod exec;
 pub mod export;
 pub mod graph;
 pub mod layers;
+pub mod onnx;
 pub mod render;
 pub mod report;
 pub mod shape;
