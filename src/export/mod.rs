@@ -4,6 +4,7 @@
 //! language. Each writer says in its own words what a layer is, or refuses: nothing is left out in silence.
 
 pub mod fold;
+pub mod onnx;
 pub mod outline;
 pub mod pytorch;
 pub mod same;

@@ -32,6 +32,8 @@ pub enum Format {
     Dot,
     /// The layer graph as a Mermaid flowchart (`graph` only).
     Mermaid,
+    /// An ONNX model (`export` only).
+    Onnx,
     /// A Python file with an `nn.Module` (`export` only).
     Pytorch,
 }
@@ -43,7 +45,7 @@ impl Format {
     pub const GRAPH: &[Self] =
         &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
     /// What a network can be exported as; the file's ending says it too.
-    pub const EXPORT: &[Self] = &[Self::Table, Self::Pytorch];
+    pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch, Self::Table];
     /// What a text with a JSON form can be written as.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
     /// What a plain text can be written as.
@@ -58,6 +60,7 @@ impl Format {
             Self::Markdown => "markdown",
             Self::Dot => "dot",
             Self::Mermaid => "mermaid",
+            Self::Onnx => "onnx",
             Self::Pytorch => "pytorch",
         }
     }
@@ -76,7 +79,7 @@ pub struct Canvas {
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
         // An exported file is text that is shown as it is.
-        Format::Table | Format::Pytorch => terminal::render(&report.page, canvas),
+        Format::Table | Format::Onnx | Format::Pytorch => terminal::render(&report.page, canvas),
         Format::Json => json(&report.json),
         Format::Csv => csv::render(&report.page),
         Format::Markdown => markdown::render(&report.page),

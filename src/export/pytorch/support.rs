@@ -97,10 +97,10 @@ class ResampledConv2d(nn.Conv2d):
         dy, dx = self.offset(x).view(batch * channels, 2, height, width).unbind(1)
         y = torch.arange(height, device=x.device).view(-1, 1) + dy
         x_ = torch.arange(width, device=x.device) + dx
-        # Positions from -1 to 1, the centres of the corner pixels.
-        grid = torch.stack([2 * x_ / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)
+        # The centre of pixel p of n is at (2 p + 1) / n - 1.
+        grid = torch.stack([(2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
         maps = x.reshape(batch * channels, 1, height, width)
-        moved = F.grid_sample(maps, grid, padding_mode="zeros", align_corners=True)
+        moved = F.grid_sample(maps, grid, padding_mode="zeros", align_corners=False)
         moved = moved.view_as(x)
         return super().forward(moved if self.pad is None else F.pad(moved, self.pad))
 "#;
