@@ -12,10 +12,10 @@ use crate::spec::{self, Overrides, files::Text};
 /// can be imported too: its variables and expressions are worked out, its structure is found anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit import net.yaml -o plain.yaml                    into a file
+  cnnkit import model.onnx -o spec.yaml                   into a file
   cnnkit import zoo:resnet50 --set classes=10             on the terminal")]
 pub struct Args {
-    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// Model (.onnx) or spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]
@@ -24,7 +24,8 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.model)?;
-    let text = yaml::write(&loaded.graph);
+    let text = yaml::write(&loaded.graph)
+        .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
     check(&loaded, &text)?;
     let mut page = Page::default();
     page.source(&text);

@@ -33,6 +33,7 @@ use clap::{Parser, Subcommand};
 use crate::diagnostic::Diagnostic;
 use crate::render::Format;
 use crate::report::Report;
+use crate::report::imported::Figures;
 use crate::source::Sources;
 use output::Output;
 
@@ -143,12 +144,19 @@ pub fn main() -> ExitCode {
     }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
-            Ok(()) if report.ok || cli.output.exit_zero => ExitCode::SUCCESS,
+            Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
+            Ok(()) if report.ok && !(cli.output.strict && partial(&report.json)) => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
             Err(failure) => cli.output.fail(&failure),
         },
         Err(failure) => cli.output.fail(&failure),
     }
+}
+
+/// Whether a figure of the report is partial.
+fn partial(json: &serde_json::Value) -> bool {
+    let is = |value: &serde_json::Value| value["status"] == "partial";
+    is(json) || json["results"].as_array().is_some_and(|results| results.iter().any(is))
 }
 
 fn run(command: Command) -> Result<Report, Failure> {
@@ -201,6 +209,8 @@ fn envelope<'a, T: serde::Serialize>(
             if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
                 object.extend(keys);
             }
+            let counts = matches!(command, "params" | "run");
+            network.keys(&mut object, if counts { Figures::Counts } else { Figures::Dependences });
             serde_json::Value::Object(object)
         })
         .collect();

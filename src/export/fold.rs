@@ -359,7 +359,7 @@ impl Folder<'_, '_> {
                     );
                 }
                 _ => {
-                    all.push(((group, child), self.outline.name(group, child).to_owned(), self.slots(child)))
+                    all.push(((group, child), self.outline.name(group, child).to_owned(), self.slots(child)));
                 }
             }
         }

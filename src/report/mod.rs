@@ -8,6 +8,7 @@ pub mod chains;
 pub mod channels;
 pub mod compare;
 pub mod convention;
+pub mod imported;
 pub mod layers;
 pub mod network;
 pub mod params;

@@ -89,6 +89,26 @@ impl<'a> Layer<'a> {
         self.node(operator, inputs, attributes, value);
     }
 
+    /// A node that makes whole numbers, whose type is left to whoever reads the model.
+    pub(super) fn whole(
+        &mut self,
+        part: &str,
+        operator: &str,
+        inputs: Vec<String>,
+        attributes: Vec<Attribute>,
+    ) -> String {
+        let value = Value::new(self.below(part), []);
+        let made = self.node(operator, inputs, attributes, value);
+        self.values.pop();
+        made.name
+    }
+
+    /// The last node: `value` in a shape of which a -1 is what is left.
+    pub(super) fn last_reshaped_to(&mut self, value: &Value, shape: &[i64], sizes: &[u64]) {
+        let shape = self.integers("to_shape", shape);
+        self.last("Reshape", vec![value.name.clone(), shape], vec![], sizes);
+    }
+
     /// A node that makes truth values; their type is left to whoever reads the model.
     pub(super) fn choice(&mut self, part: &str, operator: &str, inputs: Vec<String>) -> String {
         let value = Value::new(self.below(part), []);

@@ -4,8 +4,10 @@ use super::emit::{Layer as Out, Value, float, int, permutation, text};
 use super::windows;
 use super::{norms, refuse};
 use crate::diagnostic::Problem;
+use crate::layers::function::FunctionKind;
 use crate::layers::gelu::Approximation;
 use crate::layers::layer_scale::ScaleAxis;
+use crate::layers::reduce::{Reduce, Reduction};
 use crate::layers::softmax::SoftmaxAxis;
 use crate::layers::softplus::Softplus;
 use crate::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
@@ -126,7 +128,13 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
         Layer::Slice(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
             let (start, end) = layer.range(x.sizes.get(axis).copied().unwrap_or(0))?;
-            cut(out, x, &[(axis, start, end)], sizes);
+            if layer.step == 1 {
+                cut(out, x, &[(axis, start, end)], sizes);
+            } else {
+                let mut inputs = ranges(out, "", x, &[(axis, start, end)]);
+                inputs.push(out.integers("steps", &[layer.step as i64]));
+                out.last("Slice", inputs, vec![], sizes);
+            }
         }
         Layer::Chunk(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
@@ -151,6 +159,75 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             let factor = out.weight("weight");
             out.last("Mul", vec![x.name.clone(), factor], vec![], sizes);
         }
+        Layer::DeformSample(layer) => windows::deform_sample(out, layer, inputs, io)?,
+        Layer::Opaque(layer) => {
+            return Err(refuse(
+                format!("the operator {}, which is not analysed", layer.operator),
+                "only layers of the vocabulary can be written",
+            ));
+        }
+        Layer::Matmul(_) => out.last("MatMul", both(inputs), vec![], sizes),
+        Layer::Divide(_) => out.last("Div", both(inputs), vec![], sizes),
+        Layer::Reduce(layer) => reduce(out, x, layer, sizes),
+        Layer::Clip(layer) => {
+            let mut names = name();
+            names.push(layer.min.map_or_else(String::new, |min| out.scalar("min", min)));
+            names.extend(layer.max.map(|max| out.scalar("max", max)));
+            out.last("Clip", names, vec![], sizes);
+        }
+        Layer::Power(layer) => {
+            let exponent = out.scalar("exponent", layer.exponent);
+            out.last("Pow", vec![x.name.clone(), exponent], vec![], sizes);
+        }
+        Layer::Function(layer) => {
+            let operator = match layer.function {
+                FunctionKind::Abs => "Abs",
+                FunctionKind::Cos => "Cos",
+                FunctionKind::Erf => "Erf",
+                FunctionKind::Exp => "Exp",
+                FunctionKind::Log => "Log",
+                FunctionKind::Reciprocal => "Reciprocal",
+                FunctionKind::Sin => "Sin",
+                FunctionKind::Sqrt => "Sqrt",
+            };
+            out.last(operator, name(), vec![], sizes);
+        }
+        Layer::Rescale(layer) => {
+            let mut current = x.name.clone();
+            if layer.shift == 0.0 {
+                let scale = out.scalar("scale", layer.scale);
+                out.last("Mul", vec![current, scale], vec![], sizes);
+                return Ok(());
+            }
+            if layer.scale != 1.0 {
+                let scale = out.scalar("scale", layer.scale);
+                current = out.before("scaled", "Mul", vec![current, scale], vec![], sizes.clone()).name;
+            }
+            let shift = out.scalar("shift", layer.shift);
+            out.last("Add", vec![current, shift], vec![], sizes);
+        }
+        Layer::LearnedScale(_) => {
+            let factor = out.weight("weight");
+            out.last("Mul", vec![x.name.clone(), factor], vec![], sizes);
+        }
+        Layer::LearnedBias(_) => {
+            let bias = out.weight("weight");
+            out.last("Add", vec![x.name.clone(), bias], vec![], sizes);
+        }
+        Layer::LearnedTokens(layer) => {
+            // One for each image: as many as the input's batch has.
+            let mut tokens = x.sizes.clone();
+            if let Some(size) = usize::try_from(layer.axis).ok().and_then(|axis| tokens.get_mut(axis)) {
+                *size = layer.count;
+            }
+            let batch = out.whole("batch", "Shape", name(), vec![int("start", 0), int("end", 1)]);
+            let ones = out.integers("ones", &vec![1; x.sizes.len()]);
+            let wanted = out.whole("batch_shape", "Concat", vec![batch, ones], vec![int("axis", 0)]);
+            let weight = out.weight("weight");
+            let many = out.before("tokens", "Expand", vec![weight, wanted], vec![], tokens);
+            let order = if layer.after { [x.name.clone(), many.name] } else { [many.name, x.name.clone()] };
+            out.last("Concat", order.to_vec(), vec![int("axis", layer.axis as i64 + 1)], sizes);
+        }
         Layer::SqueezeExcite(layer) => squeeze_excite(out, x, layer, io)?,
     }
     Ok(())
@@ -162,6 +239,8 @@ pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u
     match layer {
         Layer::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
         Layer::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
+        // Broadcast over the batch; the kernels of convolutions are not broadcast.
+        Layer::LearnedTokens(_) => [&[1], sizes].concat(),
         _ => sizes.to_vec(),
     }
 }
@@ -186,6 +265,31 @@ fn linear(out: &mut Out<'_>, x: &Value, bias: bool, sizes: &[u64]) {
         out.last("Add", vec![mapped.name, bias], vec![], sizes);
     } else {
         out.last("MatMul", inputs, vec![], sizes);
+    }
+}
+
+fn both(inputs: &[Value]) -> Vec<String> {
+    inputs.iter().map(|input| input.name.clone()).collect()
+}
+
+fn reduce(out: &mut Out<'_>, x: &Value, layer: &Reduce, sizes: Vec<u64>) {
+    let operator = match layer.reduction {
+        Reduction::Mean => "ReduceMean",
+        Reduction::Sum => "ReduceSum",
+        Reduction::Max => "ReduceMax",
+        Reduction::Min => "ReduceMin",
+        Reduction::L2 => "ReduceL2",
+    };
+    let axes: Vec<i64> = layer.axes.iter().map(|&axis| axis as i64 + 1).collect();
+    let axes = out.integers("axes", &axes);
+    let inputs = vec![x.name.clone(), axes];
+    let keep = vec![int("keepdims", i64::from(layer.keepdim))];
+    // What is left of everything is a list of one.
+    if !layer.keepdim && layer.axes.len() == x.sizes.len() {
+        let bare = out.before("reduced", operator, inputs, keep, []);
+        out.last_reshaped_to(&bare, &[-1, 1], &sizes);
+    } else {
+        out.last(operator, inputs, keep, sizes);
     }
 }
 

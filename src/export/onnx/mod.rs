@@ -9,7 +9,7 @@ mod layers;
 mod norms;
 mod windows;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
@@ -93,7 +93,7 @@ pub fn write(
     let mut initializer = weights(graph, network, options).map_err(|problem| vec![plain(problem)])?;
     initializer.append(&mut constants);
     let outputs = outputs(graph, &names, &mut nodes);
-    let named: HashMap<&str, ()> = outputs.iter().map(|value| (value.name.as_str(), ())).collect();
+    let named: HashSet<&str> = outputs.iter().map(|value| value.name.as_str()).collect();
     let describe = |value: &Value| described(value, options);
     let proto = GraphProto {
         name: graph.name.clone(),
@@ -104,7 +104,7 @@ pub fn write(
         output: outputs.iter().map(describe).collect(),
         value_info: values
             .iter()
-            .filter(|value| !named.contains_key(value.name.as_str()))
+            .filter(|value| !named.contains(value.name.as_str()))
             .map(describe)
             .collect(),
         node: nodes,

@@ -8,6 +8,7 @@ use crate::layers::avg_pool::AvgPool;
 use crate::layers::conv::{Conv, PaddingMode};
 use crate::layers::conv_transpose::ConvTranspose;
 use crate::layers::deform_conv::{DeformConv, Offsets};
+use crate::layers::deform_sample::DeformSample;
 use crate::layers::max_pool::MaxPool;
 use crate::layers::window::Window;
 
@@ -160,6 +161,29 @@ pub(super) fn deform_conv(
     attributes.push(int("group", layer.groups.resolve(x.channels(), layer.out_channels)? as i64));
     attributes.push(int("offset_group", layer.offset_groups as i64));
     out.last("DeformConv", inputs, attributes, io.output.sizes());
+    Ok(())
+}
+
+pub(super) fn deform_sample(
+    out: &mut Layer<'_>,
+    layer: &DeformSample,
+    inputs: &[Value],
+    io: Io<'_>,
+) -> Result<(), Problem> {
+    if layer.learned_offsets {
+        return Err(refuse("`deform_sample` with learned offsets", "give the offsets as an input"));
+    }
+    let (x, windows) = (&inputs[0], layer.main().windows(io.input().spatial())?);
+    let bias = if layer.bias { out.weight("bias") } else { String::new() };
+    let named = |index: usize| inputs.get(index).map(|input| input.name.clone()).unwrap_or_default();
+    let mut names = vec![x.name.clone(), out.weight("weight"), named(1), bias, named(2)];
+    while names.last().is_some_and(String::is_empty) {
+        names.pop();
+    }
+    let mut attributes = sliding(&windows);
+    attributes.push(int("group", layer.groups.resolve(x.channels(), layer.out_channels)? as i64));
+    attributes.push(int("offset_group", layer.offset_groups as i64));
+    out.last("DeformConv", names, attributes, io.output.sizes());
     Ok(())
 }
 

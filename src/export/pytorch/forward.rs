@@ -136,7 +136,7 @@ impl Function<'_, '_> {
         let once = match reader {
             Child::Node(node) => {
                 let call = &self.writer.leaf(node).call;
-                call.matches("{0").count() <= 1
+                call.matches("{0").count() <= 1 && !call.contains(".of({0})")
             }
             Child::Group(_) => true,
         };

@@ -8,6 +8,7 @@ use crate::layers::gelu::Approximation;
 use crate::layers::layer_norm::{LayerNorm, NormAxis};
 use crate::layers::layer_scale::ScaleAxis;
 use crate::layers::pad::Pad;
+use crate::layers::reduce::{Reduce, Reduction};
 use crate::layers::softmax::SoftmaxAxis;
 use crate::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
 use crate::layers::upsample::{Interpolation, Upsample};
@@ -120,10 +121,18 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
         Layer::Slice(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
             let (start, end) = layer.range(input.sizes().get(axis).copied().unwrap_or(0))?;
-            Leaf::call("{0!}.narrow({axis}, {start}, {length})")
-                .inside("axis", layer.axis + 1)
-                .inside("start", start)
-                .inside("length", end - start)
+            if layer.step == 1 {
+                Leaf::call("{0!}.narrow({axis}, {start}, {length})")
+                    .inside("axis", layer.axis + 1)
+                    .inside("start", start)
+                    .inside("length", end - start)
+            } else {
+                let before = ":, ".repeat(axis + 1);
+                Leaf::call(format!("{{0!}}[{before}{{start}}:{{end}}:{{step}}]"))
+                    .inside("start", start)
+                    .inside("end", end)
+                    .inside("step", layer.step)
+            }
         }
         Layer::Chunk(layer) => Leaf::call("{0!}.chunk({chunks}, dim={axis})[{index}]")
             .inside("chunks", layer.chunks)
@@ -167,8 +176,89 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .key("shape", "(-1,)", "(-1,)"),
             }
         }
+        Layer::DeformSample(_) => {
+            return Err(refuse(
+                "`deform_sample`, whose offsets are an input",
+                "use `deform_conv`, which computes them",
+            ));
+        }
+        Layer::Opaque(layer) => {
+            return Err(refuse(
+                format!("the operator {}, which is not analysed", layer.operator),
+                "only layers of the vocabulary can be written",
+            ));
+        }
+        Layer::Matmul(_) => Leaf::call("torch.matmul({*})"),
+        Layer::Divide(_) => Leaf::call("torch.div({*})"),
+        Layer::Reduce(layer) => reduce(layer, io),
+        Layer::Clip(layer) => {
+            let bound = |value: Option<f64>| value.map_or("None".to_owned(), float);
+            Leaf::call("torch.clamp({0}, {min}, {max})")
+                .inside("min", bound(layer.min))
+                .inside("max", bound(layer.max))
+        }
+        Layer::Power(layer) => Leaf::call("{0!}.pow({exponent})").inside("exponent", float(layer.exponent)),
+        Layer::Function(layer) => Leaf::call(format!("torch.{}({{0}})", layer.function.name())),
+        Layer::Rescale(layer) => match (layer.scale == 1.0, layer.shift == 0.0) {
+            (true, _) => Leaf::call("{0+} + {shift}").inside("shift", float(layer.shift)).binding(Binds::Sum),
+            (false, true) => {
+                Leaf::call("{scale} * {0*}").inside("scale", float(layer.scale)).binding(Binds::Product)
+            }
+            (false, false) => Leaf::call("{scale} * {0*} + {shift}")
+                .inside("scale", float(layer.scale))
+                .inside("shift", float(layer.shift))
+                .binding(Binds::Sum),
+        },
+        Layer::LearnedScale(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
+            .called("{0*} * {self}()")
+            .binding(Binds::Product),
+        Layer::LearnedBias(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
+            .called("{0+} + {self}()")
+            .binding(Binds::Sum),
+        Layer::LearnedTokens(layer) => {
+            let call = if layer.after {
+                "torch.cat([{0}, {self}.of({0})], dim={axis})"
+            } else {
+                "torch.cat([{self}.of({0}), {0}], dim={axis})"
+            };
+            let mut sizes = input.sizes().to_vec();
+            if let Some(size) = usize::try_from(layer.axis).ok().and_then(|axis| sizes.get_mut(axis)) {
+                *size = layer.count;
+            }
+            tensor(&sizes, layer.learned).called(call).inside("axis", layer.axis + 1)
+        }
         Layer::SqueezeExcite(layer) => squeeze_excite(layer, io)?,
     })
+}
+
+fn reduce(layer: &Reduce, io: Io<'_>) -> Leaf {
+    let axes: Vec<u64> = layer.axes.iter().map(|axis| axis + 1).collect();
+    let what = match layer.reduction {
+        Reduction::Mean => "mean",
+        Reduction::Sum => "sum",
+        Reduction::Max => "amax",
+        Reduction::Min => "amin",
+        Reduction::L2 => "norm",
+    };
+    let keep = if layer.keepdim { ", keepdim=True" } else { "" };
+    // What is left of everything is a list of one.
+    let whole = !layer.keepdim && layer.axes.len() == io.input().rank();
+    let list = if whole { ".unsqueeze(1)" } else { "" };
+    let axes = full_tuple(&axes);
+    Leaf::call(match layer.reduction {
+        Reduction::L2 => format!("torch.linalg.vector_norm({{0}}, dim={axes}{keep}){list}"),
+        _ => format!("{{0!}}.{what}({axes}{keep}){list}"),
+    })
+}
+
+/// The sizes of a tensor that is broadcast to the input.
+fn broadcast(shape: Option<&[u64]>, io: Io<'_>) -> Vec<u64> {
+    shape.unwrap_or(io.input().sizes()).to_vec()
+}
+
+/// The module that holds a tensor of these sizes.
+fn tensor(sizes: &[u64], learned: bool) -> Leaf {
+    Leaf::module("Tensor").with("shape", full_tuple(sizes)).key("learned", truth(learned), "True")
 }
 
 /// `x.mean((2, 3))`, over all spatial axes.

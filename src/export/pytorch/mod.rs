@@ -18,6 +18,7 @@ use crate::analysis::totals;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::{Io, Layer};
+use crate::render::number;
 use leaf::Leaf;
 
 /// Longest line of the file.
@@ -99,24 +100,11 @@ fn file(graph: &Graph, root: &str, bodies: &str) -> String {
          print(list(output.shape))\n",
         name = graph.name.replace(['\\', '"'], "_"),
         version = env!("CARGO_PKG_VERSION"),
-        params = grouped(totals.params),
-        macs = grouped(totals.macs),
+        params = number::grouped(totals.params),
+        macs = number::grouped(totals.macs),
         inputs = inputs.join(" and "),
         zeros = zeros.join(", "),
     )
-}
-
-/// `25557032` as `25,557,032`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 struct Python<'a> {

@@ -9,6 +9,7 @@ pub(super) const NAMES: &[&str] = &[
     "SqueezeExcite",
     "SqueezeExcite1d",
     "SqueezeExcite3d",
+    "Tensor",
     "pixel_shuffle",
     "pixel_unshuffle",
 ];
@@ -129,6 +130,26 @@ def pixel_unshuffle(x, factor):
     return x.flatten(1, 1 + n)
 "#;
 
+const TENSOR: &str = r#"
+
+class Tensor(nn.Module):
+    """A tensor of its own, learned or fixed."""
+
+    def __init__(self, shape, learned=True):
+        super().__init__()
+        if learned:
+            self.weight = nn.Parameter(torch.zeros(shape))
+        else:
+            self.register_buffer("weight", torch.zeros(shape))
+
+    def forward(self):
+        return self.weight
+
+    def of(self, x):
+        """One for each image of the batch `x`."""
+        return self.weight.expand(x.shape[0], *self.weight.shape)
+"#;
+
 /// What `code` needs of these, as text.
 pub(super) fn used(code: &str) -> String {
     let squeeze =
@@ -141,6 +162,7 @@ pub(super) fn used(code: &str) -> String {
         ("SqueezeExcite3d(", squeeze("3d", "3")),
         ("DeformConv2d(", DEFORM_CONV.to_owned()),
         ("ResampledConv2d(", RESAMPLED_CONV.to_owned()),
+        (" Tensor(", TENSOR.to_owned()),
         (" pixel_shuffle(", PIXEL_SHUFFLE.to_owned()),
         (" pixel_unshuffle(", PIXEL_UNSHUFFLE.to_owned()),
     ];

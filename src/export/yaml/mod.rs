@@ -16,7 +16,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::fold::{self, ClassId, Classes, Face, Param, Slot, Target, Term};
 use super::outline::{Child, GroupId, Outline, title};
-use crate::graph::{Graph, NodeId};
+use crate::diagnostic::{Code, Diagnostic, Problem};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::Layer;
 use crate::spec::grammar;
 use body::Body;
 use emit::Yaml;
@@ -26,8 +28,24 @@ use names::Names;
 /// Most attempts to find names that are not hidden by others.
 const ATTEMPTS: usize = 8;
 
-/// The spec of `graph`.
-pub fn write(graph: &Graph) -> String {
+/// The spec of `graph`, or the layers that the language has no words for.
+pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
+    let refuse = |node: &Node| match &node.op {
+        Op::Layer(Layer::Opaque(layer)) => {
+            let message =
+                format!("not supported in a spec: the operator {}, which is not analysed", layer.operator);
+            let problem = Problem::new(Code::InvalidValue, message);
+            Some(
+                problem.help("only layers of the vocabulary can be written").in_layer(&node.id, &node.origin),
+            )
+        }
+        Op::Layer(_) | Op::Input => None,
+    };
+    let refused: Vec<Diagnostic> = graph.nodes.iter().filter_map(refuse).collect();
+    if refused.is_empty() { Ok(written(graph)) } else { Err(refused) }
+}
+
+fn written(graph: &Graph) -> String {
     let faces = Faces::of(graph);
     let outline = Outline::of(graph, &|_| true);
     let target = Language { faces: &faces, paths: all_paths(&outline) };
@@ -136,7 +154,7 @@ impl Writer<'_> {
     fn document(&self) -> (String, Vec<NodeId>) {
         let graph = self.outline.graph;
         let mut entries = vec![("name".to_owned(), Yaml::name(&graph.name))];
-        let shape = |node: &crate::graph::Node| {
+        let shape = |node: &Node| {
             Yaml::List(node.shape.sizes().iter().map(|size| Yaml::Plain(size.to_string())).collect())
         };
         let inputs: Vec<_> = graph.inputs().map(|(_, node)| node).collect();
