@@ -33,6 +33,7 @@ pub mod check;
 pub mod cli;
 pub mod diagnostic;
 pub mod exec;
+pub mod export;
 pub mod graph;
 pub mod layers;
 pub mod onnx;

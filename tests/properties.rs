@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use cnnkit::analysis::totals;
+use cnnkit::export::{same, yaml};
 use cnnkit::graph::Graph;
 use cnnkit::spec::{self, Overrides, files::Text};
 
@@ -76,6 +77,17 @@ fn params(layers: &str, blocks: &str) -> u64 {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn written_specs_are_the_same_networks(body in prop::collection::vec(layers(), 1..6)) {
+        let text = network("[8, 16, 16]", "thing: {args: {width: 4}, layers: [conv: {out_channels: $width, kernel: 1}, relu]}", &body.join(", "));
+        if let Ok(graph) = load(&text) {
+            let written = yaml::write(&graph).expect("a spec");
+            let again = load(&written).map_err(|error| TestCaseError::fail(format!("{text}\n{written}\n{error}")))?;
+            prop_assert_eq!(same::difference(&graph, &again), None, "{}\n{}", text, written);
+            prop_assert_eq!(yaml::write(&again).expect("a spec"), written, "{}", text);
+        }
+    }
 
     #[test]
     fn nothing_panics_and_loading_is_deterministic(items in prop::collection::vec(layers(), 1..6)) {

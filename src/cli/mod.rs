@@ -7,10 +7,12 @@ mod compare;
 mod completions;
 mod demo;
 mod diff;
+mod export;
 mod graph;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod import;
 mod init;
 mod layers;
 pub mod load;
@@ -71,6 +73,8 @@ enum Command {
     Rules(rules::Args),
     Explain(rules::ExplainArgs),
     Demo(demo::Args),
+    Export(export::Args),
+    Import(import::Args),
     Rf(rf::Args),
     Channels(channels::Args),
     Paths(paths::Args),
@@ -105,6 +109,8 @@ impl Command {
             Self::Rules(_) => ("rules", Format::TABLES),
             Self::Explain(_) => ("explain", Format::TABLES),
             Self::Demo(_) => ("demo", Format::TABLES),
+            Self::Export(_) => ("export", Format::EXPORT),
+            Self::Import(_) => ("import", Format::TEXT_OR_JSON),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
             Self::Paths(_) => ("paths", Format::TABLES),
@@ -150,6 +156,9 @@ pub fn main() -> ExitCode {
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
+    if let Command::Export(args) = &mut cli.command {
+        args.target = cli.output.take_target();
+    }
     if let Command::Run(args) = &mut cli.command {
         args.tensors = cli.output.take_tensors();
     }
@@ -183,6 +192,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Rules(args) => Ok(rules::run(args)),
         Command::Explain(args) => rules::explain(args),
         Command::Demo(args) => demo::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Import(args) => import::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),
         Command::Paths(args) => paths::run(args),

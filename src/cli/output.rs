@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ColorChoice, ValueEnum as _};
 
 use crate::cli::Failure;
+use crate::cli::export::Target;
 use crate::render::{self, Canvas, Format, diagnostics};
 use crate::report::Report;
 
@@ -69,6 +70,11 @@ impl Output {
     /// The `-o` option, for a command that writes several files.
     pub fn take_file(&mut self) -> Option<String> {
         self.file.take()
+    }
+
+    /// What `export` writes and where to; its report goes to the terminal.
+    pub fn take_target(&mut self) -> Target {
+        Target { format: std::mem::take(&mut self.format), file: self.file.take() }
     }
 
     /// The file of `-o`, if its name says that it is for tensors.

@@ -66,7 +66,7 @@ fn sixteen() -> u64 {
 }
 
 impl SqueezeExcite {
-    fn inner(&self, channels: u64) -> Result<u64, Problem> {
+    pub(crate) fn inner(&self, channels: u64) -> Result<u64, Problem> {
         if let Some(squeeze) = self.squeeze {
             return positive("squeeze", squeeze);
         }

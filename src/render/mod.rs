@@ -46,6 +46,10 @@ pub enum Format {
     Gitlab,
     /// JUnit XML (`check` only).
     Junit,
+    /// An ONNX model (`export` only).
+    Onnx,
+    /// A Python file with an `nn.Module` (`export` only).
+    Pytorch,
 }
 
 impl Format {
@@ -67,6 +71,8 @@ impl Format {
         Self::Gitlab,
         Self::Junit,
     ];
+    /// What a network can be exported as; the file's ending says it too.
+    pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch, Self::Table];
     /// What a text with a JSON form can be written as.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
     /// What a plain text can be written as.
@@ -87,6 +93,8 @@ impl Format {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
             Self::Junit => "junit",
+            Self::Onnx => "onnx",
+            Self::Pytorch => "pytorch",
         }
     }
 }
@@ -103,7 +111,8 @@ pub struct Canvas {
 /// `report` in `format`; colour and width only matter to [`Format::Table`].
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
-        Format::Table => terminal::render(&report.page, canvas),
+        // An exported file is text that is shown as it is.
+        Format::Table | Format::Onnx | Format::Pytorch => terminal::render(&report.page, canvas),
         Format::Json => json(&report.json),
         Format::Csv => csv::render(&report.page),
         Format::Markdown => markdown::render(&report.page),

@@ -1,0 +1,158 @@
+//! `cnnkit export`
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use prost::Message as _;
+
+use crate::cli::load::{Loaded, Replace};
+use crate::cli::{Failure, output};
+use crate::diagnostic::Problem;
+use crate::exec::files;
+use crate::exec::network::{Fill, Network};
+use crate::export::{onnx, pytorch};
+use crate::render::{Format, number};
+use crate::report::{Page, Report};
+
+/// Write the network as an ONNX model or a PyTorch module
+///
+/// An ONNX model has the layers' ids as names and all shapes written down; its weights are those of `run`: the same for the
+/// same seed. `--format pytorch` is a Python file with one nn.Module for the network and one for each kind of block in it;
+/// its attributes are the ids, so that weights from `run --save-weights` load by name.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit export net.yaml -o net.onnx                      seeded weights; the file's ending says the format
+  cnnkit export net.yaml -o net.onnx --weights net.safetensors --dynamic-batch
+  cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
+  cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
+pub struct Args {
+    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    #[arg(value_name = "SPEC")]
+    spec: String,
+    #[command(flatten)]
+    replace: Replace,
+    /// Seed of the weights
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// Load the weights from a .npz or .safetensors file
+    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
+    weights: Option<String>,
+    /// Leave the weights out: they are external data that do not exist
+    #[arg(long, conflicts_with_all = ["seed", "weights"])]
+    no_weights: bool,
+    /// Version of ONNX's operator set
+    #[arg(long, default_value_t = onnx::OLDEST, value_name = "N", value_parser = clap::value_parser!(i64).range(onnx::OLDEST..=onnx::NEWEST))]
+    opset: i64,
+    /// Images in the batch
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    batch: u64,
+    /// Leave the number of images open
+    #[arg(long, conflicts_with = "batch")]
+    dynamic_batch: bool,
+    /// What is written, and where to.
+    #[arg(skip)]
+    pub target: Target,
+}
+
+/// What is written, and where to: the options that other commands have for their reports.
+#[derive(Debug, Default)]
+pub struct Target {
+    /// `--format`; [`Format::Table`] if it was not given.
+    pub format: Format,
+    /// `-o`.
+    pub file: Option<String>,
+}
+
+impl Target {
+    /// The format asked for, else that of the file's ending, else ONNX.
+    fn resolve(&self) -> Format {
+        let ending = self
+            .file
+            .as_deref()
+            .and_then(|file| Path::new(file).extension())
+            .and_then(|ending| ending.to_str());
+        match (self.format, ending) {
+            (Format::Pytorch, _) | (Format::Table, Some("py")) => Format::Pytorch,
+            _ => Format::Onnx,
+        }
+    }
+}
+
+fn failed(problem: Problem) -> Failure {
+    Failure::Usage(problem.message, problem.help)
+}
+
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let format = args.target.resolve();
+    if format == Format::Onnx && args.target.file.is_none() {
+        return Err(Failure::usage(
+            "an ONNX model is no text",
+            "name a file: `-o model.onnx`, or use `--format pytorch`",
+        ));
+    }
+    let loaded = args.replace.load(&args.spec)?;
+    let mut page = Page::default();
+    if format == Format::Pytorch {
+        let text = pytorch::write(&loaded.graph)
+            .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+        match &args.target.file {
+            Some(file) => {
+                output::save(file, &text)?;
+                page.text(format!("{} lines in {file}", text.lines().count()));
+            }
+            None => {
+                page.source(&text);
+            }
+        }
+    } else if let Some(file) = &args.target.file {
+        page.text(model(&args, &loaded, file)?);
+    }
+    Ok(Report { page, json: serde_json::Value::Null, ok: true })
+}
+
+/// Writes the ONNX model to `file`, and says what was written.
+fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
+    let graph = &loaded.graph;
+    let bytes = onnx::bytes(graph);
+    let beside = args.no_weights || bytes > onnx::INSIDE;
+    let name =
+        Path::new(file).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let options = onnx::Options {
+        opset: args.opset,
+        batch: (!args.dynamic_batch).then_some(args.batch),
+        weights_file: beside.then(|| format!("{name}.data")),
+    };
+    let network = if args.no_weights {
+        None
+    } else {
+        let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
+        if let Some(path) = &args.weights {
+            network.replace(files::read_weights(path).map_err(failed)?).map_err(failed)?;
+        }
+        Some(network)
+    };
+    let model = onnx::write(graph, network.as_ref(), &options)
+        .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+    let cannot = |path: &str, error: std::io::Error| {
+        Failure::usage(format!("cannot write `{path}`: {error}"), "check the folder and its permissions")
+    };
+    std::fs::write(file, model.proto.encode_to_vec()).map_err(|error| cannot(file, error))?;
+    let size = number::bytes(bytes);
+    let weights = match (&network, beside) {
+        (None, _) => format!("without its {size} of weights"),
+        (Some(_), false) => format!("with {size} of weights"),
+        (Some(network), true) => {
+            let path = format!("{file}.data");
+            let write = || {
+                let mut out = BufWriter::new(File::create(&path)?);
+                onnx::write_weights(network, &mut out)?;
+                out.flush()
+            };
+            write().map_err(|error| cannot(&path, error))?;
+            format!("with {size} of weights beside it, in {path}")
+        }
+    };
+    let layers = graph.nodes.len() - graph.inputs().count();
+    Ok(format!("{file}: {layers} layers as {} operators of opset {}, {weights}", model.operators, args.opset))
+}

@@ -1,0 +1,50 @@
+//! `cnnkit import`
+
+use crate::cli::Failure;
+use crate::cli::load::{Loaded, Replace};
+use crate::export::{same, yaml};
+use crate::report::{Page, Report};
+use crate::spec::{self, Overrides, files::Text};
+
+/// Write a model as a readable spec
+///
+/// Groups that come again become blocks with arguments, residual sums and branches the constructs of the language. A spec
+/// can be imported too: its variables and expressions are worked out, its structure is found anew.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit import model.onnx -o spec.yaml                   into a file
+  cnnkit import zoo:resnet50 --set classes=10             on the terminal")]
+pub struct Args {
+    /// Model (.onnx) or spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    #[arg(value_name = "MODEL")]
+    model: String,
+    #[command(flatten)]
+    replace: Replace,
+}
+
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let loaded = args.replace.load(&args.model)?;
+    let text = yaml::write(&loaded.graph)
+        .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+    check(&loaded, &text)?;
+    let mut page = Page::default();
+    page.source(&text);
+    let json = serde_json::json!({ "yaml": text });
+    Ok(Report { page, json: super::envelope("import", std::iter::once((&loaded, json))), ok: true })
+}
+
+/// Reads the text back: what it says must be the network that was imported.
+fn check(loaded: &Loaded, text: &str) -> Result<(), Failure> {
+    let files = Text { name: "the written spec".into(), bytes: text.as_bytes().to_vec() };
+    let again = spec::load(&files, "-", &Overrides::default()).map_err(|rejected| {
+        let (sources, diagnostics) = *rejected;
+        Failure::Diagnostics(Box::new(sources), diagnostics)
+    })?;
+    match same::difference(&loaded.graph, &again.graph) {
+        None => Ok(()),
+        Some(difference) => Err(Failure::usage(
+            format!("the written spec would not be the same network: {difference}"),
+            "please report this model as a bug",
+        )),
+    }
+}

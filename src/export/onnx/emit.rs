@@ -1,0 +1,234 @@
+//! ONNX nodes of one layer: its last node and value have the layer's id, what comes before hangs below it (`id/pool`).
+
+use bytes::Bytes;
+
+use crate::onnx::proto::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
+
+/// A value and its sizes, without the batch.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    /// Its name.
+    pub(super) name: String,
+    /// Its sizes; the batch axis comes before them, times [`Value::rows`].
+    pub(super) sizes: Vec<u64>,
+    /// What the batch is multiplied by: maps that are folded into it. 0 for a value that has no batch.
+    pub(super) rows: u64,
+}
+
+impl Value {
+    /// A value of one row an image.
+    pub(super) fn new(name: impl Into<String>, sizes: impl Into<Vec<u64>>) -> Self {
+        Self { name: name.into(), sizes: sizes.into(), rows: 1 }
+    }
+
+    /// Number of spatial axes.
+    pub(super) fn rank(&self) -> usize {
+        self.sizes.len().saturating_sub(1)
+    }
+
+    /// Axis 0.
+    pub(super) fn channels(&self) -> u64 {
+        self.sizes.first().copied().unwrap_or(1)
+    }
+
+    /// The axes after the first.
+    pub(super) fn spatial(&self) -> &[u64] {
+        self.sizes.get(1..).unwrap_or(&[])
+    }
+}
+
+/// An attribute of a node.
+pub(super) type Attribute = AttributeProto;
+
+/// The nodes and constants of one layer.
+#[derive(Debug)]
+pub(super) struct Layer<'a> {
+    id: &'a str,
+    /// The layer whose weights it uses.
+    owner: &'a str,
+    /// The nodes so far.
+    pub(super) nodes: Vec<NodeProto>,
+    /// Values that they make, the last one included.
+    pub(super) values: Vec<Value>,
+    /// Constants that are no weights.
+    pub(super) constants: Vec<TensorProto>,
+}
+
+impl<'a> Layer<'a> {
+    pub(super) fn new(id: &'a str, owner: &'a str) -> Self {
+        Self { id, owner, nodes: vec![], values: vec![], constants: vec![] }
+    }
+
+    /// The name of a weight.
+    pub(super) fn weight(&self, name: &str) -> String {
+        format!("{}.{name}", self.owner)
+    }
+
+    /// A node before the last: `part` says what it does.
+    pub(super) fn before(
+        &mut self,
+        part: &str,
+        operator: &str,
+        inputs: Vec<String>,
+        attributes: Vec<Attribute>,
+        sizes: impl Into<Vec<u64>>,
+    ) -> Value {
+        let value = Value::new(format!("{}/{part}", self.id), sizes);
+        self.node(operator, inputs, attributes, value)
+    }
+
+    /// The last node.
+    pub(super) fn last(
+        &mut self,
+        operator: &str,
+        inputs: Vec<String>,
+        attributes: Vec<Attribute>,
+        sizes: impl Into<Vec<u64>>,
+    ) {
+        let value = Value::new(self.id, sizes);
+        self.node(operator, inputs, attributes, value);
+    }
+
+    /// A node that makes whole numbers, whose type is left to whoever reads the model.
+    pub(super) fn whole(
+        &mut self,
+        part: &str,
+        operator: &str,
+        inputs: Vec<String>,
+        attributes: Vec<Attribute>,
+    ) -> String {
+        let value = Value::new(self.below(part), []);
+        let made = self.node(operator, inputs, attributes, value);
+        self.values.pop();
+        made.name
+    }
+
+    /// The last node: `value` in a shape of which a -1 is what is left.
+    pub(super) fn last_reshaped_to(&mut self, value: &Value, shape: &[i64], sizes: &[u64]) {
+        let shape = self.integers("to_shape", shape);
+        self.last("Reshape", vec![value.name.clone(), shape], vec![], sizes);
+    }
+
+    /// A node that makes truth values; their type is left to whoever reads the model.
+    pub(super) fn choice(&mut self, part: &str, operator: &str, inputs: Vec<String>) -> String {
+        let value = Value::new(self.below(part), []);
+        let made = self.node(operator, inputs, vec![], value);
+        self.values.pop();
+        made.name
+    }
+
+    /// A node that makes `value`.
+    pub(super) fn node(
+        &mut self,
+        operator: &str,
+        inputs: Vec<String>,
+        attributes: Vec<Attribute>,
+        value: Value,
+    ) -> Value {
+        self.nodes.push(NodeProto {
+            input: inputs,
+            output: vec![value.name.clone()],
+            name: value.name.clone(),
+            op_type: operator.to_owned(),
+            attribute: attributes,
+            ..NodeProto::default()
+        });
+        self.values.push(value.clone());
+        value
+    }
+
+    /// The id with `part` below it.
+    pub(super) fn below(&self, part: &str) -> String {
+        format!("{}/{part}", self.id)
+    }
+
+    /// A constant of integers.
+    pub(super) fn integers(&mut self, part: &str, values: &[i64]) -> String {
+        let name = self.below(part);
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constants.push(tensor(&name, &[values.len() as u64], DataType::Int64, raw));
+        name
+    }
+
+    /// A constant of numbers with these sizes; none for a scalar.
+    pub(super) fn numbers(&mut self, part: &str, sizes: &[u64], values: &[f32]) -> String {
+        let name = self.below(part);
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constants.push(tensor(&name, sizes, DataType::Float, raw));
+        name
+    }
+
+    /// A scalar.
+    pub(super) fn scalar(&mut self, part: &str, value: f64) -> String {
+        self.numbers(part, &[], &[value as f32])
+    }
+
+    /// So many equal numbers.
+    pub(super) fn filled(&mut self, part: &str, count: u64, value: f32) -> String {
+        self.numbers(part, &[count], &vec![value; usize::try_from(count).unwrap_or(0)])
+    }
+
+    /// `value` in another shape; the batch axis stays.
+    pub(super) fn reshaped(&mut self, part: &str, value: &Value, sizes: &[u64]) -> Value {
+        let shape = self.shape(part, sizes);
+        self.before(part, "Reshape", vec![value.name.clone(), shape], vec![], sizes)
+    }
+
+    /// The last node: `value` in another shape.
+    pub(super) fn last_reshaped(&mut self, value: &Value, sizes: &[u64]) {
+        let shape = self.shape("to", sizes);
+        self.last("Reshape", vec![value.name.clone(), shape], vec![], sizes);
+    }
+
+    fn shape(&mut self, part: &str, sizes: &[u64]) -> String {
+        // A 0 keeps the batch, whatever it is.
+        let shape: Vec<i64> = std::iter::once(0).chain(sizes.iter().map(|&size| size as i64)).collect();
+        self.integers(&format!("{part}_shape"), &shape)
+    }
+
+    /// `value` with its axes in another order, the batch not counted.
+    pub(super) fn transposed(&mut self, part: &str, value: &Value, axes: &[usize]) -> Value {
+        let sizes: Vec<u64> = axes.iter().map(|&axis| value.sizes[axis]).collect();
+        self.before(part, "Transpose", vec![value.name.clone()], vec![permutation(axes)], sizes)
+    }
+}
+
+/// The attribute of a Transpose, given axes without the batch.
+pub(super) fn permutation(axes: &[usize]) -> Attribute {
+    ints("perm", std::iter::once(0).chain(axes.iter().map(|&axis| axis as i64 + 1)))
+}
+
+/// A tensor with its data.
+pub(super) fn tensor(name: &str, sizes: &[u64], kind: DataType, raw: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: sizes.iter().map(|&size| size as i64).collect(),
+        data_type: kind as i32,
+        raw_data: Bytes::from(raw),
+        ..TensorProto::default()
+    }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> Attribute {
+    AttributeProto { name: name.to_owned(), r#type: kind as i32, ..AttributeProto::default() }
+}
+
+/// A whole number.
+pub(super) fn int(name: &str, value: i64) -> Attribute {
+    Attribute { i: Some(value), ..attribute(name, AttributeType::Int) }
+}
+
+/// Whole numbers.
+pub(super) fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> Attribute {
+    Attribute { ints: values.into_iter().collect(), ..attribute(name, AttributeType::Ints) }
+}
+
+/// A number.
+pub(super) fn float(name: &str, value: f64) -> Attribute {
+    Attribute { f: Some(value as f32), ..attribute(name, AttributeType::Float) }
+}
+
+/// A word.
+pub(super) fn text(name: &str, value: &'static str) -> Attribute {
+    Attribute { s: Some(Bytes::from_static(value.as_bytes())), ..attribute(name, AttributeType::String) }
+}

@@ -1,0 +1,166 @@
+//! Spec to ONNX and back: the figures of the spec, node by node. (ONNX Runtime's word on the same files: `tests/python`.)
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use cnnkit::analysis::totals;
+use cnnkit::exec::network::{Fill, Network};
+use cnnkit::export::onnx::{Options, bytes, write, write_weights};
+use cnnkit::graph::{Graph, Node};
+use cnnkit::layers::WeightRole;
+use cnnkit::onnx::bind::Bindings;
+use cnnkit::onnx::import;
+use cnnkit::onnx::proto::ModelProto;
+use cnnkit::spec::files::{Disk, Text};
+use cnnkit::spec::{self, Overrides};
+use prost::Message as _;
+
+fn read(text: &str) -> Graph {
+    let files = Text { name: "test".into(), bytes: text.into() };
+    spec::load(&files, "test", &Overrides::default()).expect("a valid spec").graph
+}
+
+fn specs() -> Vec<(String, Graph)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");
+    let mut found = Vec::new();
+    for folder in ["techniques", "zoo"] {
+        for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path().to_string_lossy().into_owned();
+            let loaded = spec::load(&Disk::of(&path), &path, &Overrides::default()).expect("a valid spec");
+            found.push((path, loaded.graph));
+        }
+    }
+    found
+}
+
+fn options(weights_file: Option<&str>) -> Options {
+    Options { opset: 21, batch: Some(1), weights_file: weights_file.map(str::to_owned) }
+}
+
+/// The graph alone, as bytes and back.
+fn there_and_back(graph: &Graph) -> Graph {
+    let model = write(graph, None, &options(Some("absent.data"))).expect("a model");
+    let proto = ModelProto::decode(model.proto.encode_to_vec().as_slice()).expect("a model");
+    import::import(proto, Path::new("model.onnx"), &Bindings::default()).expect("an import").graph
+}
+
+/// Parameters, buffers, multiply-accumulates, and the shape of what it gives.
+fn figures(node: &Node) -> (u64, u64, u64, Vec<u64>) {
+    let of = |role: WeightRole| {
+        node.weights.iter().filter(|w| w.role == role).map(|w| w.shape.elements().expect("small")).sum()
+    };
+    (of(WeightRole::Parameter), of(WeightRole::Buffer), node.cost.macs, node.shape.sizes().to_vec())
+}
+
+#[test]
+fn figures_come_back_node_by_node() {
+    let mut wrong = Vec::new();
+    for (name, graph) in specs() {
+        let again = there_and_back(&graph);
+        let (a, b) = (totals::of_graph(&graph), totals::of_graph(&again));
+        if (a.params, a.buffers, a.macs) != (b.params, b.buffers, b.macs) {
+            wrong.push(format!(
+                "{name}: {:?} became {:?}",
+                (a.params, a.buffers, a.macs),
+                (b.params, b.buffers, b.macs)
+            ));
+        }
+        for node in graph.nodes.iter().filter(|node| !node.weights.is_empty() && node.shares.is_none()) {
+            let found = again.find(&node.id).map(|id| figures(again.node(id)));
+            if found.as_ref() != Some(&figures(node)) {
+                wrong.push(format!(
+                    "{name}: `{}` {} {:?} became {found:?}",
+                    node.id,
+                    node.op.name(),
+                    figures(node)
+                ));
+            }
+        }
+        let shapes =
+            |graph: &Graph| graph.outputs.iter().map(|&id| graph.node(id).shape.clone()).collect::<Vec<_>>();
+        assert_eq!(shapes(&graph), shapes(&again), "{name}");
+    }
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn an_imported_model_goes_out_and_comes_back_the_same() {
+    for name in ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0", "unet", "googlenet", "convnext_tiny"]
+    {
+        let (_, graph) =
+            specs().into_iter().find(|(path, _)| path.ends_with(&format!("/{name}.yaml"))).expect("a spec");
+        let once = there_and_back(&graph);
+        let twice = there_and_back(&once);
+        assert_eq!(cnnkit::export::same::difference(&once, &twice), None, "{name}");
+        let ids = |graph: &Graph| graph.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&once), ids(&twice), "{name}");
+        // The same through a readable spec.
+        let text = cnnkit::export::yaml::write(&once).expect("a spec");
+        assert_eq!(cnnkit::export::same::difference(&once, &read(&text)), None, "{name}\n{text}");
+        assert_eq!(cnnkit::export::yaml::write(&read(&text)).expect("a spec"), text, "{name}");
+    }
+}
+
+#[test]
+fn names_are_unique_and_every_value_is_described() {
+    for (name, graph) in specs() {
+        let model = write(&graph, None, &options(Some("absent.data"))).expect("a model").proto;
+        let proto = model.graph.expect("a graph");
+        let mut made = HashSet::new();
+        for value in
+            proto.node.iter().flat_map(|node| &node.output).chain(proto.initializer.iter().map(|t| &t.name))
+        {
+            assert!(made.insert(value.clone()), "{name}: {value} is made twice");
+        }
+        made.extend(proto.input.iter().map(|input| input.name.clone()));
+        for node in &proto.node {
+            for input in node.input.iter().filter(|input| !input.is_empty()) {
+                assert!(made.contains(input), "{name}: {} reads {input}", node.name);
+            }
+        }
+        let described: HashSet<&String> =
+            proto.value_info.iter().chain(&proto.output).map(|value| &value.name).collect();
+        for output in proto.node.iter().flat_map(|node| &node.output) {
+            assert!(described.contains(output), "{name}: {output} has no type");
+        }
+    }
+}
+
+#[test]
+fn weights_are_those_of_run_inside_and_beside() {
+    let graph = read(
+        "{input: [2, 6, 6], layers: [conv: {out_channels: 3, kernel: 3}, {id: b, batch_norm: {}}, prelu: {num_parameters: 3}]}",
+    );
+    let network = Network::<f32>::seeded(&graph, 7, Fill::Declared).expect("weights");
+    let inside =
+        write(&graph, Some(&network), &options(None)).expect("a model").proto.graph.expect("a graph");
+    let mut file = Vec::new();
+    write_weights(&network, &mut file).expect("memory");
+    let beside =
+        write(&graph, Some(&network), &options(Some("w"))).expect("a model").proto.graph.expect("a graph");
+    let mut total = 0;
+    for (name, _, _, tensor) in network.named() {
+        let raw: Vec<u8> = tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+        total += raw.len() as u64;
+        let find = |list: &[cnnkit::onnx::proto::TensorProto]| {
+            list.iter().find(|t| t.name == name).expect("it").clone()
+        };
+        assert_eq!(find(&inside.initializer).raw_data, raw, "{name}");
+        let tensor = find(&beside.initializer);
+        let entry =
+            |key: &str| tensor.external_data.iter().find(|e| e.key == key).expect("a key").value.clone();
+        let (offset, length): (usize, usize) =
+            (entry("offset").parse().expect("a number"), entry("length").parse().expect("a number"));
+        assert_eq!((tensor.data_location, entry("location").as_str()), (1, "w"));
+        assert_eq!(&file[offset..offset + length], raw, "{name}");
+    }
+    assert_eq!(bytes(&graph), total);
+}
+
+#[test]
+fn what_onnx_cannot_say_is_refused_at_its_place() {
+    let graph = read("{input: [1, 10001], layers: [relu, {id: p, adaptive_avg_pool: {output_size: 5000}}]}");
+    let refused = write(&graph, None, &options(Some("w"))).expect_err("a node for each of 5000 windows");
+    assert!(refused[0].message.starts_with("not supported in ONNX: adaptive pooling"), "{refused:?}");
+    assert!(refused[0].span.is_some(), "{refused:?}");
+}
