@@ -284,6 +284,7 @@ fn promises_hold(name: &str, path: &Path, [before, after]: [&str; 2], promised: 
         effort: Effort::Fast,
         seed: 0,
         tolerance: 0.0,
+        technique: None,
     };
     let outcome = verify(&after, &Analysis, &options, &|_| ()).expect("the fixed network runs");
     assert!(outcome.ok(), "{name}: {outcome:#?}");
