@@ -11,6 +11,7 @@
 //!   sum over the weights that a layer declares, a receptive field follows from its declared reach; nothing is said twice.
 //! - [`graph`] wires layers and infers shapes. It knows neither YAML nor any other format: a front end builds it.
 //! - [`analysis`] computes facts from a graph, or from a list of dilation rates. Pure functions, exact integers.
+//! - [`rules`] judge facts, one rule a file; [`check`] runs them over specs and brings their findings to places in the text.
 //! - [`report`] is what a command has to say, as data; [`render`] is the only code that formats it.
 //! - [`cli`] turns arguments into a report and a report into an exit status.
 //!
@@ -28,13 +29,16 @@
 //! ```
 
 pub mod analysis;
+pub mod check;
 pub mod cli;
 pub mod diagnostic;
 pub mod exec;
 pub mod graph;
 pub mod layers;
+pub mod onnx;
 pub mod render;
 pub mod report;
+pub mod rules;
 pub mod shape;
 pub mod source;
 pub mod spec;

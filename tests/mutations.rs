@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cnnkit::check::{self, Active, Selection};
 use cnnkit::render::{Canvas, diagnostics};
+use cnnkit::rules::RULES;
 use cnnkit::spec::files::{Files, Zoo};
-use cnnkit::spec::{self, Overrides};
+use cnnkit::spec::{self, Loaded, Overrides};
 
 /// Built-in files, one of them replaced.
 struct Changed {
@@ -41,12 +43,31 @@ fn check(path: &str, bytes: Vec<u8>) {
     let start = Instant::now();
     let shown = String::from_utf8_lossy(&bytes).into_owned();
     let files = Changed { path: path.to_owned(), bytes };
-    if let Err(rejected) = spec::load(&files, path, &Overrides::default()) {
-        let (sources, list) = *rejected;
-        assert!(!list.is_empty(), "{path}: rejected without an error:\n{shown}");
-        diagnostics::render(&list, &sources, Canvas { width: 80, color: false });
+    match spec::load(&files, path, &Overrides::default()) {
+        Err(rejected) => {
+            let (sources, list) = *rejected;
+            assert!(!list.is_empty(), "{path}: rejected without an error:\n{shown}");
+            diagnostics::render(&list, &sources, Canvas { width: 80, color: false });
+        }
+        Ok(loaded) => judge(path, &loaded, &shown),
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{path}: took {:?}:\n{shown}", start.elapsed());
+}
+
+/// Every rule has its say, and a fix that is offered leaves a valid spec.
+fn judge(path: &str, loaded: &Loaded, shown: &str) {
+    let every = Selection { rules: RULES.iter().copied().map(Active::new).collect() };
+    let outcome = check::network(loaded, &every);
+    let own = loaded.document.files[0].source;
+    for fix in outcome.findings.iter().filter_map(|finding| finding.fix.as_ref()) {
+        if fix.edits.iter().any(|edit| edit.span.source != own) {
+            continue;
+        }
+        let fixed = check::apply(&loaded.sources.get(own).text, &fix.edits).expect("edits that do not touch");
+        let files = Changed { path: path.to_owned(), bytes: fixed.clone().into_bytes() };
+        let again = spec::load(&files, path, &Overrides::default());
+        assert!(again.is_ok(), "{path}: the fix breaks the spec:\n{shown}\n{fixed}");
+    }
 }
 
 fn specs() -> Vec<(String, Vec<u8>)> {

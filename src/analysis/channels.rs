@@ -266,6 +266,9 @@ pub struct Seam {
     pub isolated_groups: u64,
 }
 
+/// Most grouped layers that are compared with what follows them.
+const MAX_GROUPED: usize = 4096;
+
 /// Consecutive grouped layers (depthwise ones aside) that keep their groups apart: where a shuffle is missing.
 pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
     let grouped: Vec<NodeId> = graph
@@ -273,15 +276,21 @@ pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
         .filter(|(_, node)| groups(graph, node).is_some_and(|(groups, depthwise)| groups > 1 && !depthwise))
         .map(|(id, _)| id)
         .collect();
+    if grouped.len() > MAX_GROUPED {
+        let message = format!("not supported: {} grouped layers, more than {MAX_GROUPED}", grouped.len());
+        return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+    }
     let mut found = Vec::new();
     for (i, &first) in grouped.iter().enumerate() {
         let Some(&source) = graph.node(first).inputs.first() else { continue };
         let mut depends = vec![false; graph.nodes.len()];
         depends[first.0] = true;
+        let mut marked = first.0;
         let next = grouped.get(i + 1..).unwrap_or_default().iter().copied().find(|second| {
-            for index in first.0 + 1..=second.0 {
+            for index in marked + 1..=second.0 {
                 depends[index] = graph.nodes[index].inputs.iter().any(|operand| depends[operand.0]);
             }
+            marked = second.0;
             depends[second.0]
         });
         let Some(second) = next else { continue };

@@ -4,6 +4,7 @@
 //! convolutions between them, as long as it can be: a residual module's branch continues the chain that its shortcut
 //! skips. Parallel rates (ASPP) are different chains. Pools, strides and resizes end a chain.
 
+use crate::analysis::gridding::{Layer, Stack};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::window::Window;
@@ -18,6 +19,28 @@ pub struct Chain {
     pub rates: Vec<Vec<u64>>,
     /// For each spatial axis, the kernels in order.
     pub kernels: Vec<Vec<u64>>,
+}
+
+impl Chain {
+    /// The chain as a stack, one layer a convolution.
+    pub fn stack(&self) -> Result<Stack, Problem> {
+        let axes = self.rates.len();
+        let layers = (0..self.nodes.len()).map(|layer| Layer {
+            kernel: (0..axes).map(|axis| self.kernels[axis][layer]).collect(),
+            rate: (0..axes).map(|axis| self.rates[axis][layer]).collect(),
+            stride: vec![1; axes],
+        });
+        Stack::new(axes, layers.collect())
+    }
+
+    /// The one kernel size and the rates, if all layers and axes are alike: the published rule knows nothing else.
+    pub fn uniform(&self) -> Option<(u64, Vec<u64>)> {
+        let rates = self.rates.first()?;
+        let kernel = *self.kernels.first()?.first()?;
+        let alike = self.rates.iter().all(|axis| axis == rates)
+            && self.kernels.iter().all(|axis| axis.iter().all(|&size| size == kernel));
+        alike.then(|| (kernel, rates.clone()))
+    }
 }
 
 /// The chains of a network.
@@ -37,6 +60,14 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     let taps: Vec<Taps> = graph.iter().map(|(_, node)| taps(graph, node)).collect();
     let members: Vec<NodeId> =
         graph.iter().filter(|(id, _)| matches!(taps[id.0], Taps::Member(_))).map(|(id, _)| id).collect();
+    // Without dilation there is nothing to list, however many convolutions there are.
+    let dilated = |id: &NodeId| match &taps[id.0] {
+        Taps::Member(windows) => windows.iter().any(|window| window.dilation > 1 && window.kernel > 1),
+        _ => false,
+    };
+    if !members.iter().any(dilated) {
+        return Ok(Chains::default());
+    }
     if members.len() > 4096 {
         return Err(Problem::new(
             Code::Limit,

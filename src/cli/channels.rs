@@ -3,6 +3,7 @@
 use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope, rates};
 use crate::report::channels::report;
+use crate::report::imported::Figures;
 use crate::report::{Page, Report};
 
 /// Tell which input channels an output channel can see
@@ -25,6 +26,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     for network in &networks {
         let report = report(&network.graph).map_err(rates::failure)?;
         page.blocks.extend(report.page.blocks);
+        network.explain(&mut page, Figures::Dependences);
         bodies.push((network, report.json));
     }
     Ok(Report { page, json: envelope("channels", bodies.into_iter()), ok: true })

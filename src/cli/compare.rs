@@ -4,6 +4,7 @@ use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope_of};
 use crate::report::Report;
 use crate::report::compare::{figures, json, page};
+use crate::report::imported::Figures;
 
 /// Put networks side by side, with ratios against the first
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,11 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let networks = args.spec.load_all()?;
     let list: Vec<_> = networks.iter().map(|network| figures(&network.graph)).collect();
-    let page = page(&list);
-    Ok(Report { page, json: envelope_of("compare", &json(list)), ok: true })
+    let mut page = page(&list);
+    networks.iter().for_each(|network| network.explain(&mut page, Figures::Dependences));
+    let mut json = envelope_of("compare", &json(list));
+    if networks.iter().any(|network| network.partial(Figures::Dependences)) {
+        json["status"] = "partial".into();
+    }
+    Ok(Report { page, json, ok: true })
 }

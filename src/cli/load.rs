@@ -1,11 +1,21 @@
-//! SPEC arguments: a file, `zoo:NAME`, or `-` for standard input.
+//! SPEC arguments: a spec file, an ONNX model, `zoo:NAME`, or `-` for standard input.
 
+use std::collections::HashMap;
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::Failure;
+use crate::diagnostic::Problem;
+use crate::exec::tensor::Tensor;
 use crate::graph::Graph;
+use crate::onnx;
+use crate::onnx::bind::Bindings;
+use crate::onnx::constant::Constant;
+use crate::onnx::proto::TensorProto;
+use crate::report::Page;
+use crate::report::imported::{self, Figures, LeftOut};
 use crate::source::Sources;
 use crate::spec::files::{Disk, Text, Zoo};
 use crate::spec::{self, Overrides};
@@ -13,7 +23,7 @@ use crate::spec::{self, Overrides};
 /// Which networks, and what is replaced in them.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// Spec files (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// Spec files (.yaml) or models (.onnx), `zoo:NAME` for a built-in one, `-` for standard input
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<String>,
     /// What is replaced in them.
@@ -41,8 +51,53 @@ pub struct Loaded {
     pub graph: Graph,
     /// The texts it was read from.
     pub sources: Sources,
+    /// The model it was imported from, if it was: its weights, and what there is to say about it.
+    pub model: Option<Model>,
     /// The technique that it says it demonstrates.
     pub demonstrates: Option<&'static str>,
+}
+
+/// What is known of an imported model besides its graph.
+#[derive(Debug)]
+pub struct Model {
+    /// For each node, the constants that are its weights.
+    pub weights: Vec<Vec<Constant>>,
+    /// The tensors that they refer to.
+    pub tensors: Vec<TensorProto>,
+    /// The file.
+    pub path: PathBuf,
+    /// Remarks about the whole model.
+    pub remarks: Vec<String>,
+    /// Nodes that are in no figure.
+    pub left: Vec<LeftOut>,
+}
+
+impl Loaded {
+    /// What is not analysed of an imported model, for people.
+    pub fn explain(&self, page: &mut Page, figures: Figures) {
+        if let Some(model) = &self.model {
+            imported::blocks(page, &self.graph, &model.remarks, &model.left, figures);
+        }
+    }
+
+    /// Whether something that these figures need is not analysed.
+    pub fn partial(&self, figures: Figures) -> bool {
+        self.model.as_ref().is_some_and(|model| imported::partial(&self.graph, &model.left, figures))
+    }
+
+    /// The weights that a model brings along.
+    pub fn weights(&self) -> Result<Option<HashMap<String, Tensor<f32>>>, Problem> {
+        let load =
+            |model: &Model| onnx::weights::load(&self.graph, &model.weights, &model.tensors, &model.path);
+        self.model.as_ref().map(load).transpose()
+    }
+
+    /// The same for programs.
+    pub fn keys(&self, object: &mut serde_json::Map<String, serde_json::Value>, figures: Figures) {
+        if let Some(model) = &self.model {
+            imported::keys(object, &self.graph, &model.remarks, &model.left, figures);
+        }
+    }
 }
 
 pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
@@ -94,18 +149,50 @@ impl Replace {
         Overrides { variables: self.set.clone(), inputs: self.input.clone() }
     }
 
+    /// The network of an ONNX model.
+    fn import(&self, path: &str) -> Result<Loaded, Failure> {
+        let symbol = |(name, value): &(String, String)| {
+            value.trim().parse().map(|value| (name.clone(), value)).map_err(|_| {
+                let message = format!(
+                    "`{value}` is not a size: `--set {name}=` gives an open size of a model its value"
+                );
+                Failure::usage(message, "write a whole number")
+            })
+        };
+        let symbols = self.set.iter().map(symbol).collect::<Result<_, _>>()?;
+        let bindings = Bindings { inputs: self.input.clone(), symbols };
+        match onnx::import::load(Path::new(path), &bindings) {
+            Ok(imported) => Ok(Loaded {
+                path: path.to_owned(),
+                graph: imported.graph,
+                sources: Sources::default(),
+                model: Some(Model {
+                    weights: imported.weights,
+                    tensors: imported.tensors,
+                    path: imported.path,
+                    remarks: imported.remarks,
+                    left: imported
+                        .left
+                        .into_iter()
+                        .map(|node| LeftOut { title: node.title, reason: node.reason })
+                        .collect(),
+                }),
+                demonstrates: None,
+            }),
+            Err(flaws) => Err(Failure::Diagnostics(Box::default(), flaws)),
+        }
+    }
+
     /// The network of one SPEC argument.
     pub fn load(&self, spec: &str) -> Result<Loaded, Failure> {
+        if Path::new(spec).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+            return self.import(spec);
+        }
         let overrides = self.overrides();
         let result = if let Some(name) = spec.strip_prefix("zoo:") {
             spec::load(&Zoo, &zoo_path(name)?, &overrides)
         } else if spec == "-" {
-            let mut bytes = Vec::new();
-            let limit = spec::yaml::MAX_BYTES as u64 + 1;
-            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
-                Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
-            })?;
-            spec::load(&Text { name: "<stdin>".into(), bytes }, "-", &overrides)
+            spec::load(&Text { name: "<stdin>".into(), bytes: stdin()? }, "-", &overrides)
         } else {
             spec::load(&Disk::of(spec), spec, &overrides)
         };
@@ -114,6 +201,7 @@ impl Replace {
                 path: spec.to_owned(),
                 graph: loaded.graph,
                 sources: loaded.sources,
+                model: None,
                 demonstrates: loaded.demonstrates,
             }),
             Err(rejected) => {
@@ -122,6 +210,16 @@ impl Replace {
             }
         }
     }
+}
+
+/// What stands on standard input, at most as much as a spec may have.
+pub fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = spec::yaml::MAX_BYTES as u64 + 1;
+    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| {
+        Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec into it")
+    })?;
+    Ok(bytes)
 }
 
 /// The path of the built-in spec `name`, or what it could have been.

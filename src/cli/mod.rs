@@ -2,13 +2,16 @@
 //! [`Report`]; this file prints it and chooses the exit status.
 
 mod channels;
+mod check;
 mod compare;
 mod completions;
 mod demo;
+mod diff;
 mod graph;
 mod gridding;
 mod hdc_check;
 mod hdc_design;
+mod init;
 mod layers;
 pub mod load;
 mod man;
@@ -18,6 +21,7 @@ mod paths;
 mod progress;
 mod rates;
 mod rf;
+mod rules;
 mod run;
 mod schema;
 mod sizes;
@@ -28,9 +32,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Problem};
 use crate::render::Format;
 use crate::report::Report;
+use crate::report::imported::Figures;
 use crate::source::Sources;
 use output::Output;
 
@@ -60,6 +65,11 @@ enum Command {
     Sizes(sizes::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Check(check::Args),
+    Diff(diff::Args),
+    Init(init::Args),
+    Rules(rules::Args),
+    Explain(rules::ExplainArgs),
     Demo(demo::Args),
     Rf(rf::Args),
     Channels(channels::Args),
@@ -89,6 +99,11 @@ impl Command {
             Self::Sizes(_) => ("sizes", Format::TABLES),
             Self::Run(_) => ("run", Format::TABLES),
             Self::Verify(_) => ("verify", Format::TABLES),
+            Self::Diff(_) => ("diff", Format::TABLES),
+            Self::Init(_) => ("init", Format::TEXT_OR_JSON),
+            Self::Check(_) => ("check", Format::FINDINGS),
+            Self::Rules(_) => ("rules", Format::TABLES),
+            Self::Explain(_) => ("explain", Format::TABLES),
             Self::Demo(_) => ("demo", Format::TABLES),
             Self::Rf(_) => ("rf", Format::TABLES),
             Self::Channels(_) => ("channels", Format::TABLES),
@@ -119,6 +134,12 @@ impl Failure {
     }
 }
 
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Usage(problem.message, problem.help)
+    }
+}
+
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
@@ -134,12 +155,19 @@ pub fn main() -> ExitCode {
     }
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
-            Ok(()) if report.ok || cli.output.exit_zero => ExitCode::SUCCESS,
+            Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
+            Ok(()) if report.ok && !(cli.output.strict && partial(&report.json)) => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
             Err(failure) => cli.output.fail(&failure),
         },
         Err(failure) => cli.output.fail(&failure),
     }
+}
+
+/// Whether a figure of the report is partial.
+fn partial(json: &serde_json::Value) -> bool {
+    let is = |value: &serde_json::Value| value["status"] == "partial";
+    is(json) || json["results"].as_array().is_some_and(|results| results.iter().any(is))
 }
 
 fn run(command: Command) -> Result<Report, Failure> {
@@ -149,6 +177,11 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Sizes(args) => sizes::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Rules(args) => Ok(rules::run(args)),
+        Command::Explain(args) => rules::explain(args),
         Command::Demo(args) => demo::run(args),
         Command::Rf(args) => rf::run(args),
         Command::Channels(args) => channels::run(args),
@@ -190,6 +223,8 @@ fn envelope<'a, T: serde::Serialize>(
             if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
                 object.extend(keys);
             }
+            let counts = matches!(command, "params" | "run");
+            network.keys(&mut object, if counts { Figures::Counts } else { Figures::Dependences });
             serde_json::Value::Object(object)
         })
         .collect();

@@ -6,6 +6,7 @@ use crate::analysis::convention::Convention;
 use crate::analysis::memory::Dtype;
 use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope, rates};
+use crate::report::imported::Figures;
 use crate::report::params::{By, Sort, View, footer, json, page};
 use crate::report::{Page, Report, convention};
 
@@ -73,6 +74,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         .par_iter()
         .map(|network| {
             let mut page = page(&network.graph, &view);
+            network.explain(&mut page, Figures::Counts);
             let other = match args.convention {
                 Some(tool) => {
                     let (more, json) =

@@ -169,7 +169,7 @@ pub fn verify(report: &mut Report, stacks: &[(Option<String>, Stack)]) -> Result
 pub fn stacks(graph: &Graph, chains: &Chains) -> Result<Vec<(Option<String>, Stack)>, Failure> {
     let mut all: Vec<(Option<String>, Stack)> = Vec::new();
     for chain in &chains.chains {
-        let stack = crate::report::chains::stack(chain).map_err(failure)?;
+        let stack = chain.stack().map_err(failure)?;
         if all.iter().all(|(_, other)| *other != stack) {
             all.push((chain.nodes.last().map(|&node| graph.node(node).id.clone()), stack));
         }

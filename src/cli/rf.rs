@@ -3,6 +3,7 @@
 use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope, rates};
 use crate::render::plot::{self, Picture};
+use crate::report::imported::Figures;
 use crate::report::rf::{Question, report};
 use crate::report::support::Exact;
 use crate::report::{Page, Report};
@@ -79,6 +80,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             save(file, exact, &network.graph.name, picture)?;
         }
         page.blocks.extend(report.page.blocks);
+        network.explain(&mut page, Figures::Dependences);
         bodies.push((network, report.json));
     }
     Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true })

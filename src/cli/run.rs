@@ -220,6 +220,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {
         network.replace(files::read_weights(path).map_err(failed)?).map_err(failed)?;
+    } else if let Some(weights) = loaded.weights().map_err(failed)? {
+        network.replace(weights).map_err(failed)?;
     }
     if let Some(path) = &args.save_weights {
         let named = network.named().map(|(name, _, _, tensor)| (name, tensor.as_ref()));

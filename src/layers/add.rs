@@ -73,7 +73,7 @@ impl LayerKind for Add {
             ("output", "the inputs' common shape"),
             ("params", "0"),
             ("macs", "0"),
-            ("other ops", "(inputs - 1) additions an element, and one multiplication an element for each weight other than 1"),
+            ("other ops", "(inputs - 1) additions an element, and one multiplication an element for each weight other than 1 and -1"),
         ],
         source: "He et al. 2016, section 3; ONNX Add, Sum",
         inputs: Arity::Many,
@@ -95,7 +95,7 @@ impl LayerKind for Add {
     weightless!();
 
     fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
-        let scaled = self.weights.iter().flatten().filter(|&&weight| (weight - 1.0).abs() > 0.0).count();
+        let scaled = self.weights.iter().flatten().filter(|&&weight| weight.abs() != 1.0).count();
         let steps = (io.inputs.len() - 1 + scaled) as u64;
         let arithmetic = count("the number of operations", &[io.output.elements()?, steps])?;
         Ok(Cost { ops: Ops { arithmetic, ..Ops::default() }, ..Cost::FREE })
@@ -114,6 +114,7 @@ impl LayerKind for Add {
         vec![
             Example::new("{}", &[&[2, 3, 4], &[2, 3, 4]]),
             Example::new("{weights: [1, 0.5, 0.25]}", &[&[3, 4], &[3, 4], &[3, 4]]),
+            Example::new("{weights: [1, -1]}", &[&[3, 4], &[3, 1]]),
             Example::new("{}", &[&[2, 3, 4], &[2, 1, 1]]),
         ]
     }

@@ -163,6 +163,14 @@ impl JsonSchema for OutputSize {
 pub struct Scale(Vec<f64>);
 
 impl Scale {
+    /// One factor for each spatial axis; one for all if they are equal.
+    pub fn list(factors: &[f64]) -> Self {
+        match factors {
+            [first, rest @ ..] if rest.iter().all(|factor| factor == first) => Self(vec![*first]),
+            factors => Self(factors.to_vec()),
+        }
+    }
+
     /// One positive, finite factor for each of `rank` axes.
     pub fn resolve(&self, rank: usize) -> Result<Vec<f64>, Problem> {
         if let Some(bad) = self.0.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {

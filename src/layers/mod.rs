@@ -29,6 +29,7 @@ use crate::value::{Located, decode};
 macro_rules! layers {
     ($($module:ident :: $name:ident),* $(,)?) => {
         $(pub mod $module;)*
+        pub mod opaque;
 
         /// Any layer, with its arguments.
         #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,42 +37,43 @@ macro_rules! layers {
         #[expect(missing_docs, reason = "each variant is documented by its layer's own file")]
         pub enum Layer {
             $($name($module::$name),)*
+            Opaque(opaque::Opaque),
         }
 
         impl Layer {
             /// What the vocabulary says of this layer.
             pub fn doc(&self) -> &'static Doc {
-                match self { $(Self::$name(_) => &$module::$name::DOC,)* }
+                match self { $(Self::$name(_) => &$module::$name::DOC,)* Self::Opaque(_) => &opaque::Opaque::DOC }
             }
 
             /// Checks the inputs and returns the output shape.
             pub fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
                 self.doc().inputs.check(self.doc().name, inputs.len())?;
-                match self { $(Self::$name(layer) => layer.infer(inputs),)* }
+                match self { $(Self::$name(layer) => layer.infer(inputs),)* Self::Opaque(layer) => layer.infer(inputs) }
             }
 
             /// The tensors that the layer owns, trainable ones and buffers.
             pub fn weights(&self, io: Io<'_>) -> Result<Vec<Weight>, Problem> {
-                match self { $(Self::$name(layer) => layer.weights(io),)* }
+                match self { $(Self::$name(layer) => layer.weights(io),)* Self::Opaque(layer) => layer.weights(io) }
             }
 
             /// What one inference costs, batch 1.
             pub fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
-                match self { $(Self::$name(layer) => layer.cost(io),)* }
+                match self { $(Self::$name(layer) => layer.cost(io),)* Self::Opaque(layer) => layer.cost(io) }
             }
 
             /// Which input elements an output element depends on.
             pub fn reach(&self, io: Io<'_>) -> Vec<Reach> {
-                match self { $(Self::$name(layer) => layer.reach(io),)* }
+                match self { $(Self::$name(layer) => layer.reach(io),)* Self::Opaque(layer) => layer.reach(io) }
             }
 
             /// The settings that matter, in a few words: `3x3 s2 p1`.
             pub fn describe(&self) -> String {
-                match self { $(Self::$name(layer) => layer.describe(),)* }
+                match self { $(Self::$name(layer) => layer.describe(),)* Self::Opaque(layer) => layer.describe() }
             }
         }
 
-        /// Every layer of the vocabulary.
+        /// Every layer of the vocabulary; [`opaque`] is none of its words.
         pub static KINDS: &[Kind] = &[$(Kind {
             doc: &$module::$name::DOC,
             build: |args, span, name| {
@@ -87,13 +89,16 @@ layers! {
     conv::Conv,
     conv_transpose::ConvTranspose,
     deform_conv::DeformConv,
+    deform_sample::DeformSample,
     linear::Linear,
+    matmul::Matmul,
     max_pool::MaxPool,
     avg_pool::AvgPool,
     adaptive_avg_pool::AdaptiveAvgPool,
     adaptive_max_pool::AdaptiveMaxPool,
     global_avg_pool::GlobalAvgPool,
     global_max_pool::GlobalMaxPool,
+    reduce::Reduce,
     batch_norm::BatchNorm,
     layer_norm::LayerNorm,
     group_norm::GroupNorm,
@@ -115,6 +120,10 @@ layers! {
     hardswish::Hardswish,
     tanh::Tanh,
     softplus::Softplus,
+    clip::Clip,
+    power::Power,
+    function::Function,
+    rescale::Rescale,
     softmax::Softmax,
     glu::Glu,
     identity::Identity,
@@ -131,8 +140,12 @@ layers! {
     permute::Permute,
     add::Add,
     multiply::Multiply,
+    divide::Divide,
     concat::Concat,
     layer_scale::LayerScale,
+    learned_scale::LearnedScale,
+    learned_bias::LearnedBias,
+    learned_tokens::LearnedTokens,
     squeeze_excite::SqueezeExcite,
 }
 

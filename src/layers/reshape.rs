@@ -76,8 +76,8 @@ impl LayerKind for Reshape {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
         let input = &inputs[0];
         let fail = |message: String| Err(Problem::argument("shape", message));
-        if self.shape.is_empty() || self.shape.len() > 4 {
-            return fail(format!("`shape` has {} axes, it must have 1 to 4", self.shape.len()));
+        if self.shape.is_empty() || self.shape.len() > 8 {
+            return fail(format!("`shape` has {} axes, it must have 1 to 8", self.shape.len()));
         }
         if let Some(bad) = self.shape.iter().find(|&&size| size == 0 || size < -1) {
             return fail(format!("`shape` contains {bad}, sizes are at least 1, or -1 for what is left"));

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::args::positive;
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach};
 use crate::shape::Shape;
 
 /// Arguments of `slice`.
@@ -20,6 +21,18 @@ pub struct Slice {
     /// The axis, batch not counted: 0 is the channels
     #[serde(default)]
     pub axis: u64,
+    /// Distance between the indices that are taken
+    #[serde(default = "every", skip_serializing_if = "is_every")]
+    pub step: u64,
+}
+
+fn every() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_every(step: &u64) -> bool {
+    *step == 1
 }
 
 /// Axis number `axis` of `input`, and its size.
@@ -67,15 +80,15 @@ impl LayerKind for Slice {
         aliases: &["narrow"],
         category: Category::Shape,
         summary: "a range of the channels, or of another axis",
-        formulas: formulas!("end - start elements on the axis", "0"),
-        source: "Python's x[start:end], except that an index outside the axis is an error; ONNX Slice",
+        formulas: formulas!("ceil((end - start) / step) elements on the axis", "0"),
+        source: "Python's x[start:end:step], except that an index outside the axis is an error; ONNX Slice",
         inputs: Arity::One,
     };
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
         let (axis, size) = axis_of(&inputs[0], self.axis)?;
         let (start, end) = self.range(size)?;
-        Ok(resized(&inputs[0], axis, end - start))
+        Ok(resized(&inputs[0], axis, (end - start).div_ceil(positive("step", self.step)?)))
     }
 
     free!();
@@ -84,13 +97,18 @@ impl LayerKind for Slice {
         let axis = usize::try_from(self.axis).unwrap_or(usize::MAX);
         let size = io.input().sizes().get(axis).copied().unwrap_or_default();
         let (start, _) = self.range(size).unwrap_or_default();
-        vec![Reach::shifted(0, io.input().rank(), axis, i64::try_from(start).unwrap_or(i64::MAX))]
+        let mut reach = Reach::shifted(0, io.input().rank(), axis, i64::try_from(start).unwrap_or(i64::MAX));
+        if let Some(AxisReach::Window { window, .. }) = reach.axes.get_mut(axis) {
+            window.stride = self.step;
+        }
+        vec![reach]
     }
 
     fn describe(&self) -> String {
         let end = self.end.map(|end| end.to_string()).unwrap_or_default();
         let axis = if self.axis == 0 { String::new() } else { format!(" axis {}", self.axis) };
-        format!("{}:{end}{axis}", self.start)
+        let step = if self.step == 1 { String::new() } else { format!(":{}", self.step) };
+        format!("{}:{end}{step}{axis}", self.start)
     }
 
     fn examples() -> Vec<Example> {
@@ -99,6 +117,8 @@ impl LayerKind for Slice {
             Example::new("{start: 3, end: 5}", &[&[8, 4, 5]]),
             Example::new("{start: -2}", &[&[5]]),
             Example::new("{start: 1, end: -1, axis: 1}", &[&[3, 7]]),
+            Example::new("{start: 1, step: 2, axis: 2}", &[&[3, 4, 8]]),
+            Example::new("{step: 3}", &[&[7]]),
         ]
     }
 }

@@ -1,5 +1,6 @@
 //! Sliding windows: the only copy of kernel, stride, padding and dilation arithmetic.
 
+use num_integer::Integer as _;
 use serde::Serialize;
 
 use crate::diagnostic::Problem;
@@ -83,6 +84,16 @@ impl Window {
         }
         u64::try_from(total).map_err(|_| Problem::overflow("the output size"))
     }
+
+    /// Transposed: the fewest and the most taps that meet at an output, away from the borders. Tap `t` meets the outputs
+    /// `dilation * t` modulo the stride, so `kernel / stride` each if the dilation and the stride are coprime.
+    pub fn overlap(&self) -> (u64, u64) {
+        // Only every gcd-th phase is met, by taps that go round the phases in turn.
+        let common = self.dilation.gcd(&self.stride);
+        let phases = self.stride / common;
+        let fewest = if common == 1 { self.kernel / phases } else { 0 };
+        (fewest, self.kernel.div_ceil(phases))
+    }
 }
 
 fn one_more(steps: u64) -> Result<u64, Problem> {
@@ -114,6 +125,22 @@ mod tests {
         assert_eq!(window.output_ceil(2).ok(), Some(1));
         assert!(window.output_ceil(1).is_err());
         assert_eq!(window.output(112).ok(), Some(55));
+    }
+
+    #[test]
+    fn overlap_counts_what_marking_every_tap_counts() {
+        for kernel in 1..9 {
+            for stride in 1..7 {
+                for dilation in 1..7 {
+                    let mut met = vec![0u64; stride as usize];
+                    (0..kernel).for_each(|t| met[(dilation * t % stride) as usize] += 1);
+                    let window = Window { kernel, stride, dilation, before: 0, after: 0 };
+                    let expected = (met.iter().min().copied(), met.iter().max().copied());
+                    let (fewest, most) = window.overlap();
+                    assert_eq!((Some(fewest), Some(most)), expected, "{window:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Tables as comma-separated values (RFC 4180): exact numbers, one header line, no totals.
 
-use crate::render::number;
+use crate::render::{findings, number};
 use crate::report::{Block, Page, Table};
 
 /// Every table of `page`, separated by an empty line.
 pub fn render(page: &Page) -> String {
     let tables = page.blocks.iter().filter_map(|block| match block {
         Block::Table(table) => Some(draw(table)),
+        Block::Findings(list) => Some(draw(&findings::table(list))),
         Block::Network(network) => Some(draw(&network.table())),
         Block::Facts(facts) => Some(facts.iter().fold(String::from("name,value\n"), |out, fact| {
             out + &line([fact.name.clone(), number::exact(&fact.value.value)].into_iter())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::render::{heatmap, mermaid, number};
+use crate::render::{findings, heatmap, mermaid, number};
 use crate::report::{Block, Page, Span, Table};
 
 /// `page` as Markdown.
@@ -21,6 +21,8 @@ pub fn render(page: &Page) -> String {
         Block::Drawing(lines) => fenced(lines),
         Block::Network(network) => format!("```mermaid\n{}```\n", mermaid::render(network)),
         Block::Map(map) => fenced(&heatmap::layout(map, MAP_WIDTH)),
+        Block::Findings(list) if list.items.is_empty() => format!("{}\n", escape(&list.sentence())),
+        Block::Findings(list) => format!("{}\n{}\n", draw(&findings::table(list)), escape(&list.sentence())),
         Block::Note(text) => format!("<sub>{}</sub>\n", escape(text)),
     });
     blocks.collect::<Vec<_>>().join("\n")

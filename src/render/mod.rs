@@ -3,6 +3,7 @@
 pub mod csv;
 pub mod diagnostics;
 pub mod dot;
+pub mod findings;
 pub mod heatmap;
 pub mod lanes;
 pub mod markdown;
@@ -12,6 +13,7 @@ pub mod plot;
 pub mod terminal;
 mod tree;
 
+use crate::report::findings::Findings;
 use crate::report::network::Network;
 use crate::report::{Block, Report};
 
@@ -20,7 +22,7 @@ use crate::report::{Block, Report};
 pub enum Format {
     /// Tables for people.
     #[default]
-    #[value(alias = "text")]
+    #[value(aliases = ["text", "full"])]
     Table,
     /// One JSON object; integers are exact.
     Json,
@@ -32,6 +34,18 @@ pub enum Format {
     Dot,
     /// The layer graph as a Mermaid flowchart (`graph` only).
     Mermaid,
+    /// One line a finding (`check` only).
+    Concise,
+    /// One JSON object a line and finding (`check` only).
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning (`check` only).
+    Sarif,
+    /// Annotations of a GitHub workflow (`check` only).
+    Github,
+    /// GitLab's code quality report (`check` only).
+    Gitlab,
+    /// JUnit XML (`check` only).
+    Junit,
 }
 
 impl Format {
@@ -40,6 +54,19 @@ impl Format {
     /// What a layer graph can be written as.
     pub const GRAPH: &[Self] =
         &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
+    /// What findings can be written as.
+    pub const FINDINGS: &[Self] = &[
+        Self::Table,
+        Self::Concise,
+        Self::Json,
+        Self::Jsonl,
+        Self::Csv,
+        Self::Markdown,
+        Self::Sarif,
+        Self::Github,
+        Self::Gitlab,
+        Self::Junit,
+    ];
     /// What a text with a JSON form can be written as.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
     /// What a plain text can be written as.
@@ -54,6 +81,12 @@ impl Format {
             Self::Markdown => "markdown",
             Self::Dot => "dot",
             Self::Mermaid => "mermaid",
+            Self::Concise => "concise",
+            Self::Jsonl => "jsonl",
+            Self::Sarif => "sarif",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Junit => "junit",
         }
     }
 }
@@ -76,6 +109,12 @@ pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
         Format::Markdown => markdown::render(&report.page),
         Format::Dot => networks(report, dot::render),
         Format::Mermaid => networks(report, mermaid::render),
+        Format::Concise => found(report, &|list| findings::concise(list, canvas)),
+        Format::Jsonl => found(report, &findings::jsonl),
+        Format::Sarif => found(report, &findings::sarif),
+        Format::Github => found(report, &findings::github),
+        Format::Gitlab => found(report, &findings::gitlab),
+        Format::Junit => found(report, &findings::junit),
     }
 }
 
@@ -84,6 +123,15 @@ pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The findings of `report`, written by `draw`.
+fn found(report: &Report, draw: &dyn Fn(&Findings) -> String) -> String {
+    let lists = report.page.blocks.iter().filter_map(|block| match block {
+        Block::Findings(list) => Some(draw(list)),
+        _ => None,
+    });
+    lists.collect()
 }
 
 /// Every layer graph of `report`, drawn by `draw`.

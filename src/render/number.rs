@@ -9,6 +9,21 @@ pub fn grouped(value: u64) -> String {
     group_digits(&value.to_string())
 }
 
+/// `1, 2, 5`, cut short after eight numbers.
+pub fn list(values: &[u64]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = values.iter().take(SHOWN).map(u64::to_string).collect();
+    if values.len() > SHOWN { format!("{}, ...", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// `3x5`, or `3` where all axes agree.
+pub fn per_axis(values: &[u64]) -> String {
+    match values {
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
+        _ => values.iter().map(u64::to_string).collect::<Vec<_>>().join("x"),
+    }
+}
+
 /// A string of decimal digits with a comma between groups of three.
 pub fn group_digits(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::{Canvas, heatmap, lanes, number};
+use crate::render::{Canvas, findings, heatmap, lanes, number};
 use crate::report::{Block, Fact, Page, Span, Table, Tone};
 
 /// `page` as text with a final newline; ANSI escapes only if `canvas.color`.
@@ -31,6 +31,7 @@ fn draw(block: &Block, canvas: Canvas) -> String {
         Block::Drawing(lines) => draw_lines(lines, canvas),
         Block::Network(network) => lanes::render(network, canvas),
         Block::Map(map) => draw_lines(&heatmap::layout(map, canvas.width), canvas),
+        Block::Findings(list) => findings::full(list, canvas),
         Block::Note(text) => wrap(text, canvas.width)
             .iter()
             .fold(String::new(), |out, line| out + &paint(line, Tone::Quiet, canvas) + "\n"),

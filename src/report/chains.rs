@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::analysis::dilated::{Chain, Chains, TapsValid, taps_valid};
 use crate::analysis::field::span::Span as Range;
-use crate::analysis::gridding::{Gridding, Layer, Stack};
+use crate::analysis::gridding::Gridding;
 use crate::analysis::hdc::Check;
 use crate::analysis::support::{Borders, support};
 use crate::diagnostic::Problem;
@@ -14,17 +14,6 @@ use crate::report::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone, g
 
 /// Chains whose maps are drawn in full.
 const DRAWN: usize = 2;
-
-/// The stack of a chain, one layer a convolution.
-pub fn stack(chain: &Chain) -> Result<Stack, Problem> {
-    let axes = chain.rates.len();
-    let layers = (0..chain.nodes.len()).map(|layer| Layer {
-        kernel: (0..axes).map(|axis| chain.kernels[axis][layer]).collect(),
-        rate: (0..axes).map(|axis| chain.rates[axis][layer]).collect(),
-        stride: vec![1; axes],
-    });
-    Stack::new(axes, layers.collect())
-}
 
 /// Rates in order, long runs cut: `1, 2, 5`.
 fn rates(chain: &Chain) -> String {
@@ -85,7 +74,7 @@ pub fn gridding(graph: &Graph, chains: &Chains, options: gridding::Options) -> R
     };
     let mut list = Vec::new();
     for (chain, alike) in distinct(chains) {
-        let stack = stack(chain)?;
+        let stack = chain.stack()?;
         let facts = Gridding::of(&stack)?;
         let good = facts.hole_free();
         let sub_grids = facts.sub_grids().map_or_else(|| "-".to_owned(), |count| count.to_string());
@@ -271,7 +260,7 @@ pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -
             if alike > 1 { format!(", and {} chains of the same rates", alike - 1) } else { String::new() };
         let layers = Span::new(place(graph, chain), Tone::Name);
         page.push(Block::Text(vec![Span::plain("layers "), layers, Span::plain(others)]));
-        let report = match uniform(chain) {
+        let report = match chain.uniform() {
             Some((kernel, rates)) => {
                 let check = Check::of(kernel, &[rates], chain.rates.len())?;
                 hdc::report(&check, strict, explain, None)
@@ -288,18 +277,9 @@ pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -
     Ok(Report { page, json: json!({"chains": list, "truncated": chains.truncated, "ok": ok}), ok })
 }
 
-/// The one kernel size and the rates, if all layers and axes are alike: the rule knows nothing else.
-fn uniform(chain: &Chain) -> Option<(u64, Vec<u64>)> {
-    let rates = chain.rates.first()?;
-    let kernel = *chain.kernels.first()?.first()?;
-    let alike = chain.rates.iter().all(|axis| axis == rates)
-        && chain.kernels.iter().all(|axis| axis.iter().all(|&size| size == kernel));
-    alike.then(|| (kernel, rates.clone()))
-}
-
 /// A chain of several kernel sizes: only the exact verdict exists.
 fn mixed(chain: &Chain, strict: hdc::Strict) -> Result<Report, Problem> {
-    let facts = Gridding::of(&stack(chain)?)?;
+    let facts = Gridding::of(&chain.stack()?)?;
     let hole_free = facts.hole_free();
     let ok = hole_free || strict == hdc::Strict::Rule;
     let mut page = Page::default();

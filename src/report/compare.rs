@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::{Block, Cell, Column, Page, Row, Span, Table, Tone};
-use crate::analysis::field::{Options, analyse};
+use crate::analysis::field::{Options, analyse, headline};
 use crate::analysis::memory::{self, Dtype};
 use crate::analysis::totals;
-use crate::graph::{Graph, NodeId};
+use crate::graph::Graph;
 use crate::render::number;
 use crate::shape::Shape;
 
@@ -63,7 +63,7 @@ pub fn figures(graph: &Graph) -> Figures {
         flops: counts.flops(),
         depth: totals::depth(graph),
         layers: graph.nodes.len() - graph.inputs().count(),
-        rf: headline(graph),
+        rf: field_sizes(graph),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
         outputs: graph.outputs.iter().map(|&id| graph.node(id).shape.clone()).collect(),
         activations: bytes(counts.activations),
@@ -71,17 +71,10 @@ pub fn figures(graph: &Graph) -> Figures {
     }
 }
 
-/// The receptive field that stands for a network: that of its first output, or of the last feature map that does not
-/// see everything; one size an axis.
-fn headline(graph: &Graph) -> Option<Vec<i128>> {
+/// The receptive field that stands for a network; one size an axis.
+fn field_sizes(graph: &Graph) -> Option<Vec<i128>> {
     let fields = analyse(graph, Options::default()).ok()?;
-    let input = graph.inputs().next()?.0;
-    let output = graph.outputs.first()?;
-    (0..=output.0).rev().map(NodeId).find_map(|node| {
-        let facts = fields.of(node, input)?.facts(graph, node).ok()?;
-        let local = !facts.global && !facts.axes.is_empty() && !graph.node(node).shape.spatial().is_empty();
-        local.then(|| facts.axes.iter().map(|axis| axis.size).collect())
-    })
+    Some(headline(graph, &fields)?.axes.iter().map(|axis| axis.size).collect())
 }
 
 /// The comparison for programs.

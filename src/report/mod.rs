@@ -5,9 +5,13 @@
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
 pub mod chains;
+pub mod changes;
 pub mod channels;
 pub mod compare;
 pub mod convention;
+pub mod diff;
+pub mod findings;
+pub mod imported;
 pub mod layers;
 pub mod network;
 pub mod params;
@@ -81,6 +85,8 @@ pub enum Block {
     Network(network::Network),
     /// A coverage map, laid out by the renderer to fit its canvas.
     Map(Map),
+    /// Findings, which have formats of their own.
+    Findings(findings::Findings),
     /// A quiet footnote: definitions and units.
     Note(String),
 }

@@ -11,6 +11,7 @@ use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
 use crate::spec::expand::evaluate;
+use crate::spec::expectation::{self, Expectation};
 use crate::spec::files::Files;
 use crate::spec::grammar::{self, Field};
 use crate::spec::{Overrides, yaml};
@@ -29,6 +30,10 @@ pub struct Document {
     pub demonstrates: Option<&'static str>,
     /// Ids of the outputs, if given.
     pub outputs: Option<Located>,
+    /// What is expected of the network.
+    pub expectations: Vec<Expectation>,
+    /// What is wrong with `expect`; only a check cares.
+    pub expectation_errors: Vec<Diagnostic>,
     /// The spec and its included files: what is in force inside each.
     pub files: Vec<FileScope>,
     /// All blocks by name.
@@ -46,6 +51,10 @@ pub struct FileScope {
     pub defaults: HashMap<&'static str, Vec<(Key, Located)>>,
     /// The file's variables.
     pub env: Rc<Env>,
+    /// The text.
+    pub source: SourceId,
+    /// All that is written in it, key by key.
+    pub entries: Vec<(Key, Located)>,
 }
 
 /// A named group of layers.
@@ -109,7 +118,7 @@ impl Reader<'_> {
         };
         let meant = self.check_keys(entries, grammar::DOCUMENT, "at the top level of a spec");
         self.open.push((path.to_owned(), false));
-        self.scope(path, entries, overrides);
+        self.scope(path, source, entries, overrides);
         let find = |name: &str| entries.iter().find(|(key, _)| key.name == name);
         let mut missing = false;
         for field in grammar::DOCUMENT.iter().filter(|field| field.required) {
@@ -149,8 +158,13 @@ impl Reader<'_> {
             Value::Map(shapes) => shapes.clone(),
             _ => vec![(Key { name: grammar::INPUT.into(), span: input_key.span }, input.clone())],
         };
+        let env = self.scopes.first().map(|scope| Rc::clone(&scope.env)).unwrap_or_default();
+        let (expectations, expectation_errors) =
+            find("expect").map(|(_, value)| expectation::parse(value, &env)).unwrap_or_default();
         Some(Document {
             name,
+            expectations,
+            expectation_errors,
             inputs,
             layers: layers?.1.clone(),
             demonstrates: find("demonstrates").and_then(|(_, value)| self.technique(value)),
@@ -214,11 +228,11 @@ impl Reader<'_> {
     }
 
     /// Takes in a file's includes, variables, defaults and blocks.
-    fn scope(&mut self, path: &str, entries: &[(Key, Located)], overrides: &Overrides) {
+    fn scope(&mut self, path: &str, source: SourceId, entries: &[(Key, Located)], overrides: &Overrides) {
         let index = self.scopes.len();
         let env = self.variables(entries, overrides);
         let defaults = self.defaults(entries);
-        self.scopes.push(FileScope { defaults, env });
+        self.scopes.push(FileScope { defaults, env, source, entries: entries.to_vec() });
         for (key, value) in entries {
             match key.name.as_str() {
                 "include" => self.include(path, value),

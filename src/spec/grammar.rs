@@ -43,6 +43,8 @@ pub enum FieldKind {
     Blocks,
     /// A mapping of names to lists of values, of one length: `{rate: [1, 2, 5]}`.
     Loop,
+    /// Expectations: a mapping of quantities to values or bounds.
+    Expectations,
     /// Text.
     Text,
     /// One of [`TECHNIQUES`].
@@ -96,6 +98,7 @@ pub static DOCUMENT: &[Field] = &[
     field("blocks", FieldKind::Blocks, false, "named groups of layers with arguments, used like layers"),
     field("layers", FieldKind::Layers, true, "the network, from its input to its output"),
     field("outputs", FieldKind::Names, false, "ids of what the network returns; its last layer if not given"),
+    field("expect", FieldKind::Expectations, false, "what `cnnkit check` holds the network against"),
 ];
 
 /// What a spec can say that it demonstrates: the identities that `cnnkit demo` runs.

@@ -7,9 +7,12 @@
 pub mod document;
 pub mod env;
 pub mod expand;
+pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod names;
+pub mod revision;
 pub mod schema;
 pub mod yaml;
 
@@ -31,6 +34,8 @@ pub struct Overrides {
 pub struct Loaded {
     /// The network.
     pub graph: Graph,
+    /// The spec as it is written, with the place of every value.
+    pub document: document::Document,
     /// All texts that it was read from; the first is the spec itself.
     pub sources: Sources,
     /// The technique that it says it demonstrates, one of [`grammar::TECHNIQUES`].
@@ -50,7 +55,8 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
     if let Some(document) = document {
         match expand::expand(&document, overrides) {
             Ok(graph) if errors.is_empty() => {
-                return Ok(Loaded { graph, sources, demonstrates: document.demonstrates });
+                let demonstrates = document.demonstrates;
+                return Ok(Loaded { graph, document, sources, demonstrates });
             }
             Ok(_) => {}
             Err(more) => errors.extend(more),

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::layers;
+use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Unit};
 use crate::spec::grammar::{self, Field, FieldKind};
 
 /// Other names under which layers take an argument; schemars does not see serde's aliases.
@@ -228,6 +229,7 @@ fn value_of(field: &Field) -> Value {
         FieldKind::Defaults => vec![reference("defaults")],
         FieldKind::Blocks => vec![map(reference("block"))],
         FieldKind::Loop => vec![json!({"type": "object", "minProperties": 1})],
+        FieldKind::Expectations => vec![expectations()],
         FieldKind::Text => vec![json!({"type": ["string", "number"]})],
         FieldKind::Technique => vec![json!({"enum": grammar::TECHNIQUES})],
     };
@@ -243,4 +245,52 @@ fn value_of(field: &Field) -> Value {
 
 fn joins() -> Vec<&'static str> {
     layers::KINDS.iter().filter(|k| k.doc.inputs == layers::Arity::Many).map(|k| k.doc.name).collect()
+}
+
+/// `expect`: quantities of the network, and under `nodes` those of layers and blocks.
+fn expectations() -> Value {
+    let quantities = |wanted: &dyn Fn(&Expectable) -> bool| -> Map<String, Value> {
+        let of = EXPECTABLE.iter().filter(|quantity| wanted(quantity));
+        of.map(|quantity| (quantity.name.to_owned(), expectable(quantity))).collect()
+    };
+    let mut network = quantities(&|quantity| quantity.network);
+    let node = quantities(&|quantity| quantity.node);
+    network.insert(
+        NODES.into(),
+        json!({
+            "description": "expectations of layers and blocks, by id",
+            "type": "object",
+            "additionalProperties": {"type": "object", "properties": node, "additionalProperties": false}
+        }),
+    );
+    json!({"type": ["object", "null"], "properties": network, "additionalProperties": false})
+}
+
+fn expectable(quantity: &Expectable) -> Value {
+    let text = |pattern: &str| json!({"type": "string", "pattern": format!("{pattern}|\\$")});
+    let numbers = match quantity.unit {
+        Unit::Count => vec![json!({"type": "number", "minimum": 0}), text("^[0-9][0-9._,]* ?[kKMG]?$")],
+        Unit::Bytes => {
+            vec![json!({"type": "number", "minimum": 0}), text("^[0-9][0-9._,]* ?([kKMG]?B|[KMG]iB)?$")]
+        }
+        Unit::Share => vec![json!({"type": "number", "minimum": 0, "maximum": 1}), text("^[0-9][0-9.]* ?%$")],
+        Unit::Length => vec![
+            json!({"type": "number", "minimum": 0}),
+            json!({"type": "array", "items": {"type": "number", "minimum": 0}}),
+            reference("expression"),
+        ],
+        Unit::Shape => vec![
+            json!({"type": "array", "items": {"anyOf": [{"type": ["integer", "null"], "minimum": 1}, reference("expression")]}}),
+        ],
+        Unit::Flag => vec![json!({"type": "boolean"}), reference("expression")],
+    };
+    let mut forms = numbers.clone();
+    if !matches!(quantity.unit, Unit::Shape | Unit::Flag) {
+        let bound = json!({"anyOf": numbers});
+        forms.push(json!({
+            "type": "object", "minProperties": 1, "additionalProperties": false,
+            "properties": {"min": bound, "max": bound}
+        }));
+    }
+    json!({"description": quantity.doc, "anyOf": forms})
 }

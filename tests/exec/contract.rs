@@ -127,6 +127,7 @@ fn is_a_bound(case: &Use) -> bool {
         Layer::PixelShuffle(_)
             | Layer::PixelUnshuffle(_)
             | Layer::DeformConv(_)
+            | Layer::DeformSample(_)
             | Layer::Flatten(_)
             | Layer::Reshape(_)
             | Layer::Pad(_)

@@ -1,11 +1,13 @@
 //! Execution: the definition against PyTorch, gradients against finite differences, the layers' closed forms and
 //! dependences against what is really computed.
 
+mod command;
 mod contract;
 mod fast;
 mod gradients;
 mod graph;
 mod oracle;
+mod plan;
 
 use std::sync::Arc;
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use cnnkit::exec::fast::{Fast, Isa};
 use cnnkit::exec::reference::{Call, Counter, Grid, forward, sampled_convolution};
+use cnnkit::exec::run::Kernels as _;
 use cnnkit::exec::scalar::Scalar;
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::layers::window::Window;
@@ -38,20 +40,29 @@ fn assert_close<S: Scalar>(id: &str, found: &Tensor<S>, expected: &Tensor<f64>, 
     }
 }
 
-fn execute<S: Scalar>(
-    layer: &Layer,
+/// Calls `run` with the input and the named tensors in another number type.
+fn with<S: Scalar, T>(
     input: &Tensor<f64>,
     named: &[(&'static str, Option<Tensor<f64>>)],
-) -> (Tensor<S>, Counter) {
+    run: impl FnOnce(Call<'_, S>) -> T,
+) -> T {
     let shape = |tensor: &Tensor<f64>| tensor.sizes().iter().map(|&n| n as u64).collect::<Vec<_>>();
     let given = || named.iter().filter_map(|(name, tensor)| Some((*name, tensor.as_ref()?)));
     let declared: Vec<Weight> =
         given().map(|(name, tensor)| Weight::parameter(name, shape(tensor), Init::Zeros)).collect();
     let weights: Vec<Arc<Tensor<S>>> = given().map(|(_, tensor)| Arc::new(tensor.cast())).collect();
     let input = input.cast();
+    run(Call { inputs: &[&input], declared: &declared, weights: &weights })
+}
+
+fn execute<S: Scalar>(
+    layer: &Layer,
+    input: &Tensor<f64>,
+    named: &[(&'static str, Option<Tensor<f64>>)],
+) -> (Tensor<S>, Counter) {
     let mut counter = Counter::default();
-    let call = Call { inputs: &[&input], declared: &declared, weights: &weights };
-    (forward(layer, call, &mut counter).unwrap_or_else(|e| panic!("{layer:?}: {e}")), counter)
+    let output = with(input, named, |call| forward(layer, call, &mut counter));
+    (output.unwrap_or_else(|e| panic!("{layer:?}: {e}")), counter)
 }
 
 fn check(
@@ -64,6 +75,12 @@ fn check(
     let (exact, counter) = execute::<f64>(layer, input, named);
     assert_close(id, &exact, expected, 1e-12);
     assert_close(id, &execute::<f32>(layer, input, named).0, expected, 1e-5);
+    for isa in Isa::all() {
+        let fast = Fast::with(isa);
+        let found = with(input, named, |call| fast.forward(layer, call, &mut Counter::default()));
+        let found = found.unwrap_or_else(|e| panic!("{id} ({}): {e}", isa.name()));
+        assert_close(&format!("{id} ({})", isa.name()), &found, expected, 1e-5);
+    }
     counter
 }
 
@@ -239,6 +256,10 @@ fn other_operators_are_pytorchs() {
         let Some(layer) = operator(op, &case["attrs"], input.sizes()) else {
             left_out.push(id.to_owned());
             continue;
+        };
+        let layer = match inputs["weight"]["shape"][0].as_u64() {
+            Some(outputs) if op == "linear" => build(op, &format!("{{out_features: {outputs}}}")),
+            _ => layer,
         };
         // Activations are given without a batch axis.
         if input.sizes().len() == 1 {

@@ -75,6 +75,18 @@ impl AxisFacts {
     }
 }
 
+/// The receptive field that stands for a network: that of its first output, or of the last feature map before it that
+/// does not see everything; none if there is no such map.
+pub fn headline(graph: &Graph, fields: &Fields) -> Option<Facts> {
+    let input = graph.inputs().next()?.0;
+    let output = graph.outputs.first()?;
+    (0..=output.0).rev().map(NodeId).find_map(|node| {
+        let facts = fields.of(node, input)?.facts(graph, node).ok()?;
+        let local = !facts.global && !facts.axes.is_empty() && !graph.node(node).shape.spatial().is_empty();
+        local.then_some(facts)
+    })
+}
+
 impl Fields {
     /// The facts of one node with respect to each of its inputs.
     pub fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {

@@ -22,7 +22,7 @@ pub mod moments;
 pub mod relation;
 pub mod span;
 
-pub use facts::{AxisFacts, Effective, Facts, Sampling};
+pub use facts::{AxisFacts, Effective, Facts, Sampling, headline};
 pub use family::Jump;
 pub use flow::analyse;
 pub use span::Span;

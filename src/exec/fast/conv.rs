@@ -10,7 +10,7 @@ use super::frame::{Frame, Run};
 use super::isa::WIDEST;
 use super::packed::{Packed, Panel};
 use super::shared::Shared;
-use super::tile::{TILE, VECTORS, multiply};
+use super::tile::{Store, VECTORS, multiply};
 
 /// A convolution whose windows and weights are prepared.
 #[derive(Debug, Clone)]
@@ -49,16 +49,15 @@ impl Convolution {
     pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
         let image = input.len() / (out.len() / self.outputs().max(1)).max(1);
         let tasks = self.tasks(context.isa.lanes() * VECTORS);
-        let images = input.chunks_exact(image.max(1)).zip(out.chunks_exact_mut(self.outputs().max(1)));
-        for (n, (source, target)) in images.enumerate() {
-            let first = n * self.outputs();
-            let target = Shared::new(target);
+        let out = Shared::new(out);
+        for (n, source) in input.chunks_exact(image.max(1)).enumerate() {
+            let out = (out, n * self.outputs());
             if self.frame.direct {
-                self.image(context, &tasks, source, (target, first), finish);
+                self.image(context, &tasks, source, out, finish);
             } else {
                 context.scratch.with(self.frame.elements(self.channels), |frame| {
                     self.frame.write_all(source, frame);
-                    self.image(context, &tasks, frame, (target, first), finish);
+                    self.image(context, &tasks, frame, out, finish);
                 });
             }
         }
@@ -124,13 +123,42 @@ struct Block<'a> {
     finish: Finish<'a>,
 }
 
+/// Where the rows of a tile go: each to its channel.
+pub(super) struct Rows<'a> {
+    /// The whole batch; no other task writes these channels at these positions of this image.
+    pub out: Shared<'a>,
+    pub finish: Finish<'a>,
+    /// Channel of the first row.
+    pub channel: usize,
+    /// Positions of one channel.
+    pub positions: usize,
+    /// Position of the first column, and how many columns there are.
+    pub first: usize,
+    pub count: usize,
+    /// Where the image starts.
+    pub image: usize,
+}
+
+impl<S: Simd> Store<S> for Rows<'_> {
+    #[inline(always)]
+    fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]) {
+        let channel = self.channel + row;
+        let at = self.image + channel * self.positions + self.first;
+        #[expect(unsafe_code, reason = "see `Shared`")]
+        // SAFETY: tasks differ in their image, their positions, their group or their panels: no two write one element.
+        let out = unsafe { self.out.part(at, self.count) };
+        self.finish.vectors(simd, channel, at, sums, out);
+    }
+}
+
 impl WithSimd for Block<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { convolution: Convolution { frame, weights, channels }, task, columns, .. } = self;
-        let positions = frame.positions();
+        let Self {
+            convolution: Convolution { frame, weights, channels }, task, columns, out, finish, ..
+        } = self;
         let count = task.end - task.first;
         let vectors = count.div_ceil(S::F32_LANES);
         let width = vectors * S::F32_LANES;
@@ -140,18 +168,11 @@ impl WithSimd for Block<'_> {
         frame.runs(task.first, task.end, &mut runs);
         gather(group, frame.plane, members, &frame.taps, &runs, width, columns);
         let columns = &columns[..weights.depth * width];
-        let mut tile = [0.0; TILE];
-        for panel in &weights.groups[task.group][task.panels.0..task.panels.1] {
-            let Panel { first, rows, data } = panel;
-            multiply(simd, (*rows, vectors), data, columns, &mut tile);
-            for (row, sums) in (*first..first + rows).zip(tile.chunks_exact(width)) {
-                let channel = task.group * weights.rows + row;
-                let at = channel * positions + task.first;
-                #[expect(unsafe_code, reason = "see `Shared`")]
-                // SAFETY: tasks differ in their positions, their group or their panels, so no two write one element.
-                let out = unsafe { self.out.part(at, count) };
-                self.finish.row(channel, self.first + at, sums, out);
-            }
+        let (positions, first, image) = (frame.positions(), task.first, self.first);
+        for Panel { first: row, rows, data } in &weights.groups[task.group][task.panels.0..task.panels.1] {
+            let channel = task.group * weights.rows + row;
+            let mut store = Rows { out, finish, channel, positions, first, count, image };
+            multiply(simd, (*rows, vectors), data, columns, &mut store);
         }
     }
 }
@@ -170,22 +191,13 @@ pub(super) fn gather(
     let mut row = 0;
     for channel in 0..channels {
         for tap in taps {
-            let source = &frame[channel * plane + tap..];
+            let (source, target) = (&frame[channel * plane + tap..], &mut columns[row..]);
             // Whole vectors: what goes beyond a run is overwritten by the next run, or the next row, or not used.
             for run in runs {
-                let mut at = 0;
-                while at < run.len {
-                    let to = &mut columns[row + run.to + at..];
-                    let from = &source[run.from + at..];
-                    match (to.first_chunk_mut::<WIDEST>(), from.first_chunk::<WIDEST>()) {
-                        (Some(to), Some(from)) => *to = *from,
-                        _ => {
-                            let left = run.len - at;
-                            let left = left.min(WIDEST);
-                            to[..left].copy_from_slice(&from[..left]);
-                        }
-                    }
-                    at += WIDEST;
+                let (to, from) = (&mut target[run.to..], &source[run.from..]);
+                match (to.first_chunk_mut::<WIDEST>(), from.first_chunk::<WIDEST>()) {
+                    (Some(to), Some(from)) => *to = *from,
+                    _ => to[..run.len].copy_from_slice(&from[..run.len]),
                 }
             }
             row += width;

@@ -129,7 +129,13 @@ pub(super) fn apply(curve: Curve, values: &mut [f32]) {
             let product = power * (power + 2.0);
             x * (product / (product + 2.0))
         }),
-        Curve::Selu | Curve::GeluTanh | Curve::Softplus { .. } => each(values, |x| curve.apply(x)),
+        Curve::Selu
+        | Curve::GeluTanh
+        | Curve::Softplus { .. }
+        | Curve::Clip(..)
+        | Curve::Power(_)
+        | Curve::Straight(..)
+        | Curve::Named(_) => each(values, |x| curve.apply(x)),
     }
 }
 

@@ -5,12 +5,12 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::conv::Convolution;
+use super::conv::{Convolution, Rows};
 use super::curves;
 use super::finish::Finish;
 use super::packed::{Packed, Panel};
 use super::shared::Shared;
-use super::tile::{TILE, VECTORS, multiply};
+use super::tile::{VECTORS, multiply};
 use crate::exec::reference::Curve;
 use crate::layers::window::Window;
 
@@ -210,19 +210,20 @@ impl WithSimd for Block<'_> {
         let vectors = self.count.div_ceil(S::F32_LANES);
         let width = vectors * S::F32_LANES;
         let depth = self.weights.depth;
-        let mut tile = [0.0; TILE];
         for (group, panels) in self.weights.groups.iter().enumerate() {
             let columns = &self.columns[group * depth * width..(group + 1) * depth * width];
-            for Panel { first, rows, data } in panels {
-                multiply(simd, (*rows, vectors), data, columns, &mut tile);
-                for (row, sums) in (*first..first + rows).zip(tile.chunks_exact(width)) {
-                    let channel = group * self.weights.rows + row;
-                    let at = self.at + channel * self.positions + self.first;
-                    #[expect(unsafe_code, reason = "see `Shared`")]
-                    // SAFETY: tasks differ in their image or their positions.
-                    let out = unsafe { self.out.part(at, self.count) };
-                    self.finish.row(channel, at, sums, out);
-                }
+            for Panel { first: row, rows, data } in panels {
+                // Tasks differ in their image or their positions, as `Rows` demands.
+                let mut store = Rows {
+                    out: self.out,
+                    finish: self.finish,
+                    channel: group * self.weights.rows + row,
+                    positions: self.positions,
+                    first: self.first,
+                    count: self.count,
+                    image: self.at,
+                };
+                multiply(simd, (*rows, vectors), data, columns, &mut store);
             }
         }
     }

@@ -54,24 +54,27 @@ impl Depthwise {
         // Loads go beyond the last row by less than the vectors computed together.
         let slack = (ACROSS + 1) * WIDEST;
         let maps = input.len() / plane.max(1);
-        let each = |map: usize| {
-            let source = &input[map * plane..(map + 1) * plane];
-            let work = |scratch: &mut [f32]| {
-                let (frame, row) = scratch.split_at_mut(self.frame.plane + slack);
-                #[expect(unsafe_code, reason = "see `Shared`")]
-                // SAFETY: each map has a block of the output of its own.
-                let out = unsafe { out.part(map * block, block) };
-                context.isa.run(Map { depthwise: self, map, source, frame, row, out, finish });
-            };
-            let row = self.frame.outputs.last().map_or(0, |width| width + slack);
-            context.scratch.with(self.frame.plane + slack + row, work);
-        };
+        let row = self.frame.outputs.last().map_or(0, |width| width + slack);
+        // Some maps at a time: enough work for a thread to be worth waking.
         let taps = self.frame.taps.len() * block + self.frame.plane;
-        let least = (200_000 / taps.max(1)).max(1);
-        if maps <= least {
-            (0..maps).for_each(each);
+        let some = (200_000 / taps.max(1)).max(1);
+        let each = |task: usize| {
+            context.scratch.with(self.frame.plane + slack + row, |scratch| {
+                let (frame, row) = scratch.split_at_mut(self.frame.plane + slack);
+                for map in task * some..maps.min((task + 1) * some) {
+                    let source = &input[map * plane..(map + 1) * plane];
+                    #[expect(unsafe_code, reason = "see `Shared`")]
+                    // SAFETY: each map has a block of the output of its own.
+                    let out = unsafe { out.part(map * block, block) };
+                    context.isa.run(Map { depthwise: self, map, source, frame, row, out, finish });
+                }
+            });
+        };
+        let tasks = maps.div_ceil(some);
+        if tasks < 2 {
+            (0..tasks).for_each(each);
         } else {
-            (0..maps).into_par_iter().with_min_len(least).for_each(each);
+            (0..tasks).into_par_iter().for_each(each);
         }
     }
 }
@@ -95,13 +98,12 @@ impl WithSimd for Map<'_> {
         let Self {
             depthwise: Depthwise { frame: windows, channels, multiplier, reduction }, map, out, ..
         } = self;
-        let frame = if windows.direct {
+        if windows.direct {
             self.frame[..self.source.len()].copy_from_slice(self.source);
-            &*self.frame
         } else {
-            windows.write(self.source, &mut self.frame[..windows.plane], |value| value);
-            &*self.frame
-        };
+            windows.write(self.source, &mut self.frame[..windows.plane]);
+        }
+        let frame = &*self.frame;
         let width = windows.outputs.last().copied().unwrap_or(1);
         let taps = windows.taps.as_slice();
         for extra in 0..*multiplier {

@@ -1,6 +1,10 @@
 //! What follows a product while its result is still in the cache: bias, a sum with another tensor, an activation.
 
+use pulp::Simd;
+
 use super::curves;
+use super::isa::WIDEST;
+use super::tile::VECTORS;
 use crate::exec::reference::Curve;
 
 /// What is done to each output of a product, in this order.
@@ -14,7 +18,49 @@ pub(super) struct Finish<'a> {
     pub curve: Option<Curve>,
 }
 
+/// Most elements of a row of a tile.
+const ROW: usize = VECTORS * WIDEST;
+
 impl Finish<'_> {
+    /// Finishes a row of a tile: outputs of channel `channel` from element `at` of the output on, as many as `out` holds.
+    #[inline(always)]
+    pub(super) fn vectors<S: Simd>(
+        &self,
+        simd: S,
+        channel: usize,
+        at: usize,
+        sums: &[S::f32s],
+        out: &mut [f32],
+    ) {
+        let (vectors, rest) = S::as_mut_simd_f32s(out);
+        let straight = matches!(self.curve, None | Some(Curve::Relu | Curve::Relu6));
+        if !straight || !rest.is_empty() || vectors.len() != sums.len() {
+            let mut row = [0.0; ROW];
+            for (to, &sum) in S::as_mut_simd_f32s(&mut row).0.iter_mut().zip(sums) {
+                *to = sum;
+            }
+            self.row(channel, at, &row, out);
+            return;
+        }
+        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+        let bias = simd.splat_f32s(self.bias.map_or(0.0, |bias| bias[channel]));
+        let add = self.add.map(|add| S::as_simd_f32s(&add[at..]).0);
+        for (i, (out, &sum)) in vectors.iter_mut().zip(sums).enumerate() {
+            let mut value = simd.add_f32s(sum, bias);
+            if let Some(add) = add {
+                value = simd.add_f32s(value, add[i]);
+            }
+            // Comparisons as in the definition: a not-a-number stays.
+            if self.curve.is_some() {
+                value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
+            }
+            if self.curve == Some(Curve::Relu6) {
+                value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
+            }
+            *out = value;
+        }
+    }
+
     /// Finishes the outputs of channel `channel` that begin at element `at` of the output.
     #[inline(always)]
     pub(super) fn row(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {

@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::isa::WIDEST;
 use crate::diagnostic::Problem;
 use crate::exec::reference::place;
 use crate::layers::conv::PaddingMode;
@@ -17,6 +18,14 @@ enum Row {
     Fill,
     /// The row of the input that starts at this element of a channel.
     At(usize),
+}
+
+/// Neighbouring columns of the frame: so many, which hold padding, or every `step`-th element from one on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    len: usize,
+    from: Option<usize>,
+    step: usize,
 }
 
 /// How windows slide over one channel.
@@ -37,14 +46,12 @@ pub(super) struct Frame {
     /// Elements of a row.
     width: usize,
     rows: Vec<Row>,
-    /// For each column, the input column it holds.
-    columns: Vec<Option<usize>>,
-    /// A run that is a run of the input too: place, input column, length.
-    run: (usize, usize, usize),
+    /// What the columns of a row hold, from the first to the last.
+    parts: Vec<Part>,
     fill: f32,
 }
 
-/// A contiguous part of a row of outputs.
+/// Neighbouring outputs of one row, at most as many as the widest vector has elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
     /// First output, counted from the first of the block.
@@ -131,16 +138,15 @@ impl Frame {
             steps,
             width,
             rows: vec![],
-            columns: vec![],
-            run: (0, 0, 0),
+            parts: vec![],
             fill,
         };
         if !direct {
             frame.rows = rows(image, outputs, outer, &sizes, mode)?;
             let place = |at: usize| place((at as i128) - i128::from(last.before), image[axes], mode);
-            frame.columns =
+            let columns: Vec<Option<usize>> =
                 phases.iter().flat_map(|phase| (0..length).map(move |i| place(i * stride + phase))).collect();
-            frame.run = longest(&frame.columns);
+            frame.parts = parts(&columns);
         }
         Ok(Some(frame))
     }
@@ -155,26 +161,33 @@ impl Frame {
         if self.direct { 0 } else { channels * self.plane }
     }
 
-    /// Fills one channel of the frame from one channel of the input, each element through `change`.
+    /// Fills one channel of the frame from one channel of the input.
     #[inline(always)]
-    pub(super) fn write(&self, source: &[f32], frame: &mut [f32], change: impl Fn(f32) -> f32) {
-        let (to, from, len) = self.run;
-        for (row, target) in self.rows.iter().zip(frame.chunks_exact_mut(self.width.max(1))) {
+    pub(super) fn write(&self, source: &[f32], frame: &mut [f32]) {
+        for (row, mut target) in self.rows.iter().zip(frame.chunks_exact_mut(self.width.max(1))) {
             match *row {
                 Row::Unread => {}
                 Row::Fill => target.fill(self.fill),
                 Row::At(start) => {
                     let source = &source[start..];
-                    let (left, rest) = target.split_at_mut(to);
-                    let (middle, right) = rest.split_at_mut(len);
-                    for (target, &value) in middle.iter_mut().zip(&source[from..from + len]) {
-                        *target = change(value);
-                    }
-                    for (target, column) in left.iter_mut().zip(&self.columns) {
-                        *target = column.map_or(self.fill, |column| change(source[column]));
-                    }
-                    for (target, column) in right.iter_mut().zip(&self.columns[to + len..]) {
-                        *target = column.map_or(self.fill, |column| change(source[column]));
+                    for &Part { len, from, step } in &self.parts {
+                        let (part, rest) = target.split_at_mut(len);
+                        target = rest;
+                        match (from, step) {
+                            (None, _) => part.fill(self.fill),
+                            (Some(from), 1) => part.copy_from_slice(&source[from..from + len]),
+                            (Some(from), 2) => {
+                                // Pairs of which the last may lack its second element.
+                                let (pairs, _) = source[from..from + 2 * len - 1].as_chunks::<2>();
+                                part.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[0]);
+                                part[len - 1] = source[from + 2 * len - 2];
+                            }
+                            (Some(from), step) => {
+                                for (i, to) in part.iter_mut().enumerate() {
+                                    *to = source[from + i * step];
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -189,7 +202,7 @@ impl Frame {
         channels
             .zip(frame.par_chunks_exact_mut(self.plane.max(1)))
             .with_min_len(least)
-            .for_each(|(source, frame)| self.write(source, frame, |value| value));
+            .for_each(|(source, frame)| self.write(source, frame));
     }
 
     /// Where the window of row `row` of outputs starts.
@@ -210,7 +223,7 @@ impl Frame {
         let mut at = first;
         while at < end {
             let (row, column) = (at / length, at % length);
-            let len = (length - column).min(end - at);
+            let len = (length - column).min(end - at).min(WIDEST);
             runs.push(Run { to: at - first, len, from: self.row(row) + column });
             at += len;
         }
@@ -253,18 +266,29 @@ fn rows(
     Ok(rows)
 }
 
-/// The longest run of columns that follow each other in the input too.
-fn longest(columns: &[Option<usize>]) -> (usize, usize, usize) {
-    let mut best = (0, 0, 0);
-    let mut start = 0;
-    for i in 0..columns.len() {
-        let follows = i > 0 && columns[i].is_some() && columns[i] == columns[i - 1].map(|column| column + 1);
-        if !follows {
-            start = i;
+/// Columns in parts that can be copied as a whole.
+fn parts(columns: &[Option<usize>]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for &column in columns {
+        if let Some(part) = parts.last_mut() {
+            match (part.from, column) {
+                (None, None) => {
+                    part.len += 1;
+                    continue;
+                }
+                (Some(from), Some(column))
+                    if column > from && (part.len == 1 || column == from + part.len * part.step) =>
+                {
+                    if part.len == 1 {
+                        part.step = column - from;
+                    }
+                    part.len += 1;
+                    continue;
+                }
+                _ => {}
+            }
         }
-        if let Some(first) = columns[start].filter(|_| i + 1 - start > best.2) {
-            best = (start, first, i + 1 - start);
-        }
+        parts.push(Part { len: 1, from: column, step: 1 });
     }
-    best
+    parts
 }

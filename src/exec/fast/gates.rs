@@ -11,7 +11,7 @@ use crate::exec::reference::Curve;
 use crate::exec::tensor::Tensor;
 
 /// The layer, prepared.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Gates {
     pub plane: usize,
     pub first: Linear,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
+use super::across::Across;
 use super::conv::Convolution;
 use super::deform::Deformable;
 use super::depthwise::Depthwise;
@@ -21,9 +22,10 @@ use crate::exec::tensor::Tensor;
 use crate::layers::{Layer, Weight};
 
 /// How a layer is run.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Kernel {
     Convolution(Box<Convolution>),
+    Across(Box<Across>),
     Depthwise(Box<Depthwise>),
     Transposed(Box<Transposed>),
     Deformable(Box<Deformable>),
@@ -54,7 +56,7 @@ pub(super) enum Kernel {
 }
 
 /// A kernel and what its product begins from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Prepared {
     pub kernel: Kernel,
     /// Added to each output channel.
@@ -70,7 +72,8 @@ impl Kernel {
             {
                 "product"
             }
-            Self::Convolution(_) => "gathered product",
+            Self::Across(across) if across.frame.direct && across.frame.taps.len() == 1 => "product",
+            Self::Convolution(_) | Self::Across(_) => "gathered product",
             Self::Depthwise(_) => "rows",
             Self::Transposed(_) => "product, added up",
             Self::Deformable(_) => "sampled product",
@@ -88,6 +91,7 @@ impl Kernel {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Convolution(kernel) => kernel.weights.bytes(),
+            Self::Across(kernel) => kernel.bytes(),
             Self::Transposed(kernel) => kernel.bytes(),
             Self::Deformable(kernel) => kernel.bytes(),
             Self::Linear(kernel) => kernel.bytes(),
@@ -98,7 +102,11 @@ impl Kernel {
     /// Whether a sum with another tensor and any activation can be done as it writes its output.
     pub(super) fn finishes(&self) -> bool {
         match self {
-            Self::Convolution(_) | Self::Transposed(_) | Self::Deformable(_) | Self::Linear(_) => true,
+            Self::Convolution(_)
+            | Self::Across(_)
+            | Self::Transposed(_)
+            | Self::Deformable(_)
+            | Self::Linear(_) => true,
             Self::Depthwise(kernel) => matches!(kernel.reduction, super::depthwise::Reduction::Weights(_)),
             _ => false,
         }
@@ -132,6 +140,10 @@ impl Prepared {
         let finish = Finish { bias: self.bias.as_deref(), add, curve };
         match &self.kernel {
             Kernel::Convolution(kernel) => {
+                counter.macs += batch * kernel.macs();
+                kernel.run(context, input, out, finish);
+            }
+            Kernel::Across(kernel) => {
                 counter.macs += batch * kernel.macs();
                 kernel.run(context, input, out, finish);
             }

@@ -5,9 +5,10 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::finish::Finish;
-use super::isa::multiply_add;
+use super::isa::{WIDEST, multiply_add};
+use super::scratch::Aligned;
 use super::shared::Shared;
-use super::tile::{ROWS, TILE, VECTORS, heights, multiply};
+use super::tile::{ROWS, Store, VECTORS, balanced, multiply};
 use crate::exec::tensor::Tensor;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 pub(super) const FEW: usize = 4;
 
 /// A linear map whose weights are prepared for the number of rows.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Linear {
     pub features: usize,
     pub outputs: usize,
@@ -23,12 +24,12 @@ pub(super) struct Linear {
 }
 
 /// The weights, as they are read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Weights {
     /// An output a row.
     Rows(Arc<Tensor<f32>>),
     /// Panels of outputs, as wide as tiles; in each, a row a feature. Outputs that fill the last panel up are 0.
-    Panels(Vec<f32>),
+    Panels(Aligned),
 }
 
 impl Linear {
@@ -38,14 +39,16 @@ impl Linear {
             return Self { features, outputs, weights: Weights::Rows(Arc::clone(weight)) };
         }
         let width = context.isa.lanes() * VECTORS;
-        let mut panels = vec![0.0; outputs.div_ceil(width) * width * features];
-        panels.par_chunks_exact_mut((width * features).max(1)).enumerate().for_each(|(panel, target)| {
-            for (i, target) in target.chunks_exact_mut(width).enumerate() {
-                for (o, target) in (panel * width..outputs).zip(target) {
-                    *target = weight.data()[o * features + i];
+        let mut panels = Aligned::new(outputs.div_ceil(width) * width * features);
+        panels.elements_mut().par_chunks_exact_mut((width * features).max(1)).enumerate().for_each(
+            |(panel, target)| {
+                for (i, target) in target.chunks_exact_mut(width).enumerate() {
+                    for (o, target) in (panel * width..outputs).zip(target) {
+                        *target = weight.data()[o * features + i];
+                    }
                 }
-            }
-        });
+            },
+        );
         Self { features, outputs, weights: Weights::Panels(panels) }
     }
 
@@ -81,7 +84,8 @@ impl Linear {
                     .for_each(dot);
             }
             Weights::Panels(panels) => {
-                let blocks: Vec<(usize, usize)> = heights(rows).collect();
+                let panels = panels.elements();
+                let blocks: Vec<(usize, usize)> = balanced(rows).collect();
                 let each = |&(first, height): &(usize, usize)| {
                     context.scratch.with(self.features * ROWS, |columns| {
                         let columns = &mut columns[..self.features * height];
@@ -151,18 +155,35 @@ impl WithSimd for Block<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { linear: Linear { features, outputs, .. }, first, height, .. } = self;
         let width = S::F32_LANES * VECTORS;
-        let mut tile = [0.0; TILE];
         for (panel, weights) in self.panels.chunks_exact((width * features).max(1)).enumerate() {
-            multiply(simd, (height, VECTORS), self.columns, weights, &mut tile);
             let start = panel * width;
             let count = width.min(outputs - start);
-            for (row, sums) in (first..first + height).zip(tile.chunks_exact_mut(width)) {
-                let at = row * outputs + start;
-                #[expect(unsafe_code, reason = "see `Shared`")]
-                // SAFETY: each task has rows of its own.
-                let out = unsafe { self.out.part(at, count) };
-                self.finish.across(start, at, &sums[..count], out);
-            }
+            let mut store =
+                Across { out: self.out, finish: self.finish, first, outputs: *outputs, start, count };
+            multiply(simd, (height, VECTORS), self.columns, weights, &mut store);
         }
+    }
+}
+
+/// Where the rows of a tile go: to neighbouring outputs of their row.
+struct Across<'a> {
+    out: Shared<'a>,
+    finish: Finish<'a>,
+    first: usize,
+    outputs: usize,
+    start: usize,
+    count: usize,
+}
+
+impl<S: Simd> Store<S> for Across<'_> {
+    #[inline(always)]
+    fn row(&mut self, _: S, row: usize, sums: &[S::f32s]) {
+        let mut elements = [0.0; VECTORS * WIDEST];
+        S::as_mut_simd_f32s(&mut elements).0[..sums.len()].copy_from_slice(sums);
+        let at = (self.first + row) * self.outputs + self.start;
+        #[expect(unsafe_code, reason = "see `Shared`")]
+        // SAFETY: each task has rows of its own.
+        let out = unsafe { self.out.part(at, self.count) };
+        self.finish.across(self.start, at, &elements[..self.count], out);
     }
 }

@@ -13,6 +13,7 @@
 //! Products with padding are really done here, where the definition skips them: a weight that is infinite or not a number
 //! makes not-a-number of them.
 
+mod across;
 mod conv;
 mod curves;
 mod deform;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::kernel::{Kernel, Prepared};
 use super::prepare::{Fold, Site, prepare, running};
+use super::scratch::Aligned;
 use super::{Context, Isa, Scratch, products};
 use crate::diagnostic::Problem;
 use crate::exec::network::Network;
@@ -70,7 +71,7 @@ pub struct Plan<'g> {
     places: Vec<Place>,
     /// Elements of each buffer.
     lengths: Vec<usize>,
-    buffers: Vec<Vec<f32>>,
+    buffers: Vec<Aligned>,
 }
 
 impl<'g> Plan<'g> {
@@ -207,7 +208,7 @@ impl<'g> Plan<'g> {
             return Err(Problem::shape(message));
         }
         if self.buffers.is_empty() {
-            self.buffers = self.lengths.iter().map(|&length| vec![0.0; length]).collect();
+            self.buffers = self.lengths.iter().map(|&length| Aligned::new(length)).collect();
         }
         let mut steps = Vec::with_capacity(self.graph.nodes.len());
         let bytes = |elements: usize| 4 * elements as u64;
@@ -222,7 +223,7 @@ impl<'g> Plan<'g> {
             let value = |node: NodeId| -> &[f32] {
                 match self.places[node.0] {
                     Place::Input(number) => inputs[number].data(),
-                    Place::Buffer(buffer) => &self.buffers[buffer],
+                    Place::Buffer(buffer) => self.buffers[buffer].elements(),
                     Place::Nowhere => &[],
                 }
             };
@@ -243,7 +244,7 @@ impl<'g> Plan<'g> {
                 .run(
                     &self.context,
                     &sources,
-                    &mut output[..step.elements],
+                    &mut output.elements_mut()[..step.elements],
                     (add, step.chain.curve),
                     &mut counter,
                 )
@@ -280,7 +281,7 @@ impl<'g> Plan<'g> {
             match self.places[id.0] {
                 Place::Input(number) => Ok(inputs[number].clone()),
                 Place::Buffer(buffer) => {
-                    Tensor::new(&self.sizes[id.0], self.buffers[buffer][..elements].to_vec())
+                    Tensor::new(&self.sizes[id.0], self.buffers[buffer].elements()[..elements].to_vec())
                 }
                 Place::Nowhere => Err(Problem::shape("an output was not computed")),
             }

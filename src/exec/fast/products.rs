@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
+use super::across::{self, Across};
 use super::conv::Convolution;
 use super::deform::{Deformable, Use};
 use super::depthwise::{Depthwise, Reduction};
@@ -34,7 +35,7 @@ pub(super) fn prepare(
     let kernel = match site.layer {
         Layer::Conv(layer) => {
             let windows = layer.windows(&site.wide())?;
-            convolution(site, weight, &windows, layer.padding_mode, fold)?
+            convolution(context, site, weight, (&windows, layer.padding_mode), fold)?
         }
         Layer::ConvTranspose(layer) => {
             let windows = layer.windows(&site.wide())?;
@@ -78,10 +79,10 @@ fn packed(weight: &Tensor<f32>, groups: usize, fold: Option<&Fold>) -> Packed {
 }
 
 fn convolution(
+    context: &Context,
     site: &Site<'_>,
     weight: &Tensor<f32>,
-    windows: &[Window],
-    mode: PaddingMode,
+    (windows, mode): (&[Window], PaddingMode),
     fold: Option<&Fold>,
 ) -> Result<Option<Kernel>, Problem> {
     let channels = site.input()[0];
@@ -99,6 +100,10 @@ fn convolution(
         }
         let (multiplier, reduction) = (weight.sizes()[0] / channels.max(1), Reduction::Weights(factors));
         return Ok(Some(Kernel::Depthwise(Box::new(Depthwise { frame, channels, multiplier, reduction }))));
+    }
+    if across::pays(context.isa.lanes(), frame.positions(), weight.sizes()[0] / groups.max(1)) {
+        let scale = fold.map(|fold| fold.scale.as_slice());
+        return Ok(Some(Kernel::Across(Box::new(Across::new(context, frame, channels, weight, scale)))));
     }
     Ok(Some(Kernel::Convolution(Box::new(Convolution {
         frame,

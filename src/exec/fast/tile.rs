@@ -2,15 +2,22 @@
 
 use pulp::Simd;
 
-use super::isa::{WIDEST, multiply_add};
+use super::isa::multiply_add;
 
 /// Most rows of a tile.
 pub(super) const ROWS: usize = 8;
 /// Most vectors across a tile. 8 x 3 sums keep the multiply-add units of current machines busy (they need at least 8 in
 /// flight) and fit, with what is multiplied, into 32 registers.
 pub(super) const VECTORS: usize = 3;
-/// Elements of the largest tile.
-pub(super) const TILE: usize = ROWS * VECTORS * WIDEST;
+
+/// Rows of as few tiles as can cover `rows` rows, as equal as possible.
+pub(super) fn balanced(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = rows.div_ceil(ROWS);
+    (0..tiles).map(move |tile| {
+        let first = tile * rows / tiles;
+        (first, (tile + 1) * rows / tiles - first)
+    })
+}
 
 /// Rows of the tiles that cover `rows` rows: eights, and then the powers of two that the rest is made of.
 pub(super) fn heights(rows: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -24,36 +31,46 @@ pub(super) fn heights(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// `out[i][j] = sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
+/// What is done with the sums of a tile.
+pub(super) trait Store<S: Simd> {
+    /// Takes row `row` of the tile.
+    fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]);
+}
+
+/// For each row `i`, `sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
 ///
-/// `a` holds `depth` columns of `rows` elements, `b` as many rows of `vectors` vectors, `out` gets the rows one after
-/// another. `rows` is 8, 4, 2 or 1 and `vectors` at most 3; `out` has room for [`TILE`] elements.
+/// `a` holds `depth` columns of `rows` elements, `b` as many rows of `vectors` vectors. There are at most [`ROWS`] rows and
+/// [`VECTORS`] vectors; other numbers of rows than 8, 4, 2 and 1 need all vectors.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,
     (rows, vectors): (usize, usize),
     a: &[f32],
     b: &[f32],
-    out: &mut [f32],
+    store: &mut impl Store<S>,
 ) {
     match (rows, vectors) {
-        (8, 3) => tile::<S, 8, 3>(simd, a, b, out),
-        (8, 2) => tile::<S, 8, 2>(simd, a, b, out),
-        (8, 1) => tile::<S, 8, 1>(simd, a, b, out),
-        (4, 3) => tile::<S, 4, 3>(simd, a, b, out),
-        (4, 2) => tile::<S, 4, 2>(simd, a, b, out),
-        (4, 1) => tile::<S, 4, 1>(simd, a, b, out),
-        (2, 3) => tile::<S, 2, 3>(simd, a, b, out),
-        (2, 2) => tile::<S, 2, 2>(simd, a, b, out),
-        (2, 1) => tile::<S, 2, 1>(simd, a, b, out),
-        (1, 3) => tile::<S, 1, 3>(simd, a, b, out),
-        (1, 2) => tile::<S, 1, 2>(simd, a, b, out),
-        _ => tile::<S, 1, 1>(simd, a, b, out),
+        (8, 3) => tile::<S, 8, 3>(simd, a, b, store),
+        (8, 2) => tile::<S, 8, 2>(simd, a, b, store),
+        (8, 1) => tile::<S, 8, 1>(simd, a, b, store),
+        (7, _) => tile::<S, 7, 3>(simd, a, b, store),
+        (6, _) => tile::<S, 6, 3>(simd, a, b, store),
+        (5, _) => tile::<S, 5, 3>(simd, a, b, store),
+        (4, 3) => tile::<S, 4, 3>(simd, a, b, store),
+        (4, 2) => tile::<S, 4, 2>(simd, a, b, store),
+        (4, 1) => tile::<S, 4, 1>(simd, a, b, store),
+        (3, _) => tile::<S, 3, 3>(simd, a, b, store),
+        (2, 3) => tile::<S, 2, 3>(simd, a, b, store),
+        (2, 2) => tile::<S, 2, 2>(simd, a, b, store),
+        (2, 1) => tile::<S, 2, 1>(simd, a, b, store),
+        (1, 3) => tile::<S, 1, 3>(simd, a, b, store),
+        (1, 2) => tile::<S, 1, 2>(simd, a, b, store),
+        _ => tile::<S, 1, 1>(simd, a, b, store),
     }
 }
 
 #[inline(always)]
-fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], out: &mut [f32]) {
+fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], store: &mut impl Store<S>) {
     let columns = a.as_chunks::<R>().0;
     let rows = S::as_simd_f32s(b).0.as_chunks::<V>().0;
     let mut sums = [[simd.splat_f32s(0.0); V]; R];
@@ -65,9 +82,8 @@ fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], 
             }
         }
     }
-    let out = S::as_mut_simd_f32s(out).0.as_chunks_mut::<V>().0;
-    for (out, sums) in out.iter_mut().zip(sums) {
-        *out = sums;
+    for (row, sums) in sums.iter().enumerate() {
+        store.row(simd, row, sums);
     }
 }
 
@@ -82,6 +98,13 @@ mod tests {
             for (first, height) in heights(rows) {
                 assert_eq!(first, next);
                 assert!([8, 4, 2, 1].contains(&height));
+                next += height;
+            }
+            assert_eq!(next, rows);
+            let mut next = 0;
+            for (first, height) in balanced(rows) {
+                assert_eq!(first, next);
+                assert!((1..=ROWS).contains(&height));
                 next += height;
             }
             assert_eq!(next, rows);

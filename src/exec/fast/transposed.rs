@@ -10,7 +10,7 @@ use super::finish::Finish;
 use super::frame::Run;
 use super::isa::WIDEST;
 use super::packed::{Packed, Panel};
-use super::tile::{TILE, VECTORS, multiply};
+use super::tile::{Store, VECTORS, multiply};
 use crate::diagnostic::Problem;
 use crate::layers::window::Window;
 
@@ -128,6 +128,24 @@ struct Chunk<'a> {
     out: &'a mut [f32],
 }
 
+/// Where the rows of a tile go: each is a tap, from the input elements at `start` on.
+struct Taps<'a> {
+    transposed: &'a Transposed,
+    first: usize,
+    start: usize,
+    count: usize,
+    out: &'a mut [f32],
+}
+
+impl<S: Simd> Store<S> for Taps<'_> {
+    #[inline(always)]
+    fn row(&mut self, _: S, row: usize, sums: &[S::f32s]) {
+        let mut elements = [0.0; VECTORS * WIDEST];
+        S::as_mut_simd_f32s(&mut elements).0[..sums.len()].copy_from_slice(sums);
+        self.transposed.scatter(self.first + row, self.start, &elements[..self.count], self.out);
+    }
+}
+
 impl WithSimd for Chunk<'_> {
     type Output = ();
 
@@ -137,22 +155,20 @@ impl WithSimd for Chunk<'_> {
         let (positions, plane) = (transposed.positions(), transposed.plane());
         out.fill(0.0);
         let step = S::F32_LANES * VECTORS;
-        let mut tile = [0.0; TILE];
         for start in (0..positions).step_by(step) {
             let count = step.min(positions - start);
             let vectors = count.div_ceil(S::F32_LANES);
             let width = vectors * S::F32_LANES;
-            let run = [Run { to: 0, len: count, from: start }];
-            gather(source, positions, transposed.members, &[0], &run, width, columns);
+            let run = |to: usize| Run { to, len: WIDEST.min(count - to), from: start + to };
+            let runs: Vec<Run> = (0..count).step_by(WIDEST).map(run).collect();
+            gather(source, positions, transposed.members, &[0], &runs, width, columns);
             let columns = &columns[..transposed.members * width];
             for (panels, out) in
                 transposed.weights.groups[first..].iter().zip(out.chunks_exact_mut(plane.max(1)))
             {
                 for Panel { first, rows, data } in panels {
-                    multiply(simd, (*rows, vectors), data, columns, &mut tile);
-                    for (tap, sums) in (*first..first + rows).zip(tile.chunks_exact(width)) {
-                        transposed.scatter(tap, start, &sums[..count], out);
-                    }
+                    let mut store = Taps { transposed, first: *first, start, count, out };
+                    multiply(simd, (*rows, vectors), data, columns, &mut store);
                 }
             }
         }

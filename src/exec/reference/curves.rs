@@ -3,6 +3,7 @@
 use crate::exec::scalar::Scalar;
 use crate::exec::tensor::Tensor;
 use crate::layers::Layer;
+use crate::layers::function::FunctionKind;
 use crate::layers::gelu::Approximation;
 use crate::layers::squeeze_excite::{Gate, SqueezeActivation};
 
@@ -44,6 +45,14 @@ pub enum Curve {
         /// Where it becomes straight.
         threshold: f64,
     },
+    /// Limited to this range.
+    Clip(f64, f64),
+    /// A fixed power.
+    Power(f64),
+    /// This times `x`, plus that.
+    Straight(f64, f64),
+    /// One of the named functions.
+    Named(FunctionKind),
 }
 
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
@@ -69,6 +78,33 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 
+fn named(function: FunctionKind, x: f64) -> f64 {
+    match function {
+        FunctionKind::Abs => x.abs(),
+        FunctionKind::Cos => libm::cos(x),
+        FunctionKind::Erf => libm::erf(x),
+        FunctionKind::Exp => libm::exp(x),
+        FunctionKind::Log => libm::log(x),
+        FunctionKind::Reciprocal => 1.0 / x,
+        FunctionKind::Sin => libm::sin(x),
+        FunctionKind::Sqrt => x.sqrt(),
+    }
+}
+
+fn named_slope(function: FunctionKind, x: f64) -> f64 {
+    match function {
+        FunctionKind::Abs if x == 0.0 => 0.0,
+        FunctionKind::Abs => x.signum(),
+        FunctionKind::Cos => -libm::sin(x),
+        FunctionKind::Erf => std::f64::consts::FRAC_2_SQRT_PI * libm::exp(-x * x),
+        FunctionKind::Exp => libm::exp(x),
+        FunctionKind::Log => 1.0 / x,
+        FunctionKind::Reciprocal => -1.0 / (x * x),
+        FunctionKind::Sin => libm::cos(x),
+        FunctionKind::Sqrt => 0.5 / x.sqrt(),
+    }
+}
+
 impl Curve {
     /// The activation that `layer` is, if it is one of a single number and without weights.
     pub fn of(layer: &Layer) -> Option<Self> {
@@ -88,6 +124,12 @@ impl Curve {
             Layer::Hardswish(_) => Self::Hardswish,
             Layer::Tanh(_) => Self::Tanh,
             Layer::Softplus(layer) => Self::Softplus { beta: layer.beta, threshold: layer.threshold },
+            Layer::Clip(layer) => {
+                Self::Clip(layer.min.unwrap_or(f64::NEG_INFINITY), layer.max.unwrap_or(f64::INFINITY))
+            }
+            Layer::Power(layer) => Self::Power(layer.exponent),
+            Layer::Rescale(layer) => Self::Straight(layer.scale, layer.shift),
+            Layer::Function(layer) => Self::Named(layer.function),
             _ => return None,
         })
     }
@@ -119,13 +161,17 @@ impl Curve {
             Self::Relu6 => x,
             Self::Leaky(slope) if x < S::ZERO => S::from_f64(slope) * x,
             Self::Leaky(_) => x,
+            Self::Power(2.0) => x * x,
+            Self::Straight(scale, 0.0) => S::from_f64(scale) * x,
+            Self::Straight(1.0, shift) => x + S::from_f64(shift),
+            Self::Straight(scale, shift) => S::from_f64(scale) * x + S::from_f64(shift),
             curve => x.map(|x| curve.value(x)),
         }
     }
 
     fn value(self, x: f64) -> f64 {
         match self {
-            Self::Relu | Self::Relu6 | Self::Leaky(_) => self.apply(x),
+            Self::Relu | Self::Relu6 | Self::Leaky(_) | Self::Straight(..) => self.apply(x),
             Self::Elu(_) | Self::Selu | Self::Celu(_) if x > 0.0 => {
                 if self == Self::Selu {
                     SELU_SCALE * x
@@ -146,6 +192,16 @@ impl Curve {
             Self::Tanh => libm::tanh(x),
             Self::Softplus { beta, threshold } if beta * x > threshold => x,
             Self::Softplus { beta, .. } => softplus(beta * x) / beta,
+            // What is not a number stays it.
+            Self::Clip(min, max) => {
+                if x.is_nan() {
+                    x
+                } else {
+                    x.max(min).min(max)
+                }
+            }
+            Self::Power(exponent) => libm::pow(x, exponent),
+            Self::Named(function) => named(function, x),
         }
     }
 
@@ -189,6 +245,10 @@ impl Curve {
             Self::Tanh => 1.0 - libm::tanh(x) * libm::tanh(x),
             Self::Softplus { beta, threshold } if beta * x > threshold => 1.0,
             Self::Softplus { beta, .. } => sigmoid(beta * x),
+            Self::Clip(min, max) => step(x >= min && x <= max),
+            Self::Power(exponent) => exponent * libm::pow(x, exponent - 1.0),
+            Self::Straight(scale, _) => scale,
+            Self::Named(function) => named_slope(function, x),
         }
     }
 
@@ -200,5 +260,21 @@ impl Curve {
         Tensor::from_fn(input.sizes(), |flat| {
             vector.data()[flat] * S::from_f64(self.slope(input.data()[flat].to_f64()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_are_not_defined_everywhere_have_their_slopes() {
+        for function in [FunctionKind::Log, FunctionKind::Sqrt, FunctionKind::Reciprocal] {
+            let curve = Curve::Named(function);
+            for x in [0.3, 1.0, 2.5] {
+                let difference = (curve.apply(x + 1e-5) - curve.apply(x - 1e-5)) / 2e-5;
+                assert!((curve.slope(x) - difference).abs() < 1e-7, "{function:?} at {x}");
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::exec::scalar::Scalar;
 use crate::exec::tensor::Tensor;
 use crate::layers::conv::PaddingMode;
 use crate::layers::deform_conv::{DeformConv, Offsets};
+use crate::layers::deform_sample::DeformSample;
 use crate::layers::window::Window;
 
 /// A sample: its value, the pixels it mixes with their shares, and its slopes along y and x.
@@ -240,6 +241,102 @@ pub(super) fn forward<S: Scalar>(
     Ok(sampled_convolution(&grid, call.input(), &plan.raw, mask.as_ref(), weight, bias, counter))
 }
 
+/// The operator whose offsets and mask are inputs.
+pub(super) fn sampled<S: Scalar>(
+    layer: &DeformSample,
+    call: Call<'_, S>,
+    counter: &mut Counter,
+) -> Result<Tensor<S>, Problem> {
+    let plan = sampled_plan(layer, call)?;
+    let grid = plan.grid(usize::try_from(layer.offset_groups).unwrap_or(1));
+    let mask = sampled_mask(layer, call)?;
+    let weight = call.need("weight")?;
+    Ok(sampled_convolution(
+        &grid,
+        call.input(),
+        &plan.raw,
+        mask.as_ref(),
+        weight,
+        call.weight("bias"),
+        counter,
+    ))
+}
+
+fn sampled_plan<S: Scalar>(layer: &DeformSample, call: Call<'_, S>) -> Result<Plan<S>, Problem> {
+    let &[_, _, height, width] = call.input().sizes() else {
+        return Err(Problem::shape("not supported: deformable convolution in 1 or 3 dimensions"));
+    };
+    let image = [height, width];
+    let main = layer.main().windows(&wide(&image))?;
+    let sliding = Sliding::new(&image, &main, PaddingMode::Zeros, false)?;
+    let outputs = [sliding.outputs[0], sliding.outputs[1]];
+    let raw = if layer.learned_offsets { repeated(call, "offset")? } else { call.inputs[1].clone() };
+    Ok(Plan { main, outputs, image, offset_sliding: sliding, raw })
+}
+
+/// A learned tensor, once for each image.
+fn repeated<S: Scalar>(call: Call<'_, S>, name: &str) -> Result<Tensor<S>, Problem> {
+    let (weight, batch) = (call.need(name)?, call.input().batch());
+    Tensor::new(&[&[batch], weight.sizes()].concat(), weight.data().repeat(batch))
+}
+
+fn sampled_mask<S: Scalar>(layer: &DeformSample, call: Call<'_, S>) -> Result<Option<Tensor<S>>, Problem> {
+    match (layer.modulated, layer.learned_offsets) {
+        (false, _) => Ok(None),
+        (true, true) => repeated(call, "mask").map(Some),
+        (true, false) => Ok(call.inputs.get(2).map(|&mask| mask.clone())),
+    }
+}
+
+/// The sum over the images.
+fn summed<S: Scalar>(tensor: &Tensor<S>) -> Vec<S> {
+    let mut sum = vec![S::ZERO; tensor.image_len()];
+    for n in 0..tensor.batch() {
+        sum.iter_mut().zip(tensor.image(n)).for_each(|(sum, &value)| *sum += value);
+    }
+    sum
+}
+
+pub(super) fn sampled_backward<S: Scalar>(
+    layer: &DeformSample,
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+) -> Result<Gradients<S>, Problem> {
+    let plan = sampled_plan(layer, call)?;
+    let mask = sampled_mask(layer, call)?;
+    let mut to_offsets = Tensor::zeros(plan.raw.sizes());
+    let mut to_mask = mask.as_ref().map(|mask| Tensor::zeros(mask.sizes()));
+    let (to_input, to_weight) = taps_backward(
+        layer.offset_groups,
+        &plan,
+        call,
+        vector,
+        mask.as_ref(),
+        |n, place, target| match target {
+            Target::Offset(gradient) => to_offsets.image_mut(n)[place] += gradient,
+            Target::Mask(gradient) => {
+                if let Some(to_mask) = &mut to_mask {
+                    to_mask.image_mut(n)[place] += gradient;
+                }
+            }
+        },
+    )?;
+    let mut gradients = call.zero_gradients();
+    gradients.inputs[0] = to_input;
+    if layer.learned_offsets {
+        call.put(&mut gradients, "offset", summed(&to_offsets));
+        to_mask.iter().for_each(|to_mask| call.put(&mut gradients, "mask", summed(to_mask)));
+    } else {
+        gradients.inputs[1] = to_offsets;
+        if let Some(to_mask) = to_mask {
+            gradients.inputs[2] = to_mask;
+        }
+    }
+    call.put(&mut gradients, "weight", to_weight);
+    call.put(&mut gradients, "bias", channel_sums(vector));
+    Ok(gradients)
+}
+
 pub(super) fn backward<S: Scalar>(
     layer: &DeformConv,
     call: Call<'_, S>,
@@ -273,9 +370,37 @@ fn per_tap_backward<S: Scalar>(
     vector: &Tensor<S>,
     to_raw: &mut Tensor<S>,
 ) -> Result<(Tensor<S>, Vec<S>), Problem> {
+    let mask = plan.mask(layer.modulated);
+    let first = plan.raw.image_len() / 3 * 2;
+    taps_backward(layer.offset_groups, plan, call, vector, mask.as_ref(), |n, place, target| match target {
+        Target::Offset(gradient) => to_raw.image_mut(n)[place] += gradient,
+        // Through the sigmoid that made the mask.
+        Target::Mask(gradient) => {
+            let share = mask.as_ref().map_or(S::ONE, |mask| mask.image(n)[place]);
+            to_raw.image_mut(n)[first + place] += gradient * share * (S::ONE - share);
+        }
+    })
+}
+
+/// What a gradient of a tap goes to besides the input and the weight.
+enum Target<S> {
+    Offset(S),
+    Mask(S),
+}
+
+/// Gradients of the sampled convolution to its input and weight; those to offsets and mask are given to `put`, with the
+/// image and their place in it.
+fn taps_backward<S: Scalar>(
+    offset_groups: u64,
+    plan: &Plan<S>,
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+    mask: Option<&Tensor<S>>,
+    mut put: impl FnMut(usize, usize, Target<S>),
+) -> Result<(Tensor<S>, Vec<S>), Problem> {
     let (input, weight) = (call.input(), call.need("weight")?);
-    let offset_groups = usize::try_from(layer.offset_groups).unwrap_or(1).max(1);
-    let (grid, mask) = (plan.grid(offset_groups), plan.mask(layer.modulated));
+    let offset_groups = usize::try_from(offset_groups).unwrap_or(1).max(1);
+    let grid = plan.grid(offset_groups);
     let channels = input.image_sizes()[0];
     let (outputs, members) = (weight.sizes()[0], weight.sizes()[1]);
     let per_group = outputs / groups_of(channels, weight.sizes()).max(1);
@@ -290,7 +415,7 @@ fn per_tap_backward<S: Scalar>(
             let group = c / (channels / offset_groups);
             let sample = grid.sample(input.image(n), plan.raw.image(n), (c, group), position, tap);
             let masked = (group * taps + tap) * positions + position;
-            let share = mask.as_ref().map_or(S::ONE, |mask| mask.image(n)[masked]);
+            let share = mask.map_or(S::ONE, |mask| mask.image(n)[masked]);
             let mut gradient = S::ZERO;
             for o in c / members * per_group..(c / members + 1) * per_group {
                 let w = (o * members + c % members) * taps + tap;
@@ -302,13 +427,12 @@ fn per_tap_backward<S: Scalar>(
                     to_input.image_mut(n)[c * plane + place] += gradient * share * part;
                 }
             }
-            let raw = to_raw.image_mut(n);
             for (axis, slope) in sample.slopes.into_iter().enumerate() {
-                raw[(2 * (group * taps + tap) + axis) * positions + position] += gradient * share * slope;
+                let place = (2 * (group * taps + tap) + axis) * positions + position;
+                put(n, place, Target::Offset(gradient * share * slope));
             }
             if mask.is_some() {
-                let first = 2 * offset_groups * taps * positions;
-                raw[first + masked] += gradient * sample.value * share * (S::ONE - share);
+                put(n, masked, Target::Mask(gradient * sample.value));
             }
         }
     }

@@ -96,6 +96,27 @@ pub(super) fn multiply_backward<S: Scalar>(
     Ok(gradients)
 }
 
+/// The first input divided by the second.
+pub(super) fn divide<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<Tensor<S>, Problem> {
+    let (sizes, places) = broadcast(inputs)?;
+    Ok(Tensor::from_fn(&sizes, |flat| inputs[0].data()[places[0][flat]] / inputs[1].data()[places[1][flat]]))
+}
+
+pub(super) fn divide_backward<S: Scalar>(
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+) -> Result<Gradients<S>, Problem> {
+    let (_, places) = broadcast(call.inputs)?;
+    let mut gradients = call.zero_gradients();
+    for (flat, &gradient) in vector.data().iter().enumerate() {
+        let (i, j) = (places[0][flat], places[1][flat]);
+        let (top, bottom) = (call.inputs[0].data()[i], call.inputs[1].data()[j]);
+        gradients.inputs[0].data_mut()[i] += gradient / bottom;
+        gradients.inputs[1].data_mut()[j] += -(gradient * top / (bottom * bottom));
+    }
+    Ok(gradients)
+}
+
 /// The index along one axis of a flat index, for weights with one value for each.
 fn along(sizes: &[usize], axis: usize) -> impl Fn(usize) -> usize {
     let (inner, size): (usize, usize) = (sizes[axis + 1..].iter().product(), sizes[axis]);

@@ -9,11 +9,14 @@ mod conv;
 mod curves;
 mod deform;
 mod joins;
+mod learned;
 mod linear;
 mod maxima;
 mod means;
 mod moves;
 mod norms;
+mod products;
+mod reduction;
 mod space;
 
 pub use call::{Call, Counter, Gradients};
@@ -71,13 +74,18 @@ pub fn forward<S: Scalar>(
     call: Call<'_, S>,
     counter: &mut Counter,
 ) -> Result<Tensor<S>, Problem> {
+    if matches!(layer, Layer::Opaque(_)) {
+        return Err(unsupported(layer));
+    }
     let input = call.input();
     let sizes = input.image_sizes();
     match layer {
         Layer::Conv(layer) => conv::forward(layer, call, counter),
         Layer::ConvTranspose(layer) => conv::transposed_forward(layer, call, counter),
         Layer::DeformConv(layer) => deform::forward(layer, call, counter),
+        Layer::DeformSample(layer) => deform::sampled(layer, call, counter),
         Layer::Linear(_) => linear::forward(call, counter),
+        Layer::Matmul(_) => products::forward(call, counter),
 
         Layer::MaxPool(layer) => maxima::max_pool(layer, sizes)?.forward(input),
         Layer::AdaptiveMaxPool(layer) => maxima::adaptive_max_pool(&layer.output_size, sizes)?.forward(input),
@@ -85,6 +93,7 @@ pub fn forward<S: Scalar>(
         Layer::AvgPool(layer) => means::avg_pool(layer, sizes)?.forward(input),
         Layer::AdaptiveAvgPool(layer) => means::adaptive_avg_pool(&layer.output_size, sizes)?.forward(input),
         Layer::GlobalAvgPool(layer) => means::global_avg_pool(layer.keepdim, sizes).forward(input),
+        Layer::Reduce(layer) => reduction::forward(layer, input),
 
         Layer::BatchNorm(layer) => norms::running_forward(call, layer.eps),
         Layer::InstanceNorm(layer) if layer.track_running_stats => norms::running_forward(call, layer.eps),
@@ -107,7 +116,11 @@ pub fn forward<S: Scalar>(
         | Layer::Hardsigmoid(_)
         | Layer::Hardswish(_)
         | Layer::Tanh(_)
-        | Layer::Softplus(_) => {
+        | Layer::Softplus(_)
+        | Layer::Clip(_)
+        | Layer::Power(_)
+        | Layer::Function(_)
+        | Layer::Rescale(_) => {
             Curve::of(layer).map(|curve| curve.forward(input)).ok_or_else(|| unsupported(layer))
         }
         Layer::Prelu(_) => joins::prelu(call),
@@ -136,8 +149,13 @@ pub fn forward<S: Scalar>(
 
         Layer::Add(layer) => joins::add(layer.weights.as_deref(), call.inputs),
         Layer::Multiply(_) => joins::multiply(call.inputs),
+        Layer::Divide(_) => joins::divide(call.inputs),
         Layer::LayerScale(layer) => joins::layer_scale(layer.axis, call),
+        Layer::LearnedScale(_) => learned::scale(call),
+        Layer::LearnedBias(_) => learned::bias(call),
+        Layer::LearnedTokens(layer) => learned::tokens(layer, call),
         Layer::SqueezeExcite(layer) => joins::squeeze_excite(layer, call, counter),
+        Layer::Opaque(_) => Err(unsupported(layer)),
     }
 }
 
@@ -153,7 +171,9 @@ pub fn backward<S: Scalar>(
         Layer::Conv(layer) => conv::backward(layer, call, vector),
         Layer::ConvTranspose(layer) => conv::transposed_backward(layer, call, vector),
         Layer::DeformConv(layer) => deform::backward(layer, call, vector),
+        Layer::DeformSample(layer) => deform::sampled_backward(layer, call, vector),
         Layer::Linear(_) => linear::backward(call, vector),
+        Layer::Matmul(_) => products::backward(call, vector),
 
         Layer::MaxPool(layer) => Ok(maxima::max_pool(layer, sizes)?.backward(call, vector)),
         Layer::AdaptiveMaxPool(layer) => {
@@ -169,6 +189,7 @@ pub fn backward<S: Scalar>(
         Layer::GlobalAvgPool(layer) => {
             Ok(means::global_avg_pool(layer.keepdim, sizes).backward(call, vector))
         }
+        Layer::Reduce(layer) => reduction::backward(layer, call, vector),
 
         Layer::BatchNorm(layer) => norms::running_backward(call, layer.eps, vector),
         Layer::InstanceNorm(layer) if layer.track_running_stats => {
@@ -195,7 +216,11 @@ pub fn backward<S: Scalar>(
         | Layer::Hardsigmoid(_)
         | Layer::Hardswish(_)
         | Layer::Tanh(_)
-        | Layer::Softplus(_) => Curve::of(layer)
+        | Layer::Softplus(_)
+        | Layer::Clip(_)
+        | Layer::Power(_)
+        | Layer::Function(_)
+        | Layer::Rescale(_) => Curve::of(layer)
             .map(|curve| call.input_gradient(curve.backward(input, vector)))
             .ok_or_else(|| unsupported(layer)),
         Layer::Prelu(_) => joins::prelu_backward(call, vector),
@@ -224,8 +249,13 @@ pub fn backward<S: Scalar>(
 
         Layer::Add(layer) => joins::add_backward(layer.weights.as_deref(), call, vector),
         Layer::Multiply(_) => joins::multiply_backward(call, vector),
+        Layer::Divide(_) => joins::divide_backward(call, vector),
         Layer::LayerScale(layer) => joins::layer_scale_backward(layer.axis, call, vector),
+        Layer::LearnedScale(_) => learned::scale_backward(call, vector),
+        Layer::LearnedBias(_) => learned::bias_backward(call, vector),
+        Layer::LearnedTokens(layer) => learned::tokens_backward(layer, call, vector),
         Layer::SqueezeExcite(layer) => joins::squeeze_excite_backward(layer, call, vector),
+        Layer::Opaque(_) => Err(unsupported(layer)),
     }
 }
 

@@ -208,20 +208,22 @@ pub(super) fn crop(layer: &Crop, input: &[usize]) -> Result<Map, Problem> {
     }))
 }
 
-fn part(axis: usize, start: usize, length: usize, input: &[usize]) -> Map {
+fn part(axis: usize, start: usize, length: usize, step: usize, input: &[usize]) -> Map {
     let mut output = input.to_vec();
     output[axis] = length;
     Map::gather(output, input, |indices, source| {
         source.copy_from_slice(indices);
-        source[axis] += start;
+        source[axis] = start + step * indices[axis];
     })
 }
 
-/// Python's `x[start:end]` along one axis.
+/// Python's `x[start:end:step]` along one axis.
 pub(super) fn slice(layer: &Slice, input: &[usize]) -> Result<Map, Problem> {
     let axis = whole(layer.axis)?;
     let (start, end) = layer.range(input[axis] as u64)?;
-    Ok(part(axis, whole(start)?, whole(end - start)?, input))
+    let step = whole(layer.step)?;
+    let length = (whole(start)?..whole(end)?).step_by(step.max(1)).count();
+    Ok(part(axis, whole(start)?, length, step, input))
 }
 
 /// `torch.chunk`: parts of ceil(size / chunks) elements until nothing is left.
@@ -234,7 +236,7 @@ pub(super) fn chunk(layer: &Chunk, input: &[usize]) -> Result<Map, Problem> {
         .collect();
     let &(start, length) =
         parts.get(whole(layer.index)?).ok_or_else(|| Problem::argument("index", "there is no such part"))?;
-    Ok(part(axis, start, length, input))
+    Ok(part(axis, start, length, 1, input))
 }
 
 pub(super) fn concat(layer: &Concat, inputs: &[&[usize]]) -> Result<Map, Problem> {

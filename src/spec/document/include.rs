@@ -66,7 +66,7 @@ impl Reader<'_> {
             );
             return;
         }
-        let Some((_, root)) = self.parse(path, Some(at)) else { return };
+        let Some((source, root)) = self.parse(path, Some(at)) else { return };
         let position = self.open.len();
         self.open.push((path.to_owned(), false));
         if let Value::Map(entries) = &root.value {
@@ -90,7 +90,7 @@ impl Reader<'_> {
                     self.errors.push(error);
                 }
             }
-            self.scope(path, entries, &Overrides::default());
+            self.scope(path, source, entries, &Overrides::default());
         } else if root.value != Value::Null {
             let message = format!("expected a file of blocks, found {}", root.value.describe());
             self.errors.push(

@@ -1,0 +1,218 @@
+//! `cnnkit check`
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::check::{self, Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
+use crate::cli::{Failure, load};
+use crate::report::findings::Findings;
+use crate::report::{Block, Page, Report, changes};
+use crate::rules::Severity;
+
+/// Check specs against rules, expectations and budgets
+///
+/// An invalid spec is a finding. Exits with 1 if a finding is as bad as `--fail-on` or worse. `cnnkit rules` lists the
+/// rules, `cnnkit explain CK301` explains one; docs/check.md shows `expect:` and cnnkit.toml.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit check                                  every spec below this folder
+  cnnkit check specs 'nets/**/*.yaml'           folders and globs
+  cnnkit check spec.yaml --select all           the rules that give advice as well
+  cnnkit check --fix                            apply the fixes that are safe
+  cnnkit check --update                         write what was found into `expect:`
+  cnnkit check --format github                  annotations on the lines of a pull request
+  cnnkit check --output sarif=cnnkit.sarif      a file for code scanning, beside what is printed")]
+pub struct Args {
+    /// Files (specs, .onnx models), folders, globs, `zoo:NAME`, `-` for standard input
+    #[arg(value_name = "PATH", default_value = ".")]
+    paths: Vec<String>,
+    /// Run these rules only: ids, names, families, `all`, `default`
+    #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
+    select: Vec<String>,
+    /// Run these rules beside the others
+    #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
+    extend_select: Vec<String>,
+    /// Do not run these rules
+    #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
+    ignore: Vec<String>,
+    /// The least bad finding that makes the call fail; `warning` unless cnnkit.toml says otherwise
+    #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Rules")]
+    fail_on: Option<Level>,
+    /// Run the networks as well, and hold every prediction against the measurement
+    #[arg(long, help_heading = "Rules")]
+    verify: bool,
+    /// Leave cnnkit.toml alone
+    #[arg(long, help_heading = "Rules")]
+    no_config: bool,
+    /// Accept the findings in FILE
+    #[arg(long, value_name = "FILE", help_heading = "Rules")]
+    baseline: Option<String>,
+    /// Accept today's findings, and today's figures that may only improve
+    #[arg(long, help_heading = "Rules", conflicts_with_all = ["fix", "update", "diff"])]
+    update_baseline: bool,
+    /// Apply the fixes that are safe
+    #[arg(long, help_heading = "Changes")]
+    fix: bool,
+    /// With `--fix`: apply those that are not safe as well
+    #[arg(long = "unsafe", help_heading = "Changes")]
+    also_unsafe: bool,
+    /// Write what was found into `expect:`, where it does not hold
+    #[arg(long, help_heading = "Changes")]
+    update: bool,
+    /// Show what `--fix` (or `--update`) would change, and change nothing
+    #[arg(long, help_heading = "Changes")]
+    diff: bool,
+}
+
+/// A severity, as the command line has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Advice as well
+    Note,
+    /// What is nearly always a mistake
+    Warning,
+    /// What is wrong
+    Error,
+}
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Note => Self::Note,
+            Level::Warning => Self::Warning,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+/// Rounds of fixes: one may make room for another, but none may go on for ever.
+const MAX_ROUNDS: usize = 8;
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let choices = choices(&args)?;
+    for name in args.paths.iter().filter_map(|path| path.strip_prefix("zoo:")) {
+        load::zoo_path(name)?;
+    }
+    let project = if args.no_config { Project::default() } else { project()? };
+    let mut targets = check::targets(&args.paths)?;
+    targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
+    let stdin = if targets.specs.iter().any(|spec| spec == "-") { Some(load::stdin()?) } else { None };
+    let file = baseline_file(&args, &project)?;
+    // A baseline that is to be written need not be there.
+    let old = match &file {
+        Some(path) if !args.update_baseline || Path::new(path).exists() => Some(read_baseline(path)?),
+        _ => None,
+    };
+    let baseline = old.as_ref().filter(|_| !args.update_baseline);
+    let plan =
+        Plan { project: &project, choices: &choices, baseline, verify: args.verify, stdin: stdin.as_deref() };
+    let mut checked = check::run(&targets.specs, &plan);
+    let mut fixed = 0;
+    if args.fix || args.update || args.diff {
+        let wanted = |finding: &Located| wanted(&args, finding);
+        let first = check::rewrites(&checked, wanted);
+        if args.diff {
+            return Ok(changes::report(&first));
+        }
+        let mut rewrites = first;
+        for _ in 0..MAX_ROUNDS {
+            if rewrites.is_empty() {
+                break;
+            }
+            let again = write(&rewrites, &targets.specs, &checked, &plan)?;
+            fixed += rewrites.iter().map(|rewrite| rewrite.fixes).sum::<usize>();
+            checked = again;
+            rewrites = check::rewrites(&checked, wanted);
+        }
+    }
+    let mut stale = 0;
+    if let (Some(path), true) = (&file, args.update_baseline) {
+        let new = old.unwrap_or_default().updated(&checked);
+        super::output::save(path, &new.text())?;
+        new.accept(&mut checked);
+    } else if let Some(baseline) = baseline {
+        stale = baseline.accept(&mut checked);
+    }
+    let mut findings = Findings::of(&checked);
+    findings.summary.stale = stale;
+    findings.summary.fixed = fixed;
+    let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
+    let ok = findings.pass(limit);
+    let mut json = super::envelope_of("check", &findings.json(ok));
+    if let [only] = checked.as_slice() {
+        json["spec"] = serde_json::json!({"name": only.name, "path": only.path});
+    }
+    let mut page = Page::default();
+    page.push(Block::Findings(findings));
+    Ok(Report { page, json, ok })
+}
+
+fn choices(args: &Args) -> Result<Choices, Failure> {
+    let selectors = |texts: &[String]| -> Result<Vec<Selector>, Failure> {
+        texts.iter().map(|text| Selector::parse(text.trim()).map_err(Failure::from)).collect()
+    };
+    let select = if args.select.is_empty() { None } else { Some(selectors(&args.select)?) };
+    let (extend, ignore) = (selectors(&args.extend_select)?, selectors(&args.ignore)?);
+    Ok(Choices { select, extend, ignore, ..Choices::default() })
+}
+
+/// The project around the folder of the call.
+pub fn project() -> Result<Project, Failure> {
+    Project::find(Path::new(".")).map_err(|(sources, errors)| Failure::Diagnostics(Box::new(sources), errors))
+}
+
+/// The baseline's path: as given, else as the project has it.
+fn baseline_file(args: &Args, project: &Project) -> Result<Option<String>, Failure> {
+    let of_project =
+        project.baseline.as_ref().map(|file| project.folder.join(file).to_string_lossy().into_owned());
+    let file = args.baseline.clone().or(of_project);
+    if file.is_none() && args.update_baseline {
+        let help = "name it: `--baseline cnnkit-baseline.json`, or `baseline = \"...\"` in cnnkit.toml";
+        return Err(Failure::usage("there is no baseline to update", help));
+    }
+    Ok(file)
+}
+
+fn read_baseline(path: &str) -> Result<Baseline, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let help = "`cnnkit check --update-baseline` writes it";
+        Failure::usage(format!("cannot read the baseline `{path}`: {error}"), help)
+    })?;
+    Ok(Baseline::parse(path, &text)?)
+}
+
+/// Whether the call asks for the finding's fix: found values are written by `--update` only.
+fn wanted(args: &Args, finding: &Located) -> bool {
+    let Some(fix) = &finding.fix else { return false };
+    if finding.rule.id == "CK601" {
+        return args.update;
+    }
+    (args.fix || (args.diff && !args.update)) && (fix.safe || args.also_unsafe)
+}
+
+/// Writes the files and checks again. If a spec can no longer be built, everything is put back.
+fn write(
+    rewrites: &[Rewrite],
+    specs: &[String],
+    before: &[Checked],
+    plan: &Plan<'_>,
+) -> Result<Vec<Checked>, Failure> {
+    for rewrite in rewrites {
+        super::output::save(&rewrite.file, &rewrite.after)?;
+    }
+    let after = check::run(specs, plan);
+    let broken =
+        before.iter().zip(&after).find(|(before, after)| before.name.is_some() && after.name.is_none());
+    if let Some((spec, _)) = broken {
+        for rewrite in rewrites {
+            super::output::save(&rewrite.file, &rewrite.before)?;
+        }
+        return Err(Failure::usage(
+            format!("a fix would break `{}`; nothing was changed", spec.path),
+            "please report this spec as a bug; `--diff` shows the fix",
+        ));
+    }
+    Ok(after)
+}

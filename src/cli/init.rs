@@ -1,0 +1,188 @@
+//! `cnnkit init`
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::check;
+use crate::cli::Failure;
+use crate::report::{Page, Report};
+use crate::rules::Facts;
+use crate::rules::quantity::{Found, Subject, measure, written};
+use crate::spec::expectation::EXPECTABLE;
+use crate::spec::files::Text;
+use crate::spec::{self, Overrides};
+
+/// Start a project: a spec with expectations, cnnkit.toml, and CI
+///
+/// Writes files that are not there yet, and says what each is for; nothing is overwritten.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit init                       net.yaml, cnnkit.toml, .github/workflows/cnnkit.yml
+  cnnkit init specs/mine.yaml --ci gitlab
+  cnnkit init --ci none")]
+pub struct Args {
+    /// The spec to write
+    #[arg(default_value = "net.yaml", value_name = "SPEC")]
+    spec: String,
+    /// The CI service to write a job for
+    #[arg(long, value_enum, default_value = "github", value_name = "SERVICE")]
+    ci: Service,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Service {
+    /// .github/workflows/cnnkit.yml
+    Github,
+    /// .gitlab-ci.yml
+    Gitlab,
+    /// .pre-commit-config.yaml
+    PreCommit,
+    /// Nothing
+    None,
+}
+
+/// The starter network, without its expectations.
+const SPEC: &str = "\
+description: a small residual network for 32x32 images
+input: [3, 32, 32]                   # [C, H, W], without the batch
+variables: {classes: 10}
+defaults: {conv: {bias: false}}      # batch norm brings its own shift
+blocks:
+  basic:                             # He et al. 2016, figure 5 left
+    args: {width: ~, stride: 1}      # ~ must be given
+    layers:
+      - residual:
+          body:
+            - conv: {out_channels: $width, kernel: 3, stride: $stride, padding: 1}
+            - batch_norm
+            - relu
+            - conv: {out_channels: $width, kernel: 3, padding: 1}
+            - batch_norm
+          shortcut:
+            - if: $stride > 1 or $in_channels != $width
+              sequential: [conv: {out_channels: $width, kernel: 3, stride: $stride, padding: 1}, batch_norm]
+      - relu
+layers:
+  - conv: {out_channels: 16, kernel: 3, padding: 1}
+  - batch_norm
+  - relu
+  - basic: {width: 16}
+  - basic: {width: 32, stride: 2}
+  - basic: {width: 64, stride: 2}
+  - global_avg_pool
+  - linear: {out_features: $classes}
+";
+
+/// What the starter network is expected to be, and how.
+const EXPECTED: [(&str, &str); 5] = [
+    ("params", "exact; a change of the network that changes it must change it here"),
+    ("macs", "or a bound: {max: 20M}"),
+    ("memory", "peak of the activations, f32"),
+    ("output", ""),
+    ("receptive_field", "of the last feature map; a bound would be {min: 24}"),
+];
+
+const PROJECT: &str = "\
+# What `cnnkit check` demands of every spec below this folder; docs/check.md of cnnkit lists all keys.
+fail-on = \"warning\"
+
+[rules]
+# extend-select = [\"cost\"]        # advice that is not on by default; `cnnkit rules` lists it
+# common-divisor = \"error\"
+
+# [[budget]]
+# specs = [\"**/*.yaml\"]
+# limit = {params = {max = \"5M\"}}
+";
+
+const GITHUB: &str = "\
+name: cnnkit
+on: [push, pull_request]
+jobs:
+  check:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      # put the program on the path here: `cargo install --locked cnnkit`, or a binary of your own
+      - run: cnnkit check --format github
+";
+
+const GITLAB: &str = "\
+cnnkit:
+  script:
+    # put the program on the path here: `cargo install --locked cnnkit`, or a binary of your own
+    - cnnkit check --output gitlab=code-quality.json
+  artifacts:
+    when: always
+    reports:
+      codequality: code-quality.json
+";
+
+const PRE_COMMIT: &str = "\
+repos:
+  - repo: local
+    hooks:
+      - id: cnnkit-check
+        name: cnnkit check
+        entry: cnnkit check
+        language: system
+        files: \\.ya?ml$
+        pass_filenames: false
+";
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Report, Failure> {
+    let mut files = vec![(args.spec.clone(), starter()?, "the network, with what is expected of it")];
+    files.push((check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
+    let job = "runs `cnnkit check` on every change";
+    match args.ci {
+        Service::Github => files.push((".github/workflows/cnnkit.yml".into(), GITHUB.into(), job)),
+        Service::Gitlab => files.push((".gitlab-ci.yml".into(), GITLAB.into(), job)),
+        Service::PreCommit => files.push((".pre-commit-config.yaml".into(), PRE_COMMIT.into(), job)),
+        Service::None => {}
+    }
+    if Path::new(&args.spec).exists() {
+        let help = "name another: `cnnkit init other.yaml`";
+        return Err(Failure::usage(format!("`{}` is there already", args.spec), help));
+    }
+    let (mut page, mut written) = (Page::default(), Vec::new());
+    for (path, text, what) in &files {
+        if Path::new(path).exists() {
+            page.text(format!("{path} is there already, and stays as it is"));
+            continue;
+        }
+        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let message = format!("cannot make the folder `{}`: {error}", folder.display());
+                Failure::usage(message, "check its permissions")
+            })?;
+        }
+        super::output::save(path, text)?;
+        page.text(format!("{path}: {what}"));
+        written.push(path.clone());
+    }
+    page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", args.spec));
+    let json = serde_json::json!({"written": written});
+    Ok(Report { page, json: super::envelope_of("init", &json), ok: true })
+}
+
+/// The starter network with what is found of it.
+fn starter() -> Result<String, Failure> {
+    let files = Text { name: "starter".into(), bytes: SPEC.into() };
+    let loaded = spec::load(&files, "starter", &Overrides::default()).map_err(|rejected| {
+        let (sources, errors) = *rejected;
+        Failure::Diagnostics(Box::new(sources), errors)
+    })?;
+    let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
+    let mut text =
+        format!("{SPEC}expect:                              # held against the network by `cnnkit check`\n");
+    for (name, remark) in EXPECTED {
+        let Some(quantity) = EXPECTABLE.iter().find(|quantity| quantity.name == name) else { continue };
+        let found: Found = measure(&facts, &Subject::Network, quantity)?;
+        let line = format!("  {name}: {}", written(quantity.unit, &found));
+        let line = if remark.is_empty() { line } else { format!("{line:<37}# {remark}") };
+        text += &format!("{}\n", line.trim_end());
+    }
+    Ok(text)
+}

@@ -1,0 +1,93 @@
+//! A node of an imported model for which the vocabulary has no layer. Its parameters are counted and its shape is known;
+//! what it computes is not. It is no word of the spec language: a network is written in layers that are understood.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::Problem;
+use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Role, Weight};
+use crate::shape::Shape;
+
+/// What is known of the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Opaque {
+    /// The operator's name in the model's format
+    pub operator: String,
+    /// Shape of its output
+    pub shape: Vec<u64>,
+    /// Shapes of its weights
+    #[serde(default)]
+    pub weights: Vec<Vec<u64>>,
+    /// Why it is not analysed
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Names of its weights.
+pub const NAMES: &[&str] = &["weight_0", "weight_1", "weight_2", "weight_3", "weight_4", "weight_5", "weight_6", "weight_7"];
+
+/// Operators that multiply nothing: they choose, move, compare or convert.
+const WITHOUT_MACS: &[&str] = &[
+    "And", "ArgMax", "ArgMin", "Cast", "CenterCropPad", "Clip", "Compress", "Equal", "Expand", "Gather",
+    "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "MaxRoiPool", "MaxUnpool",
+    "Min", "NonMaxSuppression", "NonZero", "Not", "OneHot", "Or", "Pad", "RandomNormal", "RandomUniform", "Reshape",
+    "ReverseSequence", "ScatterElements", "ScatterND", "Slice", "Softmax", "Split", "Squeeze", "Tile", "TopK",
+    "Transpose", "Trilu", "Unique", "Unsqueeze", "Where", "Xor",
+];
+
+impl Opaque {
+    /// Whether it may do multiply-accumulates, so that a count without it is partial.
+    pub fn may_multiply(&self) -> bool {
+        !WITHOUT_MACS.contains(&self.operator.as_str())
+    }
+}
+
+impl LayerKind for Opaque {
+    const DOC: Doc = Doc {
+        name: "opaque",
+        aliases: &[],
+        category: Category::Shape,
+        summary: "an operator of an imported model that is not analysed",
+        formulas: &[
+            ("output", "as the model states it"),
+            ("params", "the elements of its weights"),
+            ("macs", "not counted: the figures of the network are partial"),
+            ("other ops", "not counted"),
+        ],
+        source: "the imported model",
+        inputs: Arity::Any,
+    };
+
+    fn infer(&self, _: &[Shape]) -> Result<Shape, Problem> {
+        Ok(Shape::from(self.shape.as_slice()))
+    }
+
+    fn weights(&self, _: Io<'_>) -> Result<Vec<Weight>, Problem> {
+        let weight = |(shape, &name): (&Vec<u64>, &&'static str)| Weight::parameter(name, shape.as_slice(), Init::Zeros);
+        Ok(self.weights.iter().zip(NAMES).map(weight).collect())
+    }
+
+    /// Unknown: whoever sums costs says that they are partial.
+    fn cost(&self, _: Io<'_>) -> Result<Cost, Problem> {
+        Ok(Cost::FREE)
+    }
+
+    /// Anything may depend on everything.
+    fn reach(&self, io: Io<'_>) -> Vec<Reach> {
+        let whole = |(input, shape): (usize, &Shape)| Reach {
+            input,
+            role: Role::Local,
+            axes: vec![AxisReach::All; shape.rank()],
+        };
+        io.inputs.iter().enumerate().map(whole).collect()
+    }
+
+    fn describe(&self) -> String {
+        self.operator.clone()
+    }
+
+    fn examples() -> Vec<Example> {
+        vec![]
+    }
+}

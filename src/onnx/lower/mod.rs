@@ -1,0 +1,24 @@
+//! From ONNX operators to layers. One file a family of operators; [`operators`] is the only list.
+//!
+//! Operators on constants are computed (shape arithmetic vanishes); operators on values become layers. Tensors of the
+//! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
+
+mod arithmetic;
+mod control;
+mod conv;
+mod fold;
+mod linear;
+mod mean;
+mod moves;
+mod norm;
+mod opaque;
+mod pointwise;
+mod pool;
+mod quantised;
+mod resize;
+mod scope;
+mod shapes;
+mod table;
+
+pub use scope::{Flaw, Left, Lower, Outcome, Tensor, Use, Value, shape};
+pub use table::{Operator, operators};

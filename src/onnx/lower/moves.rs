@@ -1,0 +1,481 @@
+//! Parts and joins: Slice, Split, Gather, Concat, Pad, DepthToSpace, SpaceToDepth, Tile.
+
+use super::fold::{computed, small};
+use super::scope::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use crate::diagnostic::{Code, Problem};
+use crate::layers::Layer;
+use crate::layers::args::Padding;
+use crate::layers::concat::Concat;
+use crate::layers::conv::PaddingMode;
+use crate::layers::learned_tokens::LearnedTokens;
+use crate::layers::pad::Pad;
+use crate::layers::permute::Permute;
+use crate::layers::pixel_shuffle::PixelShuffle;
+use crate::layers::slice::Slice;
+use crate::onnx::constant::{Change, Constant, Values, steps, strided};
+
+/// A range along one axis: first, number of elements, step (which may be negative for constants).
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    axis: usize,
+    first: u64,
+    count: u64,
+    step: i64,
+}
+
+/// Python's range `start..end` by `step` on an axis of `size` elements.
+fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> Result<Part, Problem> {
+    if step == 0 {
+        return Err(Problem::new(Code::InvalidValue, "its step is 0"));
+    }
+    if size == 0 {
+        return Ok(Part { axis, first: 0, count: 0, step });
+    }
+    let size = i128::from(size);
+    let place = |index: i64| if index < 0 { i128::from(index) + size } else { i128::from(index) };
+    let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
+    let (start, end) = (place(start).clamp(low.max(0), high), place(end).clamp(low, high));
+    let step_wide = i128::from(step);
+    let distance = if step > 0 { end - start } else { start - end };
+    let count = if distance <= 0 { 0 } else { (distance - 1) / step_wide.abs() + 1 };
+    let whole = |value: i128| u64::try_from(value).map_err(|_| Problem::overflow("a range"));
+    Ok(Part { axis, first: whole(start.max(0))?, count: whole(count)?, step })
+}
+
+fn of_constant(constant: &Constant, part: Part) -> Constant {
+    let mut dims = constant.dims.clone();
+    let mut moves = steps(&constant.dims);
+    let first = part.first as usize * moves[part.axis];
+    dims[part.axis] = part.count;
+    // Offsets of a negative step are taken from the first element backwards.
+    let backward = part.step < 0;
+    moves[part.axis] *= part.step.unsigned_abs() as usize;
+    let values = constant.values.as_ref().filter(|_| small(&dims)).map(|values| {
+        let mut places = strided(&dims, &moves, first);
+        if backward {
+            let along = steps(&dims)[part.axis];
+            for (index, place) in places.iter_mut().enumerate() {
+                let at = (index / along) % part.count.max(1) as usize;
+                *place -= 2 * at * moves[part.axis];
+            }
+        }
+        values.pick(&places)
+    });
+    if part.step == 1 && constant.root.is_some() {
+        let change = Change::Slice { axis: part.axis, start: part.first, end: part.first + part.count };
+        let mut changed = constant.changed(change, dims);
+        changed.values = values;
+        return changed;
+    }
+    Constant { values, ..computed(dims, constant.data_type) }
+}
+
+fn of_tensor(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, part: Part) -> Result<Tensor, Flaw> {
+    let size = tensor.dims[part.axis];
+    if part.first == 0 && part.count == size && part.step == 1 {
+        return Ok(tensor.clone());
+    }
+    let Some(axis) = tensor.axis(part.axis) else {
+        return used.unsupported("a part of the batch");
+    };
+    if part.step < 0 {
+        return used.unsupported("a reversed axis");
+    }
+    if part.count == 0 {
+        return used.unsupported("an empty range");
+    }
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let step = part.step.unsigned_abs();
+    let end = part.first + (part.count - 1) * step + 1;
+    let layer = Slice { start: signed(part.first), end: Some(signed(end)), axis: axis as u64, step };
+    lower.map(used, Layer::Slice(layer), tensor, vec![])
+}
+
+fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<Value, Flaw> {
+    match value {
+        Value::Tensor(tensor) => Ok(Value::Tensor(of_tensor(lower, used, tensor, part)?)),
+        Value::Constant(constant) => Ok(Value::Constant(of_constant(constant, part))),
+        Value::Unknown(reason) => Err(Flaw::Unsupported(reason.clone())),
+    }
+}
+
+fn dims(value: &Value) -> Vec<u64> {
+    match value {
+        Value::Tensor(tensor) => tensor.dims.clone(),
+        Value::Constant(constant) => constant.dims.clone(),
+        Value::Unknown(_) => vec![],
+    }
+}
+
+pub(super) fn slice(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let missing = || Problem::new(Code::Missing, "its range is incomplete");
+    let starts = lower.setting(used, "starts", 1)?.ok_or_else(missing)?;
+    let ends = lower.setting(used, "ends", 2)?.ok_or_else(missing)?;
+    let axes = lower.setting(used, "axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = lower.setting(used, "steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+        return Err(missing().into());
+    }
+    let mut value = lower.value(used, 0)?.clone();
+    for i in 0..starts.len() {
+        let dims = dims(&value);
+        let axis = used.axis(axes[i], dims.len())?;
+        value = taken(lower, used, &value, part(axis, dims[axis], starts[i], ends[i], steps[i])?)?;
+    }
+    Ok(vec![value])
+}
+
+pub(super) fn split(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let value = lower.value(used, 0)?.clone();
+    let dims = dims(&value);
+    let axis = used.axis(used.int("axis", 0), dims.len())?;
+    let size = dims[axis];
+    let lengths: Vec<u64> = match lower.setting(used, "split", 1)? {
+        Some(lengths) => crate::onnx::constant::sizes(&lengths)?,
+        None => {
+            let parts = used.outputs().max(1) as u64;
+            let length = size.div_ceil(parts).max(1);
+            (0..parts).map(|index| length.min(size.saturating_sub(index * length))).collect()
+        }
+    };
+    let total = lengths.iter().try_fold(0u64, |sum, &length| sum.checked_add(length));
+    if total != Some(size) || lengths.len() != used.outputs() {
+        let message =
+            format!("{size} elements cannot be split into {lengths:?} for {} outputs", used.outputs());
+        return Err(Problem::shape(message).into());
+    }
+    let mut first = 0;
+    let mut values = Vec::with_capacity(lengths.len());
+    for count in lengths {
+        values.push(taken(lower, used, &value, Part { axis, first, count, step: 1 })?);
+        first += count;
+    }
+    Ok(values)
+}
+
+/// Elements by their indices: with a known scalar index one part, with a run of indices a range.
+pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let indices = match lower.value(used, 1)? {
+        Value::Constant(indices) => indices.clone(),
+        _ => return embedding(lower, used),
+    };
+    let value = lower.value(used, 0)?.clone();
+    let dims = dims(&value);
+    let axis = used.axis(used.int("axis", 0), dims.len())?;
+    let size = dims[axis];
+    let Some(known) = indices.as_ints() else { return used.unsupported("indices that are not known") };
+    let place = |&index: &i64| {
+        let index = if index < 0 { i128::from(index) + i128::from(size) } else { i128::from(index) };
+        u64::try_from(index).ok().filter(|&index| index < size).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidValue,
+                format!("its index {index} is not on an axis of {size} elements"),
+            )
+        })
+    };
+    let places = known.iter().map(place).collect::<Result<Vec<u64>, _>>()?;
+    if let Value::Constant(constant) = &value {
+        return Ok(vec![Value::Constant(picked(constant, axis, &places, &indices.dims))]);
+    }
+    let run = places.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    let (Some(&first), true) = (places.first(), run) else {
+        return used.unsupported("a choice of scattered indices");
+    };
+    let part = Part { axis, first, count: places.len() as u64, step: 1 };
+    let taken = taken(lower, used, &value, part)?;
+    let (Value::Tensor(tensor), false) = (&taken, indices.dims.len() == 1) else { return Ok(vec![taken]) };
+    // The axes of the indices take the place of the axis: none for a single index.
+    let mut dims = tensor.dims.clone();
+    dims.splice(axis..=axis, indices.dims.iter().copied());
+    let batch = match tensor.batch {
+        Some(batch) if batch == axis => (lower.batch == 1 && dims.len() > 1 && dims[0] == 1).then_some(0),
+        Some(batch) if batch > axis => Some(batch - 1 + indices.dims.len()),
+        None if lower.batch == 1 && dims.len() > 1 && dims[0] == 1 => Some(0),
+        batch => batch,
+    };
+    Ok(vec![Value::Tensor(lower.viewed(used, tensor, &dims, batch)?)])
+}
+
+/// A table of learned vectors, read by computed indices.
+fn embedding(_: &mut Lower, used: Use<'_>) -> Outcome {
+    used.unsupported("a look-up by computed indices")
+}
+
+fn picked(constant: &Constant, axis: usize, places: &[u64], shape: &[u64]) -> Constant {
+    let mut dims = constant.dims.clone();
+    dims.splice(axis..=axis, shape.iter().copied());
+    let values = constant.values.as_ref().filter(|_| small(&dims)).map(|values| {
+        let inner: usize = constant.dims[axis + 1..].iter().map(|&size| size as usize).product();
+        let outer: usize = constant.dims[..axis].iter().map(|&size| size as usize).product();
+        let size = constant.dims[axis] as usize;
+        let mut found = Vec::new();
+        for block in 0..outer {
+            for &place in places {
+                let start = (block * size + place as usize) * inner;
+                found.extend(start..start + inner);
+            }
+        }
+        values.pick(&found)
+    });
+    Constant { values, ..computed(dims, constant.data_type) }
+}
+
+pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let values = (0..used.node.input.len())
+        .map(|index| lower.value(used, index).cloned())
+        .collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = values.first() else {
+        return Err(Problem::new(Code::Missing, "it has no inputs").into());
+    };
+    let rank = dims(first).len();
+    let axis = used.axis(used.int("axis", 1), rank)?;
+    let constants: Option<Vec<&Constant>> = values
+        .iter()
+        .map(|value| match value {
+            Value::Constant(constant) => Some(constant),
+            _ => None,
+        })
+        .collect();
+    if let Some(constants) = constants {
+        return Ok(vec![Value::Constant(joined(&constants, axis)?)]);
+    }
+    let batch = values.iter().find_map(|value| match value {
+        Value::Tensor(tensor) => tensor.batch,
+        _ => None,
+    });
+    if batch == Some(axis) {
+        return used.unsupported("images joined along the batch");
+    }
+    let place = match batch {
+        Some(batch) if axis > batch => axis - 1,
+        _ => axis,
+    } as u64;
+    let (mut tensors, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for value in &values {
+        match value {
+            Value::Tensor(_) if !after.is_empty() => return used.unsupported("a constant between tensors"),
+            Value::Tensor(tensor) if tensor.batch == batch => tensors.push(tensor.clone()),
+            Value::Tensor(tensor)
+                if tensor.batch.is_none() && lower.batch == 1 && tensor.dims.len() == rank =>
+            {
+                tensors.push(lower.viewed(used, tensor, &tensor.dims.clone(), batch)?);
+            }
+            Value::Constant(constant) if constant.dims.contains(&0) => {}
+            Value::Constant(constant) if tensors.is_empty() => before.push(constant.clone()),
+            Value::Constant(constant) => after.push(constant.clone()),
+            Value::Tensor(_) => return used.unsupported("operands whose batch axes differ"),
+            Value::Unknown(reason) => return Err(Flaw::Unsupported(reason.clone())),
+        }
+    }
+    let mut output = match tensors.as_slice() {
+        [only] => only.clone(),
+        several => {
+            let layer = Layer::Concat(Concat { axis: place });
+            lower.emit(used, layer, &several.iter().collect::<Vec<_>>(), vec![], batch)?
+        }
+    };
+    // Learned vectors come one after another, those in front from the inside out.
+    let fronts = before.iter().rev().map(|constant| (constant, false));
+    for (constant, after) in fronts.chain(after.iter().map(|constant| (constant, true))) {
+        output = tokens(lower, used, &output, constant, axis, place, after)?;
+    }
+    Ok(vec![Value::Tensor(output)])
+}
+
+/// A constant in front of a tensor, or behind it.
+fn tokens(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: &Tensor,
+    constant: &Constant,
+    axis: usize,
+    place: u64,
+    after: bool,
+) -> Result<Tensor, Flaw> {
+    let fits = constant.dims.len() == tensor.dims.len()
+        && constant
+            .dims
+            .iter()
+            .zip(&tensor.dims)
+            .enumerate()
+            .all(|(i, (a, b))| i == axis || a == b || (Some(i) == tensor.batch && *a == 1));
+    if !fits
+        || constant.is_integer()
+        || (lower.batch != 1 && tensor.batch.is_some_and(|batch| constant.dims[batch] != 1))
+    {
+        return used.unsupported(format!("joining a constant {:?} and {:?}", constant.dims, tensor.dims));
+    }
+    let sizes = super::scope::shape(&constant.dims, tensor.batch).sizes().to_vec();
+    let weight = constant.changed(Change::Reshape(sizes.clone()), sizes);
+    let learned = super::arithmetic::is_learned(lower, constant);
+    let layer = LearnedTokens { count: constant.dims[axis], axis: place, after, learned };
+    let at = super::arithmetic::place_of(lower, used, constant);
+    lower.emit_at(
+        at,
+        crate::onnx::flat::title(used.node),
+        Layer::LearnedTokens(layer),
+        &[tensor],
+        vec![weight],
+        tensor.batch,
+    )
+}
+
+fn joined(constants: &[&Constant], axis: usize) -> Result<Constant, Problem> {
+    let mut dims = constants[0].dims.clone();
+    let mut total = 0u64;
+    for constant in constants {
+        let fits = constant.dims.len() == dims.len()
+            && constant.dims.iter().zip(&dims).enumerate().all(|(i, (a, b))| i == axis || a == b);
+        if !fits {
+            return Err(Problem::shape(format!(
+                "{:?} and {dims:?} cannot be joined on axis {axis}",
+                constant.dims
+            )));
+        }
+        total = total.checked_add(constant.dims[axis]).ok_or_else(|| Problem::overflow("the joined size"))?;
+    }
+    dims[axis] = total;
+    let mut result = computed(dims.clone(), constants[0].data_type);
+    let known: Option<Vec<&Values>> = constants.iter().map(|constant| constant.values.as_ref()).collect();
+    let Some(known) = known.filter(|_| small(&dims)) else { return Ok(result) };
+    let outer: usize = dims[..axis].iter().map(|&size| size as usize).product();
+    let row =
+        |constant: &Constant| constant.dims[axis..].iter().map(|&size| size as usize).product::<usize>();
+    result.values = Some(if known.iter().all(|values| matches!(values, Values::Ints(_))) {
+        let mut all = Vec::new();
+        for block in 0..outer {
+            for (constant, values) in constants.iter().zip(&known) {
+                if let Values::Ints(values) = values {
+                    all.extend_from_slice(&values[block * row(constant)..(block + 1) * row(constant)]);
+                }
+            }
+        }
+        Values::Ints(all)
+    } else {
+        let lists: Vec<Vec<f64>> = known.iter().map(|values| values.floats()).collect();
+        let mut all = Vec::new();
+        for block in 0..outer {
+            for (constant, values) in constants.iter().zip(&lists) {
+                all.extend_from_slice(&values[block * row(constant)..(block + 1) * row(constant)]);
+            }
+        }
+        Values::Floats(all)
+    });
+    Ok(result)
+}
+
+pub(super) fn pad(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    let rank = input.dims.len();
+    let pads =
+        lower.setting(used, "pads", 1)?.or(used.ints("paddings").map(<[i64]>::to_vec)).unwrap_or_default();
+    let axes: Vec<usize> = match lower.setting(used, "axes", 3)? {
+        Some(axes) => axes.iter().map(|&axis| used.axis(axis, rank)).collect::<Result<_, _>>()?,
+        None => (0..rank).collect(),
+    };
+    if pads.len() != 2 * axes.len() {
+        let message = format!("its {} paddings do not fit {} axes", pads.len(), axes.len());
+        return Err(Problem::new(Code::InvalidValue, message).into());
+    }
+    let mut sides = vec![(0u64, 0u64); rank];
+    for (index, &axis) in axes.iter().enumerate() {
+        let side = |value: i64| u64::try_from(value).or_else(|_| used.unsupported("negative paddings"));
+        sides[axis] = (side(pads[index])?, side(pads[index + axes.len()])?);
+    }
+    if sides.iter().all(|&side| side == (0, 0)) {
+        return Ok(vec![Value::Tensor(input)]);
+    }
+    if input.batch != Some(0) || sides.iter().take(2).any(|&side| side != (0, 0)) {
+        return used.unsupported("padding of the channels or the batch");
+    }
+    let mode = match used.text("mode").unwrap_or("constant") {
+        "constant" => PaddingMode::Zeros,
+        "reflect" => PaddingMode::Reflect,
+        "edge" => PaddingMode::Replicate,
+        "wrap" => PaddingMode::Circular,
+        other => return used.unsupported(format!("padding by {other}")),
+    };
+    let value = match lower.optional(used, 2)? {
+        Some(value) => match value.scalar() {
+            Some(value) => super::control::meant(value),
+            None => return used.unsupported("a padding value that is not known"),
+        },
+        None => used.float("value", 0.0),
+    };
+    let sides = &sides[2..];
+    let padding = if sides.iter().all(|&(before, after)| before == after) {
+        Padding::Symmetric(super::conv::per_axis(&sides.iter().map(|side| side.0).collect::<Vec<_>>()))
+    } else {
+        Padding::Sides(sides.to_vec())
+    };
+    lower.simple(used, Layer::Pad(Pad { padding, mode, value, causal: false }), &input)
+}
+
+/// The block size and the image of DepthToSpace and SpaceToDepth.
+fn blocks(lower: &Lower, used: Use<'_>) -> Result<(u64, Tensor), Flaw> {
+    let input = super::conv::image(lower, used)?;
+    let size = u64::try_from(used.int("blocksize", 0)).ok().filter(|&size| size > 0 && size < 1 << 20);
+    let size = size.ok_or_else(|| Problem::new(Code::InvalidValue, "its `blocksize` must be at least 1"))?;
+    if input.dims.len() != 4 {
+        return Err(Problem::shape(format!("its input {:?} is no image", input.dims)).into());
+    }
+    Ok((size, input))
+}
+
+pub(super) fn depth_to_space(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let (size, input) = blocks(lower, used)?;
+    if used.text("mode") == Some("CRD") {
+        return lower.simple(used, Layer::PixelShuffle(PixelShuffle { upscale_factor: size }), &input);
+    }
+    // DCR: [b, b, C, H, W] -> [C, H, b, W, b]
+    let [n, c, h, w] = [input.dims[0], input.dims[1], input.dims[2], input.dims[3]];
+    if !c.is_multiple_of(size * size) {
+        return Err(Problem::shape(format!("{c} channels are no multiple of {}", size * size)).into());
+    }
+    let open = [n, size, size, c / (size * size), h, w];
+    rearranged(lower, used, &input, &open, &[2, 3, 0, 4, 1], &[n, c / (size * size), h * size, w * size])
+}
+
+pub(super) fn space_to_depth(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let (size, input) = blocks(lower, used)?;
+    let [n, c, h, w] = [input.dims[0], input.dims[1], input.dims[2], input.dims[3]];
+    if !h.is_multiple_of(size) || !w.is_multiple_of(size) {
+        return Err(Problem::shape(format!("{h}x{w} is no multiple of {size}")).into());
+    }
+    let channels = size.checked_mul(size).and_then(|area| c.checked_mul(area));
+    let channels = channels.ok_or_else(|| Problem::overflow("the number of channels"))?;
+    let open = [n, c, h / size, size, w / size, size];
+    rearranged(lower, used, &input, &open, &[2, 4, 0, 1, 3], &[n, channels, h / size, w / size])
+}
+
+/// A reshape, a permutation of the image's axes and a reshape.
+fn rearranged(
+    lower: &mut Lower,
+    used: Use<'_>,
+    input: &Tensor,
+    open: &[u64],
+    axes: &[u64],
+    dims: &[u64],
+) -> Outcome {
+    let opened = lower.viewed(used, input, open, Some(0))?;
+    let moved = lower.map(used, Layer::Permute(Permute { axes: axes.to_vec() }), &opened, vec![])?;
+    Ok(vec![Value::Tensor(lower.viewed(used, &moved, dims, Some(0))?)])
+}
+
+pub(super) fn tile(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let repeats = lower.known_ints(used, 1)?;
+    if repeats.iter().all(|&repeat| repeat == 1) {
+        return Ok(vec![lower.value(used, 0)?.clone()]);
+    }
+    match lower.value(used, 0)? {
+        Value::Constant(constant) if constant.dims.len() == repeats.len() => {
+            let mut dims = Vec::new();
+            for (&size, &repeat) in constant.dims.iter().zip(&repeats) {
+                let repeat = u64::try_from(repeat).unwrap_or(0);
+                dims.push(size.checked_mul(repeat).ok_or_else(|| Problem::overflow("a repeated axis"))?);
+            }
+            Ok(vec![Value::Constant(computed(dims, constant.data_type))])
+        }
+        _ => used.unsupported("repetition"),
+    }
+}

@@ -1,0 +1,116 @@
+//! The list of operators, and what is done with a node.
+
+use super::scope::{Flaw, Lower, Outcome, Use, Value};
+use super::{
+    arithmetic, control, conv, fold, linear, mean, moves, norm, opaque, pointwise, pool, quantised, resize,
+    shapes,
+};
+use crate::diagnostic::{Code, Problem};
+use crate::onnx::flat::{MAX_NODES, title};
+
+/// What an operator becomes.
+pub struct Operator {
+    /// Its name in ONNX.
+    pub name: &'static str,
+    lower: fn(&mut Lower, Use<'_>) -> Outcome,
+}
+
+macro_rules! operators {
+    ($($lower:path => $($name:literal)*;)*) => {
+        &[$($(Operator { name: $name, lower: $lower },)*)*]
+    };
+}
+
+static OPERATORS: &[Operator] = operators! {
+    control::constant => "Constant";
+    control::identity => "Identity" "Dropout";
+    control::cast => "Cast" "CastLike";
+    control::shape => "Shape";
+    control::size => "Size";
+    control::constant_of_shape => "ConstantOfShape";
+    control::branch => "If";
+    conv::conv => "Conv";
+    conv::conv_transpose => "ConvTranspose";
+    conv::deform_conv => "DeformConv";
+    linear::gemm => "Gemm";
+    linear::matmul => "MatMul";
+    norm::batch_norm => "BatchNormalization";
+    norm::instance_norm => "InstanceNormalization";
+    norm::group_norm => "GroupNormalization";
+    norm::layer_norm => "LayerNormalization";
+    norm::local_response_norm => "LRN";
+    pool::max_pool => "MaxPool";
+    pool::avg_pool => "AveragePool";
+    pool::global_avg_pool => "GlobalAveragePool";
+    pool::global_max_pool => "GlobalMaxPool";
+    pointwise::function => "Relu" "Sigmoid" "Tanh" "Mish" "HardSwish" "Swish" "Softplus" "LeakyRelu" "Elu" "Celu" "Selu" "Gelu" "Erf" "Exp" "Log" "Sqrt" "Abs" "Reciprocal" "Sin" "Cos" "Neg";
+    pointwise::hard_sigmoid => "HardSigmoid";
+    pointwise::clip => "Clip";
+    pointwise::prelu => "PRelu";
+    pointwise::softmax => "Softmax" "LogSoftmax";
+    arithmetic::binary => "Add" "Sub" "Mul" "Div" "Pow";
+    arithmetic::several => "Sum" "Mean" "Min" "Max";
+    arithmetic::expand => "Expand";
+    shapes::reshape => "Reshape";
+    shapes::flatten => "Flatten";
+    shapes::squeeze => "Squeeze";
+    shapes::unsqueeze => "Unsqueeze";
+    shapes::transpose => "Transpose";
+    moves::slice => "Slice";
+    moves::split => "Split";
+    moves::gather => "Gather";
+    moves::concat => "Concat";
+    moves::pad => "Pad";
+    moves::depth_to_space => "DepthToSpace";
+    moves::space_to_depth => "SpaceToDepth";
+    moves::tile => "Tile";
+    mean::reduce => "ReduceMean" "ReduceSum" "ReduceMax" "ReduceMin" "ReduceProd" "ReduceL2";
+    resize::resize => "Resize" "Upsample";
+    quantised::quantize => "QuantizeLinear";
+    quantised::dequantize => "DequantizeLinear";
+};
+
+/// All operators that become layers or vanish.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().map(|operator| operator.name)
+}
+
+impl Lower {
+    /// Lowers one node: its outputs are known afterwards. An error is the model's, with the node's name.
+    pub fn node(&mut self, used: Use<'_>) -> Result<(), Problem> {
+        self.lowered += 1;
+        if self.lowered > MAX_NODES {
+            return Err(Problem::new(Code::Limit, format!("the model has more than {MAX_NODES} nodes")));
+        }
+        let node = used.node;
+        let values = match self.outcome(used) {
+            Ok(values) => values,
+            Err(Flaw::Unsupported(reason)) => opaque::opaque(self, used, &reason),
+            Err(Flaw::Invalid(problem)) => {
+                return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
+            }
+        };
+        for (index, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let value = values
+                .get(index)
+                .cloned()
+                .unwrap_or_else(|| Value::Unknown("an output that is not followed".into()));
+            self.values.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, used: Use<'_>) -> Outcome {
+        let node = used.node;
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            return used.unsupported(format!("an operator of `{}`", node.domain));
+        }
+        if let Some(outcome) = fold::arithmetic(self, used) {
+            return outcome;
+        }
+        match OPERATORS.iter().find(|operator| operator.name == node.op_type) {
+            Some(operator) => (operator.lower)(self, used),
+            None => used.unsupported("no layer for it"),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! CK602 to CK604: what a project's `cnnkit.toml` and `--verify` demand. They are found by the check, which knows the
+//! project and may run the network.
+
+use super::{Family, Meta, Severity};
+
+/// A budget of the project is exceeded.
+pub static OVER_BUDGET: Meta = Meta {
+    id: "CK602",
+    name: "over-budget",
+    family: Family::Expectation,
+    severity: Severity::Error,
+    default: true,
+    summary: "a network exceeds a budget of its project",
+    what: "Measures what the `limit` of every `[[budget]]` in cnnkit.toml names, for the specs that its globs match.",
+    why: "The budget is what the target device or the project allows.",
+    instead: "Make the network fit; if the budget was wrong, change it where it stands.",
+    source: "docs/check.md",
+    bad: "",
+    good: "",
+    settings: &[],
+    fixes: false,
+};
+
+/// A quantity that may only improve got worse.
+pub static WORSE_THAN_BASELINE: Meta = Meta {
+    id: "CK603",
+    name: "worse-than-baseline",
+    family: Family::Expectation,
+    severity: Severity::Error,
+    default: true,
+    summary: "a quantity that may only improve got worse",
+    what: "Holds the quantities under `ratchet` of every `[[budget]]` against the figures in the baseline file.",
+    why: "Costs creep up by small steps, none of which is worth a discussion; a ratchet makes each of them visible.",
+    instead: "Mend it, or accept the new figure with `cnnkit check --update-baseline`, which the review then shows.",
+    source: "docs/check.md",
+    bad: "",
+    good: "",
+    settings: &[],
+    fixes: false,
+};
+
+/// A prediction that the executor contradicts.
+pub static FAILED_CLAIM: Meta = Meta {
+    id: "CK604",
+    name: "failed-claim",
+    family: Family::Expectation,
+    severity: Severity::Error,
+    default: true,
+    summary: "what was measured by running the network differs from what was predicted",
+    what: "With `--verify`, runs the network and holds every prediction against the measurement, as `cnnkit verify --fast` \
+           does: parameters, shapes, MACs, memory, receptive fields, gridding, channels.",
+    why: "One of the two is wrong, and every other number about this network is in doubt.",
+    instead: "Report it as a bug of cnnkit, with the spec.",
+    source: "docs/check.md",
+    bad: "",
+    good: "",
+    settings: &[],
+    fixes: false,
+};

@@ -1,0 +1,57 @@
+//! CK191, CK192: comments that suppress nothing, or cannot. They are found while the comments are read.
+
+use super::{Family, Meta, Severity};
+
+/// A suppression that suppresses nothing.
+pub static UNUSED_SUPPRESSION: Meta = Meta {
+    id: "CK191",
+    name: "unused-suppression",
+    family: Family::Style,
+    severity: Severity::Warning,
+    default: true,
+    summary: "a suppression that suppresses nothing",
+    what: "Looks at every `# cnnkit: ignore[...]` and `ignore-file[...]` of a rule that ran.",
+    why: "It would hide a later flaw that nobody has accepted, and its reason is no longer true.",
+    instead: "Remove it, with its reason.",
+    source: "as ruff's unused-noqa (RUF100)",
+    bad: "input: [3, 32, 32]
+layers:
+  - conv: {out_channels: 8, kernel: 3}  # cnnkit: ignore[CK401] as published
+  - relu
+",
+    good: "input: [3, 32, 32]
+layers:
+  - conv: {out_channels: 8, kernel: 3}  # cnnkit: ignore[CK401] as published
+  - batch_norm
+",
+    settings: &[],
+    fixes: false,
+};
+
+/// A comment that was meant to suppress something and does not.
+pub static MALFORMED_SUPPRESSION: Meta = Meta {
+    id: "CK192",
+    name: "malformed-suppression",
+    family: Family::Style,
+    severity: Severity::Error,
+    default: true,
+    summary: "a comment that was meant to suppress a finding and does not",
+    what: "Looks at comments that start with `cnnkit:`, or that name a rule beside a word such as `noqa` or `disable`. \
+           Fires if the directive or the rule does not exist, or no reason is given.",
+    why: "Whoever wrote it believes that the flaw is accepted; whoever reads it cannot know why it was.",
+    instead: "Write `# cnnkit: ignore[CK301] the reason` behind the line or above it, or `ignore-file[CK301] the reason` \
+              for the whole file.",
+    source: "docs/check.md",
+    bad: "input: [3, 32, 32]
+layers:
+  - conv: {out_channels: 8, kernel: 3}  # noqa: CK401
+  - batch_norm
+",
+    good: "input: [3, 32, 32]
+layers:
+  - conv: {out_channels: 8, kernel: 3}  # cnnkit: ignore[CK401] as published
+  - batch_norm
+",
+    settings: &[],
+    fixes: false,
+};

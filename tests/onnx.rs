@@ -1,0 +1,278 @@
+//! Imported models against what PyTorch and ONNX Runtime say of them (tests/data/onnx).
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read as _};
+use std::path::{Path, PathBuf};
+
+use cnnkit::analysis::field::{Options, analyse};
+use cnnkit::analysis::totals;
+use cnnkit::exec::network::{Fill, Network};
+use cnnkit::exec::run::Definition;
+use cnnkit::exec::tensor::Tensor;
+use cnnkit::graph::{Graph, Op};
+use cnnkit::layers::Layer;
+use cnnkit::onnx::bind::Bindings;
+use cnnkit::onnx::import::{Imported, import, load};
+use cnnkit::onnx::{read, weights};
+use cnnkit::spec::files::Zoo;
+use serde_json::Value;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx")
+}
+
+fn json(name: &str) -> Value {
+    let text = std::fs::read_to_string(folder().join(name)).expect("a file");
+    serde_json::from_str(&text).expect("valid JSON")
+}
+
+/// The models without weights, by file name.
+fn graphs() -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(folder().join("graphs.zip")).expect("a file");
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).expect("an archive");
+    let mut files = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).expect("an entry");
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).expect("a file");
+        files.insert(file.name().to_owned(), bytes);
+    }
+    files
+}
+
+fn imported(name: &str, bytes: &[u8], input: &[u64]) -> Imported {
+    let model = read::read(Cursor::new(bytes)).unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+    // Only a file with open sizes needs them.
+    let open = name.contains("dynbhw");
+    let inputs = if open { vec![(String::new(), input[1..].to_vec())] } else { vec![] };
+    import(model, Path::new(name), &Bindings { inputs, symbols: vec![] })
+        .unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"))
+}
+
+fn numbers(value: &Value) -> Vec<u64> {
+    value.as_array().expect("a list").iter().map(|n| n.as_u64().expect("a number")).collect()
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(floats).collect(),
+        other => vec![other.as_f64().expect("a number")],
+    }
+}
+
+fn count(graph: &Graph, kind: &str) -> u64 {
+    graph.nodes.iter().filter(|node| node.op.name() == kind).count() as u64
+}
+
+#[test]
+fn figures_are_those_of_the_file_and_of_pytorch() {
+    let figures = json("figures.json");
+    let files = graphs();
+    assert_eq!(files.len(), 35);
+    for (name, bytes) in &files {
+        let expected = &figures["files"][name];
+        let graph = imported(name, bytes, &numbers(&expected["input"])).graph;
+        let totals = totals::of_graph(&graph);
+        let number = |key: &str| expected[key].as_u64().expect("a number");
+        assert_eq!(totals.macs, number("macs"), "{name}: MACs of the file");
+        assert_eq!(totals.macs, number("torch_macs"), "{name}: MACs of the network");
+        // PyTorch's newer exporter keeps three numbers of its GELU (1, 1/2, 1/sqrt 2) as initialisers.
+        let settings = if name == "convnext_tiny.dynamo.onnx" { 3 } else { 0 };
+        let elements = number("float_initializer_elements") - settings;
+        assert_eq!(totals.params + totals.buffers, elements, "{name}: elements");
+        if name.contains("nofold") || totals.buffers == 0 && number("torch_bn_buffers") == 0 {
+            assert_eq!(totals.params, number("torch_params"), "{name}: parameters");
+            assert_eq!(totals.buffers, number("torch_bn_buffers"), "{name}: buffers");
+        }
+        let output = graph.node(graph.outputs[0]).shape.sizes();
+        assert_eq!(output, &numbers(&expected["output"])[1..], "{name}: output");
+        let histogram = &expected["op_histogram"];
+        let operators =
+            |names: &[&str]| names.iter().filter_map(|name| histogram[name].as_u64()).sum::<u64>();
+        assert_eq!(count(&graph, "conv"), operators(&["Conv"]), "{name}");
+        assert_eq!(count(&graph, "linear"), operators(&["Gemm", "MatMul"]), "{name}");
+        assert_eq!(count(&graph, "batch_norm"), operators(&["BatchNormalization"]), "{name}");
+        assert_eq!(count(&graph, "layer_norm"), operators(&["LayerNormalization"]), "{name}");
+        assert_eq!(count(&graph, "max_pool"), operators(&["MaxPool"]), "{name}");
+        let role =
+            |roles: &[&str]| roles.iter().filter_map(|role| expected["by_role"][role].as_u64()).sum::<u64>();
+        let of = |kind: &str| -> u64 {
+            graph
+                .nodes
+                .iter()
+                .filter(|node| node.op.name() == kind)
+                .map(|node| totals::of_node(node).params)
+                .sum()
+        };
+        assert_eq!(of("conv"), role(&["conv_weight", "conv_bias"]), "{name}: parameters of convolutions");
+    }
+}
+
+#[test]
+fn composites_are_shown_as_what_they_are() {
+    let files = graphs();
+    let graph = |name: &str| imported(name, &files[name], &[1, 3, 224, 224]).graph;
+    for name in ["shufflenet_v2_x1_0.legacy.onnx", "shufflenet_v2_x1_0.dynamo.onnx"] {
+        assert_eq!(count(&graph(name), "channel_shuffle"), 16, "{name}");
+        assert_eq!(count(&graph(name), "reshape") + count(&graph(name), "permute"), 0, "{name}");
+    }
+    for name in ["convnext_tiny.legacy.onnx", "convnext_tiny.dynamo.onnx"] {
+        assert_eq!(count(&graph(name), "gelu"), 18, "{name}");
+        assert_eq!(count(&graph(name), "layer_scale"), 18, "{name}");
+        assert_eq!(count(&graph(name), "function") + count(&graph(name), "rescale"), 0, "{name}");
+        // The biases of the linear layers are nodes of their own in the file.
+        assert_eq!(count(&graph(name), "learned_bias"), 0, "{name}");
+    }
+    // Stem, head, 15 expansions, 16 depthwise convolutions, and inside 16 squeeze-and-excitations.
+    let efficient = graph("efficientnet_b0.dynamo.onnx");
+    assert_eq!((count(&efficient, "silu"), count(&efficient, "sigmoid")), (49, 16));
+    assert_eq!(count(&graph("timm_test_convnext_10cls.legacy.onnx"), "gelu"), 9);
+}
+
+#[test]
+fn ids_follow_the_modules() {
+    let files = graphs();
+    for name in ["resnet18.legacy.onnx", "resnet18.legacy_nofold.onnx"] {
+        let graph = imported(name, &files[name], &[1, 3, 224, 224]).graph;
+        let kind = |id: &str| graph.find(id).map(|id| graph.node(id).op.name());
+        assert_eq!(kind("conv1"), Some("conv"), "{name}");
+        assert_eq!(kind("layer2.0.downsample.0"), Some("conv"), "{name}");
+        assert_eq!(kind("layer4.1.add"), Some("add"), "{name}");
+        assert_eq!(kind("fc"), Some("linear"), "{name}");
+    }
+    let graph = imported("resnet50.dynamo.onnx", &files["resnet50.dynamo.onnx"], &[1, 3, 224, 224]).graph;
+    for id in ["conv1", "layer1.0.conv1", "layer3.5.conv3", "layer4.0.downsample.0", "fc"] {
+        assert!(graph.find(id).is_some(), "{id}");
+    }
+}
+
+/// The last map on the way to the outputs that does not see everything: size, jump and first index on each axis.
+fn last_field(graph: &Graph) -> Vec<i128> {
+    let fields = analyse(graph, Options::default()).expect("a network");
+    let nodes: Vec<_> = graph.iter().collect();
+    let local = nodes.iter().rev().find_map(|&(id, node)| {
+        let facts = fields.facts(graph, id).expect("a network").into_iter().next()?;
+        let local = node.shape.rank() == 3 && facts.axes.iter().all(|axis| !axis.global);
+        local.then_some(facts)
+    });
+    let facts = local.expect("a map");
+    let sizes = facts.axes.iter().map(|axis| axis.size);
+    let jumps = facts.axes.iter().map(|axis| axis.jump.to_integer());
+    sizes
+        .chain(jumps)
+        .chain(facts.axes.iter().map(|axis| axis.first.map_or(i128::MIN, |span| span.lo)))
+        .collect()
+}
+
+#[test]
+fn receptive_fields_are_those_of_the_same_networks() {
+    let text = std::fs::read_to_string(folder().join("../rf.json")).expect("a file");
+    let data: Value = serde_json::from_str(&text).expect("valid JSON");
+    let mut compared = 0;
+    for (name, bytes) in &graphs() {
+        let network = name.split('.').next().expect("a name");
+        let Some(expected) = data.get(network) else { continue };
+        let signed = |key: &str| -> Vec<i128> {
+            expected[key]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|n| i128::from(n.as_i64().expect("a number")))
+                .collect()
+        };
+        let graph = imported(name, bytes, &[1, 3, 224, 224]).graph;
+        assert_eq!(last_field(&graph), [signed("rf"), signed("jump"), signed("offset")].concat(), "{name}");
+        compared += 1;
+    }
+    assert!(compared >= 24, "{compared}");
+}
+
+#[test]
+fn a_model_has_the_figures_of_its_spec() {
+    let files = graphs();
+    let mut compared = 0;
+    for (name, bytes) in files.iter().filter(|(name, _)| {
+        name.ends_with(".legacy_nofold.onnx")
+            || name.starts_with("squeezenet1_1.")
+            || name.starts_with("vgg16.")
+    }) {
+        let network = name.split('.').next().expect("a name");
+        let Some(path) = Zoo::path(network) else { continue };
+        let spec = cnnkit::spec::load(&Zoo, &path, &cnnkit::spec::Overrides::default())
+            .expect("a spec of the zoo")
+            .graph;
+        let model = imported(name, bytes, &[1, 3, 224, 224]).graph;
+        let (ours, theirs) = (totals::of_graph(&spec), totals::of_graph(&model));
+        assert_eq!(
+            (theirs.params, theirs.buffers, theirs.macs),
+            (ours.params, ours.buffers, ours.macs),
+            "{name}"
+        );
+        compared += 1;
+    }
+    assert!(compared >= 6, "{compared}");
+}
+
+/// The outputs of a model run with its own weights.
+fn outputs(path: &Path, inputs: Vec<Tensor<f32>>) -> Vec<Tensor<f32>> {
+    let model = load(path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+    let mut network = Network::<f32>::seeded(&model.graph, 0, Fill::Declared).expect("a small network");
+    let own = weights::load(&model.graph, &model.weights, &model.tensors, &model.path).expect("weights");
+    network.replace(own).expect("weights that fit");
+    network.run(inputs, &Definition, |_| ()).expect("a network that runs").outputs
+}
+
+#[test]
+fn models_compute_what_onnx_runtime_computes() {
+    let cases = json("tiny.json");
+    for case in cases["cases"].as_array().expect("a list") {
+        let file = case["file"].as_str().expect("a name");
+        let model =
+            load(&folder().join(file), &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+        let inputs = model.graph.inputs().map(|(_, node)| {
+            let given = &case["inputs"][&node.id];
+            let sizes: Vec<usize> = numbers(&given["shape"]).into_iter().map(|size| size as usize).collect();
+            let data = floats(&given["data"]).into_iter().map(|value| value as f32).collect();
+            Tensor::new(&sizes, data).expect("an input")
+        });
+        let found = outputs(&folder().join(file), inputs.collect());
+        let expected = floats(&case["output_torch64"]);
+        assert_eq!(found[0].len(), expected.len(), "{file}");
+        for (a, b) in found[0].data().iter().zip(&expected) {
+            assert!((f64::from(*a) - b).abs() < 3e-6 * b.abs().max(1.0), "{file}: {a} and {b}");
+        }
+        if let Some(macs) = case["torch_macs"].as_u64() {
+            assert_eq!(totals::of_graph(&model.graph).macs, macs, "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_network_computes_what_pytorch_computes() {
+    let name = "timm_test_convnext_10cls.legacy.onnx";
+    let expected = json("figures.json")["files"][name].clone();
+    let sizes: Vec<usize> = numbers(&expected["input"]).into_iter().map(|size| size as usize).collect();
+    let input = Tensor::from_fn(&sizes, |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+    let found = outputs(&folder().join(name), vec![input]);
+    for (a, b) in found[0].data().iter().zip(floats(&expected["torch64_head"])) {
+        assert!((f64::from(*a) - b).abs() < 1e-6, "{a} and {b}");
+    }
+}
+
+#[test]
+fn absent_weights_are_no_matter_until_the_network_runs() {
+    let files = graphs();
+    let model = imported("resnet18.legacy.onnx", &files["resnet18.legacy.onnx"], &[1, 3, 224, 224]);
+    let path = folder().join("resnet18.legacy.onnx");
+    let problem = weights::load(&model.graph, &model.weights, &model.tensors, &path).expect_err("no weights");
+    assert!(problem.message.contains("conv1.weight"), "{problem}");
+    assert!(problem.message.contains("weights_removed.data"), "{problem}");
+    assert!(problem.help.is_some());
+}
+
+#[test]
+fn deformable_convolutions_read_their_offsets() {
+    let model = load(&folder().join("tiny_deform1.onnx"), &Bindings::default()).expect("a model");
+    let deform = model.graph.nodes.iter().find(|node| matches!(node.op, Op::Layer(Layer::DeformSample(_))));
+    assert_eq!(deform.map(|node| node.inputs.len()), Some(3));
+}
