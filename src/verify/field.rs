@@ -237,7 +237,6 @@ fn field_claim(
     }
     let grid = if place.sampled { " or more (samples move with the data)" } else { "" };
     let size: Vec<i128> = facts.axes.iter().map(|axis| axis.size).collect();
-    let all: Vec<Span> = sizes.iter().map(|&size| Span { lo: 0, hi: size as i128 - 1 }).collect();
     match (seen(0), seen(1), &by) {
         (None, _, _) | (_, None, _) if !varies => {
             outcome.claim(Kind::ReceptiveField, Some(&id), field_text(&size, None, None), "nothing").method(method);
@@ -284,7 +283,7 @@ fn field_claim(
     }
     let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.middle).collect());
     let found: Vec<Option<Span>> =
-        seen(last).map_or(vec![None; all.len()], |spans| spans.into_iter().map(Some).collect());
+        seen(last).map_or(vec![None; sizes.len()], |spans| spans.into_iter().map(Some).collect());
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
     let share =
         found.iter().map(|span| span.map_or(0, |span| span.size())).product::<i128>() as f64 / area as f64;
