@@ -1,6 +1,6 @@
 //! `cnnkit channels`
 
-use crate::cli::load::SpecArgs;
+use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
 use crate::report::channels::report;
 use crate::report::imported::Figures;
@@ -16,6 +16,8 @@ use crate::report::{Page, Report};
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
 }
 
 /// Runs the command.

@@ -1,6 +1,6 @@
 //! `cnnkit compare`
 
-use crate::cli::load::SpecArgs;
+use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope_of};
 use crate::report::Report;
 use crate::report::compare::{figures, json, page};
@@ -14,6 +14,8 @@ use crate::report::imported::Figures;
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
 }
 
 /// Runs the command.

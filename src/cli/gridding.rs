@@ -2,7 +2,7 @@
 
 use crate::analysis::dilated;
 use crate::analysis::gridding::Gridding;
-use crate::cli::load::Replace;
+use crate::cli::load::{Complete, Replace};
 use crate::cli::{Failure, envelope, rates};
 use crate::render::plot::{self, Picture};
 use crate::report::gridding::{self, Options};
@@ -28,6 +28,8 @@ pub struct Args {
     target: String,
     #[command(flatten)]
     replace: Replace,
+    #[command(flatten)]
+    pub complete: Complete,
     /// Kernel size of all layers: 3, or 1x7 per axis
     #[arg(long, default_value = "3", value_name = "K")]
     kernel: String,

@@ -31,6 +31,14 @@ pub struct SpecArgs {
     pub replace: Replace,
 }
 
+/// What partial figures mean for the exit status.
+#[derive(Debug, Args)]
+pub struct Complete {
+    /// Exit with 1 if a figure is partial because something was not analysed
+    #[arg(long, help_heading = "Output")]
+    pub strict: bool,
+}
+
 /// What the command line replaces in a spec.
 #[derive(Debug, Args)]
 pub struct Replace {

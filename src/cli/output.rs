@@ -35,9 +35,6 @@ pub struct Output {
     /// Print nothing but errors; the exit status says the rest
     #[arg(short, long, global = true, help_heading = "Output")]
     quiet: bool,
-    /// Exit with 1 if a figure is partial because something was not analysed
-    #[arg(long, global = true, help_heading = "Output")]
-    pub strict: bool,
     /// Exit with 0 even if a check failed
     #[arg(long, global = true, help_heading = "Output")]
     pub exit_zero: bool,

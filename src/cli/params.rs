@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::analysis::convention::Convention;
 use crate::analysis::memory::Dtype;
-use crate::cli::load::SpecArgs;
+use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
 use crate::report::imported::Figures;
 use crate::report::params::{By, Sort, View, footer, json, page};
@@ -21,6 +21,8 @@ use crate::report::{Page, Report, convention};
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
     /// How many levels of blocks to open: a number, or `all`
     #[arg(long, value_name = "N", default_value = "1", value_parser = depth)]
     depth: Depth,

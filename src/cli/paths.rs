@@ -1,6 +1,6 @@
 //! `cnnkit paths`
 
-use crate::cli::load::SpecArgs;
+use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
 use crate::report::imported::Figures;
 use crate::report::paths::report;
@@ -16,6 +16,8 @@ use crate::report::{Page, Report};
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
 }
 
 /// Runs the command.

@@ -1,6 +1,6 @@
 //! `cnnkit rf`
 
-use crate::cli::load::SpecArgs;
+use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
 use crate::render::plot::{self, Picture};
 use crate::report::imported::Figures;
@@ -21,6 +21,8 @@ use crate::report::{Page, Report};
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
     /// Only this layer, or the last layer of this block
     #[arg(long, value_name = "ID")]
     node: Option<String>,

@@ -1,7 +1,7 @@
 //! `cnnkit sizes`
 
 use crate::analysis::sizes::analyse;
-use crate::cli::load::SpecArgs;
+use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope};
 use crate::report::sizes::{json, page};
 use crate::report::{Page, Report};
@@ -14,6 +14,8 @@ use crate::report::{Page, Report};
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
     /// Show the sizes next to this one, an axis each: 500x375 (height x width)
     #[arg(long, value_name = "HxW", value_parser = near)]
     near: Option<Near>,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::cli::load::{Loaded, SpecArgs};
+use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
 use crate::graph::NodeId;
@@ -25,6 +25,8 @@ use crate::verify::{Analysis, Effort, Kind, Options, Outcome, verify};
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    pub complete: Complete,
     /// Measure these claims only; may be given several times, or as a list
     #[arg(long, value_enum, value_name = "CLAIM", value_delimiter = ',')]
     only: Vec<Kind>,

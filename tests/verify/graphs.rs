@@ -90,7 +90,7 @@ fn random(number: u64) -> Graph {
     for (index, shape) in example.inputs.iter().enumerate() {
         nodes.push(builder.input(&format!("input{index}"), shape.clone(), origin()));
     }
-    let mut read = vec![false; 64];
+    let mut read = [false; 64];
     let mut reads: BTreeMap<NodeId, Vec<Shape>> = BTreeMap::new();
     let mut asked = false;
     let most = 4 + random.below(7) as usize;
@@ -106,8 +106,8 @@ fn random(number: u64) -> Graph {
         let space = shape.spatial().to_vec();
         let mut sources = vec![from];
         let mut shares = None;
-        let made = if !asked {
-            asked = true;
+        let first = !std::mem::replace(&mut asked, true);
+        let made = if first {
             sources = nodes.clone();
             layer(wanted.doc.name, example.args)
         } else {
@@ -194,6 +194,7 @@ fn text(graph: &Graph) -> String {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure of a run of thousands by hand")]
 fn verify_holds_on_random_networks_of_every_layer() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("CNNKIT_SEED").unwrap_or(0);
