@@ -29,7 +29,7 @@ fn planned(criterion: &mut Criterion, group: &str, name: &str, graph: &Graph) {
     let mut group = criterion.benchmark_group(group);
     group.throughput(Throughput::Elements(graph.nodes.iter().map(|node| node.cost.macs).sum()));
     group.bench_function(name, |bencher| {
-        bencher.iter(|| plan.run(black_box(&inputs), |_| ()).expect("it runs"))
+        bencher.iter(|| plan.run(black_box(&inputs), |_| ()).expect("it runs"));
     });
     group.finish();
 }

@@ -7,6 +7,7 @@ use clap::{Args, ColorChoice, ValueEnum as _};
 
 use crate::cli::Failure;
 use crate::cli::export::Target;
+use crate::exec::files;
 use crate::render::{self, Canvas, Format, diagnostics};
 use crate::report::Report;
 
@@ -76,7 +77,7 @@ impl Output {
 
     /// The file of `-o`, if its name says that it is for tensors.
     pub fn take_tensors(&mut self) -> Option<String> {
-        self.file.take_if(|file| file.ends_with(".npy") || file.ends_with(".npz"))
+        self.file.take_if(|file| files::is(file, "npy") || files::is(file, "npz"))
     }
 
     /// Prints `report` and writes the files that were asked for.

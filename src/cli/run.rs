@@ -207,7 +207,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let replace = Replace { input: shapes.collect(), set: args.set.clone() };
     let loaded = replace.load(&args.spec)?;
     let graph = &loaded.graph;
-    if let Some(path) = args.tensors.as_ref().filter(|path| path.ends_with(".npy"))
+    if let Some(path) = args.tensors.as_ref().filter(|path| files::is(path, "npy"))
         && graph.outputs.len() > 1
     {
         return Err(Failure::usage(
@@ -235,7 +235,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
         let named = graph.outputs.iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
         match run.outputs.as_slice() {
-            [only] if path.ends_with(".npy") => files::write_npy(path, only).map_err(failed)?,
+            [only] if files::is(path, "npy") => files::write_npy(path, only).map_err(failed)?,
             _ => files::write_weights(path, named).map_err(failed)?,
         }
     }

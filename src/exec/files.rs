@@ -22,12 +22,17 @@ fn failure(path: &str, action: &str, error: impl std::fmt::Display) -> Problem {
 }
 
 fn format(path: &str) -> Result<Format, Problem> {
-    match Path::new(path).extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => Ok(Format::Npz),
-        Some("safetensors") => Ok(Format::Safetensors),
+    match path {
+        path if is(path, "npz") => Ok(Format::Npz),
+        path if is(path, "safetensors") => Ok(Format::Safetensors),
         _ => Err(Problem::new(Code::Io, format!("`{path}` is neither .npz nor .safetensors"))
             .help("the end of the file's name says its format")),
     }
+}
+
+/// Whether the end of the file's name is `extension`, in small or capital letters.
+pub fn is(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
 }
 
 /// The tensor in a `.npy` file: f32, or f64 rounded to it.

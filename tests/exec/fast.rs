@@ -118,7 +118,7 @@ impl Draw {
     }
 
     fn below(&self, end: u64) -> u64 {
-        (((self.0.borrow_mut().next() + 1.0) / 2.0 * end as f64) as u64).min(end - 1)
+        ((f64::midpoint(self.0.borrow_mut().next(), 1.0) * end as f64) as u64).min(end - 1)
     }
 
     fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
@@ -182,9 +182,10 @@ fn convolutions() {
         let depthwise = numbers.below(4) == 0;
         let channels = groups * (1 + numbers.below(if numbers.below(8) == 0 { 40 } else { 5 }));
         let outputs = groups * (1 + numbers.below(if numbers.below(4) == 0 { 33 } else { 12 }));
-        let (groups, outputs) = match depthwise {
-            true => ("depthwise".to_owned(), channels * (1 + numbers.below(2))),
-            false => (groups.to_string(), outputs),
+        let (groups, outputs) = if depthwise {
+            ("depthwise".to_owned(), channels * (1 + numbers.below(2)))
+        } else {
+            (groups.to_string(), outputs)
         };
         let padding = match numbers.below(5) {
             0 => numbers.pick(&["same", "same_lower"]).to_owned(),
@@ -238,12 +239,11 @@ fn deformable_convolutions() {
         let groups = 1 + numbers.below(2);
         let offset_groups = 1 + numbers.below(2);
         let per_tap = numbers.below(3) > 0;
-        let own = match per_tap {
-            true => format!(
-                "offsets: per_tap, offset_groups: {offset_groups}, modulated: {}",
-                numbers.pick(&["true", "false"])
-            ),
-            false => "offsets: per_channel".to_owned(),
+        let own = if per_tap {
+            let modulated = numbers.pick(&["true", "false"]);
+            format!("offsets: per_tap, offset_groups: {offset_groups}, modulated: {modulated}")
+        } else {
+            "offsets: per_channel".to_owned()
         };
         let args = format!(
             "{{out_channels: {}, kernel: {}, stride: {}, dilation: {}, padding: {}, groups: {groups}, bias: {}, {own}}}",

@@ -13,6 +13,8 @@
 //! Products with padding are really done here, where the definition skips them: a weight that is infinite or not a number
 //! makes not-a-number of them.
 
+#![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
+
 mod across;
 mod conv;
 mod curves;
