@@ -27,6 +27,7 @@ mod rules;
 mod run;
 mod schema;
 mod sizes;
+mod strict;
 mod verify;
 mod zoo;
 
@@ -165,7 +166,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(cli.output.strict && partial(&report.json)) => ExitCode::SUCCESS,
+            Ok(()) if report.ok && !(cli.output.strict.0 && partial(&report.json)) => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
             Err(failure) => cli.output.fail(&failure),
         },

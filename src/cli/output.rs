@@ -7,6 +7,7 @@ use clap::{Args, ColorChoice, ValueEnum as _};
 
 use crate::cli::Failure;
 use crate::cli::export::Target;
+use crate::cli::strict::Strict;
 use crate::render::{self, Canvas, Format, diagnostics};
 use crate::report::Report;
 
@@ -35,9 +36,8 @@ pub struct Output {
     /// Print nothing but errors; the exit status says the rest
     #[arg(short, long, global = true, help_heading = "Output")]
     quiet: bool,
-    /// Exit with 1 if a figure is partial because something was not analysed
-    #[arg(long, global = true, help_heading = "Output")]
-    pub strict: bool,
+    #[command(flatten)]
+    pub strict: Strict,
     /// Exit with 0 even if a check failed
     #[arg(long, global = true, help_heading = "Output")]
     pub exit_zero: bool,
