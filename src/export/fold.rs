@@ -4,10 +4,13 @@
 //! differ. A group that has one more inner group than another, through which a value otherwise passes unchanged (the
 //! projection on the shortcut of some residual modules), is of that class with an **option**.
 
+mod terms;
+
 use std::collections::HashMap;
 
 use super::outline::{Child, GroupId, Outline};
 use crate::graph::NodeId;
+use terms::{free_name, term, usual};
 
 /// A value that may differ between groups of one class.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,7 +273,11 @@ impl Folder<'_, '_> {
                             }
                         })
                         .collect();
-                    let owner = outline.owner(node).map(|owner| outline.relative(group, owner).to_owned());
+                    // A group that is another once more has that one's structure.
+                    let owner = outline
+                        .owner(node)
+                        .filter(|_| facts.shares.is_none())
+                        .map(|owner| outline.relative(group, owner).to_owned());
                     format!(
                         "{}({}){}",
                         face.kind,
@@ -444,77 +451,4 @@ impl Classes {
         };
         class.params.iter().filter(|param| !param.given).map(slot).collect()
     }
-}
-
-/// What stands for `values`: a literal, a parameter that is known, or the new one that `make` gives.
-fn term(params: &mut Vec<Param>, values: &[Option<String>], make: impl FnOnce(&[Param]) -> Param) -> Term {
-    let known: Vec<&String> = values.iter().flatten().collect();
-    let Some(first) = known.first() else { return Term::Literal(String::new()) };
-    if known.iter().all(|value| value == first) {
-        return Term::Literal((*first).clone());
-    }
-    let ratios = [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (6, 1), (8, 1), (1, 8), (16, 1), (32, 1)];
-    let tries = [false, true].into_iter().flat_map(|given| ratios.map(|ratio| (given, ratio)));
-    for (given, (times, over)) in tries {
-        for (index, param) in params.iter_mut().enumerate().filter(|(_, param)| param.given == given) {
-            let fits = |(value, given): (&Option<String>, &Option<String>)| match (value, given) {
-                (Some(value), Some(given)) => scaled(given, times, over).as_ref() == Some(value),
-                _ => true,
-            };
-            let common = values.iter().zip(&param.values).filter(|(a, b)| a.is_some() && b.is_some()).count();
-            if common < 2 || !values.iter().zip(&param.values).all(fits) {
-                continue;
-            }
-            // What the parameter is in members that had no use for it so far.
-            let missing =
-                values.iter().zip(&param.values).any(|(value, given)| value.is_some() && given.is_none());
-            if missing {
-                if (times, over) != (1, 1) {
-                    continue;
-                }
-                for (given, value) in param.values.iter_mut().zip(values) {
-                    if given.is_none() {
-                        *given = value.clone();
-                    }
-                }
-            }
-            return Term::Param { index, times, over };
-        }
-    }
-    let param = make(params);
-    params.push(param);
-    Term::Param { index: params.len() - 1, times: 1, over: 1 }
-}
-
-/// `text * times / over`, if both are whole.
-fn scaled(text: &str, times: i64, over: i64) -> Option<String> {
-    if (times, over) == (1, 1) {
-        return Some(text.to_owned());
-    }
-    let value = text.parse::<i64>().ok()?.checked_mul(times)?;
-    (value % over == 0).then(|| (value / over).to_string())
-}
-
-/// `name`, or one that no parameter has yet.
-fn free_name(params: &[Param], name: &str, path: &str) -> String {
-    let taken = |name: &str| params.iter().any(|param| param.name == name);
-    if !taken(name) {
-        return name.to_owned();
-    }
-    let (path, first) = (path.replace(['.', '-'], "_"), path.split(['.', '-']).next().unwrap_or(path));
-    let (short, stem) = (format!("{first}_{name}"), format!("{path}_{name}"));
-    let numbered = (2..).map(|number| format!("{stem}_{number}"));
-    [short, stem.clone()].into_iter().chain(numbered).find(|name| !taken(name)).unwrap_or(stem)
-}
-
-/// The default of a parameter: the language's own for this argument if half of the members have it, else a value that
-/// two thirds of them have. An argument that must be given always must.
-fn usual(slot: &Slot, values: &[Option<String>]) -> Option<String> {
-    let default = slot.default.as_ref()?;
-    let all: Vec<&String> = values.iter().flatten().collect();
-    let times = |value: &String| all.iter().filter(|other| **other == value).count();
-    if 2 * times(default) >= all.len() {
-        return Some(default.clone());
-    }
-    all.iter().find(|value| 3 * times(value) >= 2 * all.len()).map(|value| (*value).clone())
 }

@@ -19,6 +19,8 @@ pub(super) struct Body<'a, 'w> {
     /// The names of the body's inputs.
     pub(super) inputs: HashMap<NodeId, String>,
     pub(super) names: Names,
+    /// The paths of the groups that are complete.
+    pub(super) groups: HashMap<GroupId, String>,
 }
 
 impl Body<'_, '_> {
@@ -151,14 +153,8 @@ impl Body<'_, '_> {
         }
         if let Some(other) = &facts.shares {
             let shared = writer.group_named(other).and_then(|other| {
-                let last = result(outline, Child::Group(other))?;
-                let path = self.names.name_of(last)?;
-                // The path of the group is that of its last layer without the layer's own name in it.
-                let own = outline.graph.node(last).id.strip_prefix(&outline.groups[other].path)?;
-                let levels = own.matches('.').count();
-                let mut parts: Vec<&str> = path.split('.').collect();
-                parts.truncate(parts.len().saturating_sub(levels));
-                Some(parts.join("."))
+                let path = self.groups.get(&other)?;
+                self.names.visible(path)
             });
             if let Some(shared) = shared {
                 entries.push(("share".to_owned(), Yaml::name(&shared)));
@@ -194,6 +190,7 @@ impl Body<'_, '_> {
 
     /// From here on, the name of the group `inner` stands for what it gives.
     fn close(&mut self, inner: GroupId, prefix: String) {
+        self.groups.insert(inner, prefix.clone());
         if let Some(last) = result(self.writer.outline, Child::Group(inner)) {
             self.names.close(last, prefix);
         }

@@ -192,7 +192,7 @@ impl Writer<'_> {
         for (id, node) in graph.inputs() {
             names.put(id, node.id.clone());
         }
-        let mut body = Body { writer: self, inputs, names };
+        let mut body = Body { writer: self, inputs, names, groups: HashMap::new() };
         let start = match graph.inputs().map(|(id, _)| id).collect::<Vec<_>>().as_slice() {
             [only] => Some(*only),
             _ => None,
@@ -224,7 +224,7 @@ impl Writer<'_> {
             inputs.insert(input, name);
         }
         let names = Names::at_the_top();
-        let mut body = Body { writer: self, inputs, names };
+        let mut body = Body { writer: self, inputs, names, groups: HashMap::new() };
         let layers = Yaml::Layers(body.group(facts.model, model.inputs.first().copied()));
         hidden.append(&mut body.names.hidden);
         let own = |node: NodeId| {

@@ -125,7 +125,7 @@ impl Names {
     }
 
     /// How `path` is written here; nothing if a name nearer by hides it.
-    fn visible(&self, path: &str) -> Option<String> {
+    pub(super) fn visible(&self, path: &str) -> Option<String> {
         let levels = self.frames.iter().enumerate().rev();
         levels.into_iter().find_map(|(depth, frame)| {
             let name = match frame.prefix.as_str() {
