@@ -108,7 +108,7 @@ fn every_layer_has_words_in_pytorch_or_says_why_not() {
     for (name, graph) in examples() {
         match pytorch::write(&graph) {
             Ok(text) => {
-                assert!(text.contains("def forward(self, ") && !text.contains("{self}"), "{name}\n{text}")
+                assert!(text.contains("def forward(self, ") && !text.contains("{self}"), "{name}\n{text}");
             }
             Err(list) => {
                 assert!(
