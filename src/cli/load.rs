@@ -100,6 +100,9 @@ impl Loaded {
 
 fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     let (name, shape) = text.split_once('=').unwrap_or(("", text));
+    if shape.ends_with(".npy") {
+        return Err(format!("this is a shape; a file is given to `cnnkit run` with `--data {text}`"));
+    }
     let sizes = shape.trim_matches(['[', ']']).split(',').map(|size| {
         let size = size.trim();
         size.parse()
