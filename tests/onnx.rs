@@ -276,3 +276,193 @@ fn deformable_convolutions_read_their_offsets() {
     let deform = model.graph.nodes.iter().find(|node| matches!(node.op, Op::Layer(Layer::DeformSample(_))));
     assert_eq!(deform.map(|node| node.inputs.len()), Some(3));
 }
+
+#[test]
+fn transformers_count_and_compute_right_and_see_everything() {
+    let data = json("transformers.json");
+    for (name, expected) in data["files"].as_object().expect("an object") {
+        let model =
+            load(&folder().join(name), &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+        let counts = totals::of_graph(&model.graph);
+        assert_eq!(Some(counts.macs), expected["macs"].as_u64(), "{name}: MACs");
+        // Swin's position biases are gathered from a smaller table before they are stored.
+        assert_eq!(Some(counts.params), expected["file_elements"].as_u64(), "{name}: parameters");
+        assert!(model.left.is_empty() && count(&model.graph, "opaque") == 0, "{name}");
+        assert!(count(&model.graph, "matmul") > 0 && count(&model.graph, "gelu") > 0, "{name}");
+        let input = model.graph.inputs().next().expect("an input").0;
+        let fields = analyse(&model.graph, Options::default()).expect("a network");
+        let output = fields.of(model.graph.outputs[0], input).expect("a field");
+        assert!(output.axes.iter().all(|axis| axis.whole), "{name}: every output sees the whole image");
+        let input = Tensor::from_fn(&[1, 3, 16, 16], |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&folder().join(name), vec![input]);
+        for (a, b) in found[0].data().iter().zip(floats(&expected["output"])) {
+            assert!((f64::from(*a) - b).abs() < 2e-6, "{name}: {a} and {b}");
+        }
+    }
+}
+
+mod made {
+    //! Models made here, for what PyTorch's exporters do not write.
+
+    use cnnkit::onnx::proto::{
+        AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    };
+
+    use super::*;
+
+    fn value(name: &str, sizes: &[DimensionValue]) -> ValueInfoProto {
+        let dim = sizes.iter().map(|size| Dimension { value: Some(size.clone()) }).collect();
+        let tensor_type = Some(TensorTypeProto { elem_type: 1, shape: Some(TensorShapeProto { dim }) });
+        ValueInfoProto {
+            name: name.into(),
+            r#type: Some(TypeProto { tensor_type }),
+            ..ValueInfoProto::default()
+        }
+    }
+
+    fn fixed(sizes: &[i64]) -> Vec<DimensionValue> {
+        sizes.iter().map(|&size| DimensionValue::Value(size)).collect()
+    }
+
+    fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: operator.into(),
+            name: format!("/{output}/{operator}"),
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn tensor(name: &str, data_type: DataType, dims: &[i64], bytes: Vec<u8>) -> TensorProto {
+        TensorProto {
+            name: name.into(),
+            data_type: data_type as i32,
+            dims: dims.to_vec(),
+            raw_data: bytes.into(),
+            ..TensorProto::default()
+        }
+    }
+
+    fn numbers(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+        tensor(name, DataType::Float, dims, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn model(input: &[DimensionValue], nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
+        ModelProto {
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
+            graph: Some(GraphProto {
+                node: nodes,
+                initializer,
+                input: vec![value("x", input)],
+                output: vec![value("y", &[])],
+                value_info: vec![value("mystery", &fixed(&[1, 4, 6, 6]))],
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        }
+    }
+
+    fn made(model: ModelProto) -> Imported {
+        import(model, Path::new("made.onnx"), &Bindings::default())
+            .unwrap_or_else(|flaws| panic!("{flaws:?}"))
+    }
+
+    #[test]
+    fn quantised_weights_count_once_and_are_seen_through() {
+        let nodes = vec![
+            node("QuantizeLinear", &["x", "s", "z"], "xq"),
+            node("DequantizeLinear", &["xq", "s", "z"], "xd"),
+            node("DequantizeLinear", &["w", "ws", "wz"], "wd"),
+            node("Conv", &["xd", "wd"], "y"),
+        ];
+        let weights = vec![
+            tensor("w", DataType::Int8, &[2, 3, 1, 1], vec![1, 2, 3, 254, 0, 10]),
+            numbers("ws", &[2], &[0.5, 0.25]),
+            tensor("wz", DataType::Int8, &[2], vec![0, 1]),
+            numbers("s", &[], &[0.1]),
+            tensor("z", DataType::Int8, &[], vec![0]),
+        ];
+        let mut model = model(&fixed(&[1, 3, 4, 4]), nodes, weights);
+        if let Some(graph) = &mut model.graph {
+            // One scale for each output channel.
+            graph.node[2].attribute.push(AttributeProto {
+                name: "axis".into(),
+                i: Some(0),
+                ..AttributeProto::default()
+            });
+        }
+        let imported = made(model);
+        assert_eq!(
+            imported.graph.nodes.iter().map(|node| node.op.name()).collect::<Vec<_>>(),
+            ["input", "conv"]
+        );
+        let counts = totals::of_graph(&imported.graph);
+        assert_eq!((counts.params, counts.macs), (6, 2 * 3 * 16));
+        assert!(imported.remarks.iter().any(|remark| remark.contains("quantised")), "{:?}", imported.remarks);
+        let own = weights::load(&imported.graph, &imported.weights, &imported.tensors, &imported.path)
+            .expect("weights");
+        let weight = own.values().next().expect("one weight");
+        assert_eq!(weight.data(), [0.5, 1.0, 1.5, -0.75, -0.25, 2.25]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_counted_listed_and_partial() {
+        let weight = |name: &str, sizes: &[i64]| {
+            numbers(name, sizes, &vec![1.0; sizes.iter().product::<i64>() as usize])
+        };
+        let mystery = NodeProto { domain: "my.company".into(), ..node("Mystery", &["a", "m"], "mystery") };
+        let nodes = vec![node("Conv", &["x", "w"], "a"), mystery, node("Conv", &["mystery", "v"], "y")];
+        let stored = vec![
+            weight("w", &[4, 3, 3, 3]),
+            weight("m", &[7, 5]),
+            weight("v", &[2, 4, 1, 1]),
+            weight("idle", &[9]),
+        ];
+        let imported = made(model(&fixed(&[1, 3, 8, 8]), nodes, stored));
+        let counts = totals::of_graph(&imported.graph);
+        assert_eq!(counts.params, 4 * 27 + 35 + 8, "parameters of the opaque node count");
+        assert_eq!(counts.macs, 4 * 27 * 36 + 8 * 36);
+        assert_eq!(count(&imported.graph, "opaque"), 1);
+        assert!(imported.remarks.iter().any(|remark| remark.contains("`idle`")), "{:?}", imported.remarks);
+        use cnnkit::report::imported::{Figures, partial};
+        assert!(partial(&imported.graph, &[], Figures::Counts));
+        assert!(partial(&imported.graph, &[], Figures::Dependences));
+    }
+
+    #[test]
+    fn shapes_that_depend_on_the_data_end_the_analysis_and_say_so() {
+        let nodes = vec![
+            node("Conv", &["x", "w"], "a"),
+            node("NonZero", &["a"], "places"),
+            node("Cast", &["places"], "y"),
+        ];
+        let imported =
+            made(model(&fixed(&[1, 3, 8, 8]), nodes, vec![numbers("w", &[1, 3, 1, 1], &[1.0; 3])]));
+        assert_eq!(totals::of_graph(&imported.graph).params, 3);
+        assert!(imported.left.iter().any(|left| left.title.contains("NonZero")), "{:?}", imported.left);
+    }
+
+    #[test]
+    fn open_sizes_are_bound_or_told() {
+        let symbol = |name: &str| DimensionValue::Param(name.into());
+        let sizes = [symbol("n"), DimensionValue::Value(3), symbol("height"), symbol("width")];
+        let make = || {
+            model(&sizes, vec![node("Conv", &["x", "w"], "y")], vec![numbers("w", &[1, 3, 1, 1], &[1.0; 3])])
+        };
+        let path = Path::new("made.onnx");
+        let flaws = import(make(), path, &Bindings::default()).expect_err("open sizes");
+        assert!(flaws[0].message.contains("`height` and `width` are open sizes"), "{flaws:?}");
+        assert!(flaws[0].help[0].contains("--input 3,224,224"), "{flaws:?}");
+        let by_shape = Bindings { inputs: vec![(String::new(), vec![3, 5, 7])], symbols: vec![] };
+        let by_name = Bindings { inputs: vec![], symbols: vec![("height".into(), 5), ("width".into(), 7)] };
+        for bindings in [by_shape, by_name] {
+            let graph = import(make(), path, &bindings).expect("bound").graph;
+            assert_eq!(graph.node(graph.outputs[0]).shape.sizes(), [1, 5, 7]);
+        }
+        let wrong = Bindings { inputs: vec![], symbols: vec![("hight".into(), 5)] };
+        let flaws = import(make(), path, &wrong).expect_err("no such symbol");
+        assert_eq!(flaws[0].help, ["did you mean `height`?"]);
+    }
+}

@@ -58,8 +58,8 @@ impl Counts {
 /// What `node` has and costs at batch 1.
 pub fn of_node(node: &Node) -> Counts {
     let elements = |role: WeightRole| {
-        let own = node.weights.iter().filter(|weight| weight.role == role && node.shares.is_none());
-        own.map(|weight| weight.shape.elements().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+        let own = node.own_weights().filter(|(_, weight)| weight.role == role);
+        own.map(|(_, weight)| weight.shape.elements().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
     };
     let is_layer = matches!(node.op, crate::graph::Op::Layer(_));
     Counts {

@@ -110,6 +110,9 @@ impl Loaded {
 
 pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     let (name, shape) = text.split_once('=').unwrap_or(("", text));
+    if crate::exec::files::is(shape, "npy") {
+        return Err(format!("a shape is wanted here; only `cnnkit run` reads data: --input {text}"));
+    }
     let sizes = shape.trim_matches(['[', ']']).split(',').map(|size| {
         let size = size.trim();
         size.parse()

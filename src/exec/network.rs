@@ -102,9 +102,11 @@ impl<'g, S: Scalar> Network<'g, S> {
         })
     }
 
-    /// Elements really allocated, buffers included.
+    /// Elements really allocated, buffers included; a tensor that several nodes use counts once.
     pub fn elements(&self) -> u64 {
-        self.own.iter().flatten().map(|tensor| tensor.len() as u64).sum()
+        let lists = self.graph.nodes.iter().zip(&self.own);
+        let own = lists.flat_map(|(node, list)| node.own_weights().filter_map(|(index, _)| list.get(index)));
+        own.map(|tensor| tensor.len() as u64).sum()
     }
 
     /// Bytes really allocated, buffers included.

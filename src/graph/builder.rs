@@ -29,6 +29,7 @@ struct Pending {
     weights: Vec<Weight>,
     cost: Cost,
     shares: Option<NodeId>,
+    tied: Vec<usize>,
     origin: Origin,
 }
 
@@ -70,6 +71,11 @@ impl Builder {
         };
         let facts = self.infer(&layer, &shapes, shares);
         self.push(id, Op::Layer(layer), inputs, origin, facts, shares)
+    }
+
+    /// Says that weight number `index` of `node` is the same tensor as a weight of an earlier node.
+    pub fn tie(&mut self, node: NodeId, index: usize) {
+        self.nodes[node.0].tied.push(index);
     }
 
     /// Adds a node whose shape cannot be known because of an error that was already reported.
@@ -157,6 +163,7 @@ impl Builder {
                 weights: pending.weights,
                 cost: pending.cost,
                 shares: pending.shares,
+                tied: pending.tied,
                 origin: pending.origin,
             });
         }
@@ -214,7 +221,17 @@ impl Builder {
                 (None, vec![], Cost::FREE)
             }
         };
-        self.add(Pending { id: id.to_owned(), op, inputs, shape, weights, cost, shares, origin })
+        self.add(Pending {
+            id: id.to_owned(),
+            op,
+            inputs,
+            shape,
+            weights,
+            cost,
+            shares,
+            tied: vec![],
+            origin,
+        })
     }
 
     fn silent(&mut self, id: &str, op: Op, inputs: Vec<NodeId>, origin: Origin) -> NodeId {
@@ -227,6 +244,7 @@ impl Builder {
             weights: vec![],
             cost: Cost::FREE,
             shares: None,
+            tied: vec![],
             origin,
         })
     }

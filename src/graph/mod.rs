@@ -44,6 +44,8 @@ pub struct Node {
     pub cost: Cost,
     /// The node whose weights it uses instead of its own.
     pub shares: Option<NodeId>,
+    /// Which of `weights` are the same tensor as an earlier node's, counted there.
+    pub tied: Vec<usize>,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -55,6 +57,14 @@ pub enum Op {
     Input,
     /// A layer.
     Layer(Layer),
+}
+
+impl Node {
+    /// The weights that are counted here: none that are another node's.
+    pub fn own_weights(&self) -> impl Iterator<Item = (usize, &Weight)> {
+        let own = self.weights.iter().enumerate().filter(|(index, _)| !self.tied.contains(index));
+        own.filter(|_| self.shares.is_none())
+    }
 }
 
 impl Op {

@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::shape::product;
 
 /// Most elements of a constant whose values are looked at during analysis: shapes, axes, scales.
-pub const KNOWN: u64 = 1 << 16;
+pub const KNOWN: u64 = 1 << 18;
 
 /// A constant of the model, or what was computed from constants.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Constant {
     pub view: Vec<Change>,
     /// Its values, if they are known.
     pub values: Option<Values>,
+    /// Whether it was computed from weights of the model.
+    pub derived: bool,
 }
 
 /// A rearrangement of a stored tensor.
@@ -92,6 +94,7 @@ impl Constant {
             root: None,
             view: vec![],
             values: Some(Values::Ints(values)),
+            derived: false,
         }
     }
 
@@ -103,6 +106,7 @@ impl Constant {
             root: None,
             view: vec![],
             values: Some(Values::Floats(values)),
+            derived: false,
         }
     }
 
@@ -171,7 +175,8 @@ impl Constant {
             let message = format!("`{}` has {elements} elements, the limit is 2^48", tensor.name);
             return Err(Problem::new(Code::Limit, message).help("no file holds such a tensor"));
         }
-        let mut constant = Self { dims, data_type, root: Some(root), view: vec![], values: None };
+        let mut constant =
+            Self { dims, data_type, root: Some(root), view: vec![], values: None, derived: false };
         if elements <= KNOWN && tensor.left.is_empty() && tensor.data_location == 0 {
             constant.values = decode(tensor, data_type, elements as usize)?;
         }

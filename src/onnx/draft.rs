@@ -39,6 +39,20 @@ pub fn uses(drafts: &[Draft], outputs: &[usize]) -> Vec<usize> {
     uses
 }
 
+/// Lets readers of a layer that does nothing read what it reads.
+pub fn without_identities(drafts: &mut [Draft], outputs: &mut [usize]) {
+    let mut stands_for: Vec<usize> = (0..drafts.len()).collect();
+    for index in 0..drafts.len() {
+        for input in &mut drafts[index].inputs {
+            *input = stands_for[*input];
+        }
+        if let (Some(Layer::Identity(_)), [only]) = (&drafts[index].layer, drafts[index].inputs.as_slice()) {
+            stands_for[index] = *only;
+        }
+    }
+    outputs.iter_mut().for_each(|output| *output = stands_for[*output]);
+}
+
 /// The drafts that the outputs depend on, the inputs and those for which `keep` holds, with their new indices.
 pub fn compact(drafts: Vec<Draft>, outputs: &mut [usize], keep: impl Fn(&Draft) -> bool) -> Vec<Draft> {
     let mut live: Vec<bool> = drafts.iter().map(|draft| draft.layer.is_none() || keep(draft)).collect();

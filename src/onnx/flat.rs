@@ -55,6 +55,7 @@ pub fn flatten(
     for node in nodes {
         expand(Item { node, opset }, &table, 0, &mut calls, &mut items)?;
     }
+    once(&items, known)?;
     order(needed(items, outputs), known)
 }
 
@@ -192,6 +193,21 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
+/// An error if a name is made twice.
+fn once(items: &[Item], known: &dyn Fn(&str) -> bool) -> Result<(), Problem> {
+    let mut made: HashSet<&str> = HashSet::with_capacity(items.len());
+    for item in items {
+        for output in item.node.output.iter().filter(|output| !output.is_empty()) {
+            if known(output) || !made.insert(output) {
+                let message =
+                    format!("{}: another node, input or constant makes `{output}` too", title(&item.node));
+                return Err(Problem::new(Code::Reference, message).help("every name may be made once"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The nodes that the outputs depend on, in their order.
 fn needed(items: Vec<Item>, outputs: &[&str]) -> Vec<Item> {
     let mut keep = vec![false; items.len()];
@@ -228,15 +244,6 @@ fn order(items: Vec<Item>, known: &dyn Fn(&str) -> bool) -> Result<Vec<Item>, Pr
     {
         let makers = makers(&items);
         for (index, item) in items.iter().enumerate() {
-            for output in item.node.output.iter().filter(|output| !output.is_empty()) {
-                if known(output) || makers.get(output.as_str()) != Some(&index) {
-                    let message = format!(
-                        "{}: another node, input or constant makes `{output}` too",
-                        title(&item.node)
-                    );
-                    return Err(Problem::new(Code::Reference, message).help("every name may be made once"));
-                }
-            }
             for name in reads(&item.node) {
                 match makers.get(name) {
                     Some(&maker) => {

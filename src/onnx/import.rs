@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::bind::{Bindings, bind};
-use super::constant::Constant;
-use super::draft::{Draft, compact};
+use super::constant::{Change, Constant};
+use super::draft::{Draft, compact, without_identities};
 use super::flat::{flatten, opset};
 use super::lower::{Left, Lower, Tensor, Use, Value};
 use super::names::{Place, ids};
@@ -88,8 +88,10 @@ pub fn open(path: &Path) -> Result<ModelProto, Problem> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn import(model: ModelProto, path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
     let name = name(&model, path);
+    let stored = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+    stored.for_each(|tensor| super::weights::recall(tensor, path));
     let (mut lower, outputs, inputs) = lowered(model, bindings)?;
     let (drafts, outputs) = finish(&mut lower, outputs)?;
     let built = build(&name, drafts, outputs, &inputs, &mut lower.remarks)?;
@@ -128,7 +130,7 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower::default();
+    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
@@ -271,6 +273,7 @@ fn finish(lower: &mut Lower, outputs: Vec<String>) -> Result<(Vec<Draft>, Vec<us
         return Err(vec![diagnostic(Problem::new(Code::InvalidValue, message).help(help))]);
     }
     patterns::recognise(&mut drafts, &ends);
+    without_identities(&mut drafts, &mut ends);
     let holds = |draft: &Draft| {
         matches!(draft.layer, Some(crate::layers::Layer::Opaque(_))) && !draft.weights.is_empty()
     };
@@ -310,28 +313,38 @@ fn build(
             owners.insert(key, node);
         }
     }
-    partly_shared(&weights, remarks);
+    tie(&mut builder, &weights, remarks);
     let graph = builder.finish(name, outputs.into_iter().map(NodeId).collect())?;
     Ok((graph, weights))
 }
 
-/// A remark on stored tensors that layers with otherwise different weights use: each counts them.
-fn partly_shared(weights: &[Vec<Constant>], remarks: &mut Vec<String>) {
-    let mut seen: HashSet<usize> = HashSet::new();
-    let mut twice: HashSet<usize> = HashSet::new();
-    let mut elements = 0u64;
-    for constant in weights.iter().flatten() {
-        if let Some(root) = constant.root
-            && !seen.insert(root)
-        {
-            elements = elements.saturating_add(constant.elements().unwrap_or(0));
-            twice.insert(root);
+/// Weights that are the same stored tensor as an earlier node's count there, though the layers differ in other weights.
+fn tie(builder: &mut Builder, weights: &[Vec<Constant>], remarks: &mut Vec<String>) {
+    let mut seen: HashMap<usize, &Constant> = HashMap::new();
+    let mut tied: HashSet<usize> = HashSet::new();
+    for (node, list) in weights.iter().enumerate() {
+        for (index, constant) in list.iter().enumerate() {
+            let Some(root) = constant.root else { continue };
+            match seen.get(&root) {
+                None => {
+                    seen.insert(root, constant);
+                }
+                // Different parts of one tensor (a fused projection that is taken apart) are each counted.
+                Some(first) if parts(first) != parts(constant) => {}
+                Some(_) => {
+                    builder.tie(NodeId(node), index);
+                    tied.insert(root);
+                }
+            }
         }
     }
-    if !twice.is_empty() {
-        remarks.push(format!(
-            "{} stored tensors belong to several layers that differ in their other weights; each layer counts them, {elements} elements too many",
-            twice.len()
-        ));
+    if !tied.is_empty() {
+        let plural = if tied.len() == 1 { " is" } else { "s are" };
+        remarks.push(format!("{} stored tensor{plural} used by several layers and counted once", tied.len()));
     }
+}
+
+/// The parts that were taken of a stored tensor.
+fn parts(constant: &Constant) -> Vec<&Change> {
+    constant.view.iter().filter(|change| matches!(change, Change::Slice { .. })).collect()
 }

@@ -40,6 +40,33 @@ pub fn load(
     Ok(result)
 }
 
+/// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
+/// are. What cannot be read stays away, and is not known then.
+pub fn recall(tensor: &mut TensorProto, path: &Path) {
+    let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
+    let away = tensor.data_location == 1
+        || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
+    let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
+    if !wide || !away || few.is_none_or(|count| count > super::constant::KNOWN) {
+        return;
+    }
+    let bytes = if tensor.data_location == 1 {
+        external(tensor, path)
+    } else {
+        let open = File::open(path).map_err(|error| unreadable(path, &error));
+        match (open, tensor.left.first()) {
+            (Ok(mut file), Some(left)) => section(&mut file, path, left.offset, left.length),
+            (Err(problem), _) => Err(problem),
+            (_, None) => return,
+        }
+    };
+    if let Ok(bytes) = bytes {
+        tensor.raw_data = bytes.into();
+        tensor.left.clear();
+        tensor.data_location = 0;
+    }
+}
+
 /// The elements of a constant, in row-major order.
 fn elements(constant: &Constant, tensors: &[TensorProto], path: &Path) -> Result<Vec<f32>, Problem> {
     if let Some(values) = &constant.values {

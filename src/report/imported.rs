@@ -7,6 +7,9 @@ use crate::graph::{Graph, Op};
 use crate::layers::Layer;
 use crate::layers::opaque::Opaque;
 
+/// Most nodes that are listed for people: what follows one of unknown shape can be hundreds.
+const MOST_LINES: usize = 12;
+
 /// Which figures a command shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figures {
@@ -83,8 +86,13 @@ pub fn blocks(page: &mut Page, graph: &Graph, remarks: &[String], left: &[LeftOu
         };
         page.push(Block::Text(vec![Span::new(what, tone)]));
     }
+    let hidden = lines.len().saturating_sub(MOST_LINES);
+    lines.truncate(MOST_LINES);
     for (name, text) in lines {
         page.push(Block::Text(vec![Span::plain("- "), Span::new(name, Tone::Name), Span::plain(text)]));
+    }
+    if hidden > 0 {
+        page.push(Block::Text(vec![Span::new(format!("  and {hidden} more, all in the JSON"), Tone::Quiet)]));
     }
     for remark in remarks {
         page.note(remark.clone());

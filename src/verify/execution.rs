@@ -43,8 +43,8 @@ fn parameters(
 ) -> Result<(), Problem> {
     let (params, buffers) = predict.parameters(graph);
     let (mut learned, mut kept) = (0u64, 0u64);
-    for node in graph.nodes.iter().filter(|node| node.shares.is_none()) {
-        for weight in &node.weights {
+    for node in &graph.nodes {
+        for (_, weight) in node.own_weights() {
             // One tensor at a time: VGG's would not all fit beside each other.
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
             match weight.role {

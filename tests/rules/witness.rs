@@ -407,12 +407,10 @@ fn positions_read(graph: &Graph, unit: &[usize]) -> usize {
 #[test]
 fn holes_are_those_of_the_running_network() {
     for (rates, kernel) in [(vec![1u64, 2, 9], 3u64), (vec![2, 2, 3], 3), (vec![1, 6], 5)] {
-        let layers: String = rates
-            .iter()
-            .map(|rate| {
-                format!("  - conv: {{out_channels: 2, kernel: {kernel}, dilation: {rate}, padding: same}}\n")
-            })
-            .collect();
+        let layer = |rate: &u64| {
+            format!("  - conv: {{out_channels: 2, kernel: {kernel}, dilation: {rate}, padding: same}}")
+        };
+        let layers = rates.iter().map(layer).collect::<Vec<_>>().join("\n");
         let text = format!("input: [2, 61, 61]\nlayers:\n{layers}");
         let read = positions_read(&graph(&text), &[30, 30]);
         let size: u64 = 1 + (kernel - 1) * rates.iter().sum::<u64>();

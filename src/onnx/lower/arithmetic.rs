@@ -46,7 +46,9 @@ fn learned(
 
 /// Initialisers are learned; tensors that stand in nodes, and what is computed from nothing else, are fixed.
 pub(super) fn is_learned(lower: &Lower, constant: &Constant) -> bool {
-    constant.root.is_some_and(|root| root < lower.initializers) || constant.values.is_none()
+    constant.derived
+        || constant.root.is_some_and(|root| root < lower.initializers)
+        || constant.values.is_none()
 }
 
 /// The module path in the name of the stored tensor that `constant` is: `encoder.pos_embedding`.
@@ -131,7 +133,11 @@ fn aligned(lower: &mut Lower, used: Use<'_>, values: &[Value]) -> Result<(Vec<Te
 }
 
 fn operands(lower: &Lower, used: Use<'_>) -> Result<Vec<Value>, Flaw> {
-    (0..used.node.input.len()).map(|index| lower.value(used, index).cloned()).collect()
+    let value = |index: usize| match lower.value(used, index)? {
+        Value::Unknown(reason) => Err(Flaw::Unsupported(reason.clone())),
+        known => Ok(known.clone()),
+    };
+    (0..used.node.input.len()).map(value).collect()
 }
 
 fn join(lower: &mut Lower, used: Use<'_>, layer: Layer, values: &[Value]) -> Outcome {

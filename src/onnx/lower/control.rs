@@ -117,7 +117,14 @@ pub(super) fn constant_of_shape(lower: &mut Lower, used: Use<'_>) -> Outcome {
         }
         _ => None,
     };
-    Ok(vec![Value::Constant(Constant { dims, data_type: value.data_type, root: None, view: vec![], values })])
+    Ok(vec![Value::Constant(Constant {
+        dims,
+        data_type: value.data_type,
+        root: None,
+        view: vec![],
+        values,
+        derived: false,
+    })])
 }
 
 /// The branch that a known condition takes.

@@ -42,7 +42,7 @@ pub(super) fn small(dims: &[u64]) -> bool {
 
 /// A constant that is computed from others and of which only the sizes are known here.
 pub(super) fn computed(dims: Vec<u64>, data_type: DataType) -> Constant {
-    Constant { dims, data_type, root: None, view: vec![], values: None }
+    Constant { dims, data_type, root: None, view: vec![], values: None, derived: false }
 }
 
 /// The result if the operator is one on numbers and all its inputs are constants.
@@ -56,6 +56,9 @@ pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
     let inputs = inputs?;
     let result = match (used.node.op_type.as_str(), inputs.as_slice()) {
         ("Where", [condition, yes, no]) => choose(condition, yes, no),
+        ("ScatterND", [data, indices, updates]) if used.text("reduction").unwrap_or("none") == "none" => {
+            scattered(data, indices, updates)
+        }
         ("Range", [start, limit, delta]) => range(start, limit, delta),
         ("Min" | "Max" | "Sum", [first, rest @ ..]) => rest
             .iter()
@@ -65,6 +68,38 @@ pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
         _ => return None,
     };
     Some(result.map(|constant| vec![Value::Constant(constant)]).map_err(Flaw::from))
+}
+
+/// `data` with `updates` at `indices`, each of which names the first axes of a place.
+fn scattered(data: &Constant, indices: &Constant, updates: &Constant) -> Result<Constant, Problem> {
+    let unknown = computed(data.dims.clone(), data.data_type);
+    let (Some(values), Some(places), Some(new)) = (&data.values, indices.as_ints(), &updates.values) else {
+        return Ok(unknown);
+    };
+    let depth = indices.dims.last().map_or(0, |&depth| depth as usize);
+    if depth == 0 || depth > data.dims.len() {
+        return Err(Problem::shape(format!("its indices {:?} do not fit {:?}", indices.dims, data.dims)));
+    }
+    let row: usize = data.dims[depth..].iter().map(|&size| size as usize).product();
+    let (mut result, new) = (values.floats(), new.floats());
+    for (number, place) in places.chunks(depth).enumerate() {
+        let mut flat = 0usize;
+        for (&index, &size) in place.iter().zip(&data.dims) {
+            let inside = if index < 0 { index + size as i64 } else { index };
+            let inside = u64::try_from(inside).ok().filter(|&inside| inside < size);
+            let inside = inside
+                .ok_or_else(|| Problem::shape(format!("its index {index} is not on an axis of {size}")))?;
+            flat = flat * size as usize + inside as usize;
+        }
+        let from = new.get(number * row..(number + 1) * row);
+        let from = from.ok_or_else(|| Problem::shape("it has fewer updates than indices"))?;
+        result[flat * row..(flat + 1) * row].copy_from_slice(from);
+    }
+    let values = match values {
+        Values::Ints(_) => Values::Ints(result.into_iter().map(|value| value as i64).collect()),
+        Values::Floats(_) => Values::Floats(result),
+    };
+    Ok(Constant { values: Some(values), ..unknown })
 }
 
 fn one(name: &str, x: f64) -> Option<f64> {

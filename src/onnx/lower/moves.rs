@@ -99,11 +99,11 @@ fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<
     }
 }
 
-fn dims(value: &Value) -> Vec<u64> {
+fn dims(value: &Value) -> Result<Vec<u64>, Flaw> {
     match value {
-        Value::Tensor(tensor) => tensor.dims.clone(),
-        Value::Constant(constant) => constant.dims.clone(),
-        Value::Unknown(_) => vec![],
+        Value::Tensor(tensor) => Ok(tensor.dims.clone()),
+        Value::Constant(constant) => Ok(constant.dims.clone()),
+        Value::Unknown(reason) => Err(Flaw::Unsupported(reason.clone())),
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) fn slice(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
     let mut value = lower.value(used, 0)?.clone();
     for i in 0..starts.len() {
-        let dims = dims(&value);
+        let dims = dims(&value)?;
         let axis = used.axis(axes[i], dims.len())?;
         value = taken(lower, used, &value, part(axis, dims[axis], starts[i], ends[i], steps[i])?)?;
     }
@@ -127,7 +127,7 @@ pub(super) fn slice(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn split(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let value = lower.value(used, 0)?.clone();
-    let dims = dims(&value);
+    let dims = dims(&value)?;
     let axis = used.axis(used.int("axis", 0), dims.len())?;
     let size = dims[axis];
     let lengths: Vec<u64> = match lower.setting(used, "split", 1)? {
@@ -160,7 +160,7 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
         _ => return embedding(lower, used),
     };
     let value = lower.value(used, 0)?.clone();
-    let dims = dims(&value);
+    let dims = dims(&value)?;
     let axis = used.axis(used.int("axis", 0), dims.len())?;
     let size = dims[axis];
     let Some(known) = indices.as_ints() else { return used.unsupported("indices that are not known") };
@@ -227,7 +227,7 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let Some(first) = values.first() else {
         return Err(Problem::new(Code::Missing, "it has no inputs").into());
     };
-    let rank = dims(first).len();
+    let rank = dims(first)?.len();
     let axis = used.axis(used.int("axis", 1), rank)?;
     let constants: Option<Vec<&Constant>> = values
         .iter()

@@ -145,7 +145,7 @@ pub(super) fn opaque(lower: &mut Lower, used: Use<'_>, reason: &str) -> Vec<Valu
             crate::shape::product(dims).is_some_and(|elements| elements > 0 && elements <= 1 << 48)
         });
         if known.is_none() {
-            let reason = format!("{reason}; the shape of its output is not known");
+            let reason = without_shape(reason);
             lower.left.push(Left { title: title(used.node), reason: reason.clone() });
             if weights.is_empty() || index > 0 {
                 values.push(Value::Unknown(reason));
@@ -183,10 +183,16 @@ pub(super) fn opaque(lower: &mut Lower, used: Use<'_>, reason: &str) -> Vec<Valu
         });
         values.push(match known {
             Some(_) => Value::Tensor(Tensor { draft, dims, batch }),
-            None => Value::Unknown(format!("{reason}; the shape of its output is not known")),
+            None => Value::Unknown(without_shape(reason)),
         });
     }
     values
+}
+
+/// The reason, and that the output's shape is not known; said once of a whole chain of nodes.
+fn without_shape(reason: &str) -> String {
+    const WORDS: &str = "; the shape of its output is not known";
+    if reason.ends_with(WORDS) { reason.to_owned() } else { format!("{reason}{WORDS}") }
 }
 
 /// Whether a constant holds weights: numbers, or what 8 bits and less quantise. Wider integers are indices and sizes.

@@ -106,6 +106,8 @@ pub struct Lower {
     pub depth: usize,
     /// Nodes lowered so far, those of branches included.
     pub lowered: usize,
+    /// Elements of large computed constants that may still be kept: 2^25 in all, 256 MiB.
+    pub room: u64,
 }
 
 /// A node, and the version of its operators.

@@ -70,6 +70,9 @@ static OPERATORS: &[Operator] = operators! {
     quantised::dequantize => "DequantizeLinear";
 };
 
+/// Computed constants of up to so many elements are always kept.
+const SMALL: u64 = 64;
+
 /// All operators that become layers or vanish.
 pub fn operators() -> impl Iterator<Item = &'static str> {
     OPERATORS.iter().map(|operator| operator.name)
@@ -84,7 +87,7 @@ impl Lower {
         }
         let node = used.node;
         let values = match self.outcome(used) {
-            Ok(values) => values,
+            Ok(values) => self.limited(used, values),
             Err(Flaw::Unsupported(reason)) => opaque::opaque(self, used, &reason),
             Err(Flaw::Invalid(problem)) => {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
@@ -98,6 +101,47 @@ impl Lower {
             self.values.insert(name.clone(), value);
         }
         Ok(())
+    }
+
+    /// The values with known constants as long as there is room for them, and a mark on what comes from weights.
+    fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
+        let from_weights = (0..used.node.input.len()).any(|index| match self.value(used, index) {
+            Ok(Value::Constant(constant)) => {
+                constant.derived
+                    || !constant.is_integer() && constant.root.is_some_and(|root| root < self.initializers)
+            }
+            _ => false,
+        });
+        for value in &mut values {
+            if let Value::Constant(constant) = value {
+                let size = constant.elements().unwrap_or(u64::MAX);
+                if size > SMALL && constant.values.is_some() {
+                    if self.room > 0 && self.room <= size {
+                        self.forget();
+                    }
+                    self.room = self.room.saturating_sub(size);
+                    if self.room == 0 {
+                        constant.values = None;
+                    }
+                }
+                constant.derived |= from_weights && constant.root.is_none() && !constant.is_integer();
+            }
+        }
+        values
+    }
+
+    /// Drops all large known constants, so that nothing more is computed from them.
+    fn forget(&mut self) {
+        for value in self.values.values_mut() {
+            if let Value::Constant(constant) = value
+                && constant.elements().is_ok_and(|size| size > SMALL)
+            {
+                constant.values = None;
+            }
+        }
+        self.remark(
+            "the model computes too much with constants; what is beyond 2^25 numbers is not followed".into(),
+        );
     }
 
     fn outcome(&mut self, used: Use<'_>) -> Outcome {

@@ -5,6 +5,7 @@
 
 mod activation;
 mod bias;
+mod movement;
 mod normalisation;
 mod shuffle;
 
@@ -27,6 +28,8 @@ static PATTERNS: &[Pattern] = &[
     normalisation::group_norm,
     shuffle::channel_shuffle,
     shuffle::pixel_shuffle,
+    movement::still,
+    movement::joined,
 ];
 
 /// What a pattern becomes.

@@ -23,7 +23,10 @@ pub(super) fn channel_shuffle(view: &View<'_>, index: usize) -> Option<Match> {
     let swapped = axes.len() == open.len()
         && axes[..2.min(axes.len())] == [1, 0]
         && axes[2..].iter().copied().eq(2..axes.len() as u64);
+    // With one group, or groups of one, nothing is shuffled.
     let fits = swapped
+        && open[0] > 1
+        && open[1] > 1
         && open.len() == shape.rank() + 1
         && open[0].checked_mul(open[1]) == Some(shape.channels())
         && open[2..] == *shape.spatial()
