@@ -358,7 +358,7 @@ impl Folder<'_, '_> {
             match child {
                 Child::Group(inner) if self.outline.groups[inner].shares.is_some() => {}
                 Child::Group(inner) if self.classes.in_place[self.classes.of[inner]] => {
-                    let name = &self.outline.groups[inner].name;
+                    let name = self.outline.groups[inner].name.replace('.', "_");
                     all.extend(
                         self.all_slots(inner)
                             .into_iter()
@@ -366,7 +366,11 @@ impl Folder<'_, '_> {
                     );
                 }
                 _ => {
-                    all.push(((group, child), self.outline.name(group, child).to_owned(), self.slots(child)));
+                    all.push((
+                        (group, child),
+                        self.outline.name(group, child).replace('.', "_"),
+                        self.slots(child),
+                    ));
                 }
             }
         }
