@@ -24,9 +24,7 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
         if path == "-" || path.starts_with("zoo:") {
             found.add(path.clone());
         } else if Path::new(path).is_dir() {
-            let before = found.specs.len();
-            found.walk(Path::new(path), |_| true);
-            if found.specs.len() == before && paths.len() == 1 {
+            if found.walk(Path::new(path), |_| true) == 0 && paths.len() == 1 {
                 return Err(Problem::new(Code::Io, format!("there is no spec in `{path}`"))
                     .help("a spec is a .yaml file with `input:` and `layers:`; `cnnkit init` writes one"));
             }
@@ -66,16 +64,16 @@ impl Targets {
             fixed.collect()
         };
         let root = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
-        let before = self.specs.len();
-        self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path)));
-        if self.specs.len() == before {
+        if self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path))) == 0 {
             return Err(Problem::new(Code::Io, format!("no spec matches `{pattern}`"))
                 .help("`*` is any name, `**` any folders; quote it, or the shell takes it apart"));
         }
         Ok(())
     }
 
-    fn walk(&mut self, root: &Path, wanted: impl Fn(&Path) -> bool) {
+    /// Adds the specs below `root` that are wanted; returns how many there are, those that were listed before included.
+    fn walk(&mut self, root: &Path, wanted: impl Fn(&Path) -> bool) -> usize {
+        let mut specs = 0;
         let mut files: Vec<PathBuf> = WalkBuilder::new(root)
             .require_git(false)
             .build()
@@ -92,11 +90,15 @@ impl Targets {
             let kind = text.map_or(Kind::Spec, |text| kind(&text));
             let shown = path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned();
             match kind {
-                Kind::Spec => self.add(shown),
+                Kind::Spec => {
+                    specs += 1;
+                    self.add(shown);
+                }
                 Kind::Blocks => self.blocks += 1,
                 Kind::Other => {}
             }
         }
+        specs
     }
 }
 

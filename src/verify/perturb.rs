@@ -39,7 +39,10 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
     let weights = seed.bits();
     // Samples of deformable convolutions stay at the regular grid: their offsets' weights are 0. The offsets would
     // then be 0 times not-a-number, so these networks are perturbed by ordinary numbers.
-    let deforms = graph.nodes.iter().any(|node| matches!(node.op, Op::Layer(Layer::DeformConv(_))));
+    let deforms = graph
+        .nodes
+        .iter()
+        .any(|node| matches!(node.op, Op::Layer(Layer::DeformConv(_) | Layer::DeformSample(_))));
     let watch = |change: &dyn Fn(usize) -> bool| -> Result<Vec<u64>, Problem> {
         let mut images = images.clone();
         let plane = inside.len().max(1);
@@ -52,7 +55,7 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
         let fill = |declared: &[crate::layers::Weight]| {
             let mut tensors = seed.weights::<f64>(declared)?;
             for (weight, tensor) in declared.iter().zip(&mut tensors) {
-                if weight.name.starts_with("offset.") {
+                if weight.name == "offset" || weight.name.starts_with("offset.") {
                     *tensor = std::sync::Arc::new(Tensor::zeros(tensor.sizes()));
                 }
             }

@@ -16,6 +16,8 @@ use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::args::{Groups, Padding, PerAxis};
 use crate::layers::conv::{Conv, PaddingMode};
 use crate::layers::deform_conv::{DeformConv, Offsets};
+use crate::layers::deform_sample::DeformSample;
+use crate::layers::reduce::{Reduce, Reduction};
 use crate::layers::window::Window;
 use crate::layers::{Layer, Role, Weight};
 use crate::shape::Shape;
@@ -138,7 +140,14 @@ fn plain(
             let mean = crate::layers::global_avg_pool::GlobalAvgPool { keepdim: pool.keepdim };
             plain(&Layer::GlobalAvgPool(mean), shapes, declared, vector)
         }
+        Layer::Reduce(reduce) if matches!(reduce.reduction, Reduction::Max | Reduction::Min) => {
+            let mean = Reduce { reduction: Reduction::Mean, ..reduce.clone() };
+            plain(&Layer::Reduce(mean), shapes, declared, vector)
+        }
+        // A mark is neither below nor above a limit.
+        Layer::Clip(_) => Ok((vec![vector.clone()], vec![])),
         Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, vector),
+        Layer::DeformSample(deform) => sampled(deform, shapes, declared, vector),
         // Its slope acts on what is negative, and no mark is: every element of a channel uses the channel's slope.
         Layer::Prelu(_) => {
             let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
@@ -193,6 +202,31 @@ fn every_winner(
         }
     }
     Ok(sum)
+}
+
+/// The regular grid; offsets and masks, whether inputs or weights, act on all outputs at their position.
+fn sampled(
+    deform: &DeformSample,
+    shapes: &[Shape],
+    declared: &[Weight],
+    vector: &Tensor<Marks>,
+) -> Result<Back, Problem> {
+    let (own, moved): (Vec<Weight>, Vec<Weight>) =
+        declared.iter().cloned().partition(|weight| !matches!(weight.name, "offset" | "mask"));
+    let (mut inputs, mut weights) = plain(&Layer::Conv(deform.main()), &shapes[..1], &own, vector)?;
+    let plane: usize = vector.sizes()[2..].iter().product::<usize>().max(1);
+    let at = |flat: usize| {
+        let mut all = Marks::ZERO;
+        vector.data().iter().skip(flat % plane).step_by(plane).for_each(|&marks| all += marks);
+        all
+    };
+    for shape in &shapes[1..] {
+        inputs.push(Tensor::from_fn(&batched(1, shape)?, at));
+    }
+    for weight in moved {
+        weights.push(Tensor::from_fn(&batched(1, &weight.shape)?[1..], at));
+    }
+    Ok((inputs, weights))
 }
 
 /// The regular grid, and what the offsets are computed from.

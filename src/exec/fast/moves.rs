@@ -38,8 +38,21 @@ impl Strided {
 
     /// An output of `sizes` that is a part of an input of `input` sizes, beginning at `first`.
     pub(super) fn part(input: &[usize], first: &[usize], sizes: &[usize]) -> Self {
-        let strides = strides(input);
+        Self::every(input, first, (0, 1), sizes)
+    }
+
+    /// The same with only every `step`-th element of `axis`.
+    pub(super) fn every(
+        input: &[usize],
+        first: &[usize],
+        (axis, step): (usize, usize),
+        sizes: &[usize],
+    ) -> Self {
+        let mut strides = strides(input);
         let offset = first.iter().zip(&strides).map(|(first, stride)| first * stride).sum();
+        if let Some(stride) = strides.get_mut(axis) {
+            *stride *= step;
+        }
         let axes: Vec<_> = sizes.iter().copied().zip(strides).collect();
         Self::new(input.iter().product(), offset, &axes)
     }

@@ -325,7 +325,7 @@ fn movement(site: &Site<'_>) -> Result<Option<Kernel>, Problem> {
             let axis = whole(layer.axis)?;
             let mut first = vec![0; input.len()];
             first[axis] = whole(layer.range(input[axis] as u64)?.0)?;
-            Kernel::Strided(Strided::part(input, &first, output))
+            Kernel::Strided(Strided::every(input, &first, (axis, whole(layer.step)?), output))
         }
         Layer::Chunk(layer) => {
             let axis = whole(layer.axis)?;
