@@ -13,7 +13,8 @@ use crate::render::number;
 use crate::verify::marks::Marks;
 use crate::verify::perturb;
 use crate::verify::place::{
-    MOST_OUTPUTS, PHASES, Place, Wide, chosen, costs, crops, enlarged, facts_of, own_place, wide_place,
+    MOST_OUTPUTS, PHASES, Place, Wide, chosen, costs, crops, enlarged, facts_of, own_place, size_bound,
+    wide_place,
 };
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{map_wide, slim};
@@ -317,6 +318,13 @@ fn whole(
     if own.bound() {
         outcome.notes.push(format!(
             "whether the field of {id} is global: a layer before it rearranges axes, the analysis gives a bound"
+        ));
+        return Ok(());
+    }
+    if size_bound(&own.graph, own.node) {
+        outcome.notes.push(format!(
+            "whether the field of {id} is global: a map of fixed size before it, or a map of one channel laid out as a \
+             vector, says nothing about other sizes"
         ));
         return Ok(());
     }

@@ -24,6 +24,14 @@ pub(super) fn measure(place: &Place, options: &Options, outcome: &mut Outcome) -
         outcome.notes.push(format!("perturbation of {id}: everything passes a gate"));
         return Ok(());
     };
+    // Offsets that are computed elsewhere cannot be held at 0.
+    let given = |layer: &Layer| matches!(layer, Layer::DeformSample(deform) if !deform.learned_offsets);
+    if graph.nodes.iter().any(|node| matches!(&node.op, Op::Layer(layer) if given(layer))) {
+        outcome
+            .notes
+            .push(format!("perturbation of {id}: samples move with offsets that are inputs of a layer"));
+        return Ok(());
+    }
     let sizes = graph.node(place.input).shape.spatial().to_vec();
     let inside = raster(region, &sizes);
     let pixels: Vec<usize> = (0..inside.len()).filter(|&flat| inside[flat]).collect();

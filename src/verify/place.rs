@@ -71,6 +71,22 @@ pub(super) fn crops(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
+/// Whether the field of `node` cannot be followed to other input sizes: behind an adaptive pool of several positions, whose
+/// windows grow with the input, or where a map of one channel became a vector, whose elements then are positions.
+pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
+    graph.nodes.iter().take(node.0 + 1).any(|node| {
+        let several = || node.shape.spatial().iter().any(|&size| size > 1);
+        match &node.op {
+            Op::Layer(Layer::AdaptiveAvgPool(_) | Layer::AdaptiveMaxPool(_)) => several(),
+            Op::Layer(Layer::Flatten(_) | Layer::Reshape(_)) => {
+                let input = &graph.node(node.inputs[0]).shape;
+                node.shape.rank() == 1 && input.rank() > 1 && input.channels() == 1
+            }
+            _ => false,
+        }
+    })
+}
+
 /// The outputs, the last node with a local field where an output is global, and what was asked for.
 pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -> Vec<NodeId> {
     let local = |node: NodeId| {

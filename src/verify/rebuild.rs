@@ -212,7 +212,7 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     }
     let identity = || Layer::Identity(crate::layers::identity::Identity {});
     let open = rebuild(graph, &inputs, |node, layer, _| {
-        if let Layer::Multiply(_) = layer {
+        if let Layer::Multiply(_) | Layer::Divide(_) = layer {
             let reaches = graph.reach(node);
             let kept: Vec<NodeId> = (0..)
                 .zip(&node.inputs)

@@ -103,7 +103,7 @@ fn backward(
         return Ok((vec![vector.clone()], used?));
     }
     let (mut inputs, weights) = plain(layer, &shapes, &node.weights, vector)?;
-    if !gates && matches!(layer, Layer::Multiply(_)) {
+    if !gates && matches!(layer, Layer::Multiply(_) | Layer::Divide(_)) {
         let gate = |index: usize| {
             graph.reach(node).iter().any(|reach| reach.input == index && reach.role == Role::Context)
         };
