@@ -59,7 +59,17 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
                 return Ok(Loaded { graph, document, sources, demonstrates });
             }
             Ok(_) => {}
-            Err(more) => errors.extend(more),
+            Err(more) => {
+                // What a broken include would have brought is not known: a block that is missing is not a mistake of its
+                // own, unless it looks like a typo.
+                let broken = errors.iter().any(|error| error.code == Code::Include);
+                let follows = |error: &Diagnostic| {
+                    error.code == Code::UnknownName
+                        && error.message.starts_with("unknown layer or block")
+                        && !error.help.iter().any(|help| help.starts_with("did you mean"))
+                };
+                errors.extend(more.into_iter().filter(|error| !(broken && follows(error))));
+            }
         }
     }
     if errors.is_empty() {

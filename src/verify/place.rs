@@ -80,7 +80,8 @@ pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
             Op::Layer(Layer::AdaptiveAvgPool(_) | Layer::AdaptiveMaxPool(_)) => several(),
             Op::Layer(Layer::Flatten(_) | Layer::Reshape(_)) => {
                 let input = &graph.node(node.inputs[0]).shape;
-                node.shape.rank() == 1 && input.rank() > 1 && input.channels() == 1
+                let map = input.channels() == 1 && input.spatial().iter().any(|&size| size > 1);
+                node.shape.rank() == 1 && map
             }
             _ => false,
         }
