@@ -1,5 +1,5 @@
 //! The imported network before it becomes a graph: layers with the constants that are their weights. Patterns are
-//! recognised here ([`super::patterns`]), where everything is typed and nothing is final.
+//! recognised here (`patterns`), where everything is typed and nothing is final.
 
 use super::constant::Constant;
 use super::names::Place;

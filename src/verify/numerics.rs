@@ -1,7 +1,7 @@
 //! The fast kernels against the definition: node by node with a bound for each element, and the whole network fused.
 //!
 //! Each layer gets the very numbers that the fast kernels produced before it, so that an error cannot hide behind the
-//! amplification of later layers; the definition of that layer alone, run in [`Rounded`], says what f32 may be off. Over a
+//! amplification of later layers; the definition of that layer alone, run in `Rounded`, says what f32 may be off. Over a
 //! whole network such a bound grows by the sum of the weights' sizes in every layer and says nothing after ten of them,
 //! so the fused network is held against what the definition itself loses in f32.
 

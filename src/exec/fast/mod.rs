@@ -1,12 +1,12 @@
 //! Fast kernels in f32, equal to the [definition](super::reference) up to rounding.
 //!
-//! Nearly all time of a network goes into products with weights. They all end in one loop, the [`tile`]: 8 x 48 sums held in
-//! registers, with the weights packed in the order in which it reads them ([`packed`]), and what they are multiplied with
-//! gathered, a panel of 48 positions at a time, from a copy of the input that has its padding written out ([`frame`]). What
+//! Nearly all time of a network goes into products with weights. They all end in one loop, the `tile`: 8 x 48 sums held in
+//! registers, with the weights packed in the order in which it reads them (`packed`), and what they are multiplied with
+//! gathered, a panel of 48 positions at a time, from a copy of the input that has its padding written out (`frame`). What
 //! follows a product (bias, a norm folded into the weights, a sum, an activation) is done while its tile is in the cache
-//! ([`finish`]). [`Plan`] decides that for a whole network; [`Fast`] runs single layers.
+//! (`finish`). [`Plan`] decides that for a whole network; [`Fast`] runs single layers.
 //!
-//! The vector instructions are those of the machine that the program runs on ([`isa`]). Results do not depend on the number
+//! The vector instructions are those of the machine that the program runs on (`isa`). Results do not depend on the number
 //! of threads: each sum is added up by one thread, in an order that the layer fixes. They do depend on the machine in the last
 //! digits, because wider vectors split a dot product into more parts.
 //!
