@@ -62,9 +62,14 @@ def arguments(name):
     return [f"zoo:{name}", *(["--input", smaller] if smaller else [])]
 
 
+def attempt(*args):
+    """Runs the program; what came of it."""
+    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True)
+
+
 def cnnkit(*args):
-    """Runs the program; its standard output."""
-    done = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True)
+    """Runs the program, which must succeed; its standard output."""
+    done = attempt(*args)
     assert done.returncode == 0, f"cnnkit {' '.join(map(str, args))}\n{done.stderr}"
     return done.stdout
 
