@@ -321,7 +321,7 @@ fn whole(
         ));
         return Ok(());
     }
-    if size_bound(&own.graph, own.node) {
+    if !facts.global && size_bound(&own.graph, own.node) {
         outcome.notes.push(format!(
             "whether the field of {id} is global: a map of fixed size before it, or a map of one channel laid out as a \
              vector, says nothing about other sizes"
