@@ -18,6 +18,13 @@ pub trait Kernels<S: Scalar> {
     /// The output of `layer`.
     fn forward(&self, layer: &Layer, call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem>;
 
+    /// Whether the kernel of `layer` adds products of different taps, which then cancel: Winograd's way to convolve.
+    /// Rounding errors are larger there than those of any sum of the definition's products.
+    fn mixes_taps(&self, layer: &Layer, call: Call<'_, S>) -> Result<bool, Problem> {
+        let _ = (layer, call);
+        Ok(false)
+    }
+
     /// Bytes that the kernels keep or kept at once for themselves, beyond inputs, weights and outputs.
     fn scratch_bytes(&self) -> u64 {
         0

@@ -212,6 +212,42 @@ fn convolutions() {
     assert!(fast.get() > 1990, "{} of 2000 have a fast kernel", fast.get());
 }
 
+/// The bound. Winograd's products are of sums of taps and of pixels; written out, no product of a tap and a pixel of the
+/// window occurs more than twice on either axis. So sizes are those of the convolution with each tap as large as all nine, 4
+/// times; roundings are those of the channels, 7 in the transforms, and the bias.
+#[test]
+fn convolutions_with_fewer_products() {
+    let found = std::cell::Cell::new(0);
+    let case = |numbers: &Draw| {
+        let args = format!(
+            "{{out_channels: {}, kernel: 3, padding: {}, bias: {}}}",
+            16 + numbers.below(if numbers.below(4) == 0 { 150 } else { 20 }),
+            numbers.sides(2, 2),
+            numbers.pick(&["true", "false"]),
+        );
+        let channels = 16 + numbers.below(if numbers.below(4) == 0 { 60 } else { 10 });
+        let shape = Shape::new([channels, 3 + numbers.below(30), 3 + numbers.below(40)]);
+        Case::random(numbers, "conv", &args, 1 + numbers.below(2) as usize, &[shape])
+    };
+    draw(11, 150, case, |case| {
+        let mut all = Case {
+            label: case.label.clone(),
+            layer: case.layer.clone(),
+            declared: case.declared.clone(),
+            inputs: case.inputs.clone(),
+            weights: case.weights.clone(),
+        };
+        let weight = &case.weights[0];
+        let sum = |i: usize| weight.data()[i / 9 * 9..][..9].iter().map(|tap| tap.abs()).sum();
+        all.weights[0] = Arc::new(Tensor::from_fn(weight.sizes(), sum));
+        let sizes = all.define(f64::abs).0;
+        let n = (weight.sizes()[1] + 7 + 2) as f64;
+        let kernel = case.check(|i, _| n * U / (1.0 - n * U) * 4.0 * sizes.data()[i] * (1.0 + 1e-5) + 1e-38);
+        found.set(found.get() + usize::from(kernel == "Winograd"));
+    });
+    assert!(found.get() > 120, "{} of 150 are Winograd's", found.get());
+}
+
 #[test]
 fn transposed_convolutions() {
     let case = |numbers: &Draw| {

@@ -12,6 +12,7 @@ use super::isa::WIDEST;
 use super::scratch::Aligned;
 use super::shared::Shared;
 use super::tile::{ROWS, Store, VECTORS, balanced, multiply};
+use crate::exec::reference::Curve;
 use crate::exec::tensor::Tensor;
 
 /// A convolution whose weights lie with the output channels side by side.
@@ -33,7 +34,7 @@ pub(super) struct Across {
 pub(super) fn pays(lanes: usize, positions: usize, rows: usize) -> bool {
     let width = lanes * VECTORS;
     let used = |of: usize, step: usize| of as f64 / (of.div_ceil(step) * step) as f64;
-    lanes > 1 && positions > 3 && used(rows, width) > 1.05 * used(positions, lanes)
+    lanes > 1 && positions > 3 && used(rows, width) > 1.1 * used(positions, lanes)
 }
 
 impl Across {
@@ -156,13 +157,20 @@ struct Panel<'a> {
     finish: Finish<'a>,
 }
 
-/// The sums of a tile.
-struct Sums([[f32; VECTORS * WIDEST]; ROWS]);
+/// The sums of a tile, with what is one value a channel added.
+struct Sums<'a> {
+    rows: [[f32; VECTORS * WIDEST]; ROWS],
+    bias: &'a [f32; VECTORS * WIDEST],
+}
 
-impl<S: Simd> Store<S> for Sums {
+impl<S: Simd> Store<S> for Sums<'_> {
     #[inline(always)]
-    fn row(&mut self, _: S, row: usize, sums: &[S::f32s]) {
-        S::as_mut_simd_f32s(&mut self.0[row]).0[..sums.len()].copy_from_slice(sums);
+    fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]) {
+        let bias = S::as_simd_f32s(self.bias).0;
+        let to = S::as_mut_simd_f32s(&mut self.rows[row]).0;
+        for ((to, &sum), &bias) in to.iter_mut().zip(sums).zip(bias) {
+            *to = simd.add_f32s(sum, bias);
+        }
     }
 }
 
@@ -171,22 +179,63 @@ impl WithSimd for Panel<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Place { out, image, positions, channel, count } = self.place;
-        let mut sums = Sums([[0.0; VECTORS * WIDEST]; ROWS]);
+        let Place { channel, count, .. } = self.place;
+        let mut bias = [0.0; VECTORS * WIDEST];
+        if let Some(all) = self.finish.bias {
+            bias[..count].copy_from_slice(&all[channel..channel + count]);
+        }
+        let mut sums = Sums { rows: [[0.0; VECTORS * WIDEST]; ROWS], bias: &bias };
+        let finish = Finish { bias: None, ..self.finish };
         for (columns, &(first, height)) in self.all.chunks_exact(self.room).zip(self.tiles) {
             let columns = &columns[..self.depth * height];
             multiply(simd, (height, VECTORS), columns, self.weights, &mut sums);
-            for i in 0..count {
-                let mut row = [0.0; ROWS];
-                for (value, sums) in row.iter_mut().zip(&sums.0) {
-                    *value = sums[i];
-                }
-                let at = image + (channel + i) * positions + first;
-                #[expect(unsafe_code, reason = "see `Shared`")]
-                // SAFETY: each task has channels of its own.
-                let out = unsafe { out.part(at, height) };
-                self.finish.row(channel + i, at, &row[..height], out);
+            // The height as a constant makes single instructions of the small loops.
+            match height {
+                8 => turned::<8>(&sums.rows, first, self.place, finish),
+                7 => turned::<7>(&sums.rows, first, self.place, finish),
+                6 => turned::<6>(&sums.rows, first, self.place, finish),
+                5 => turned::<5>(&sums.rows, first, self.place, finish),
+                4 => turned::<4>(&sums.rows, first, self.place, finish),
+                3 => turned::<3>(&sums.rows, first, self.place, finish),
+                2 => turned::<2>(&sums.rows, first, self.place, finish),
+                _ => turned::<1>(&sums.rows, first, self.place, finish),
             }
         }
+    }
+}
+
+/// Writes the columns of a tile: each a channel at `H` positions from `first` on.
+#[inline(always)]
+fn turned<const H: usize>(
+    sums: &[[f32; VECTORS * WIDEST]; ROWS],
+    first: usize,
+    Place { out, image, positions, channel, count }: Place<'_>,
+    finish: Finish<'_>,
+) {
+    let straight = matches!(finish.curve, None | Some(Curve::Relu | Curve::Relu6));
+    for i in 0..count {
+        let at = image + (channel + i) * positions + first;
+        #[expect(unsafe_code, reason = "see `Shared`")]
+        // SAFETY: each task has channels of its own.
+        let out = unsafe { out.part(at, H) };
+        let mut row = [0.0; H];
+        for (value, sums) in row.iter_mut().zip(sums) {
+            *value = sums[i];
+        }
+        let Some(out) = out.first_chunk_mut::<H>().filter(|_| straight) else {
+            finish.row(channel + i, at, &row, out);
+            continue;
+        };
+        if let Some(add) = finish.add.and_then(|add| add[at..].first_chunk::<H>()) {
+            row.iter_mut().zip(add).for_each(|(value, other)| *value += other);
+        }
+        // Comparisons as in the definition: a not-a-number stays.
+        if finish.curve.is_some() {
+            row.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
+        }
+        if finish.curve == Some(Curve::Relu6) {
+            row.iter_mut().for_each(|value| *value = if *value >= 6.0 { 6.0 } else { *value });
+        }
+        *out = row;
     }
 }

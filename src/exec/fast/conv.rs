@@ -8,12 +8,12 @@ use super::Context;
 use super::finish::Finish;
 use super::frame::{Frame, Run};
 use super::isa::WIDEST;
-use super::packed::{Packed, Panel};
+use super::packed::Packed;
 use super::shared::Shared;
 use super::tile::{Store, VECTORS, multiply};
 
 /// A convolution whose windows and weights are prepared.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Convolution {
     /// What the windows read.
     pub frame: Frame,
@@ -37,7 +37,7 @@ struct Task {
 impl Convolution {
     /// Output elements of one image.
     pub(super) fn outputs(&self) -> usize {
-        self.weights.groups.len() * self.weights.rows * self.frame.positions()
+        self.weights.groups * self.weights.rows * self.frame.positions()
     }
 
     /// Multiply-adds for one image, padding included: what the tiles do, but for the rest of incomplete ones.
@@ -66,8 +66,8 @@ impl Convolution {
     /// Enough tasks for all threads. How the work is cut changes no sum, so results do not depend on it.
     fn tasks(&self, width: usize) -> Vec<Task> {
         let positions = self.frame.positions();
-        let (groups, blocks) = (self.weights.groups.len(), positions.div_ceil(width));
-        let panels = self.weights.groups.first().map_or(0, Vec::len);
+        let (groups, blocks) = (self.weights.groups, positions.div_ceil(width));
+        let panels = self.weights.panels.len();
         let threads = rayon::current_num_threads();
         let wanted = if threads == 1 { 1 } else { 6 * threads };
         // Each part gathers the columns anew: at least 8 panels of rows should share that.
@@ -162,17 +162,17 @@ impl WithSimd for Block<'_> {
         let count = task.end - task.first;
         let vectors = count.div_ceil(S::F32_LANES);
         let width = vectors * S::F32_LANES;
-        let members = channels / weights.groups.len();
+        let members = channels / weights.groups;
         let group = &self.frame[task.group * members * frame.plane..];
         let mut runs = Vec::new();
         frame.runs(task.first, task.end, &mut runs);
         gather(group, frame.plane, members, &frame.taps, &runs, width, columns);
         let columns = &columns[..weights.depth * width];
         let (positions, first, image) = (frame.positions(), task.first, self.first);
-        for Panel { first: row, rows, data } in &weights.groups[task.group][task.panels.0..task.panels.1] {
-            let channel = task.group * weights.rows + row;
+        for &panel in &weights.panels[task.panels.0..task.panels.1] {
+            let channel = task.group * weights.rows + panel.first;
             let mut store = Rows { out, finish, channel, positions, first, count, image };
-            multiply(simd, (*rows, vectors), data, columns, &mut store);
+            multiply(simd, (panel.rows, vectors), weights.panel(task.group, panel), columns, &mut store);
         }
     }
 }

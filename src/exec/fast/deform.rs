@@ -8,7 +8,7 @@ use super::Context;
 use super::conv::{Convolution, Rows};
 use super::curves;
 use super::finish::Finish;
-use super::packed::{Packed, Panel};
+use super::packed::Packed;
 use super::shared::Shared;
 use super::tile::{VECTORS, multiply};
 use crate::exec::reference::Curve;
@@ -60,7 +60,7 @@ impl Sample {
 }
 
 /// What the samples are taken for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Use {
     /// Each tap has offsets of its own, and perhaps a mask.
     Taps { windows: Vec<Window>, outputs: [usize; 2], weights: Packed, offset_groups: usize, modulated: bool },
@@ -69,7 +69,7 @@ pub(super) enum Use {
 }
 
 /// A deformable convolution, prepared.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Deformable {
     /// The convolution that gives the offsets, and its bias.
     pub offsets: Convolution,
@@ -86,7 +86,7 @@ impl Deformable {
         let (main, samples) = match &self.samples {
             Use::Taps { outputs, weights, windows, .. } => {
                 let positions = outputs[0] * outputs[1];
-                let rows = weights.groups.len() * weights.rows;
+                let rows = weights.groups * weights.rows;
                 let taps: u64 = windows.iter().map(|window| window.kernel).product();
                 ((rows * positions * weights.depth) as u64, (self.channels * positions) as u64 * taps)
             }
@@ -131,7 +131,7 @@ impl Deformable {
     fn taps(&self, context: &Context, input: &[f32], raw: &mut [f32], out: &mut [f32], finish: Finish<'_>) {
         let Use::Taps { windows, outputs, weights, offset_groups, modulated } = &self.samples else { return };
         let positions = outputs[0] * outputs[1];
-        let rows = weights.groups.len() * weights.rows;
+        let rows = weights.groups * weights.rows;
         let image = self.channels * self.image[0] * self.image[1];
         let per_image = self.offsets.outputs();
         if *modulated {
@@ -143,7 +143,7 @@ impl Deformable {
         }
         let raw = &*raw;
         let width = context.isa.lanes() * VECTORS;
-        let depth = weights.depth * weights.groups.len();
+        let depth = weights.depth * weights.groups;
         let kernel = windows[0].kernel as usize * windows[1].kernel as usize;
         let out = Shared::new(out);
         let blocks = positions.div_ceil(width);
@@ -210,20 +210,21 @@ impl WithSimd for Block<'_> {
         let vectors = self.count.div_ceil(S::F32_LANES);
         let width = vectors * S::F32_LANES;
         let depth = self.weights.depth;
-        for (group, panels) in self.weights.groups.iter().enumerate() {
+        for group in 0..self.weights.groups {
             let columns = &self.columns[group * depth * width..(group + 1) * depth * width];
-            for Panel { first: row, rows, data } in panels {
+            for &panel in &self.weights.panels {
                 // Tasks differ in their image or their positions, as `Rows` demands.
                 let mut store = Rows {
                     out: self.out,
                     finish: self.finish,
-                    channel: group * self.weights.rows + row,
+                    channel: group * self.weights.rows + panel.first,
                     positions: self.positions,
                     first: self.first,
                     count: self.count,
                     image: self.at,
                 };
-                multiply(simd, (*rows, vectors), data, columns, &mut store);
+                let weights = self.weights.panel(group, panel);
+                multiply(simd, (panel.rows, vectors), weights, columns, &mut store);
             }
         }
     }

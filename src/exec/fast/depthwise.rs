@@ -4,10 +4,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::finish::Finish;
+use super::finish::{Channel, Finish};
 use super::frame::Frame;
 use super::isa::{WIDEST, multiply_add};
 use super::shared::Shared;
+use crate::exec::reference::Curve;
 
 /// Vectors of a row that are computed together.
 const ACROSS: usize = 4;
@@ -54,7 +55,7 @@ impl Depthwise {
         // Loads go beyond the last row by less than the vectors computed together.
         let slack = (ACROSS + 1) * WIDEST;
         let maps = input.len() / plane.max(1);
-        let row = self.frame.outputs.last().map_or(0, |width| width + slack);
+        let row = self.frame.plane.max(self.frame.outputs.last().copied().unwrap_or(1)) + slack;
         // Some maps at a time: enough work for a thread to be worth waking.
         let taps = self.frame.taps.len() * block + self.frame.plane;
         let some = (200_000 / taps.max(1)).max(1);
@@ -66,7 +67,8 @@ impl Depthwise {
                     #[expect(unsafe_code, reason = "see `Shared`")]
                     // SAFETY: each map has a block of the output of its own.
                     let out = unsafe { out.part(map * block, block) };
-                    context.isa.run(Map { depthwise: self, map, source, frame, row, out, finish });
+                    let first = map == task * some;
+                    context.isa.run(Map { depthwise: self, map, first, source, frame, row, out, finish });
                 }
             });
         };
@@ -83,6 +85,8 @@ impl Depthwise {
 struct Map<'a> {
     depthwise: &'a Depthwise,
     map: usize,
+    /// Whether the frame held no map before.
+    first: bool,
     source: &'a [f32],
     frame: &'a mut [f32],
     row: &'a mut [f32],
@@ -100,8 +104,10 @@ impl WithSimd for Map<'_> {
         } = self;
         if windows.direct {
             self.frame[..self.source.len()].copy_from_slice(self.source);
-        } else {
+        } else if self.first {
             windows.write(self.source, &mut self.frame[..windows.plane]);
+        } else {
+            windows.rewrite(self.source, &mut self.frame[..windows.plane]);
         }
         let frame = &*self.frame;
         let width = windows.outputs.last().copied().unwrap_or(1);
@@ -110,17 +116,17 @@ impl WithSimd for Map<'_> {
             let channel = map % channels * multiplier + extra;
             let first = map * multiplier + extra;
             let target = &mut out[extra * windows.positions()..(extra + 1) * windows.positions()];
+            if let Reduction::Weights(weights) = reduction {
+                let factors = &weights[channel * taps.len()..(channel + 1) * taps.len()];
+                let at = first * windows.positions();
+                let sums = Sums { windows, frame, factors, finish: self.finish.of(channel, at) };
+                sums.map(simd, self.row, target);
+                continue;
+            }
             for (r, target) in target.chunks_exact_mut(width.max(1)).enumerate() {
                 let start = windows.row(r);
                 match reduction {
-                    Reduction::Weights(weights) => {
-                        let weights = &weights[channel * taps.len()..(channel + 1) * taps.len()];
-                        row(simd, frame, start, taps, self.row, width, 0.0, |simd, sum, element, tap| {
-                            multiply_add(simd, simd.splat_f32s(weights[tap]), element, sum)
-                        });
-                        let at = first * windows.positions() + r * width;
-                        self.finish.row(channel, at, &self.row[..width], target);
-                    }
+                    Reduction::Weights(_) => {}
                     Reduction::Largest => {
                         row(
                             simd,
@@ -150,6 +156,106 @@ impl WithSimd for Map<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Weighted sums over one channel.
+struct Sums<'a> {
+    windows: &'a Frame,
+    frame: &'a [f32],
+    /// One a tap.
+    factors: &'a [f32],
+    finish: Channel<'a>,
+}
+
+impl Sums<'_> {
+    /// All positions; `row` is room for whole vectors.
+    #[inline(always)]
+    fn map<S: Simd>(&self, simd: S, row: &mut [f32], out: &mut [f32]) {
+        let width = self.windows.outputs.last().copied().unwrap_or(1).max(1);
+        // Rows that do not fill a vector are computed as one, with what lies between them.
+        if let Some(distance) = self.windows.follow().filter(|_| width < S::F32_LANES) {
+            let rows = out.len() / width;
+            let all = (rows.max(1) - 1) * distance + width;
+            let mut at = 0;
+            while at < all {
+                let vectors = (all - at).div_ceil(S::F32_LANES).min(ACROSS);
+                let target = &mut row[at..at + vectors * S::F32_LANES];
+                match vectors {
+                    1 => self.vectors::<S, 1>(simd, at, target, None),
+                    2 => self.vectors::<S, 2>(simd, at, target, None),
+                    3 => self.vectors::<S, 3>(simd, at, target, None),
+                    _ => self.vectors::<S, ACROSS>(simd, at, target, None),
+                }
+                at += vectors * S::F32_LANES;
+            }
+            for (r, (out, row)) in out.chunks_exact_mut(width).zip(row.chunks(distance)).enumerate() {
+                self.finish.rest(r * width, &row[..width], out);
+            }
+            return;
+        }
+        for r in 0..out.len() / width {
+            let (start, first) = (self.windows.row(r), r * width);
+            let mut at = 0;
+            while at < width {
+                let (from, to) = (start + at, first + at);
+                let vectors = (width - at).div_ceil(S::F32_LANES).min(ACROSS);
+                let end = to + vectors * S::F32_LANES;
+                // Whole vectors, of which the next row overwrites what is beyond this one; at the end of the channel a
+                // detour.
+                let add = self.finish.add.map(|add| &add[to..]);
+                let whole = end <= out.len() && self.finish.straight();
+                let target = if whole { &mut out[to..end] } else { &mut row[..vectors * S::F32_LANES] };
+                let add = add.filter(|_| whole);
+                match vectors {
+                    1 => self.vectors::<S, 1>(simd, from, target, add),
+                    2 => self.vectors::<S, 2>(simd, from, target, add),
+                    3 => self.vectors::<S, 3>(simd, from, target, add),
+                    _ => self.vectors::<S, ACROSS>(simd, from, target, add),
+                }
+                if !whole {
+                    let count = (width - at).min(vectors * S::F32_LANES);
+                    self.finish.rest(to, &row[..count], &mut out[to..to + count]);
+                }
+                at += vectors * S::F32_LANES;
+            }
+        }
+    }
+
+    /// `V` vectors of neighbouring windows, the first of which starts at `start`. Finished, if that is simple and what is
+    /// to be added is given or nothing is.
+    #[inline(always)]
+    fn vectors<S: Simd, const V: usize>(&self, simd: S, start: usize, out: &mut [f32], add: Option<&[f32]>) {
+        let mut sums = [simd.splat_f32s(0.0); V];
+        for (&tap, &factor) in self.windows.taps.iter().zip(self.factors) {
+            let factor = simd.splat_f32s(factor);
+            let from = start + tap;
+            // Of a length that the compiler knows.
+            let elements =
+                &S::as_simd_f32s(&self.frame[from..from + V * S::F32_LANES]).0.as_chunks::<V>().0[0];
+            for (sum, &element) in sums.iter_mut().zip(elements) {
+                *sum = multiply_add(simd, factor, element, *sum);
+            }
+        }
+        let bias = simd.splat_f32s(self.finish.bias);
+        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+        let complete = self.finish.straight() && (add.is_some() || self.finish.add.is_none());
+        let out = &mut S::as_mut_simd_f32s(out).0.as_chunks_mut::<V>().0[0];
+        for (i, (to, &sum)) in out.iter_mut().zip(&sums).enumerate() {
+            let mut value = simd.add_f32s(sum, bias);
+            if let Some(add) = add {
+                let add = &add[i * S::F32_LANES..(i + 1) * S::F32_LANES];
+                value = simd.add_f32s(value, S::as_simd_f32s(add).0[0]);
+            }
+            // Comparisons as in the definition: a not-a-number stays.
+            if complete && self.finish.curve.is_some() {
+                value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
+            }
+            if complete && self.finish.curve == Some(Curve::Relu6) {
+                value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
+            }
+            *to = value;
         }
     }
 }
@@ -193,7 +299,7 @@ fn vectors_of<S: Simd, const V: usize>(
 ) -> usize {
     let mut results = [simd.splat_f32s(initial); V];
     for (t, &tap) in taps.iter().enumerate() {
-        let elements = S::as_simd_f32s(&frame[tap..tap + V * S::F32_LANES]).0;
+        let elements = &S::as_simd_f32s(&frame[tap..tap + V * S::F32_LANES]).0.as_chunks::<V>().0[0];
         for (result, &element) in results.iter_mut().zip(elements) {
             *result = reduce(simd, *result, element, t);
         }

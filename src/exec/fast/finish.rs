@@ -3,6 +3,7 @@
 use pulp::Simd;
 
 use super::curves;
+use super::frame::copy;
 use super::isa::WIDEST;
 use super::tile::VECTORS;
 use crate::exec::reference::Curve;
@@ -111,6 +112,51 @@ impl Finish<'_> {
     pub(super) fn in_place(&self, channel: usize, at: usize, out: &mut [f32]) {
         if let Some(bias) = self.bias {
             out.iter_mut().for_each(|out| *out += bias[channel]);
+        }
+        if let Some(add) = self.add {
+            out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
+        }
+        if let Some(curve) = self.curve {
+            curves::apply(curve, out);
+        }
+    }
+}
+
+/// What is done to the outputs of one channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Channel<'a> {
+    pub bias: f32,
+    /// From the channel's first output on.
+    pub add: Option<&'a [f32]>,
+    pub curve: Option<Curve>,
+}
+
+impl<'a> Finish<'a> {
+    /// For outputs of channel `channel`, which begins at element `at` of the output.
+    #[inline(always)]
+    pub(super) fn of(&self, channel: usize, at: usize) -> Channel<'a> {
+        Channel {
+            bias: self.bias.map_or(0.0, |bias| bias[channel]),
+            add: self.add.map(|add| &add[at..]),
+            curve: self.curve,
+        }
+    }
+}
+
+impl Channel<'_> {
+    /// Whether few vector instructions do all of it.
+    #[inline(always)]
+    pub(super) fn straight(&self) -> bool {
+        matches!(self.curve, None | Some(Curve::Relu | Curve::Relu6))
+    }
+
+    /// Finishes outputs from the channel's `at`-th on that have their bias; and, where nothing is added and it is
+    /// [straight](Self::straight), all else.
+    #[inline(always)]
+    pub(super) fn rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
+        copy(out, sums);
+        if self.add.is_none() && self.straight() {
+            return;
         }
         if let Some(add) = self.add {
             out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);

@@ -164,23 +164,32 @@ impl Frame {
     /// Fills one channel of the frame from one channel of the input.
     #[inline(always)]
     pub(super) fn write(&self, source: &[f32], frame: &mut [f32]) {
+        self.fill::<true>(source, frame);
+    }
+
+    /// The same where the frame of another channel was before: its padding is there already.
+    #[inline(always)]
+    pub(super) fn rewrite(&self, source: &[f32], frame: &mut [f32]) {
+        self.fill::<false>(source, frame);
+    }
+
+    #[inline(always)]
+    fn fill<const PADDING: bool>(&self, source: &[f32], frame: &mut [f32]) {
         for (row, mut target) in self.rows.iter().zip(frame.chunks_exact_mut(self.width.max(1))) {
             match *row {
-                Row::Unread => {}
-                Row::Fill => target.fill(self.fill),
+                Row::Fill if PADDING => target.fill(self.fill),
+                Row::Unread | Row::Fill => {}
                 Row::At(start) => {
                     let source = &source[start..];
                     for &Part { len, from, step } in &self.parts {
                         let (part, rest) = target.split_at_mut(len);
                         target = rest;
                         match (from, step) {
-                            (None, _) => part.fill(self.fill),
-                            (Some(from), 1) => part.copy_from_slice(&source[from..from + len]),
+                            (None, _) if PADDING => part.fill(self.fill),
+                            (None, _) => {}
+                            (Some(from), 1) => copy(part, &source[from..from + len]),
                             (Some(from), 2) => {
-                                // Pairs of which the last may lack its second element.
-                                let (pairs, _) = source[from..from + 2 * len - 1].as_chunks::<2>();
-                                part.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[0]);
-                                part[len - 1] = source[from + 2 * len - 2];
+                                every_other(part, &source[from..]);
                             }
                             (Some(from), step) => {
                                 for (i, to) in part.iter_mut().enumerate() {
@@ -192,6 +201,12 @@ impl Frame {
                 }
             }
         }
+    }
+
+    /// The distance in the frame between rows of outputs, if it is the same for all and they are rows of the frame one
+    /// after another.
+    pub(super) fn follow(&self) -> Option<usize> {
+        (self.steps[..] == [self.width]).then_some(self.width)
     }
 
     /// Fills the frame of all channels of `image`, on all cores.
@@ -227,6 +242,27 @@ impl Frame {
             runs.push(Run { to: at - first, len, from: self.row(row) + column });
             at += len;
         }
+    }
+}
+
+/// A copy of few elements, without a call.
+#[inline(always)]
+pub(super) fn copy(to: &mut [f32], from: &[f32]) {
+    /// Whole chunks, the last of which overlaps the one before.
+    #[inline(always)]
+    fn chunks<const N: usize>(to: &mut [f32], from: &[f32]) {
+        for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
+            *to = *from;
+        }
+        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+            *to = *from;
+        }
+    }
+    match to.len() {
+        0..4 => to.copy_from_slice(from),
+        4..8 => chunks::<4>(to, from),
+        8..16 => chunks::<8>(to, from),
+        _ => chunks::<16>(to, from),
     }
 }
 
@@ -291,4 +327,33 @@ fn parts(columns: &[Option<usize>]) -> Vec<Part> {
         parts.push(Part { len: 1, from: column, step: 1 });
     }
     parts
+}
+
+/// The first of every pair of `from`, the last of which may lack its second.
+#[inline(always)]
+fn every_other(to: &mut [f32], from: &[f32]) {
+    /// Whole chunks, the last of which overlaps the one before.
+    #[inline(always)]
+    fn chunks<const N: usize>(to: &mut [f32], pairs: &[[f32; 2]]) {
+        let last = to.len() - N;
+        for at in (0..last).step_by(N).chain([last]) {
+            // Of a length that the compiler knows.
+            let (to, pairs) = (&mut to[at..].as_chunks_mut::<N>().0[0], &pairs[at..].as_chunks::<N>().0[0]);
+            for (to, pair) in to.iter_mut().zip(pairs) {
+                *to = pair[0];
+            }
+        }
+    }
+    let (pairs, rest) = from.as_chunks::<2>();
+    // Longer rows the compiler turns into vector instructions by itself.
+    match to.len() {
+        4..8 if pairs.len() >= to.len() => chunks::<4>(to, pairs),
+        8..16 if pairs.len() >= to.len() => chunks::<8>(to, pairs),
+        _ => {
+            to.iter_mut().zip(pairs).for_each(|(to, pair)| *to = pair[0]);
+            if let (Some(to), Some(from)) = (to.get_mut(pairs.len()), rest.first()) {
+                *to = *from;
+            }
+        }
+    }
 }

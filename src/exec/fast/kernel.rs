@@ -16,6 +16,7 @@ use super::moves::{self, Joined, Lookup, Strided};
 use super::norms::{self, Norm, Sets};
 use super::resize::Resize;
 use super::transposed::Transposed;
+use super::winograd::Winograd;
 use crate::diagnostic::Problem;
 use crate::exec::reference::{self, Call, Counter, Curve};
 use crate::exec::tensor::Tensor;
@@ -26,6 +27,7 @@ use crate::layers::{Layer, Weight};
 pub(super) enum Kernel {
     Convolution(Box<Convolution>),
     Across(Box<Across>),
+    Winograd(Box<Winograd>),
     Depthwise(Box<Depthwise>),
     Transposed(Box<Transposed>),
     Deformable(Box<Deformable>),
@@ -74,6 +76,7 @@ impl Kernel {
             }
             Self::Across(across) if across.frame.direct && across.frame.taps.len() == 1 => "product",
             Self::Convolution(_) | Self::Across(_) => "gathered product",
+            Self::Winograd(_) => "Winograd",
             Self::Depthwise(_) => "rows",
             Self::Transposed(_) => "product, added up",
             Self::Deformable(_) => "sampled product",
@@ -92,6 +95,7 @@ impl Kernel {
         match self {
             Self::Convolution(kernel) => kernel.weights.bytes(),
             Self::Across(kernel) => kernel.bytes(),
+            Self::Winograd(kernel) => kernel.bytes(),
             Self::Transposed(kernel) => kernel.bytes(),
             Self::Deformable(kernel) => kernel.bytes(),
             Self::Linear(kernel) => kernel.bytes(),
@@ -104,6 +108,7 @@ impl Kernel {
         match self {
             Self::Convolution(_)
             | Self::Across(_)
+            | Self::Winograd(_)
             | Self::Transposed(_)
             | Self::Deformable(_)
             | Self::Linear(_) => true,
@@ -144,6 +149,10 @@ impl Prepared {
                 kernel.run(context, input, out, finish);
             }
             Kernel::Across(kernel) => {
+                counter.macs += batch * kernel.macs();
+                kernel.run(context, input, out, finish);
+            }
+            Kernel::Winograd(kernel) => {
                 counter.macs += batch * kernel.macs();
                 kernel.run(context, input, out, finish);
             }

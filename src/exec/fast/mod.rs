@@ -11,7 +11,8 @@
 //! digits, because wider vectors split a dot product into more parts.
 //!
 //! Products with padding are really done here, where the definition skips them: a weight that is infinite or not a number
-//! makes not-a-number of them.
+//! makes not-a-number of them. 3 x 3 convolutions of stride 1 are done with fewer products (`winograd`), from differences of
+//! inputs: an infinite one makes not-a-number of them as well. No output depends on anything outside its window.
 
 #![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
 
@@ -38,6 +39,7 @@ mod scratch;
 mod shared;
 mod tile;
 mod transposed;
+mod winograd;
 
 pub use isa::Isa;
 pub use plan::Plan;
@@ -103,6 +105,12 @@ impl Kernels<f32> for Fast {
         let mut output = Tensor::zeros(&sizes);
         prepared.run(&self.0, &inputs, output.data_mut(), (None, None), counter)?;
         Ok(output)
+    }
+
+    fn mixes_taps(&self, layer: &Layer, call: Call<'_, f32>) -> Result<bool, Problem> {
+        // Nothing else has it, and preparing a layer is not free.
+        let convolves = matches!(layer, Layer::Conv(_));
+        Ok(convolves && matches!(self.prepare(layer, call)?.0.kernel, kernel::Kernel::Winograd(_)))
     }
 
     fn scratch_bytes(&self) -> u64 {

@@ -2,28 +2,31 @@
 
 use rayon::prelude::*;
 
+use super::scratch::Aligned;
 use super::tile::heights;
 
 /// Rows of a matrix that are multiplied together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Panel {
     /// The first row.
     pub first: usize,
     /// How many: 8, 4, 2 or 1.
     pub rows: usize,
-    /// Column by column.
-    pub data: Vec<f32>,
 }
 
 /// A matrix for each group, cut into panels of rows.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Packed {
     /// Columns.
     pub depth: usize,
     /// Rows of one group.
     pub rows: usize,
-    /// For each group, its panels; the rows count from the group's first.
-    pub groups: Vec<Vec<Panel>>,
+    /// How many matrices.
+    pub groups: usize,
+    /// The panels of each; the rows count from the group's first.
+    pub panels: Vec<Panel>,
+    /// Panel after panel, each column by column.
+    data: Aligned,
 }
 
 impl Packed {
@@ -34,23 +37,36 @@ impl Packed {
         depth: usize,
         element: impl Fn(usize, usize) -> f32 + Sync,
     ) -> Self {
-        let panel = |group: usize, (first, height): (usize, usize)| {
-            let mut data = Vec::with_capacity(height * depth);
-            for k in 0..depth {
-                data.extend((first..first + height).map(|row| element(group * rows + row, k)));
+        let panels: Vec<Panel> = heights(rows).map(|(first, rows)| Panel { first, rows }).collect();
+        let mut data = Aligned::new(groups * rows * depth);
+        let mut parts = Vec::with_capacity(groups * panels.len());
+        let mut rest = data.elements_mut();
+        for group in 0..groups {
+            for &panel in &panels {
+                let (part, after) = rest.split_at_mut(panel.rows * depth);
+                parts.push((group * rows + panel.first, panel.rows, part));
+                rest = after;
             }
-            Panel { first, rows: height, data }
-        };
-        let tiles: Vec<_> = heights(rows).collect();
-        let groups = (0..groups)
-            .into_par_iter()
-            .map(|group| tiles.par_iter().map(|&tile| panel(group, tile)).collect())
-            .collect();
-        Self { depth, rows, groups }
+        }
+        parts.into_par_iter().for_each(|(first, height, part)| {
+            for (k, column) in part.chunks_exact_mut(height).enumerate() {
+                for (row, target) in (first..).zip(column) {
+                    *target = element(row, k);
+                }
+            }
+        });
+        Self { depth, rows, groups, panels, data }
+    }
+
+    /// The elements of one panel.
+    #[inline(always)]
+    pub(super) fn panel(&self, group: usize, panel: Panel) -> &[f32] {
+        let start = (group * self.rows + panel.first) * self.depth;
+        &self.data.elements()[start..start + panel.rows * self.depth]
     }
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
-        4 * self.groups.iter().flatten().map(|panel| panel.data.len() as u64).sum::<u64>()
+        4 * self.data.len() as u64
     }
 }

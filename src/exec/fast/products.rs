@@ -13,6 +13,7 @@ use super::linear::Linear;
 use super::packed::Packed;
 use super::prepare::{Fold, Site};
 use super::transposed::Transposed;
+use super::winograd::Winograd;
 use crate::diagnostic::Problem;
 use crate::exec::tensor::Tensor;
 use crate::layers::Layer;
@@ -101,8 +102,11 @@ fn convolution(
         let (multiplier, reduction) = (weight.sizes()[0] / channels.max(1), Reduction::Weights(factors));
         return Ok(Some(Kernel::Depthwise(Box::new(Depthwise { frame, channels, multiplier, reduction }))));
     }
+    let scale = fold.map(|fold| fold.scale.as_slice());
+    if let Some(kernel) = Winograd::new(site.space(), &site.output[2..], (windows, mode), weight, scale)? {
+        return Ok(Some(Kernel::Winograd(Box::new(kernel))));
+    }
     if across::pays(context.isa.lanes(), frame.positions(), weight.sizes()[0] / groups.max(1)) {
-        let scale = fold.map(|fold| fold.scale.as_slice());
         return Ok(Some(Kernel::Across(Box::new(Across::new(context, frame, channels, weight, scale)))));
     }
     Ok(Some(Kernel::Convolution(Box::new(Convolution {

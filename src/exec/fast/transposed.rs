@@ -9,7 +9,7 @@ use super::conv::gather;
 use super::finish::Finish;
 use super::frame::Run;
 use super::isa::WIDEST;
-use super::packed::{Packed, Panel};
+use super::packed::Packed;
 use super::tile::{Store, VECTORS, multiply};
 use crate::diagnostic::Problem;
 use crate::layers::window::Window;
@@ -42,7 +42,7 @@ impl Axis {
 }
 
 /// A transposed convolution, prepared.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Transposed {
     axes: Vec<Axis>,
     /// For each output channel: taps x input channels of its group.
@@ -87,7 +87,7 @@ impl Transposed {
 
     /// Multiply-adds for one image, on what the padding removes included.
     pub(super) fn macs(&self) -> u64 {
-        (self.weights.groups.len() * self.weights.rows * self.weights.depth * self.positions()) as u64
+        (self.weights.groups * self.weights.rows * self.weights.depth * self.positions()) as u64
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -95,7 +95,7 @@ impl Transposed {
     }
 
     pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
-        let (plane, channels) = (self.plane(), self.weights.groups.len());
+        let (plane, channels) = (self.plane(), self.weights.groups);
         let per_group = channels / self.groups;
         let image = self.groups * self.members * self.positions();
         // Channels of one group share what is gathered.
@@ -163,12 +163,11 @@ impl WithSimd for Chunk<'_> {
             let runs: Vec<Run> = (0..count).step_by(WIDEST).map(run).collect();
             gather(source, positions, transposed.members, &[0], &runs, width, columns);
             let columns = &columns[..transposed.members * width];
-            for (panels, out) in
-                transposed.weights.groups[first..].iter().zip(out.chunks_exact_mut(plane.max(1)))
-            {
-                for Panel { first, rows, data } in panels {
-                    let mut store = Taps { transposed, first: *first, start, count, out };
-                    multiply(simd, (*rows, vectors), data, columns, &mut store);
+            let weights = &transposed.weights;
+            for (group, out) in (first..weights.groups).zip(out.chunks_exact_mut(plane.max(1))) {
+                for &panel in &weights.panels {
+                    let mut store = Taps { transposed, first: panel.first, start, count, out };
+                    multiply(simd, (panel.rows, vectors), weights.panel(group, panel), columns, &mut store);
                 }
             }
         }
