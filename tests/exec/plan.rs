@@ -3,6 +3,7 @@
 use cnnkit::exec::fast::{Fast, Plan};
 use cnnkit::exec::network::{Fill, Network, random_inputs};
 use cnnkit::exec::run::{Definition, Run};
+use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Builder, Graph, NodeId};
 use cnnkit::shape::Shape;
 use cnnkit::source::Origin;
@@ -34,7 +35,7 @@ fn small(name: &str) -> Graph {
 #[test]
 fn planned_networks_are_the_definition() {
     let mut checked = 0;
-    let (mut fused, mut defined) = (0, 0);
+    let (mut fused, mut defined, mut in_place) = (0, 0, 0);
     for (_, name) in Zoo::names() {
         let graph = small(name);
         // The largest have no layers that others lack, and hundreds of millions of weights to draw.
@@ -52,6 +53,19 @@ fn planned_networks_are_the_definition() {
         };
         let expected = expected.unwrap_or_else(|error| panic!("{name}: {error}"));
         defined += usize::from(macs < 25_000_000);
+        // Alone, an image has its concatenations in place.
+        let alone: Vec<Tensor<f32>> = inputs.iter().map(first).collect();
+        let mut plan = Plan::new(&network, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for _ in 0..2 {
+            let found = plan.run(&alone, |_| ()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            in_place += found.steps.iter().filter(|step| step.kernel == "in place").count();
+            for (found, expected) in found.outputs.iter().zip(&expected.outputs) {
+                let most = expected.data().iter().fold(0.0f32, |most, x| most.max(x.abs()));
+                for (i, (a, b)) in found.data().iter().zip(expected.data()).enumerate() {
+                    assert!((a - b).abs() <= 1e-4 * most, "{name}: element {i} is {a}, not {b}, of {most}");
+                }
+            }
+        }
         let mut plan = Plan::new(&network, 2).unwrap_or_else(|error| panic!("{name}: {error}"));
         for _ in 0..2 {
             // The second time, buffers hold what the first left.
@@ -74,6 +88,13 @@ fn planned_networks_are_the_definition() {
     }
     assert!(checked > 60 && defined >= 15, "{checked} networks, {defined} of them by the definition");
     assert!(fused > 2000, "{fused} layers taken over");
+    assert!(in_place > 200, "{in_place} concatenations in place");
+}
+
+/// The first image of a batch of two.
+fn first(batch: &Tensor<f32>) -> Tensor<f32> {
+    let sizes: Vec<usize> = [1].into_iter().chain(batch.sizes()[1..].iter().copied()).collect();
+    Tensor::new(&sizes, batch.data()[..batch.len() / 2].to_vec()).expect("half of it")
 }
 
 /// A network of layers, each with the numbers of the nodes it reads; 0 is the input.
@@ -105,6 +126,71 @@ fn check(graph: &Graph, taken_over: &[&str]) {
     }
 }
 
+/// Checks the outputs for one image, and which concatenations need no copy at all.
+fn check_places(graph: &Graph, in_place: &[&str]) {
+    let network = Network::<f32>::seeded(graph, 5, Fill::Generic).expect("small");
+    let inputs = random_inputs::<f32>(graph, 1, 5).expect("small");
+    let expected = network.run(inputs.clone(), &Definition, |_| ()).expect("it runs");
+    let mut plan = Plan::new(&network, 1).expect("it can be planned");
+    for _ in 0..2 {
+        let found = plan.run(&inputs, |_| ()).expect("it runs");
+        let names = found.steps.iter().filter(|step| step.kernel == "in place");
+        assert_eq!(names.map(|step| graph.node(step.node).id.as_str()).collect::<Vec<_>>(), in_place);
+        for (found, expected) in found.outputs.iter().zip(&expected.outputs) {
+            for (a, b) in found.data().iter().zip(expected.data()) {
+                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{a} and {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn concatenations_are_in_place() {
+    // A dense block: what is joined is read on the way, by what is joined later.
+    let dense: &[(&str, &str, &[usize])] = &[
+        ("conv", CONV, &[0]),
+        ("conv", CONV, &[1]),
+        ("concat", "{}", &[1, 2]),
+        ("relu", "{}", &[3]),
+        ("conv", CONV, &[4]),
+        ("concat", "{}", &[3, 5]),
+        ("conv", CONV, &[6]),
+        ("concat", "{}", &[6, 7]),
+        ("sigmoid", "{}", &[8]),
+    ];
+    check_places(&net(dense, &[9]), &["n3", "n6", "n8"]);
+    check_places(&net(dense, &[9, 6, 2]), &["n3", "n6", "n8"]);
+    // Each concatenation names all that came before.
+    let all: &[(&str, &str, &[usize])] = &[
+        ("conv", CONV, &[0]),
+        ("conv", CONV, &[1]),
+        ("concat", "{}", &[1, 2]),
+        ("conv", CONV, &[3]),
+        ("concat", "{}", &[1, 2, 4]),
+        ("conv", CONV, &[5]),
+        ("add", "{}", &[6, 2]),
+        ("concat", "{}", &[7, 6]),
+    ];
+    check_places(&net(all, &[5, 8]), &["n3", "n5", "n8"]);
+    // In another order, twice, an input of the network: copies.
+    let copied: &[(&str, &str, &[usize])] = &[
+        ("conv", CONV, &[0]),
+        ("conv", CONV, &[1]),
+        ("concat", "{}", &[1, 2]),
+        ("concat", "{}", &[2, 1]),
+        ("concat", "{}", &[2, 2]),
+        ("concat", "{}", &[0, 2]),
+        ("concat", "{}", &[3, 4, 5, 6]),
+    ];
+    check_places(&net(copied, &[7]), &["n7"]);
+    let twice: &[(&str, &str, &[usize])] = &[("conv", CONV, &[0]), ("concat", "{}", &[1, 1])];
+    check_places(&net(twice, &[2, 1]), &[]);
+    // Not along the outermost axis.
+    let rows: &[(&str, &str, &[usize])] =
+        &[("conv", CONV, &[0]), ("conv", CONV, &[1]), ("concat", "{axis: 1}", &[1, 2])];
+    check_places(&net(rows, &[3]), &[]);
+}
+
 const CONV: &str = "{out_channels: 4, kernel: 3, padding: 1}";
 
 #[test]
@@ -134,6 +220,44 @@ fn a_product_takes_over_norm_sum_and_activation() {
         ("hardswish", "{}", &[7]),
     ];
     check(&net(transposed, &[8]), &["n2", "n3", "n5", "n7", "n8"]);
+}
+
+#[test]
+fn a_convolution_without_padding_takes_over_the_norm_before_it() {
+    const POINTS: &str = "{out_channels: 6, kernel: 1}";
+    let dense: &[(&str, &str, &[usize])] = &[
+        ("batch_norm", "{}", &[0]),
+        ("relu", "{}", &[1]),
+        ("conv", POINTS, &[2]),
+        ("batch_norm", "{}", &[3]),
+        ("relu", "{}", &[4]),
+        ("conv", "{out_channels: 4, kernel: [3, 2], bias: false}", &[5]),
+        ("batch_norm", "{}", &[6]),
+        ("conv", "{out_channels: 4, kernel: 1, groups: 2}", &[7]),
+    ];
+    // The first norm after a product belongs to that.
+    check(&net(dense, &[8]), &["n1", "n2", "n4", "n5", "n7"]);
+    let second: &[(&str, &str, &[usize])] = &[
+        ("max_pool", "{kernel: 2, stride: 1}", &[0]),
+        ("batch_norm", "{}", &[1]),
+        ("relu", "{}", &[2]),
+        ("conv", "{out_channels: 4, kernel: [3, 2], groups: 2}", &[3]),
+        ("max_pool", "{kernel: 2, stride: 1}", &[4]),
+        ("batch_norm", "{}", &[5]),
+        ("conv", POINTS, &[6]),
+        ("sigmoid", "{}", &[7]),
+    ];
+    check(&net(second, &[8]), &["n2", "n3", "n6", "n8"]);
+    // Padding is zeros after the norm, not before it; another activation; another reader; an output.
+    let padded: &[(&str, &str, &[usize])] = &[("batch_norm", "{}", &[0]), ("conv", CONV, &[1])];
+    check(&net(padded, &[2]), &[]);
+    let curved: &[(&str, &str, &[usize])] =
+        &[("batch_norm", "{}", &[0]), ("tanh", "{}", &[1]), ("conv", POINTS, &[2])];
+    check(&net(curved, &[3]), &["n2"]);
+    let read: &[(&str, &str, &[usize])] =
+        &[("batch_norm", "{}", &[0]), ("conv", POINTS, &[1]), ("max_pool", "{kernel: 2}", &[1])];
+    check(&net(read, &[2, 3]), &[]);
+    check(&net(&read[..2], &[1, 2]), &[]);
 }
 
 #[test]

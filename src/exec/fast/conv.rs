@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::Context;
 use super::finish::Finish;
 use super::frame::{Frame, Run};
-use super::isa::WIDEST;
+use super::isa::{WIDEST, multiply_add};
 use super::packed::Packed;
 use super::shared::Shared;
 use super::tile::{Store, VECTORS, multiply};
@@ -21,6 +21,35 @@ pub(super) struct Convolution {
     pub weights: Packed,
     /// Channels of the input.
     pub channels: usize,
+    /// What happens to the input first; only for windows that read no padding.
+    pub front: Option<Front>,
+}
+
+/// A norm, and perhaps a ReLU, done to each channel on what is gathered of it.
+#[derive(Debug)]
+pub(super) struct Front {
+    pub scale: Vec<f32>,
+    pub shift: Vec<f32>,
+    pub relu: bool,
+}
+
+impl Front {
+    /// `columns` holds a row of `width` elements for each channel from `first` on and each of `taps` taps.
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, (first, taps): (usize, usize), width: usize, columns: &mut [f32]) {
+        let zero = simd.splat_f32s(0.0);
+        for (row, columns) in columns.chunks_exact_mut(width).enumerate() {
+            let channel = first + row / taps;
+            let (scale, shift) = (simd.splat_f32s(self.scale[channel]), simd.splat_f32s(self.shift[channel]));
+            for value in S::as_mut_simd_f32s(columns).0 {
+                *value = multiply_add(simd, scale, *value, shift);
+                // A comparison as in the definition: a not-a-number stays.
+                if self.relu {
+                    *value = simd.select_f32s(simd.less_than_or_equal_f32s(*value, zero), zero, *value);
+                }
+            }
+        }
+    }
 }
 
 /// One product: some output channels at some positions.
@@ -157,7 +186,12 @@ impl WithSimd for Block<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
-            convolution: Convolution { frame, weights, channels }, task, columns, out, finish, ..
+            convolution: Convolution { frame, weights, channels, front },
+            task,
+            columns,
+            out,
+            finish,
+            ..
         } = self;
         let count = task.end - task.first;
         let vectors = count.div_ceil(S::F32_LANES);
@@ -167,7 +201,11 @@ impl WithSimd for Block<'_> {
         let mut runs = Vec::new();
         frame.runs(task.first, task.end, &mut runs);
         gather(group, frame.plane, members, &frame.taps, &runs, width, columns);
-        let columns = &columns[..weights.depth * width];
+        let columns = &mut columns[..weights.depth * width];
+        if let Some(front) = front {
+            front.apply(simd, (task.group * members, frame.taps.len()), width, columns);
+        }
+        let columns = &*columns;
         let (positions, first, image) = (frame.positions(), task.first, self.first);
         for &panel in &weights.panels[task.panels.0..task.panels.1] {
             let channel = task.group * weights.rows + panel.first;

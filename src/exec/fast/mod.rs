@@ -17,6 +17,8 @@
 #![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
 
 mod across;
+mod arrange;
+mod chains;
 mod conv;
 mod curves;
 mod deform;

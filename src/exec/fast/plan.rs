@@ -1,63 +1,33 @@
-//! A network planned as a whole: layers that follow a product become part of it, weights are packed once, and tensors
-//! share buffers.
+//! A network planned as a whole: layers around a product become part of it (`chains`), weights are packed once, and
+//! tensors share buffers (`arrange`).
 //!
 //! A step is a layer with those that it takes over. Only what nobody else reads is taken over: the layer's output has one
 //! reader and is no output of the network. The step runs where its last layer stands.
 
 use std::time::Instant;
 
-use super::kernel::{Kernel, Prepared};
-use super::prepare::{Fold, Site, prepare, running};
+use super::arrange::{Arrangement, Place};
+use super::chains::{self, Chain};
+use super::kernel::Prepared;
 use super::scratch::Aligned;
-use super::{Context, Isa, Scratch, products};
+use super::{Context, Isa, Scratch, moves};
 use crate::diagnostic::Problem;
 use crate::exec::network::Network;
-use crate::exec::reference::{Counter, Curve};
+use crate::exec::reference::Counter;
 use crate::exec::run::{Run, Step, at, checked};
 use crate::exec::tensor::{Tensor, batched};
-use crate::graph::{Graph, NodeId, Op};
-use crate::layers::Layer;
-
-/// A layer and those that become part of it.
-#[derive(Debug)]
-struct Chain {
-    /// All, in order; the first is what runs, the last gives the result.
-    members: Vec<NodeId>,
-    fold: Option<Fold>,
-    /// What is added to the result.
-    add: Option<NodeId>,
-    curve: Option<Curve>,
-}
-
-impl Chain {
-    fn of(host: NodeId) -> Self {
-        Self { members: vec![host], fold: None, add: None, curve: None }
-    }
-
-    fn last(&self) -> NodeId {
-        self.members[self.members.len() - 1]
-    }
-}
+use crate::graph::{Graph, NodeId};
 
 /// A chain, ready to run.
 #[derive(Debug)]
 struct Planned {
     chain: Chain,
     prepared: Prepared,
-    /// The buffer of its output, and its elements.
-    buffer: usize,
+    /// Elements of its output.
     elements: usize,
-    /// Nodes whose values are not needed after it.
+    /// See [`Arrangement`].
     done: Vec<NodeId>,
-}
-
-/// Where the value of a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    /// With this number among the inputs.
-    Input(usize),
-    Buffer(usize),
+    copies: Option<Vec<(NodeId, usize)>>,
 }
 
 /// A network, ready to run fast on batches of one size.
@@ -86,93 +56,15 @@ impl<'g> Plan<'g> {
         let context = Context { isa, scratch: Scratch::default() };
         let sizes: Vec<Vec<usize>> =
             graph.nodes.iter().map(|node| batched(batch, &node.shape)).collect::<Result<_, _>>()?;
-        let mut taken = vec![false; graph.nodes.len()];
-        let consumers = graph.consumers();
-        let mut steps: Vec<(Chain, Prepared)> = Vec::new();
-        for (id, node) in graph.iter() {
-            let Op::Layer(layer) = &node.op else { continue };
-            if taken[id.0] {
-                continue;
-            }
-            let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.0].as_slice()).collect();
-            let output = sizes[id.0].as_slice();
-            let site = Site {
-                layer,
-                declared: &node.weights,
-                weights: network.weights(id),
-                inputs: &inputs,
-                output,
-            };
-            let prepared =
-                |fold: Option<&Fold>| prepare(&context, &site, fold).map_err(|problem| at(&node.id, problem));
-            let mut chain = Chain::of(id);
-            let mut kernel = None;
-            if products::folds(layer) || matches!(layer, Layer::Linear(_)) {
-                chain = product(network, &sizes, &consumers, &taken, id);
-                let fused = prepared(chain.fold.as_ref())?;
-                if fused.kernel.finishes() {
-                    kernel = Some(fused);
-                } else {
-                    chain = Chain::of(id);
-                }
-            }
-            let mut kernel = kernel.map_or_else(|| prepared(None), Ok)?;
-            extend(graph, &consumers, &mut chain, &mut kernel.kernel);
-            chain.members.iter().for_each(|member| taken[member.0] = true);
-            steps.push((chain, kernel));
-        }
-        steps.sort_by_key(|(chain, _)| chain.last());
-        Ok(Self::arrange(graph, context, sizes, steps))
-    }
-
-    /// Gives every value a buffer, so that those which are needed at the same time have different ones.
-    fn arrange(
-        graph: &'g Graph,
-        context: Context,
-        sizes: Vec<Vec<usize>>,
-        chains: Vec<(Chain, Prepared)>,
-    ) -> Self {
-        let mut places = vec![Place::Nowhere; graph.nodes.len()];
-        for (number, (id, _)) in graph.inputs().enumerate() {
-            places[id.0] = Place::Input(number);
-        }
-        let mut last = vec![None; graph.nodes.len()];
-        for (step, (chain, _)) in chains.iter().enumerate() {
-            last[chain.last().0] = Some(step);
-            for input in graph.node(chain.members[0]).inputs.iter().chain(&chain.add) {
-                last[input.0] = Some(step);
-            }
-        }
-        graph.outputs.iter().for_each(|output| last[output.0] = None);
-        let mut lengths: Vec<usize> = Vec::new();
-        let mut free: Vec<usize> = Vec::new();
-        let mut steps = Vec::with_capacity(chains.len());
-        for (step, (chain, prepared)) in chains.into_iter().enumerate() {
+        let chains = chains::all(network, &context, &sizes)?;
+        let Arrangement { places, lengths, done, copies } = Arrangement::new(graph, &sizes, &chains);
+        let steps = chains.into_iter().zip(done.into_iter().zip(copies));
+        let steps = steps.map(|((chain, prepared), (done, copies))| {
             let elements = sizes[chain.last().0].iter().product();
-            // The smallest that is large enough; else the largest, made larger.
-            let fits = (0..free.len()).filter(|&i| lengths[free[i]] >= elements);
-            let found = fits
-                .min_by_key(|&i| lengths[free[i]])
-                .or_else(|| (0..free.len()).max_by_key(|&i| lengths[free[i]]));
-            let buffer = found.map_or_else(
-                || {
-                    lengths.push(0);
-                    lengths.len() - 1
-                },
-                |i| free.swap_remove(i),
-            );
-            lengths[buffer] = lengths[buffer].max(elements);
-            places[chain.last().0] = Place::Buffer(buffer);
-            let done: Vec<NodeId> =
-                (0..graph.nodes.len()).filter(|&node| last[node] == Some(step)).map(NodeId).collect();
-            for node in &done {
-                if let Place::Buffer(buffer) = places[node.0] {
-                    free.push(buffer);
-                }
-            }
-            steps.push(Planned { chain, prepared, buffer, elements, done });
-        }
-        Self { graph, context, sizes, steps, places, lengths, buffers: Vec::new() }
+            Planned { chain, prepared, elements, done, copies }
+        });
+        let steps = steps.collect();
+        Ok(Self { graph, context, sizes, steps, places, lengths, buffers: Vec::new() })
     }
 
     /// Bytes of all buffers of activations.
@@ -214,42 +106,15 @@ impl<'g> Plan<'g> {
         let bytes = |elements: usize| 4 * elements as u64;
         let mut alive: u64 = inputs.iter().map(Tensor::bytes).sum();
         let mut peak = alive;
-        for step in &self.steps {
-            let host = step.chain.members[0];
+        for number in 0..self.steps.len() {
+            let step = &self.steps[number];
+            let host = step.chain.host;
             progress(host);
             let start = Instant::now();
-            let mut output = std::mem::take(&mut self.buffers[step.buffer]);
             let mut counter = Counter::default();
-            let value = |node: NodeId| -> &[f32] {
-                match self.places[node.0] {
-                    Place::Input(number) => inputs[number].data(),
-                    Place::Buffer(buffer) => self.buffers[buffer].elements(),
-                    Place::Nowhere => &[],
-                }
-            };
-            let value = |node: NodeId| {
-                let elements = self.sizes[node.0].iter().product();
-                let value = value(node);
-                value.get(..elements).ok_or_else(|| Problem::shape("a tensor is needed after its last use"))
-            };
-            let sources: Vec<(&[usize], &[f32])> = self
-                .graph
-                .node(host)
-                .inputs
-                .iter()
-                .map(|&node| Ok((self.sizes[node.0].as_slice(), value(node)?)))
-                .collect::<Result<_, Problem>>()?;
-            let add = step.chain.add.map(value).transpose()?;
-            step.prepared
-                .run(
-                    &self.context,
-                    &sources,
-                    &mut output.elements_mut()[..step.elements],
-                    (add, step.chain.curve),
-                    &mut counter,
-                )
+            self.step(number, inputs, &mut counter)
                 .map_err(|problem| at(&self.graph.node(host).id, problem))?;
-            self.buffers[step.buffer] = output;
+            let step = &self.steps[number];
             alive += bytes(step.elements);
             peak = peak.max(alive);
             steps.push(Step {
@@ -257,10 +122,10 @@ impl<'g> Plan<'g> {
                 time: start.elapsed(),
                 counter,
                 alive,
-                kernel: step.prepared.kernel.name(),
+                kernel: step.kernel(),
                 host: None,
             });
-            for &node in &step.chain.members[1..] {
+            for &node in step.chain.members.iter().filter(|&&node| node != host) {
                 let fused = Step {
                     node,
                     time: std::time::Duration::ZERO,
@@ -277,11 +142,12 @@ impl<'g> Plan<'g> {
         }
         steps.sort_by_key(|step| step.node);
         let output = |&id: &NodeId| {
-            let elements = self.sizes[id.0].iter().product();
+            let elements: usize = self.sizes[id.0].iter().product();
             match self.places[id.0] {
                 Place::Input(number) => Ok(inputs[number].clone()),
-                Place::Buffer(buffer) => {
-                    Tensor::new(&self.sizes[id.0], self.buffers[buffer].elements()[..elements].to_vec())
+                Place::Buffer(buffer, start) => {
+                    let value = &self.buffers[buffer].elements()[start..start + elements];
+                    Tensor::new(&self.sizes[id.0], value.to_vec())
                 }
                 Place::Nowhere => Err(Problem::shape("an output was not computed")),
             }
@@ -291,83 +157,59 @@ impl<'g> Plan<'g> {
     }
 }
 
-/// The only reader of the last member, if its value is nobody else's business.
-fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<NodeId> {
-    match consumers[last.0].as_slice() {
-        [only] if !graph.outputs.contains(&last) => Some(*only),
-        _ => None,
-    }
-}
-
-/// Layers that change nothing but, perhaps, the sizes.
-fn relabels(layer: &Layer) -> bool {
-    matches!(layer, Layer::Identity(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_))
-}
-
-/// What a product takes over: a norm, a sum, an activation, in this order.
-fn product(
-    network: &Network<'_, f32>,
-    sizes: &[Vec<usize>],
-    consumers: &[Vec<NodeId>],
-    taken: &[bool],
-    host: NodeId,
-) -> Chain {
-    let graph = network.graph;
-    let mut chain = Chain::of(host);
-    let folds = matches!(&graph.node(host).op, Op::Layer(layer) if products::folds(layer));
-    while let Some(next) = reader(graph, consumers, chain.last()) {
-        let node = graph.node(next);
-        let Op::Layer(layer) = &node.op else { break };
-        let open = chain.curve.is_none() && chain.add.is_none();
-        let same = sizes[next.0] == sizes[host.0];
-        match layer {
-            _ if taken[next.0] => break,
-            Layer::BatchNorm(norm) if open && chain.fold.is_none() && folds => {
-                let inputs = [sizes[host.0].as_slice()];
-                let site = Site {
-                    layer,
-                    declared: &node.weights,
-                    weights: network.weights(next),
-                    inputs: &inputs,
-                    output: &sizes[next.0],
-                };
-                let fold = running(&site, norm.eps);
-                // What is not finite must stay where it is: folded, it would meet zeros.
-                let finite =
-                    |fold: &Fold| fold.scale.iter().chain(&fold.shift).all(|value| value.is_finite());
-                let Some(fold) = fold.filter(finite) else { break };
-                chain.fold = Some(fold);
-            }
-            Layer::Add(add) if open && same && node.inputs.len() == 2 => {
-                let plain =
-                    add.weights.as_ref().is_none_or(|weights| weights.iter().all(|&weight| weight == 1.0));
-                let others: Vec<NodeId> =
-                    node.inputs.iter().copied().filter(|&input| input != chain.last()).collect();
-                let [other] = others[..] else { break };
-                if !plain || sizes[other.0] != sizes[host.0] {
-                    break;
+impl Plan<'_> {
+    /// Runs one step.
+    fn step(&mut self, number: usize, inputs: &[Tensor<f32>], counter: &mut Counter) -> Result<(), Problem> {
+        let gone = || Problem::shape("a tensor is needed after its last use");
+        let Planned { chain, prepared, elements, copies, .. } = &self.steps[number];
+        let Place::Buffer(buffer, start) = self.places[chain.last().0] else { return Err(gone()) };
+        let mut home = std::mem::take(&mut self.buffers[buffer]);
+        let end = start + elements;
+        let (before, rest) = home.elements_mut().split_at_mut_checked(start).ok_or_else(gone)?;
+        let (output, after) = rest.split_at_mut_checked(*elements).ok_or_else(gone)?;
+        // Other values may share the buffer, before and after the output.
+        let value = |node: NodeId| {
+            let elements: usize = self.sizes[node.0].iter().product();
+            let value = match self.places[node.0] {
+                Place::Input(number) => inputs[number].data().get(..elements),
+                Place::Buffer(other, at) if other != buffer => {
+                    self.buffers[other].elements().get(at..at + elements)
                 }
-                chain.add = Some(other);
+                Place::Buffer(_, at) if at < start => before.get(at..at + elements),
+                Place::Buffer(_, at) => at.checked_sub(end).and_then(|at| after.get(at..at + elements)),
+                Place::Nowhere => None,
+            };
+            value.ok_or_else(gone)
+        };
+        if let Some(copies) = copies {
+            for &(input, at) in copies {
+                let elements: usize = self.sizes[input.0].iter().product();
+                match self.places[input.0] {
+                    // The same value twice.
+                    Place::Buffer(other, from) if other == buffer && (start..end).contains(&from) => {
+                        output.copy_within(from - start..from - start + elements, at);
+                    }
+                    _ => moves::copy_all(&mut output[at..at + elements], value(input)?),
+                }
             }
-            layer => match Curve::of(layer) {
-                Some(curve) if chain.curve.is_none() => chain.curve = Some(curve),
-                _ if relabels(layer) && same => {}
-                _ => break,
-            },
+        } else {
+            let sources: Vec<(&[usize], &[f32])> = (self.graph.node(chain.members[0]).inputs.iter())
+                .map(|&node| Ok((self.sizes[node.0].as_slice(), value(node)?)))
+                .collect::<Result<_, Problem>>()?;
+            let add = chain.add.map(value).transpose()?;
+            prepared.run(&self.context, &sources, output, (add, chain.curve), counter)?;
         }
-        chain.members.push(next);
+        self.buffers[buffer] = home;
+        Ok(())
     }
-    chain
 }
 
-/// What any step takes over: an activation, if its kernel can; layers that only give other sizes to the same numbers.
-fn extend(graph: &Graph, consumers: &[Vec<NodeId>], chain: &mut Chain, kernel: &mut Kernel) {
-    while let Some(next) = reader(graph, consumers, chain.last()) {
-        let Op::Layer(layer) = &graph.node(next).op else { break };
-        let takes = relabels(layer) || Curve::of(layer).is_some_and(|curve| kernel.absorb(curve));
-        if !takes {
-            break;
+impl Planned {
+    /// What computes it, for people.
+    fn kernel(&self) -> &'static str {
+        match &self.copies {
+            Some(copies) if copies.is_empty() => "in place",
+            _ => self.prepared.kernel.name(),
         }
-        chain.members.push(next);
     }
 }

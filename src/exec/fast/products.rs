@@ -113,6 +113,7 @@ fn convolution(
         frame,
         weights: packed(weight, groups, fold),
         channels,
+        front: None,
     }))))
 }
 
@@ -178,10 +179,12 @@ fn deformable(
             offset_groups: usize::try_from(layer.offset_groups).unwrap_or(1).max(1),
             modulated: layer.modulated,
         },
-        Offsets::PerChannel => Use::Channels(Box::new(Convolution { frame: after, weights, channels })),
+        Offsets::PerChannel => {
+            Use::Channels(Box::new(Convolution { frame: after, weights, channels, front: None }))
+        }
     };
     Ok(Some(Deformable {
-        offsets: Convolution { frame, weights: packed(offset, 1, None), channels },
+        offsets: Convolution { frame, weights: packed(offset, 1, None), channels, front: None },
         offset_bias: site.weight("offset.bias").map(|bias| bias.data().to_vec()),
         image,
         channels,
