@@ -28,7 +28,11 @@ fn json(name: &str) -> Value {
 
 /// The models without weights, by file name.
 fn graphs() -> BTreeMap<String, Vec<u8>> {
-    let bytes = std::fs::read(folder().join("graphs.zip")).expect("a file");
+    archive("graphs.zip")
+}
+
+fn archive(name: &str) -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(folder().join(name)).expect("a file");
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).expect("an archive");
     let mut files = BTreeMap::new();
     for index in 0..archive.len() {
@@ -89,7 +93,8 @@ fn figures_are_those_of_the_file_and_of_pytorch() {
         let histogram = &expected["op_histogram"];
         let operators =
             |names: &[&str]| names.iter().filter_map(|name| histogram[name].as_u64()).sum::<u64>();
-        assert_eq!(count(&graph, "conv"), operators(&["Conv"]), "{name}");
+        let gates = count(&graph, "squeeze_excite");
+        assert_eq!(count(&graph, "conv") + 2 * gates, operators(&["Conv"]), "{name}");
         assert_eq!(count(&graph, "linear"), operators(&["Gemm", "MatMul"]), "{name}");
         assert_eq!(count(&graph, "batch_norm"), operators(&["BatchNormalization"]), "{name}");
         assert_eq!(count(&graph, "layer_norm"), operators(&["LayerNormalization"]), "{name}");
@@ -104,7 +109,11 @@ fn figures_are_those_of_the_file_and_of_pytorch() {
                 .map(|node| totals::of_node(node).params)
                 .sum()
         };
-        assert_eq!(of("conv"), role(&["conv_weight", "conv_bias"]), "{name}: parameters of convolutions");
+        assert_eq!(
+            of("conv") + of("squeeze_excite"),
+            role(&["conv_weight", "conv_bias"]),
+            "{name}: parameters of convolutions"
+        );
     }
 }
 
@@ -123,9 +132,15 @@ fn composites_are_shown_as_what_they_are() {
         // The biases of the linear layers are nodes of their own in the file.
         assert_eq!(count(&graph(name), "learned_bias"), 0, "{name}");
     }
-    // Stem, head, 15 expansions, 16 depthwise convolutions, and inside 16 squeeze-and-excitations.
-    let efficient = graph("efficientnet_b0.dynamo.onnx");
-    assert_eq!((count(&efficient, "silu"), count(&efficient, "sigmoid")), (49, 16));
+    for name in
+        ["efficientnet_b0.dynamo.onnx", "efficientnet_b0.legacy.onnx", "efficientnet_b0.legacy_nofold.onnx"]
+    {
+        let efficient = graph(name);
+        // Stem, head, 15 expansions, 16 depthwise convolutions; the others are inside.
+        assert_eq!((count(&efficient, "silu"), count(&efficient, "sigmoid")), (33, 0), "{name}");
+        assert_eq!((count(&efficient, "squeeze_excite"), count(&efficient, "multiply")), (16, 0), "{name}");
+        assert_eq!(count(&efficient, "global_avg_pool"), 1, "{name}");
+    }
     assert_eq!(count(&graph("timm_test_convnext_10cls.legacy.onnx"), "gelu"), 9);
 }
 
@@ -297,6 +312,49 @@ fn transformers_count_and_compute_right_and_see_everything() {
         let found = outputs(&folder().join(name), vec![input]);
         for (a, b) in found[0].data().iter().zip(floats(&expected["output"])) {
             assert!((f64::from(*a) - b).abs() < 2e-6, "{name}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn what_a_model_computes_from_its_weights_alone_is_counted() {
+    let data = json("attention.json");
+    for (name, bytes) in &archive("attention.zip") {
+        let expected = &data["files"][name];
+        // Tables of indices are read from the file when they are needed.
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        let model = load(&path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"));
+        let counts = totals::of_graph(&model.graph);
+        assert!(model.left.is_empty() && count(&model.graph, "opaque") == 0, "{name}");
+        assert_eq!(Some(counts.macs), expected["torch_macs"].as_u64(), "{name}: MACs");
+        // A table of 15 x 15 coordinates is a buffer in PyTorch; in the file nothing tells it from a weight.
+        let table = if name.starts_with("swin") { 15 * 15 * 2 } else { 0 };
+        let params = expected["torch_params"].as_u64().map(|params| params + table);
+        // Where constants were folded, MaxViT's biases are stored spread out, and batch norms are gone.
+        if name != "maxvit_t.legacy.onnx" {
+            assert_eq!(Some(counts.params), params, "{name}: parameters");
+        }
+        let sizes = model.graph.node(model.graph.outputs[0]).shape.sizes();
+        assert_eq!(sizes, &numbers(&expected["output"])[1..], "{name}");
+        assert_eq!(count(&model.graph, "learned_tensor") > 0, name != "maxvit_t.legacy.onnx", "{name}");
+    }
+}
+
+#[test]
+fn what_a_model_computes_from_its_weights_alone_is_run() {
+    let data = json("attention.json");
+    for (name, expected) in data["tiny"].as_object().expect("an object") {
+        let model =
+            load(&folder().join(name), &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+        assert_eq!(Some(totals::of_graph(&model.graph).macs), expected["torch_macs"].as_u64(), "{name}");
+        let sizes: Vec<usize> = numbers(&expected["input"]).into_iter().map(|size| size as usize).collect();
+        let input = Tensor::from_fn(&sizes, |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&folder().join(name), vec![input]);
+        let result = floats(&expected["result"]);
+        assert_eq!(found[0].len(), result.len(), "{name}");
+        for (a, b) in found[0].data().iter().zip(result) {
+            assert!((f64::from(*a) - b).abs() < 1e-6, "{name}: {a} and {b}");
         }
     }
 }

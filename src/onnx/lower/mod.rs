@@ -6,7 +6,9 @@
 mod arithmetic;
 mod control;
 mod conv;
+mod einsum;
 mod fold;
+mod gather;
 mod linear;
 mod mean;
 mod moves;
@@ -18,6 +20,7 @@ mod quantised;
 mod resize;
 mod scope;
 mod shapes;
+mod start;
 mod table;
 
 pub use scope::{Flaw, Left, Lower, Outcome, Tensor, Use, Value, shape};

@@ -2,8 +2,8 @@
 
 use super::scope::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, control, conv, fold, linear, mean, moves, norm, opaque, pointwise, pool, quantised, resize,
-    shapes,
+    arithmetic, control, conv, einsum, fold, gather, linear, mean, moves, norm, opaque, pointwise, pool,
+    quantised, resize, shapes, start,
 };
 use crate::diagnostic::{Code, Problem};
 use crate::onnx::flat::{MAX_NODES, title};
@@ -34,6 +34,7 @@ static OPERATORS: &[Operator] = operators! {
     conv::deform_conv => "DeformConv";
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
+    einsum::einsum => "Einsum";
     norm::batch_norm => "BatchNormalization";
     norm::instance_norm => "InstanceNormalization";
     norm::group_norm => "GroupNormalization";
@@ -58,7 +59,7 @@ static OPERATORS: &[Operator] = operators! {
     shapes::transpose => "Transpose";
     moves::slice => "Slice";
     moves::split => "Split";
-    moves::gather => "Gather";
+    gather::gather => "Gather";
     moves::concat => "Concat";
     moves::pad => "Pad";
     moves::depth_to_space => "DepthToSpace";
@@ -88,7 +89,10 @@ impl Lower {
         let node = used.node;
         let values = match self.outcome(used) {
             Ok(values) => self.limited(used, values),
-            Err(Flaw::Unsupported(reason)) => opaque::opaque(self, used, &reason),
+            Err(Flaw::Unsupported(reason)) => match start::retried(self, used) {
+                Some(values) => self.limited(used, values),
+                None => opaque::opaque(self, used, &reason),
+            },
             Err(Flaw::Invalid(problem)) => {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
             }
@@ -144,7 +148,7 @@ impl Lower {
         );
     }
 
-    fn outcome(&mut self, used: Use<'_>) -> Outcome {
+    pub(super) fn outcome(&mut self, used: Use<'_>) -> Outcome {
         let node = used.node;
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return used.unsupported(format!("an operator of `{}`", node.domain));

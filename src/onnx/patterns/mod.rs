@@ -5,6 +5,7 @@
 
 mod activation;
 mod bias;
+mod excitation;
 mod movement;
 mod normalisation;
 mod shuffle;
@@ -28,6 +29,9 @@ static PATTERNS: &[Pattern] = &[
     normalisation::group_norm,
     shuffle::channel_shuffle,
     shuffle::pixel_shuffle,
+    excitation::squeeze_excite,
+    movement::stretched,
+    movement::permuted,
     movement::still,
     movement::joined,
 ];

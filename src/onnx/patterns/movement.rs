@@ -3,6 +3,7 @@
 use super::{Match, View};
 use crate::layers::Layer;
 use crate::layers::identity::Identity;
+use crate::layers::permute::Permute;
 use crate::layers::reshape::Reshape;
 use crate::shape::Shape;
 
@@ -42,4 +43,44 @@ pub(super) fn joined(view: &View<'_>, index: usize) -> Option<Match> {
     };
     let layer = if view.draft(x).shape == *shape { Layer::Identity(Identity {}) } else { reshape(shape) };
     Some(Match { layer, inputs: vec![x], weights: vec![], named: index })
+}
+
+/// A permutation of a permutation is one.
+pub(super) fn permuted(view: &View<'_>, index: usize) -> Option<Match> {
+    let Layer::Permute(second) = view.layer(index)? else { return None };
+    let middle = view.input(index)?;
+    let Layer::Permute(first) = view.layer(middle)? else { return None };
+    let x = view.input(middle)?;
+    let axis = |&axis: &u64| first.axes.get(usize::try_from(axis).ok()?).copied();
+    let axes: Vec<u64> = second.axes.iter().map(axis).collect::<Option<_>>()?;
+    let layer = if axes.iter().copied().eq(0..axes.len() as u64) {
+        Layer::Identity(Identity {})
+    } else {
+        Layer::Permute(Permute { axes })
+    };
+    Some(Match { layer, inputs: vec![x], weights: vec![], named: index })
+}
+
+/// An operand that is stretched along an axis of one element is joined by broadcasting all the same.
+pub(super) fn stretched(view: &View<'_>, index: usize) -> Option<Match> {
+    let layer = view.layer(index)?;
+    if !matches!(layer, Layer::Add(_) | Layer::Multiply(_) | Layer::Divide(_)) {
+        return None;
+    }
+    let single = |input: usize| -> Option<usize> {
+        let Layer::Gather(gather) = view.layer(input)? else { return None };
+        let source = view.input(input)?;
+        let size = view.draft(source).shape.sizes().get(usize::try_from(gather.axis).ok()?)?;
+        (*size == 1).then_some(source)
+    };
+    let inputs: Vec<usize> =
+        view.draft(index).inputs.iter().map(|&input| single(input).unwrap_or(input)).collect();
+    let shapes: Vec<Shape> = inputs.iter().map(|&input| view.draft(input).shape.clone()).collect();
+    let same = layer.infer(&shapes).is_ok_and(|shape| shape == view.draft(index).shape);
+    (inputs != view.draft(index).inputs && same).then(|| Match {
+        layer: layer.clone(),
+        inputs,
+        weights: vec![],
+        named: index,
+    })
 }
