@@ -359,6 +359,64 @@ fn what_a_model_computes_from_its_weights_alone_is_run() {
     }
 }
 
+#[test]
+fn every_operator_set_is_read_in_its_own_form() {
+    let data = json("opsets.json");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (mut wrong, mut versions) = (Vec::new(), std::collections::BTreeSet::new());
+    for (name, bytes) in &archive("opsets.zip") {
+        let expected = &data["files"][name];
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        let model = match load(&path, &Bindings::default()) {
+            Ok(model) => model,
+            Err(flaws) => {
+                wrong.push(format!("{name}: {flaws:?}"));
+                continue;
+            }
+        };
+        let opaque: Vec<_> =
+            model.graph.nodes.iter().filter(|node| node.op.name() == "opaque").map(|node| &node.op).collect();
+        if name.starts_with("dilated_pool") {
+            // No layer is that; its sizes are known all the same.
+            let sizes = model.graph.node(model.graph.outputs[0]).shape.sizes();
+            assert_eq!(sizes, &numbers(&expected["outputs"][0]["shape"])[1..], "{name}");
+            assert_eq!((model.left.len(), opaque.len()), (0, 1), "{name}");
+            continue;
+        }
+        if !model.left.is_empty() || !opaque.is_empty() || !model.remarks.is_empty() {
+            wrong.push(format!("{name}: {:?} {opaque:?} {:?}", model.left, model.remarks));
+            continue;
+        }
+        let sizes: Vec<usize> = numbers(&expected["input"]).into_iter().map(|size| size as usize).collect();
+        let input = Tensor::from_fn(&sizes, |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&path, vec![input]);
+        let wanted = expected["outputs"].as_array().expect("a list");
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        for (found, wanted) in found.iter().zip(wanted) {
+            let sizes: Vec<u64> = found.sizes().iter().map(|&size| size as u64).collect();
+            // A value without any axis beside the batch is a list of one here.
+            let (sizes, stated) = (sizes.as_slice(), numbers(&wanted["shape"]));
+            let same = sizes == stated || stated.len() == 1 && sizes == [stated[0], 1];
+            let far = found
+                .data()
+                .iter()
+                .zip(floats(&wanted["data"]))
+                .map(|(a, b)| (f64::from(*a) - b).abs() / b.abs().max(1.0))
+                .fold(0.0, f64::max);
+            if !same || far > 2e-6 {
+                wrong.push(format!("{name}: {sizes:?} for {stated:?}, values differ by {far:e}"));
+            }
+        }
+        versions.extend(name.split('.').nth(1).map(|version| version.parse::<u32>().expect("a number")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        versions.first() == Some(&7) && versions.last() == Some(&28) && versions.len() > 12,
+        "{versions:?}"
+    );
+}
+
 mod made {
     //! Models made here, for what PyTorch's exporters do not write.
 
