@@ -417,6 +417,28 @@ fn every_operator_set_is_read_in_its_own_form() {
     );
 }
 
+#[test]
+fn quantised_operators_are_the_operators_that_they_stand_for() {
+    let data = json("quantised.json");
+    let network = |name: &str| load(&folder().join(name), &Bindings::default()).expect("a model").graph;
+    let plain = totals::of_graph(&network("quantised_not.onnx"));
+    for (name, expected) in data["files"].as_object().expect("an object") {
+        let graph = network(name);
+        let counts = totals::of_graph(&graph);
+        assert_eq!((counts.params, counts.macs), (plain.params, plain.macs), "{name}");
+        assert_eq!(count(&graph, "opaque"), 0, "{name}");
+        // The quantiser left it out: numbers below 0 cannot be written there.
+        assert_eq!(count(&graph, "relu"), 1, "{name}");
+        let input = Tensor::from_fn(&[1, 3, 8, 8], |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&folder().join(name), vec![input]);
+        for (a, b) in found[0].data().iter().zip(floats(&expected["result"])) {
+            // Activations are rounded to 8 bits there.
+            let bound = if name == "quantised_not.onnx" { 1e-6 } else { 0.02 };
+            assert!((f64::from(*a) - b).abs() < bound, "{name}: {a} and {b}");
+        }
+    }
+}
+
 mod made {
     //! Models made here, for what PyTorch's exporters do not write.
 

@@ -69,6 +69,11 @@ static OPERATORS: &[Operator] = operators! {
     resize::resize => "Resize" "Upsample";
     quantised::quantize => "QuantizeLinear";
     quantised::dequantize => "DequantizeLinear";
+    quantised::dynamic => "DynamicQuantizeLinear";
+    quantised::conv => "QLinearConv";
+    quantised::matmul => "QLinearMatMul";
+    quantised::whole_conv => "ConvInteger";
+    quantised::whole_matmul => "MatMulInteger";
 };
 
 /// Computed constants of up to so many elements are always kept.
@@ -150,6 +155,11 @@ impl Lower {
 
     pub(super) fn outcome(&mut self, used: Use<'_>) -> Outcome {
         let node = used.node;
+        if node.domain == "com.microsoft"
+            && let Some(outcome) = quantised::runtime(self, used)
+        {
+            return outcome;
+        }
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return used.unsupported(format!("an operator of `{}`", node.domain));
         }
