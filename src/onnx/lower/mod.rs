@@ -4,6 +4,7 @@
 //! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
 
 mod arithmetic;
+mod attention;
 mod control;
 mod conv;
 mod einsum;

@@ -2,8 +2,8 @@
 
 use super::scope::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, control, conv, einsum, fold, gather, linear, mean, moves, norm, opaque, pointwise, pool,
-    quantised, resize, shapes, start,
+    arithmetic, attention, control, conv, einsum, fold, gather, linear, mean, moves, norm, opaque, pointwise,
+    pool, quantised, resize, shapes, start,
 };
 use crate::diagnostic::{Code, Problem};
 use crate::onnx::flat::{MAX_NODES, title};
@@ -34,6 +34,7 @@ static OPERATORS: &[Operator] = operators! {
     conv::deform_conv => "DeformConv";
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
+    attention::attention => "Attention";
     einsum::einsum => "Einsum";
     norm::batch_norm => "BatchNormalization";
     norm::instance_norm => "InstanceNormalization";

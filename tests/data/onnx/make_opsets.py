@@ -276,6 +276,32 @@ def arithmetic(o):
     return c
 
 
+def attention(o):
+    if o < 23:
+        return None
+    c = Case([1, 5, 12])
+    made = []
+    for _ in range(3):
+        c.last = "x"
+        made += c.node("MatMul", c.weight(12, 8))
+    c.last = made[0]
+    c.node("Attention", *made[1:], c.weight(5, 5), q_num_heads=2, kv_num_heads=2)
+    return c
+
+
+def einsum(o):
+    if o < 12:
+        return None
+    c = Case([1, 2, 3, 4])
+    c.node("Einsum", c.weight(4, 3, 5), equation="b h i d, d i e -> b e h") if o < 13 else c.node("Einsum", c.weight(4, 5, 6), equation="bhid,def->bhief")
+    x = c.last
+    c.last = "x"
+    c.node("Einsum", "x", equation="bhid,bhjd->bhij")
+    c.node("Einsum", "x", equation="bhij,bhjd->bihd")
+    c.outputs = [x, c.last]
+    return c
+
+
 def shapes(o):
     """Shape arithmetic: a flatten by hand."""
     c = Case([1, 3, 4, 5])
@@ -292,7 +318,7 @@ def shapes(o):
     return c
 
 
-CASES = [clip, pad, dilated_pool, slice_, squeeze, reduce, softmax, batch_norm, resize, dropout, split, group_norm, pools, layer_norm, activations, gemm, deform, convolutions, arithmetic, shapes]
+CASES = [clip, pad, dilated_pool, slice_, squeeze, reduce, softmax, batch_norm, resize, dropout, split, group_norm, pools, layer_norm, activations, gemm, deform, convolutions, arithmetic, shapes, attention, einsum]
 
 
 def evaluated(model, x):
