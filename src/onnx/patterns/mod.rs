@@ -5,6 +5,7 @@
 
 mod activation;
 mod bias;
+mod deformable;
 mod excitation;
 mod movement;
 mod normalisation;
@@ -30,6 +31,8 @@ static PATTERNS: &[Pattern] = &[
     shuffle::channel_shuffle,
     shuffle::pixel_shuffle,
     excitation::squeeze_excite,
+    deformable::deform_conv,
+    normalisation::over_channels,
     movement::stretched,
     movement::permuted,
     movement::still,

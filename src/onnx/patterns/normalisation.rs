@@ -122,6 +122,29 @@ fn shifted(view: &View<'_>, index: usize) -> Option<Match> {
     })
 }
 
+/// Channels last, a layer norm over them, and back.
+pub(super) fn over_channels(view: &View<'_>, index: usize) -> Option<Match> {
+    let Layer::Permute(back) = view.layer(index)? else { return None };
+    let norm = view.input(index).filter(|&at| view.single(at))?;
+    let Layer::LayerNorm(layer) = view.layer(norm)? else { return None };
+    let turned = view.input(norm).filter(|&at| view.single(at))?;
+    let Layer::Permute(forth) = view.layer(turned)? else { return None };
+    let rank = forth.axes.len() as u64;
+    let last = forth.axes.iter().copied().eq((1..rank).chain([0]));
+    let first = back.axes.iter().copied().eq([rank - 1].into_iter().chain(0..rank - 1));
+    let layer = LayerNorm { axis: NormAxis::Channels, ..layer.clone() };
+    (last
+        && first
+        && rank > 1
+        && matches!(view.layer(norm)?, Layer::LayerNorm(norm) if norm.axis == NormAxis::Last))
+    .then(|| Match {
+        layer: Layer::LayerNorm(layer),
+        inputs: view.draft(turned).inputs.clone(),
+        weights: view.draft(norm).weights.clone(),
+        named: norm,
+    })
+}
+
 /// `[C, ...] -> [groups, n]`, an instance norm that only normalises, back to `[C, ...]`, the scale and the shift.
 pub(super) fn group_norm(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::LearnedBias(_) = view.layer(index)? else { return None };
