@@ -569,6 +569,91 @@ mod made {
         assert!(partial(&imported.graph, &[], Figures::Dependences));
     }
 
+    /// A chain of a convolution, this operator with its weights, and a convolution of what it gives.
+    fn around(operator: NodeProto, weights: &[(&str, &[i64])], stated: &[i64]) -> Imported {
+        let weight = |name: &str, sizes: &[i64]| {
+            numbers(name, sizes, &vec![1.0; sizes.iter().product::<i64>() as usize])
+        };
+        let mut stored = vec![weight("first", &[4, 3, 1, 1]), weight("last", &[2, stated[1], 1, 1])];
+        stored.extend(weights.iter().map(|(name, sizes)| weight(name, sizes)));
+        let nodes =
+            vec![node("Conv", &["x", "first"], "a"), operator, node("Conv", &["mystery", "last"], "y")];
+        let mut model = model(&fixed(&[1, 3, 6, 6]), nodes, stored);
+        if let Some(graph) = &mut model.graph {
+            graph.value_info = vec![value("mystery", &fixed(stated))];
+        }
+        made(model)
+    }
+
+    #[test]
+    fn channels_last_is_channels_first_with_permutations_that_cancel() {
+        let turned = |input: &str, output: &str, perm: &[i64]| {
+            let mut node = node("Transpose", &[input], output);
+            node.attribute.push(AttributeProto {
+                name: "perm".into(),
+                ints: perm.to_vec(),
+                ..AttributeProto::default()
+            });
+            node
+        };
+        let (first, last) = ([0, 3, 1, 2], [0, 2, 3, 1]);
+        let nodes = vec![
+            turned("x", "x1", &first),
+            node("Conv", &["x1", "v"], "a"),
+            turned("a", "b", &last),
+            node("Relu", &["b"], "c"),
+            turned("c", "d", &first),
+            node("Conv", &["d", "w"], "e"),
+            turned("e", "f", &last),
+            node("Mul", &["f", "f"], "g"),
+            turned("g", "h", &first),
+            node("GlobalAveragePool", &["h"], "i"),
+            turned("i", "y", &last),
+        ];
+        let weights = vec![numbers("v", &[4, 3, 1, 1], &[0.5; 12]), numbers("w", &[4, 4, 1, 1], &[0.1; 16])];
+        let graph = made(model(&fixed(&[1, 6, 5, 3]), nodes, weights)).graph;
+        let kinds: Vec<_> = graph.nodes.iter().map(|node| node.op.name()).collect();
+        // What is left: the input's own order, and a vector.
+        let left = ["input", "permute", "conv", "relu", "conv", "multiply", "global_avg_pool", "reshape"];
+        assert_eq!(kinds, left);
+        assert_eq!(totals::of_graph(&graph).macs, 30 * (12 + 16));
+        assert_eq!(graph.node(graph.outputs[0]).shape.elements().expect("small"), 4);
+    }
+
+    #[test]
+    fn every_operator_without_a_layer_is_listed_with_its_parameters() {
+        use cnnkit::report::imported::{Figures, partial};
+        let same = [1, 4, 6, 6];
+        // The operator, its weights, whether it multiplies.
+        let cases: &[(&str, &[(&str, &[i64])], bool)] = &[
+            ("LSTM", &[("w", &[1, 16, 6]), ("r", &[1, 16, 4])], true),
+            ("GRU", &[("w", &[1, 12, 6]), ("r", &[1, 12, 4])], true),
+            ("RNN", &[("w", &[1, 4, 6]), ("r", &[1, 4, 4])], true),
+            ("Loop", &[], true),
+            ("Scan", &[], true),
+            ("Einsum", &[("w", &[4, 4]), ("v", &[6, 6])], true),
+            ("Det", &[], true),
+            ("DFT", &[], true),
+            ("GridSample", &[("grid", &[1, 6, 6, 2])], true),
+            ("LpPool", &[], true),
+            ("TopK", &[], false),
+            ("ScatterND", &[], false),
+            ("GatherElements", &[], false),
+        ];
+        for &(operator, weights, multiplies) in cases {
+            let inputs: Vec<&str> =
+                std::iter::once("a").chain(weights.iter().map(|(name, _)| *name)).collect();
+            let imported = around(node(operator, &inputs, "mystery"), weights, &same);
+            let own: u64 = weights.iter().map(|(_, sizes)| sizes.iter().product::<i64>() as u64).sum();
+            let counts = totals::of_graph(&imported.graph);
+            assert_eq!(counts.params, 12 + 8 + own, "{operator}");
+            assert_eq!(counts.macs, (12 + 8) * 36, "{operator}");
+            assert_eq!(count(&imported.graph, "opaque"), 1, "{operator}");
+            assert_eq!(partial(&imported.graph, &[], Figures::Counts), multiplies, "{operator}");
+            assert!(partial(&imported.graph, &[], Figures::Dependences), "{operator}");
+        }
+    }
+
     #[test]
     fn shapes_that_depend_on_the_data_end_the_analysis_and_say_so() {
         let nodes = vec![

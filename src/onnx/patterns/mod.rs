@@ -35,6 +35,7 @@ static PATTERNS: &[Pattern] = &[
     normalisation::over_channels,
     movement::stretched,
     movement::permuted,
+    movement::between,
     movement::still,
     movement::joined,
 ];

@@ -84,3 +84,60 @@ pub(super) fn stretched(view: &View<'_>, index: usize) -> Option<Match> {
         named: index,
     })
 }
+
+/// A permutation, a layer that treats every element alike, and the permutation back: the layer alone. Networks that were
+/// written with the channels last come with a pair of permutations around everything that needs them first.
+pub(super) fn between(view: &View<'_>, index: usize) -> Option<Match> {
+    let Layer::Permute(back) = view.layer(index)? else { return None };
+    let middle = view.input(index).filter(|&at| view.single(at))?;
+    let layer = view.layer(middle)?;
+    let inputs: Vec<usize> = view
+        .draft(middle)
+        .inputs
+        .iter()
+        .map(|&input| undone(view, input, &back.axes))
+        .collect::<Option<_>>()?;
+    let same = inputs.iter().all(|&input| view.draft(input).shape == view.draft(index).shape);
+    (elementwise(layer) && same).then(|| Match {
+        layer: layer.clone(),
+        inputs,
+        weights: view.draft(middle).weights.clone(),
+        named: middle,
+    })
+}
+
+/// What the permutation `index` reads, if `back` undoes it.
+fn undone(view: &View<'_>, index: usize, back: &[u64]) -> Option<usize> {
+    let Layer::Permute(forth) = view.layer(index)? else { return None };
+    let axis = |&axis: &u64| forth.axes.get(usize::try_from(axis).ok()?).copied();
+    let both: Vec<u64> = back.iter().map(axis).collect::<Option<_>>()?;
+    both.iter().copied().eq(0..both.len() as u64).then(|| view.input(index)).flatten()
+}
+
+/// Layers without weights for which the order of the axes does not matter.
+fn elementwise(layer: &Layer) -> bool {
+    matches!(
+        layer,
+        Layer::Add(_)
+            | Layer::Multiply(_)
+            | Layer::Divide(_)
+            | Layer::Relu(_)
+            | Layer::Relu6(_)
+            | Layer::LeakyRelu(_)
+            | Layer::Elu(_)
+            | Layer::Selu(_)
+            | Layer::Celu(_)
+            | Layer::Gelu(_)
+            | Layer::Silu(_)
+            | Layer::Mish(_)
+            | Layer::Sigmoid(_)
+            | Layer::Hardsigmoid(_)
+            | Layer::Hardswish(_)
+            | Layer::Tanh(_)
+            | Layer::Softplus(_)
+            | Layer::Clip(_)
+            | Layer::Power(_)
+            | Layer::Function(_)
+            | Layer::Rescale(_)
+    )
+}
