@@ -623,9 +623,10 @@ mod made {
     #[test]
     fn every_operator_without_a_layer_is_listed_with_its_parameters() {
         use cnnkit::report::imported::{Figures, partial};
-        let same = [1, 4, 6, 6];
+        /// Names and sizes.
+        type Weights<'a> = &'a [(&'a str, &'a [i64])];
         // The operator, its weights, whether it multiplies.
-        let cases: &[(&str, &[(&str, &[i64])], bool)] = &[
+        let cases: &[(&str, Weights<'_>, bool)] = &[
             ("LSTM", &[("w", &[1, 16, 6]), ("r", &[1, 16, 4])], true),
             ("GRU", &[("w", &[1, 12, 6]), ("r", &[1, 12, 4])], true),
             ("RNN", &[("w", &[1, 4, 6]), ("r", &[1, 4, 4])], true),
@@ -643,7 +644,7 @@ mod made {
         for &(operator, weights, multiplies) in cases {
             let inputs: Vec<&str> =
                 std::iter::once("a").chain(weights.iter().map(|(name, _)| *name)).collect();
-            let imported = around(node(operator, &inputs, "mystery"), weights, &same);
+            let imported = around(node(operator, &inputs, "mystery"), weights, &[1, 4, 6, 6]);
             let own: u64 = weights.iter().map(|(_, sizes)| sizes.iter().product::<i64>() as u64).sum();
             let counts = totals::of_graph(&imported.graph);
             assert_eq!(counts.params, 12 + 8 + own, "{operator}");

@@ -3,6 +3,7 @@
 use super::fold::{computed, small};
 use super::moves::{Part, dims, taken};
 use super::scope::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::table::SMALL;
 use crate::diagnostic::{Code, Problem};
 use crate::layers::Layer;
 use crate::layers::gather::Gather;
@@ -74,6 +75,12 @@ fn chosen(
     indices: Vec<u64>,
 ) -> Result<Value, Flaw> {
     let Some(place) = tensor.axis(axis) else { return used.unsupported("a choice of images") };
+    // Each node keeps its indices.
+    let count = indices.len() as u64;
+    if count > SMALL && count >= lower.room {
+        return used.unsupported("more indices than are followed");
+    }
+    lower.room -= if count > SMALL { count } else { 0 };
     let layer = Layer::Gather(Gather { indices, axis: place as u64 });
     Ok(Value::Tensor(lower.map(used, layer, tensor, vec![])?))
 }

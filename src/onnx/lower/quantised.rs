@@ -242,7 +242,7 @@ pub(super) fn runtime(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
 fn gemm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let x = used.node.input.first().cloned().unwrap_or_default();
     let (input, scale) = (lower.constant(used, 1)?, lower.constant(used, 4)?);
-    let axis = if used.int("transB", 0) == 0 { 1 } else { 0 };
+    let axis = i64::from(used.int("transB", 0) == 0);
     let mut inputs = vec![x, operand(lower, used, 3, Some(scale.clone()), 5, axis)?];
     if used.has(6) {
         let step = step(&input, scale);

@@ -78,7 +78,7 @@ static OPERATORS: &[Operator] = operators! {
 };
 
 /// Computed constants of up to so many elements are always kept.
-const SMALL: u64 = 64;
+pub(super) const SMALL: u64 = 64;
 
 /// All operators that become layers or vanish.
 pub fn operators() -> impl Iterator<Item = &'static str> {

@@ -15,9 +15,9 @@ pub(super) fn deform_conv(view: &View<'_>, index: usize) -> Option<Match> {
     if sample.learned_offsets {
         return None;
     }
-    let (x, conv) = match view.draft(index).inputs.as_slice() {
-        &[x, offsets] if !sample.modulated => (x, alone(view, offsets)?),
-        &[x, offsets, mask] if sample.modulated => (x, shared(view, sample, offsets, mask)?),
+    let (x, conv) = match *view.draft(index).inputs.as_slice() {
+        [x, offsets] if !sample.modulated => (x, alone(view, offsets)?),
+        [x, offsets, mask] if sample.modulated => (x, shared(view, sample, offsets, mask)?),
         _ => return None,
     };
     let Layer::Conv(offset) = view.layer(conv)? else { return None };
