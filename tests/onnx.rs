@@ -585,6 +585,131 @@ mod made {
         made(model)
     }
 
+    /// The layers of a chain of nodes on `x`, without the input.
+    fn kinds(input: &[i64], nodes: Vec<NodeProto>, stored: Vec<TensorProto>) -> Vec<&'static str> {
+        let graph = made(model(&fixed(input), nodes, stored)).graph;
+        graph.nodes.iter().skip(1).map(|node| node.op.name()).collect()
+    }
+
+    #[test]
+    fn what_older_exporters_write_out_is_one_layer() {
+        let number = |name: &str, value: f32| numbers(name, &[], &[value]);
+        let axes = |mut node: NodeProto, axes: &[i64]| {
+            node.attribute.push(AttributeProto {
+                name: "axes".into(),
+                ints: axes.to_vec(),
+                ..AttributeProto::default()
+            });
+            node
+        };
+        let image = [1, 4, 5, 5];
+        let hard_swish = vec![
+            node("Add", &["x", "three"], "a"),
+            node("Clip", &["a", "zero", "six"], "b"),
+            node("Mul", &["x", "b"], "c"),
+            node("Div", &["c", "six"], "y"),
+        ];
+        let stored = vec![number("three", 3.0), number("zero", 0.0), number("six", 6.0)];
+        assert_eq!(kinds(&image, hard_swish, stored), ["hardswish"]);
+        let hard_swish = vec![node("HardSigmoid", &["x"], "a"), node("Mul", &["x", "a"], "y")];
+        let mut nodes = hard_swish;
+        nodes[0].attribute.push(AttributeProto {
+            name: "alpha".into(),
+            f: Some(1.0 / 6.0),
+            ..AttributeProto::default()
+        });
+        assert_eq!(kinds(&image, nodes, vec![]), ["hardswish"]);
+        let gelu = vec![
+            node("Div", &["x", "root"], "a"),
+            node("Erf", &["a"], "b"),
+            node("Add", &["b", "one"], "c"),
+            node("Mul", &["x", "c"], "d"),
+            node("Mul", &["d", "half"], "y"),
+        ];
+        let stored = || vec![number("root", 2f32.sqrt()), number("one", 1.0), number("half", 0.5)];
+        assert_eq!(kinds(&image, gelu, stored()), ["gelu"]);
+        // As PyTorch's newer exporter has it: x / 2 first.
+        let gelu = vec![
+            node("Mul", &["x", "half"], "a"),
+            node("Div", &["x", "root"], "b"),
+            node("Erf", &["b"], "c"),
+            node("Add", &["c", "one"], "d"),
+            node("Mul", &["a", "d"], "y"),
+        ];
+        assert_eq!(kinds(&image, gelu, stored()), ["gelu"]);
+        let norm = vec![
+            axes(node("ReduceMean", &["x"], "a"), &[-1]),
+            node("Sub", &["x", "a"], "b"),
+            node("Pow", &["b", "two"], "c"),
+            axes(node("ReduceMean", &["c"], "d"), &[-1]),
+            node("Add", &["d", "eps"], "e"),
+            node("Sqrt", &["e"], "f"),
+            node("Div", &["b", "f"], "g"),
+            node("Mul", &["g", "scale"], "h"),
+            node("Add", &["h", "shift"], "y"),
+        ];
+        let stored = vec![
+            number("two", 2.0),
+            number("eps", 1e-5),
+            numbers("scale", &[6], &[0.5; 6]),
+            numbers("shift", &[6], &[0.25; 6]),
+        ];
+        assert_eq!(kinds(&[1, 3, 6], norm, stored), ["layer_norm"]);
+    }
+
+    #[test]
+    fn squeeze_and_excitation_is_found_in_all_its_forms() {
+        let gate = |gate: &str| {
+            vec![
+                node("GlobalAveragePool", &["x"], "a"),
+                node("Conv", &["a", "v", "vb"], "b"),
+                node("Relu", &["b"], "c"),
+                node("Conv", &["c", "w", "wb"], "d"),
+                node(gate, &["d"], "e"),
+                node("Mul", &["x", "e"], "y"),
+            ]
+        };
+        let stored = |sizes: &[i64]| {
+            let of = |name: &str, first: i64, second: i64| {
+                let dims = [&[first, second], sizes].concat();
+                numbers(name, &dims, &vec![0.1; (first * second) as usize])
+            };
+            vec![of("v", 2, 8), numbers("vb", &[2], &[0.1; 2]), of("w", 8, 2), numbers("wb", &[8], &[0.2; 8])]
+        };
+        let image = [1, 8, 5, 5];
+        assert_eq!(kinds(&image, gate("Sigmoid"), stored(&[1, 1])), ["squeeze_excite"]);
+        // Linear maps of a vector, and a mean over the axes of space.
+        let transposed = |mut node: NodeProto| {
+            node.attribute.push(AttributeProto {
+                name: "transB".into(),
+                i: Some(1),
+                ..AttributeProto::default()
+            });
+            node
+        };
+        let nodes = vec![
+            node("GlobalAveragePool", &["x"], "a"),
+            node("Flatten", &["a"], "f"),
+            transposed(node("Gemm", &["f", "v", "vb"], "b")),
+            node("Relu", &["b"], "c"),
+            transposed(node("Gemm", &["c", "w", "wb"], "d")),
+            node("Sigmoid", &["d"], "e"),
+            node("Reshape", &["e", "shape"], "g"),
+            node("Mul", &["g", "x"], "y"),
+        ];
+        let shape: Vec<u8> = [1i64, 8, 1, 1].iter().flat_map(|size| size.to_le_bytes()).collect();
+        let mut weights = stored(&[]);
+        weights.push(tensor("shape", DataType::Int64, &[4], shape));
+        assert_eq!(kinds(&image, nodes, weights), ["squeeze_excite"]);
+        // What is not the same map is no gate of it.
+        let mut other = gate("Sigmoid");
+        other.insert(0, node("Relu", &["x"], "z"));
+        other[1].input = vec!["z".into()];
+        assert!(kinds(&image, other, stored(&[1, 1])).contains(&"multiply"));
+        // Nor is a tanh one.
+        assert!(kinds(&image, gate("Tanh"), stored(&[1, 1])).contains(&"multiply"));
+    }
+
     #[test]
     fn channels_last_is_channels_first_with_permutations_that_cancel() {
         let turned = |input: &str, output: &str, perm: &[i64]| {
