@@ -204,3 +204,31 @@ fn a_learned_tensor_reads_no_values_of_its_input() {
     let (code, out) = cnnkit(&["verify", path]);
     assert_eq!((code, &out["ok"]), (Some(0), &json!(true)), "{out}");
 }
+
+#[test]
+fn chosen_channels_are_followed_and_chosen_positions_bounded() {
+    let file = |name: &str, text: &str| {
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let channels = file(
+        "chosen_channels.yaml",
+        "{input: [6, 8, 8], layers: [gather: {indices: [0, 3, 1]}, conv: {out_channels: 3, kernel: 3, padding: 1, groups: 3}]}",
+    );
+    let (_, out) = cnnkit(&["channels", &channels]);
+    assert_eq!(
+        (&out["outputs"][0]["isolated_groups"], &out["outputs"][0]["smallest"]),
+        (&json!(3), &json!(1)),
+        "{out}"
+    );
+    let turned = file(
+        "chosen_positions.yaml",
+        "{input: [2, 8, 8], layers: [conv: {out_channels: 3, kernel: 3, padding: 1}, \
+         gather: {indices: [7, 6, 5, 4, 3, 2, 1, 0], axis: 1}, conv: {out_channels: 3, kernel: 3, padding: 1}]}",
+    );
+    for path in [&channels, &turned] {
+        let (code, out) = cnnkit(&["verify", path]);
+        assert_eq!((code, &out["ok"]), (Some(0), &json!(true)), "{out}");
+    }
+}
