@@ -79,3 +79,17 @@ def test_layers(name, spec, tmp_path):
     # A network without weights has none to be given.
     weights = ["--weights", file] if moved else ["--save-weights", file]
     compare([path], tmp_path, random_inputs(figures), weights, figures["totals"]["params"])
+
+
+# Models that came from PyTorch go back to it.
+MODELS = [("tiny_maxvit.legacy_nofold", 16), ("tiny_swin_v2.legacy", 20), ("tiny_vit.legacy", 16)]
+
+
+@pytest.mark.parametrize("name,size", MODELS, ids=[name for name, _ in MODELS])
+def test_imported_models(name, size, tmp_path):
+    path = specs.ROOT / "tests" / "data" / "onnx" / f"{name}.onnx"
+    figures = specs.json.loads(specs.cnnkit("params", path, "--format", "json"))
+    (name,) = [layer["id"] for layer in figures["layers"] if layer["op"] == "input"]
+    x = np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
+    weights = ["--save-weights", tmp_path / "weights.npz"]
+    compare([path], tmp_path, {name: x}, weights, figures["totals"]["params"])
