@@ -183,3 +183,52 @@ fn several_specs_give_a_list_of_results() {
     assert_eq!(out["networks"][1]["rf"], json!([3, 3]));
     assert!((out["ratios"][1]["params"].as_f64().expect("a number") - 69_632.0 / 589_824.0).abs() < 1e-12);
 }
+
+#[test]
+fn a_learned_tensor_reads_no_values_of_its_input() {
+    let text = "{input: [3, 16, 16], layers: [{id: a, conv: {out_channels: 2, kernel: 1}}, \
+                {id: b, conv: {out_channels: 2, kernel: 3, padding: 1}}, \
+                {id: t, learned_tensor: {shape: [2, 1, 1]}, from: input}, sigmoid, multiply: [b, sigmoid1]]}";
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("learned_tensor.yaml");
+    std::fs::write(&path, text).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    // One way from the input to the output, past two layers with weights: the tensor is no part of it.
+    let (code, out) = cnnkit(&["paths", path]);
+    assert_eq!(code, Some(0), "{out}");
+    assert_eq!((&out["outputs"][0]["paths"], &out["outputs"][0]["depth"]), (&json!(1), &json!(2)), "{out}");
+    // The input is gone after `a`: the peak is a, b there, or the input and a.
+    let (_, out) = cnnkit(&["params", path]);
+    assert_eq!(out["totals"]["memory"]["peak"], (3 + 2) * 256 * 4);
+    let (_, out) = cnnkit(&["rf", path]);
+    assert_eq!((&out["outputs"][0]["size"], &out["outputs"][0]["global"]), (&json!([3, 3]), &json!(false)));
+    let (code, out) = cnnkit(&["verify", path]);
+    assert_eq!((code, &out["ok"]), (Some(0), &json!(true)), "{out}");
+}
+
+#[test]
+fn chosen_channels_are_followed_and_chosen_positions_bounded() {
+    let file = |name: &str, text: &str| {
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let channels = file(
+        "chosen_channels.yaml",
+        "{input: [6, 8, 8], layers: [gather: {indices: [0, 3, 1]}, conv: {out_channels: 3, kernel: 3, padding: 1, groups: 3}]}",
+    );
+    let (_, out) = cnnkit(&["channels", &channels]);
+    assert_eq!(
+        (&out["outputs"][0]["isolated_groups"], &out["outputs"][0]["smallest"]),
+        (&json!(3), &json!(1)),
+        "{out}"
+    );
+    let turned = file(
+        "chosen_positions.yaml",
+        "{input: [2, 8, 8], layers: [conv: {out_channels: 3, kernel: 3, padding: 1}, \
+         gather: {indices: [7, 6, 5, 4, 3, 2, 1, 0], axis: 1}, conv: {out_channels: 3, kernel: 3, padding: 1}]}",
+    );
+    for path in [&channels, &turned] {
+        let (code, out) = cnnkit(&["verify", path]);
+        assert_eq!((code, &out["ok"]), (Some(0), &json!(true)), "{out}");
+    }
+}

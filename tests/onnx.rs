@@ -28,7 +28,11 @@ fn json(name: &str) -> Value {
 
 /// The models without weights, by file name.
 fn graphs() -> BTreeMap<String, Vec<u8>> {
-    let bytes = std::fs::read(folder().join("graphs.zip")).expect("a file");
+    archive("graphs.zip")
+}
+
+fn archive(name: &str) -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(folder().join(name)).expect("a file");
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).expect("an archive");
     let mut files = BTreeMap::new();
     for index in 0..archive.len() {
@@ -89,7 +93,8 @@ fn figures_are_those_of_the_file_and_of_pytorch() {
         let histogram = &expected["op_histogram"];
         let operators =
             |names: &[&str]| names.iter().filter_map(|name| histogram[name].as_u64()).sum::<u64>();
-        assert_eq!(count(&graph, "conv"), operators(&["Conv"]), "{name}");
+        let gates = count(&graph, "squeeze_excite");
+        assert_eq!(count(&graph, "conv") + 2 * gates, operators(&["Conv"]), "{name}");
         assert_eq!(count(&graph, "linear"), operators(&["Gemm", "MatMul"]), "{name}");
         assert_eq!(count(&graph, "batch_norm"), operators(&["BatchNormalization"]), "{name}");
         assert_eq!(count(&graph, "layer_norm"), operators(&["LayerNormalization"]), "{name}");
@@ -104,7 +109,11 @@ fn figures_are_those_of_the_file_and_of_pytorch() {
                 .map(|node| totals::of_node(node).params)
                 .sum()
         };
-        assert_eq!(of("conv"), role(&["conv_weight", "conv_bias"]), "{name}: parameters of convolutions");
+        assert_eq!(
+            of("conv") + of("squeeze_excite"),
+            role(&["conv_weight", "conv_bias"]),
+            "{name}: parameters of convolutions"
+        );
     }
 }
 
@@ -123,9 +132,15 @@ fn composites_are_shown_as_what_they_are() {
         // The biases of the linear layers are nodes of their own in the file.
         assert_eq!(count(&graph(name), "learned_bias"), 0, "{name}");
     }
-    // Stem, head, 15 expansions, 16 depthwise convolutions, and inside 16 squeeze-and-excitations.
-    let efficient = graph("efficientnet_b0.dynamo.onnx");
-    assert_eq!((count(&efficient, "silu"), count(&efficient, "sigmoid")), (49, 16));
+    for name in
+        ["efficientnet_b0.dynamo.onnx", "efficientnet_b0.legacy.onnx", "efficientnet_b0.legacy_nofold.onnx"]
+    {
+        let efficient = graph(name);
+        // Stem, head, 15 expansions, 16 depthwise convolutions; the others are inside.
+        assert_eq!((count(&efficient, "silu"), count(&efficient, "sigmoid")), (33, 0), "{name}");
+        assert_eq!((count(&efficient, "squeeze_excite"), count(&efficient, "multiply")), (16, 0), "{name}");
+        assert_eq!(count(&efficient, "global_avg_pool"), 1, "{name}");
+    }
     assert_eq!(count(&graph("timm_test_convnext_10cls.legacy.onnx"), "gelu"), 9);
 }
 
@@ -301,6 +316,129 @@ fn transformers_count_and_compute_right_and_see_everything() {
     }
 }
 
+#[test]
+fn what_a_model_computes_from_its_weights_alone_is_counted() {
+    let data = json("attention.json");
+    for (name, bytes) in &archive("attention.zip") {
+        let expected = &data["files"][name];
+        // Tables of indices are read from the file when they are needed.
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        let model = load(&path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"));
+        let counts = totals::of_graph(&model.graph);
+        assert!(model.left.is_empty() && count(&model.graph, "opaque") == 0, "{name}");
+        assert_eq!(Some(counts.macs), expected["torch_macs"].as_u64(), "{name}: MACs");
+        // A table of 15 x 15 coordinates is a buffer in PyTorch; in the file nothing tells it from a weight.
+        let table = if name.starts_with("swin") { 15 * 15 * 2 } else { 0 };
+        let params = expected["torch_params"].as_u64().map(|params| params + table);
+        // Where constants were folded, MaxViT's biases are stored spread out, and batch norms are gone.
+        if name != "maxvit_t.legacy.onnx" {
+            assert_eq!(Some(counts.params), params, "{name}: parameters");
+        }
+        let sizes = model.graph.node(model.graph.outputs[0]).shape.sizes();
+        assert_eq!(sizes, &numbers(&expected["output"])[1..], "{name}");
+        assert_eq!(count(&model.graph, "learned_tensor") > 0, name != "maxvit_t.legacy.onnx", "{name}");
+    }
+}
+
+#[test]
+fn what_a_model_computes_from_its_weights_alone_is_run() {
+    let data = json("attention.json");
+    for (name, expected) in data["tiny"].as_object().expect("an object") {
+        let model =
+            load(&folder().join(name), &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+        assert_eq!(Some(totals::of_graph(&model.graph).macs), expected["torch_macs"].as_u64(), "{name}");
+        let sizes: Vec<usize> = numbers(&expected["input"]).into_iter().map(|size| size as usize).collect();
+        let input = Tensor::from_fn(&sizes, |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&folder().join(name), vec![input]);
+        let result = floats(&expected["result"]);
+        assert_eq!(found[0].len(), result.len(), "{name}");
+        for (a, b) in found[0].data().iter().zip(result) {
+            assert!((f64::from(*a) - b).abs() < 1e-6, "{name}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn every_operator_set_is_read_in_its_own_form() {
+    let data = json("opsets.json");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (mut wrong, mut versions) = (Vec::new(), std::collections::BTreeSet::new());
+    for (name, bytes) in &archive("opsets.zip") {
+        let expected = &data["files"][name];
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        let model = match load(&path, &Bindings::default()) {
+            Ok(model) => model,
+            Err(flaws) => {
+                wrong.push(format!("{name}: {flaws:?}"));
+                continue;
+            }
+        };
+        let opaque: Vec<_> =
+            model.graph.nodes.iter().filter(|node| node.op.name() == "opaque").map(|node| &node.op).collect();
+        if name.starts_with("dilated_pool") {
+            // No layer is that; its sizes are known all the same.
+            let sizes = model.graph.node(model.graph.outputs[0]).shape.sizes();
+            assert_eq!(sizes, &numbers(&expected["outputs"][0]["shape"])[1..], "{name}");
+            assert_eq!((model.left.len(), opaque.len()), (0, 1), "{name}");
+            continue;
+        }
+        if !model.left.is_empty() || !opaque.is_empty() || !model.remarks.is_empty() {
+            wrong.push(format!("{name}: {:?} {opaque:?} {:?}", model.left, model.remarks));
+            continue;
+        }
+        let sizes: Vec<usize> = numbers(&expected["input"]).into_iter().map(|size| size as usize).collect();
+        let input = Tensor::from_fn(&sizes, |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&path, vec![input]);
+        let wanted = expected["outputs"].as_array().expect("a list");
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        for (found, wanted) in found.iter().zip(wanted) {
+            let sizes: Vec<u64> = found.sizes().iter().map(|&size| size as u64).collect();
+            // A value without any axis beside the batch is a list of one here.
+            let (sizes, stated) = (sizes.as_slice(), numbers(&wanted["shape"]));
+            let same = sizes == stated || stated.len() == 1 && sizes == [stated[0], 1];
+            let far = found
+                .data()
+                .iter()
+                .zip(floats(&wanted["data"]))
+                .map(|(a, b)| (f64::from(*a) - b).abs() / b.abs().max(1.0))
+                .fold(0.0, f64::max);
+            if !same || far > 2e-6 {
+                wrong.push(format!("{name}: {sizes:?} for {stated:?}, values differ by {far:e}"));
+            }
+        }
+        versions.extend(name.split('.').nth(1).map(|version| version.parse::<u32>().expect("a number")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        versions.first() == Some(&7) && versions.last() == Some(&28) && versions.len() > 12,
+        "{versions:?}"
+    );
+}
+
+#[test]
+fn quantised_operators_are_the_operators_that_they_stand_for() {
+    let data = json("quantised.json");
+    let network = |name: &str| load(&folder().join(name), &Bindings::default()).expect("a model").graph;
+    let plain = totals::of_graph(&network("quantised_not.onnx"));
+    for (name, expected) in data["files"].as_object().expect("an object") {
+        let graph = network(name);
+        let counts = totals::of_graph(&graph);
+        assert_eq!((counts.params, counts.macs), (plain.params, plain.macs), "{name}");
+        assert_eq!(count(&graph, "opaque"), 0, "{name}");
+        // The quantiser left it out: numbers below 0 cannot be written there.
+        assert_eq!(count(&graph, "relu"), 1, "{name}");
+        let input = Tensor::from_fn(&[1, 3, 8, 8], |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&folder().join(name), vec![input]);
+        for (a, b) in found[0].data().iter().zip(floats(&expected["result"])) {
+            // Activations are rounded to 8 bits there.
+            let bound = if name == "quantised_not.onnx" { 1e-6 } else { 0.02 };
+            assert!((f64::from(*a) - b).abs() < bound, "{name}: {a} and {b}");
+        }
+    }
+}
+
 mod made {
     //! Models made here, for what PyTorch's exporters do not write.
 
@@ -429,6 +567,217 @@ mod made {
         use cnnkit::report::imported::{Figures, partial};
         assert!(partial(&imported.graph, &[], Figures::Counts));
         assert!(partial(&imported.graph, &[], Figures::Dependences));
+    }
+
+    /// A chain of a convolution, this operator with its weights, and a convolution of what it gives.
+    fn around(operator: NodeProto, weights: &[(&str, &[i64])], stated: &[i64]) -> Imported {
+        let weight = |name: &str, sizes: &[i64]| {
+            numbers(name, sizes, &vec![1.0; sizes.iter().product::<i64>() as usize])
+        };
+        let mut stored = vec![weight("first", &[4, 3, 1, 1]), weight("last", &[2, stated[1], 1, 1])];
+        stored.extend(weights.iter().map(|(name, sizes)| weight(name, sizes)));
+        let nodes =
+            vec![node("Conv", &["x", "first"], "a"), operator, node("Conv", &["mystery", "last"], "y")];
+        let mut model = model(&fixed(&[1, 3, 6, 6]), nodes, stored);
+        if let Some(graph) = &mut model.graph {
+            graph.value_info = vec![value("mystery", &fixed(stated))];
+        }
+        made(model)
+    }
+
+    /// The layers of a chain of nodes on `x`, without the input.
+    fn kinds(input: &[i64], nodes: Vec<NodeProto>, stored: Vec<TensorProto>) -> Vec<&'static str> {
+        let graph = made(model(&fixed(input), nodes, stored)).graph;
+        graph.nodes.iter().skip(1).map(|node| node.op.name()).collect()
+    }
+
+    #[test]
+    fn what_older_exporters_write_out_is_one_layer() {
+        let number = |name: &str, value: f32| numbers(name, &[], &[value]);
+        let axes = |mut node: NodeProto, axes: &[i64]| {
+            node.attribute.push(AttributeProto {
+                name: "axes".into(),
+                ints: axes.to_vec(),
+                ..AttributeProto::default()
+            });
+            node
+        };
+        let image = [1, 4, 5, 5];
+        let hard_swish = vec![
+            node("Add", &["x", "three"], "a"),
+            node("Clip", &["a", "zero", "six"], "b"),
+            node("Mul", &["x", "b"], "c"),
+            node("Div", &["c", "six"], "y"),
+        ];
+        let stored = vec![number("three", 3.0), number("zero", 0.0), number("six", 6.0)];
+        assert_eq!(kinds(&image, hard_swish, stored), ["hardswish"]);
+        let hard_swish = vec![node("HardSigmoid", &["x"], "a"), node("Mul", &["x", "a"], "y")];
+        let mut nodes = hard_swish;
+        nodes[0].attribute.push(AttributeProto {
+            name: "alpha".into(),
+            f: Some(1.0 / 6.0),
+            ..AttributeProto::default()
+        });
+        assert_eq!(kinds(&image, nodes, vec![]), ["hardswish"]);
+        let gelu = vec![
+            node("Div", &["x", "root"], "a"),
+            node("Erf", &["a"], "b"),
+            node("Add", &["b", "one"], "c"),
+            node("Mul", &["x", "c"], "d"),
+            node("Mul", &["d", "half"], "y"),
+        ];
+        let stored = || vec![number("root", 2f32.sqrt()), number("one", 1.0), number("half", 0.5)];
+        assert_eq!(kinds(&image, gelu, stored()), ["gelu"]);
+        // As PyTorch's newer exporter has it: x / 2 first.
+        let gelu = vec![
+            node("Mul", &["x", "half"], "a"),
+            node("Div", &["x", "root"], "b"),
+            node("Erf", &["b"], "c"),
+            node("Add", &["c", "one"], "d"),
+            node("Mul", &["a", "d"], "y"),
+        ];
+        assert_eq!(kinds(&image, gelu, stored()), ["gelu"]);
+        let norm = vec![
+            axes(node("ReduceMean", &["x"], "a"), &[-1]),
+            node("Sub", &["x", "a"], "b"),
+            node("Pow", &["b", "two"], "c"),
+            axes(node("ReduceMean", &["c"], "d"), &[-1]),
+            node("Add", &["d", "eps"], "e"),
+            node("Sqrt", &["e"], "f"),
+            node("Div", &["b", "f"], "g"),
+            node("Mul", &["g", "scale"], "h"),
+            node("Add", &["h", "shift"], "y"),
+        ];
+        let stored = vec![
+            number("two", 2.0),
+            number("eps", 1e-5),
+            numbers("scale", &[6], &[0.5; 6]),
+            numbers("shift", &[6], &[0.25; 6]),
+        ];
+        assert_eq!(kinds(&[1, 3, 6], norm, stored), ["layer_norm"]);
+    }
+
+    #[test]
+    fn squeeze_and_excitation_is_found_in_all_its_forms() {
+        let gate = |gate: &str| {
+            vec![
+                node("GlobalAveragePool", &["x"], "a"),
+                node("Conv", &["a", "v", "vb"], "b"),
+                node("Relu", &["b"], "c"),
+                node("Conv", &["c", "w", "wb"], "d"),
+                node(gate, &["d"], "e"),
+                node("Mul", &["x", "e"], "y"),
+            ]
+        };
+        let stored = |sizes: &[i64]| {
+            let of = |name: &str, first: i64, second: i64| {
+                let dims = [&[first, second], sizes].concat();
+                numbers(name, &dims, &vec![0.1; (first * second) as usize])
+            };
+            vec![of("v", 2, 8), numbers("vb", &[2], &[0.1; 2]), of("w", 8, 2), numbers("wb", &[8], &[0.2; 8])]
+        };
+        let image = [1, 8, 5, 5];
+        assert_eq!(kinds(&image, gate("Sigmoid"), stored(&[1, 1])), ["squeeze_excite"]);
+        // Linear maps of a vector, and a mean over the axes of space.
+        let transposed = |mut node: NodeProto| {
+            node.attribute.push(AttributeProto {
+                name: "transB".into(),
+                i: Some(1),
+                ..AttributeProto::default()
+            });
+            node
+        };
+        let nodes = vec![
+            node("GlobalAveragePool", &["x"], "a"),
+            node("Flatten", &["a"], "f"),
+            transposed(node("Gemm", &["f", "v", "vb"], "b")),
+            node("Relu", &["b"], "c"),
+            transposed(node("Gemm", &["c", "w", "wb"], "d")),
+            node("Sigmoid", &["d"], "e"),
+            node("Reshape", &["e", "shape"], "g"),
+            node("Mul", &["g", "x"], "y"),
+        ];
+        let shape: Vec<u8> = [1i64, 8, 1, 1].iter().flat_map(|size| size.to_le_bytes()).collect();
+        let mut weights = stored(&[]);
+        weights.push(tensor("shape", DataType::Int64, &[4], shape));
+        assert_eq!(kinds(&image, nodes, weights), ["squeeze_excite"]);
+        // What is not the same map is no gate of it.
+        let mut other = gate("Sigmoid");
+        other.insert(0, node("Relu", &["x"], "z"));
+        other[1].input = vec!["z".into()];
+        assert!(kinds(&image, other, stored(&[1, 1])).contains(&"multiply"));
+        // Nor is a tanh one.
+        assert!(kinds(&image, gate("Tanh"), stored(&[1, 1])).contains(&"multiply"));
+    }
+
+    #[test]
+    fn channels_last_is_channels_first_with_permutations_that_cancel() {
+        let turned = |input: &str, output: &str, perm: &[i64]| {
+            let mut node = node("Transpose", &[input], output);
+            node.attribute.push(AttributeProto {
+                name: "perm".into(),
+                ints: perm.to_vec(),
+                ..AttributeProto::default()
+            });
+            node
+        };
+        let (first, last) = ([0, 3, 1, 2], [0, 2, 3, 1]);
+        let nodes = vec![
+            turned("x", "x1", &first),
+            node("Conv", &["x1", "v"], "a"),
+            turned("a", "b", &last),
+            node("Relu", &["b"], "c"),
+            turned("c", "d", &first),
+            node("Conv", &["d", "w"], "e"),
+            turned("e", "f", &last),
+            node("Mul", &["f", "f"], "g"),
+            turned("g", "h", &first),
+            node("GlobalAveragePool", &["h"], "i"),
+            turned("i", "y", &last),
+        ];
+        let weights = vec![numbers("v", &[4, 3, 1, 1], &[0.5; 12]), numbers("w", &[4, 4, 1, 1], &[0.1; 16])];
+        let graph = made(model(&fixed(&[1, 6, 5, 3]), nodes, weights)).graph;
+        let kinds: Vec<_> = graph.nodes.iter().map(|node| node.op.name()).collect();
+        // What is left: the input's own order, and a vector.
+        let left = ["input", "permute", "conv", "relu", "conv", "multiply", "global_avg_pool", "reshape"];
+        assert_eq!(kinds, left);
+        assert_eq!(totals::of_graph(&graph).macs, 30 * (12 + 16));
+        assert_eq!(graph.node(graph.outputs[0]).shape.elements().expect("small"), 4);
+    }
+
+    #[test]
+    fn every_operator_without_a_layer_is_listed_with_its_parameters() {
+        use cnnkit::report::imported::{Figures, partial};
+        /// Names and sizes.
+        type Weights<'a> = &'a [(&'a str, &'a [i64])];
+        // The operator, its weights, whether it multiplies.
+        let cases: &[(&str, Weights<'_>, bool)] = &[
+            ("LSTM", &[("w", &[1, 16, 6]), ("r", &[1, 16, 4])], true),
+            ("GRU", &[("w", &[1, 12, 6]), ("r", &[1, 12, 4])], true),
+            ("RNN", &[("w", &[1, 4, 6]), ("r", &[1, 4, 4])], true),
+            ("Loop", &[], true),
+            ("Scan", &[], true),
+            ("Einsum", &[("w", &[4, 4]), ("v", &[6, 6])], true),
+            ("Det", &[], true),
+            ("DFT", &[], true),
+            ("GridSample", &[("grid", &[1, 6, 6, 2])], true),
+            ("LpPool", &[], true),
+            ("TopK", &[], false),
+            ("ScatterND", &[], false),
+            ("GatherElements", &[], false),
+        ];
+        for &(operator, weights, multiplies) in cases {
+            let inputs: Vec<&str> =
+                std::iter::once("a").chain(weights.iter().map(|(name, _)| *name)).collect();
+            let imported = around(node(operator, &inputs, "mystery"), weights, &[1, 4, 6, 6]);
+            let own: u64 = weights.iter().map(|(_, sizes)| sizes.iter().product::<i64>() as u64).sum();
+            let counts = totals::of_graph(&imported.graph);
+            assert_eq!(counts.params, 12 + 8 + own, "{operator}");
+            assert_eq!(counts.macs, (12 + 8) * 36, "{operator}");
+            assert_eq!(count(&imported.graph, "opaque"), 1, "{operator}");
+            assert_eq!(partial(&imported.graph, &[], Figures::Counts), multiplies, "{operator}");
+            assert!(partial(&imported.graph, &[], Figures::Dependences), "{operator}");
+        }
     }
 
     #[test]

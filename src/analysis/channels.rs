@@ -118,6 +118,16 @@ fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<
             }
             Ok(out)
         }
+        AxisReach::Table { by: 0, ref indices } => {
+            if indices.len() as u64 > MAX_SETS {
+                return Err(too_many());
+            }
+            let mut out = Runs::default();
+            for &index in indices {
+                out.push(1, runs.joined(index, 1));
+            }
+            Ok(out)
+        }
         _ => match Link::new(axis)? {
             Link::First => {
                 let mut out = Runs::default();

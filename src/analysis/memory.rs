@@ -20,7 +20,7 @@ pub struct Peak {
 pub fn last_uses(graph: &Graph) -> Vec<usize> {
     let mut last: Vec<usize> = (0..graph.nodes.len()).collect();
     for (id, node) in graph.iter() {
-        for input in &node.inputs {
+        for input in node.sources() {
             last[input.0] = id.0;
         }
     }

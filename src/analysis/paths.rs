@@ -162,7 +162,7 @@ fn distribution<K: Ord + Clone>(
         if matches!(node.op, Op::Input) {
             sum.insert(start(id, node)?, BigUint::from(1u8));
         }
-        for (slot, operand) in node.inputs.iter().enumerate() {
+        for (slot, operand) in node.sources().iter().enumerate() {
             for (label, count) in &all[operand.0] {
                 steps += 1 + usize::try_from(count.bits() / 512).unwrap_or(usize::MAX);
                 *sum.entry(step(label, id, slot, *operand)?).or_default() += count;
@@ -189,7 +189,7 @@ fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
         used[output.0] = true;
         for index in (0..=output.0).rev() {
             if used[index] {
-                graph.nodes[index].inputs.iter().for_each(|operand| used[operand.0] = true);
+                graph.nodes[index].sources().iter().for_each(|operand| used[operand.0] = true);
             }
         }
         used
@@ -201,7 +201,7 @@ fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
 fn deepest(graph: &Graph) -> Vec<u64> {
     let mut deepest = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
-        let before = node.inputs.iter().map(|operand| deepest[operand.0]).max().unwrap_or(0);
+        let before = node.sources().iter().map(|operand| deepest[operand.0]).max().unwrap_or(0);
         deepest.push(before + u64::from(is_weighted(node)));
     }
     deepest

@@ -1,11 +1,15 @@
 //! Which specs a call names: files, folders, globs, built-in networks, standard input.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSetBuilder};
 use ignore::WalkBuilder;
 
 use crate::diagnostic::{Code, Problem};
+
+/// How a file begins that stands for one in Git's large file storage.
+const POINTER: &[u8; 34] = b"version https://git-lfs.github.com";
 
 /// The specs of a call.
 #[derive(Debug, Default)]
@@ -16,8 +20,9 @@ pub struct Targets {
     pub blocks: usize,
 }
 
-/// The specs that `paths` name. A file that is named is checked whatever it holds; in a folder, or behind a glob, only
-/// files that look like a spec are (other tools keep YAML in repositories as well). `.gitignore` is obeyed there.
+/// The specs and models that `paths` name. A file that is named is checked whatever it holds; in a folder, or behind a glob,
+/// only files that look like a spec are (other tools keep YAML in repositories as well), and models that are there (not
+/// those for which Git LFS has left a pointer). `.gitignore` is obeyed there.
 pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
     let mut found = Targets::default();
     for path in paths {
@@ -26,7 +31,7 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
         } else if Path::new(path).is_dir() {
             if found.walk(Path::new(path), |_| true) == 0 && paths.len() == 1 {
                 return Err(Problem::new(Code::Io, format!("there is no spec in `{path}`"))
-                    .help("a spec is a .yaml file with `input:` and `layers:`; `cnnkit init` writes one"));
+                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx file; `cnnkit init` writes a spec"));
             }
         } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
             if !Path::new(path).exists() {
@@ -80,14 +85,20 @@ impl Targets {
             .filter_map(Result::ok)
             .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
             .map(ignore::DirEntry::into_path)
-            .filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml"))
+            .filter(|path| {
+                path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "onnx")
+            })
             .filter(|path| wanted(path))
             .collect();
         files.sort();
         for path in files {
             // What cannot be read is reported when it is checked.
-            let text = std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            let kind = text.map_or(Kind::Spec, |text| kind(&text));
+            let kind = if path.extension().is_some_and(|ending| ending == "onnx") {
+                model(&path)
+            } else {
+                let text = std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                text.map_or(Kind::Spec, |text| kind(&text))
+            };
             let shown = path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned();
             match kind {
                 Kind::Spec => {
@@ -108,6 +119,13 @@ enum Kind {
     Spec,
     Blocks,
     Other,
+}
+
+/// A model may be large: only its first bytes are looked at.
+fn model(path: &Path) -> Kind {
+    let mut start = [0; POINTER.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    if read.is_ok() && start == *POINTER { Kind::Other } else { Kind::Spec }
 }
 
 /// Judged by its top-level keys, which a file that is not valid YAML has as well.
@@ -151,5 +169,11 @@ mod tests {
         let once = |name: &str| found.specs.iter().filter(|spec| spec.ends_with(name)).count();
         assert_eq!((once("/bottleneck.yaml"), once("/bottleneck-plain.yaml")), (1, 1));
         assert_eq!(targets(&["specs".into()]).expect("specs").blocks, 9);
+    }
+
+    #[test]
+    fn models_are_found_in_folders() {
+        let found = targets(&["tests/data/onnx".into()]).expect("models");
+        assert!(found.specs.contains(&"tests/data/onnx/tiny_vit.legacy.onnx".into()), "{found:?}");
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
 use crate::export::{same, yaml};
+use crate::graph::Graph;
 use crate::report::{Page, Report};
 use crate::spec::{self, Overrides, files::Text};
 
@@ -22,10 +23,24 @@ pub struct Args {
     replace: Replace,
 }
 
+/// Writings of one spec until it no longer changes; two are the rule.
+const MAX_ROUNDS: usize = 6;
+
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.model)?;
-    let text = yaml::write(&loaded.graph)
-        .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+    let write = |graph: &Graph| {
+        yaml::write(graph).map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))
+    };
+    let mut text = write(&loaded.graph)?;
+    // Names of the model that say nothing are left out, and what differed only by them is alike when it is read again: the
+    // text that importing it gives once more is the one to keep.
+    for _ in 0..MAX_ROUNDS {
+        let next = write(&read(&text)?)?;
+        if next == text {
+            break;
+        }
+        text = next;
+    }
     check(&loaded, &text)?;
     let mut page = Page::default();
     page.source(&text);
@@ -33,14 +48,19 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report { page, json: super::envelope("import", std::iter::once((&loaded, json))), ok: true })
 }
 
-/// Reads the text back: what it says must be the network that was imported.
-fn check(loaded: &Loaded, text: &str) -> Result<(), Failure> {
+/// The network that a written spec says.
+fn read(text: &str) -> Result<Graph, Failure> {
     let files = Text { name: "the written spec".into(), bytes: text.as_bytes().to_vec() };
     let again = spec::load(&files, "-", &Overrides::default()).map_err(|rejected| {
         let (sources, diagnostics) = *rejected;
         Failure::Diagnostics(Box::new(sources), diagnostics)
     })?;
-    match same::difference(&loaded.graph, &again.graph) {
+    Ok(again.graph)
+}
+
+/// Reads the text back: what it says must be the network that was imported.
+fn check(loaded: &Loaded, text: &str) -> Result<(), Failure> {
+    match same::difference(&loaded.graph, &read(text)?) {
         None => Ok(()),
         Some(difference) => Err(Failure::usage(
             format!("the written spec would not be the same network: {difference}"),

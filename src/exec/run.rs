@@ -134,6 +134,8 @@ impl<S: Scalar> Network<'_, S> {
             freed[step].push(node);
         }
         let mut values: Vec<Option<Held<S>>> = (0..self.graph.nodes.len()).map(|_| None).collect();
+        // A learned tensor is told how many images there are, by which values that may be gone.
+        let images = Tensor::zeros(&[inputs.first().map_or(1, Tensor::batch), 1]);
         for ((id, _), tensor) in self.graph.inputs().zip(inputs) {
             values[id.0] = Some(meter.hold(tensor));
         }
@@ -141,11 +143,12 @@ impl<S: Scalar> Network<'_, S> {
         for (id, node) in self.graph.iter() {
             if let Op::Layer(layer) = &node.op {
                 progress(id);
-                let sources: Option<Vec<&Tensor<S>>> = node
-                    .inputs
-                    .iter()
-                    .map(|input| values[input.0].as_ref().map(|held| &held.tensor))
-                    .collect();
+                let sources: Option<Vec<&Tensor<S>>> = if node.sources().is_empty() {
+                    Some(vec![&images])
+                } else {
+                    let value = |input: &NodeId| values[input.0].as_ref().map(|held| &held.tensor);
+                    node.inputs.iter().map(value).collect()
+                };
                 let (output, time, counter) =
                     self.step(id, layer, sources.ok_or_else(gone)?.as_slice(), kernels)?;
                 values[id.0] = Some(meter.hold(output));

@@ -60,6 +60,11 @@ pub enum Op {
 }
 
 impl Node {
+    /// The inputs whose values it reads: none for a learned tensor, which only asks how many images there are.
+    pub fn sources(&self) -> &[NodeId] {
+        if matches!(self.op, Op::Layer(Layer::LearnedTensor(_))) { &[] } else { &self.inputs }
+    }
+
     /// The weights that are counted here: none that are another node's.
     pub fn own_weights(&self) -> impl Iterator<Item = (usize, &Weight)> {
         let own = self.weights.iter().enumerate().filter(|(index, _)| !self.tied.contains(index));

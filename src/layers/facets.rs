@@ -299,6 +299,13 @@ pub enum AxisReach {
         /// Size of the axis.
         size: u64,
     },
+    /// Output `u` reads input `indices[u]`.
+    Table {
+        /// Output axis.
+        by: usize,
+        /// The input index of each output index.
+        indices: Vec<u64>,
+    },
     /// Adaptive pooling: `floor(u * input / output)` up to `ceil((u + 1) * input / output) - 1`.
     Adaptive {
         /// Output axis.

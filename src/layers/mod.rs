@@ -134,6 +134,7 @@ layers! {
     pad::Pad,
     crop::Crop,
     slice::Slice,
+    gather::Gather,
     chunk::Chunk,
     flatten::Flatten,
     reshape::Reshape,
@@ -146,6 +147,7 @@ layers! {
     learned_scale::LearnedScale,
     learned_bias::LearnedBias,
     learned_tokens::LearnedTokens,
+    learned_tensor::LearnedTensor,
     squeeze_excite::SqueezeExcite,
 }
 

@@ -20,7 +20,7 @@ use crate::source::Origin;
 /// Oldest operator set that is understood.
 pub const OLDEST: i64 = 7;
 /// The newest that this version was written for; newer ones are tried, with a remark.
-pub const NEWEST: i64 = 25;
+pub const NEWEST: i64 = 28;
 /// Most errors that are told at once.
 const MAX_ERRORS: usize = 20;
 

@@ -77,7 +77,9 @@ impl Rule for RepeatedActivation {
 }
 
 fn is_activation(layer: &Layer) -> bool {
-    layer.doc().category == Category::Activation
+    // Arithmetic by a number and single functions are parts of something: a bounded scale, a norm written out.
+    let arithmetic = matches!(layer, Layer::Rescale(_) | Layer::Function(_) | Layer::Power(_));
+    layer.doc().category == Category::Activation && !arithmetic
 }
 
 /// Whether `second` is the identity on all values that `first` gives.

@@ -53,6 +53,8 @@ pub(super) fn coarse(graph: &Graph, node: NodeId, channels: bool) -> bool {
         match &node.op {
             Op::Layer(Layer::PixelShuffle(_) | Layer::PixelUnshuffle(_)) => channels,
             Op::Layer(Layer::Permute(_)) => true,
+            // Which index a position has is not followed in space.
+            Op::Layer(Layer::Gather(gather)) => gather.axis > 0,
             // Into a vector all goes.
             Op::Layer(Layer::Flatten(_)) => node.shape.rank() > 1,
             Op::Layer(Layer::Reshape(_)) => true,

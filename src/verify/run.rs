@@ -8,7 +8,7 @@ use crate::diagnostic::Problem;
 use crate::exec::reference::{self, Call, Counter};
 use crate::exec::scalar::Scalar;
 use crate::exec::tensor::{Tensor, batched};
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{Init, Weight};
 use crate::shape::Shape;
 
@@ -119,7 +119,10 @@ pub fn run<S: Scalar>(
     mut tick: impl FnMut(usize),
 ) -> Result<Run<S>, Problem> {
     let ledger = Rc::new(Ledger::default());
-    let mut waiting: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
+    let mut waiting = vec![0usize; graph.nodes.len()];
+    graph.nodes.iter().flat_map(Node::sources).for_each(|source| waiting[source.0] += 1);
+    // A learned tensor is told how many images there are, by which values that may be gone.
+    let images = Tensor::zeros(&[inputs.first().map_or(1, Tensor::batch), 1]);
     graph.outputs.iter().for_each(|output| waiting[output.0] += 1);
     let shared: Vec<bool> = {
         let mut shared = vec![false; graph.nodes.len()];
@@ -136,11 +139,11 @@ pub fn run<S: Scalar>(
         let mut counter = Counter::default();
         if let Op::Layer(layer) = &node.op {
             let missing = || Problem::shape(format!("`{}` reads a tensor that is not there", node.id));
-            let operands: Vec<&Tensor<S>> = node
-                .inputs
-                .iter()
-                .map(|input| held[input.0].as_ref().map(|held| &held.tensor).ok_or_else(missing))
-                .collect::<Result<_, _>>()?;
+            let value = |input: &NodeId| held[input.0].as_ref().map(|held| &held.tensor).ok_or_else(missing);
+            let mut operands = node.sources().iter().map(value).collect::<Result<Vec<&Tensor<S>>, _>>()?;
+            if operands.is_empty() {
+                operands.push(&images);
+            }
             let own = match node.shares.and_then(|owner| owned[owner.0].clone()) {
                 Some(own) => own,
                 None => weights(&node.weights)?,
@@ -158,7 +161,7 @@ pub fn run<S: Scalar>(
         if let Some(output) = output.filter(|_| keep.contains(&id)) {
             result.kept.push((id, output.clone()));
         }
-        for input in &node.inputs {
+        for input in node.sources() {
             waiting[input.0] = waiting[input.0].saturating_sub(1);
             if waiting[input.0] == 0 {
                 held[input.0] = None;

@@ -62,10 +62,10 @@ impl Reads {
 }
 
 impl Link {
-    /// The relation of one axis. A shuffle is none: it counts as read whole.
+    /// The relation of one axis. A shuffle or a table is none: it counts as read whole.
     pub fn new(reach: &AxisReach) -> Result<Self, Problem> {
         Ok(match *reach {
-            AxisReach::All | AxisReach::Shuffle { .. } => Self::All,
+            AxisReach::All | AxisReach::Shuffle { .. } | AxisReach::Table { .. } => Self::All,
             AxisReach::Broadcast => Self::First,
             AxisReach::Window { by, window } => Self::By(Relation::window(by, window)),
             AxisReach::Transposed { by, window } => Self::By(Relation::transposed(by, window)?),

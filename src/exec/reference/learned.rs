@@ -1,4 +1,4 @@
-//! Learned tensors that are added, multiplied or joined to the input.
+//! Learned tensors that are added, multiplied or joined to the input, or stand alone.
 
 use super::call::{Call, Gradients};
 use super::space::unravel;
@@ -112,6 +112,28 @@ pub(super) fn tokens_backward<S: Scalar>(
             }
         }
     }
+    call.put(&mut gradients, "weight", to_weight);
+    Ok(gradients)
+}
+
+/// The weight, once for each image.
+pub(super) fn constant<S: Scalar>(call: Call<'_, S>) -> Result<Tensor<S>, Problem> {
+    let weight = call.need("weight")?;
+    let batch = call.input().batch();
+    Tensor::new(&[&[batch], weight.sizes()].concat(), weight.data().repeat(batch))
+}
+
+pub(super) fn constant_backward<S: Scalar>(
+    call: Call<'_, S>,
+    vector: &Tensor<S>,
+) -> Result<Gradients<S>, Problem> {
+    let mut to_weight = vec![S::ZERO; call.need("weight")?.len()];
+    for n in 0..vector.batch() {
+        for (sum, &gradient) in to_weight.iter_mut().zip(vector.image(n)) {
+            *sum += gradient;
+        }
+    }
+    let mut gradients = call.zero_gradients();
     call.put(&mut gradients, "weight", to_weight);
     Ok(gradients)
 }

@@ -44,6 +44,7 @@ fn movement<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<Option<Ma
         Layer::Pad(layer) => moves::pad(layer, input)?,
         Layer::Crop(layer) => moves::crop(layer, input)?,
         Layer::Slice(layer) => moves::slice(layer, input)?,
+        Layer::Gather(layer) => moves::gather(layer, input)?,
         Layer::Chunk(layer) => moves::chunk(layer, input)?,
         Layer::Flatten(layer) => moves::flatten(layer, input)?,
         Layer::Reshape(layer) => moves::reshape(layer, input)?,
@@ -135,6 +136,7 @@ pub fn forward<S: Scalar>(
         | Layer::Pad(_)
         | Layer::Crop(_)
         | Layer::Slice(_)
+        | Layer::Gather(_)
         | Layer::Chunk(_)
         | Layer::Flatten(_)
         | Layer::Reshape(_)
@@ -154,6 +156,7 @@ pub fn forward<S: Scalar>(
         Layer::LearnedScale(_) => learned::scale(call),
         Layer::LearnedBias(_) => learned::bias(call),
         Layer::LearnedTokens(layer) => learned::tokens(layer, call),
+        Layer::LearnedTensor(_) => learned::constant(call),
         Layer::SqueezeExcite(layer) => joins::squeeze_excite(layer, call, counter),
         Layer::Opaque(_) => Err(unsupported(layer)),
     }
@@ -235,6 +238,7 @@ pub fn backward<S: Scalar>(
         | Layer::Pad(_)
         | Layer::Crop(_)
         | Layer::Slice(_)
+        | Layer::Gather(_)
         | Layer::Chunk(_)
         | Layer::Flatten(_)
         | Layer::Reshape(_)
@@ -254,6 +258,7 @@ pub fn backward<S: Scalar>(
         Layer::LearnedScale(_) => learned::scale_backward(call, vector),
         Layer::LearnedBias(_) => learned::bias_backward(call, vector),
         Layer::LearnedTokens(layer) => learned::tokens_backward(layer, call, vector),
+        Layer::LearnedTensor(_) => learned::constant_backward(call, vector),
         Layer::SqueezeExcite(layer) => joins::squeeze_excite_backward(layer, call, vector),
         Layer::Opaque(_) => Err(unsupported(layer)),
     }

@@ -11,6 +11,7 @@ use crate::layers::concat::Concat;
 use crate::layers::conv::PaddingMode;
 use crate::layers::crop::Crop;
 use crate::layers::flatten::Flatten;
+use crate::layers::gather::Gather;
 use crate::layers::pad::Pad;
 use crate::layers::permute::Permute;
 use crate::layers::pixel_shuffle::PixelShuffle;
@@ -218,6 +219,16 @@ fn part(axis: usize, start: usize, length: usize, step: usize, input: &[usize]) 
 }
 
 /// Python's `x[start:end:step]` along one axis.
+pub(super) fn gather(layer: &Gather, input: &[usize]) -> Result<Map, Problem> {
+    let (axis, indices) = (whole(layer.axis)?, sizes(&layer.indices)?);
+    let mut output = input.to_vec();
+    output[axis] = indices.len();
+    Ok(Map::gather(output, input, |at, source| {
+        source.copy_from_slice(at);
+        source[axis] = indices[at[axis]];
+    }))
+}
+
 pub(super) fn slice(layer: &Slice, input: &[usize]) -> Result<Map, Problem> {
     let axis = whole(layer.axis)?;
     let (start, end) = layer.range(input[axis] as u64)?;

@@ -136,6 +136,12 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
                 out.last("Slice", inputs, vec![], sizes);
             }
         }
+        Layer::Gather(layer) => {
+            let indices: Vec<i64> = layer.indices.iter().map(|&index| index as i64).collect();
+            let indices = out.integers("indices", &indices);
+            let inputs = vec![x.name.clone(), indices];
+            out.last("Gather", inputs, vec![int("axis", layer.axis as i64 + 1)], sizes);
+        }
         Layer::Chunk(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
             let part = x.sizes.get(axis).copied().unwrap_or(0).div_ceil(layer.chunks.max(1));
@@ -215,22 +221,29 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             out.last("Add", vec![x.name.clone(), bias], vec![], sizes);
         }
         Layer::LearnedTokens(layer) => {
-            // One for each image: as many as the input's batch has.
             let mut tokens = x.sizes.clone();
             if let Some(size) = usize::try_from(layer.axis).ok().and_then(|axis| tokens.get_mut(axis)) {
                 *size = layer.count;
             }
-            let batch = out.whole("batch", "Shape", name(), vec![int("start", 0), int("end", 1)]);
-            let ones = out.integers("ones", &vec![1; x.sizes.len()]);
-            let wanted = out.whole("batch_shape", "Concat", vec![batch, ones], vec![int("axis", 0)]);
-            let weight = out.weight("weight");
+            let (weight, wanted) = (out.weight("weight"), for_each_image(out, x, tokens.len()));
             let many = out.before("tokens", "Expand", vec![weight, wanted], vec![], tokens);
             let order = if layer.after { [x.name.clone(), many.name] } else { [many.name, x.name.clone()] };
             out.last("Concat", order.to_vec(), vec![int("axis", layer.axis as i64 + 1)], sizes);
         }
+        Layer::LearnedTensor(_) => {
+            let (weight, wanted) = (out.weight("weight"), for_each_image(out, x, sizes.len()));
+            out.last("Expand", vec![weight, wanted], vec![], sizes);
+        }
         Layer::SqueezeExcite(layer) => squeeze_excite(out, x, layer, io)?,
     }
     Ok(())
+}
+
+/// The shape that stretches a learned tensor of so many axes over as many images as `x` has.
+fn for_each_image(out: &mut Out<'_>, x: &Value, axes: usize) -> String {
+    let batch = out.whole("batch", "Shape", vec![x.name.clone()], vec![int("start", 0), int("end", 1)]);
+    let ones = out.integers("ones", &vec![1; axes]);
+    out.whole("batch_shape", "Concat", vec![batch, ones], vec![int("axis", 0)])
 }
 
 /// The sizes with which a weight is written: those that broadcast against its layer's input.
@@ -240,7 +253,7 @@ pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u
         Layer::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
         Layer::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
         // Broadcast over the batch; the kernels of convolutions are not broadcast.
-        Layer::LearnedTokens(_) => [&[1], sizes].concat(),
+        Layer::LearnedTokens(_) | Layer::LearnedTensor(_) => [&[1], sizes].concat(),
         _ => sizes.to_vec(),
     }
 }

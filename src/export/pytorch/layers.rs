@@ -134,6 +134,12 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .inside("step", layer.step)
             }
         }
+        Layer::Gather(layer) => {
+            let indices: Vec<String> = layer.indices.iter().map(u64::to_string).collect();
+            Leaf::call("{0!}.index_select({axis}, torch.tensor([{indices}], device={0!}.device))")
+                .inside("axis", layer.axis + 1)
+                .inside("indices", indices.join(", "))
+        }
         Layer::Chunk(layer) => Leaf::call("{0!}.chunk({chunks}, dim={axis})[{index}]")
             .inside("chunks", layer.chunks)
             .inside("axis", layer.axis + 1)
@@ -227,6 +233,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
             }
             tensor(&sizes, layer.learned).called(call).inside("axis", layer.axis + 1)
         }
+        Layer::LearnedTensor(layer) => tensor(&layer.shape, layer.learned).called("{self}.of({0})"),
         Layer::SqueezeExcite(layer) => squeeze_excite(layer, io)?,
     })
 }

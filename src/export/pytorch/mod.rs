@@ -306,8 +306,10 @@ fn indent(line: &str, by: usize) -> String {
         row += &part;
         row += ", ";
     }
-    let signature = line.trim_start().starts_with("def ") || !line[open..].starts_with('[');
-    let comma = if signature && !row.contains(" for ") { "," } else { "" };
+    // A comma after the last of a list of arguments; in brackets around one expression it would make a tuple of it.
+    let arguments = line[open..].starts_with('(')
+        && line[..open].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ')' | ']'));
+    let comma = if arguments && !row.contains(" for ") { "," } else { "" };
     text += &format!("{pad}{}{comma}\n", row.trim_end_matches(", "));
     text += &format!("{}{tail}\n", " ".repeat(start));
     text

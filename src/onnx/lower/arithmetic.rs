@@ -17,7 +17,6 @@ use crate::layers::rescale::Rescale;
 use crate::onnx::constant::{Change, Constant};
 use crate::onnx::flat::title;
 use crate::onnx::names::Place;
-use crate::shape::Shape;
 
 /// `constant` as the learned tensor that is joined element by element with `tensor`: its shape without the batch, none if
 /// that is the tensor's; and the weight.
@@ -104,15 +103,27 @@ fn aligned(lower: &mut Lower, used: Use<'_>, values: &[Value]) -> Result<(Vec<Te
         Value::Unknown(_) => 0,
     };
     let rank = values.iter().map(dims).max().unwrap_or(0);
-    let mut batch = None;
-    for value in values {
-        if let Value::Tensor(Tensor { batch: Some(own), dims, .. }) = value {
-            let place = own + rank - dims.len();
-            if batch.is_some_and(|batch| batch != place) {
-                return used.unsupported("operands whose batch axes differ");
-            }
-            batch = Some(place);
-        }
+    let place = |tensor: &Tensor| Some(tensor.batch? + rank - tensor.dims.len());
+    let tensors = || {
+        values.iter().filter_map(|value| if let Value::Tensor(tensor) = value { Some(tensor) } else { None })
+    };
+    let mut batch = tensors().find_map(place);
+    let apart = tensors().any(|tensor| place(tensor).is_some_and(|place| Some(place) != batch));
+    let merged = batch.is_some_and(|batch| {
+        let size =
+            |tensor: &Tensor| (batch + tensor.dims.len()).checked_sub(rank).map(|axis| tensor.dims[axis]);
+        tensors().any(|tensor| tensor.batch.is_none() && size(tensor).is_some_and(|size| size != 1))
+    });
+    if (apart || merged) && lower.batch != 1 {
+        return used.unsupported(if apart {
+            "operands whose batch axes differ"
+        } else {
+            "an operand that differs from image to image"
+        });
+    }
+    if apart || merged {
+        // A batch of 1 is an axis like any other.
+        batch = None;
     }
     let mut tensors = Vec::with_capacity(values.len());
     for value in values {
@@ -120,9 +131,6 @@ fn aligned(lower: &mut Lower, used: Use<'_>, values: &[Value]) -> Result<(Vec<Te
             Value::Tensor(tensor) => {
                 let mut padded = vec![1; rank - tensor.dims.len()];
                 padded.extend(&tensor.dims);
-                if tensor.batch.is_none() && batch.is_some_and(|batch| padded[batch] != 1) {
-                    return used.unsupported("an operand that differs from image to image");
-                }
                 lower.viewed(used, tensor, &padded, batch)?
             }
             Value::Constant(_) => return used.unsupported("several constants among the operands"),
@@ -292,8 +300,20 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
             if dims == tensor.dims {
                 return Ok(vec![Value::Tensor(tensor)]);
             }
-            // Stretching along axes of size 1 is what adding a zero of the larger shape does; no layer does it alone.
-            used.unsupported(format!("stretching {} to {}", Shape::new(tensor.dims), Shape::new(dims)))
+            // New axes come in front; the batch stays where it is.
+            let more = dims.len() - tensor.dims.len();
+            let mut current = if more > 0 {
+                let batch = tensor.batch.map(|batch| batch + more);
+                lower.viewed(used, &tensor, &[vec![1; more], tensor.dims.clone()].concat(), batch)?
+            } else {
+                tensor
+            };
+            for (axis, &size) in dims.iter().enumerate() {
+                if current.dims[axis] != size {
+                    current = super::gather::repeated(lower, used, &current, axis, size)?;
+                }
+            }
+            Ok(vec![Value::Tensor(current)])
         }
         Value::Constant(constant) => {
             let dims = super::fold::broadcast(&constant.dims, &wanted)?;

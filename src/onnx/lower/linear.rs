@@ -74,10 +74,21 @@ pub(super) fn matmul(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return used.unsupported(format!("a product of {:?} and {:?}", left.dims, right.dims));
     }
     let batch = left.batch.or(right.batch);
+    let (left, right) = (placed(lower, used, left, batch)?, placed(lower, used, right, batch)?);
     let apart = |tensor: &Tensor| tensor.batch.is_some_and(|axis| axis + 2 >= rank) || tensor.batch != batch;
     if (apart(&left) || apart(&right)) && batch.is_some() {
         return used.unsupported("a product that does not keep the batch apart");
     }
     let output = lower.emit(used, Layer::Matmul(Matmul {}), &[&left, &right], vec![], batch)?;
     Ok(vec![Value::Tensor(output)])
+}
+
+/// An operand that is the same for every image, with the batch axis of the other.
+fn placed(lower: &mut Lower, used: Use<'_>, tensor: Tensor, batch: Option<usize>) -> Result<Tensor, Flaw> {
+    match batch {
+        Some(axis) if tensor.batch.is_none() && tensor.dims[axis] == 1 => {
+            lower.viewed(used, &tensor, &tensor.dims.clone(), batch)
+        }
+        _ => Ok(tensor),
+    }
 }

@@ -4,9 +4,12 @@
 //! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
 
 mod arithmetic;
+mod attention;
 mod control;
 mod conv;
+mod einsum;
 mod fold;
+mod gather;
 mod linear;
 mod mean;
 mod moves;
@@ -18,6 +21,7 @@ mod quantised;
 mod resize;
 mod scope;
 mod shapes;
+mod start;
 mod table;
 
 pub use scope::{Flaw, Left, Lower, Outcome, Tensor, Use, Value, shape};

@@ -1,4 +1,4 @@
-//! Parts and joins: Slice, Split, Gather, Concat, Pad, DepthToSpace, SpaceToDepth, Tile.
+//! Parts and joins: Slice, Split, Concat, Pad, DepthToSpace, SpaceToDepth, Tile.
 
 use super::fold::{computed, small};
 use super::scope::{Flaw, Lower, Outcome, Tensor, Use, Value};
@@ -16,11 +16,11 @@ use crate::onnx::constant::{Change, Constant, Values, steps, strided};
 
 /// A range along one axis: first, number of elements, step (which may be negative for constants).
 #[derive(Debug, Clone, Copy)]
-struct Part {
-    axis: usize,
-    first: u64,
-    count: u64,
-    step: i64,
+pub(super) struct Part {
+    pub(super) axis: usize,
+    pub(super) first: u64,
+    pub(super) count: u64,
+    pub(super) step: i64,
 }
 
 /// Python's range `start..end` by `step` on an axis of `size` elements.
@@ -91,7 +91,7 @@ fn of_tensor(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, part: Part) -> R
     lower.map(used, Layer::Slice(layer), tensor, vec![])
 }
 
-fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<Value, Flaw> {
+pub(super) fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<Value, Flaw> {
     match value {
         Value::Tensor(tensor) => Ok(Value::Tensor(of_tensor(lower, used, tensor, part)?)),
         Value::Constant(constant) => Ok(Value::Constant(of_constant(constant, part))),
@@ -99,7 +99,7 @@ fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<
     }
 }
 
-fn dims(value: &Value) -> Result<Vec<u64>, Flaw> {
+pub(super) fn dims(value: &Value) -> Result<Vec<u64>, Flaw> {
     match value {
         Value::Tensor(tensor) => Ok(tensor.dims.clone()),
         Value::Constant(constant) => Ok(constant.dims.clone()),
@@ -151,73 +151,6 @@ pub(super) fn split(lower: &mut Lower, used: Use<'_>) -> Outcome {
         first += count;
     }
     Ok(values)
-}
-
-/// Elements by their indices: with a known scalar index one part, with a run of indices a range.
-pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    let indices = match lower.value(used, 1)? {
-        Value::Constant(indices) => indices.clone(),
-        _ => return embedding(lower, used),
-    };
-    let value = lower.value(used, 0)?.clone();
-    let dims = dims(&value)?;
-    let axis = used.axis(used.int("axis", 0), dims.len())?;
-    let size = dims[axis];
-    let Some(known) = indices.as_ints() else { return used.unsupported("indices that are not known") };
-    let place = |&index: &i64| {
-        let index = if index < 0 { i128::from(index) + i128::from(size) } else { i128::from(index) };
-        u64::try_from(index).ok().filter(|&index| index < size).ok_or_else(|| {
-            Problem::new(
-                Code::InvalidValue,
-                format!("its index {index} is not on an axis of {size} elements"),
-            )
-        })
-    };
-    let places = known.iter().map(place).collect::<Result<Vec<u64>, _>>()?;
-    if let Value::Constant(constant) = &value {
-        return Ok(vec![Value::Constant(picked(constant, axis, &places, &indices.dims))]);
-    }
-    let run = places.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-    let (Some(&first), true) = (places.first(), run) else {
-        return used.unsupported("a choice of scattered indices");
-    };
-    let part = Part { axis, first, count: places.len() as u64, step: 1 };
-    let taken = taken(lower, used, &value, part)?;
-    let (Value::Tensor(tensor), false) = (&taken, indices.dims.len() == 1) else { return Ok(vec![taken]) };
-    // The axes of the indices take the place of the axis: none for a single index.
-    let mut dims = tensor.dims.clone();
-    dims.splice(axis..=axis, indices.dims.iter().copied());
-    let batch = match tensor.batch {
-        Some(batch) if batch == axis => (lower.batch == 1 && dims.len() > 1 && dims[0] == 1).then_some(0),
-        Some(batch) if batch > axis => Some(batch - 1 + indices.dims.len()),
-        None if lower.batch == 1 && dims.len() > 1 && dims[0] == 1 => Some(0),
-        batch => batch,
-    };
-    Ok(vec![Value::Tensor(lower.viewed(used, tensor, &dims, batch)?)])
-}
-
-/// A table of learned vectors, read by computed indices.
-fn embedding(_: &mut Lower, used: Use<'_>) -> Outcome {
-    used.unsupported("a look-up by computed indices")
-}
-
-fn picked(constant: &Constant, axis: usize, places: &[u64], shape: &[u64]) -> Constant {
-    let mut dims = constant.dims.clone();
-    dims.splice(axis..=axis, shape.iter().copied());
-    let values = constant.values.as_ref().filter(|_| small(&dims)).map(|values| {
-        let inner: usize = constant.dims[axis + 1..].iter().map(|&size| size as usize).product();
-        let outer: usize = constant.dims[..axis].iter().map(|&size| size as usize).product();
-        let size = constant.dims[axis] as usize;
-        let mut found = Vec::new();
-        for block in 0..outer {
-            for &place in places {
-                let start = (block * size + place as usize) * inner;
-                found.extend(start..start + inner);
-            }
-        }
-        values.pick(&found)
-    });
-    Constant { values, ..computed(dims, constant.data_type) }
 }
 
 pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -385,8 +318,8 @@ pub(super) fn pad(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if sides.iter().all(|&side| side == (0, 0)) {
         return Ok(vec![Value::Tensor(input)]);
     }
-    if input.batch != Some(0) || sides.iter().take(2).any(|&side| side != (0, 0)) {
-        return used.unsupported("padding of the channels or the batch");
+    if input.batch.is_some_and(|batch| sides[batch] != (0, 0)) {
+        return used.unsupported("padding of the batch");
     }
     let mode = match used.text("mode").unwrap_or("constant") {
         "constant" => PaddingMode::Zeros,
@@ -402,13 +335,42 @@ pub(super) fn pad(lower: &mut Lower, used: Use<'_>) -> Outcome {
         },
         None => used.float("value", 0.0),
     };
-    let sides = &sides[2..];
-    let padding = if sides.iter().all(|&(before, after)| before == after) {
+    let layer = |sides: &[(u64, u64)]| Layer::Pad(Pad { padding: around(sides), mode, value, causal: false });
+    if input.batch == Some(0) && sides[1] == (0, 0) && (3..=5).contains(&rank) {
+        return lower.simple(used, layer(&sides[2..]), &input);
+    }
+    // The padded axes last, all others as one before them, and back.
+    let order: Vec<usize> = {
+        let kept = (0..rank).filter(|&axis| sides[axis] == (0, 0) && Some(axis) != input.batch);
+        let padded = (0..rank).filter(|&axis| sides[axis] != (0, 0));
+        input.batch.into_iter().chain(kept).chain(padded).collect()
+    };
+    let moved = super::shapes::permuted(lower, used, &input, &order)?;
+    let sides: Vec<(u64, u64)> =
+        order.iter().map(|&axis| sides[axis]).filter(|&side| side != (0, 0)).collect();
+    if sides.len() > 3 {
+        return used.unsupported(format!("padding of {} axes", sides.len()));
+    }
+    let front = usize::from(moved.batch.is_some());
+    let (before, space) = moved.dims.split_at(rank - sides.len());
+    let joined =
+        crate::shape::product(&before[front..]).ok_or_else(|| Problem::overflow("the joined axis"))?;
+    let map = lower.viewed(used, &moved, &[&before[..front], &[joined], space].concat(), moved.batch)?;
+    let made = lower.map(used, layer(&sides), &map, vec![])?;
+    let dims = [before, &made.dims[front + 1..]].concat();
+    let open = lower.viewed(used, &made, &dims, moved.batch)?;
+    let mut back = vec![0; rank];
+    order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+    Ok(vec![Value::Tensor(super::shapes::permuted(lower, used, &open, &back)?)])
+}
+
+/// Paddings of these sides.
+fn around(sides: &[(u64, u64)]) -> Padding {
+    if sides.iter().all(|&(before, after)| before == after) {
         Padding::Symmetric(super::conv::per_axis(&sides.iter().map(|side| side.0).collect::<Vec<_>>()))
     } else {
         Padding::Sides(sides.to_vec())
-    };
-    lower.simple(used, Layer::Pad(Pad { padding, mode, value, causal: false }), &input)
+    }
 }
 
 /// The block size and the image of DepthToSpace and SpaceToDepth.
@@ -475,6 +437,16 @@ pub(super) fn tile(lower: &mut Lower, used: Use<'_>) -> Outcome {
                 dims.push(size.checked_mul(repeat).ok_or_else(|| Problem::overflow("a repeated axis"))?);
             }
             Ok(vec![Value::Constant(computed(dims, constant.data_type))])
+        }
+        Value::Tensor(tensor) if tensor.dims.len() == repeats.len() => {
+            let mut tensor = tensor.clone();
+            for (axis, &repeat) in repeats.iter().enumerate().filter(|(_, repeat)| **repeat != 1) {
+                let repeat = u64::try_from(repeat).unwrap_or(0);
+                let size = tensor.dims[axis].checked_mul(repeat).filter(|&size| size > 0);
+                let size = size.ok_or_else(|| Problem::overflow("a repeated axis"))?;
+                tensor = super::gather::repeated(lower, used, &tensor, axis, size)?;
+            }
+            Ok(vec![Value::Tensor(tensor)])
         }
         _ => used.unsupported("repetition"),
     }

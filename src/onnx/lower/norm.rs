@@ -8,6 +8,8 @@ use crate::layers::batch_norm::BatchNorm;
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::instance_norm::InstanceNorm;
 use crate::layers::layer_norm::{LayerNorm, NormAxis};
+use crate::layers::layer_scale::{LayerScale, ScaleAxis};
+use crate::layers::learned_bias::LearnedBias;
 use crate::layers::local_response_norm::LocalResponseNorm;
 use crate::onnx::constant::{Change, Constant};
 
@@ -19,6 +21,9 @@ pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if used.int("training_mode", 0) != 0 {
         let at = used.node.name.as_str();
         lower.remark(format!("`{at}` is exported in training mode; it is taken with its running statistics"));
+    }
+    if used.opset < 9 && used.int("spatial", 1) == 0 {
+        return used.unsupported("statistics for each position instead of each channel");
     }
     let weights = (1..5).map(|index| lower.constant(used, index)).collect::<Result<Vec<_>, _>>()?;
     let layer = BatchNorm { eps: used.float("epsilon", 1e-5), affine: true, track_running_stats: true };
@@ -40,12 +45,42 @@ pub(super) fn group_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
     let weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
     let groups = u64::try_from(used.int("num_groups", 0)).unwrap_or(0);
-    if weights.iter().any(|weight| weight.dims != [input.dims[1]]) {
-        // Version 18 of the operator had a scale for each group; it was withdrawn.
-        return used.unsupported("a scale for each group instead of each channel");
+    let each = weights.iter().all(|weight| weight.dims == [input.dims[1]]);
+    let layer = GroupNorm { num_groups: groups, eps: used.float("epsilon", 1e-5), affine: each };
+    if !each {
+        return grouped(lower, used, &input, layer, weights);
     }
-    let layer = GroupNorm { num_groups: groups, eps: used.float("epsilon", 1e-5), affine: true };
     Ok(vec![Value::Tensor(lower.map(used, Layer::GroupNorm(layer), &input, weights)?)])
+}
+
+/// Version 18 of the operator, since withdrawn: a scale and a shift for each group instead of each channel.
+fn grouped(
+    lower: &mut Lower,
+    used: Use<'_>,
+    input: &Tensor,
+    layer: GroupNorm,
+    weights: Vec<Constant>,
+) -> Outcome {
+    let (groups, channels) = (layer.num_groups, input.dims[1]);
+    if weights.iter().any(|weight| weight.dims != [groups]) || !channels.is_multiple_of(groups.max(1)) {
+        let message = format!("its scales do not fit {groups} groups of {channels} channels");
+        return Err(Problem::shape(message).into());
+    }
+    let norm = lower.map(used, Layer::GroupNorm(layer), input, vec![])?;
+    let open = [&[input.dims[0], groups, channels / groups.max(1)], &input.dims[2..]].concat();
+    let mut current = lower.viewed(used, &norm, &open, Some(0))?;
+    let across = [&[groups], vec![1; open.len() - 2].as_slice()].concat();
+    for (number, weight) in weights.into_iter().enumerate() {
+        if number == 0 {
+            let scale = LayerScale { init: 1.0, axis: ScaleAxis::Channels };
+            current = lower.map(used, Layer::LayerScale(scale), &current, vec![weight])?;
+        } else {
+            let bias = LearnedBias { shape: Some(across.clone()), learned: true };
+            let weight = weight.changed(Change::Reshape(across.clone()), across.clone());
+            current = lower.map(used, Layer::LearnedBias(bias), &current, vec![weight])?;
+        }
+    }
+    Ok(vec![Value::Tensor(lower.viewed(used, &current, &input.dims, Some(0))?)])
 }
 
 /// What a norm over the axes from `first` of `input` normalises together.

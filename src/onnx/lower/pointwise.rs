@@ -1,7 +1,8 @@
 //! Functions of one number, and softmax.
 
 use super::conv::image;
-use super::scope::{Lower, Outcome, Use, Value};
+use super::scope::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use crate::diagnostic::Problem;
 use crate::layers::Layer;
 use crate::layers::celu::Celu;
 use crate::layers::clip::Clip;
@@ -139,15 +140,28 @@ pub(super) fn softmax(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let axis = used.axis(used.int("axis", if used.opset < 13 { 1 } else { -1 }), rank)?;
     // Before version 13 all axes from this one on were one.
     if used.opset < 13 && input.dims[axis + 1..].iter().any(|&size| size != 1) {
-        return used.unsupported("a softmax over several axes");
+        if input.batch.is_some_and(|batch| batch >= axis) {
+            return used.unsupported("a softmax over the batch");
+        }
+        let (before, joined) = input.dims.split_at(axis);
+        let size = crate::shape::product(joined).ok_or_else(|| Problem::overflow("the joined axis"))?;
+        let flat = lower.viewed(used, &input, &[before, &[size]].concat(), input.batch)?;
+        let mut output = normalised(lower, used, &flat, axis)?;
+        output = lower.viewed(used, &output, &input.dims, input.batch)?;
+        return Ok(vec![Value::Tensor(output)]);
     }
+    Ok(vec![Value::Tensor(normalised(lower, used, &input, axis)?)])
+}
+
+/// The softmax of `input` along one axis, or its logarithm.
+fn normalised(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: usize) -> Result<Tensor, Flaw> {
     let shape = input.shape();
     let Some(axis) = input.axis(axis).and_then(|axis| softmax_axis(axis, shape.rank())) else {
         return used.unsupported(format!("a softmax over axis {axis} of {:?}", input.dims));
     };
-    let output = lower.map(used, Layer::Softmax(Softmax { axis }), &input, vec![])?;
+    let output = lower.map(used, Layer::Softmax(Softmax { axis }), input, vec![])?;
     if used.node.op_type == "LogSoftmax" {
-        return lower.simple(used, Layer::Function(Function { function: FunctionKind::Log }), &output);
+        return lower.map(used, Layer::Function(Function { function: FunctionKind::Log }), &output, vec![]);
     }
-    Ok(vec![Value::Tensor(output)])
+    Ok(output)
 }

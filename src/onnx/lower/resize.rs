@@ -23,19 +23,35 @@ fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw>
     }
 }
 
+/// What is `given` for some axes, and `kept` for the others.
+fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<T>, Problem> {
+    if axes.len() != given.len() {
+        let message = format!("it has {} axes, but sizes or factors for {}", axes.len(), given.len());
+        return Err(Problem::new(Code::InvalidValue, message));
+    }
+    for (&axis, &value) in axes.iter().zip(given) {
+        kept[axis] = value;
+    }
+    Ok(kept)
+}
+
 pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = super::conv::image(lower, used)?;
     let rank = input.dims.len();
     if rank < 3 {
         return used.unsupported(format!("resizing of {:?}", input.dims));
     }
-    let scales = scales(lower, used)?;
-    let sizes =
+    let mut scales = scales(lower, used)?;
+    let mut sizes =
         if used.has(3) { Some(lower.known_ints(used, 3)?) } else { None }.filter(|sizes| !sizes.is_empty());
-    if used.attribute("axes").is_some()
-        || used.text("keep_aspect_ratio_policy").is_some_and(|text| text != "stretch")
-    {
-        return used.unsupported("resizing of some axes, or with a fixed aspect ratio");
+    if used.text("keep_aspect_ratio_policy").is_some_and(|text| text != "stretch") {
+        return used.unsupported("resizing with a fixed aspect ratio");
+    }
+    if let Some(axes) = used.ints("axes") {
+        let axes = axes.iter().map(|&axis| used.axis(axis, rank)).collect::<Result<Vec<_>, _>>()?;
+        let kept = input.dims.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        scales = scales.map(|given| spread(&axes, &given, vec![1.0; rank])).transpose()?;
+        sizes = sizes.map(|given| spread(&axes, &given, kept)).transpose()?;
     }
     // Before version 11 there was one rule; it is what is now called asymmetric.
     let old = used.opset < 11 || used.node.op_type == "Upsample";

@@ -164,17 +164,7 @@ pub(super) fn transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
         None => (0..rank).rev().collect(),
     };
     match value {
-        Value::Tensor(tensor) => {
-            let dims: Vec<u64> = order.iter().map(|&axis| tensor.dims[axis]).collect();
-            let batch = tensor.batch.and_then(|batch| order.iter().position(|&axis| axis == batch));
-            let axes: Vec<u64> =
-                order.iter().filter_map(|&axis| tensor.axis(axis)).map(|axis| axis as u64).collect();
-            if axes.iter().copied().eq(0..axes.len() as u64) {
-                return Ok(vec![Value::Tensor(Tensor { draft: tensor.draft, dims, batch })]);
-            }
-            let made = lower.emit(used, Layer::Permute(Permute { axes }), &[&tensor], vec![], batch)?;
-            Ok(vec![Value::Tensor(Tensor { draft: made.draft, dims, batch })])
-        }
+        Value::Tensor(tensor) => Ok(vec![Value::Tensor(permuted(lower, used, &tensor, &order)?)]),
         Value::Constant(constant) => {
             let dims: Vec<u64> = order.iter().map(|&axis| constant.dims[axis]).collect();
             let changed = constant.changed(Change::Transpose(order), dims);
@@ -182,4 +172,21 @@ pub(super) fn transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
         }
         Value::Unknown(reason) => Err(Flaw::Unsupported(reason)),
     }
+}
+
+/// `tensor` with axis `order[i]` as its axis `i`.
+pub(super) fn permuted(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: &Tensor,
+    order: &[usize],
+) -> Result<Tensor, Flaw> {
+    let dims: Vec<u64> = order.iter().map(|&axis| tensor.dims[axis]).collect();
+    let batch = tensor.batch.and_then(|batch| order.iter().position(|&axis| axis == batch));
+    let axes: Vec<u64> = order.iter().filter_map(|&axis| tensor.axis(axis)).map(|axis| axis as u64).collect();
+    if axes.iter().copied().eq(0..axes.len() as u64) {
+        return Ok(Tensor { draft: tensor.draft, dims, batch });
+    }
+    let made = lower.emit(used, Layer::Permute(Permute { axes }), &[tensor], vec![], batch)?;
+    Ok(Tensor { draft: made.draft, dims, batch })
 }

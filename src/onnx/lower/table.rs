@@ -2,8 +2,8 @@
 
 use super::scope::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, control, conv, fold, linear, mean, moves, norm, opaque, pointwise, pool, quantised, resize,
-    shapes,
+    arithmetic, attention, control, conv, einsum, fold, gather, linear, mean, moves, norm, opaque, pointwise,
+    pool, quantised, resize, shapes, start,
 };
 use crate::diagnostic::{Code, Problem};
 use crate::onnx::flat::{MAX_NODES, title};
@@ -34,6 +34,8 @@ static OPERATORS: &[Operator] = operators! {
     conv::deform_conv => "DeformConv";
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
+    attention::attention => "Attention";
+    einsum::einsum => "Einsum";
     norm::batch_norm => "BatchNormalization";
     norm::instance_norm => "InstanceNormalization";
     norm::group_norm => "GroupNormalization";
@@ -58,7 +60,7 @@ static OPERATORS: &[Operator] = operators! {
     shapes::transpose => "Transpose";
     moves::slice => "Slice";
     moves::split => "Split";
-    moves::gather => "Gather";
+    gather::gather => "Gather";
     moves::concat => "Concat";
     moves::pad => "Pad";
     moves::depth_to_space => "DepthToSpace";
@@ -68,10 +70,15 @@ static OPERATORS: &[Operator] = operators! {
     resize::resize => "Resize" "Upsample";
     quantised::quantize => "QuantizeLinear";
     quantised::dequantize => "DequantizeLinear";
+    quantised::dynamic => "DynamicQuantizeLinear";
+    quantised::conv => "QLinearConv";
+    quantised::matmul => "QLinearMatMul";
+    quantised::whole_conv => "ConvInteger";
+    quantised::whole_matmul => "MatMulInteger";
 };
 
 /// Computed constants of up to so many elements are always kept.
-const SMALL: u64 = 64;
+pub(super) const SMALL: u64 = 64;
 
 /// All operators that become layers or vanish.
 pub fn operators() -> impl Iterator<Item = &'static str> {
@@ -88,7 +95,10 @@ impl Lower {
         let node = used.node;
         let values = match self.outcome(used) {
             Ok(values) => self.limited(used, values),
-            Err(Flaw::Unsupported(reason)) => opaque::opaque(self, used, &reason),
+            Err(Flaw::Unsupported(reason)) => match start::retried(self, used) {
+                Some(values) => self.limited(used, values),
+                None => opaque::opaque(self, used, &reason),
+            },
             Err(Flaw::Invalid(problem)) => {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
             }
@@ -144,8 +154,13 @@ impl Lower {
         );
     }
 
-    fn outcome(&mut self, used: Use<'_>) -> Outcome {
+    pub(super) fn outcome(&mut self, used: Use<'_>) -> Outcome {
         let node = used.node;
+        if node.domain == "com.microsoft"
+            && let Some(outcome) = quantised::runtime(self, used)
+        {
+            return outcome;
+        }
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return used.unsupported(format!("an operator of `{}`", node.domain));
         }

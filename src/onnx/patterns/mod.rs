@@ -5,6 +5,8 @@
 
 mod activation;
 mod bias;
+mod deformable;
+mod excitation;
 mod movement;
 mod normalisation;
 mod shuffle;
@@ -28,6 +30,12 @@ static PATTERNS: &[Pattern] = &[
     normalisation::group_norm,
     shuffle::channel_shuffle,
     shuffle::pixel_shuffle,
+    excitation::squeeze_excite,
+    deformable::deform_conv,
+    normalisation::over_channels,
+    movement::stretched,
+    movement::permuted,
+    movement::between,
     movement::still,
     movement::joined,
 ];

@@ -6,7 +6,7 @@ use crate::layers::function::FunctionKind;
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::layer_norm::{LayerNorm, NormAxis};
 use crate::layers::layer_scale::ScaleAxis;
-use crate::layers::reduce::{Reduce, Reduction};
+use crate::layers::reduce::Reduction;
 use crate::onnx::constant::{Change, Values};
 
 /// `(x - mean) / sqrt(variance + eps)`, then the scale, then the shift: each is a step of its own.
@@ -19,11 +19,16 @@ pub(super) fn layer_norm(view: &View<'_>, index: usize) -> Option<Match> {
     }
 }
 
-/// The mean over `axes` with the axes kept, of what.
-fn mean<'a>(view: &View<'a>, index: usize) -> Option<(usize, &'a Reduce)> {
+/// What is averaged with its axes kept, and over which axes.
+fn mean(view: &View<'_>, index: usize) -> Option<(usize, Vec<u64>)> {
+    let x = view.input(index)?;
     match view.layer(index)? {
         Layer::Reduce(reduce) if reduce.reduction == Reduction::Mean && reduce.keepdim => {
-            Some((view.input(index)?, reduce))
+            Some((x, reduce.axes.clone()))
+        }
+        // The features of a sequence look like space.
+        Layer::GlobalAvgPool(pool) if pool.keepdim => {
+            Some((x, (1..view.draft(x).shape.rank() as u64).collect()))
         }
         _ => None,
     }
@@ -54,13 +59,13 @@ fn divided(view: &View<'_>, index: usize) -> Option<Match> {
     if eps.scale != 1.0
         || difference.weights.as_deref() != Some(&[1.0, -1.0])
         || of != x
-        || axes.axes != variance.axes
+        || axes != variance
         || !same
     {
         return None;
     }
     let rank = view.draft(x).shape.rank() as u64;
-    let axis = match axes.axes.as_slice() {
+    let axis = match axes.as_slice() {
         [0] => NormAxis::Channels,
         [last] if last + 1 == rank => NormAxis::Last,
         all if all.len() as u64 == rank => NormAxis::All,
@@ -119,6 +124,29 @@ fn shifted(view: &View<'_>, index: usize) -> Option<Match> {
         inputs: view.draft(norm).inputs.clone(),
         weights,
         named: index,
+    })
+}
+
+/// Channels last, a layer norm over them, and back.
+pub(super) fn over_channels(view: &View<'_>, index: usize) -> Option<Match> {
+    let Layer::Permute(back) = view.layer(index)? else { return None };
+    let norm = view.input(index).filter(|&at| view.single(at))?;
+    let Layer::LayerNorm(layer) = view.layer(norm)? else { return None };
+    let turned = view.input(norm).filter(|&at| view.single(at))?;
+    let Layer::Permute(forth) = view.layer(turned)? else { return None };
+    let rank = forth.axes.len() as u64;
+    let last = forth.axes.iter().copied().eq((1..rank).chain([0]));
+    let first = back.axes.iter().copied().eq([rank - 1].into_iter().chain(0..rank - 1));
+    let layer = LayerNorm { axis: NormAxis::Channels, ..layer.clone() };
+    (last
+        && first
+        && rank > 1
+        && matches!(view.layer(norm)?, Layer::LayerNorm(norm) if norm.axis == NormAxis::Last))
+    .then(|| Match {
+        layer: Layer::LayerNorm(layer),
+        inputs: view.draft(turned).inputs.clone(),
+        weights: view.draft(norm).weights.clone(),
+        named: norm,
     })
 }
 
