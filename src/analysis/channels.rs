@@ -4,8 +4,8 @@
 //! section 3.1). Neighbouring channels with the same set are kept as one run, so a dense layer costs one union and a
 //! network of grouped layers as many sets as it has groups; a set is a bit for each channel of the source.
 //!
-//! Everything that a channel's value depends on counts, gates included; where channels become positions (a permutation
-//! of the axes), they count as joined.
+//! Everything that a channel's value depends on counts, gates included. Where channels become positions (a permutation of
+//! the axes), [`reached`] counts them as joined; [`exactly`] follows each of them there, and where units stand on padding only.
 
 mod bits;
 mod runs;
@@ -13,10 +13,15 @@ mod runs;
 pub use bits::Bits;
 pub use runs::{Run, Runs};
 
+use std::rc::Rc;
+
 use crate::analysis::field::relation::Link;
+use crate::analysis::support::each;
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::layers::{AxisReach, Role, WeightRole};
+use crate::layers::conv::PaddingMode;
+use crate::layers::rearrange::Rearrangement;
+use crate::layers::{AxisReach, Io, Layer, Role, WeightRole};
 
 /// Connectivity between the channels of a source and those of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +92,7 @@ fn too_many() -> Problem {
 }
 
 /// The sets of a layer's channels that reads `runs` along the channel axis.
-fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<Runs, Problem> {
+pub(super) fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<Runs, Problem> {
     match *axis {
         AxisReach::Blocks { by: 0, outputs: 1, inputs: 1 } => Ok(runs.slice(0, channels)),
         AxisReach::Blocks { by: 0, outputs, inputs } => {
@@ -146,7 +151,7 @@ fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<
                         let to = reads.first.saturating_add(reads.count).clamp(from, i128::from(operand));
                         runs.joined(u64::try_from(from).unwrap_or(0), u64::try_from(to - from).unwrap_or(0))
                     } else {
-                        let mut set: Option<std::rc::Rc<Bits>> = None;
+                        let mut set: Option<Rc<Bits>> = None;
                         for t in 0..reads.count.min(i128::from(operand)) {
                             if let Ok(index) = u64::try_from(reads.first + reads.step * t) {
                                 set = bits::either(set, runs.joined(index, 1));
@@ -167,19 +172,103 @@ fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<
     }
 }
 
+/// The sets of the channels of `node` as they are at the network's own size; none if it does not depend on `source`.
+/// Where channels become positions, or a map is smaller than the padding around it, each channel is followed by itself,
+/// element by element; nothing else could tell. An error says that this is too much.
+pub fn exactly(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Option<Runs>, Problem> {
+    let sets = reached(graph, source, node, gates)?;
+    let Some(runs) = sets.get(node.0).and_then(Option::as_ref) else { return Ok(None) };
+    if !mixes(graph, node) && !blind(graph)? {
+        return Ok(Some(runs.clone()));
+    }
+    one_by_one(graph, source, node, gates).map(Some)
+}
+
+fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Runs, Problem> {
+    let size = graph.node(source).shape.channels();
+    let mut out = Runs::default();
+    for set in each::channels(graph, source, node, gates)? {
+        let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
+        let bits = indices.filter_map(|c| Some(Rc::new(Bits::one(u64::try_from(c).ok()?, size))));
+        out.push(1, bits.fold(None, |all, one| bits::either(all, Some(one))));
+    }
+    Ok(out)
+}
+
+/// How far from the ends of a map units are looked at.
+const ENDS: i128 = 1 << 16;
+
+/// Whether some unit of some node reads nothing of an operand, on some axis: it stands on padding only, or in a gap of a
+/// transposed convolution. Without such units channels meet as their layers say, whatever the size.
+fn blind(graph: &Graph) -> Result<bool, Problem> {
+    for (_, node) in graph.iter() {
+        if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
+            continue;
+        }
+        for reach in graph.reach(node) {
+            let Some(operand) = node.inputs.get(reach.input).map(|&id| graph.node(id)) else { continue };
+            for (axis, &size) in reach.axes.iter().zip(operand.shape.sizes()).skip(1) {
+                if !matches!(axis, AxisReach::Window { .. } | AxisReach::Transposed { .. }) {
+                    continue;
+                }
+                let Link::By(relation) = Link::new(axis)? else { continue };
+                let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
+                // Padding is met at the ends, gaps in every period.
+                let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
+                if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether `node` lies behind a layer that makes positions of channels, or channels of positions.
+fn mixes(graph: &Graph, node: NodeId) -> bool {
+    let mut before = vec![false; graph.nodes.len()];
+    before[node.0] = true;
+    (0..=node.0).rev().any(|index| {
+        let node = &graph.nodes[index];
+        if !before[index] {
+            return false;
+        }
+        node.inputs.iter().for_each(|input| before[input.0] = true);
+        let Op::Layer(layer) = &node.op else { return false };
+        let shapes = graph.input_shapes(node);
+        match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
+            Some(Rearrangement::Regroup(runs)) => {
+                runs.iter().any(|run| run.input.len() + run.output.len() > 2)
+            }
+            Some(_) => true,
+            None => crosses(graph, node),
+        }
+    })
+}
+
+/// Whether a layer's channels are positions of an operand, or the other way round.
+fn crosses(graph: &Graph, node: &Node) -> bool {
+    let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
+    graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
+}
+
 /// Most sets of one node.
 const MAX_SETS: u64 = 1 << 17;
 
 /// The connectivity between each input and each output of the network; `gates` says whether gates count.
 pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {
     let sources: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
+    // Where following each channel is too much, what channels could see at any size has to do.
+    let loose = blind(graph).unwrap_or(false);
     let mut all = Vec::new();
     for source in sources {
         let last = graph.outputs.iter().max().copied().unwrap_or(source);
         let sets = reached(graph, source, last, gates)?;
         for &output in &graph.outputs {
             if let Some(runs) = sets.get(output.0).and_then(Option::as_ref) {
-                all.push(summary(graph, source, output, runs));
+                let exact = (loose || mixes(graph, output)).then(|| one_by_one(graph, source, output, gates));
+                let exact = exact.and_then(Result::ok);
+                all.push(summary(graph, source, output, exact.as_ref().unwrap_or(runs)));
             }
         }
     }

@@ -21,3 +21,4 @@ pub mod support;
 pub mod survey;
 pub mod totals;
 pub mod unread;
+pub mod used;

@@ -349,6 +349,21 @@ impl AxisReach {
     pub fn same(by: usize) -> Self {
         Self::Window { by, window: Window::POINT }
     }
+
+    /// The output axis that it depends on; none if all outputs read the same.
+    pub fn by(&self) -> Option<usize> {
+        match *self {
+            Self::Window { by, .. }
+            | Self::Transposed { by, .. }
+            | Self::Blocks { by, .. }
+            | Self::Shuffle { by, .. }
+            | Self::Table { by, .. }
+            | Self::Adaptive { by, .. }
+            | Self::Resize { by, .. }
+            | Self::Reflected { by, .. } => Some(by),
+            Self::All | Self::Broadcast => None,
+        }
+    }
 }
 
 impl Reach {

@@ -11,6 +11,7 @@ pub mod args;
 pub mod axes;
 mod defaults;
 mod facets;
+pub mod rearrange;
 pub mod window;
 
 pub use facets::{

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
+use crate::layers::rearrange::{Run, runs};
 use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role};
 use crate::shape::{Shape, product};
 
@@ -27,29 +28,10 @@ pub(super) fn regrouped(io: Io<'_>) -> Reach {
     let (input, output) = (io.input().sizes(), io.output.sizes());
     let mut axes: Vec<AxisReach> =
         input.iter().map(|&size| if size == 1 { AxisReach::Broadcast } else { AxisReach::All }).collect();
-    let long = |sizes: &[u64]| -> Vec<(usize, u64)> {
-        sizes.iter().copied().enumerate().filter(|&(_, size)| size != 1).collect()
-    };
-    let (long_in, long_out) = (long(input), long(output));
-    let (mut i, mut o) = (0, 0);
-    while i < long_in.len() && o < long_out.len() {
-        let (first_in, first_out) = (i, o);
-        let (mut left, mut right) = (u128::from(long_in[i].1), u128::from(long_out[o].1));
-        (i, o) = (i + 1, o + 1);
-        while left != right {
-            // Equal totals make the shorter side go on; zero sizes never come here.
-            if left < right && i < long_in.len() {
-                left = left.saturating_mul(u128::from(long_in[i].1));
-                i += 1;
-            } else if right < left && o < long_out.len() {
-                right = right.saturating_mul(u128::from(long_out[o].1));
-                o += 1;
-            } else {
-                break;
-            }
-        }
-        let ((axis, size), (by, blocks)) = (long_in[first_in], long_out[first_out]);
-        if i - first_in == 1 && o - first_out == 1 {
+    for Run { input: from, output: to } in runs(input, output) {
+        let (axis, by) = (from[0], to[0]);
+        let (size, blocks) = (input[axis], output[by]);
+        if from.len() == 1 && to.len() == 1 {
             axes[axis] = AxisReach::same(by);
         } else if axis == 0 && blocks > 0 && size > 0 {
             if size.is_multiple_of(blocks) {

@@ -132,14 +132,18 @@ fn draw_table(table: &Table, canvas: Canvas) -> String {
             comfy.add_row(rule.clone());
             tones.push(None);
         }
-        let texts = shown.iter().map(|&(i, width)| {
+        let lines = |&(i, width): &(usize, usize)| {
             let text = row.cells.get(i).map(|cell| number::readable(&cell.value)).unwrap_or_default();
-            ComfyCell::new(shorten(&text, width))
-        });
-        comfy.add_row(texts.collect::<Vec<_>>());
-        tones.push(Some(
-            shown.iter().map(|&(i, _)| row.cells.get(i).map_or(Tone::Plain, |cell| cell.tone)).collect(),
-        ));
+            if table.columns[i].wrap { broken(&text, width) } else { vec![shorten(&text, width)] }
+        };
+        let cells: Vec<Vec<String>> = shown.iter().map(lines).collect();
+        for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
+            let text = |cell: &Vec<String>| ComfyCell::new(cell.get(line).map_or("", String::as_str));
+            comfy.add_row(cells.iter().map(text).collect::<Vec<_>>());
+            tones.push(Some(
+                shown.iter().map(|&(i, _)| row.cells.get(i).map_or(Tone::Plain, |cell| cell.tone)).collect(),
+            ));
+        }
     }
     for (position, &(i, width)) in shown.iter().enumerate() {
         if let Some(column) = comfy.column_mut(position) {
@@ -179,6 +183,8 @@ fn paint_columns(line: &str, shown: &[(usize, usize)], tones: &[Tone], canvas: C
             let Some(c) = rest.next() else { break };
             cell.push(c);
         }
+        // The lines that a broken cell leaves empty carry no escapes.
+        let tone = if cell.trim().is_empty() { Tone::Plain } else { tone };
         out += &paint(&cell, tone, canvas);
     }
     out
@@ -219,6 +225,23 @@ fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
             _ => return shown,
         }
     }
+}
+
+/// `text` in lines of at most `width` columns, broken between words, or else behind the last dot of a name that fits.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for mut line in wrap(text, width) {
+        while line.width() > width && width > 0 {
+            let fits = |end: &usize| line[..*end].width() <= width;
+            let ends = line.char_indices().map(|(at, c)| at + c.len_utf8());
+            let hard = ends.take_while(fits).last().unwrap_or(line.len());
+            let dot = line[..hard].rfind(['.', '/']).map(|at| at + 1).filter(|&at| at > 1);
+            let rest = line.split_off(dot.unwrap_or(hard));
+            lines.push(std::mem::replace(&mut line, rest));
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 /// `text` in at most `width` columns, its middle replaced by `…`: both ends of an id tell it apart.

@@ -165,6 +165,8 @@ pub struct Column {
     pub right: bool,
     /// Whether its cells may be shortened when the terminal is narrow.
     pub shrink: bool,
+    /// Whether they are broken into lines then, so that nothing is lost.
+    pub wrap: bool,
     /// How soon it is left out of a terminal that is too narrow: 0 never, then the highest first.
     pub optional: u8,
 }
@@ -172,12 +174,19 @@ pub struct Column {
 impl Column {
     /// A column of text, which may be shortened.
     pub fn text(title: &str) -> Self {
-        Self { title: title.into(), right: false, shrink: true, optional: 0 }
+        Self { title: title.into(), right: false, shrink: true, wrap: false, optional: 0 }
     }
 
     /// A column of numbers.
     pub fn number(title: &str) -> Self {
-        Self { title: title.into(), right: true, shrink: false, optional: 0 }
+        Self { title: title.into(), right: true, shrink: false, wrap: false, optional: 0 }
+    }
+
+    /// The same column, its cells broken into lines where they would be shortened.
+    #[must_use]
+    pub fn wrapped(mut self) -> Self {
+        self.wrap = true;
+        self
     }
 
     /// The same column, left out of narrow terminals; a higher `rank` goes first.

@@ -244,8 +244,11 @@ fn remarks(facts: &Facts, merges: &[&Misaligned]) -> (String, Tone) {
         });
         tone = Tone::Warn;
     }
-    if facts.global {
-        remarks.push("global".into());
+    match (facts.global, facts.bound) {
+        (true, true) => remarks.push("at most global".into()),
+        (true, false) => remarks.push("global".into()),
+        (false, true) => remarks.push("at most".into()),
+        (false, false) => {}
     }
     if facts.global_context && !facts.global {
         remarks.push("global context".into());
@@ -372,6 +375,12 @@ fn footer(page: &mut Page, shown: &[&Facts], question: &Question) {
     if shown.iter().any(|facts| facts.global_context) {
         page.note("Global context: a gate or statistics over the whole map act on the layer; the size is that of the local field.");
     }
+    if shown.iter().any(|facts| facts.bound) {
+        page.note(
+            "At most: a layer before it mixes positions in a reshape, or tells channels apart that see different positions, \
+             so its box is a bound; `--exact` gives the very set.",
+        );
+    }
     if question.effective {
         page.note(
             "Effective: standard deviation of the taps' positions for uniform weights (Luo et al. 2016), paths weighted by their \
@@ -404,6 +413,9 @@ fn facts_json(graph: &Graph, facts: &Facts, question: &Question, exact: Option<&
     put("global", json!(facts.global));
     put("global_context", json!(facts.global_context));
     put("aligned", json!(facts.aligned));
+    if facts.bound {
+        put("bound", json!(true));
+    }
     put("varies", json!(axes.iter().any(|axis| axis.varies)));
     put("seen", json!(facts.seen));
     match &facts.sampling {

@@ -37,7 +37,8 @@ fn table(claims: &[Claim]) -> Table {
     } else {
         &["claim", "predicted", "measured", ""]
     };
-    let mut table = Table { columns: names.iter().map(|name| Column::text(name)).collect(), rows: vec![] };
+    let columns = names.iter().map(|name| Column::text(name).wrapped()).collect();
+    let mut table = Table { columns, rows: vec![] };
     for claim in claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
         let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });

@@ -17,6 +17,7 @@ use crate::analysis::paths::{Paths, paths};
 use crate::analysis::support::{Borders, Region, support};
 use crate::analysis::totals::{self, Counts};
 use crate::analysis::unread::{self, Unread};
+use crate::analysis::used::{self, Idle};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::window::Window;
@@ -49,6 +50,7 @@ pub struct Facts<'a> {
     peak: OnceCell<Option<Peak>>,
     unread: OnceCell<Result<Vec<Unread>, Problem>>,
     severed: OnceCell<Vec<Severed>>,
+    idle: OnceCell<Result<Vec<Idle>, Problem>>,
 }
 
 /// A fact that was kept, or the reason why there is none.
@@ -77,6 +79,7 @@ impl<'a> Facts<'a> {
             peak: OnceCell::new(),
             unread: OnceCell::new(),
             severed: OnceCell::new(),
+            idle: OnceCell::new(),
         }
     }
 
@@ -158,6 +161,11 @@ impl<'a> Facts<'a> {
     pub fn unread(&self) -> Result<&[Unread], Problem> {
         let consumers = self.consumers.get_or_init(|| self.graph.consumers());
         kept(self.unread.get_or_init(|| unread::unread(self.graph, consumers))).map(Vec::as_slice)
+    }
+
+    /// Weights of which some elements act on no output.
+    pub fn idle(&self) -> Result<&[Idle], Problem> {
+        kept(self.idle.get_or_init(|| used::idle(self.graph))).map(Vec::as_slice)
     }
 
     /// Layers that keep gradients from weights.

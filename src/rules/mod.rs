@@ -26,6 +26,7 @@ mod dominant_layer;
 mod dropped_border;
 mod holes_between_rates;
 mod holes_in_support;
+mod idle_weights;
 mod isolated_groups;
 mod large_head;
 mod large_kernel;
@@ -101,6 +102,7 @@ pub static RULES: &[&dyn Rule] = &[
     &severed_gradient::SeveredGradient,              // CK406
     &repeated_operand::RepeatedOperand,              // CK407
     &squeeze_out_of_range::SqueezeOutOfRange,        // CK408
+    &idle_weights::IdleWeights,                      // CK409
     &large_kernel::LargeKernel,                      // CK501
     &wide_kernel::WideKernel,                        // CK502
     &isolated_groups::IsolatedGroups,                // CK503

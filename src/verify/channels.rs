@@ -5,8 +5,9 @@ use crate::diagnostic::Problem;
 use crate::exec::scalar::Scalar as _;
 use crate::exec::tensor::{Tensor, batched};
 use crate::graph::{Graph, NodeId};
+use crate::verify::bar::Bar;
 use crate::verify::marks::Marks;
-use crate::verify::place::{MOST_OUTPUTS, coarse};
+use crate::verify::place::MOST_OUTPUTS;
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{divided, resized, with_space};
 use crate::verify::trace::trace;
@@ -17,6 +18,7 @@ pub(super) fn measure(
     predict: &(dyn Predict + Sync),
     options: &Options,
     outcome: &mut Outcome,
+    bar: &Bar<'_>,
 ) -> Result<(), Problem> {
     if !options.wants(Kind::Channels) {
         return Ok(());
@@ -48,6 +50,8 @@ pub(super) fn measure(
     if run.outputs.len() > MOST_OUTPUTS {
         outcome.notes.push(format!("channels of {} more outputs", run.outputs.len() - MOST_OUTPUTS));
     }
+    let steps = |output: &NodeId| passes(run.node(*output).shape.channels()) as usize;
+    let part = bar.part(200, run.outputs.iter().take(MOST_OUTPUTS).map(steps).sum());
     for &output in run.outputs.iter().take(MOST_OUTPUTS) {
         let channels = run.node(output).shape.channels();
         let most = (budget / cost(&run).max(1)).max(1);
@@ -65,6 +69,7 @@ pub(super) fn measure(
                 seed.data_mut()[at..at + plane].iter_mut().for_each(|marks| *marks += Marks::bit(bit));
             }
             let trace = trace(&run, vec![(output, seed)], true)?;
+            part.step();
             for (source, found) in sources.iter().zip(&mut found) {
                 let plane: usize = batched(1, &run.node(*source).shape)?.iter().skip(2).product();
                 let marks: Vec<Marks> = trace.on(*source).map_or_else(Vec::new, |tensor| {
@@ -84,7 +89,13 @@ pub(super) fn measure(
         for (source, found) in sources.iter().zip(found) {
             // A source that no channel reads is a prediction too.
             let none = || vec![vec![]; usize::try_from(channels).unwrap_or(0)];
-            let all = predict.channels(&run, *source, output)?.unwrap_or_else(none);
+            let all = match predict.channels(&run, *source, output) {
+                Ok(all) => all.unwrap_or_else(none),
+                Err(problem) => {
+                    outcome.notes.push(format!("channels of {}: {problem}", run.node(output).id));
+                    continue;
+                }
+            };
             let claimed: Vec<Vec<u64>> =
                 picked.iter().filter_map(|&c| all.get(c as usize).cloned()).collect();
             let of = run.node(*source).shape.channels();
@@ -94,22 +105,14 @@ pub(super) fn measure(
                 format!("; {} of {channels} channels", picked.len())
             };
             let rows = all.len() as u64;
-            // Where dependences are products of axes only by a bound, so are the channels.
-            let bound = coarse(&run, output, true);
-            let within = |(claimed, found): (&Vec<u64>, &Vec<u64>)| found.iter().all(|c| claimed.contains(c));
-            let holds = if bound {
-                claimed.len() == found.len() && claimed.iter().zip(&found).all(within)
-            } else {
-                claimed == found
-            };
-            let most = if bound { "at most: " } else { "" };
+            let holds = claimed == found;
             let extra =
                 if rows == channels { String::new() } else { format!("; {rows} channels of {channels}") };
             outcome
                 .claim(
                     Kind::Channels,
                     Some(&run.node(output).id),
-                    format!("{most}{}{extra}", text(&claimed, of)),
+                    format!("{}{extra}", text(&claimed, of)),
                     if holds {
                         text(&found, of)
                     } else {

@@ -9,10 +9,12 @@ use crate::graph::{Graph, NodeId, Op};
 use crate::layers::WeightRole;
 use crate::render::number;
 use crate::shape::Shape;
+use crate::verify::bar::Bar;
 use crate::verify::marks::Marks;
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{resized, slim, with_space};
 use crate::verify::run::{Seed, run};
+use crate::verify::sets::{position, raster};
 use crate::verify::trace::trace;
 use crate::verify::{Kind, Options, Outcome, inputs};
 
@@ -21,16 +23,18 @@ pub(super) fn measure(
     predict: &(dyn Predict + Sync),
     options: &Options,
     outcome: &mut Outcome,
-    tick: &dyn Fn(),
+    bar: &Bar<'_>,
 ) -> Result<(), Problem> {
     if options.wants(Kind::Parameters) {
         parameters(graph, predict, options, outcome)?;
     }
     if options.wants(Kind::DeadWeights) {
+        let _part = bar.part(100, 1);
         dead_weights(graph, predict, options, outcome)?;
     }
     if [Kind::Shapes, Kind::Macs, Kind::Memory].into_iter().any(|kind| options.wants(kind)) {
-        forward(graph, predict, options, outcome, tick)?;
+        let part = bar.part(200, graph.nodes.len());
+        forward(graph, predict, options, outcome, &|| part.step())?;
     }
     Ok(())
 }
@@ -81,32 +85,52 @@ fn dead_weights(
         seeds.push((output, Tensor::from_fn(&batched(1, &slim.graph.node(output).shape)?, |_| Marks::ONE)));
     }
     let trace = trace(&slim.graph, seeds, true)?;
-    let (mut dead, mut partly, mut all) = (Vec::new(), Vec::new(), 0);
-    for (id, node) in graph.iter().filter(|(_, node)| node.shares.is_none()) {
+    let predicted = predict.used(&slim.graph)?;
+    // Weights of which an element is idle, by what is predicted and by what arrived; and the first difference.
+    let (mut claimed, mut found, mut differs, mut all) = (Vec::new(), Vec::new(), None, 0);
+    for (id, node) in slim.graph.iter().filter(|(_, node)| node.shares.is_none()) {
         for (index, weight) in node.weights.iter().enumerate() {
             if weight.role != WeightRole::Parameter {
                 continue;
             }
             all += 1;
+            let name = format!("{}.{}", node.id, weight.name);
+            let sizes = weight.shape.sizes();
+            let elements = usize::try_from(weight.shape.elements()?).unwrap_or(0);
+            let claims = predicted.get(id.0).and_then(|weights| weights.get(index));
+            let claims = claims.map_or_else(|| vec![false; elements], |region| raster(region, sizes));
             let marks = trace.weights[id.0].get(index);
-            let used = marks.map_or(0, |marks| marks.data().iter().filter(|m| **m != Marks::ZERO).count());
-            match (used, marks.map_or(0, Tensor::len)) {
-                (0, _) => dead.push(format!("{}.{}", node.id, weight.name)),
-                (used, len) if used < len => partly.push(format!("{}.{}", node.id, weight.name)),
-                _ => {}
+            let finds: Vec<bool> = match marks {
+                Some(marks) => marks.data().iter().map(|marks| *marks != Marks::ZERO).collect(),
+                None => vec![false; elements],
+            };
+            if let Some(flat) = claims.iter().zip(&finds).position(|(claim, find)| claim != find) {
+                let not = if finds[flat] { "" } else { " not" };
+                differs.get_or_insert_with(|| format!("; {name} at {} is{not} used", position(flat, sizes)));
             }
+            claimed.extend(idle(&name, &claims));
+            found.extend(idle(&name, &finds));
         }
     }
-    let text = |dead: &[String]| if dead.is_empty() { "none".into() } else { dead.join(", ") };
-    let predicted = predict.dead(graph);
-    let mut method = format!("gradients of all outputs with respect to {all} weight tensors, {}", slim.how);
-    if !partly.is_empty() {
-        let named: Vec<&str> = partly.iter().take(3).map(String::as_str).collect();
-        let more = if partly.len() > 3 { format!(" and {} more", partly.len() - 3) } else { String::new() };
-        method += &format!("; some taps of {}{more} only ever see padding", named.join(", "));
-    }
-    outcome.claim(Kind::DeadWeights, None, text(&predicted), text(&dead)).method(method);
+    let list = |idle: &[String]| if idle.is_empty() { "none".into() } else { idle.join(", ") };
+    let measured = format!("{}{}", list(&found), differs.as_deref().unwrap_or_default());
+    outcome
+        .claim(Kind::DeadWeights, None, list(&claimed), measured)
+        .method(format!(
+            "gradients of all outputs with respect to every element of {all} weight tensors, {}",
+            slim.how
+        ))
+        .verdict(differs.is_none());
     Ok(())
+}
+
+/// `conv2.weight`, or `6 of 9 elements of conv2.weight`; nothing if all are used.
+fn idle(name: &str, used: &[bool]) -> Option<String> {
+    match used.iter().filter(|used| !**used).count() {
+        0 => None,
+        idle if idle == used.len() => Some(name.to_owned()),
+        idle => Some(format!("{idle} of {} elements of {name}", used.len())),
+    }
 }
 
 /// The network at the largest input whose multiply-adds fit the budget; and whether it had to shrink.

@@ -5,28 +5,31 @@
 //! its neighbour: box, start, jump, positions and holes, as the definition of a receptive field has them.
 
 use crate::analysis::field::{self, Facts, Jump, Span};
+use crate::analysis::support::{Region, from_all};
 use crate::diagnostic::Problem;
 use crate::exec::scalar::Scalar as _;
 use crate::exec::tensor::{Tensor, batched};
 use crate::graph::{Graph, NodeId};
 use crate::render::number;
+use crate::verify::bar::Bar;
 use crate::verify::marks::Marks;
 use crate::verify::perturb;
 use crate::verify::place::{
-    MOST_OUTPUTS, PHASES, Place, Wide, chosen, costs, crops, enlarged, facts_of, own_place, size_bound,
-    wide_place,
+    MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, facts_of, own_place, wide_place,
 };
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{map_wide, slim};
 use crate::verify::sets::{field_text, hull, position, raster, set_text, spans_text};
 use crate::verify::trace::trace;
-use crate::verify::{Kind, Options, Outcome, inputs};
+use crate::verify::whole::whole;
+use crate::verify::{Kind, Options, Outcome};
 
 pub(super) fn measure(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
     options: &Options,
     outcome: &mut Outcome,
+    bar: &Bar<'_>,
 ) -> Result<(), Problem> {
     let wanted = [Kind::ReceptiveField, Kind::Support, Kind::Context, Kind::Perturbation];
     if !wanted.into_iter().any(|kind| options.wants(kind)) {
@@ -38,7 +41,9 @@ pub(super) fn measure(
         let left = graph.outputs.len() - MOST_OUTPUTS;
         outcome.notes.push(format!("receptive fields of {left} more outputs: --node ID measures one"));
     }
-    for node in chosen(graph, &fields, options) {
+    let nodes = chosen(graph, &fields, options);
+    let part = bar.part(300, 4 * nodes.iter().map(|node| fields.nodes[node.0].len()).sum::<usize>());
+    for node in nodes {
         if options.wants(Kind::ReceptiveField) {
             sources(&slim.graph, predict, node, options, outcome)?;
         }
@@ -47,7 +52,14 @@ pub(super) fn measure(
                 continue;
             }
             let id = &graph.node(node).id;
-            let own = own_place(&slim.graph, &slim.how, predict, node, field)?;
+            // What is beyond the analysis (sets of too many pieces) is not measured, and no reason to measure nothing.
+            let own = match own_place(&slim.graph, &slim.how, predict, node, field) {
+                Ok(own) => Some(own),
+                Err(problem) => {
+                    outcome.notes.push(format!("support of {id}: {problem}"));
+                    None
+                }
+            };
             let own = own.filter(|own| {
                 let fits = costs(&own.graph) <= options.effort.budget();
                 if !fits {
@@ -58,27 +70,33 @@ pub(super) fn measure(
             if let Some(place) = &own {
                 support(place, options, outcome)?;
             }
+            part.step();
             let wide = if field.local && field.axes.iter().all(|axis| !axis.whole) {
-                wide_place(&slim.graph, &slim.how, predict, node, field, options)?
+                wide_place(&slim.graph, &slim.how, predict, node, field, options)
+                    .unwrap_or_else(|problem| Wide::None(problem.to_string()))
             } else {
                 Wide::Global
             };
+            part.step();
             match (&wide, &own) {
                 (Wide::Place(place, step), _) => {
                     unclipped(graph, predict, place, *step, options, outcome)?;
+                    part.step();
                     // A few runs in full precision: where the large input is too much for them, the own one.
                     let dear = costs(&place.graph).saturating_mul(4) > options.effort.budget();
-                    perturb::measure(own.as_ref().filter(|_| dear).unwrap_or(place), options, outcome)?;
+                    let place = own.as_ref().filter(|_| dear).unwrap_or(place);
+                    perturb::measure(predict, place, options, outcome)?;
                 }
                 (Wide::Global, Some(place)) => {
                     whole(predict, place, options, outcome)?;
-                    perturb::measure(place, options, outcome)?;
+                    perturb::measure(predict, place, options, outcome)?;
                 }
-                (Wide::Global, None) => outcome.notes.push(format!(
-                    "receptive field of {id}: global behind mirrored padding, or too expensive for this effort"
-                )),
+                (Wide::Global, None) => outcome
+                    .notes
+                    .push(format!("receptive field of {id}: global, and too expensive for this effort")),
                 (Wide::None(why), _) => outcome.notes.push(format!("receptive field of {id}: {why}")),
             }
+            part.step();
         }
     }
     Ok(())
@@ -92,13 +110,17 @@ fn sources(
     options: &Options,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
-    let predicted: Vec<NodeId> = predict.facts(slim, node)?.iter().map(|facts| facts.input).collect();
+    // At this size: where a map is smaller than the padding around it, a unit may read nothing of an input.
+    let read = from_all(slim, &[node], true)?;
+    let something = |input: &NodeId| read[input.0].as_ref().is_none_or(|region| !region.is_empty());
+    let facts = predict.facts(slim, node)?;
+    let predicted: Vec<NodeId> = facts.iter().map(|facts| facts.input).filter(something).collect();
     let reads = |predicted: &[NodeId]| -> String {
         let read = slim.inputs().filter(|(id, _)| predicted.contains(id));
         let ids: Vec<&str> = read.map(|(_, input)| input.id.as_str()).collect();
         if ids.is_empty() { "reads no input".into() } else { format!("reads {}", ids.join(", ")) }
     };
-    let alone = slim.inputs().count() == 1 && !predicted.is_empty();
+    let alone = slim.inputs().count() == 1 && !facts.is_empty();
     if alone || costs(slim) > options.effort.budget() {
         return Ok(());
     }
@@ -112,22 +134,24 @@ fn sources(
     Ok(())
 }
 
-/// For each place on the input, the marks of the units that read it (over all channels).
-fn read(place: &Place, gates: bool) -> Result<(Vec<u64>, Vec<Marks>), Problem> {
-    let shape = &place.graph.node(place.node).shape;
-    let sizes = batched(1, shape)?;
-    let space = &sizes[2..];
-    let plane: usize = space.iter().product();
-    let mut bits = vec![Marks::ZERO; plane.max(1)];
+/// For each place on the input (all its channels), the marks of the units that read it: units of all channels, one index
+/// a spatial axis, or of one channel, which comes before them.
+pub(super) fn read(place: &Place, gates: bool) -> Result<(Vec<u64>, Vec<Marks>), Problem> {
+    let sizes = batched(1, &place.graph.node(place.node).shape)?;
+    let plane: usize = sizes[2..].iter().product::<usize>().max(1);
+    let mut bits = vec![Marks::ZERO; sizes.iter().product::<usize>().max(1)];
     for (bit, unit) in place.units.iter().enumerate() {
-        let flat = unit.iter().zip(space).try_fold(0usize, |flat, (&index, &size)| {
+        let all = unit.len() + 2 == sizes.len();
+        let axes = if all { &sizes[2..] } else { &sizes[1..] };
+        let flat = unit.iter().zip(axes).try_fold(0usize, |flat, (&index, &size)| {
             usize::try_from(index).ok().filter(|&index| index < size).map(|index| flat * size + index)
         });
         if let Some(flat) = flat {
-            bits[flat] += Marks::bit(bit);
+            let last = if all { bits.len() } else { flat + 1 };
+            bits[flat..last].iter_mut().step_by(plane).for_each(|marks| *marks += Marks::bit(bit));
         }
     }
-    let seed = Tensor::from_fn(&sizes, |flat| bits[flat % plane.max(1)]);
+    let seed = Tensor::from_fn(&sizes, |flat| bits[flat]);
     let trace = trace(&place.graph, vec![(place.node, seed)], gates)?;
     let input = &place.graph.node(place.input).shape;
     let elements: usize = batched(1, input)?[2..].iter().product();
@@ -140,7 +164,8 @@ fn read(place: &Place, gates: bool) -> Result<(Vec<u64>, Vec<Marks>), Problem> {
     Ok((input.spatial().to_vec(), marks))
 }
 
-const GRADIENTS: &str = "gradients of the network with positive weights, marked so that nothing cancels";
+pub(super) const GRADIENTS: &str =
+    "gradients of the network with positive weights, marked so that nothing cancels";
 
 /// The exact sets on the network's own input.
 fn support(place: &Place, options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
@@ -158,9 +183,7 @@ fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome)
         let predicted = raster(region, sizes);
         let (spans, count) = hull(sizes, |flat| marks[flat].has(bit));
         let (claimed, claims) = hull(sizes, |flat| predicted[flat]);
-        let bound = place.bound();
-        let differs = |(&p, m): (&bool, &Marks)| if bound { m.has(bit) && !p } else { p != m.has(bit) };
-        let wrong = predicted.iter().zip(marks).position(differs);
+        let wrong = predicted.iter().zip(marks).position(|(&p, m)| p != m.has(bit));
         let unit = unit.iter().map(i128::to_string).collect::<Vec<_>>().join(", ");
         let unit = if unit.is_empty() { String::new() } else { format!(" of unit ({unit})") };
         let grid = if place.sampled { ", data-dependent samples at their regular grid" } else { "" };
@@ -170,16 +193,7 @@ fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome)
             found += &format!("; {} is{not} read", position(flat, sizes));
         }
         outcome
-            .claim(
-                Kind::Support,
-                Some(id),
-                format!(
-                    "{}{}",
-                    if bound { "at most " } else { "" },
-                    set_text(sizes, claimed.as_deref(), claims)
-                ),
-                found,
-            )
+            .claim(Kind::Support, Some(id), set_text(sizes, claimed.as_deref(), claims), found)
             .method(format!("{GRADIENTS}{unit}{grid}, {}", place.how))
             .verdict(wrong.is_none());
     }
@@ -239,10 +253,16 @@ fn field_claim(
     let grid = if place.sampled { " or more (samples move with the data)" } else { "" };
     let size: Vec<i128> = facts.axes.iter().map(|axis| axis.size).collect();
     match (seen(0), seen(1), &by) {
+        // Their sizes are not told by two units then; what the middle one reads must lie inside.
+        _ if facts.bound => {}
         (None, _, _) | (_, None, _) if !varies => {
-            outcome.claim(Kind::ReceptiveField, Some(&id), field_text(&size, None, None), "nothing").method(method);
+            // A gap on one axis is one on all.
+            // So is one on an axis that carries no position; the exact sets know it.
+            let gap = size.contains(&0) || place.regions.iter().take(2).any(Region::is_empty);
+            let claimed = if gap { "nothing".into() } else { field_text(&size, None, None) };
+            outcome.claim(Kind::ReceptiveField, Some(&id), claimed, "nothing").method(method);
         }
-        (first, second, Some(by)) if !varies || step < PHASES => {
+        (first, second, Some(by)) if !varies || place.units.len() > 3 => {
             let phases: Vec<Vec<Span>> = (0..last).filter_map(seen).collect();
             let axes = 0..facts.axes.len();
             let found: Vec<i128> =
@@ -272,30 +292,48 @@ fn field_claim(
                 .method(format!("{method}; start and jump from two units {step} apart"));
         }
         _ => outcome.notes.push(format!(
-            "box of {id}: its paths have different jumps, so it varies along the map; the exact sets are compared instead"
+            "box of {id}: its paths have different jumps, or follow its channels, so it varies; the exact sets are \
+             compared instead"
         )),
     }
-    // Behind a permutation each channel sees something else; what is measured is the unit with all its channels.
-    let by_channel = |field: &field::Field| {
-        field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
-    };
-    if place.bound() || fields.of(place.node, place.input).is_some_and(by_channel) {
-        return Ok(());
-    }
     let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.middle).collect());
+    // Behind a permutation each channel sees something else: the prediction is about the one in the middle.
+    let middle = if fields.of(place.node, place.input).is_some_and(by_channel) {
+        let unit =
+            place.graph.node(place.node).shape.sizes().iter().map(|&size| i128::from(size / 2)).collect();
+        let place = Place {
+            graph: place.graph.clone(),
+            how: String::new(),
+            units: vec![unit],
+            regions: vec![],
+            ..*place
+        };
+        let (_, marks) = read(&place, false)?;
+        hull(sizes, |flat| marks[flat].has(0)).0
+    } else {
+        seen(last)
+    };
     let found: Vec<Option<Span>> =
-        seen(last).map_or(vec![None; sizes.len()], |spans| spans.into_iter().map(Some).collect());
+        middle.map_or(vec![None; sizes.len()], |spans| spans.into_iter().map(Some).collect());
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
     let share =
         found.iter().map(|span| span.map_or(0, |span| span.size())).product::<i128>() as f64 / area as f64;
-    let ok = claimed == found && (facts.seen - share).abs() < 1e-9;
-    let text = |spans: &[Option<Span>], share: f64| {
+    let ok = if facts.bound {
+        claimed.iter().zip(&found).all(|pair| match pair {
+            (Some(claimed), Some(found)) => claimed.lo <= found.lo && found.hi <= claimed.hi,
+            (claimed, found) => found.is_none() || claimed == found,
+        })
+    } else {
+        claimed == found && (facts.seen - share).abs() < 1e-9
+    };
+    let text = |most: &str, spans: &[Option<Span>], share: f64| {
         // All digits where the rounded ones may be the same.
         let seen = if ok { number::share(share) } else { format!("{} %", share * 100.0) };
-        format!("the middle unit at {}, {seen} of the input", spans_text(spans))
+        format!("the middle unit {most}at {}, {seen} of the input", spans_text(spans))
     };
+    let most = if facts.bound { "at most " } else { "" };
     outcome
-        .claim(Kind::ReceptiveField, Some(&id), text(&claimed, facts.seen), text(&found, share))
+        .claim(Kind::ReceptiveField, Some(&id), text(most, &claimed, facts.seen), text("", &found, share))
         .method(format!("{GRADIENTS}; {}", place.how))
         .verdict(ok);
     Ok(())
@@ -306,142 +344,38 @@ fn nothing_at_all(spans: Vec<Option<Span>>) -> Vec<Option<Span>> {
     if spans.iter().any(Option::is_none) { vec![None; spans.len()] } else { spans }
 }
 
-/// The axes that the unit in the middle sees whole, and whether it sees more through gates, where a field is global.
-fn whole(
-    predict: &(dyn Predict + Sync),
-    own: &Place,
-    options: &Options,
+/// Whether the gates add anything to what is read locally.
+pub(super) fn context(
+    place: &Place,
+    marks: &[Marks],
+    facts: &Facts,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
-    let id = own.graph.node(own.node).id.clone();
-    let Some(facts) = facts_of(predict, &own.graph, own.node, own.input)? else { return Ok(()) };
-    if own.bound() {
-        outcome.notes.push(format!(
-            "whether the field of {id} is global: a layer before it rearranges axes, the analysis gives a bound"
-        ));
-        return Ok(());
-    }
-    if !facts.global && size_bound(&own.graph, own.node) {
-        outcome.notes.push(format!(
-            "whether the field of {id} is global: a map of fixed size before it, or a map of one channel laid out as a \
-             vector, says nothing about other sizes"
-        ));
-        return Ok(());
-    }
-    // Axes that are not whole need room to show it.
-    let space = own.graph.node(own.input).shape.spatial();
-    let room = |(axis, &size): (&field::AxisFacts, &u64)| {
-        if axis.global { size } else { size.max(u64::try_from(axis.size).unwrap_or(size).saturating_add(4)) }
-    };
-    let wanted: Vec<u64> = facts.axes.iter().zip(space).map(room).collect();
-    let larger: Vec<u64> = wanted.iter().map(|&size| size + (size / 2).max(8)).collect();
-    let middle = |graph: Graph| {
-        let space = graph.node(own.node).shape.spatial();
-        let units = spread(space);
-        let how = format!("on inputs of {}", inputs(&graph));
-        Place { graph, how, units, regions: vec![], node: own.node, input: own.input, sampled: own.sampled }
-    };
-    let fits = |graph: &Graph| costs(graph) <= options.effort.budget();
-    let place = middle(enlarged(&own.graph, &wanted).filter(fits).unwrap_or_else(|| own.graph.clone()));
-    let (sizes, marks) = read(&place, false)?;
-    let spans = widest(&place, &sizes, &marks);
-    // At the network's own size a map of one position may be all that there is to pool.
-    let Some(facts) = facts_of(predict, &place.graph, own.node, own.input)? else { return Ok(()) };
-    let mut how = format!("{GRADIENTS}; {}", place.how);
-    // Strides without padding may leave a border unread, so "the whole input" is told by its growth: a field of any
-    // fixed size stays as it is when the input grows.
-    let found: Vec<bool> = match (&spans, enlarged(&own.graph, &larger).filter(fits).map(middle)) {
-        (None, _) => vec![false; sizes.len()],
-        (Some(spans), None) => {
-            how += " only (it takes no other, or at too great a cost): axes called whole are read to three quarters";
-            let covers = |((axis, span), &size): ((&field::AxisFacts, &Span), &u64)| {
-                axis.global && span.size() * 4 >= i128::from(size) * 3
-            };
-            facts.axes.iter().zip(spans).zip(&sizes).map(covers).collect()
-        }
-        (Some(spans), Some(larger)) => {
-            how += &format!(" and {}: what is whole grows with the input", inputs(&larger.graph));
-            let (more, marks) = read(&larger, false)?;
-            let grown = widest(&larger, &more, &marks).unwrap_or_else(|| spans.clone());
-            let axes = spans.iter().zip(&grown).zip(sizes.iter().zip(&more));
-            axes.map(|((before, after), (&old, &new))| {
-                (after.size() - before.size()) * 4 >= i128::from(new.saturating_sub(old)) * 3
-            })
-            .collect()
-        }
-    };
-    let text = |whole: &[bool], any: bool| match whole.iter().filter(|whole| **whole).count() {
-        _ if !any => "nothing but through gates".to_owned(),
-        count if count == whole.len() => "the whole input".to_owned(),
-        count => format!("{count} of {} axes whole: {whole:?}", whole.len()),
-    };
-    if options.wants(Kind::ReceptiveField) {
-        let claimed: Vec<bool> = facts.axes.iter().map(|axis| axis.global).collect();
-        let any = facts.axes.iter().any(|axis| axis.global || axis.size > 0);
-        // All of what a crop left is called the whole input.
-        let cropped = crops(&place.graph, place.node);
-        let ok = if cropped {
-            claimed.iter().zip(&found).all(|(&claimed, &found)| claimed || !found)
-        } else {
-            claimed == found && facts.global == found.iter().all(|&whole| whole) && any == spans.is_some()
-        };
-        let mut predicted = format!("{}{}", if cropped { "at most " } else { "" }, text(&claimed, any));
-        if facts.global != claimed.iter().all(|&whole| whole) {
-            predicted += if facts.global { ", called global" } else { ", not called global" };
-        }
-        outcome
-            .claim(Kind::ReceptiveField, Some(&id), predicted, text(&found, spans.is_some()))
-            .method(how)
-            .verdict(ok);
-    }
-    if options.wants(Kind::Context)
-        && has_gates(&place.graph, place.node)
-        && found.iter().any(|&whole| !whole)
-    {
-        context(&place, &marks, &facts, outcome)?;
-    }
-    Ok(())
-}
-
-/// The unit in the middle and, for where that reads nothing (a gap, or padding only), others all over the map.
-fn spread(space: &[u64]) -> Vec<Vec<i128>> {
-    let mut units = vec![space.iter().map(|&size| i128::from(size / 2)).collect::<Vec<_>>()];
-    let count = space.iter().fold(1u64, |all, &size| all.saturating_mul(size.max(1)));
-    let step = usize::try_from(count.div_ceil(60)).unwrap_or(usize::MAX);
-    units.extend((0..count).step_by(step).map(|mut flat| {
-        let mut unit: Vec<i128> = Vec::new();
-        for &size in space.iter().rev() {
-            unit.push(i128::from(flat % size.max(1)));
-            flat /= size.max(1);
-        }
-        unit.reverse();
-        unit
-    }));
-    units
-}
-
-/// What the unit in the middle reads, or, if nothing, the one that reads most.
-fn widest(place: &Place, sizes: &[u64], marks: &[Marks]) -> Option<Vec<Span>> {
-    let read = |bit: usize| hull(sizes, |flat| marks[flat].has(bit)).0;
-    let area = |spans: &Vec<Span>| spans.iter().map(Span::size).product::<i128>();
-    read(0).or_else(|| (1..place.units.len()).filter_map(read).max_by_key(area))
-}
-
-/// Whether the gates add anything to what is read locally.
-fn context(place: &Place, marks: &[Marks], facts: &Facts, outcome: &mut Outcome) -> Result<(), Problem> {
     let (_, with_gates) = read(place, true)?;
-    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.has(0) && !local.has(0));
+    // Of all units that are marked: the one in the middle may fall into a gap, and read nothing at all.
+    if with_gates.iter().all(|gated| *gated == Marks::ZERO) {
+        let id = &place.graph.node(place.node).id;
+        outcome.notes.push(format!("context of {id}: the units in the middle read nothing"));
+        return Ok(());
+    }
+    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 != 0);
     let text = |context: bool| if context { "global context beyond the local field" } else { "local only" };
     let id = &place.graph.node(place.node).id;
-    outcome.claim(Kind::Context, Some(id), text(facts.global_context), text(beyond)).method(format!(
-        "gradients with the gates and map-wide statistics cut, and with them; {}",
-        place.how
-    ));
+    // Where boxes are a bound, so is what gates add to them.
+    let (ok, most) = if facts.bound {
+        (facts.global_context || !beyond, "at most ")
+    } else {
+        (facts.global_context == beyond, "")
+    };
+    outcome
+        .claim(Kind::Context, Some(id), format!("{most}{}", text(facts.global_context)), text(beyond))
+        .method(format!("gradients with the gates and map-wide statistics cut, and with them; {}", place.how))
+        .verdict(ok);
     Ok(())
 }
 
 /// Whether a gate or statistics act before `node`.
-fn has_gates(graph: &Graph, node: NodeId) -> bool {
+pub(super) fn has_gates(graph: &Graph, node: NodeId) -> bool {
     graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
         crate::graph::Op::Layer(layer) => {
             map_wide(layer)

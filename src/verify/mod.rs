@@ -9,6 +9,7 @@
 //!
 //! Not measured: what is no property of one run. `docs/verify.md` lists it.
 
+mod bar;
 mod channels;
 pub mod demo;
 mod execution;
@@ -24,12 +25,15 @@ mod rounded;
 mod run;
 mod sets;
 mod trace;
+mod whole;
 
 pub use marks::Marks;
 pub use predict::{Analysis, Box, Coverage, Predict};
 pub use run::Seed;
 
 use serde::Serialize;
+
+use bar::Bar;
 
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId};
@@ -195,24 +199,20 @@ pub fn verify(
     options: &Options,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Outcome, Problem> {
-    let done = std::sync::atomic::AtomicU64::new(0);
-    let part = |share: u64| progress(done.fetch_add(share, std::sync::atomic::Ordering::Relaxed) + share);
+    let bar = Bar::new(progress);
     let first = || {
         let mut outcome = Outcome::default();
-        execution::measure(graph, predict, options, &mut outcome, &|| ())?;
-        part(400);
+        execution::measure(graph, predict, options, &mut outcome, &bar)?;
+        let part = bar.part(200, 2 * graph.nodes.len());
         gridding::measure(graph, predict, options, &mut outcome)?;
-        numerics::measure(graph, options, &mut outcome)?;
+        numerics::measure(graph, options, &mut outcome, &part)?;
         technique(options, &mut outcome)?;
-        part(100);
         Ok::<_, Problem>(outcome)
     };
     let second = || {
         let mut outcome = Outcome::default();
-        field::measure(graph, predict, options, &mut outcome)?;
-        part(300);
-        channels::measure(graph, predict, options, &mut outcome)?;
-        part(200);
+        field::measure(graph, predict, options, &mut outcome, &bar)?;
+        channels::measure(graph, predict, options, &mut outcome, &bar)?;
         Ok::<_, Problem>(outcome)
     };
     let (first, second) = rayon::join(first, second);

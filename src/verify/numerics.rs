@@ -16,6 +16,7 @@ use crate::exec::run::{Definition, Kernels};
 use crate::exec::tensor::Tensor;
 use crate::graph::{Graph, Op};
 use crate::layers::{Layer, Weight};
+use crate::verify::bar::Part;
 use crate::verify::rebuild::{resized, with_space};
 use crate::verify::rounded::{Rounded, U};
 use crate::verify::{Kind, Options, Outcome, inputs};
@@ -23,7 +24,12 @@ use crate::verify::{Kind, Options, Outcome, inputs};
 /// How much further than the definition in f32 the fused network may be from f64: other orders of the same sums.
 const SLACK: f64 = 16.0;
 
-pub(super) fn measure(graph: &Graph, options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
+pub(super) fn measure(
+    graph: &Graph,
+    options: &Options,
+    outcome: &mut Outcome,
+    part: &Part<'_>,
+) -> Result<(), Problem> {
     if !options.wants(Kind::Numerics) {
         return Ok(());
     }
@@ -31,8 +37,8 @@ pub(super) fn measure(graph: &Graph, options: &Options, outcome: &mut Outcome) -
         outcome.notes.push("numerics: too expensive for this effort; --thorough measures them".into());
         return Ok(());
     };
-    kernels(&graph, &Fast::default(), &how, options, outcome)?;
-    fused(&graph, &how, options, outcome)
+    compare(&graph, &Fast::default(), &how, options, outcome, &|| part.step())?;
+    fused(&graph, &how, options, outcome, &|| part.step())
 }
 
 /// The network on the largest input that several runs of it, some of them in wider numbers, can take.
@@ -72,11 +78,24 @@ pub fn kernels(
     options: &Options,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
+    compare(graph, kernels, how, options, outcome, &|| ())
+}
+
+/// The same; `tick` is told of every layer.
+fn compare(
+    graph: &Graph,
+    kernels: &impl Kernels<f32>,
+    how: &str,
+    options: &Options,
+    outcome: &mut Outcome,
+    tick: &dyn Fn(),
+) -> Result<(), Problem> {
     let network = Network::<f32>::seeded(graph, options.seed, Fill::Generic)?;
     let trace = network.trace(random_inputs(graph, 1, options.seed)?, kernels)?;
     let mut worst = Worst { node: String::new(), share: 0.0, relative: 0.0 };
     let (mut elements, mut layers, mut mixing) = (0u64, 0u64, 0u64);
     for (id, node) in graph.iter() {
+        tick();
         let Op::Layer(layer) = &node.op else { continue };
         let wide = |tensor: &Tensor<f32>| {
             Tensor::from_fn(tensor.sizes(), |flat| Rounded::exact(f64::from(tensor.data()[flat])))
@@ -169,10 +188,17 @@ fn mixed(layer: &Layer, call: Call<'_, f32>) -> Result<Tensor<f64>, Problem> {
 }
 
 /// The network with its layers fused, end to end.
-fn fused(graph: &Graph, how: &str, options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
+fn fused(
+    graph: &Graph,
+    how: &str,
+    options: &Options,
+    outcome: &mut Outcome,
+    tick: &dyn Fn(),
+) -> Result<(), Problem> {
     let network = Network::<f32>::seeded(graph, options.seed, Fill::Generic)?;
     let given: Vec<Tensor<f32>> = random_inputs(graph, 1, options.seed)?;
-    let exact = network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Definition, |_| ())?;
+    let exact =
+        network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Definition, |_| tick())?;
     let plain = network.run(given.clone(), &Definition, |_| ())?;
     let planned = Plan::new(&network, 1)?.run(&given, |_| ())?;
     let (mut loss, mut allowed, mut share) = (0.0f64, 0.0f64, 0.0f64);

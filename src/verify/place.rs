@@ -8,7 +8,7 @@ use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::Layer;
 use crate::verify::predict::Predict;
-use crate::verify::rebuild::{mirrors, resized, with_space};
+use crate::verify::rebuild::{resized, with_space};
 use crate::verify::{Options, inputs};
 
 /// Outputs that are measured unasked.
@@ -24,7 +24,7 @@ pub(super) struct Place {
     pub node: NodeId,
     /// The input.
     pub input: NodeId,
-    /// The units, one index a spatial axis.
+    /// The units, one index a spatial axis (all channels), or one an axis.
     pub units: Vec<Vec<i128>>,
     /// What the analysis says each of them reads.
     pub regions: Vec<Region>,
@@ -32,35 +32,9 @@ pub(super) struct Place {
     pub sampled: bool,
 }
 
-impl Place {
-    /// Whether the analysis gives a bound here: its dependences are products of axes, and a layer on the way turns
-    /// channels into positions, positions into channels, or several axes into one.
-    pub fn bound(&self) -> bool {
-        coarse(&self.graph, self.node, false)
-    }
-}
-
-/// Whether `node` lies behind a layer whose dependences are no product of axes: in space, or in `channels`.
-pub(super) fn coarse(graph: &Graph, node: NodeId, channels: bool) -> bool {
-    let mut before = vec![false; graph.nodes.len()];
-    before[node.0] = true;
-    (0..=node.0).rev().any(|index| {
-        let node = &graph.nodes[index];
-        if !before[index] {
-            return false;
-        }
-        node.inputs.iter().for_each(|input| before[input.0] = true);
-        match &node.op {
-            Op::Layer(Layer::PixelShuffle(_) | Layer::PixelUnshuffle(_)) => channels,
-            Op::Layer(Layer::Permute(_)) => true,
-            // Which index a position has is not followed in space.
-            Op::Layer(Layer::Gather(gather)) => gather.axis > 0,
-            // Into a vector all goes.
-            Op::Layer(Layer::Flatten(_)) => node.shape.rank() > 1,
-            Op::Layer(Layer::Reshape(_)) => true,
-            _ => false,
-        }
-    })
+/// Whether the units of a field move with their channel.
+pub(super) fn by_channel(field: &Field) -> bool {
+    field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
 }
 
 /// Whether a part of a map is cut out before `node`.
@@ -136,10 +110,7 @@ pub(super) fn own_place(
     predict: &(dyn Predict + Sync),
     node: NodeId,
     field: &Field,
-) -> Result<Option<Place>, Problem> {
-    if mirrors(slim) {
-        return Ok(None);
-    }
+) -> Result<Place, Problem> {
     let space = slim.node(node).shape.spatial();
     let middle: Vec<i128> = space.iter().map(|&size| i128::from(size / 2)).collect();
     let mut units = vec![middle];
@@ -151,15 +122,7 @@ pub(super) fn own_place(
         .map(|unit| predict.support(slim, node, field.input, unit, Borders::Real))
         .collect::<Result<Vec<_>, _>>()?;
     let how = format!("{how}, at the network's own size");
-    Ok(Some(Place {
-        graph: slim.clone(),
-        how,
-        node,
-        input: field.input,
-        units,
-        regions,
-        sampled: field.sampled,
-    }))
+    Ok(Place { graph: slim.clone(), how, node, input: field.input, units, regions, sampled: field.sampled })
 }
 
 /// Fewer phases than marks.
@@ -217,7 +180,9 @@ pub(super) fn wide_place(
             }
             let varies = facts_of(predict, &graph, node, field.input)?
                 .is_some_and(|facts| facts.axes.iter().any(|axis| axis.varies));
-            let units = pair(space, step, varies && step < PHASES);
+            let gaps =
+                field.axes.iter().flat_map(|axis| &axis.union).any(|p| p.family.phases.contains(&None));
+            let units = pair(space, step, varies, gaps);
             let Some(regions) = whole_regions(&graph, predict, node, field.input, &units)? else { break };
             let how = format!("{how}, on inputs of {} so that nothing clips", inputs(&graph));
             let place =
@@ -228,13 +193,28 @@ pub(super) fn wide_place(
     Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
 }
 
-/// Two units in the middle of a map, a `step` apart, with the `phases` between them; last, the unit in the middle itself.
-fn pair(space: &[u64], step: i128, phases: bool) -> Vec<Vec<i128>> {
+/// Two units in the middle of a map, a `step` apart; for a field that `varies`, if marks suffice, with the phases between
+/// them: those on the diagonal, or all if there are `gaps`, in which a unit reads nothing whatever its other axes; last,
+/// the unit in the middle itself.
+fn pair(space: &[u64], step: i128, varies: bool, gaps: bool) -> Vec<Vec<i128>> {
     let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
     let first: Vec<i128> = space.iter().map(middle).collect();
     let moved = |by: i128| first.iter().map(|unit| unit + by).collect();
     let mut units = vec![first.clone(), moved(step)];
-    units.extend((1..step).filter(|_| phases).map(moved));
+    let phases = if gaps { step.saturating_pow(space.len() as u32) } else { step };
+    if varies && phases <= PHASES {
+        if gaps {
+            let mut all = vec![vec![]];
+            for unit in &first {
+                let more =
+                    |place: Vec<i128>| (0..step).map(move |by| [place.as_slice(), &[unit + by]].concat());
+                all = all.into_iter().flat_map(more).collect();
+            }
+            units.extend(all);
+        } else {
+            units.extend((1..step).map(moved));
+        }
+    }
     units.push(space.iter().map(|&size| i128::from(size / 2)).collect());
     units
 }

@@ -5,10 +5,9 @@ use num_bigint::BigUint;
 use crate::analysis::field::{self, Facts, Span};
 use crate::analysis::gridding::{self, Gridding, Stack};
 use crate::analysis::support::{Borders, Region, support};
-use crate::analysis::{channels, memory, totals};
+use crate::analysis::{channels, memory, totals, used};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId};
-use crate::layers::WeightRole;
 use crate::shape::Shape;
 
 /// One interval an axis; none where nothing is read.
@@ -35,23 +34,9 @@ pub trait Predict {
         (counts.params, counts.buffers)
     }
 
-    /// Learnable tensors that no output depends on: those of nodes from which no output follows.
-    fn dead(&self, graph: &Graph) -> Vec<String> {
-        let mut alive = vec![false; graph.nodes.len()];
-        graph.outputs.iter().for_each(|output| alive[output.0] = true);
-        let mut used = alive.clone();
-        for index in (0..graph.nodes.len()).rev() {
-            if alive[index] {
-                graph.nodes[index].inputs.iter().for_each(|input| alive[input.0] = true);
-                used[graph.nodes[index].shares.map_or(index, |owner| owner.0)] = true;
-            }
-        }
-        let dead = graph.iter().filter(|(id, node)| !used[id.0] && node.shares.is_none());
-        dead.flat_map(|(_, node)| {
-            let learned = node.weights.iter().filter(|weight| weight.role == WeightRole::Parameter);
-            learned.map(|weight| format!("{}.{}", node.id, weight.name))
-        })
-        .collect()
+    /// For each node, for each of its weights, the elements that some output depends on, along the weight's axes.
+    fn used(&self, graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
+        used::used(graph)
     }
 
     /// The shape of every node.
@@ -84,6 +69,19 @@ pub trait Predict {
         field::analyse(graph, field::Options::default())?.facts(graph, node)
     }
 
+    /// The box of `input` beyond which no data move the samples of the unit `unit` of `node` (channels first); none if
+    /// nothing bounds them.
+    fn reachable(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        input: NodeId,
+        unit: &[i128],
+    ) -> Result<Option<Box>, Problem> {
+        let fields = field::analyse(graph, field::Options::default())?;
+        Ok(fields.of(node, input).and_then(|field| field.reachable(unit)))
+    }
+
     /// The positions of `input` that the unit `unit` of `node` reads.
     fn support(
         &self,
@@ -103,8 +101,7 @@ pub trait Predict {
         source: NodeId,
         node: NodeId,
     ) -> Result<Option<Vec<Vec<u64>>>, Problem> {
-        let sets = channels::reached(graph, source, node, true)?;
-        let Some(runs) = sets.get(node.0).and_then(Option::as_ref) else { return Ok(None) };
+        let Some(runs) = channels::exactly(graph, source, node, true)? else { return Ok(None) };
         let mut all = Vec::new();
         for run in runs.iter() {
             let set: Vec<u64> = run.set.as_ref().map(|set| set.iter().collect()).unwrap_or_default();

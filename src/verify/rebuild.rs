@@ -8,7 +8,7 @@ use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::args::Groups;
 use crate::layers::layer_norm::NormAxis;
-use crate::layers::{AxisReach, Io, Layer, Role};
+use crate::layers::{Io, Layer, Role};
 use crate::shape::Shape;
 
 /// The network with inputs of the shapes `inputs`; `change` says what each layer becomes, given its new input shapes.
@@ -235,16 +235,4 @@ pub fn map_wide(layer: &Layer) -> bool {
         Layer::LayerNorm(norm) => matches!(norm.axis, NormAxis::Space | NormAxis::All),
         _ => false,
     }
-}
-
-/// Whether some layer reads mirrored or wrapped elements at its border.
-pub fn mirrors(graph: &Graph) -> bool {
-    graph.nodes.iter().any(|node| match &node.op {
-        Op::Layer(Layer::Conv(conv)) => conv.padding_mode != crate::layers::conv::PaddingMode::Zeros,
-        Op::Layer(_) => graph
-            .reach(node)
-            .iter()
-            .any(|reach| reach.axes.iter().any(|axis| matches!(axis, AxisReach::Reflected { .. }))),
-        Op::Input => false,
-    })
 }

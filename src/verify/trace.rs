@@ -68,7 +68,10 @@ pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) ->
         for (&operand, marks) in node.inputs.iter().zip(back.0) {
             join(&mut arrived[operand.0], marks);
         }
-        let owner = node.shares.unwrap_or(id);
+        let mut owner = id;
+        while let Some(next) = graph.node(owner).shares {
+            owner = next;
+        }
         if trace.weights[owner.0].is_empty() {
             trace.weights[owner.0] = back.1;
         } else {

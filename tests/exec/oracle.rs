@@ -152,6 +152,94 @@ fn deformable_convolutions_are_torchvisions() {
     }
 }
 
+/// The fast kernel computes its offsets from its input by a convolution; a case gives them. So the input gets channels
+/// that are 1 at one position each, and the offset convolution reads there what the case says: each output sees its own
+/// position through its first tap, with a weight of its own. The padding is written out as zeros, which is what both read
+/// outside, so that every first tap meets an element.
+#[test]
+fn fast_deformable_convolutions_are_torchvisions() {
+    for case in cases(include_str!("../data/values/deform_conv.json")) {
+        let id = case["id"].as_str().expect("an id");
+        let get = |key: &str| tensor(&case[key]);
+        let (input, weight) = (get("input").expect("input"), get("weight").expect("weight"));
+        let (offset, expected) = (get("offset").expect("offset"), get("output").expect("output"));
+        let (mask, bias) = (get("mask"), get("bias"));
+        let pair = |key: &str| -> [usize; 2] { [0, 1].map(|i| numbers(&case[key])[i] as usize) };
+        let [kernel, stride, padding, dilation] = ["kernel", "stride", "padding", "dilation"].map(pair);
+        let (channels, image) = (input.sizes()[1], [input.sizes()[2], input.sizes()[3]]);
+        let (outputs, map) =
+            ([expected.sizes()[2], expected.sizes()[3]], [0, 1].map(|i| image[i] + 2 * padding[i]));
+        let offset_groups = case["offset_groups"].as_u64().expect("offset groups") as usize;
+        let groups = channels / weight.sizes()[1];
+        // Groups and offset groups are runs of channels: each block of channels that shares both gets as many more.
+        let blocks = num_integer::lcm(groups, offset_groups);
+        let (positions, plane) = (outputs[0] * outputs[1], map[0] * map[1]);
+        let (real, more) = (channels / blocks, positions.div_ceil(blocks));
+        let place = |channel: usize| channel / real * (real + more) + channel % real;
+        let marker = |position: usize| position / more * (real + more) + real + position % more;
+        let wide = blocks * (real + more);
+        let args = format!(
+            "{{out_channels: {}, kernel: {kernel:?}, stride: {stride:?}, dilation: {dilation:?}, groups: {groups}, \
+             offset_groups: {offset_groups}, bias: {}, modulated: {}}}",
+            weight.sizes()[0],
+            bias.is_some(),
+            mask.is_some()
+        );
+        let layer = build("deform_conv", &args);
+        let taps = kernel[0] * kernel[1];
+        let (shifts, masks) =
+            (2 * offset_groups * taps, if mask.is_some() { offset_groups * taps } else { 0 });
+        let own = wide / groups;
+        let main = Tensor::from_fn(&[weight.sizes()[0], own, kernel[0], kernel[1]], |flat| {
+            let (output, at, tap) = (flat / taps / own, flat / taps % own, flat % taps);
+            let group = output / (weight.sizes()[0] / groups);
+            let channel = (0..channels).find(|&channel| place(channel) == group * own + at);
+            channel.map_or(0.0, |channel| {
+                let inside = weight.sizes()[1];
+                weight.data()[(output * inside + channel % inside) * taps + tap]
+            })
+        });
+        for n in 0..input.batch() {
+            let mut enlarged = Tensor::<f64>::zeros(&[1, wide, map[0], map[1]]);
+            let data = enlarged.data_mut();
+            for (flat, &value) in input.image(n).iter().enumerate() {
+                let (channel, y, x) =
+                    (flat / image[1] / image[0], flat / image[1] % image[0], flat % image[1]);
+                data[place(channel) * plane + (y + padding[0]) * map[1] + x + padding[1]] = value;
+            }
+            let mut from = Tensor::<f64>::zeros(&[shifts + masks, wide, kernel[0], kernel[1]]);
+            for position in 0..positions {
+                let (y, x) = (position / outputs[1] * stride[0], position % outputs[1] * stride[1]);
+                data[marker(position) * plane + y * map[1] + x] = 1.0;
+                for plane in 0..shifts + masks {
+                    let value = match (plane < shifts, &mask) {
+                        (false, Some(mask)) => {
+                            let share = mask.image(n)[(plane - shifts) * positions + position];
+                            (share / (1.0 - share)).ln().clamp(-40.0, 40.0)
+                        }
+                        _ => offset.image(n)[plane * positions + position],
+                    };
+                    from.data_mut()[(plane * wide + marker(position)) * taps] = value;
+                }
+            }
+            let sizes = [&[1], expected.image_sizes()].concat();
+            let wanted = Tensor::new(&sizes, expected.image(n).to_vec()).expect("one image");
+            let named = [
+                ("weight", Some(main.clone())),
+                ("bias", bias.clone()),
+                ("offset.weight", Some(from)),
+                ("offset.bias", Some(Tensor::zeros(&[shifts + masks]))),
+            ];
+            check(&format!("{id}, image {n}"), &layer, &enlarged, &named, &wanted);
+            for isa in Isa::all() {
+                let kernel =
+                    with(&enlarged, &named, |call| Fast::with(isa).kernel(&layer, call).expect("a kernel"));
+                assert_ne!(kernel, "definition", "{id}");
+            }
+        }
+    }
+}
+
 /// The layer that a `torch.nn.functional` operator is here; none for what the vocabulary does not have.
 fn operator(op: &str, attrs: &Value, input: &[usize]) -> Option<Layer> {
     let a = |key: &str| &attrs[key];

@@ -36,15 +36,13 @@ fn list(values: &[u64]) -> String {
 fn sized(random: &mut Seed, axes: usize, channels: u64) -> (&'static str, String) {
     let mut each = |most: u64| -> Vec<u64> { (0..axes).map(|_| 1 + random.below(most)).collect() };
     let (kernel, dilation, stride) = (each(3), each(2), each(2));
-    let factor = each(3);
+    let (factor, far) = (each(3), each(6));
+    let dilation = if random.below(4) == 0 { far } else { dilation };
+    // Up to the whole reach of the kernel on either side: some taps of a wide one meet nothing but padding.
     let sides: Vec<String> = kernel
         .iter()
         .zip(&dilation)
-        .map(|(k, d)| {
-            // Some tap falls on the first element: a kernel that meets nothing but padding has dead weights, which the
-            // analysis does not predict (docs/verify.md).
-            format!("[{}, {}]", d * random.below(*k), random.below((k - 1) * d + 1))
-        })
+        .map(|(k, d)| format!("[{}, {}]", random.below((k - 1) * d + 1), random.below((k - 1) * d + 1)))
         .collect();
     let sides = format!("[{}]", sides.join(", "));
     let groups = if channels.is_multiple_of(2) && random.below(3) == 0 { 2 } else { 1 };
@@ -232,6 +230,9 @@ fn verify_holds_on_random_networks_of_every_layer() {
     }
     let count = failures.len();
     assert!(failures.is_empty(), "{count} of {} networks:\n{}", results.len(), failures.join("\n\n"));
+    if (results.len() as u64) < NETWORKS {
+        return;
+    }
     // The generator is worth what it reaches.
     let rare: Vec<_> = uses.iter().filter(|(_, count)| **count < 4).collect();
     assert!(rare.is_empty(), "hardly any {rare:?}");

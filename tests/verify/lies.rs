@@ -29,6 +29,7 @@ enum Lie {
     OneBufferMore,
     ADeadWeightMore,
     ADeadWeightHidden,
+    AnIdleElementMore,
     AnotherShape,
     AMissingShape,
     OneMacMore,
@@ -77,6 +78,7 @@ const LIES: &[(Lie, &[Kind])] = &[
     (Lie::OneBufferMore, &[Kind::Parameters]),
     (Lie::ADeadWeightMore, &[Kind::DeadWeights]),
     (Lie::ADeadWeightHidden, &[Kind::DeadWeights]),
+    (Lie::AnIdleElementMore, &[Kind::DeadWeights]),
     (Lie::AnotherShape, &[Kind::Shapes]),
     (Lie::AMissingShape, &[Kind::Shapes]),
     (Lie::OneMacMore, &[Kind::Macs]),
@@ -150,6 +152,21 @@ fn positions(products: &[Vec<Set>]) -> Region {
     })
 }
 
+/// All elements of a tensor with these sizes but the last.
+fn all_but_last(sizes: &[u64]) -> Region {
+    let budget = cnnkit::analysis::support::Budget::default();
+    let last = |size: u64| Set::interval(i128::from(size) - 1, i128::from(size) - 1);
+    (0..sizes.len()).fold(Region::empty(sizes.len()), |all, axis| {
+        // The last index on the axes before this one, any but the last on it.
+        let sets = sizes.iter().enumerate().map(|(i, &size)| match i.cmp(&axis) {
+            std::cmp::Ordering::Less => last(size),
+            std::cmp::Ordering::Equal => Set::below(size - 1),
+            std::cmp::Ordering::Greater => Set::below(size),
+        });
+        all.union(&Region::product(&sets.collect::<Vec<_>>()), &budget).expect("a small region")
+    })
+}
+
 fn without_last(region: &Region) -> Region {
     let mut products = region.products();
     let last = products.pop().expect("not empty");
@@ -176,14 +193,27 @@ impl Predict for Liar {
         }
     }
 
-    fn dead(&self, graph: &Graph) -> Vec<String> {
-        let mut dead = Analysis.dead(graph);
+    fn used(&self, graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
+        let mut used = Analysis.used(graph)?;
+        let weight = |id: &str| &graph.node(graph.find(id).expect("the node")).weights[0];
         match self.lie {
-            Lie::ADeadWeightMore => dead.push("stem.weight".into()),
-            Lie::ADeadWeightHidden => drop(dead.pop().expect("the network has a dead weight")),
+            Lie::ADeadWeightMore => {
+                used[graph.find("stem").expect("the node").0][0] = Region::empty(weight("stem").shape.rank());
+            }
+            Lie::AnIdleElementMore => {
+                let at = graph.find("stem").expect("the node").0;
+                let sizes = weight("stem").shape.sizes();
+                used[at][0] = all_but_last(sizes);
+            }
+            Lie::ADeadWeightHidden => {
+                let dead = graph.find("unused").expect("the node");
+                let sizes = weight("unused").shape.sizes();
+                used[dead.0][0] =
+                    Region::product(&sizes.iter().map(|&size| Set::below(size)).collect::<Vec<_>>());
+            }
             _ => {}
         }
-        dead
+        Ok(used)
     }
 
     fn shapes(&self, graph: &Graph) -> Vec<Shape> {

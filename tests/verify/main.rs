@@ -1,6 +1,7 @@
 //! `verify` itself: it tells a lie from the truth, in every figure, by the smallest amount; and it agrees with the
 //! analysis on networks that nobody chose.
 
+mod cases;
 mod graphs;
 mod lies;
 mod techniques;

@@ -47,7 +47,7 @@ impl Runs {
         self.runs.len() <= 1
     }
 
-    pub(super) fn push(&mut self, len: u64, set: Option<Rc<Bits>>) {
+    pub(in crate::analysis) fn push(&mut self, len: u64, set: Option<Rc<Bits>>) {
         if len == 0 {
             return;
         }
@@ -113,7 +113,7 @@ impl Runs {
 
     /// Channel by channel, the union of both.
     #[must_use]
-    pub(super) fn union(&self, other: &Self) -> Self {
+    pub(in crate::analysis) fn union(&self, other: &Self) -> Self {
         let mut out = Self::default();
         let (mut a, mut b) = (self.runs.iter(), other.runs.iter());
         let (mut one, mut two) = (a.next().cloned(), b.next().cloned());

@@ -25,6 +25,8 @@ pub struct Facts {
     pub aligned: bool,
     /// Sampling at data-dependent positions, if there is any on the way.
     pub sampling: Option<Sampling>,
+    /// The boxes may be too large: see [`Field::bound`].
+    pub bound: bool,
     /// Share of the input that the unit in the middle of the map sees (its box, clipped to the input).
     pub seen: f64,
 }
@@ -115,9 +117,16 @@ impl Field {
             global_context: self.context,
             aligned: self.aligned,
             sampling,
+            bound: self.bound,
             seen,
             axes,
         })
+    }
+
+    /// The box that the unit `unit` (one index an axis of the node, channels first) sees at most, wherever the data move
+    /// its samples to; none without a bound on them.
+    pub fn reachable(&self, unit: &[i128]) -> Option<Vec<Option<Span>>> {
+        self.axes.iter().map(|axis| hull(axis.reachable.as_ref()?, unit)).collect()
     }
 
     fn sampling(&self, units: &[u64]) -> Option<Sampling> {
@@ -171,15 +180,19 @@ impl AxisField {
 
     /// The box of the unit at `unit` (one index an axis of the node, channels first); the whole axis is not known here.
     pub(super) fn hull(&self, unit: &[i128]) -> Option<Option<Span>> {
-        let mut all: Option<Span> = None;
-        for piece in &self.union {
-            let index = piece.by.map_or(0, |by| unit.get(by).copied().unwrap_or(0));
-            if let Some(span) = piece.family.at(index)? {
-                all = Some(all.map_or(span, |all| all.hull(span)));
-            }
-        }
-        Some(all)
+        hull(&self.union, unit)
     }
+}
+
+fn hull(pieces: &[Piece<Span>], unit: &[i128]) -> Option<Option<Span>> {
+    let mut all: Option<Span> = None;
+    for piece in pieces {
+        let index = piece.by.map_or(0, |by| unit.get(by).copied().unwrap_or(0));
+        if let Some(span) = piece.family.at(index)? {
+            all = Some(all.map_or(span, |all| all.hull(span)));
+        }
+    }
+    Some(all)
 }
 
 fn mixed(pieces: &[Piece<Moments>], unit: &[i128]) -> Option<Option<Moments>> {

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use num_rational::Ratio;
 use num_traits::{CheckedAdd as _, CheckedSub as _};
 
+use super::apart::{self, Table, asked};
+use super::channels::{Channels, channels};
 use super::family::{Content, Family, Jump, too_large};
 use super::moments::Moments;
 use super::relation::{Link, Reads};
 use super::{AxisField, Field, Fields, Misaligned, Options, PathEnd, Piece, Span};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::layers::{Reach, Role};
+use crate::layers::{AxisReach, Reach, Role};
 
 /// Most pieces of one axis: paths with so many different jumps are not a network.
 const MAX_PIECES: usize = 32;
@@ -23,10 +25,13 @@ pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
     let inputs: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut fields = Fields { inputs, nodes: Vec::with_capacity(graph.nodes.len()), misaligned: vec![] };
     let mut total = 0usize;
+    let asked = asked(graph);
+    let mut table: Table = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.iter() {
+        table.push(vec![]);
         let list = match node.op {
             Op::Input => vec![source(id, node)],
-            Op::Layer(_) => merge(graph, id, node, &mut fields, options)?,
+            Op::Layer(_) => merge(graph, id, node, &mut fields, (&asked, &mut table), options)?,
         };
         total = list.iter().flat_map(|field| &field.axes).fold(total + list.len(), |total, axis| {
             total.saturating_add(axis.taps.iter().map(|piece| piece.family.phases.len()).sum())
@@ -55,12 +60,23 @@ fn source(id: NodeId, node: &Node) -> Field {
             taps: vec![Piece { by: Some(axis), family: Family::identity(Moments::at(0.0)) }],
         }
     });
-    Field { input: id, axes: axes.collect(), context: false, local: true, aligned: true, sampled: false }
+    Field {
+        input: id,
+        axes: axes.collect(),
+        context: false,
+        local: true,
+        aligned: true,
+        sampled: false,
+        uniform: true,
+        bound: false,
+    }
 }
 
 /// One reach of a node, ready to be applied.
-struct Step<'a> {
-    operand: NodeId,
+pub(super) struct Step<'a> {
+    pub operand: NodeId,
+    /// Which channels of the operand are read.
+    pub channels: AxisReach,
     links: Vec<Link>,
     /// The links with the boxes widened by the largest sampling offset; none without a bound.
     wide: Option<Vec<Link>>,
@@ -74,19 +90,24 @@ fn merge(
     id: NodeId,
     node: &Node,
     fields: &mut Fields,
+    (asked, table): (&[bool], &mut Table),
     options: Options,
 ) -> Result<Vec<Field>, Problem> {
     let reaches = graph.reach(node);
     let mut steps = Vec::new();
     for reach in reaches.iter().filter(|reach| reach.role != Role::Context) {
-        steps.push(Step::new(graph, node, reach, options)?);
+        steps.push(Step::new(graph, node, reach, fields, options)?);
     }
     let mut list = Vec::new();
     let seen = node.inputs.iter().flat_map(|operand| &fields.nodes[operand.0]).map(|field| field.input);
     for input in seen.collect::<BTreeSet<_>>() {
         let context = node.inputs.iter().any(|&operand| fields.of(operand, input).is_some_and(|f| f.context))
             || reaches.iter().filter(|reach| reach.role == Role::Context).any(|reach| {
-                node.inputs.get(reach.input).is_some_and(|&operand| fields.of(operand, input).is_some())
+                let operand = node.inputs.get(reach.input);
+                let field = operand.and_then(|&operand| fields.of(operand, input));
+                let beside =
+                    reaches.iter().any(|other| other.input == reach.input && other.role != Role::Context);
+                field.is_some_and(|field| !beside || widens(reach, field, operand.map(|&id| graph.node(id))))
             });
         let mut parts = Vec::new();
         for step in &steps {
@@ -95,29 +116,99 @@ fn merge(
             }
         }
         if parts.is_empty() {
-            if context {
-                let axes = vec![AxisField::default(); graph.node(input).shape.spatial().len()];
-                list.push(Field { input, axes, context, local: false, aligned: true, sampled: false });
-            }
+            list.extend(context.then(|| only_context(graph, input)));
             continue;
         }
         let clashes = misalignments(id, input, &parts)?;
         let aligned = clashes.is_empty() && parts.iter().all(|(_, aligned, _)| *aligned);
+        let has_classes = |operand: NodeId| apart::of(table, operand, input).is_some();
+        let Channels { mut uniform, mut bound } = channels(graph, node, &reaches, fields, input, has_classes);
+        let several = node.inputs.iter().any(|&operand| has_classes(operand));
+        let classes = if asked[id.0] || several {
+            let of = |step: &Step<'_>| fields.of(step.operand, input).filter(|field| field.local);
+            let read: Vec<_> = steps.iter().map(|step| (step, of(step))).collect();
+            let classes = apart::split(graph, node, &read, table, input).unwrap_or_default();
+            // Too many to be kept apart.
+            uniform &= classes.is_some();
+            bound |= several && classes.is_none();
+            classes
+        } else {
+            None
+        };
         fields.misaligned.extend(clashes);
         let mut rest = parts.into_iter().map(|(_, _, field)| field);
         let Some(mut field) = rest.next() else { continue };
         for other in rest {
             field = union(field, other, &node.shape)?;
         }
-        list.push(Field { context, aligned, ..field });
+        if let Some(classes) = classes {
+            let Some(read) = apart::together(&classes, node)? else {
+                list.extend(context.then(|| only_context(graph, input)));
+                continue;
+            };
+            field = read;
+            if asked[id.0] && (classes.classes.len() > 1 || !classes.runs.is_uniform()) {
+                table[id.0].push((input, classes));
+            }
+        }
+        list.push(Field { context, aligned, uniform, bound, ..field });
     }
     Ok(list)
 }
 
+/// The field of a node that depends on `input` through gates only.
+fn only_context(graph: &Graph, input: NodeId) -> Field {
+    let axes = vec![AxisField::default(); graph.node(input).shape.spatial().len()];
+    let (context, aligned, uniform) = (true, true, true);
+    Field { input, axes, context, local: false, aligned, sampled: false, uniform, bound: false }
+}
+
+/// Whether statistics that a node takes of its operand show it positions beside its own: those of a map of one position
+/// (a group norm behind global pooling) do not.
+fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
+    // Of a whole axis nothing is left to see, unless it is called whole by a bound.
+    if field.bound {
+        return operand.is_none_or(|node| node.shape.sizes().iter().any(|&size| size > 1));
+    }
+    let followed = field.axes.iter().filter(|axis| !axis.whole).flat_map(|axis| &axis.union);
+    followed.filter_map(|piece| piece.by).any(|by| match reach.axes.get(by) {
+        Some(AxisReach::All) => operand.is_none_or(|node| node.shape.sizes()[by] > 1),
+        Some(AxisReach::Blocks { inputs, .. }) => *inputs > 1,
+        _ => false,
+    })
+}
+
+/// The axes of a node that carry positions of some input.
+fn followed(fields: &[Field]) -> BTreeSet<usize> {
+    let mut axes = BTreeSet::new();
+    for axis in fields.iter().flat_map(|field| &field.axes) {
+        axes.extend(axis.union.iter().filter_map(|piece| piece.by));
+        axes.extend(axis.smallest.iter().chain(&axis.reachable).flatten().filter_map(|piece| piece.by));
+        axes.extend(axis.taps.iter().filter_map(|piece| piece.by));
+    }
+    axes
+}
+
 impl<'a> Step<'a> {
-    fn new(graph: &'a Graph, node: &'a Node, reach: &Reach, options: Options) -> Result<Self, Problem> {
+    fn new(
+        graph: &'a Graph,
+        node: &'a Node,
+        reach: &Reach,
+        fields: &Fields,
+        options: Options,
+    ) -> Result<Self, Problem> {
         let operand = *node.inputs.get(reach.input).ok_or_else(too_large)?;
-        let links = reach.axes.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
+        // Nobody asks along other axes: the blocks of a flattened map have a period as long as the map.
+        let followed = followed(&fields.nodes[operand.0]);
+        let sizes = graph.node(operand).shape.sizes();
+        let link = |(axis, reach): (usize, &AxisReach)| match reach {
+            _ if !followed.contains(&axis) => Ok(Link::All),
+            AxisReach::Blocks { inputs, .. } if sizes.get(axis).is_some_and(|size| inputs >= size) => {
+                Ok(Link::All)
+            }
+            _ => Link::new(reach),
+        };
+        let links = reach.axes.iter().enumerate().map(link).collect::<Result<Vec<_>, _>>()?;
         let (wide, sampled) = match reach.role {
             Role::Sampled(sampling) => {
                 (options.max_offset.or(sampling.max_offset).and_then(|offset| widened(&links, offset)), true)
@@ -125,10 +216,11 @@ impl<'a> Step<'a> {
             _ => (Some(links.clone()), false),
         };
         let input = graph.node(operand).shape.sizes();
-        Ok(Self { operand, links, wide, sampled, input, output: node.shape.sizes() })
+        let channels = reach.axes.first().cloned().unwrap_or(AxisReach::All);
+        Ok(Self { operand, channels, links, wide, sampled, input, output: node.shape.sizes() })
     }
 
-    fn pull(&self, field: &Field) -> Result<Field, Problem> {
+    pub(super) fn pull(&self, field: &Field) -> Result<Field, Problem> {
         let mut axes = Vec::with_capacity(field.axes.len());
         for axis in &field.axes {
             let union = if axis.whole { None } else { self.boxes(&axis.union, &self.links)? };
@@ -252,7 +344,7 @@ fn insert<T: Content>(
     Ok(())
 }
 
-fn union(a: Field, b: Field, shape: &crate::shape::Shape) -> Result<Field, Problem> {
+pub(super) fn union(a: Field, b: Field, shape: &crate::shape::Shape) -> Result<Field, Problem> {
     let extent = |by: Option<usize>| by.map_or(1, |by| shape.sizes()[by]);
     let mut axes = Vec::with_capacity(a.axes.len());
     for (mut one, other) in a.axes.into_iter().zip(b.axes) {

@@ -6,7 +6,8 @@
 //! path with the smallest field), how far data-dependent sampling could reach, and the moments of the taps. The work is
 //! linear in the edges of the graph, times the phases that upsampling causes (1 without it).
 //!
-//! Channels are taken together: the field of a concat is the union of its operands' fields.
+//! Channels are taken together: the field of a concat is the union of its operands' fields, and a slice of it sees those
+//! of the channels that it takes (see `apart`). Where that cannot be told, boxes are a bound, and say so (see `channels`).
 //!
 //! What one axis of one node may look like is a list of [`Piece`]s. There is one piece as long as all paths have the
 //! same jump and follow the same output axis; paths that do not agree stay apart, which keeps their union exact for
@@ -14,6 +15,8 @@
 
 #![expect(clippy::option_option, reason = "outside: an overflow; inside: a unit that sees nothing")]
 
+mod apart;
+mod channels;
 mod facts;
 pub mod family;
 mod flow;
@@ -53,7 +56,7 @@ pub struct Fields {
 
 /// The field of one node with respect to one input.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts, each a key of the JSON")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a key of the JSON")]
 pub struct Field {
     /// The input.
     pub input: NodeId,
@@ -67,6 +70,11 @@ pub struct Field {
     pub aligned: bool,
     /// Data-dependent sampling on the way.
     pub sampled: bool,
+    /// Whether all channels see the same boxes.
+    pub uniform: bool,
+    /// Whether the boxes may be too large: a layer on the way tells channels apart that see different boxes, or mixes
+    /// positions in a reshape.
+    pub bound: bool,
 }
 
 /// What the units of a node see along one axis of an input.

@@ -55,6 +55,15 @@ impl Reads {
         Self { first, step, count, blend: None }
     }
 
+    /// Whether some index is one of an axis of `size` elements.
+    pub fn meets(&self, size: u64) -> bool {
+        let step = self.step.max(1);
+        // The first index that is not negative.
+        let skipped = (-self.first).max(0);
+        let t = skipped.div_euclid(step) + i128::from(skipped % step != 0);
+        t < self.count && t.checked_mul(step).is_some_and(|far| self.first + far < i128::from(size))
+    }
+
     /// The largest index; none if nothing is read or the number is beyond all bounds.
     pub fn last(&self) -> Option<i128> {
         if self.count == 0 { None } else { self.step.checked_mul(self.count - 1)?.checked_add(self.first) }

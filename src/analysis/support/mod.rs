@@ -1,23 +1,25 @@
 //! The exact set of input positions that one unit reads.
 //!
-//! The set is followed backwards, from the unit through every reach to the input, as a [`Region`]: a union of few
-//! products. Cost: one union an edge; a region of `n` products whose sets have `i` intervals costs `n^2 i` there.
+//! The set is followed backwards, from the unit (all its channels) through every reach to the input, as a [`Region`]: a
+//! union of few products of channels and positions. Cost: one union an edge; a region of `n` products whose sets have `i` intervals costs `n^2 i` there.
 //! Networks of boxes (VGG, ResNet, DenseNet) keep one product of one interval throughout, whatever their depth;
 //! Inception v3 needs a handful. A stack whose rates share a divisor has one interval a position, so a line of a
 //! million holes costs millions of steps. A [`Budget`] ends the work with an error where a graph is built to defeat this.
 
+mod back;
+pub mod each;
+mod rearrange;
 mod region;
 mod set;
 
+pub use back::{Way, follow};
 pub use region::Region;
 pub use set::Set;
 
 use std::cell::Cell;
 
-use crate::analysis::field::relation::Link;
 use crate::diagnostic::{Code, Problem};
-use crate::graph::{Graph, NodeId, Op};
-use crate::layers::Role;
+use crate::graph::{Graph, NodeId};
 
 /// Whether borders count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +42,11 @@ impl Default for Budget {
 }
 
 impl Budget {
-    fn spend(&self, steps: usize) -> Result<(), Problem> {
+    pub(crate) fn spend(&self, steps: usize) -> Result<(), Problem> {
         self.spend_wide(steps as i128)
     }
 
-    fn spend_wide(&self, steps: i128) -> Result<(), Problem> {
+    pub(crate) fn spend_wide(&self, steps: i128) -> Result<(), Problem> {
         let left = u64::try_from(steps.max(1)).ok().and_then(|steps| self.0.get().checked_sub(steps));
         self.0.set(left.ok_or_else(|| {
             Problem::new(
@@ -77,68 +79,47 @@ pub fn support(
         )
         .help("give one index for each spatial axis"));
     }
-    let budget = Budget::default();
-    let drivers = drivers(graph, input)?;
-    // A channel axis that carries positions (after a permutation) is taken whole, like all channels are.
-    let channels = i128::from(graph.node(node).shape.channels());
-    let mut start =
-        vec![if drivers[node.0].contains(&0) { Set::interval(0, channels - 1) } else { Set::interval(0, 0) }];
-    start.extend((1..).zip(unit).map(|(axis, &u)| {
-        let u = if drivers[node.0].contains(&axis) { u } else { 0 };
-        Set::interval(u, u)
-    }));
-    let useful = descendants(graph, input);
+    // All channels of the unit together.
+    let mut start = vec![Set::below(graph.node(node).shape.channels())];
+    start.extend(unit.iter().map(|&u| Set::interval(u, u)));
     let mut regions: Vec<Option<Region>> = vec![None; node.0 + 1];
     regions[node.0] = Some(Region::product(&start));
-    for index in (input.0 + 1..=node.0).rev() {
-        let Some(region) = regions[index].take() else { continue };
-        let current = &graph.nodes[index];
-        if matches!(current.op, Op::Input) {
-            continue;
-        }
-        for reach in graph.reach(current).iter().filter(|reach| reach.role != Role::Context) {
-            let Some(&operand) = current.inputs.get(reach.input) else { continue };
-            if !useful[operand.0] {
-                continue;
-            }
-            let links = reach.axes.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
-            let sizes = graph.node(operand).shape.sizes();
-            let read = image(&region, &links, sizes, &drivers[operand.0], borders, &budget)?;
-            let slot = &mut regions[operand.0];
-            *slot = Some(match slot.take() {
-                Some(old) => old.union(&read, &budget)?,
-                None => read,
-            });
-        }
+    let useful = descendants(graph, input);
+    let budget = Budget::default();
+    let way = Way { borders, gates: false, keep: false };
+    let mut read = follow(graph, regions, |operand| useful[operand.0], way, &budget)?;
+    match read.get_mut(input.0).and_then(Option::take) {
+        Some(region) => region.without_channels(&budget),
+        None => Ok(Region::empty(graph.node(input).shape.spatial().len())),
     }
-    let rank = graph.node(input).shape.spatial().len();
-    Ok(regions[input.0].take().map_or_else(|| Region::empty(rank), |region| region.without_first(rank)))
 }
 
-/// For each node, the axes that are followed: those along which positions of `input` are told apart, and all spatial ones,
-/// because a unit in the gap of a transposed convolution, or on padding only, reads nothing even of a global average.
-fn drivers(graph: &Graph, input: NodeId) -> Result<Vec<Vec<usize>>, Problem> {
-    let mut drivers: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
-    for (id, node) in graph.iter() {
-        if id == input {
-            drivers[id.0] = (1..node.shape.rank()).collect();
-            continue;
-        }
-        let depends = node.inputs.iter().any(|operand| !drivers[operand.0].is_empty());
-        let mut own: Vec<usize> = if depends { (1..node.shape.rank()).collect() } else { vec![] };
-        for reach in graph.reach(node).iter().filter(|reach| reach.role != Role::Context) {
-            let Some(operand) = node.inputs.get(reach.input) else { continue };
-            for &axis in &drivers[operand.0] {
-                if let Some(Link::By(relation)) = reach.axes.get(axis).map(Link::new).transpose()?
-                    && !own.contains(&relation.by)
-                {
-                    own.push(relation.by);
-                }
-            }
-        }
-        drivers[id.0] = own;
-    }
-    Ok(drivers)
+/// What all units of all channels of `nodes` read together, at the network's own size: of each input; with or without gates and statistics over the whole map.
+pub fn from_all(graph: &Graph, nodes: &[NodeId], gates: bool) -> Result<Vec<Option<Region>>, Problem> {
+    let whole = |node: &NodeId| (*node, Region::product(&everything(graph, *node)));
+    follow_from(graph, nodes.iter().map(whole), Way { borders: Borders::Real, gates, keep: false })
+}
+
+/// All elements of `node`.
+fn everything(graph: &Graph, node: NodeId) -> Vec<Set> {
+    graph.node(node).shape.sizes().iter().map(|&size| Set::below(size)).collect()
+}
+
+/// What all outputs of the network read of each node, gates included.
+pub fn live(graph: &Graph) -> Result<Vec<Option<Region>>, Problem> {
+    let whole = |node: &NodeId| (*node, Region::product(&everything(graph, *node)));
+    let way = Way { borders: Borders::Real, gates: true, keep: true };
+    follow_from(graph, graph.outputs.iter().map(whole), way)
+}
+
+fn follow_from(
+    graph: &Graph,
+    starts: impl Iterator<Item = (NodeId, Region)>,
+    way: Way,
+) -> Result<Vec<Option<Region>>, Problem> {
+    let mut regions: Vec<Option<Region>> = vec![None; graph.nodes.len()];
+    starts.for_each(|(node, region)| regions[node.0] = Some(region));
+    follow(graph, regions, |_| true, way, &Budget::default())
 }
 
 /// Nodes that depend on `input`.
@@ -148,37 +129,4 @@ fn descendants(graph: &Graph, input: NodeId) -> Vec<bool> {
         useful[id.0] = id == input || node.inputs.iter().any(|operand| useful[operand.0]);
     }
     useful
-}
-
-/// What `region` reads of an operand with these sizes.
-fn image(
-    region: &Region,
-    links: &[Link],
-    sizes: &[u64],
-    followed: &[usize],
-    borders: Borders,
-    budget: &Budget,
-) -> Result<Region, Problem> {
-    let mut all = Region::empty(sizes.len());
-    for product in region.products() {
-        let mut sets = Vec::with_capacity(sizes.len());
-        for (axis, (link, &size)) in links.iter().zip(sizes).enumerate() {
-            if !followed.contains(&axis) {
-                sets.push(Set::interval(0, 0));
-                continue;
-            }
-            let by = match link {
-                Link::By(relation) => product.get(relation.by),
-                _ => None,
-            };
-            let empty = Set::default();
-            let mut set = by.unwrap_or(&empty).image(link, size, budget)?;
-            if borders == Borders::Real {
-                set = set.intersection(&Set::interval(0, i128::from(size) - 1), budget)?;
-            }
-            sets.push(set);
-        }
-        all = all.union(&Region::product(&sets), budget)?;
-    }
-    Ok(all)
 }

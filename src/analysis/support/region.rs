@@ -12,7 +12,7 @@ use crate::analysis::field::family::too_large;
 use crate::diagnostic::Problem;
 
 /// A set of positions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Region {
     /// Number of axes.
     rank: usize,
@@ -49,12 +49,22 @@ impl Region {
         self.parts.is_empty()
     }
 
-    /// What the first part holds: the region without its first axis, of rank `rank`, if that axis was not followed.
-    pub(super) fn without_first(mut self, rank: usize) -> Self {
-        match self.parts.pop() {
-            Some((_, rest)) => rest,
-            None => Self::empty(rank),
-        }
+    /// Disjoint row sets with what they hold, which is all different.
+    pub(super) fn of_parts(rank: usize, mut parts: Vec<(Set, Self)>) -> Self {
+        parts.retain(|(rows, rest)| !rows.is_empty() && !rest.is_empty());
+        parts.sort_by(|(a, _), (b, _)| a.spans().cmp(b.spans()));
+        Self { rank, parts }
+    }
+
+    /// The positions of all channels: the region without its first axis.
+    pub fn without_channels(&self, budget: &Budget) -> Result<Self, Problem> {
+        let nothing = Self::empty(self.rank.saturating_sub(1));
+        self.parts.iter().try_fold(nothing, |all, (_, rest)| all.union(rest, budget))
+    }
+
+    /// The indices along the first axis.
+    pub fn channels(&self, budget: &Budget) -> Result<Set, Problem> {
+        self.parts.iter().try_fold(Set::default(), |all, (rows, _)| all.union(rows, budget))
     }
 
     /// Disjoint row sets, and what each holds on the other axes.

@@ -4,7 +4,7 @@ use num_integer::Integer as _;
 
 use super::Budget;
 use crate::analysis::field::Span;
-use crate::analysis::field::relation::{Link, Relation};
+use crate::analysis::field::relation::Relation;
 use crate::diagnostic::Problem;
 
 /// A set of integers: sorted intervals that neither overlap nor touch. Equal sets are equal values.
@@ -15,6 +15,11 @@ impl Set {
     /// The indices from `lo` to `hi`.
     pub fn interval(lo: i128, hi: i128) -> Self {
         if lo > hi { Self::default() } else { Self(vec![Span { lo, hi }]) }
+    }
+
+    /// The indices of an axis of `size` elements.
+    pub fn below(size: u64) -> Self {
+        Self::interval(0, i128::from(size) - 1)
     }
 
     /// The union of `spans`.
@@ -109,19 +114,45 @@ impl Set {
             .sum()
     }
 
-    /// The indices of an axis of `extent` elements that the elements of this set read through `link`.
-    pub fn image(&self, link: &Link, extent: u64, budget: &Budget) -> Result<Self, Problem> {
-        match link {
-            Link::All => Ok(Self::interval(0, i128::from(extent) - 1)),
-            Link::First => Ok(Self::interval(0, 0)),
-            Link::By(relation) => {
-                let mut spans = Vec::new();
-                for span in &self.0 {
-                    read(relation, *span, &mut spans, budget)?;
-                }
-                Ok(Self::of(spans))
-            }
+    /// What the elements of this set read through `relation`.
+    pub fn through(&self, relation: &Relation, budget: &Budget) -> Result<Self, Problem> {
+        let mut spans = Vec::new();
+        for span in &self.0 {
+            read(relation, *span, &mut spans, budget)?;
         }
+        Ok(Self::of(spans))
+    }
+
+    /// The elements that are indices of an axis of `size` elements.
+    #[must_use]
+    pub fn within(&self, size: u64) -> Self {
+        Self(self.0.iter().filter_map(|span| span.clipped(size)).collect())
+    }
+
+    /// Whether it has an element in common with `other`.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().any(|span| other.count_in(*span) > 0)
+    }
+
+    /// All `q` for which `step * q + place` is an element.
+    pub fn every(&self, step: i128, place: i128) -> Self {
+        let of = |span: &Span| Span {
+            lo: -(place - span.lo).div_euclid(step),
+            hi: (span.hi - place).div_euclid(step),
+        };
+        Self::of(self.0.iter().map(of).filter(|span| span.lo <= span.hi).collect())
+    }
+
+    /// `step * q + place` for each element `q`.
+    pub fn spaced(&self, step: i128, place: i128, budget: &Budget) -> Result<Self, Problem> {
+        if step == 1 {
+            return Ok(Self::of(
+                self.0.iter().map(|s| Span { lo: s.lo + place, hi: s.hi + place }).collect(),
+            ));
+        }
+        budget.spend_wide(self.len())?;
+        let elements = self.0.iter().flat_map(|span| span.lo..=span.hi);
+        Ok(Self(elements.map(|q| Span { lo: step * q + place, hi: step * q + place }).collect()))
     }
 }
 

@@ -1,0 +1,270 @@
+//! Which elements of each weight any output depends on, element by element.
+//!
+//! An element is dead if every way from it to an output is missing: nobody reads the layer, a slice leaves its channel
+//! out, or its tap of the kernel meets nothing but padding, wherever the window stands (a dilated kernel wider than its
+//! map; Chen et al. 2017, section 3.3, on the filter weights that stay valid). What is read of each node is followed
+//! back from all outputs at once, exactly and with borders; samples of deformable convolutions are taken at their
+//! regular grid.
+
+use crate::analysis::support::{Budget, Region, Set, live};
+use crate::diagnostic::Problem;
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::conv::{Conv, PaddingMode};
+use crate::layers::deform_conv::{DeformConv, Offsets};
+use crate::layers::layer_norm::NormAxis;
+use crate::layers::layer_scale::ScaleAxis;
+use crate::layers::window::Window;
+use crate::layers::{Layer, Weight, WeightRole};
+
+/// For each node, for each of its weights: the elements that are used, as a region of the weight's own axes. Where nodes
+/// share weights, those of their owner are used by any of them.
+pub fn used(graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
+    let budget = Budget::default();
+    let nothing =
+        |node: &Node| node.weights.iter().map(|weight| Region::empty(weight.shape.rank())).collect();
+    let mut all: Vec<Vec<Region>> = graph.nodes.iter().map(nothing).collect();
+    let live = live(graph)?;
+    for (id, node) in graph.iter() {
+        let (Op::Layer(layer), Some(region)) = (&node.op, &live[id.0]) else { continue };
+        let owner = owner(graph, id);
+        for (index, weight) in node.weights.iter().enumerate() {
+            let mut of = Region::empty(weight.shape.rank());
+            for product in region.products() {
+                for sets in elements(graph, node, layer, weight, &product, &budget)? {
+                    of = of.union(&Region::product(&sets), &budget)?;
+                }
+            }
+            if let Some(sum) = all[owner.0].get_mut(index) {
+                *sum = sum.union(&of, &budget)?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn owner(graph: &Graph, mut id: NodeId) -> NodeId {
+    while let Some(next) = graph.node(id).shares {
+        id = next;
+    }
+    id
+}
+
+/// A weight that is used in part or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle {
+    /// The node that owns it.
+    pub node: NodeId,
+    /// Its place among the node's weights.
+    pub weight: usize,
+    /// Its elements.
+    pub elements: u64,
+    /// Those that some output depends on.
+    pub used: u64,
+    /// Of a kernel: the taps that are used for no channel, and all of them; none if all are used for some.
+    pub taps: Option<(u64, u64)>,
+}
+
+/// The learnable weights of which some element is not used.
+pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
+    let (used, budget) = (used(graph)?, Budget::default());
+    let mut found = Vec::new();
+    for (id, node) in graph.iter().filter(|(_, node)| node.shares.is_none()) {
+        for (index, weight) in node.weights.iter().enumerate() {
+            let region = &used[id.0][index];
+            let (elements, used) = (weight.shape.elements()?, region.positions()?);
+            let used = u64::try_from(used).unwrap_or(elements);
+            if weight.role == WeightRole::Parameter && used < elements {
+                let taps = match weight.shape.sizes() {
+                    [_, _, kernel @ ..] if used > 0 && !kernel.is_empty() => {
+                        let met = region.without_channels(&budget)?.without_channels(&budget)?.positions()?;
+                        let all: u64 = kernel.iter().product();
+                        let idle = all.saturating_sub(u64::try_from(met).unwrap_or(all));
+                        (idle > 0).then_some((idle, all))
+                    }
+                    _ => None,
+                };
+                found.push(Idle { node: id, weight: index, elements, used, taps });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The elements of `weight` that act on the elements `live` of the layer's output, as products along the weight's axes.
+fn elements(
+    graph: &Graph,
+    node: &Node,
+    layer: &Layer,
+    weight: &Weight,
+    live: &[Set],
+    budget: &Budget,
+) -> Result<Vec<Vec<Set>>, Problem> {
+    let sizes = weight.shape.sizes();
+    let whole = || sizes.iter().map(|&size| Set::below(size)).collect::<Vec<_>>();
+    // One set for the first axis of the weight, everything along the others.
+    let first = |set: &Set| {
+        let mut sets = whole();
+        sets[0] = set.clone();
+        vec![sets]
+    };
+    let last = live.last().cloned().unwrap_or_default();
+    let Some(input) = node.inputs.first().map(|&input| &graph.node(input).shape) else {
+        return Ok(vec![whole()]);
+    };
+    Ok(match layer {
+        Layer::Conv(conv) => convolved(conv, weight, live, input.spatial(), budget)?,
+        Layer::DeformSample(deform) => match weight.name {
+            "weight" | "bias" => convolved(&deform.main(), weight, live, input.spatial(), budget)?,
+            _ => vec![[&[Set::below(sizes[0])], &live[1..]].concat()],
+        },
+        Layer::DeformConv(deform) => match weight.name {
+            "weight" | "bias" => convolved(&deform.main(), weight, live, input.spatial(), budget)?,
+            _ => offsets(deform, weight, live, input.spatial(), budget)?,
+        },
+        Layer::ConvTranspose(conv) => match weight.name {
+            "bias" => first(&live[0]),
+            _ => {
+                let mut taps = Vec::new();
+                for ((window, set), &size) in
+                    conv.windows(input.spatial())?.iter().zip(&live[1..]).zip(input.spatial())
+                {
+                    budget.spend(usize::try_from(window.kernel).unwrap_or(usize::MAX))?;
+                    let meets =
+                        |offset: i128| !set.every(i128::from(window.stride), offset).within(size).is_empty();
+                    taps.push(hit(window, meets));
+                }
+                transposed(sizes, conv.out_channels, &live[0], &taps, budget)?
+            }
+        },
+        Layer::Linear(_) => first(&last),
+        Layer::LayerNorm(norm) => match norm.axis {
+            NormAxis::Channels => first(&live[0]),
+            NormAxis::Last => first(&last),
+            NormAxis::Space => vec![live[1..].to_vec()],
+            NormAxis::All => vec![live.to_vec()],
+        },
+        Layer::LayerScale(scale) => match scale.axis {
+            ScaleAxis::Channels => first(&live[0]),
+            ScaleAxis::Last => first(&last),
+        },
+        Layer::BatchNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => first(&live[0]),
+        Layer::Prelu(_) if sizes == [1] => vec![whole()],
+        Layer::Prelu(_) => first(&live[0]),
+        Layer::LearnedScale(_) | Layer::LearnedBias(_) => {
+            let own = |(set, &size): (&Set, &u64)| if size == 1 { Set::below(1) } else { set.clone() };
+            vec![live.iter().zip(sizes).map(own).collect()]
+        }
+        Layer::LearnedTokens(tokens) => {
+            let axis = usize::try_from(tokens.axis).unwrap_or(usize::MAX);
+            let before = if tokens.after { input.sizes().get(axis).copied().unwrap_or(0) } else { 0 };
+            let mut sets = live.to_vec();
+            if let Some(set) = sets.get_mut(axis) {
+                *set = set.spaced(1, -i128::from(before), budget)?.within(tokens.count);
+            }
+            vec![sets]
+        }
+        Layer::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
+        // Of others it is known only that somebody reads them.
+        _ => vec![whole()],
+    })
+}
+
+/// The taps `t` of `window` for which `meets` says that an input at `u * stride + offset` exists for some output `u`.
+fn hit(window: &Window, meets: impl Fn(i128) -> bool) -> Set {
+    let offset = |t: u64| i128::from(t) * i128::from(window.dilation) - i128::from(window.before);
+    let taps = (0..window.kernel).filter(|&t| meets(offset(t))).map(i128::from);
+    Set::of(taps.map(|t| crate::analysis::field::Span { lo: t, hi: t }).collect())
+}
+
+/// The taps on each axis that meet an element of a map of these sizes for some of the outputs `space`.
+fn met(windows: &[Window], space: &[Set], sizes: &[u64], budget: &Budget) -> Result<Vec<Set>, Problem> {
+    let mut taps = Vec::new();
+    for ((window, set), &size) in windows.iter().zip(space).zip(sizes) {
+        budget.spend(usize::try_from(window.kernel).unwrap_or(usize::MAX))?;
+        let map = Set::below(size);
+        let reads = |offset: i128| map.every(i128::from(window.stride), offset);
+        taps.push(hit(window, |offset| set.meets(&reads(offset))));
+    }
+    Ok(taps)
+}
+
+fn convolved(
+    conv: &Conv,
+    weight: &Weight,
+    live: &[Set],
+    map: &[u64],
+    budget: &Budget,
+) -> Result<Vec<Vec<Set>>, Problem> {
+    if weight.name == "bias" {
+        return Ok(vec![vec![live[0].clone()]]);
+    }
+    let windows = conv.windows(map)?;
+    // Mirrored padding holds real elements.
+    let taps = match conv.padding_mode {
+        PaddingMode::Zeros => met(&windows, &live[1..], map, budget)?,
+        _ => windows.iter().map(|window| Set::below(window.kernel)).collect(),
+    };
+    let inputs = Set::below(weight.shape.sizes()[1]);
+    Ok(vec![[&[live[0].clone(), inputs], taps.as_slice()].concat()])
+}
+
+/// The convolution that computes the offsets, for all of them at every position that is sampled for.
+fn offsets(
+    deform: &DeformConv,
+    weight: &Weight,
+    live: &[Set],
+    map: &[u64],
+    budget: &Budget,
+) -> Result<Vec<Vec<Set>>, Problem> {
+    let sizes = weight.shape.sizes();
+    if weight.name == "offset.bias" {
+        return Ok(vec![vec![Set::below(sizes[0])]]);
+    }
+    let main = deform.main().windows(map)?;
+    let taps = match deform.offsets {
+        Offsets::PerTap => met(&deform.offset_windows(&main)?, &live[1..], map, budget)?,
+        // Offsets belong to the elements that are sampled.
+        Offsets::PerChannel => {
+            let mut sampled = Vec::new();
+            for ((window, set), &size) in main.iter().zip(&live[1..]).zip(map) {
+                budget.spend_wide(set.len().saturating_mul(i128::from(window.kernel)))?;
+                let (stride, dilation) = (i128::from(window.stride), i128::from(window.dilation));
+                let mut all = Set::default();
+                for t in 0..i128::from(window.kernel) {
+                    let moved = set.spaced(stride, t * dilation - i128::from(window.before), budget)?;
+                    all = all.union(&moved.within(size), budget)?;
+                }
+                sampled.push(all);
+            }
+            let around = vec![Window { kernel: 3, before: 1, after: 1, ..Window::POINT }; map.len()];
+            met(&around, &sampled, map, budget)?
+        }
+    };
+    Ok(vec![[&[Set::below(sizes[0]), Set::below(sizes[1])], taps.as_slice()].concat()])
+}
+
+/// The weight of a transposed convolution, `[inputs, outputs of a group, taps]`: group by group.
+fn transposed(
+    sizes: &[u64],
+    outputs: u64,
+    channels: &Set,
+    taps: &[Set],
+    budget: &Budget,
+) -> Result<Vec<Vec<Set>>, Problem> {
+    let (inputs, each) = (sizes[0], sizes[1].max(1));
+    let groups = (outputs / each).max(1);
+    if *channels == Set::below(outputs) {
+        return Ok(vec![[&[Set::below(inputs), Set::below(each)], taps].concat()]);
+    }
+    budget.spend(usize::try_from(groups).unwrap_or(usize::MAX))?;
+    let members = i128::from(inputs / groups);
+    let mut all = Vec::new();
+    for group in 0..i128::from(groups) {
+        let own = channels.spaced(1, -group * i128::from(each), budget)?.within(each);
+        if !own.is_empty() {
+            let from = Set::interval(group * members, (group + 1) * members - 1);
+            all.push([&[from, own], taps].concat());
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,290 @@
+//! Networks that once made a claim fail, each reduced to what did it: found among random networks, or by hand.
+
+use cnnkit::verify::{Analysis, Kind, Options};
+
+use super::{broken, load, measure};
+
+/// A name, the network, and claims that must be made about it.
+const CASES: &[(&str, &str, &[Kind])] = &[
+    (
+        "a group norm behind global pooling has statistics of one position: no context",
+        "
+input: {map: [2, 3, 4], gate: [2, 1, 1]}
+layers:
+  - {from: [map, gate], multiply: {}}
+  - avg_pool: {kernel: [3, 2], stride: [1, 2]}
+  - global_max_pool: {}
+  - group_norm: {num_groups: 2}
+",
+        &[Kind::Context],
+    ),
+    (
+        "statistics behind a reshape see more than the boxes, which are a bound, can tell",
+        "
+input: [2, 3, 4, 5]
+layers:
+  - reshape: {shape: [6, -1]}
+  - squeeze_excite: {reduction: 4}
+",
+        &[Kind::Context, Kind::Support],
+    ),
+    (
+        "a slice of an unshuffled map reads some positions of each cell",
+        "
+input: [2, 4, 6]
+layers:
+  - pixel_unshuffle: {downscale_factor: 2}
+  - slice: {start: 0, end: 3}
+  - conv: {out_channels: 2, kernel: 3, padding: 1}
+",
+        &[Kind::Support, Kind::ReceptiveField],
+    ),
+    (
+        "a shuffled map shows the channels of a concat at different places",
+        "
+input: [2, 6, 6]
+layers:
+  - {id: wide, conv: {out_channels: 2, kernel: 5, padding: 2}}
+  - {from: [input, wide], concat: {}}
+  - pixel_shuffle: {upscale_factor: 2}
+",
+        &[Kind::Support],
+    ),
+    (
+        "rows and channels that are reduced away leave columns as channels, one of which is padding",
+        "
+input: [3, 4, 5]
+layers:
+  - pad: {padding: 1}
+  - reduce: {reduction: min, axes: [0, 1]}
+",
+        &[Kind::ReceptiveField, Kind::Channels],
+    ),
+    (
+        "a convolution over rows that became channels reads all of them, at every size",
+        "
+input: [2, 3, 4, 5]
+layers:
+  - reduce: {reduction: min, axes: [0, 1]}
+  - conv: {out_channels: 2, kernel: 1}
+  - avg_pool: {kernel: 3, stride: 1}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "the blocks of a flattened map have a period as long as the map",
+        "
+input: [6, 1, 1]
+layers:
+  - flatten: {}
+  - slice: {start: 3, end: 5}
+  - hardsigmoid: {}
+",
+        &[Kind::Support],
+    ),
+    (
+        "a part of a flattened map is not the whole input",
+        "
+input: [6, 4]
+layers:
+  - reshape: {shape: [-1]}
+  - slice: {start: 0, end: 3}
+",
+        &[Kind::Support, Kind::ReceptiveField],
+    ),
+    (
+        "half of a concat has the field of that half",
+        "
+input: [4, 20, 20]
+layers:
+  - {id: near, conv: {out_channels: 4, kernel: 1}}
+  - {id: far, from: input, conv: {out_channels: 4, kernel: 7, padding: 3}}
+  - {from: [near, far], concat: {}}
+  - {id: both, batch_norm: {}}
+  - {id: half, chunk: {chunks: 2, index: 0}}
+  - {id: local, conv: {out_channels: 2, kernel: 3, padding: 1}}
+  - {from: both, id: shuffled, channel_shuffle: {groups: 2}}
+  - {id: quarter, chunk: {chunks: 2, index: 1}}
+  - {id: mixed, conv: {out_channels: 2, kernel: 1}}
+outputs: [local, mixed]
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
+    (
+        "taps of a kernel wider than its map meet nothing but padding",
+        "
+input: [2, 5, 5]
+layers:
+  - conv: {out_channels: 3, kernel: 3, dilation: [6, 1], padding: [6, 1]}
+  - conv_transpose: {out_channels: 2, kernel: 4, stride: 2, padding: 3}
+  - crop: {size: [2, 2]}
+",
+        &[Kind::DeadWeights],
+    ),
+    (
+        "channels that a slice leaves out have weights without use",
+        "
+input: [2, 5, 5]
+layers:
+  - conv: {out_channels: 6, kernel: 3, groups: 2}
+  - batch_norm: {}
+  - prelu: {num_parameters: 6}
+  - slice: {start: 1, end: 3}
+  - conv: {out_channels: 2, kernel: 1}
+",
+        &[Kind::DeadWeights, Kind::Channels],
+    ),
+    (
+        "a map of one position can lie between the taps of every window",
+        "
+input: [3, 4, 5]
+layers:
+  - reduce: {reduction: sum, axes: [1, 2], keepdim: true}
+  - conv: {out_channels: 6, kernel: 3, stride: [2, 1], padding: [[3, 4], [1, 4]], dilation: 2}
+",
+        &[Kind::ReceptiveField, Kind::Channels],
+    ),
+    (
+        "the phases of a transposed convolution have gaps on each axis, not on both at once",
+        "
+input: [2, 8, 8]
+layers:
+  - conv_transpose: {out_channels: 2, kernel: [2, 1], stride: 2, dilation: [2, 1]}
+  - conv: {out_channels: 2, kernel: 3, padding: [[1, 4], [4, 1]], dilation: 2}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "units that see nothing on one axis see nothing",
+        "
+input: [3, 5, 7]
+layers:
+  - max_pool: {kernel: [1, 2], stride: [1, 2]}
+  - conv_transpose: {out_channels: 6, kernel: [3, 2], stride: [1, 2], dilation: 2}
+  - conv: {out_channels: 4, kernel: [2, 3], stride: 2, padding: [[0, 2], [1, 2]], dilation: 2}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "weights that are shared along a chain are used by any of its users",
+        "
+input: [2, 4, 3]
+layers:
+  - {id: one, conv: {out_channels: 2, kernel: [3, 1], padding: [[0, 3], [0, 0]], stride: [1, 2], dilation: 2}}
+  - {id: two, share: one}
+  - {id: three, share: two, from: input}
+outputs: [three]
+",
+        &[Kind::DeadWeights],
+    ),
+    (
+        "samples stay within the offsets that a layer allows",
+        "
+input: [2, 24, 24]
+layers:
+  - conv: {out_channels: 2, kernel: 3, padding: 1}
+  - deform_conv: {out_channels: 2, kernel: 3, padding: 1, max_offset: 1.5}
+  - conv: {out_channels: 2, kernel: 3, padding: 1}
+  - deform_conv: {out_channels: 2, kernel: 3, padding: 1, max_offset: 2, modulated: true}
+",
+        &[Kind::Perturbation],
+    ),
+    (
+        "mirrored, repeated and wrapped padding reads elements once more",
+        "
+input: [2, 6, 7]
+layers:
+  - conv: {out_channels: 2, kernel: 3, stride: 2, padding: 2, padding_mode: reflect}
+  - pad: {padding: [[1, 0], [0, 2]], mode: replicate}
+  - conv: {out_channels: 2, kernel: 2, padding: 1, padding_mode: circular}
+",
+        &[Kind::Support, Kind::DeadWeights],
+    ),
+];
+
+#[test]
+fn what_was_found_stays_fixed() {
+    for (name, yaml, kinds) in CASES {
+        let outcome = measure(&load(yaml), &Analysis, &Options::default());
+        assert!(outcome.ok(), "{name}:{yaml}\n{}", broken(&outcome));
+        for kind in *kinds {
+            let made = outcome.claims.iter().any(|claim| claim.claim == *kind);
+            assert!(made, "{name}: no claim about {kind:?}; {:?}", outcome.notes);
+        }
+    }
+}
+
+/// The claim about dead weights as it is written.
+fn dead(yaml: &str) -> String {
+    let outcome =
+        measure(&load(yaml), &Analysis, &Options { only: vec![Kind::DeadWeights], ..Options::default() });
+    assert!(outcome.ok(), "{}", broken(&outcome));
+    outcome.claims[0].predicted.clone()
+}
+
+/// Chen et al. 2017, section 3.3: at a rate as large as the map, a 3x3 kernel is a 1x1 kernel. By hand: 8 of its 9 taps, for
+/// each pair of an output and an input channel (the claim is made with as few channels as possible).
+#[test]
+fn idle_taps_are_named_and_counted() {
+    let rate = |rate: u64| {
+        dead(&format!(
+            "{{input: [1, 7, 7], layers: [{{id: atrous, conv: {{out_channels: 1, kernel: 3, dilation: {rate}, padding: {rate}}}}}]}}"
+        ))
+    };
+    assert_eq!(rate(6), "none");
+    assert_eq!(rate(7), "8 of 9 elements of atrous.weight");
+    let stride = "{input: [1, 4], layers: [{id: edge, conv: {out_channels: 1, kernel: 2, padding: [[1, 0]], stride: 8}}]}";
+    assert_eq!(dead(stride), "1 of 2 elements of edge.weight");
+}
+
+/// The bound on samples is measured as a bound: a claimed reach of one pixel less is found out.
+#[test]
+fn samples_beyond_their_claimed_reach_are_found_out() {
+    use cnnkit::analysis::field::Span;
+    use cnnkit::diagnostic::Problem;
+    use cnnkit::graph::{Graph, NodeId};
+    use cnnkit::verify::{Box, Predict};
+
+    struct Nearer(i128);
+
+    impl Predict for Nearer {
+        fn reachable(
+            &self,
+            graph: &Graph,
+            node: NodeId,
+            input: NodeId,
+            unit: &[i128],
+        ) -> Result<Option<Box>, Problem> {
+            let spans = Analysis.reachable(graph, node, input, unit)?;
+            let less = |span: Span| Span { lo: span.lo + self.0, hi: span.hi - self.0 };
+            Ok(spans.map(|spans| spans.into_iter().map(|span| span.map(less)).collect()))
+        }
+    }
+
+    let graph = load(
+        "{input: [1, 24, 24], layers: [deform_conv: {out_channels: 1, kernel: 3, padding: 1, max_offset: 2}]}",
+    );
+    let options = Options { only: vec![Kind::Perturbation], ..Options::default() };
+    let verdict = |predict: &(dyn Predict + Sync)| measure(&graph, predict, &options).ok();
+    assert!(verdict(&Nearer(0)));
+    assert!(!verdict(&Nearer(1)));
+}
+
+/// Boxes of picked channels are those of these channels alone, or called a bound.
+#[test]
+fn boxes_behind_a_slice() {
+    use cnnkit::analysis::field::{Options, analyse};
+    let graph = load(CASES[8].1);
+    let fields = analyse(&graph, Options::default()).expect("small");
+    let facts = |id: &str| {
+        let node = graph.find(id).expect("a node");
+        fields.facts(&graph, node).expect("small").remove(0)
+    };
+    let size = |id: &str| facts(id).axes[0].size;
+    // The concat sees 7; its first half 1, and 3 with the convolution behind it; half of the shuffled concat all 7.
+    assert_eq!([size("both"), size("half"), size("local"), size("mixed")], [7, 1, 3, 7]);
+    assert!(["both", "half", "local", "mixed"].iter().all(|id| !facts(id).bound));
+    let graph = load(CASES[2].1);
+    let fields = analyse(&graph, Options::default()).expect("small");
+    assert!(fields.facts(&graph, graph.outputs[0]).expect("small")[0].bound);
+}
