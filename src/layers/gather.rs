@@ -40,7 +40,11 @@ impl LayerKind for Gather {
         }
         if let Some(index) = self.indices.iter().find(|&&index| index >= size) {
             let message = format!("`indices` has {index}, but the axis has {size} elements");
-            return Err(Problem::argument("indices", message).help(format!("the last index is {}", size - 1)));
+            let help = match size.checked_sub(1) {
+                Some(last) => format!("the last index is {last}"),
+                None => "nothing can be chosen from it".into(),
+            };
+            return Err(Problem::argument("indices", message).help(help));
         }
         Ok(resized(&inputs[0], axis, self.indices.len() as u64))
     }
