@@ -4,11 +4,12 @@
 //! which no weight is too small for: it spreads to everything that is computed from it, and to nothing else. All
 //! pixels outside the field at once must leave the unit the same to the bit; single pixels inside must change it.
 
+use crate::analysis::field;
 use crate::diagnostic::Problem;
 use crate::exec::tensor::{Tensor, batched};
 use crate::graph::Op;
 use crate::layers::Layer;
-use crate::verify::place::Place;
+use crate::verify::place::{Place, by_channel};
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::without_gates;
 use crate::verify::run::{Seed, run};
@@ -144,7 +145,10 @@ pub(super) fn measure(
         "pixels changed {how}, run forwards in f64 with random weights, gates cut, {}",
         place.how
     ));
-    if deforms {
+    // Samples on the way to this node, whose channels all see the same.
+    let fields = field::analyse(&graph, field::Options::default())?;
+    let apart = fields.of(place.node, place.input).is_some_and(by_channel);
+    if place.sampled && !apart {
         let channel = i128::from(graph.node(place.node).shape.channels() / 2);
         let at: Vec<i128> = std::iter::once(channel).chain(unit.iter().copied()).collect();
         let Some(spans) = predict.reachable(&graph, place.node, place.input, &at)? else { return Ok(()) };
