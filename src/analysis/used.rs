@@ -154,6 +154,7 @@ fn elements(
             let own = |(set, &size): (&Set, &u64)| if size == 1 { Set::below(1) } else { set.clone() };
             vec![live.iter().zip(sizes).map(own).collect()]
         }
+        Layer::LearnedTensor(_) => vec![live.to_vec()],
         Layer::LearnedTokens(tokens) => {
             let axis = usize::try_from(tokens.axis).unwrap_or(usize::MAX);
             let before = if tokens.after { input.sizes().get(axis).copied().unwrap_or(0) } else { 0 };

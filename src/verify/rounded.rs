@@ -39,8 +39,11 @@ impl Rounded {
         Self { value, size: value.abs(), terms: 0.0, inherited: 0.0 }
     }
 
-    /// How far f32 may be off.
+    /// How far f32 may be off; infinitely where it may overflow.
     pub fn error(self) -> f64 {
+        if self.size > f64::from(f32::MAX) {
+            return f64::INFINITY;
+        }
         if self.terms == 0.0 {
             return self.inherited;
         }
