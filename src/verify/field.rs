@@ -5,7 +5,7 @@
 //! its neighbour: box, start, jump, positions and holes, as the definition of a receptive field has them.
 
 use crate::analysis::field::{self, Facts, Jump, Span};
-use crate::analysis::support::{Region, from_all};
+use crate::analysis::support::{self, Borders, Region, from_all};
 use crate::diagnostic::Problem;
 use crate::exec::scalar::Scalar as _;
 use crate::exec::tensor::{Tensor, batched};
@@ -361,17 +361,49 @@ pub(super) fn context(
     let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 != 0);
     let text = |context: bool| if context { "global context beyond the local field" } else { "local only" };
     let id = &place.graph.node(place.node).id;
-    // Where boxes are a bound, so is what gates add to them.
-    let (ok, most) = if facts.bound {
-        (facts.global_context || !beyond, "at most ")
-    } else {
-        (facts.global_context == beyond, "")
+    // Gates may reach no further than the local field does; the exact sets tell.
+    let further = |unit: &Vec<i128>| -> Result<bool, Problem> {
+        let (graph, node, input) = (&place.graph, place.node, place.input);
+        let local = support::support(graph, node, input, unit, Borders::Real)?;
+        Ok(support::support_and_context(graph, node, input, unit)?.positions()? > local.positions()?)
     };
+    let inside = facts.global_context
+        && gated(&place.graph, place.node)
+        && place
+            .units
+            .iter()
+            .map(further)
+            .collect::<Result<Vec<_>, _>>()
+            .is_ok_and(|all| !all.contains(&true));
+    // Where boxes are a bound, so is what gates add to them.
+    let (ok, most) = match facts.bound {
+        _ if inside => (!beyond, ""),
+        true => (facts.global_context || !beyond, "at most "),
+        false => (facts.global_context == beyond, ""),
+    };
+    let claimed =
+        if inside { "gates reach no further than the local field" } else { text(facts.global_context) };
     outcome
-        .claim(Kind::Context, Some(id), format!("{most}{}", text(facts.global_context)), text(beyond))
+        .claim(Kind::Context, Some(id), format!("{most}{claimed}"), text(beyond))
         .method(format!("gradients with the gates and map-wide statistics cut, and with them; {}", place.how))
         .verdict(ok);
     Ok(())
+}
+
+/// Whether a gate or statistics over the whole map act on `node`.
+fn gated(graph: &Graph, node: NodeId) -> bool {
+    let mut before = vec![false; graph.nodes.len()];
+    before[node.0] = true;
+    (0..=node.0).rev().any(|index| {
+        let reaches = graph.reach(&graph.nodes[index]);
+        if !before[index] {
+            return false;
+        }
+        for reach in &reaches {
+            before[graph.nodes[index].inputs[reach.input].0] = true;
+        }
+        reaches.iter().any(|reach| reach.role == crate::layers::Role::Context)
+    })
 }
 
 /// Whether a gate or statistics act before `node`.

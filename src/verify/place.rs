@@ -39,10 +39,16 @@ pub(super) fn by_channel(field: &Field) -> bool {
 
 /// Whether a part of a map is cut out before `node`.
 pub(super) fn crops(graph: &Graph, node: NodeId) -> bool {
+    // Behind a permutation, channels are positions.
+    let mut permuted = false;
     graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
+        Op::Layer(Layer::Permute(_)) => {
+            permuted = true;
+            false
+        }
         Op::Layer(Layer::Crop(_)) => true,
-        Op::Layer(Layer::Slice(slice)) => slice.axis > 0,
-        Op::Layer(Layer::Chunk(chunk)) => chunk.axis > 0,
+        Op::Layer(Layer::Slice(slice)) => slice.axis > 0 || permuted,
+        Op::Layer(Layer::Chunk(chunk)) => chunk.axis > 0 || permuted,
         _ => false,
     })
 }

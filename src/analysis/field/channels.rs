@@ -42,9 +42,12 @@ pub(super) fn channels(
             all.uniform &= joins(axis, size);
         }
     }
-    // Which index a position has is not followed.
-    let chosen =
-        |reach: &Reach| reach.axes.iter().skip(1).any(|axis| matches!(axis, AxisReach::Table { .. }));
+    // Which index a position has is not followed; behind a permutation, channels are positions.
+    let chosen = |reach: &Reach| {
+        let moving = of(reach.input).into_iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
+        let first = usize::from(moving.into_iter().all(|piece| piece.by != Some(0)));
+        reach.axes.iter().skip(first).any(|axis| matches!(axis, AxisReach::Table { .. }))
+    };
     all.bound |= local().any(chosen);
     all.bound |= local().any(|reach| side_by_side(reach, reaches, of(reach.input)));
     let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));

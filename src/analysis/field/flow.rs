@@ -101,7 +101,12 @@ fn merge(
     let mut list = Vec::new();
     let seen = node.inputs.iter().flat_map(|operand| &fields.nodes[operand.0]).map(|field| field.input);
     for input in seen.collect::<BTreeSet<_>>() {
-        let context = node.inputs.iter().any(|&operand| fields.of(operand, input).is_some_and(|f| f.context))
+        // An operand that only says how large something is gives nothing on.
+        let read = |&(operand, _): &(usize, &NodeId)| reaches.iter().any(|reach| reach.input == operand);
+        let operands = node.inputs.iter().enumerate().filter(read).map(|(_, &operand)| operand);
+        let context = operands
+            .into_iter()
+            .any(|operand| fields.of(operand, input).is_some_and(|f| f.context))
             || reaches.iter().filter(|reach| reach.role == Role::Context).any(|reach| {
                 let operand = node.inputs.get(reach.input);
                 let field = operand.and_then(|&operand| fields.of(operand, input));

@@ -70,6 +70,22 @@ pub fn support(
     unit: &[i128],
     borders: Borders,
 ) -> Result<Region, Problem> {
+    let way = Way { borders, gates: false, keep: false };
+    read_by(graph, node, input, unit, way)
+}
+
+/// As [`support`] at the network's own size, with what gates and statistics over the whole map read.
+pub fn support_and_context(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+) -> Result<Region, Problem> {
+    let way = Way { borders: Borders::Real, gates: true, keep: false };
+    read_by(graph, node, input, unit, way)
+}
+
+fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) -> Result<Region, Problem> {
     let rank = graph.node(node).shape.spatial().len();
     if unit.len() != rank {
         let id = &graph.node(node).id;
@@ -86,7 +102,6 @@ pub fn support(
     regions[node.0] = Some(Region::product(&start));
     let useful = descendants(graph, input);
     let budget = Budget::default();
-    let way = Way { borders, gates: false, keep: false };
     let mut read = follow(graph, regions, |operand| useful[operand.0], way, &budget)?;
     match read.get_mut(input.0).and_then(Option::take) {
         Some(region) => region.without_channels(&budget),

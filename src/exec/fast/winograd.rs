@@ -276,6 +276,7 @@ fn patches<S: Simd>(
                     *row = spread(simd, *row);
                 }
                 let at = channel * width + run.to + step;
+                #[expect(clippy::needless_range_loop, reason = "a column of four rows")]
                 for column in 0..4 {
                     let values = spread(
                         simd,
