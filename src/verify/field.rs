@@ -15,7 +15,7 @@ use crate::verify::bar::Bar;
 use crate::verify::marks::Marks;
 use crate::verify::perturb;
 use crate::verify::place::{
-    MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, facts_of, own_place, wide_place,
+    MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, crops, facts_of, own_place, wide_place,
 };
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{map_wide, slim};
@@ -318,7 +318,9 @@ fn field_claim(
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
     let share =
         found.iter().map(|span| span.map_or(0, |span| span.size())).product::<i128>() as f64 / area as f64;
-    let ok = if facts.bound {
+    // All of what a crop left is called whole.
+    let bound = facts.bound || facts.axes.iter().any(|axis| axis.global) && crops(&place.graph, place.node);
+    let ok = if bound {
         claimed.iter().zip(&found).all(|pair| match pair {
             (Some(claimed), Some(found)) => claimed.lo <= found.lo && found.hi <= claimed.hi,
             (claimed, found) => found.is_none() || claimed == found,
@@ -331,7 +333,7 @@ fn field_claim(
         let seen = if ok { number::share(share) } else { format!("{} %", share * 100.0) };
         format!("the middle unit {most}at {}, {seen} of the input", spans_text(spans))
     };
-    let most = if facts.bound { "at most " } else { "" };
+    let most = if bound { "at most " } else { "" };
     outcome
         .claim(Kind::ReceptiveField, Some(&id), text(most, &claimed, facts.seen), text("", &found, share))
         .method(format!("{GRADIENTS}; {}", place.how))

@@ -39,10 +39,10 @@ pub(super) fn by_channel(field: &Field) -> bool {
 
 /// Whether a part of a map is cut out before `node`.
 pub(super) fn crops(graph: &Graph, node: NodeId) -> bool {
-    // Behind a permutation, channels are positions.
+    // Behind a layer that moves axes, channels may be positions.
     let mut permuted = false;
     graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
-        Op::Layer(Layer::Permute(_)) => {
+        Op::Layer(Layer::Permute(_) | Layer::Reshape(_) | Layer::Reduce(_)) => {
             permuted = true;
             false
         }
