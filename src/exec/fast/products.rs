@@ -103,7 +103,9 @@ fn convolution(
         return Ok(Some(Kernel::Depthwise(Box::new(Depthwise { frame, channels, multiplier, reduction }))));
     }
     let scale = fold.map(|fold| fold.scale.as_slice());
-    if let Some(kernel) = Winograd::new(site.space(), &site.output[2..], (windows, mode), weight, scale)? {
+    if groups == 1
+        && let Some(kernel) = Winograd::new(site.space(), &site.output[2..], (windows, mode), weight, scale)?
+    {
         return Ok(Some(Kernel::Winograd(Box::new(kernel))));
     }
     if across::pays(context.isa.lanes(), frame.positions(), weight.sizes()[0] / groups.max(1)) {

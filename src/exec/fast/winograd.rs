@@ -59,7 +59,7 @@ struct Task {
 }
 
 impl Winograd {
-    /// For `windows` on an image of these sizes; each output channel times its `scale`. None where the plain product is
+    /// For `windows` on an image of these sizes, without groups; each output channel times its `scale`. None where the plain product is
     /// better or needed.
     pub(super) fn new(
         image: &[usize],
