@@ -5,12 +5,13 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::finish::Finish;
+use super::finish::{Finish, clipped};
 use super::frame::{Frame, Run};
 use super::isa::{WIDEST, multiply_add};
 use super::packed::Packed;
 use super::shared::Shared;
 use super::tile::{Store, VECTORS, multiply};
+use crate::exec::reference::Curve;
 
 /// A convolution whose windows and weights are prepared.
 #[derive(Debug)]
@@ -37,16 +38,12 @@ impl Front {
     /// `columns` holds a row of `width` elements for each channel from `first` on and each of `taps` taps.
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, (first, taps): (usize, usize), width: usize, columns: &mut [f32]) {
-        let zero = simd.splat_f32s(0.0);
+        let relu = self.relu.then_some(Curve::Relu);
         for (row, columns) in columns.chunks_exact_mut(width).enumerate() {
             let channel = first + row / taps;
             let (scale, shift) = (simd.splat_f32s(self.scale[channel]), simd.splat_f32s(self.shift[channel]));
             for value in S::as_mut_simd_f32s(columns).0 {
-                *value = multiply_add(simd, scale, *value, shift);
-                // A comparison as in the definition: a not-a-number stays.
-                if self.relu {
-                    *value = simd.select_f32s(simd.less_than_or_equal_f32s(*value, zero), zero, *value);
-                }
+                *value = clipped(simd, relu, multiply_add(simd, scale, *value, shift));
             }
         }
     }

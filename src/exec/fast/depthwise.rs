@@ -4,11 +4,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::finish::{Channel, Finish};
+use super::finish::{Channel, Finish, clipped};
 use super::frame::Frame;
 use super::isa::{WIDEST, multiply_add};
 use super::shared::Shared;
-use crate::exec::reference::Curve;
 
 /// Vectors of a row that are computed together.
 const ACROSS: usize = 4;
@@ -239,8 +238,8 @@ impl Sums<'_> {
             }
         }
         let bias = simd.splat_f32s(self.finish.bias);
-        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
         let complete = self.finish.straight() && (add.is_some() || self.finish.add.is_none());
+        let curve = self.finish.curve.filter(|_| complete);
         let out = &mut S::as_mut_simd_f32s(out).0.as_chunks_mut::<V>().0[0];
         for (i, (to, &sum)) in out.iter_mut().zip(&sums).enumerate() {
             let mut value = simd.add_f32s(sum, bias);
@@ -248,14 +247,7 @@ impl Sums<'_> {
                 let add = &add[i * S::F32_LANES..(i + 1) * S::F32_LANES];
                 value = simd.add_f32s(value, S::as_simd_f32s(add).0[0]);
             }
-            // Comparisons as in the definition: a not-a-number stays.
-            if complete && self.finish.curve.is_some() {
-                value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
-            }
-            if complete && self.finish.curve == Some(Curve::Relu6) {
-                value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
-            }
-            *to = value;
+            *to = clipped(simd, curve, value);
         }
     }
 }

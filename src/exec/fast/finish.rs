@@ -19,6 +19,21 @@ pub(super) struct Finish<'a> {
     pub curve: Option<Curve>,
 }
 
+/// ReLU and ReLU6, the curves that few vector instructions do; others are not for this.
+#[inline(always)]
+pub(super) fn clipped<S: Simd>(simd: S, curve: Option<Curve>, value: S::f32s) -> S::f32s {
+    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+    let mut value = value;
+    // Comparisons as in the definition: a not-a-number stays.
+    if curve.is_some() {
+        value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
+    }
+    if curve == Some(Curve::Relu6) {
+        value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
+    }
+    value
+}
+
 /// Most elements of a row of a tile.
 const ROW: usize = VECTORS * WIDEST;
 
@@ -43,7 +58,6 @@ impl Finish<'_> {
             self.row(channel, at, &row, out);
             return;
         }
-        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
         let bias = simd.splat_f32s(self.bias.map_or(0.0, |bias| bias[channel]));
         let add = self.add.map(|add| S::as_simd_f32s(&add[at..]).0);
         for (i, (out, &sum)) in vectors.iter_mut().zip(sums).enumerate() {
@@ -51,14 +65,7 @@ impl Finish<'_> {
             if let Some(add) = add {
                 value = simd.add_f32s(value, add[i]);
             }
-            // Comparisons as in the definition: a not-a-number stays.
-            if self.curve.is_some() {
-                value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
-            }
-            if self.curve == Some(Curve::Relu6) {
-                value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
-            }
-            *out = value;
+            *out = clipped(simd, self.curve, value);
         }
     }
 
