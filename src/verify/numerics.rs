@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::analysis::totals;
 use crate::diagnostic::Problem;
 use crate::exec::fast::{Fast, Plan};
@@ -17,6 +19,7 @@ use crate::exec::tensor::Tensor;
 use crate::graph::{Graph, Op};
 use crate::layers::{Layer, Weight};
 use crate::verify::bar::Part;
+use crate::verify::excerpt::{self, Excerpt};
 use crate::verify::rebuild::{resized, with_space};
 use crate::verify::rounded::{Rounded, U};
 use crate::verify::{Kind, Options, Outcome, inputs};
@@ -33,120 +36,137 @@ pub(super) fn measure(
     if !options.wants(Kind::Numerics) {
         return Ok(());
     }
-    let Some((graph, how)) = affordable(graph, options) else {
-        outcome.notes.push("numerics: too expensive for this effort; --thorough measures them".into());
-        return Ok(());
-    };
-    compare(&graph, &Fast::default(), &how, options, outcome, &|| part.step())?;
-    fused(&graph, &how, options, outcome, &|| part.step())
-}
-
-/// The network on the largest input that several runs of it, some of them in wider numbers, can take.
-fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
-    let budget = options.effort.budget() / 4;
-    let fits = |graph: &Graph| {
+    match affordable(graph, options) {
+        Some((graph, share, how)) => {
+            compare(&graph, &Fast::default(), share, &how, options, outcome, &|| part.step())?;
+        }
+        None => {
+            outcome.notes.push("numerics: too expensive for this effort; --thorough measures them".into());
+        }
+    }
+    let definition = |graph: &Graph| {
         let counts = totals::of_graph(graph);
         let products = counts.macs.saturating_add(counts.sampling_macs);
-        products.saturating_add(counts.params).saturating_add(counts.activations.saturating_mul(8)) <= budget
+        products.saturating_add(counts.params).saturating_add(counts.activations.saturating_mul(8))
     };
-    if fits(graph) {
-        return Some((graph.clone(), "at the network's own size".into()));
+    let budget = options.effort.forward_budget();
+    match sizes(graph).find(|graph| definition(graph) <= budget) {
+        Some(graph) => fused(&graph, &size(&graph), options, outcome, &|| part.step()),
+        None => {
+            let note =
+                "numerics of the fused network: too expensive for this effort; --thorough measures them";
+            outcome.notes.push(note.into());
+            Ok(())
+        }
     }
-    [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0].into_iter().find_map(|divisor| {
-        let shrunk = |old: u64| ((old as f64 / divisor / 32.0).ceil() as u64 * 32).clamp(1, old);
-        let small =
-            resized(graph, &with_space(graph, |_, old| shrunk(old))).ok().filter(|small| fits(small))?;
-        let how = format!("on inputs of {}", inputs(&small));
-        Some((small, how))
-    })
 }
 
-/// The element that is nearest to its bound, or furthest beyond it.
-struct Worst {
-    node: String,
-    /// Its error, as a share of the bound.
+/// The network at its own size and at ever smaller ones.
+fn sizes(graph: &Graph) -> impl Iterator<Item = Graph> {
+    // Multiples of 32 suit networks that halve and double their maps.
+    let shrunk = |old: u64, divisor: f64| ((old as f64 / divisor / 32.0).ceil() as u64 * 32).clamp(1, old);
+    let smaller = [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0].into_iter();
+    let smaller =
+        smaller.filter_map(move |by| resized(graph, &with_space(graph, |_, old| shrunk(old, by))).ok());
+    std::iter::once_with(|| graph.clone()).chain(smaller)
+}
+
+fn size(graph: &Graph) -> String {
+    format!("on inputs of {}", inputs(graph))
+}
+
+/// The network, whole if that can be afforded, else the largest input on which some output channels of each layer can
+/// be computed in wider numbers; and the share of them that can.
+fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, f64, String)> {
+    // A bound is carried through every step, which makes it 5 to 10 times as long.
+    let budget = options.effort.budget().max(350_000_000) / 4;
+    let cost = |graph: &Graph, share: f64| {
+        let counts = totals::of_graph(graph);
+        let defined = graph.nodes.iter().map(|node| excerpt::steps(graph, node, share));
+        let defined = defined.fold(counts.sampling_macs, u64::saturating_add);
+        // What the fast kernels need to run all of it.
+        defined.saturating_add(counts.macs / 64 + counts.params / 16)
+    };
+    if cost(graph, 1.0) <= budget {
+        return Some((graph.clone(), 1.0, size(graph)));
+    }
+    let graph = sizes(graph).find(|graph| cost(graph, 0.0) <= budget)?;
+    let share = (0..10).map(|halves| 0.5f64.powi(halves)).find(|share| cost(&graph, *share) <= budget);
+    let share = share.unwrap_or(0.0);
+    let how = match share {
+        1.0 => size(&graph),
+        _ => format!("{}; of most layers some output channels, from the first to the last", size(&graph)),
+    };
+    Some((graph, share, how))
+}
+
+/// How near the elements of one layer come to their bounds.
+#[derive(Default)]
+struct Layered {
+    elements: u64,
+    /// Whether the bound is that of Winograd's way.
+    mixes: bool,
+    /// The largest error as a share of its bound.
     share: f64,
     /// Largest error relative to the largest element of its tensor.
     relative: f64,
 }
 
-/// Every layer by `kernels` on what they computed before, against its definition.
+/// Every layer by `kernels` on what they computed before, against its definition; `share` of the output channels where
+/// they can be told apart, and 4 of them at least.
 pub fn kernels(
     graph: &Graph,
-    kernels: &impl Kernels<f32>,
-    how: &str,
+    kernels: &(impl Kernels<f32> + Sync),
+    share: f64,
     options: &Options,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
-    compare(graph, kernels, how, options, outcome, &|| ())
+    compare(graph, kernels, share, "", options, outcome, &|| ())
 }
 
 /// The same; `tick` is told of every layer.
 fn compare(
     graph: &Graph,
-    kernels: &impl Kernels<f32>,
+    kernels: &(impl Kernels<f32> + Sync),
+    share: f64,
     how: &str,
     options: &Options,
     outcome: &mut Outcome,
-    tick: &dyn Fn(),
+    tick: &(dyn Fn() + Sync),
 ) -> Result<(), Problem> {
     let network = Network::<f32>::seeded(graph, options.seed, Fill::Generic)?;
     let trace = network.trace(random_inputs(graph, 1, options.seed)?, kernels)?;
-    let mut worst = Worst { node: String::new(), share: 0.0, relative: 0.0 };
-    let (mut elements, mut layers, mut mixing) = (0u64, 0u64, 0u64);
-    for (id, node) in graph.iter() {
+    let all = graph.iter().collect::<Vec<_>>().into_par_iter().map(|(id, node)| {
         tick();
-        let Op::Layer(layer) = &node.op else { continue };
-        let wide = |tensor: &Tensor<f32>| {
-            Tensor::from_fn(tensor.sizes(), |flat| Rounded::exact(f64::from(tensor.data()[flat])))
-        };
-        let operands: Vec<Tensor<Rounded>> =
-            node.inputs.iter().map(|input| wide(&trace.values[input.0])).collect();
-        let operands: Vec<&Tensor<Rounded>> = operands.iter().collect();
-        let weights: Vec<_> = network.weights(id).iter().map(|weight| Arc::new(wide(weight))).collect();
-        let call = Call { inputs: &operands, declared: &node.weights, weights: &weights };
-        let defined = reference::forward(layer, call, &mut Counter::default())?;
-        let own: Vec<&Tensor<f32>> = node.inputs.iter().map(|input| &trace.values[input.0]).collect();
-        let own = Call { inputs: &own, declared: &node.weights, weights: network.weights(id) };
-        let mixed = if kernels.mixes_taps(layer, own)? { Some(mixed(layer, own)?) } else { None };
-        mixing += u64::from(mixed.is_some());
-        let scale = defined.data().iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.value.abs()));
-        layers += 1;
-        elements += defined.len() as u64;
-        for (i, (&found, &expected)) in trace.values[id.0].data().iter().zip(defined.data()).enumerate() {
-            let found = f64::from(found);
-            if !expected.value.is_finite() && !found.is_finite() {
-                continue;
-            }
-            let off = (found - expected.value).abs();
-            // Below the smallest normal number f32 keeps fewer digits.
-            let error = mixed.as_ref().map_or(expected.error(), |mixed| mixed.data()[i]);
-            let bound = error + f64::from(f32::MIN_POSITIVE);
-            let share = if off.is_nan() { f64::INFINITY } else { off / bound };
-            worst.relative = worst.relative.max(off / scale);
-            if share > worst.share {
-                (worst.share, worst.node) = (share, node.id.clone());
-            }
+        let Op::Layer(layer) = &node.op else { return Ok(None) };
+        let inputs: Vec<&Tensor<f32>> = node.inputs.iter().map(|input| &trace.values[input.0]).collect();
+        let call = Call { inputs: &inputs, declared: &node.weights, weights: network.weights(id) };
+        one(layer, call, &trace.values[id.0], kernels, share).map(Some)
+    });
+    let all: Vec<Option<Layered>> = all.collect::<Result<_, Problem>>()?;
+    let layers: Vec<(&str, Layered)> =
+        (0..).zip(all).filter_map(|(i, layer)| Some((graph.nodes[i].id.as_str(), layer?))).collect();
+    let elements: u64 = layers.iter().map(|(_, layer)| layer.elements).sum();
+    let mixing = layers.iter().filter(|(_, layer)| layer.mixes).count();
+    let relative = layers.iter().map(|(_, layer)| layer.relative).fold(0.0, f64::max);
+    let worst = layers.iter().max_by(|(_, a), (_, b)| a.share.total_cmp(&b.share));
+    let (node, worst) = worst.map_or(("", 0.0), |(node, layer)| (*node, layer.share));
+    let ok = worst <= 1.0;
+    let found = match ok {
+        true if worst > 0.0 => {
+            format!("at most {worst:.2} of it, at {node}; {relative:.1e} of a tensor's largest element")
         }
-    }
-    let ok = worst.share <= 1.0;
-    let found = match (ok, worst.share) {
-        (true, share) if share > 0.0 => {
-            format!(
-                "at most {share:.2} of it, at {}; {:.1e} of a tensor's largest element",
-                worst.node, worst.relative
-            )
-        }
-        (true, _) => "equal".to_owned(),
-        (false, share) => format!("{share:.2} times the bound at {}", worst.node),
+        true => "equal".to_owned(),
+        false => format!("{worst:.2} times the bound at {node}"),
     };
-    let node = (!ok).then_some(worst.node.as_str());
+    let node = (!ok).then_some(node);
     outcome
         .claim(Kind::Numerics, node, "every element within its rounding bound", found)
         .method(format!(
-            "fast kernels in f32 against the definition in f64, {layers} layers, {elements} elements, each layer on \
+            "fast kernels in f32 against the definition in f64, {} layers, {elements} elements, each layer on \
              the fast kernels' own numbers; the bound is n u / (1 - n u) times the sum of the sizes of an element's n \
              products, u = 2^-24{}; {how}",
+            layers.len(),
             match mixing {
                 0 => String::new(),
                 1 => ", and for the 1 by Winograd's way 4 times that of all products of a tap and a pixel".to_owned(),
@@ -155,6 +175,52 @@ fn compare(
         ))
         .verdict(ok);
     Ok(())
+}
+
+/// One layer, whose kernel made `found`.
+fn one(
+    layer: &Layer,
+    call: Call<'_, f32>,
+    found: &Tensor<f32>,
+    kernels: &impl Kernels<f32>,
+    share: f64,
+) -> Result<Layered, Problem> {
+    let mixes = kernels.mixes_taps(layer, call)?;
+    let excerpt = Excerpt::of(layer, call, share)?;
+    let inputs: Vec<&Tensor<f32>>;
+    let (layer, call) = match &excerpt {
+        Some(excerpt) => {
+            inputs = excerpt.inputs.iter().collect();
+            (&excerpt.layer, Call { inputs: &inputs, declared: call.declared, weights: &excerpt.weights })
+        }
+        None => (layer, call),
+    };
+    let wide = |tensor: &Tensor<f32>| {
+        Tensor::from_fn(tensor.sizes(), |flat| Rounded::exact(f64::from(tensor.data()[flat])))
+    };
+    let operands: Vec<Tensor<Rounded>> = call.inputs.iter().map(|input| wide(input)).collect();
+    let operands: Vec<&Tensor<Rounded>> = operands.iter().collect();
+    let weights: Vec<_> = call.weights.iter().map(|weight| Arc::new(wide(weight))).collect();
+    let wide = Call { inputs: &operands, declared: call.declared, weights: &weights };
+    let defined = reference::forward(layer, wide, &mut Counter::default())?;
+    let mixed = if mixes { Some(mixed(layer, call)?) } else { None };
+    let scale = defined.data().iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.value.abs()));
+    let mut result = Layered { elements: defined.len() as u64, mixes, ..Layered::default() };
+    for (i, &expected) in defined.data().iter().enumerate() {
+        let place = excerpt.as_ref().map_or(i, |excerpt| excerpt.place(i, defined.sizes(), found.sizes()));
+        let found = f64::from(found.data()[place]);
+        if !expected.value.is_finite() && !found.is_finite() {
+            continue;
+        }
+        let off = (found - expected.value).abs();
+        // Below the smallest normal number f32 keeps fewer digits.
+        let error = mixed.as_ref().map_or(expected.error(), |mixed| mixed.data()[i]);
+        let bound = error + f64::from(f32::MIN_POSITIVE);
+        let share = if off.is_nan() { f64::INFINITY } else { off / bound };
+        result.relative = result.relative.max(off / scale);
+        result.share = result.share.max(share);
+    }
+    Ok(result)
 }
 
 /// How far each output of a convolution may be off that is computed by Winograd's F(2x2, 3x3).
@@ -193,13 +259,15 @@ fn fused(
     how: &str,
     options: &Options,
     outcome: &mut Outcome,
-    tick: &dyn Fn(),
+    tick: &(dyn Fn() + Sync),
 ) -> Result<(), Problem> {
     let network = Network::<f32>::seeded(graph, options.seed, Fill::Generic)?;
     let given: Vec<Tensor<f32>> = random_inputs(graph, 1, options.seed)?;
-    let exact =
-        network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Definition, |_| tick())?;
-    let plain = network.run(given.clone(), &Definition, |_| ())?;
+    let (exact, plain) = rayon::join(
+        || network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Definition, |_| tick()),
+        || network.run(given.clone(), &Definition, |_| ()),
+    );
+    let (exact, plain) = (exact?, plain?);
     let planned = Plan::new(&network, 1)?.run(&given, |_| ())?;
     let (mut loss, mut allowed, mut share) = (0.0f64, 0.0f64, 0.0f64);
     for ((exact, plain), planned) in exact.outputs.iter().zip(&plain.outputs).zip(&planned.outputs) {

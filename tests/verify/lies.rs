@@ -10,7 +10,7 @@ use cnnkit::diagnostic::Problem;
 use cnnkit::exec::reference::{Call, Counter};
 use cnnkit::exec::run::{Definition, Kernels};
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::graph::{Graph, NodeId};
+use cnnkit::graph::{Graph, NodeId, Op};
 use cnnkit::layers::Layer;
 use cnnkit::report::verify::attach;
 use cnnkit::report::{Page, Report};
@@ -534,21 +534,61 @@ impl Kernels<f32> for Off {
     }
 }
 
+/// Convolutions of each way to be cut, and a linear layer on positions.
+const WIDE: &str = "
+input: [12, 9, 9]
+layers:
+  - conv: {out_channels: 36, kernel: 3, padding: 1}
+  - batch_norm
+  - relu
+  - conv: {out_channels: 48, kernel: 3, padding: 1, groups: 6}
+  - conv: {out_channels: 48, kernel: 5, padding: same, groups: depthwise}
+  - conv: {out_channels: 40, kernel: [3, 1], bias: false}
+  - max_pool: {kernel: 2}
+  - flatten: {start_axis: 1}
+  - linear: {out_features: 30}
+";
+
+/// Whole, and with the fewest channels of each layer that are ever looked at.
 #[test]
 fn wrong_kernels_are_found_out() {
-    let graph = load(HOLES);
     let options = Options::default();
-    let passes = |kernels: &Off| {
-        let mut outcome = Outcome::default();
-        numerics::kernels(&graph, kernels, "", &options, &mut outcome).expect("it runs");
-        assert_eq!(outcome.claims.len(), 1);
-        outcome.ok()
-    };
-    assert!(passes(&Off { layer: "conv", by: 0.0 }));
-    for layer in ["conv", "batch_norm", "relu", "max_pool"] {
-        assert!(!passes(&Off { layer, by: 1e-4 }), "{layer}");
-        assert!(!passes(&Off { layer, by: f32::NAN }), "{layer}");
+    for (spec, share) in [(HOLES, 1.0), (WIDE, 1.0), (WIDE, 0.0)] {
+        let graph = load(spec);
+        let run = |kernels: &Off| {
+            let mut outcome = Outcome::default();
+            numerics::kernels(&graph, kernels, share, &options, &mut outcome).expect("it runs");
+            assert_eq!(outcome.claims.len(), 1);
+            outcome
+        };
+        let truth = run(&Off { layer: "conv", by: 0.0 });
+        assert!(truth.ok(), "{:?}", truth.claims);
+        let layers = graph.iter().filter_map(|(_, node)| match &node.op {
+            Op::Layer(layer) => Some(layer.doc().name),
+            Op::Input => None,
+        });
+        for layer in layers.collect::<BTreeSet<_>>() {
+            assert!(!run(&Off { layer, by: 1e-4 }).ok(), "{layer}");
+            assert!(!run(&Off { layer, by: f32::NAN }).ok(), "{layer}");
+        }
     }
+}
+
+/// Elements that the definition computes: all, or 4 channels or groups of each layer.
+#[test]
+fn an_excerpt_is_as_small_as_it_says() {
+    let graph = load(WIDE);
+    let elements = |share: f64| {
+        let mut outcome = Outcome::default();
+        numerics::kernels(&graph, &Definition, share, &Options::default(), &mut outcome).expect("it runs");
+        let method = outcome.claims[0].method.clone();
+        method.split(" elements").next().and_then(|text| text.rsplit(' ').next()?.parse::<u64>().ok())
+    };
+    let whole: u64 = 81 * (3 * 36 + 48 + 48) + 63 * 40 + 12 * 40 * 2 + 40 * 30;
+    assert_eq!(elements(1.0), Some(whole));
+    // 4 channels; 4 of 6 groups of 8 channels; 4 of 48 groups of 1; a flatten is done whole.
+    let cut = 81 * (3 * 4 + 32 + 4) + 63 * 4 + 12 * 4 + 12 * 40 + 40 * 4;
+    assert_eq!(elements(0.0), Some(cut));
 }
 
 /// Figures that the graph carries, changed behind the analysis' back: the executor counts for itself.

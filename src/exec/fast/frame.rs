@@ -28,6 +28,22 @@ struct Part {
     step: usize,
 }
 
+impl Part {
+    /// Fills `target` with the elements of a row from `from` on.
+    #[inline(always)]
+    fn copy(&self, from: usize, row: &[f32], target: &mut [f32]) {
+        match self.step {
+            1 => copy(target, &row[from..from + self.len]),
+            2 => every_other(target, &row[from..]),
+            step => {
+                for (i, to) in target.iter_mut().enumerate() {
+                    *to = row[from + i * step];
+                }
+            }
+        }
+    }
+}
+
 /// How windows slide over one channel.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
@@ -46,6 +62,8 @@ pub(super) struct Frame {
     /// Elements of a row.
     width: usize,
     rows: Vec<Row>,
+    /// Where in the frame the rows begin that hold elements of the input, and where they are there.
+    data: Vec<(usize, usize)>,
     /// What the columns of a row hold, from the first to the last.
     parts: Vec<Part>,
     fill: f32,
@@ -60,6 +78,17 @@ pub(super) struct Run {
     pub len: usize,
     /// Where the first tap reads.
     pub from: usize,
+}
+
+/// Windows of three rows of three taps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Three {
+    /// Where the taps of the first row read.
+    pub columns: [usize; 3],
+    /// Distance in the frame between rows of taps.
+    pub down: usize,
+    /// Rows of taps that neighbouring rows of outputs are apart: 1 or 2.
+    pub rows: usize,
 }
 
 fn size(value: u64) -> Result<usize, Problem> {
@@ -138,11 +167,17 @@ impl Frame {
             steps,
             width,
             rows: vec![],
+            data: vec![],
             parts: vec![],
             fill,
         };
         if !direct {
             frame.rows = rows(image, outputs, outer, &sizes, mode)?;
+            let at = |(i, row): (usize, &Row)| match *row {
+                Row::At(start) => Some((i * width, start)),
+                Row::Fill | Row::Unread => None,
+            };
+            frame.data = frame.rows.iter().enumerate().filter_map(at).collect();
             let place = |at: usize| place((at as i128) - i128::from(last.before), image[axes], mode);
             let columns: Vec<Option<usize>> =
                 phases.iter().flat_map(|phase| (0..length).map(move |i| place(i * stride + phase))).collect();
@@ -164,38 +199,17 @@ impl Frame {
     /// Fills one channel of the frame from one channel of the input.
     #[inline(always)]
     pub(super) fn write(&self, source: &[f32], frame: &mut [f32]) {
-        self.fill::<true>(source, frame);
-    }
-
-    /// The same where the frame of another channel was before: its padding is there already.
-    #[inline(always)]
-    pub(super) fn rewrite(&self, source: &[f32], frame: &mut [f32]) {
-        self.fill::<false>(source, frame);
-    }
-
-    #[inline(always)]
-    fn fill<const PADDING: bool>(&self, source: &[f32], frame: &mut [f32]) {
         for (row, mut target) in self.rows.iter().zip(frame.chunks_exact_mut(self.width.max(1))) {
             match *row {
-                Row::Fill if PADDING => target.fill(self.fill),
-                Row::Unread | Row::Fill => {}
+                Row::Fill => target.fill(self.fill),
+                Row::Unread => {}
                 Row::At(start) => {
-                    let source = &source[start..];
-                    for &Part { len, from, step } in &self.parts {
-                        let (part, rest) = target.split_at_mut(len);
+                    for part in &self.parts {
+                        let (own, rest) = target.split_at_mut(part.len);
                         target = rest;
-                        match (from, step) {
-                            (None, _) if PADDING => part.fill(self.fill),
-                            (None, _) => {}
-                            (Some(from), 1) => copy(part, &source[from..from + len]),
-                            (Some(from), 2) => {
-                                every_other(part, &source[from..]);
-                            }
-                            (Some(from), step) => {
-                                for (i, to) in part.iter_mut().enumerate() {
-                                    *to = source[from + i * step];
-                                }
-                            }
+                        match part.from {
+                            None => own.fill(self.fill),
+                            Some(from) => part.copy(from, &source[start..], own),
                         }
                     }
                 }
@@ -203,10 +217,54 @@ impl Frame {
         }
     }
 
+    /// The same where the frame of another channel was before: its padding is there already.
+    #[inline(always)]
+    pub(super) fn rewrite(&self, source: &[f32], frame: &mut [f32]) {
+        let mut offset = 0;
+        for part in &self.parts {
+            if let Some(from) = part.from {
+                // By the length, which is the same in every row: small numbers of whole chunks.
+                match (part.step, part.len) {
+                    (1, 4..8) => self.copy_rows::<4>(part.len, (from, source), (offset, frame)),
+                    (1, 8..16) => self.copy_rows::<8>(part.len, (from, source), (offset, frame)),
+                    (1, 16..) => self.copy_rows::<16>(part.len, (from, source), (offset, frame)),
+                    _ => {
+                        for &(to, at) in &self.data {
+                            let target = &mut frame[to + offset..to + offset + part.len];
+                            part.copy(from, &source[at..], target);
+                        }
+                    }
+                }
+            }
+            offset += part.len;
+        }
+    }
+
+    #[inline(always)]
+    fn copy_rows<const N: usize>(
+        &self,
+        len: usize,
+        (from, source): (usize, &[f32]),
+        (offset, frame): (usize, &mut [f32]),
+    ) {
+        for &(to, at) in &self.data {
+            chunks::<N>(&mut frame[to + offset..to + offset + len], &source[at + from..at + from + len]);
+        }
+    }
+
     /// The distance in the frame between rows of outputs, if it is the same for all and they are rows of the frame one
     /// after another.
     pub(super) fn follow(&self) -> Option<usize> {
         (self.steps[..] == [self.width]).then_some(self.width)
+    }
+
+    /// The form of windows of 3 x 3 taps that move down by one or two rows of them.
+    pub(super) fn three(&self) -> Option<Three> {
+        let (&[a, b, c, ref below @ ..], &[step]) = (&self.taps[..], &self.steps[..]) else { return None };
+        let down = below.first()?.checked_sub(a)?;
+        let regular = [down, 2 * down].into_iter().flat_map(|down| [a + down, b + down, c + down]);
+        let rows = [1, 2].into_iter().find(|rows| rows * down == step)?;
+        below.iter().copied().eq(regular).then_some(Three { columns: [a, b, c], down, rows })
     }
 
     /// Fills the frame of all channels of `image`, on all cores.
@@ -245,19 +303,20 @@ impl Frame {
     }
 }
 
+/// Copies whole chunks, the last of which overlaps the one before.
+#[inline(always)]
+fn chunks<const N: usize>(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *to = *from;
+    }
+}
+
 /// A copy of few elements, without a call.
 #[inline(always)]
 pub(super) fn copy(to: &mut [f32], from: &[f32]) {
-    /// Whole chunks, the last of which overlaps the one before.
-    #[inline(always)]
-    fn chunks<const N: usize>(to: &mut [f32], from: &[f32]) {
-        for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
-            *to = *from;
-        }
-        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
-            *to = *from;
-        }
-    }
     match to.len() {
         0..4 => to.copy_from_slice(from),
         4..8 => chunks::<4>(to, from),

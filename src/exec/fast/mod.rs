@@ -18,6 +18,7 @@
 
 mod across;
 mod arrange;
+mod awake;
 mod chains;
 mod conv;
 mod curves;
@@ -39,6 +40,7 @@ mod products;
 mod resize;
 mod scratch;
 mod shared;
+mod sums;
 mod tile;
 mod transposed;
 mod winograd;

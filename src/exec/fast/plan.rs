@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use super::arrange::{Arrangement, Place};
+use super::awake::Awake;
 use super::chains::{self, Chain};
 use super::kernel::Prepared;
 use super::scratch::Aligned;
@@ -102,6 +103,7 @@ impl<'g> Plan<'g> {
         if self.buffers.is_empty() {
             self.buffers = self.lengths.iter().map(|&length| Aligned::new(length)).collect();
         }
+        let _awake = Awake::new();
         let mut steps = Vec::with_capacity(self.graph.nodes.len());
         let bytes = |elements: usize| 4 * elements as u64;
         let mut alive: u64 = inputs.iter().map(Tensor::bytes).sum();
