@@ -190,6 +190,38 @@ layers:
         &[Kind::Perturbation],
     ),
     (
+        "where no unit of the middle reads anything, others are looked for in all phases",
+        "
+input: [2, 3, 4]
+layers:
+  - reduce: {reduction: l2, axes: [2], keepdim: true}
+  - conv_transpose: {out_channels: 2, kernel: [1, 3], dilation: [1, 2]}
+  - conv: {out_channels: 2, kernel: [2, 3], padding: [[0, 1], [3, 4]], dilation: [1, 2]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a field of fixed size that padding clips on two small inputs is none that grows",
+        "
+input: [3, 4, 5]
+layers:
+  - layer_norm: {axis: last}
+  - conv: {out_channels: 2, kernel: [1, 2], stride: [2, 1], padding: [[0, 0], [2, 1]], dilation: [4, 3]}
+  - conv: {out_channels: 2, kernel: [3, 2], padding: [[2, 6], [4, 6]], dilation: [4, 6]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "columns become channels at a size where there are several",
+        "
+input: [2, 6, 4]
+layers:
+  - conv: {out_channels: 2, kernel: [1, 3], stride: [1, 2], padding: [[0, 0], [2, 0]], dilation: 2}
+  - reduce: {reduction: min, axes: [0, 1]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
         "mirrored, repeated and wrapped padding reads elements once more",
         "
 input: [2, 6, 7]
@@ -235,6 +267,40 @@ fn idle_taps_are_named_and_counted() {
     assert_eq!(rate(7), "8 of 9 elements of atrous.weight");
     let stride = "{input: [1, 4], layers: [{id: edge, conv: {out_channels: 1, kernel: 2, padding: [[1, 0]], stride: 8}}]}";
     assert_eq!(dead(stride), "1 of 2 elements of edge.weight");
+}
+
+/// What a pad layer writes is padding, if it is zero and stays zero: at the rate of the map 8 of 9 taps meet nothing else.
+#[test]
+fn zeros_of_a_pad_layer_are_padding() {
+    let behind = |layers: &str, conv: &str| {
+        dead(&format!(
+            "{{input: [1, 7, 7], layers: [{layers}, {{id: atrous, conv: {{out_channels: 1, kernel: 3, dilation: 7{conv}}}}}]}}"
+        ))
+    };
+    let idle = "8 of 9 elements of atrous.weight";
+    assert_eq!(behind("pad: {padding: 7}", ""), idle);
+    assert_eq!(behind("pad: {padding: 3}, pad: {padding: 3}, relu: {}, pad: {padding: 1}", ""), idle);
+    assert_eq!(behind("pad: {padding: 9}, crop: {amount: 2}", ""), idle);
+    assert_eq!(behind("pad: {padding: 2}", ", padding: 5"), idle);
+    // Other values are read, and a sigmoid, a bias or a mirrored border make values of zeros.
+    assert_eq!(behind("pad: {padding: 7, value: 0.5}", ""), "none");
+    assert_eq!(behind("pad: {padding: 7}, sigmoid: {}", ""), "none");
+    assert_eq!(behind("pad: {padding: 7}, conv: {out_channels: 1, kernel: 1}", ""), "none");
+    assert_eq!(behind("pad: {padding: 6, mode: reflect}, pad: {padding: 1}", ""), "none");
+    assert_eq!(behind("pad: {padding: 1}", ", padding: 6, padding_mode: reflect"), "none");
+    // The channel that is padded and the one that is not, each with its own taps.
+    let concat = "{input: [1, 3], layers: [{id: far, pad: {padding: [[3, 0]]}}, {id: near, from: input, pad: {padding: [[0, 3]]}}, \
+                  {from: [far, near], concat: {}}, {id: two, conv: {out_channels: 2, kernel: 2, stride: 3, groups: GROUPS}}]}";
+    assert_eq!(dead(&concat.replace("GROUPS", "1").replace("kernel: 2", "kernel: 3")), "none");
+    let first =
+        "{input: [1, 3], layers: [pad: {padding: [[3, 0]]}, {id: linear, linear: {out_features: 2}}]}";
+    assert_eq!(dead(first), "6 of 12 elements of linear.weight");
+    assert_eq!(
+        dead(
+            "{input: [1, 3], layers: [pad: {padding: [[3, 0]]}, {id: up, conv_transpose: {out_channels: 1, kernel: 3}}, slice: {axis: 1, end: 4}]}"
+        ),
+        "2 of 3 elements of up.weight"
+    );
 }
 
 /// The bound on samples is measured as a bound: a claimed reach of one pixel less is found out.
