@@ -1,24 +1,32 @@
 //! Claims about fields that are the whole input on some axis: told by their growth with the input.
 
 use crate::analysis::field::{self, AxisFacts, Facts, Jump};
-use crate::analysis::support::from_all;
+use crate::analysis::support::{Borders, from_all};
 use crate::diagnostic::Problem;
 use crate::graph::Graph;
-use crate::verify::field::{GRADIENTS, context, has_gates, read};
+use crate::verify::field::{GRADIENTS, compare, context, has_gates, read};
 use crate::verify::marks::Marks;
-use crate::verify::place::{Place, by_channel, costs, crops, enlarged, facts_of, size_bound};
+use crate::verify::place::{Place, by_channel, costs, enlarged, facts_of, size_bound};
 use crate::verify::predict::Predict;
+use crate::verify::rebuild::{resized, with_space};
 use crate::verify::sets::hull;
 use crate::verify::{Kind, Options, Outcome, inputs};
 
 /// Larger inputs that are tried after the first.
 const MOST_SIZES: usize = 4;
 
-/// Runs that look for the units that see most, at one size, and units of each.
+/// On fewer elements, borders decide what is read.
+const SMALL: u64 = 16;
+
+/// Ratios of a map's sides that are tried, for networks of so many nodes at most.
+const FARTHEST: u64 = 24;
+const MOST_NODES: usize = 300;
+
+/// Further runs that look for units that read something, at one size, and units of each.
 const MOST_RUNS: u64 = 16;
 const UNITS: usize = 64;
 
-/// The axes that some unit sees whole, and whether it sees more through gates, where a field is global.
+/// The axes that the unit in the middle sees whole, and whether it sees more through gates, where a field is global.
 pub(super) fn whole(
     predict: &(dyn Predict + Sync),
     own: &Place,
@@ -27,13 +35,6 @@ pub(super) fn whole(
 ) -> Result<(), Problem> {
     let id = own.graph.node(own.node).id.clone();
     let Some(facts) = facts_of(predict, &own.graph, own.node, own.input)? else { return Ok(()) };
-    if !facts.global && size_bound(&own.graph, own.node) {
-        outcome.notes.push(format!(
-            "whether the field of {id} is global: a map of fixed size before it, or a map of one channel laid out as a \
-             vector, says nothing about other sizes"
-        ));
-        return Ok(());
-    }
     // Axes that are not whole need room to show it.
     let space = own.graph.node(own.input).shape.spatial();
     let room = |(axis, &size): (&AxisFacts, &u64)| {
@@ -43,22 +44,37 @@ pub(super) fn whole(
     let fits = |graph: &Graph| costs(graph) <= options.effort.budget();
     let look = |graph: Graph| Look::at(predict, own, graph, options);
     // At the network's own size a map of one position may be all that there is to pool.
-    let first = enlarged(&own.graph, &wanted).filter(fits).unwrap_or_else(|| own.graph.clone());
+    let first = larger(&own.graph, &wanted).filter(fits).unwrap_or_else(|| own.graph.clone());
     let Some(mut seen) = look(first)? else { return Ok(()) };
+    if !facts.global && size_bound(&own.graph, own.node) {
+        outcome.notes.push(format!(
+            "whether the field of {id} is global: a map of fixed size before it, or a map of one channel laid out as a \
+             vector, says nothing about other sizes; the exact sets at another size are compared instead"
+        ));
+        wanted.iter_mut().for_each(|size| *size += (*size / 2).max(8));
+        if let Some(mut bigger) = larger(&own.graph, &wanted).filter(fits).map(look).transpose()?.flatten() {
+            bigger.sets(predict, options, outcome)?;
+        }
+        return Ok(());
+    }
     // Strides without padding may leave a border unread, so "the whole input" is told by its growth: a field of any
     // fixed size stays as it is when the input grows. On a small input borders clip such a field, which then grows up to
     // its size: what is not as predicted is looked at again on larger inputs, and the largest decide.
     let mut verdict = seen.alone();
     for _ in 0..MOST_SIZES {
         wanted.iter_mut().for_each(|size| *size += (*size / 2).max(8));
-        let larger = enlarged(&own.graph, &wanted).filter(fits).map(look).transpose()?.flatten();
+        let bigger = larger(&own.graph, &wanted).filter(fits).map(look).transpose()?.flatten();
         // A reshape to fixed sizes is another layer at another size.
-        let Some(larger) = larger.filter(|larger| seen.same(larger)) else { break };
-        verdict = seen.growth(&larger);
+        let Some(mut bigger) = bigger.filter(|bigger| seen.same(bigger)) else { break };
+        verdict = seen.growth(&bigger);
         if verdict.ok() {
+            // Where what is called whole is a bound, the exact sets are compared at this size too.
+            if verdict.most {
+                bigger.sets(predict, options, outcome)?;
+            }
             break;
         }
-        seen = larger;
+        seen = bigger;
     }
     if options.wants(Kind::ReceptiveField) {
         let (predicted, measured) = verdict.texts();
@@ -77,6 +93,32 @@ pub(super) fn whole(
     Ok(())
 }
 
+/// The network with inputs of at least `wanted` elements an axis; where it takes only some of their ratios (a product of two
+/// maps), at the first of those that it takes.
+fn larger(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
+    let uneven = || {
+        let alone = graph.inputs().count() == 1 && graph.nodes.len() <= MOST_NODES;
+        let [.., first, last] = (0..wanted.len()).collect::<Vec<_>>()[..] else { return None };
+        let mut ways: Vec<(u64, u64)> =
+            (0..FARTHEST * FARTHEST).map(|way| (way / FARTHEST, way % FARTHEST)).collect();
+        ways.sort_unstable_by_key(|(a, b)| a + b);
+        ways.into_iter().filter(|_| alone).find_map(|(a, b)| {
+            let more = |axis: usize| {
+                if axis == first {
+                    a
+                } else if axis == last {
+                    b
+                } else {
+                    0
+                }
+            };
+            resized(graph, &with_space(graph, |axis, old| wanted.get(axis).map_or(old, |w| w + more(axis))))
+                .ok()
+        })
+    };
+    enlarged(graph, wanted).or_else(uneven)
+}
+
 /// A node's units on an input of one size.
 struct Look {
     place: Place,
@@ -85,7 +127,8 @@ struct Look {
     sizes: Vec<u64>,
     /// What the units of `place` read.
     marks: Vec<Marks>,
-    /// The size of the largest box on each axis; none if no unit that was looked at reads anything.
+    /// The size of the box of the unit in the middle on each axis; if that reads nothing (a gap, or padding only), the largest
+    /// of others all over the map, if they do.
     largest: Option<Vec<i128>>,
     /// Whether the node reads anything of the input: a map that is smaller than the padding around it may leave nothing.
     reads: bool,
@@ -116,21 +159,54 @@ impl Look {
             input: own.input,
             sampled: own.sampled,
         };
-        let (mut sizes, mut first): (Vec<u64>, Option<Vec<Marks>>) = (vec![], None);
-        let mut largest: Option<Vec<i128>> = None;
-        for units in
-            all.chunks(UNITS).take(usize::try_from(runs).unwrap_or(1)).collect::<Vec<_>>().into_iter().rev()
-        {
-            place.units = units.to_vec();
-            let (space, marks) = read(&place, false)?;
-            for bit in 0..place.units.len() {
-                let Some(spans) = hull(&space, |flat| marks[flat].has(bit)).0 else { continue };
-                let most = largest.get_or_insert_with(|| vec![0; spans.len()]);
+        let mut rest = all.chunks(UNITS);
+        place.units = rest.next().unwrap_or_default().to_vec();
+        let (sizes, marks) = read(&place, false)?;
+        let box_of = |marks: &[Marks], bit: usize| hull(&sizes, |flat| marks[flat].has(bit)).0;
+        let widest = |marks: &[Marks], units: usize, mut most: Option<Vec<i128>>| {
+            for spans in (0..units).filter_map(|bit| box_of(marks, bit)) {
+                let most = most.get_or_insert_with(|| vec![0; spans.len()]);
                 most.iter_mut().zip(&spans).for_each(|(most, span)| *most = (*most).max(span.size()));
             }
-            (sizes, first) = (space, Some(marks));
+            most
+        };
+        let mut largest = widest(&marks, 1, None);
+        if largest.is_none() && reads {
+            largest = widest(&marks, place.units.len(), None);
+            for units in rest.take(usize::try_from(runs).unwrap_or(1)) {
+                let others = Place {
+                    graph: place.graph.clone(),
+                    how: String::new(),
+                    units: units.to_vec(),
+                    regions: vec![],
+                    ..place
+                };
+                largest = widest(&read(&others, false)?.1, units.len(), largest);
+            }
         }
-        Ok(Some(Self { place, facts, sizes, marks: first.unwrap_or_default(), largest, reads }))
+        Ok(Some(Self { place, facts, sizes, marks, largest, reads }))
+    }
+
+    /// What the unit in the middle and another one read, position by position.
+    fn sets(
+        &mut self,
+        predict: &(dyn Predict + Sync),
+        options: &Options,
+        outcome: &mut Outcome,
+    ) -> Result<(), Problem> {
+        let place = &mut self.place;
+        let axes = place.graph.node(place.node).shape.spatial().len();
+        let units = place.units.iter().take(2).filter(|unit| unit.len() == axes);
+        let region =
+            |unit: &Vec<i128>| predict.support(&place.graph, place.node, place.input, unit, Borders::Real);
+        match units.map(region).collect() {
+            Ok(regions) => place.regions = regions,
+            Err(problem) => outcome.notes.push(format!("support {}: {problem}", place.how)),
+        }
+        if options.wants(Kind::Support) {
+            compare(&self.place, &self.sizes, &self.marks, outcome);
+        }
+        Ok(())
     }
 
     /// Whether the analysis says the same of both but for their sizes.
@@ -148,12 +224,16 @@ impl Look {
             .largest
             .as_ref()
             .map(|largest| self.facts.axes.iter().zip(largest).zip(&self.sizes).map(covers).collect());
-        let claimed = self.facts.axes.iter().map(|axis| axis.global).collect();
+        let claimed: Vec<bool> = self.facts.axes.iter().map(|axis| axis.global).collect();
         let how = format!(
             "{} only (it takes no other, or at too great a cost): axes called whole are read to three quarters",
             self.place.how
         );
-        self.verdict(claimed, found, &how)
+        let mut verdict = self.verdict(claimed, found, &how);
+        // A small map is all border, of which strides and padding may leave more than a quarter unread.
+        let axes = verdict.claimed.iter().zip(&verdict.found).zip(&self.sizes);
+        verdict.most |= axes.into_iter().any(|((&claimed, &found), &size)| claimed && !found && size < SMALL);
+        verdict
     }
 
     /// What grows with the input.
@@ -161,12 +241,14 @@ impl Look {
         let by: Vec<u64> =
             larger.sizes.iter().zip(&self.sizes).map(|(new, &old)| new.saturating_sub(old)).collect();
         let grows = |old: i128, new: i128, by: u64| (new - old) * 4 >= i128::from(by) * 3;
-        // Copies side by side are as far apart as the map is wide: their box moves, so it is not called whole, but grows
-        // as if.
-        let claims = |((axis, more), &by): ((&AxisFacts, &AxisFacts), &u64)| {
-            axis.global || by > 0 && axis.jump != Jump::from_integer(0) && grows(axis.size, more.size, by)
+        // Copies side by side are as far apart as the map is wide, and a slice leaves all but its ends: a box that is not
+        // called whole, and is not, may grow as if.
+        let claims = |(index, (axis, more)): (usize, (&AxisFacts, &AxisFacts))| {
+            let part = axis.middle.is_none_or(|span| span.size() < i128::from(self.sizes[index]));
+            let moves = axis.jump != Jump::from_integer(0);
+            axis.global || by[index] > 0 && (moves || part) && grows(axis.size, more.size, by[index])
         };
-        let claimed = self.facts.axes.iter().zip(&larger.facts.axes).zip(&by).map(claims).collect();
+        let claimed = self.facts.axes.iter().zip(&larger.facts.axes).enumerate().map(claims).collect();
         let found = self.largest.as_ref().map(|before| {
             let after = larger.largest.as_ref().unwrap_or(before);
             before
@@ -191,8 +273,8 @@ impl Look {
             found: found.clone().unwrap_or_else(|| vec![false; claimed.len()]),
             claimed: if something { claimed } else { vec![false; claimed.len()] },
             something: (something, found.is_some()),
-            // All of what a crop left is called the whole input; and on a map of fixed size, padding is never far away.
-            most: self.facts.bound || crops(graph, node) || size_bound(graph, node),
+            // On a map of fixed size, padding is never far away.
+            most: self.facts.bound || size_bound(graph, node),
             global: self.facts.global,
             consistent: self.facts.global == self.facts.axes.iter().all(|axis| axis.global),
             how: format!("{GRADIENTS}; {how}"),
