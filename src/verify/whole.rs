@@ -328,7 +328,7 @@ fn spread(space: &[u64]) -> Vec<Vec<i128>> {
     let middle = space.iter().fold(0, |flat, &size| flat * size.max(1) + size / 2);
     // A step that shares no factor with their number leads to each of them.
     let near = (count as f64 * 0.618) as u64;
-    let step = (near..).find(|step| num_integer::gcd(*step, count) == 1).unwrap_or(1);
+    let step = (near..=count.saturating_add(1)).find(|step| num_integer::gcd(*step, count) == 1).unwrap_or(1);
     let most = MOST_RUNS * UNITS as u64;
     let place = |index: u64| {
         let mut flat =
