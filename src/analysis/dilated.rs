@@ -8,7 +8,7 @@ use crate::analysis::gridding::{Layer, Stack};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::window::Window;
-use crate::layers::{AxisReach, Role};
+use crate::layers::{AxisReach, Reach, Role};
 
 /// A maximal chain of dilated convolutions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     let mut previous: Vec<Vec<usize>> = vec![vec![]; members.len()];
     for (id, node) in graph.iter() {
         let mut reached: Vec<usize> =
-            node.inputs.iter().flat_map(|operand| behind[operand.0].iter().copied()).collect();
+            carried(graph, node).flat_map(|operand| behind[operand.0].iter().copied()).collect();
         reached.sort_unstable();
         reached.dedup();
         behind[id.0] = match taps[id.0] {
@@ -94,6 +94,25 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
         };
     }
     Ok(longest(graph, &members, &taps, reduced(&previous)))
+}
+
+/// The operands whose positions are those of `node`: not a vector that is spread over the map, nor a map of other axes of
+/// which a reshape leaves one position.
+fn carried<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = NodeId> + 'a {
+    let reaches = graph.reach(node);
+    let axes = node.shape.spatial().len();
+    let spread = move |index: usize| {
+        let mut own = reaches.iter().filter(|reach| reach.input == index).peekable();
+        let spatial = |reach: &Reach| reach.axes.get(1..).is_some_and(|axes| !axes.is_empty());
+        own.peek().is_some()
+            && own.all(|reach| {
+                spatial(reach) && reach.axes[1..].iter().all(|axis| *axis == AxisReach::Broadcast)
+            })
+    };
+    let same = move |operand: NodeId| graph.node(operand).shape.spatial().len() == axes;
+    let kept =
+        node.inputs.iter().enumerate().filter(move |&(index, &operand)| same(operand) && !spread(index));
+    kept.map(|(_, &operand)| operand)
 }
 
 /// How a node takes part in a chain.

@@ -22,3 +22,4 @@ pub mod survey;
 pub mod totals;
 pub mod unread;
 pub mod used;
+pub mod zeros;

@@ -4,9 +4,11 @@
 //! out, or its tap of the kernel meets nothing but padding, wherever the window stands (a dilated kernel wider than its
 //! map; Chen et al. 2017, section 3.3, on the filter weights that stay valid). What is read of each node is followed
 //! back from all outputs at once, exactly and with borders; samples of deformable convolutions are taken at their
-//! regular grid.
+//! regular grid. Zeros that a `pad` layer writes are padding like any other (see [`zeros`]).
 
-use crate::analysis::support::{Budget, Region, Set, live};
+use crate::analysis::field::Span;
+use crate::analysis::support::{Budget, Region, Set, folded, live};
+use crate::analysis::zeros;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::conv::{Conv, PaddingMode};
@@ -15,6 +17,7 @@ use crate::layers::layer_norm::NormAxis;
 use crate::layers::layer_scale::ScaleAxis;
 use crate::layers::window::Window;
 use crate::layers::{Layer, Weight, WeightRole};
+use crate::shape::Shape;
 
 /// For each node, for each of its weights: the elements that are used, as a region of the weight's own axes. Where nodes
 /// share weights, those of their owner are used by any of them.
@@ -24,13 +27,21 @@ pub fn used(graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
         |node: &Node| node.weights.iter().map(|weight| Region::empty(weight.shape.rank())).collect();
     let mut all: Vec<Vec<Region>> = graph.nodes.iter().map(nothing).collect();
     let live = live(graph)?;
+    let nonzero = zeros::nonzero(graph, &budget)?;
     for (id, node) in graph.iter() {
         let (Op::Layer(layer), Some(region)) = (&node.op, &live[id.0]) else { continue };
+        let values = match node.inputs.first() {
+            Some(&input) => match &nonzero[input.0] {
+                Some(region) => region.products(),
+                None => vec![zeros::whole(graph.node(input))],
+            },
+            None => vec![],
+        };
         let owner = owner(graph, id);
         for (index, weight) in node.weights.iter().enumerate() {
             let mut of = Region::empty(weight.shape.rank());
             for product in region.products() {
-                for sets in elements(graph, node, layer, weight, &product, &budget)? {
+                for sets in elements(graph, node, layer, weight, (&product, &values), &budget)? {
                     of = of.union(&Region::product(&sets), &budget)?;
                 }
             }
@@ -90,13 +101,14 @@ pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
     Ok(found)
 }
 
-/// The elements of `weight` that act on the elements `live` of the layer's output, as products along the weight's axes.
+/// The elements of `weight` that act on the elements `live` of the layer's output, as products along the weight's axes;
+/// `values` are the elements of its input that need not be zero.
 fn elements(
     graph: &Graph,
     node: &Node,
     layer: &Layer,
     weight: &Weight,
-    live: &[Set],
+    (live, values): (&[Set], &[Vec<Set>]),
     budget: &Budget,
 ) -> Result<Vec<Vec<Set>>, Problem> {
     let sizes = weight.shape.sizes();
@@ -112,31 +124,48 @@ fn elements(
         return Ok(vec![whole()]);
     };
     Ok(match layer {
-        Layer::Conv(conv) => convolved(conv, weight, live, input.spatial(), budget)?,
+        Layer::Conv(conv) => convolved(conv, weight, (live, values), input, budget)?,
         Layer::DeformSample(deform) => match weight.name {
-            "weight" | "bias" => convolved(&deform.main(), weight, live, input.spatial(), budget)?,
+            "weight" | "bias" => convolved(&deform.main(), weight, (live, values), input, budget)?,
             _ => vec![[&[Set::below(sizes[0])], &live[1..]].concat()],
         },
         Layer::DeformConv(deform) => match weight.name {
-            "weight" | "bias" => convolved(&deform.main(), weight, live, input.spatial(), budget)?,
-            _ => offsets(deform, weight, live, input.spatial(), budget)?,
+            "weight" | "bias" => convolved(&deform.main(), weight, (live, values), input, budget)?,
+            _ => offsets(deform, weight, (live, values), input.spatial(), budget)?,
         },
-        Layer::ConvTranspose(conv) => match weight.name {
-            "bias" => first(&live[0]),
-            _ => {
+        Layer::ConvTranspose(_) | Layer::Linear(_) if weight.name == "bias" => match layer {
+            Layer::Linear(_) => first(&last),
+            _ => first(&live[0]),
+        },
+        Layer::ConvTranspose(conv) => {
+            let mut all = Vec::new();
+            for from in values {
                 let mut taps = Vec::new();
-                for ((window, set), &size) in
-                    conv.windows(input.spatial())?.iter().zip(&live[1..]).zip(input.spatial())
+                for ((window, set), held) in
+                    conv.windows(input.spatial())?.iter().zip(&live[1..]).zip(&from[1..])
                 {
                     budget.spend(usize::try_from(window.kernel).unwrap_or(usize::MAX))?;
-                    let meets =
-                        |offset: i128| !set.every(i128::from(window.stride), offset).within(size).is_empty();
+                    let meets = |offset: i128| set.every(i128::from(window.stride), offset).meets(held);
                     taps.push(hit(window, meets));
                 }
-                transposed(sizes, conv.out_channels, &live[0], &taps, budget)?
+                let groups = conv.out_channels / sizes[1].max(1);
+                for (inputs, outputs) in by_group(groups, (&from[0], sizes[0]), (&live[0], sizes[1]), budget)?
+                {
+                    all.push([&[inputs, outputs], taps.as_slice()].concat());
+                }
             }
-        },
-        Layer::Linear(_) => first(&last),
+            all
+        }
+        Layer::Linear(_) => {
+            let mut all = Vec::new();
+            for from in values {
+                let [before @ .., held] = from.as_slice() else { continue };
+                if before.iter().zip(live).all(|(held, read)| held.meets(read)) {
+                    all.push(vec![last.clone(), held.clone()]);
+                }
+            }
+            all
+        }
         Layer::LayerNorm(norm) => match norm.axis {
             NormAxis::Channels => first(&live[0]),
             NormAxis::Last => first(&last),
@@ -174,16 +203,15 @@ fn elements(
 fn hit(window: &Window, meets: impl Fn(i128) -> bool) -> Set {
     let offset = |t: u64| i128::from(t) * i128::from(window.dilation) - i128::from(window.before);
     let taps = (0..window.kernel).filter(|&t| meets(offset(t))).map(i128::from);
-    Set::of(taps.map(|t| crate::analysis::field::Span { lo: t, hi: t }).collect())
+    Set::of(taps.map(|t| Span { lo: t, hi: t }).collect())
 }
 
-/// The taps on each axis that meet an element of a map of these sizes for some of the outputs `space`.
-fn met(windows: &[Window], space: &[Set], sizes: &[u64], budget: &Budget) -> Result<Vec<Set>, Problem> {
+/// The taps on each axis that meet an element of `map` for some of the outputs `space`.
+fn met(windows: &[Window], space: &[Set], map: &[Set], budget: &Budget) -> Result<Vec<Set>, Problem> {
     let mut taps = Vec::new();
-    for ((window, set), &size) in windows.iter().zip(space).zip(sizes) {
+    for ((window, set), held) in windows.iter().zip(space).zip(map) {
         budget.spend(usize::try_from(window.kernel).unwrap_or(usize::MAX))?;
-        let map = Set::below(size);
-        let reads = |offset: i128| map.every(i128::from(window.stride), offset);
+        let reads = |offset: i128| held.every(i128::from(window.stride), offset);
         taps.push(hit(window, |offset| set.meets(&reads(offset))));
     }
     Ok(taps)
@@ -192,28 +220,54 @@ fn met(windows: &[Window], space: &[Set], sizes: &[u64], budget: &Budget) -> Res
 fn convolved(
     conv: &Conv,
     weight: &Weight,
-    live: &[Set],
-    map: &[u64],
+    (live, values): (&[Set], &[Vec<Set>]),
+    input: &Shape,
     budget: &Budget,
 ) -> Result<Vec<Vec<Set>>, Problem> {
     if weight.name == "bias" {
         return Ok(vec![vec![live[0].clone()]]);
     }
-    let windows = conv.windows(map)?;
-    // Mirrored padding holds real elements.
-    let taps = match conv.padding_mode {
-        PaddingMode::Zeros => met(&windows, &live[1..], map, budget)?,
-        _ => windows.iter().map(|window| Set::below(window.kernel)).collect(),
-    };
-    let inputs = Set::below(weight.shape.sizes()[1]);
-    Ok(vec![[&[live[0].clone(), inputs], taps.as_slice()].concat()])
+    let (windows, sizes) = (conv.windows(input.spatial())?, weight.shape.sizes());
+    let groups = input.channels() / sizes[1].max(1);
+    let mut all = Vec::new();
+    for from in values {
+        let mut map = Vec::new();
+        for ((held, window), &size) in from[1..].iter().zip(&windows).zip(input.spatial()) {
+            map.push(padded(held, window, size, conv.padding_mode, budget)?);
+        }
+        let taps = met(&windows, &live[1..], &map, budget)?;
+        for (outputs, inputs) in by_group(groups, (&live[0], sizes[0]), (&from[0], sizes[1]), budget)? {
+            all.push([&[outputs, inputs], taps.as_slice()].concat());
+        }
+    }
+    Ok(all)
+}
+
+/// `held`, elements of an axis of `size`, with those that the padding shows of them.
+fn padded(
+    held: &Set,
+    window: &Window,
+    size: u64,
+    mode: PaddingMode,
+    budget: &Budget,
+) -> Result<Set, Problem> {
+    let ends = [-i128::from(window.before), i128::from(size) + i128::from(window.after)];
+    if mode == PaddingMode::Zeros || *held == Set::below(size) && ends[0] <= 0 && ends[1] >= i128::from(size)
+    {
+        let shown =
+            if mode == PaddingMode::Zeros { held.clone() } else { Set::interval(ends[0], ends[1] - 1) };
+        return Ok(shown);
+    }
+    budget.spend_wide(ends[1] - ends[0])?;
+    let shows = |&at: &i128| folded(&Set::interval(at, at), size, mode).meets(held);
+    Ok(Set::of((ends[0]..ends[1]).filter(shows).map(|at| Span { lo: at, hi: at }).collect()))
 }
 
 /// The convolution that computes the offsets, for all of them at every position that is sampled for.
 fn offsets(
     deform: &DeformConv,
     weight: &Weight,
-    live: &[Set],
+    (live, values): (&[Set], &[Vec<Set>]),
     map: &[u64],
     budget: &Budget,
 ) -> Result<Vec<Vec<Set>>, Problem> {
@@ -222,8 +276,8 @@ fn offsets(
         return Ok(vec![vec![Set::below(sizes[0])]]);
     }
     let main = deform.main().windows(map)?;
-    let taps = match deform.offsets {
-        Offsets::PerTap => met(&deform.offset_windows(&main)?, &live[1..], map, budget)?,
+    let (windows, space) = match deform.offsets {
+        Offsets::PerTap => (deform.offset_windows(&main)?, live[1..].to_vec()),
         // Offsets belong to the elements that are sampled.
         Offsets::PerChannel => {
             let mut sampled = Vec::new();
@@ -237,35 +291,42 @@ fn offsets(
                 }
                 sampled.push(all);
             }
-            let around = vec![Window { kernel: 3, before: 1, after: 1, ..Window::POINT }; map.len()];
-            met(&around, &sampled, map, budget)?
+            (vec![Window { kernel: 3, before: 1, after: 1, ..Window::POINT }; map.len()], sampled)
         }
     };
-    Ok(vec![[&[Set::below(sizes[0]), Set::below(sizes[1])], taps.as_slice()].concat()])
+    let with = |from: &Vec<Set>| {
+        let taps = met(&windows, &space, &from[1..], budget)?;
+        Ok([&[Set::below(sizes[0]), from[0].clone()], taps.as_slice()].concat())
+    };
+    values.iter().map(with).collect()
 }
 
-/// The weight of a transposed convolution, `[inputs, outputs of a group, taps]`: group by group.
-fn transposed(
-    sizes: &[u64],
-    outputs: u64,
-    channels: &Set,
-    taps: &[Set],
+/// The first two axes of a weight: channels of all groups, of which there are so many in all, and channels of a group, of
+/// which each has so many. As pairs of sets; groups that use the same of their own are together.
+fn by_group(
+    groups: u64,
+    (all, count): (&Set, u64),
+    (own, each): (&Set, u64),
     budget: &Budget,
-) -> Result<Vec<Vec<Set>>, Problem> {
-    let (inputs, each) = (sizes[0], sizes[1].max(1));
-    let groups = (outputs / each).max(1);
-    if *channels == Set::below(outputs) {
-        return Ok(vec![[&[Set::below(inputs), Set::below(each)], taps].concat()]);
+) -> Result<Vec<(Set, Set)>, Problem> {
+    let groups = groups.max(1);
+    if *own == Set::below(groups.saturating_mul(each)) {
+        return Ok(vec![(all.clone(), Set::below(each))]);
     }
     budget.spend(usize::try_from(groups).unwrap_or(usize::MAX))?;
-    let members = i128::from(inputs / groups);
-    let mut all = Vec::new();
+    let members = i128::from(count / groups);
+    let mut found: Vec<(Set, Set)> = Vec::new();
     for group in 0..i128::from(groups) {
-        let own = channels.spaced(1, -group * i128::from(each), budget)?.within(each);
-        if !own.is_empty() {
-            let from = Set::interval(group * members, (group + 1) * members - 1);
-            all.push([&[from, own], taps].concat());
+        let used = own.spaced(1, -group * i128::from(each), budget)?.within(each);
+        let of = all.intersection(&Set::interval(group * members, (group + 1) * members - 1), budget)?;
+        if used.is_empty() || of.is_empty() {
+            continue;
+        }
+        budget.spend(found.len())?;
+        match found.iter_mut().find(|(_, other)| *other == used) {
+            Some((sum, _)) => *sum = sum.union(&of, budget)?,
+            None => found.push((of, used)),
         }
     }
-    Ok(all)
+    Ok(found)
 }

@@ -18,7 +18,7 @@ static META: Meta = Meta {
     summary: "a part of a layer's weights acts on no output",
     what: "Follows what the outputs read back through the network, element by element and with borders. Fires if some \
            parameters of a layer act on no output although others do: taps of a kernel that meet nothing but padding \
-           wherever the window stands, or channels that a slice leaves out.",
+           wherever the window stands (a `pad` layer's zeros included), or channels that a slice leaves out.",
     why: "They are stored, loaded and counted, get no gradient and stay as they were drawn. A 3x3 kernel whose rate is \
           as large as its map is a 1x1 kernel with eight weights for show.",
     instead: "Use a rate or a kernel that fits the map, and no more channels than are read.",

@@ -15,7 +15,7 @@ use crate::verify::predict::Predict;
 use crate::verify::rebuild::{resized, slim, with_space};
 use crate::verify::run::{Seed, run};
 use crate::verify::sets::{position, raster};
-use crate::verify::trace::trace;
+use crate::verify::trace::trace_to_weights;
 use crate::verify::{Kind, Options, Outcome, inputs};
 
 pub(super) fn measure(
@@ -84,7 +84,7 @@ fn dead_weights(
     for &output in &graph.outputs {
         seeds.push((output, Tensor::from_fn(&batched(1, &slim.graph.node(output).shape)?, |_| Marks::ONE)));
     }
-    let trace = trace(&slim.graph, seeds, true)?;
+    let trace = trace_to_weights(&slim.graph, seeds)?;
     let predicted = predict.used(&slim.graph)?;
     // Weights of which an element is idle, by what is predicted and by what arrived; and the first difference.
     let (mut claimed, mut found, mut differs, mut all) = (Vec::new(), Vec::new(), None, 0);

@@ -15,7 +15,7 @@ use crate::verify::bar::Bar;
 use crate::verify::marks::Marks;
 use crate::verify::perturb;
 use crate::verify::place::{
-    MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, crops, facts_of, own_place, wide_place,
+    MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, facts_of, own_place, wide_place,
 };
 use crate::verify::predict::Predict;
 use crate::verify::rebuild::{map_wide, slim};
@@ -177,7 +177,7 @@ fn support(place: &Place, options: &Options, outcome: &mut Outcome) -> Result<()
     Ok(())
 }
 
-fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome) {
+pub(super) fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome) {
     let id = &place.graph.node(place.node).id;
     for (bit, (unit, region)) in place.units.iter().zip(&place.regions).enumerate().take(2) {
         let predicted = raster(region, sizes);
@@ -296,7 +296,12 @@ fn field_claim(
              compared instead"
         )),
     }
-    let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.middle).collect());
+    let mut claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.middle).collect());
+    let mut share_claimed = facts.seen;
+    // A gap on an axis that carries no position is known to the exact sets alone.
+    if place.regions.last().is_some_and(Region::is_empty) && place.regions.len() == place.units.len() {
+        (claimed, share_claimed) = (vec![None; sizes.len()], 0.0);
+    }
     // Behind a permutation each channel sees something else: the prediction is about the one in the middle.
     let middle = if fields.of(place.node, place.input).is_some_and(by_channel) {
         let unit =
@@ -318,15 +323,14 @@ fn field_claim(
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
     let share =
         found.iter().map(|span| span.map_or(0, |span| span.size())).product::<i128>() as f64 / area as f64;
-    // All of what a crop left is called whole.
-    let bound = facts.bound || facts.axes.iter().any(|axis| axis.global) && crops(&place.graph, place.node);
+    let bound = facts.bound;
     let ok = if bound {
         claimed.iter().zip(&found).all(|pair| match pair {
             (Some(claimed), Some(found)) => claimed.lo <= found.lo && found.hi <= claimed.hi,
             (claimed, found) => found.is_none() || claimed == found,
         })
     } else {
-        claimed == found && (facts.seen - share).abs() < 1e-9
+        claimed == found && (share_claimed - share).abs() < 1e-9
     };
     let text = |most: &str, spans: &[Option<Span>], share: f64| {
         // All digits where the rounded ones may be the same.
@@ -335,7 +339,7 @@ fn field_claim(
     };
     let most = if bound { "at most " } else { "" };
     outcome
-        .claim(Kind::ReceptiveField, Some(&id), text(most, &claimed, facts.seen), text("", &found, share))
+        .claim(Kind::ReceptiveField, Some(&id), text(most, &claimed, share_claimed), text("", &found, share))
         .method(format!("{GRADIENTS}; {}", place.how))
         .verdict(ok);
     Ok(())

@@ -27,6 +27,7 @@ mod run;
 mod sets;
 mod trace;
 mod whole;
+mod zeros;
 
 pub use marks::Marks;
 pub use predict::{Analysis, Box, Coverage, Predict};

@@ -37,29 +37,14 @@ pub(super) fn by_channel(field: &Field) -> bool {
     field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
 }
 
-/// Whether a part of a map is cut out before `node`.
-pub(super) fn crops(graph: &Graph, node: NodeId) -> bool {
-    // Behind a layer that moves axes, channels may be positions.
-    let mut permuted = false;
-    graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
-        Op::Layer(Layer::Permute(_) | Layer::Reshape(_) | Layer::Reduce(_)) => {
-            permuted = true;
-            false
-        }
-        Op::Layer(Layer::Crop(_)) => true,
-        Op::Layer(Layer::Slice(slice)) => slice.axis > 0 || permuted,
-        Op::Layer(Layer::Chunk(chunk)) => chunk.axis > 0 || permuted,
-        _ => false,
-    })
-}
-
-/// Whether the field of `node` cannot be followed to other input sizes: behind an adaptive pool of several positions, whose
-/// windows grow with the input, or where a map of one channel became a vector, whose elements then are positions.
+/// Whether the field of `node` cannot be followed to other input sizes: behind an adaptive pool or a resize to several positions,
+/// whose windows grow with the input, or where a map of one channel became a vector, whose elements then are positions.
 pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
     graph.nodes.iter().take(node.0 + 1).any(|node| {
         let several = || node.shape.spatial().iter().any(|&size| size > 1);
         match &node.op {
             Op::Layer(Layer::AdaptiveAvgPool(_) | Layer::AdaptiveMaxPool(_)) => several(),
+            Op::Layer(Layer::Upsample(resize)) => resize.size.is_some() && several(),
             Op::Layer(Layer::Flatten(_) | Layer::Reshape(_)) => {
                 let input = &graph.node(node.inputs[0]).shape;
                 let map = input.channels() == 1 && input.spatial().iter().any(|&size| size > 1);
@@ -176,7 +161,9 @@ pub(super) fn wide_place(
                 )));
             }
             let fields = field::analyse(&graph, field::Options::default())?;
-            let Some(field) = fields.of(node, field.input) else { return Ok(Wide::Global) };
+            // A map of one position at the network's own size may be one of several here, of which a later layer sees all.
+            let local = |field: &&Field| field.local && field.axes.iter().all(|axis| !axis.whole);
+            let Some(field) = fields.of(node, field.input).filter(local) else { return Ok(Wide::Global) };
             let space = graph.node(node).shape.spatial();
             // A multiple of every period: the first phase says where unit 0 starts.
             let periods = field.axes.iter().flat_map(|axis| &axis.union).map(|piece| piece.family.period);

@@ -23,6 +23,7 @@ use crate::layers::{Layer, Role, Weight};
 use crate::shape::Shape;
 use crate::verify::marks::Marks;
 use crate::verify::rebuild::map_wide;
+use crate::verify::zeros::masks;
 
 /// What depends on the seeds.
 #[derive(Debug)]
@@ -50,6 +51,21 @@ fn filled(weights: &[Weight]) -> Result<Vec<Arc<Tensor<Marks>>>, Problem> {
 
 /// Follows the marks on `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
 pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) -> Result<Trace, Problem> {
+    follow(graph, seeds, gates, &vec![None; graph.nodes.len()])
+}
+
+/// The same through gates, for weights: those that are multiplied with nothing but a pad's zeros get no mark.
+pub fn trace_to_weights(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>) -> Result<Trace, Problem> {
+    follow(graph, seeds, true, &masks(graph)?)
+}
+
+/// `values` has, for each node, marks where its elements need not be zero; all where there is none.
+fn follow(
+    graph: &Graph,
+    seeds: Vec<(NodeId, Tensor<Marks>)>,
+    gates: bool,
+    values: &[Option<Tensor<Marks>>],
+) -> Result<Trace, Problem> {
     let mut arrived: Vec<Option<Tensor<Marks>>> = vec![None; graph.nodes.len()];
     for (node, seed) in seeds {
         join(&mut arrived[node.0], seed);
@@ -64,7 +80,8 @@ pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) ->
             trace.inputs.push((id, vector));
             continue;
         };
-        let back = backward(graph, node, layer, &vector, gates)?;
+        let read = node.inputs.first().and_then(|input| values[input.0].as_ref());
+        let back = backward(graph, node, layer, (&vector, read), gates)?;
         for (&operand, marks) in node.inputs.iter().zip(back.0) {
             join(&mut arrived[operand.0], marks);
         }
@@ -96,7 +113,7 @@ fn backward(
     graph: &Graph,
     node: &Node,
     layer: &Layer,
-    vector: &Tensor<Marks>,
+    (vector, read): (&Tensor<Marks>, Option<&Tensor<Marks>>),
     gates: bool,
 ) -> Result<Back, Problem> {
     let shapes = graph.input_shapes(node);
@@ -105,7 +122,7 @@ fn backward(
             node.weights.iter().map(|weight| Ok(ones(&batched(1, &weight.shape)?[1..]))).collect();
         return Ok((vec![vector.clone()], used?));
     }
-    let (mut inputs, weights) = plain(layer, &shapes, &node.weights, vector)?;
+    let (mut inputs, weights) = plain(layer, &shapes, &node.weights, (vector, read))?;
     if !gates && matches!(layer, Layer::Multiply(_) | Layer::Divide(_)) {
         let gate = |index: usize| {
             graph.reach(node).iter().any(|reach| reach.input == index && reach.role == Role::Context)
@@ -117,12 +134,13 @@ fn backward(
     Ok((inputs, weights))
 }
 
-/// The vector-Jacobian product of one layer at inputs and weights of 1.
+/// The vector-Jacobian product of one layer at inputs and weights of 1; where it is linear in its first operand, at `read`
+/// if that is given, which the product with respect to its weights depends on.
 fn plain(
     layer: &Layer,
     shapes: &[Shape],
     declared: &[Weight],
-    vector: &Tensor<Marks>,
+    (vector, read): (&Tensor<Marks>, Option<&Tensor<Marks>>),
 ) -> Result<Back, Problem> {
     match layer {
         Layer::MaxPool(pool) => {
@@ -137,20 +155,20 @@ fn plain(
         Layer::AdaptiveMaxPool(pool) => {
             let mean =
                 crate::layers::adaptive_avg_pool::AdaptiveAvgPool { output_size: pool.output_size.clone() };
-            plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, vector)
+            plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, (vector, None))
         }
         Layer::GlobalMaxPool(pool) => {
             let mean = crate::layers::global_avg_pool::GlobalAvgPool { keepdim: pool.keepdim };
-            plain(&Layer::GlobalAvgPool(mean), shapes, declared, vector)
+            plain(&Layer::GlobalAvgPool(mean), shapes, declared, (vector, None))
         }
         Layer::Reduce(reduce) if matches!(reduce.reduction, Reduction::Max | Reduction::Min) => {
             let mean = Reduce { reduction: Reduction::Mean, ..reduce.clone() };
-            plain(&Layer::Reduce(mean), shapes, declared, vector)
+            plain(&Layer::Reduce(mean), shapes, declared, (vector, None))
         }
         // A mark is neither below nor above a limit.
         Layer::Clip(_) => Ok((vec![vector.clone()], vec![])),
-        Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, vector),
-        Layer::DeformSample(deform) => sampled(deform, shapes, declared, vector),
+        Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
+        Layer::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
         // Its slope acts on what is negative, and no mark is: every element of a channel uses the channel's slope.
         Layer::Prelu(_) => {
             let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
@@ -163,7 +181,11 @@ fn plain(
         }
         _ => {
             let sizes = shapes.iter().map(|shape| batched(1, shape)).collect::<Result<Vec<_>, _>>()?;
-            let inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();
+            let mut inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();
+            let linear = matches!(layer, Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::Linear(_));
+            if let (Some(read), Some(first)) = (read.filter(|_| linear), inputs.first_mut()) {
+                first.clone_from(read);
+            }
             let inputs: Vec<&Tensor<Marks>> = inputs.iter().collect();
             let weights = filled(declared)?;
             let back =
@@ -212,11 +234,11 @@ fn sampled(
     deform: &DeformSample,
     shapes: &[Shape],
     declared: &[Weight],
-    vector: &Tensor<Marks>,
+    (vector, read): (&Tensor<Marks>, Option<&Tensor<Marks>>),
 ) -> Result<Back, Problem> {
     let (own, moved): (Vec<Weight>, Vec<Weight>) =
         declared.iter().cloned().partition(|weight| !matches!(weight.name, "offset" | "mask"));
-    let (mut inputs, mut weights) = plain(&Layer::Conv(deform.main()), &shapes[..1], &own, vector)?;
+    let (mut inputs, mut weights) = plain(&Layer::Conv(deform.main()), &shapes[..1], &own, (vector, read))?;
     let plane: usize = vector.sizes()[2..].iter().product::<usize>().max(1);
     let at = |flat: usize| {
         let mut all = Marks::ZERO;
@@ -237,7 +259,7 @@ fn deformable(
     deform: &DeformConv,
     shape: &Shape,
     declared: &[Weight],
-    vector: &Tensor<Marks>,
+    (vector, read): (&Tensor<Marks>, Option<&Tensor<Marks>>),
 ) -> Result<Back, Problem> {
     let of = |weights: &[&'static str]| -> Vec<Weight> {
         declared
@@ -251,7 +273,7 @@ fn deformable(
     };
     let main = Layer::Conv(deform.main());
     let (mut inputs, main_weights) =
-        plain(&main, std::slice::from_ref(shape), &of(&["weight", "bias"]), vector)?;
+        plain(&main, std::slice::from_ref(shape), &of(&["weight", "bias"]), (vector, read))?;
     let offset_weights = of(&["offset.weight", "offset.bias"]);
     let outputs = offset_weights.first().map_or(1, |weight| weight.shape.channels());
     let windows = match deform.offsets {
@@ -290,7 +312,7 @@ fn deformable(
         all
     });
     let offset = Layer::Conv(offset);
-    let (more, offset_marks) = plain(&offset, std::slice::from_ref(shape), &offset_weights, &seed)?;
+    let (more, offset_marks) = plain(&offset, std::slice::from_ref(shape), &offset_weights, (&seed, read))?;
     inputs[0].data_mut().iter_mut().zip(more[0].data()).for_each(|(sum, &marks)| *sum += marks);
     let (mut main_marks, mut offset_marks) = (main_weights.into_iter(), offset_marks.into_iter());
     let weights = declared.iter().filter_map(|weight| {

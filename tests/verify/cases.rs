@@ -190,6 +190,188 @@ layers:
         &[Kind::Perturbation],
     ),
     (
+        "where no unit of the middle reads anything, others are looked for in all phases",
+        "
+input: [2, 3, 4]
+layers:
+  - reduce: {reduction: l2, axes: [2], keepdim: true}
+  - conv_transpose: {out_channels: 2, kernel: [1, 3], dilation: [1, 2]}
+  - conv: {out_channels: 2, kernel: [2, 3], padding: [[0, 1], [3, 4]], dilation: [1, 2]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a field of fixed size that padding clips on two small inputs is none that grows",
+        "
+input: [3, 4, 5]
+layers:
+  - layer_norm: {axis: last}
+  - conv: {out_channels: 2, kernel: [1, 2], stride: [2, 1], padding: [[0, 0], [2, 1]], dilation: [4, 3]}
+  - conv: {out_channels: 2, kernel: [3, 2], padding: [[2, 6], [4, 6]], dilation: [4, 6]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "columns become channels at a size where there are several",
+        "
+input: [2, 6, 4]
+layers:
+  - conv: {out_channels: 2, kernel: [1, 3], stride: [1, 2], padding: [[0, 0], [2, 0]], dilation: 2}
+  - reduce: {reduction: min, axes: [0, 1]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a map of one position becomes one of fewer axes, and no part of a stack goes on",
+        "
+input: [2, 3, 3]
+layers:
+  - conv: {out_channels: 4, kernel: 2, dilation: 2}
+  - reshape: {shape: [2, 2]}
+  - conv: {out_channels: 2, kernel: 2, dilation: 2, padding: 1}
+",
+        &[Kind::Support],
+    ),
+    (
+        "a map of one position becomes a map of one position on fewer axes",
+        "
+input: [2, 3, 3]
+layers:
+  - conv: {out_channels: 4, kernel: 2, dilation: 2}
+  - reshape: {shape: [4, 1]}
+  - conv: {out_channels: 2, kernel: 3, dilation: 2, padding: 2}
+",
+        &[Kind::Gridding],
+    ),
+    (
+        "a unit in the gap of an axis that carries no position reads nothing",
+        "
+input: [2, 3, 4, 5]
+layers:
+  - adaptive_avg_pool: {output_size: 2}
+  - conv: {out_channels: 2, kernel: [2, 3, 1], stride: [1, 1, 2], padding: [[1, 1], [1, 2], [0, 0]], dilation: [2, 2, 1]}
+  - upsample: {scale_factor: [3, 1, 3], mode: linear}
+  - conv_transpose: {out_channels: 2, kernel: [2, 3, 1], dilation: 2}
+  - conv_transpose: {out_channels: 2, kernel: [2, 1, 2], stride: [1, 2, 2], dilation: [2, 1, 2]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "pooling what a crop left does not see the whole input",
+        "
+input: [2, 24, 24]
+layers:
+  - conv: {out_channels: 2, kernel: 3, padding: 1}
+  - crop: {size: 8}
+  - global_avg_pool: {}
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
+    (
+        "what is padded after a crop is no part of the input",
+        "
+input: [3, 4, 5]
+layers:
+  - crop: {amount: [[0, 1], [2, 0]]}
+  - pad: {padding: [[6, 2], [0, 2]]}
+  - reduce: {reduction: sum, axes: [1, 2], keepdim: true}
+",
+        &[Kind::Support],
+    ),
+    (
+        "a slice of one axis and all of the other",
+        "
+input: [2, 9, 10]
+layers:
+  - slice: {axis: 1, start: 1, end: -1}
+  - global_avg_pool: {}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a map of one column at the network's own size has several on a larger input, all of which are read",
+        "
+input: [2, 6, 4]
+layers:
+  - avg_pool: {kernel: 3, stride: [1, 2]}
+  - linear: {out_features: 10}
+  - conv_transpose: {out_channels: 2, kernel: [1, 2], stride: 2}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a unit at the border of a wrapped map reads both ends of it, the one in the middle does not",
+        "
+input: [2, 6, 6]
+layers:
+  - linear: {out_features: 6}
+  - pad: {padding: 2, mode: circular}
+  - conv: {out_channels: 2, kernel: [2, 1], padding: [[2, 3], [0, 0]], dilation: [3, 1]}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a map of fixed size between the taps of the next layer",
+        "
+input: [2, 7]
+layers:
+  - upsample: {size: 5, mode: linear}
+  - avg_pool: {kernel: 2, stride: 1}
+  - conv: {out_channels: 4, kernel: 2, padding: [[2, 1]], dilation: 5}
+  - global_avg_pool: {}
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
+    (
+        "where a stride meets nothing but gaps on one axis, there is no field on the others",
+        "
+input: [2, 6, 3, 4]
+layers:
+  - chunk: {axis: 1, chunks: 4, index: 0}
+  - conv_transpose: {out_channels: 4, kernel: 2, stride: [2, 1, 2], dilation: 2}
+  - conv: {out_channels: 2, kernel: [2, 2, 3], padding: [[1, 1], [1, 0], [0, 2]], dilation: [2, 2, 1], groups: 2}
+  - crop: {amount: 1}
+  - pad: {padding: [[3, 0], [0, 0], [6, 6]], value: 0.5}
+  - conv: {out_channels: 2, kernel: [2, 3, 3], stride: [2, 2, 1], padding: [[2, 0], [4, 3], [1, 4]], dilation: 2}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a product of two maps is whole on the inputs that it takes",
+        "
+input: [2, 3, 4, 5]
+layers:
+  - flatten: {start_axis: 0, end_axis: 1}
+  - conv_transpose: {out_channels: 4, kernel: [1, 2], stride: 2, groups: 2}
+  - {id: pooled, max_pool: {kernel: [2, 3], stride: [2, 1], dilation: [3, 4]}}
+  - {from: [pooled, pooled], matmul: {}}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a network that takes one small input only, whose borders leave much of it unread",
+        "
+input: [3, 4, 5]
+layers:
+  - learned_scale: {shape: [1, 4, 1]}
+  - conv: {out_channels: 2, kernel: [3, 2], stride: 2, padding: [[0, 0], [1, 0]], dilation: [1, 2]}
+  - linear: {out_features: 10}
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
+    (
+        "two halves beside each other are whole again",
+        "
+input: [2, 12, 12]
+layers:
+  - {id: left, chunk: {axis: 2, chunks: 2, index: 0}}
+  - {id: right, from: input, chunk: {axis: 2, chunks: 2, index: 1}}
+  - {from: [left, right], concat: {axis: 2}}
+  - global_avg_pool: {}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
         "mirrored, repeated and wrapped padding reads elements once more",
         "
 input: [2, 6, 7]
@@ -235,6 +417,61 @@ fn idle_taps_are_named_and_counted() {
     assert_eq!(rate(7), "8 of 9 elements of atrous.weight");
     let stride = "{input: [1, 4], layers: [{id: edge, conv: {out_channels: 1, kernel: 2, padding: [[1, 0]], stride: 8}}]}";
     assert_eq!(dead(stride), "1 of 2 elements of edge.weight");
+}
+
+/// Pooling after a crop is global over the crop, which has a size and a place: conv 3x3 around the middle 8 of 24.
+#[test]
+fn a_crop_is_not_the_whole_input() {
+    use cnnkit::analysis::field::{Options, Span, analyse};
+    let facts = |layers: &str| {
+        let graph = load(&format!("{{input: [2, 24, 24], layers: [{layers}, global_avg_pool: {{}}]}}"));
+        let fields = analyse(&graph, Options::default()).expect("small");
+        fields.facts(&graph, graph.outputs[0]).expect("small").remove(0)
+    };
+    let cropped = facts("conv: {out_channels: 2, kernel: 3, padding: 1}, crop: {size: 8}");
+    assert!(!cropped.global);
+    assert_eq!(cropped.axes[1].middle, Some(Span { lo: 7, hi: 16 }));
+    assert_eq!(cropped.axes[1].size, 10);
+    // One column less is a part; the border that a stride leaves unread is not.
+    assert!(!facts("slice: {axis: 2, start: 1}").global);
+    assert!(facts("slice: {axis: 2, start: 1, step: 2}").global);
+    assert!(facts("max_pool: {kernel: 2, stride: 5}").global);
+    // A convolution reads again what the crop left out.
+    assert!(facts("conv: {out_channels: 2, kernel: 3, padding: 1}, crop: {amount: 1}").global);
+}
+
+/// What a pad layer writes is padding, if it is zero and stays zero: at the rate of the map 8 of 9 taps meet nothing else.
+#[test]
+fn zeros_of_a_pad_layer_are_padding() {
+    let behind = |layers: &str, conv: &str| {
+        dead(&format!(
+            "{{input: [1, 7, 7], layers: [{layers}, {{id: atrous, conv: {{out_channels: 1, kernel: 3, dilation: 7{conv}}}}}]}}"
+        ))
+    };
+    let idle = "8 of 9 elements of atrous.weight";
+    assert_eq!(behind("pad: {padding: 7}", ""), idle);
+    assert_eq!(behind("pad: {padding: 3}, pad: {padding: 3}, relu: {}, pad: {padding: 1}", ""), idle);
+    assert_eq!(behind("pad: {padding: 9}, crop: {amount: 2}", ""), idle);
+    assert_eq!(behind("pad: {padding: 2}", ", padding: 5"), idle);
+    // Other values are read, and a sigmoid, a bias or a mirrored border make values of zeros.
+    assert_eq!(behind("pad: {padding: 7, value: 0.5}", ""), "none");
+    assert_eq!(behind("pad: {padding: 7}, sigmoid: {}", ""), "none");
+    assert_eq!(behind("pad: {padding: 7}, conv: {out_channels: 1, kernel: 1}", ""), "none");
+    assert_eq!(behind("pad: {padding: 6, mode: reflect}, pad: {padding: 1}", ""), "none");
+    assert_eq!(behind("pad: {padding: 1}", ", padding: 6, padding_mode: reflect"), "none");
+    // The channel that is padded and the one that is not, each with its own taps.
+    let concat = "{input: [1, 3], layers: [{id: far, pad: {padding: [[3, 0]]}}, {id: near, from: input, pad: {padding: [[0, 3]]}}, \
+                  {from: [far, near], concat: {}}, {id: two, conv: {out_channels: 2, kernel: 2, stride: 3, groups: GROUPS}}]}";
+    assert_eq!(dead(&concat.replace("GROUPS", "1").replace("kernel: 2", "kernel: 3")), "none");
+    let first =
+        "{input: [1, 3], layers: [pad: {padding: [[3, 0]]}, {id: linear, linear: {out_features: 2}}]}";
+    assert_eq!(dead(first), "6 of 12 elements of linear.weight");
+    assert_eq!(
+        dead(
+            "{input: [1, 3], layers: [pad: {padding: [[3, 0]]}, {id: up, conv_transpose: {out_channels: 1, kernel: 3}}, slice: {axis: 1, end: 4}]}"
+        ),
+        "2 of 3 elements of up.weight"
+    );
 }
 
 /// The bound on samples is measured as a bound: a claimed reach of one pixel less is found out.

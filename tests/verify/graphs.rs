@@ -51,7 +51,11 @@ fn sized(random: &mut Seed, axes: usize, channels: u64) -> (&'static str, String
     let groups = if depthwise { channels } else { groups };
     let stride = if random.below(2) == 0 { vec![1; axes] } else { stride };
     let (kernel, dilation, stride) = (list(&kernel), list(&dilation), list(&stride));
-    match random.below(9) {
+    // Wide enough that some windows meet nothing else.
+    let around: Vec<String> =
+        (0..axes).map(|_| format!("[{}, {}]", random.below(7), random.below(7))).collect();
+    let value = if random.below(4) == 0 { ", value: 0.5" } else { "" };
+    match random.below(10) {
         0..4 => (
             "conv",
             format!(
@@ -66,7 +70,8 @@ fn sized(random: &mut Seed, axes: usize, channels: u64) -> (&'static str, String
         ),
         5 => ("max_pool", format!("{{kernel: {kernel}, stride: {stride}, dilation: {dilation}}}")),
         6 => ("avg_pool", format!("{{kernel: {kernel}, stride: {stride}}}")),
-        7 => ("upsample", format!("{{scale_factor: {}}}", list(&factor))),
+        7 => ("pad", format!("{{padding: [{}]{value}}}", around.join(", "))),
+        8 => ("upsample", format!("{{scale_factor: {}}}", list(&factor))),
         _ => ("upsample", format!("{{scale_factor: {}, mode: linear}}", list(&factor))),
     }
 }
@@ -203,10 +208,12 @@ fn verify_holds_on_random_networks_of_every_layer() {
         .into_par_iter()
         .map(|number| {
             let graph = random(number);
-            let result = match verify(&graph, &Analysis, &options, &|_| ()) {
-                Ok(outcome) if outcome.ok() => Ok(outcome.claims.len()),
-                Ok(outcome) => Err(broken(&outcome)),
-                Err(problem) => Err(format!("cannot be verified: {problem}")),
+            let verified = std::panic::catch_unwind(|| verify(&graph, &Analysis, &options, &|_| ()));
+            let result = match verified {
+                Ok(Ok(outcome)) if outcome.ok() => Ok(outcome.claims.len()),
+                Ok(Ok(outcome)) => Err(broken(&outcome)),
+                Ok(Err(problem)) => Err(format!("cannot be verified: {problem}")),
+                Err(_) => Err("verify panicked: see above".to_owned()),
             };
             (graph, result)
         })

@@ -102,7 +102,13 @@ impl Field {
         let units = graph.node(node).shape.sizes();
         let sizes = graph.node(self.input).shape.spatial();
         let facts = self.axes.iter().zip(sizes).map(|(axis, &size)| axis.facts(units, size, self.local));
-        let axes = facts.collect::<Option<Vec<_>>>().ok_or_else(too_large)?;
+        let mut axes = facts.collect::<Option<Vec<_>>>().ok_or_else(too_large)?;
+        // Where all units see nothing on one axis (a stride that meets gaps only), they see nothing at all.
+        if axes.iter().any(|axis| axis.size == 0) && axes.iter().all(|axis| !axis.global) {
+            for axis in &mut axes {
+                (axis.size, axis.first, axis.middle) = (0, None, None);
+            }
+        }
         let seen = axes
             .iter()
             .zip(sizes)

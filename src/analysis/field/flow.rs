@@ -9,7 +9,7 @@ use super::apart::{self, Table, asked};
 use super::channels::{Channels, channels};
 use super::family::{Content, Family, Jump, too_large};
 use super::moments::Moments;
-use super::relation::{Link, Reads};
+use super::relation::{Link, Reads, Relation};
 use super::{AxisField, Field, Fields, Misaligned, Options, PathEnd, Piece, Span};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -51,13 +51,13 @@ pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
 /// Unit `u` of an input is its own element `u`.
 fn source(id: NodeId, node: &Node) -> Field {
     let axes = (1..node.shape.rank()).map(|axis| {
-        let piece = Piece { by: Some(axis), family: Family::identity(Span { lo: 0, hi: 0 }) };
+        let piece = Piece { by: Some(axis), family: Family::identity(Span { lo: 0, hi: 0 }), cut: None };
         AxisField {
             whole: false,
             union: vec![piece.clone()],
             smallest: Some(vec![piece.clone()]),
             reachable: Some(vec![piece]),
-            taps: vec![Piece { by: Some(axis), family: Family::identity(Moments::at(0.0)) }],
+            taps: vec![Piece { by: Some(axis), family: Family::identity(Moments::at(0.0)), cut: None }],
         }
     });
     Field {
@@ -83,6 +83,7 @@ pub(super) struct Step<'a> {
     sampled: bool,
     input: &'a [u64],
     output: &'a [u64],
+    graph: &'a Graph,
 }
 
 fn merge(
@@ -222,19 +223,20 @@ impl<'a> Step<'a> {
         };
         let input = graph.node(operand).shape.sizes();
         let channels = reach.axes.first().cloned().unwrap_or(AxisReach::All);
-        Ok(Self { operand, channels, links, wide, sampled, input, output: node.shape.sizes() })
+        Ok(Self { operand, channels, links, wide, sampled, input, output: node.shape.sizes(), graph })
     }
 
     pub(super) fn pull(&self, field: &Field) -> Result<Field, Problem> {
         let mut axes = Vec::with_capacity(field.axes.len());
-        for axis in &field.axes {
-            let union = if axis.whole { None } else { self.boxes(&axis.union, &self.links)? };
+        let sizes = self.graph.node(field.input).shape.spatial();
+        for (axis, &size) in field.axes.iter().zip(sizes) {
+            let union = if axis.whole { None } else { self.boxes(&axis.union, &self.links, size)? };
             let smallest = match &axis.smallest {
-                Some(pieces) => self.boxes(pieces, &self.links)?,
+                Some(pieces) => self.boxes(pieces, &self.links, size)?,
                 None => None,
             };
             let reachable = match (&axis.reachable, &self.wide) {
-                (Some(pieces), Some(links)) => self.boxes(pieces, links)?,
+                (Some(pieces), Some(links)) => self.boxes(pieces, links, size)?,
                 _ => None,
             };
             axes.push(AxisField {
@@ -248,8 +250,13 @@ impl<'a> Step<'a> {
         Ok(Field { axes, sampled: field.sampled || self.sampled, ..field.clone() })
     }
 
-    /// The boxes of the node's units through `links`; none if they see the whole axis.
-    fn boxes(&self, pieces: &[Piece<Span>], links: &[Link]) -> Result<Option<Vec<Piece<Span>>>, Problem> {
+    /// The boxes of the node's units through `links`; none if they see the whole axis, of `size` elements.
+    fn boxes(
+        &self,
+        pieces: &[Piece<Span>],
+        links: &[Link],
+        size: u64,
+    ) -> Result<Option<Vec<Piece<Span>>>, Problem> {
         let mut out = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let Some(axis) = piece.by else {
@@ -257,17 +264,35 @@ impl<'a> Step<'a> {
                 continue;
             };
             let next = match links.get(axis) {
-                None | Some(Link::All) if self.input[axis] > 1 => return Ok(None),
+                None | Some(Link::All) if self.input[axis] > 1 => match self.left(piece, axis, size)? {
+                    Some(left) => left,
+                    None => return Ok(None),
+                },
                 None | Some(Link::All | Link::First) => fixed(&piece.family)?,
                 Some(Link::By(relation)) => {
                     let family = piece.family.through(relation, self.output[relation.by])?;
-                    Piece { by: Some(relation.by), family }
+                    let outputs = self.output[relation.by];
+                    // What is left, of what was left before.
+                    let cut = match (cuts(relation, self.input[axis], outputs), piece.cut) {
+                        (true, before) => all_of(&family, outputs)?.map(|left| left.within(before)),
+                        (false, before) => before,
+                    };
+                    Piece { by: Some(relation.by), family, cut }
                 }
             };
             let extent = next.by.map_or(1, |by| self.output[by]);
             insert(&mut out, next, extent, |a, b| a.hull(*b))?;
         }
         Ok(Some(out))
+    }
+
+    /// What all units of the operand's axis see together of an axis of `size`; none if that is all of it.
+    fn left(&self, piece: &Piece<Span>, axis: usize, size: u64) -> Result<Option<Piece<Span>>, Problem> {
+        let Some(cut) = piece.cut else { return Ok(None) };
+        let all = all_of(&piece.family, self.input[axis])?.map(|all| all.within(Some(cut)));
+        let whole =
+            all.is_some_and(|all| all.clipped(size).is_some_and(|all| all.size() == i128::from(size)));
+        Ok((!whole).then(|| Piece { by: None, family: Family::constant(all), cut: Some(cut) }))
     }
 
     fn taps(&self, pieces: &[Piece<Moments>]) -> Result<Vec<Piece<Moments>>, Problem> {
@@ -279,11 +304,11 @@ impl<'a> Step<'a> {
                 Some((axis, Link::All)) => {
                     let reads = Reads { first: 0, step: 1, count: i128::from(self.input[axis]), blend: None };
                     let all = Moments::read(&piece.family, &reads).ok_or_else(too_large)?;
-                    Piece { by: None, family: Family::constant(all) }
+                    Piece { by: None, family: Family::constant(all), cut: None }
                 }
                 Some((_, Link::By(relation))) => {
                     let family = piece.family.through(relation, self.output[relation.by])?;
-                    Piece { by: Some(relation.by), family }
+                    Piece { by: Some(relation.by), family, cut: None }
                 }
             };
             let extent = next.by.map_or(1, |by| self.output[by]);
@@ -293,10 +318,23 @@ impl<'a> Step<'a> {
     }
 }
 
+/// What all `units` of an axis see together.
+fn all_of(family: &Family<Span>, units: u64) -> Result<Option<Span>, Problem> {
+    let reads = Reads { first: 0, step: 1, count: i128::from(units), blend: None };
+    Span::read(family, &reads).ok_or_else(too_large)
+}
+
 /// Every unit sees what unit 0 of the operand sees.
 fn fixed<T: Content>(family: &Family<T>) -> Result<Piece<T>, Problem> {
     let one = family.at(0).ok_or_else(too_large)?;
-    Ok(Piece { by: None, family: Family::constant(one) })
+    Ok(Piece { by: None, family: Family::constant(one), cut: None })
+}
+
+/// Whether `outputs` units that read one element each leave out a part of an axis of `size`: more than what strides miss.
+fn cuts(relation: &Relation, size: u64, outputs: u64) -> bool {
+    let [Reads { first, count: 1, .. }] = relation.reads[..] else { return false };
+    let last = relation.advance.saturating_mul(i128::from(outputs.saturating_sub(1))).saturating_add(first);
+    first >= relation.advance || last.saturating_add(relation.advance) < i128::from(size)
 }
 
 fn links_at(links: &[Link], axis: usize) -> &Link {
@@ -336,7 +374,10 @@ fn insert<T: Content>(
 ) -> Result<(), Problem> {
     let same = pieces.iter().position(|old| old.by == piece.by && old.family.jump == piece.family.jump);
     match same {
-        Some(i) => pieces[i].family = pieces[i].family.join(&piece.family, extent, join)?,
+        Some(i) => {
+            pieces[i].family = pieces[i].family.join(&piece.family, extent, join)?;
+            pieces[i].cut = pieces[i].cut.zip(piece.cut).map(|(a, b)| a.hull(b));
+        }
         None if pieces.len() >= MAX_PIECES => {
             return Err(Problem::new(
                 Code::Limit,

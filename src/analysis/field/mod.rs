@@ -99,6 +99,8 @@ pub struct Piece<T> {
     pub by: Option<usize>,
     /// What the units see.
     pub family: Family<T>,
+    /// Where a part of the axis was left out (by a crop or a slice): what all units together see at most.
+    pub cut: Option<Span>,
 }
 
 /// A merge whose operands do not fit onto each other.

@@ -24,6 +24,13 @@ impl Span {
         Self { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi) }
     }
 
+    /// The part inside `bounds`, if there are any; as it is where it lies beside them.
+    #[must_use]
+    pub fn within(self, bounds: Option<Self>) -> Self {
+        let inside = bounds.map(|bounds| Self { lo: self.lo.max(bounds.lo), hi: self.hi.min(bounds.hi) });
+        inside.filter(|inside| inside.lo <= inside.hi).unwrap_or(self)
+    }
+
     /// The part inside `0..extent`.
     pub fn clipped(&self, extent: u64) -> Option<Self> {
         let inside = Self { lo: self.lo.max(0), hi: self.hi.min(i128::from(extent) - 1) };

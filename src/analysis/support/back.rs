@@ -176,7 +176,7 @@ fn mirror(node: &Node) -> PaddingMode {
 }
 
 /// The elements of an axis of `size` that are read at `set`: those beyond its ends as the padding shows them.
-fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
+pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
     let (last, wide) = (i128::from(size) - 1, i128::from(size));
     let beyond = |span: &Span| {
         let below = (span.lo < 0).then(|| Span { lo: span.lo, hi: span.hi.min(-1) });

@@ -12,6 +12,7 @@ mod rearrange;
 mod region;
 mod set;
 
+pub(crate) use back::folded;
 pub use back::{Way, follow};
 pub use region::Region;
 pub use set::Set;
