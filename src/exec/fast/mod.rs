@@ -18,6 +18,7 @@
 
 mod across;
 mod arrange;
+mod attention;
 mod chains;
 mod conv;
 mod curves;
