@@ -328,6 +328,9 @@ fn what_a_model_computes_from_its_weights_alone_is_counted() {
         let model = load(&path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"));
         let counts = totals::of_graph(&model.graph);
         assert!(model.left.is_empty() && count(&model.graph, "opaque") == 0, "{name}");
+        let layers = if name.starts_with("swin") { 12 } else { 22 };
+        assert_eq!(count(&model.graph, "attention"), layers, "{name}");
+        assert_eq!((count(&model.graph, "matmul"), count(&model.graph, "softmax")), (0, 0), "{name}");
         assert_eq!(Some(counts.macs), expected["torch_macs"].as_u64(), "{name}: MACs");
         // A table of 15 x 15 coordinates is a buffer in PyTorch; in the file nothing tells it from a weight.
         let table = if name.starts_with("swin") { 15 * 15 * 2 } else { 0 };
@@ -851,6 +854,23 @@ mod made {
             node("MatMul", &["p", "x"], "y"),
         ];
         assert_eq!(kinds(&[1, 2, 2, 6, 4], nodes, stored), ["attention"]);
+        // Windows are an axis of their own where the bias is added.
+        let stored = vec![
+            numbers("bias", &[1, 1, 2, 6, 6], &[0.25; 72]),
+            shape("more", &[1, 1, 2, 6, 6]),
+            shape("values", &[1, 1, 2, 6, 4]),
+        ];
+        let nodes = vec![
+            with(node("Transpose", &["x"], "k"), &[("perm", &[0, 1, 3, 2])]),
+            node("MatMul", &["x", "k"], "s"),
+            node("Reshape", &["s", "more"], "m"),
+            node("Add", &["m", "bias"], "t"),
+            with(node("Softmax", &["t"], "p"), &[("axis", &[-1])]),
+            node("Reshape", &["x", "values"], "v"),
+            node("MatMul", &["p", "v"], "y"),
+        ];
+        let found = kinds(&[1, 2, 6, 4], nodes, stored);
+        assert_eq!(found, ["reshape", "reshape", "reshape", "attention"]);
         // Keys that were never one a row are turned.
         let nodes = vec![
             with(node("Transpose", &["x"], "q"), &[("perm", &[0, 2, 1])]),

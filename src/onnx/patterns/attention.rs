@@ -1,6 +1,7 @@
 //! Attention, which exporters write as a product, a scale, what is added, a softmax and a product.
 
 use super::View;
+use super::movement::reshape;
 use crate::layers::Layer;
 use crate::layers::attention::Attention;
 use crate::layers::layer_scale::ScaleAxis;
@@ -39,6 +40,8 @@ struct Steps {
     added: Vec<Added>,
     /// Steps that multiply all scores of a query by the same, and which operand of theirs the scores are.
     factors: Vec<(usize, usize)>,
+    /// A reshape that gives the scores more axes of size 1, before the others.
+    lifted: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +59,7 @@ pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
     let &[shares, value] = view.draft(index).inputs.as_slice() else { return None };
     let Layer::Softmax(softmax) = view.layer(shares)? else { return None };
     let whole = &view.draft(shares).shape;
-    if !view.single(shares) || !(softmax.axis == SoftmaxAxis::Last || whole.rank() == 1) {
+    if !view.single(shares) || softmax.axis != SoftmaxAxis::Last {
         return None;
     }
     let (product, mut steps) = walk(view, view.input(shares)?, STEPS)?;
@@ -67,6 +70,14 @@ pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
     let key = turned_back(view, turned, product, &mut steps.scale, &mut beside)?;
     let features = *view.draft(query).shape.sizes().last()?;
     let query = factored(view, query, &steps, &mut beside)?;
+    let (query, key) = match steps.lifted {
+        None => (query, key),
+        Some(at) => {
+            let axes = whole.rank().checked_sub(view.draft(product).shape.rank())?;
+            let query = lift(view, (query, at), axes, &mut beside);
+            (query, lift(view, (key, shares), axes, &mut beside))
+        }
+    };
     let near = (steps.scale * (features as f64).sqrt() - 1.0).abs() < ROUNDING;
 
     let mut layer = Attention { scale: (!near).then_some(steps.scale), bias: None, mask: None };
@@ -105,7 +116,7 @@ pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
     let outer = made.rank().checked_sub(2)?;
     let same = |shape: &Shape| shape.sizes().get(..outer) == made.sizes().get(..outer);
     let fits = layer.infer(&shapes).is_ok_and(|shape| shape == *made)
-        && *whole == view.draft(product).shape
+        && lifts(&view.draft(product).shape, whole)
         && same(whole)
         && beside.iter().all(|(slot, draft)| draft.inputs.iter().all(|input| input < slot))
         && inputs.iter().all(|&input| input < index);
@@ -131,6 +142,12 @@ fn walk(view: &View<'_>, at: usize, left: usize) -> Option<(usize, Steps)> {
             steps.scale *= rescale.scale;
             Some((product, steps))
         }
+        Layer::Reshape(_) => {
+            let (product, mut steps) = behind(view.input(at)?)?;
+            let plain = steps.added.is_empty() && steps.factors.is_empty() && steps.lifted.is_none();
+            steps.lifted = Some(at);
+            (plain && lifts(&view.draft(product).shape, &draft.shape)).then_some((product, steps))
+        }
         Layer::LearnedBias(_) => {
             let (product, mut steps) = behind(view.input(at)?)?;
             steps.added.insert(0, Added::Own(at));
@@ -148,8 +165,11 @@ fn walk(view: &View<'_>, at: usize, left: usize) -> Option<(usize, Steps)> {
             };
             (0..operands).find_map(|operand| {
                 let scores = draft.inputs[operand];
-                let (product, mut steps) = behind(scores)
-                    .filter(|(_, steps)| steps.added.is_empty() && per_query(view, at, scores))?;
+                let (product, mut steps) =
+                    behind(scores).filter(|(_, steps)| steps.added.is_empty() && steps.lifted.is_none())?;
+                if !per_query(view, at, scores) {
+                    return None;
+                }
                 steps.factors.insert(0, (at, operand));
                 Some((product, steps))
             })
@@ -181,6 +201,32 @@ fn scaled(view: &View<'_>, at: usize, scale: &mut f64) -> usize {
         }
         _ => at,
     }
+}
+
+/// Whether `to` is `from` with any number of axes of size 1 before the others.
+fn lifts(from: &Shape, to: &Shape) -> bool {
+    let more = to.rank().checked_sub(from.rank());
+    more.is_some_and(|more| {
+        to.sizes()[..more].iter().all(|&size| size == 1) && to.sizes()[more..] == *from.sizes()
+    })
+}
+
+/// `source` with so many axes of size 1 before its own, in the place of the draft `slot`.
+fn lift(
+    view: &View<'_>,
+    (source, slot): (usize, usize),
+    axes: usize,
+    beside: &mut Vec<(usize, Draft)>,
+) -> usize {
+    let new = beside.iter().find(|(at, _)| *at == source);
+    let shape = new.map_or(&view.draft(source).shape, |(_, draft)| &draft.shape);
+    let shape = Shape::new([vec![1; axes], shape.sizes().to_vec()].concat());
+    let layer = Some(reshape(&shape));
+    beside.push((
+        slot,
+        Draft { layer, inputs: vec![source], shape, weights: vec![], ..view.draft(slot).clone() },
+    ));
+    slot
 }
 
 /// The keys, one a row, of which `turned` is the transpose; where that takes another permutation, it stands in the place

@@ -8,7 +8,7 @@ use crate::layers::permute::Permute;
 use crate::layers::reshape::Reshape;
 use crate::shape::Shape;
 
-fn reshape(shape: &Shape) -> Layer {
+pub(super) fn reshape(shape: &Shape) -> Layer {
     let sizes = shape.sizes().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX));
     Layer::Reshape(Reshape { shape: sizes.collect() })
 }
