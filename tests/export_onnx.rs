@@ -134,6 +134,31 @@ fn an_imported_model_goes_out_and_comes_back_the_same() {
 }
 
 #[test]
+fn attention_comes_back_as_what_it_is() {
+    let graph = read(
+        "input: {q: [2, 5, 8], k: [2, 7, 8], v: [2, 7, 3], b: [1, 5, 1]}
+layers:
+  - {id: own, from: [q, k, v, b], attention: {scale: 0.2, bias: [2, 5, 7], mask: [1, 1, 7]}}
+  - {id: turned, from: q, permute: {axes: [0, 2, 1]}}
+  - {id: keys, reshape: {shape: [1, 8, 10]}}
+  - {id: rows, permute: {axes: [0, 2, 1]}}
+  - {id: plain, from: [q, rows, rows], attention: {}}
+  - {id: to, from: [q, keys], matmul: {}}
+  - {id: flat, from: own, flatten: {}}
+  - {id: wide, from: plain, flatten: {}}
+  - {id: other, from: to, flatten: {}}
+  - concat: [flat, wide, other]
+",
+    );
+    let again = there_and_back(&graph);
+    assert_eq!(cnnkit::export::same::difference(&graph, &again), None);
+    let ids = |graph: &Graph| graph.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&graph), ids(&again));
+    let text = cnnkit::export::yaml::write(&again).expect("a spec");
+    assert_eq!(cnnkit::export::same::difference(&again, &read(&text)), None, "{text}");
+}
+
+#[test]
 fn names_are_unique_and_every_value_is_described() {
     for (name, graph) in specs() {
         let model = write(&graph, None, &options(Some("absent.data"))).expect("a model").proto;

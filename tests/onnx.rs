@@ -303,7 +303,8 @@ fn transformers_count_and_compute_right_and_see_everything() {
         // Swin's position biases are gathered from a smaller table before they are stored.
         assert_eq!(Some(counts.params), expected["file_elements"].as_u64(), "{name}: parameters");
         assert!(model.left.is_empty() && count(&model.graph, "opaque") == 0, "{name}");
-        assert!(count(&model.graph, "matmul") > 0 && count(&model.graph, "gelu") > 0, "{name}");
+        assert!(count(&model.graph, "attention") > 0 && count(&model.graph, "gelu") > 0, "{name}");
+        assert_eq!((count(&model.graph, "matmul"), count(&model.graph, "softmax")), (0, 0), "{name}");
         let input = model.graph.inputs().next().expect("an input").0;
         let fields = analyse(&model.graph, Options::default()).expect("a network");
         let output = fields.of(model.graph.outputs[0], input).expect("a field");
@@ -327,6 +328,9 @@ fn what_a_model_computes_from_its_weights_alone_is_counted() {
         let model = load(&path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"));
         let counts = totals::of_graph(&model.graph);
         assert!(model.left.is_empty() && count(&model.graph, "opaque") == 0, "{name}");
+        let layers = if name.starts_with("swin") { 12 } else { 22 };
+        assert_eq!(count(&model.graph, "attention"), layers, "{name}");
+        assert_eq!((count(&model.graph, "matmul"), count(&model.graph, "softmax")), (0, 0), "{name}");
         assert_eq!(Some(counts.macs), expected["torch_macs"].as_u64(), "{name}: MACs");
         // A table of 15 x 15 coordinates is a buffer in PyTorch; in the file nothing tells it from a weight.
         let table = if name.starts_with("swin") { 15 * 15 * 2 } else { 0 };
@@ -355,6 +359,34 @@ fn what_a_model_computes_from_its_weights_alone_is_run() {
         assert_eq!(found[0].len(), result.len(), "{name}");
         for (a, b) in found[0].data().iter().zip(result) {
             assert!((f64::from(*a) - b).abs() < 1e-6, "{name}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn attention_is_one_layer_however_pytorch_writes_it() {
+    let data = json("heads.json");
+    for (name, bytes) in &archive("heads.zip") {
+        let expected = &data["files"][name];
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("heads_{name}"));
+        std::fs::write(&path, bytes).expect("a file");
+        let model = load(&path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"));
+        let layers = expected["layers"].as_u64().expect("a number");
+        assert_eq!(count(&model.graph, "attention"), layers, "{name}");
+        assert_eq!(count(&model.graph, "softmax"), 1 - layers, "{name}");
+        // Two heads, 5 x 5 scores, 4 features: once for the scores, once for the mix; and two linear maps of 8 features.
+        // What one adds is a product itself.
+        let more = if name == "written_computed.onnx" { 2 * 25 } else { 0 };
+        assert_eq!(totals::of_graph(&model.graph).macs, 2 * 25 * 8 + 5 * 8 * 32 + more, "{name}");
+        let input = Tensor::from_fn(&[1, 5, 8], |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
+        let found = outputs(&path, vec![input]);
+        let wanted = expected["results"].as_array().expect("a list");
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert_eq!(found.len(), floats(wanted).len(), "{name}");
+            for (a, b) in found.data().iter().zip(floats(wanted)) {
+                assert!((f64::from(*a) - b).abs() < 1e-6, "{name}: {a} and {b}");
+            }
         }
     }
 }
@@ -708,6 +740,173 @@ mod made {
         assert!(kinds(&image, other, stored(&[1, 1])).contains(&"multiply"));
         // Nor is a tanh one.
         assert!(kinds(&image, gate("Tanh"), stored(&[1, 1])).contains(&"multiply"));
+    }
+
+    fn with(mut node: NodeProto, attributes: &[(&str, &[i64])]) -> NodeProto {
+        for (name, values) in attributes {
+            let attribute = AttributeProto { name: (*name).into(), ..AttributeProto::default() };
+            node.attribute.push(match (*name, *values) {
+                ("axis" | "keepdims", [value]) => AttributeProto { i: Some(*value), ..attribute },
+                (_, values) => AttributeProto { ints: values.to_vec(), ..attribute },
+            });
+        }
+        node
+    }
+
+    /// Attention of a map `[1, 2, 6, 4]` (two heads) to itself, with what is done to the scores `s` to become `t`.
+    fn heads(between: Vec<NodeProto>) -> Vec<NodeProto> {
+        let mut nodes = vec![
+            with(node("Transpose", &["x"], "k"), &[("perm", &[0, 1, 3, 2])]),
+            node("MatMul", &["x", "k"], "s"),
+        ];
+        nodes.extend(between);
+        nodes.extend([
+            with(node("Softmax", &["t"], "p"), &[("axis", &[-1])]),
+            node("MatMul", &["p", "x"], "y"),
+        ]);
+        nodes
+    }
+
+    fn stored() -> Vec<TensorProto> {
+        let ramp = |count: u16| (0..count).map(|i| f32::from(i) / 50.0).collect::<Vec<f32>>();
+        vec![
+            numbers("half", &[], &[0.5]),
+            numbers("two", &[], &[2.0]),
+            numbers("bias", &[1, 2, 6, 6], &ramp(72)),
+            numbers("other", &[6, 6], &ramp(36)),
+            numbers("heads", &[2, 1, 1], &[0.5, 3.0]),
+            numbers("columns", &[6], &ramp(6)),
+        ]
+    }
+
+    /// The layers and their descriptions.
+    fn read(nodes: Vec<NodeProto>) -> Vec<String> {
+        let graph = made(model(&fixed(&[1, 2, 6, 4]), nodes, stored())).graph;
+        let word = |node: &cnnkit::graph::Node| match &node.op {
+            Op::Layer(layer) => {
+                Some(format!("{} {}", node.op.name(), layer.describe()).trim_end().to_owned())
+            }
+            Op::Input => None,
+        };
+        graph.nodes.iter().filter_map(word).collect()
+    }
+
+    #[test]
+    fn attention_is_found_in_all_its_forms() {
+        // By a product, by a quotient; of any other size.
+        assert_eq!(read(heads(vec![node("Mul", &["s", "half"], "t")])), ["attention"]);
+        assert_eq!(read(heads(vec![node("Div", &["s", "two"], "t")])), ["attention"]);
+        assert_eq!(read(heads(vec![node("Mul", &["s", "two"], "t")])), ["attention scale 2"]);
+        assert_eq!(read(heads(vec![node("Identity", &["s"], "t")])), ["attention scale 1"]);
+        // Learned biases are its own; the second is an input.
+        let scaled = || node("Mul", &["s", "half"], "a");
+        let biased = vec![scaled(), node("Add", &["a", "bias"], "t")];
+        assert_eq!(read(heads(biased)), ["attention bias [2, 6, 6]"]);
+        let twice = vec![scaled(), node("Add", &["bias", "a"], "b"), node("Add", &["b", "other"], "t")];
+        let found = read(heads(twice));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].starts_with("learned_tensor") && found[1].starts_with("attention bias"),
+            "{found:?}"
+        );
+        // A computed one as well.
+        let computed = vec![
+            scaled(),
+            with(node("ReduceMean", &["x"], "m"), &[("axes", &[3]), ("keepdims", &[1])]),
+            node("Add", &["a", "m"], "t"),
+        ];
+        assert_eq!(read(heads(computed)), ["reduce mean over 2 keepdim", "attention"]);
+        // What the scores are taken from.
+        let from = vec![scaled(), node("Sub", &["bias", "a"], "t")];
+        assert_eq!(read(heads(from)), ["attention scale -0.5 bias [2, 6, 6]"]);
+        // A factor for each head goes to the queries.
+        let cosine = vec![node("Mul", &["s", "heads"], "t")];
+        assert_eq!(read(heads(cosine)), ["layer_scale", "attention scale 1"]);
+        // The root of the scale for queries and keys each, after one transposition.
+        let root = vec![numbers("root", &[], &[std::f32::consts::FRAC_1_SQRT_2])];
+        let nodes = vec![
+            node("Mul", &["x", "root"], "q"),
+            with(node("Transpose", &["x"], "k"), &[("perm", &[0, 1, 3, 2])]),
+            node("Mul", &["k", "root"], "l"),
+            node("MatMul", &["q", "l"], "s"),
+            with(node("Softmax", &["s"], "p"), &[("axis", &[-1])]),
+            node("MatMul", &["p", "x"], "y"),
+        ];
+        assert_eq!(kinds(&[1, 2, 6, 4], nodes, root), ["attention"]);
+        // The transposition of PyTorch's newer exporter, of two windows of two heads.
+        let shape = |name: &str, sizes: &[i64]| {
+            let bytes = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
+            tensor(name, DataType::Int64, &[sizes.len() as i64], bytes)
+        };
+        let stored = vec![
+            numbers("root", &[], &[0.5f32.sqrt()]),
+            shape("flat", &[-1, 6, 4]),
+            shape("open", &[1, 2, 2, 4, 6]),
+        ];
+        let nodes = vec![
+            node("Reshape", &["x", "flat"], "f"),
+            with(node("Transpose", &["f"], "t"), &[("perm", &[0, 2, 1])]),
+            node("Reshape", &["t", "open"], "k"),
+            node("Mul", &["x", "root"], "q"),
+            node("Mul", &["k", "root"], "l"),
+            node("MatMul", &["q", "l"], "s"),
+            with(node("Softmax", &["s"], "p"), &[("axis", &[-1])]),
+            node("MatMul", &["p", "x"], "y"),
+        ];
+        assert_eq!(kinds(&[1, 2, 2, 6, 4], nodes, stored), ["attention"]);
+        // Windows are an axis of their own where the bias is added.
+        let stored = vec![
+            numbers("bias", &[1, 1, 2, 6, 6], &[0.25; 72]),
+            shape("more", &[1, 1, 2, 6, 6]),
+            shape("values", &[1, 1, 2, 6, 4]),
+        ];
+        let nodes = vec![
+            with(node("Transpose", &["x"], "k"), &[("perm", &[0, 1, 3, 2])]),
+            node("MatMul", &["x", "k"], "s"),
+            node("Reshape", &["s", "more"], "m"),
+            node("Add", &["m", "bias"], "t"),
+            with(node("Softmax", &["t"], "p"), &[("axis", &[-1])]),
+            node("Reshape", &["x", "values"], "v"),
+            node("MatMul", &["p", "v"], "y"),
+        ];
+        let found = kinds(&[1, 2, 6, 4], nodes, stored);
+        assert_eq!(found, ["reshape", "reshape", "reshape", "attention"]);
+        // Keys that were never one a row are turned.
+        let nodes = vec![
+            with(node("Transpose", &["x"], "q"), &[("perm", &[0, 2, 1])]),
+            node("MatMul", &["q", "x"], "s"),
+            with(node("Softmax", &["s"], "p"), &[("axis", &[-1])]),
+            node("MatMul", &["p", "q"], "y"),
+        ];
+        assert_eq!(kinds(&[1, 4, 6], nodes, vec![]), ["permute", "permute", "attention"]);
+    }
+
+    #[test]
+    fn what_is_not_quite_attention_stays_apart() {
+        let apart = |nodes: Vec<NodeProto>, outputs: &[&str]| {
+            let mut model = model(&fixed(&[1, 2, 6, 4]), nodes, stored());
+            let graph = model.graph.as_mut().expect("a graph");
+            graph.output.extend(outputs.iter().map(|name| value(name, &[])));
+            let graph = made(model).graph;
+            assert_eq!((count(&graph, "attention"), count(&graph, "matmul")), (0, 2), "{outputs:?}");
+        };
+        let scaled = || vec![node("Mul", &["s", "half"], "t")];
+        // Attention maps, scores and products that are outputs.
+        for output in ["p", "t", "s"] {
+            apart(heads(scaled()), &[output]);
+        }
+        // A second reader inside.
+        let mut read = heads(scaled());
+        read.push(node("Relu", &["p"], "more"));
+        apart(read, &["more"]);
+        // Over the queries, not the keys.
+        let mut across = heads(scaled());
+        across[3].attribute[0].i = Some(1);
+        apart(across, &[]);
+        // What is added before it is scaled; a factor for each key; something else than a sum.
+        apart(heads(vec![node("Add", &["s", "bias"], "a"), node("Mul", &["a", "half"], "t")]), &[]);
+        apart(heads(vec![node("Mul", &["s", "columns"], "t")]), &[]);
+        apart(heads(vec![node("Relu", &["s"], "t")]), &[]);
     }
 
     #[test]

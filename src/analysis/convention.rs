@@ -170,6 +170,8 @@ impl Seen<'_> {
             Layer::LayerNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => {
                 times(&[self.inputs()?, if self.has("weight") { 5 } else { 4 }])
             }
+            // None of these tools knows PyTorch's fused function.
+            Layer::Attention(_) => Ok(0),
             Layer::AdaptiveAvgPool(_) | Layer::GlobalAvgPool(_) if self.image() => self.inputs(),
             Layer::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
             Layer::Upsample(_) if self.image() => {
@@ -199,6 +201,8 @@ impl Seen<'_> {
             // A norm over the channels of an image is functional in PyTorch, and unseen.
             Layer::LayerNorm(_) if self.channel_norm() => Ok(0),
             Layer::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
+            // Functions are unseen.
+            Layer::Attention(_) | Layer::Matmul(_) => Ok(0),
             Layer::Prelu(_) => self.inputs(),
             Layer::AvgPool(_) => self.outputs(),
             Layer::AdaptiveAvgPool(_) | Layer::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
@@ -245,6 +249,7 @@ impl Seen<'_> {
             Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::Linear(_) => {
                 Ok(self.macs + bias("bias", self.outputs()?))
             }
+            Layer::Attention(_) => Ok(0),
             // 24 operations for each sampled place (25 with a mask), and all biases.
             Layer::DeformConv(deform) => {
                 let Some(weight) = self.weight("weight") else { return Ok(self.macs) };

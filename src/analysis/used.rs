@@ -179,6 +179,14 @@ fn elements(
         Layer::BatchNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => first(&live[0]),
         Layer::Prelu(_) if sizes == [1] => vec![whole()],
         Layer::Prelu(_) => first(&live[0]),
+        // Every key's score acts on the queries' outputs.
+        Layer::Attention(_) => {
+            let own = |(axis, &size): (usize, &u64)| match live.get(axis) {
+                Some(set) if size > 1 && axis + 1 < live.len() => set.clone(),
+                _ => Set::below(size),
+            };
+            vec![sizes.iter().enumerate().map(own).collect()]
+        }
         Layer::LearnedScale(_) | Layer::LearnedBias(_) => {
             let own = |(set, &size): (&Set, &u64)| if size == 1 { Set::below(1) } else { set.clone() };
             vec![live.iter().zip(sizes).map(own).collect()]

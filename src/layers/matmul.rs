@@ -1,4 +1,4 @@
-//! Product of two computed matrices, for each index of the axes before the last two: attention.
+//! Product of two computed matrices, for each index of the axes before the last two.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,14 +18,14 @@ impl LayerKind for Matmul {
         name: "matmul",
         aliases: &["matrix_product", "bmm"],
         category: Category::Merge,
-        summary: "product of two computed matrices [..., M, K] and [..., K, N]: attention's scores and mixes",
+        summary: "product of two computed matrices [..., M, K] and [..., K, N]",
         formulas: &[
             ("output", "[..., M, N]; the axes before are equal, or 1 and broadcast"),
             ("params", "0"),
             ("macs", "out_elements * K"),
             ("other ops", "0"),
         ],
-        source: "PyTorch torch.matmul; ONNX MatMul; attention: Vaswani et al. 2017, section 3.2.1",
+        source: "PyTorch torch.matmul; ONNX MatMul",
         inputs: Arity::Many,
     };
 

@@ -93,6 +93,7 @@ layers! {
     deform_sample::DeformSample,
     linear::Linear,
     matmul::Matmul,
+    attention::Attention,
     max_pool::MaxPool,
     avg_pool::AvgPool,
     adaptive_avg_pool::AdaptiveAvgPool,

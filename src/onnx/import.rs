@@ -272,11 +272,13 @@ fn finish(lower: &mut Lower, outputs: Vec<String>) -> Result<(Vec<Draft>, Vec<us
         );
         return Err(vec![diagnostic(Problem::new(Code::InvalidValue, message).help(help))]);
     }
-    patterns::recognise(&mut drafts, &ends);
-    without_identities(&mut drafts, &mut ends);
     let holds = |draft: &Draft| {
         matches!(draft.layer, Some(crate::layers::Layer::Opaque(_))) && !draft.weights.is_empty()
     };
+    // What nothing depends on is no second reader of anything.
+    drafts = compact(drafts, &mut ends, holds);
+    patterns::recognise(&mut drafts, &ends);
+    without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends, holds);
     Ok((drafts, ends))
 }

@@ -397,6 +397,53 @@ fn norms_and_softmax() {
 }
 
 #[test]
+fn attention_in_blocks() {
+    let case = |numbers: &Draw| {
+        let outer: Vec<u64> = (0..numbers.below(3)).map(|_| 1 + numbers.below(4)).collect();
+        let size = |most: u64| 1 + numbers.below(if numbers.below(6) == 0 { 150 } else { most });
+        let (queries, keys, features, values) = (size(20), size(60), size(40), size(60));
+        // An axis before is sometimes broadcast, as are the axes of what is added.
+        let some = |sizes: &[u64]| -> Vec<u64> {
+            sizes.iter().map(|&size| if numbers.below(5) == 0 { 1 } else { size }).collect()
+        };
+        let of = |a: u64, b: u64| Shape::new([some(&outer), vec![a, b]].concat());
+        let mut shapes = vec![of(queries, features), of(keys, features), of(keys, values)];
+        let whole: Vec<u64> = (0..outer.len())
+            .map(|axis| shapes.iter().map(|shape| shape.sizes()[axis]).max().unwrap_or(1))
+            .chain([queries, keys])
+            .collect();
+        let mut args = vec![];
+        if numbers.below(2) == 0 {
+            args.push("scale: 0.125".to_owned());
+        }
+        for name in ["bias", "mask"] {
+            if numbers.below(3) == 0 {
+                args.push(format!("{name}: {:?}", some(&whole)));
+            }
+        }
+        for _ in 0..numbers.below(3) {
+            shapes.push(Shape::new(some(&whole)));
+        }
+        let args = format!("{{{}}}", args.join(", "));
+        Case::random(numbers, "attention", &args, 1 + numbers.below(3) as usize, &shapes)
+    };
+    draw(12, 400, case, |case| {
+        // A score is a sum of `features` products and the terms, of which the softmax makes a relative error of twice
+        // what it is off by; a mean of the values, which are within 1, is no larger than they.
+        let (features, keys) = (case.inputs[0].sizes().last().copied().unwrap_or(1), case.inputs[1].sizes());
+        let keys = keys[keys.len() - 2];
+        let terms = case.inputs.len() - 3 + case.weights.len();
+        let most =
+            |tensor: &Tensor<f32>| tensor.data().iter().fold(0.0f64, |most, x| most.max(f64::from(x.abs())));
+        let products = features as f64 * most(&case.inputs[0]) * most(&case.inputs[1]);
+        let added = case.inputs[3..].iter().map(most).chain(case.weights.iter().map(|weight| most(weight)));
+        let score = (features + terms + 4) as f64 * U * (products + added.sum::<f64>());
+        let bound = most(&case.inputs[2]) * (2.0 * score + (2 * keys + 12) as f64 * U);
+        assert_eq!(case.check(|_, _| bound), "attention", "{}", case.label);
+    });
+}
+
+#[test]
 fn moves_are_exact() {
     let case = |numbers: &Draw| {
         let rank = 1 + numbers.below(3) as usize;

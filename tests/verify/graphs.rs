@@ -17,6 +17,9 @@ use super::broken;
 
 /// Networks of an ordinary test run.
 const NETWORKS: u64 = 208;
+/// The number from which on every network has attention, and how many an ordinary run adds of them to the others.
+const ATTENTION: u64 = 1 << 40;
+const OF_ATTENTION: u64 = 24;
 
 fn layer(name: &str, args: &str) -> Layer {
     let mut sources = Sources::default();
@@ -85,7 +88,11 @@ fn fits(shape: &Shape) -> bool {
 /// The network number `number`; it has the layer that the number asks for, so that all get their turn.
 fn random(number: u64) -> Graph {
     let mut random = Seed(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
-    let wanted = &KINDS[usize::try_from(number).expect("small") % KINDS.len()];
+    // Attention has networks of its own: what is drawn for the others stays as it was.
+    let own = number >= ATTENTION;
+    let kinds: Vec<_> = KINDS.iter().filter(|kind| own || kind.doc.name != "attention").collect();
+    let turn = usize::try_from(number).expect("small") % kinds.len();
+    let wanted = if own { find("attention").expect("a layer").0 } else { kinds[turn] };
     let examples = (wanted.examples)();
     let example = &examples[random.below(examples.len() as u64) as usize];
     let mut builder = Builder::new();
@@ -140,8 +147,11 @@ fn random(number: u64) -> Graph {
                     layer(name, "{}")
                 }
                 _ => {
-                    let kind = &KINDS[random.below(KINDS.len() as u64) as usize];
-                    if kind.doc.inputs == Arity::Many {
+                    let kind = kinds[random.below(kinds.len() as u64) as usize];
+                    if kind.doc.name == "attention" {
+                        // Of a map to itself: three that fit are seldom found.
+                        sources = vec![from; 3];
+                    } else if kind.doc.inputs == Arity::Many {
                         sources.push(pick(&mut random));
                     }
                     let examples = (kind.examples)();
@@ -203,9 +213,12 @@ fn verify_holds_on_random_networks_of_every_layer() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("CNNKIT_SEED").unwrap_or(0);
     let networks = first..first + number("CNNKIT_NETWORKS").unwrap_or(NETWORKS);
+    let of_attention =
+        ATTENTION + first..ATTENTION + first + number("CNNKIT_NETWORKS").unwrap_or(OF_ATTENTION);
     let options = Options { effort: Effort::Fast, ..Options::default() };
     let results: Vec<(Graph, Result<usize, String>)> = networks
         .into_par_iter()
+        .chain(of_attention)
         .map(|number| {
             let graph = random(number);
             let verified = std::panic::catch_unwind(|| verify(&graph, &Analysis, &options, &|_| ()));

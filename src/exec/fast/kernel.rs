@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::across::Across;
+use super::attention::Attention;
 use super::conv::Convolution;
 use super::deform::Deformable;
 use super::depthwise::Depthwise;
@@ -32,6 +33,7 @@ pub(super) enum Kernel {
     Transposed(Box<Transposed>),
     Deformable(Box<Deformable>),
     Linear(Box<Linear>),
+    Attention(Box<Attention>),
     Curve(Curve),
     Affine(Affine),
     Joining(Joining),
@@ -81,6 +83,7 @@ impl Kernel {
             Self::Transposed(_) => "product, added up",
             Self::Deformable(_) => "sampled product",
             Self::Linear(_) => "product",
+            Self::Attention(_) => "attention",
             Self::Gates(_) => "gates",
             Self::Global { .. } | Self::Norm(_) | Self::Softmax(_) => "reduction",
             Self::Curve(_) | Self::Affine(_) | Self::Joining(_) => "elementwise",
@@ -173,6 +176,11 @@ impl Prepared {
             Kernel::Linear(kernel) => {
                 counter.macs += kernel.features as u64 * out.len() as u64;
                 kernel.run(context, input, out, finish);
+            }
+            Kernel::Attention(kernel) => {
+                counter.macs += kernel.macs();
+                let inputs: Vec<&[f32]> = inputs.iter().map(|&(_, data)| data).collect();
+                kernel.run(context, &inputs, out);
             }
             Kernel::Gates(kernel) => {
                 counter.macs += batch * kernel.macs();

@@ -18,6 +18,7 @@
 
 mod across;
 mod arrange;
+mod attention;
 mod awake;
 mod chains;
 mod conv;

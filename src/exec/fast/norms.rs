@@ -153,9 +153,10 @@ pub(super) fn softmax(context: &Context, sets: Sets, input: &[f32], out: &mut [f
     images.with_min_len((SMALL / image.max(1)).max(1)).for_each(each);
 }
 
+/// Softmax of `len` elements that are `stride` apart.
 #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
 #[inline(always)]
-fn column(source: &[f32], target: &mut [f32], len: usize, stride: usize) {
+pub(super) fn column(source: &[f32], target: &mut [f32], len: usize, stride: usize) {
     // As the definition: a not-a-number first in its set is the largest, a later one is never larger.
     let mut most = source[0];
     for i in 1..len {

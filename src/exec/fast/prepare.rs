@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
+use super::attention::Attention;
 use super::depthwise::{Depthwise, Reduction};
 use super::elements::{Affine, Join, Joining};
 use super::frame::Frame;
@@ -140,6 +141,7 @@ pub(super) fn prepare(context: &Context, site: &Site<'_>, fold: Option<&Fold>) -
                 SoftmaxAxis::Space => rows(plane(site)),
             })))
         }
+        Layer::Attention(layer) => Some(plain(Kernel::Attention(Box::new(Attention::new(site, layer))))),
         Layer::LayerScale(layer) => {
             let inner = if layer.axis == ScaleAxis::Last { 1 } else { plane(site) };
             let (scale, shift) = (site.data("weight"), vec![]);

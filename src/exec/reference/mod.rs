@@ -4,6 +4,7 @@
 //! it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does not compile until it
 //! can be executed and differentiated.
 
+mod attention;
 mod call;
 mod conv;
 mod curves;
@@ -87,6 +88,7 @@ pub fn forward<S: Scalar>(
         Layer::DeformSample(layer) => deform::sampled(layer, call, counter),
         Layer::Linear(_) => linear::forward(call, counter),
         Layer::Matmul(_) => products::forward(call, counter),
+        Layer::Attention(layer) => attention::forward(layer, call, counter),
 
         Layer::MaxPool(layer) => maxima::max_pool(layer, sizes)?.forward(input),
         Layer::AdaptiveMaxPool(layer) => maxima::adaptive_max_pool(&layer.output_size, sizes)?.forward(input),
@@ -177,6 +179,7 @@ pub fn backward<S: Scalar>(
         Layer::DeformSample(layer) => deform::sampled_backward(layer, call, vector),
         Layer::Linear(_) => linear::backward(call, vector),
         Layer::Matmul(_) => products::backward(call, vector),
+        Layer::Attention(layer) => attention::backward(layer, call, vector),
 
         Layer::MaxPool(layer) => Ok(maxima::max_pool(layer, sizes)?.backward(call, vector)),
         Layer::AdaptiveMaxPool(layer) => {

@@ -2,7 +2,7 @@
 
 use super::emit::{Layer as Out, Value, float, int, permutation, text};
 use super::windows;
-use super::{norms, refuse};
+use super::{attention, norms, refuse};
 use crate::diagnostic::Problem;
 use crate::layers::function::FunctionKind;
 use crate::layers::gelu::Approximation;
@@ -173,6 +173,7 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             ));
         }
         Layer::Matmul(_) => out.last("MatMul", both(inputs), vec![], sizes),
+        Layer::Attention(layer) => attention::write(out, layer, inputs, io),
         Layer::Divide(_) => out.last("Div", both(inputs), vec![], sizes),
         Layer::Reduce(layer) => reduce(out, x, layer, sizes),
         Layer::Clip(layer) => {

@@ -4,6 +4,7 @@
 //! is several operators ends in a node of its id; the ones before it hang below it: `stage1.se1/fc1`. All types and shapes
 //! are written down.
 
+mod attention;
 mod emit;
 mod layers;
 mod norms;

@@ -3,6 +3,7 @@
 use super::leaf::{Binds, Leaf, float, full_tuple, refuse, truth, tuple};
 use super::windows::{self, amounts, mode, ranked};
 use crate::diagnostic::Problem;
+use crate::layers::attention::{Attention, OPERANDS};
 use crate::layers::conv::PaddingMode;
 use crate::layers::gelu::Approximation;
 use crate::layers::layer_norm::{LayerNorm, NormAxis};
@@ -195,6 +196,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
             ));
         }
         Layer::Matmul(_) => Leaf::call("torch.matmul({*})"),
+        Layer::Attention(layer) => attention(layer, io),
         Layer::Divide(_) => Leaf::call("torch.div({*})"),
         Layer::Reduce(layer) => reduce(layer, io),
         Layer::Clip(layer) => {
@@ -256,6 +258,28 @@ fn reduce(layer: &Reduce, io: Io<'_>) -> Leaf {
         Reduction::L2 => format!("torch.linalg.vector_norm({{0}}, dim={axes}{keep}){list}"),
         _ => format!("{{0!}}.{what}({axes}{keep}){list}"),
     })
+}
+
+fn attention(layer: &Attention, io: Io<'_>) -> Leaf {
+    if layer.bias.is_some() || layer.mask.is_some() {
+        let shape = |shape: &Option<Vec<u64>>| shape.as_ref().map_or("None".to_owned(), |s| full_tuple(s));
+        return Leaf::module("Attention")
+            .key("bias", shape(&layer.bias), "None")
+            .key("mask", shape(&layer.mask), "None")
+            .key("scale", layer.scale.map_or("None".to_owned(), float), "None")
+            .called("{self}({*})");
+    }
+    let terms: Vec<String> = match io.inputs.len() - OPERANDS {
+        1 => vec![format!("{{{OPERANDS}}}")],
+        more => (OPERANDS..OPERANDS + more).map(|index| format!("{{{index}+}}")).collect(),
+    };
+    let mask = if terms.is_empty() { String::new() } else { format!(", attn_mask={}", terms.join(" + ")) };
+    let scale = if layer.scale.is_some() { ", scale={scale}" } else { "" };
+    let leaf = Leaf::call(format!("F.scaled_dot_product_attention({{0}}, {{1}}, {{2}}{mask}{scale})"));
+    match layer.scale {
+        Some(scale) => leaf.inside("scale", float(scale)),
+        None => leaf,
+    }
 }
 
 /// The sizes of a tensor that is broadcast to the input.

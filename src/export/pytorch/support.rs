@@ -2,6 +2,7 @@
 
 /// Names of everything here.
 pub(super) const NAMES: &[&str] = &[
+    "Attention",
     "ChannelNorm",
     "DeformConv2d",
     "LayerScale",
@@ -13,6 +14,22 @@ pub(super) const NAMES: &[&str] = &[
     "pixel_shuffle",
     "pixel_unshuffle",
 ];
+
+const ATTENTION: &str = r#"
+
+class Attention(nn.Module):
+    """Scaled dot-product attention (Vaswani et al. 2017) with a learned bias and a fixed mask of its scores."""
+
+    def __init__(self, bias=None, mask=None, scale=None):
+        super().__init__()
+        self.bias = None if bias is None else nn.Parameter(torch.zeros(bias))
+        self.register_buffer("mask", None if mask is None else torch.zeros(mask))
+        self.scale = scale
+
+    def forward(self, q, k, v, *more):
+        added = sum(term for term in (*more, self.bias, self.mask) if term is not None)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=self.scale)
+"#;
 
 const CHANNEL_NORM: &str = r#"
 
@@ -155,6 +172,7 @@ pub(super) fn used(code: &str) -> String {
     let squeeze =
         |suffix: &str, rank: &str| SQUEEZE_EXCITE.replace("@SUFFIX@", suffix).replace("@RANK@", rank);
     let all = [
+        (" Attention(", ATTENTION.to_owned()),
         ("ChannelNorm(", CHANNEL_NORM.to_owned()),
         ("LayerScale(", LAYER_SCALE.to_owned()),
         ("SqueezeExcite(", squeeze("", "2")),

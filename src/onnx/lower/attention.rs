@@ -69,6 +69,44 @@ pub(super) fn attention(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.viewed(used, &together, &dims, Some(0))?)])
 }
 
+/// `Where(IsNaN(p), 0, p)` is `p` where `p` is a softmax that always has a key to choose: PyTorch guards attention with a mask
+/// of truth values against queries all of whose keys are masked.
+pub(super) fn guarded(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let (guard, shares) = (lower.tensor(used, 0)?, lower.tensor(used, 2)?);
+    let zero = match lower.value(used, 1)? {
+        Value::Constant(constant) => {
+            constant.values.as_ref().is_some_and(|values| values.floats().iter().all(|&value| value == 0.0))
+        }
+        _ => false,
+    };
+    let asks = &lower.drafts[guard.draft];
+    let asks = matches!(&asks.layer, Some(Layer::Opaque(asks)) if asks.operator == "IsNaN")
+        && asks.inputs == [shares.draft];
+    if zero && asks && guard.dims == shares.dims && has_choice(lower, shares.draft) {
+        return Ok(vec![Value::Tensor(shares)]);
+    }
+    used.unsupported("a choice between tensors")
+}
+
+/// Whether `draft` is a softmax of scores to which a constant is added that leaves every row a finite number.
+fn has_choice(lower: &Lower, draft: usize) -> bool {
+    let layer = |draft: usize| lower.drafts.get(draft).and_then(|draft| draft.layer.as_ref());
+    let Some(Layer::Softmax(Softmax { axis: SoftmaxAxis::Last })) = layer(draft) else { return false };
+    let Some(&[scores]) = lower.drafts.get(draft).map(|draft| draft.inputs.as_slice()) else { return false };
+    let (Some(Layer::LearnedBias(_)), Some(mask)) = (layer(scores), lower.drafts[scores].weights.first())
+    else {
+        return false;
+    };
+    let (Some(values), Some(&keys)) = (&mask.values, mask.dims.last()) else { return false };
+    let values = values.floats();
+    let known = |value: &f64| value.is_finite() || *value == f64::NEG_INFINITY;
+    !mask.view.iter().any(|change| matches!(change, Change::Scale(_)))
+        && values.iter().all(known)
+        && values
+            .chunks(usize::try_from(keys).unwrap_or(1).max(1))
+            .all(|row| row.iter().any(|v| v.is_finite()))
+}
+
 /// The scores with what input 3 adds to them.
 fn masked(lower: &mut Lower, used: Use<'_>, scores: &Tensor) -> Result<Tensor, Flaw> {
     let pad = |dims: &[u64]| [vec![1; 4usize.saturating_sub(dims.len())], dims.to_vec()].concat();

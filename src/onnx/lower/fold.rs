@@ -60,6 +60,9 @@ pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
             scattered(data, indices, updates)
         }
         ("Range", [start, limit, delta]) => range(start, limit, delta),
+        ("Trilu", [data, diagonal @ ..]) => {
+            triangle(data, diagonal.first().copied(), used.int("upper", 1) != 0)
+        }
         ("Min" | "Max" | "Sum", [first, rest @ ..]) => rest
             .iter()
             .try_fold((*first).clone(), |so_far, next| binary(used.node.op_type.as_str(), &so_far, next)),
@@ -98,6 +101,34 @@ fn scattered(data: &Constant, indices: &Constant, updates: &Constant) -> Result<
     let values = match values {
         Values::Ints(_) => Values::Ints(result.into_iter().map(|value| value as i64).collect()),
         Values::Floats(_) => Values::Floats(result),
+    };
+    Ok(Constant { values: Some(values), ..unknown })
+}
+
+/// `data` with zeros below (of an upper triangle) or above its diagonal: a causal mask.
+fn triangle(data: &Constant, diagonal: Option<&Constant>, upper: bool) -> Result<Constant, Problem> {
+    let unknown = computed(data.dims.clone(), data.data_type);
+    let &[.., rows, columns] = data.dims.as_slice() else {
+        return Err(Problem::shape(format!("a triangle of {:?}, which is no matrix", data.dims)));
+    };
+    let diagonal = match diagonal.map(Constant::as_ints) {
+        None => 0,
+        Some(Some([diagonal])) => *diagonal,
+        Some(_) => return Ok(unknown),
+    };
+    let kept = |flat: usize| {
+        let (row, column) = (flat as u64 / columns.max(1) % rows.max(1), flat as u64 % columns.max(1));
+        let past = i128::from(column) - i128::from(row) - i128::from(diagonal);
+        if upper { past >= 0 } else { past <= 0 }
+    };
+    let values = match &data.values {
+        None => return Ok(unknown),
+        Some(Values::Ints(values)) => Values::Ints(
+            values.iter().enumerate().map(|(flat, &value)| if kept(flat) { value } else { 0 }).collect(),
+        ),
+        Some(Values::Floats(values)) => Values::Floats(
+            values.iter().enumerate().map(|(flat, &value)| if kept(flat) { value } else { 0.0 }).collect(),
+        ),
     };
     Ok(Constant { values: Some(values), ..unknown })
 }

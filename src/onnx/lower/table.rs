@@ -35,6 +35,7 @@ static OPERATORS: &[Operator] = operators! {
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
     attention::attention => "Attention";
+    attention::guarded => "Where";
     einsum::einsum => "Einsum";
     norm::batch_norm => "BatchNormalization";
     norm::instance_norm => "InstanceNormalization";

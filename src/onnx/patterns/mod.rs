@@ -4,6 +4,7 @@
 //! last one; where it matches, that layer is replaced and the others die, if nothing else reads them.
 
 mod activation;
+mod attention;
 mod bias;
 mod deformable;
 mod excitation;
@@ -89,7 +90,14 @@ impl<'a> View<'a> {
 /// Replaces all patterns. What a replaced layer read and nothing else reads is dead afterwards.
 pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
     let mut view_uses = uses(drafts, outputs);
+    // Before permutations are joined: the transposition of the keys is attention's own.
     for index in 0..drafts.len() {
+        attended(drafts, &mut view_uses, index);
+    }
+    for index in 0..drafts.len() {
+        if attended(drafts, &mut view_uses, index) {
+            continue;
+        }
         // A replaced layer may end a larger pattern.
         for _ in 0..4 {
             let view = View { drafts, uses: std::mem::take(&mut view_uses) };
@@ -109,6 +117,33 @@ pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
             draft.weights = found.weights;
         }
     }
+}
+
+/// Replaces what ends at `index` by attention, if it is that.
+fn attended(drafts: &mut [Draft], uses: &mut Vec<usize>, index: usize) -> bool {
+    let view = View { drafts, uses: std::mem::take(uses) };
+    let found = attention::attention(&view, index);
+    *uses = view.uses;
+    let Some(found) = found else { return false };
+    for &input in found.beside.iter().flat_map(|(_, draft)| &draft.inputs).chain(&found.inputs) {
+        uses[input] += 1;
+    }
+    release(drafts, uses, index);
+    let old = drafts[index].clone();
+    let made = Draft {
+        place: found.place,
+        layer: Some(found.layer),
+        inputs: found.inputs,
+        weights: found.weights,
+        ..old
+    };
+    drafts[index] = made;
+    for (slot, draft) in found.beside {
+        // It is read by what is new, so its old operands are still its own.
+        release(drafts, uses, slot);
+        drafts[slot] = draft;
+    }
+    true
 }
 
 /// Takes back the uses of what `index` read, and of what only that kept alive.

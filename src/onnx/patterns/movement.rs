@@ -1,13 +1,14 @@
 //! Reshapes and permutations that do nothing, or do together what one does.
 
 use super::{Match, View};
+use crate::exec::reference::Curve;
 use crate::layers::Layer;
 use crate::layers::identity::Identity;
 use crate::layers::permute::Permute;
 use crate::layers::reshape::Reshape;
 use crate::shape::Shape;
 
-fn reshape(shape: &Shape) -> Layer {
+pub(super) fn reshape(shape: &Shape) -> Layer {
     let sizes = shape.sizes().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX));
     Layer::Reshape(Reshape { shape: sizes.collect() })
 }
@@ -116,28 +117,5 @@ fn undone(view: &View<'_>, index: usize, back: &[u64]) -> Option<usize> {
 
 /// Layers without weights for which the order of the axes does not matter.
 fn elementwise(layer: &Layer) -> bool {
-    matches!(
-        layer,
-        Layer::Add(_)
-            | Layer::Multiply(_)
-            | Layer::Divide(_)
-            | Layer::Relu(_)
-            | Layer::Relu6(_)
-            | Layer::LeakyRelu(_)
-            | Layer::Elu(_)
-            | Layer::Selu(_)
-            | Layer::Celu(_)
-            | Layer::Gelu(_)
-            | Layer::Silu(_)
-            | Layer::Mish(_)
-            | Layer::Sigmoid(_)
-            | Layer::Hardsigmoid(_)
-            | Layer::Hardswish(_)
-            | Layer::Tanh(_)
-            | Layer::Softplus(_)
-            | Layer::Clip(_)
-            | Layer::Power(_)
-            | Layer::Function(_)
-            | Layer::Rescale(_)
-    )
+    Curve::of(layer).is_some() || matches!(layer, Layer::Add(_) | Layer::Multiply(_) | Layer::Divide(_))
 }
