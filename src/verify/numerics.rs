@@ -85,7 +85,7 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, f64, String)> 
         let defined = graph.nodes.iter().map(|node| excerpt::steps(graph, node, share));
         let defined = defined.fold(counts.sampling_macs, u64::saturating_add);
         // What the fast kernels need to run all of it.
-        defined.saturating_add(counts.macs / 64 + counts.params / 16)
+        defined.saturating_add(counts.macs / 256 + counts.params / 16)
     };
     if cost(graph, 1.0) <= budget {
         return Some((graph.clone(), 1.0, size(graph)));

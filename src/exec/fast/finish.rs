@@ -161,10 +161,29 @@ impl Channel<'_> {
     /// [straight](Self::straight), all else.
     #[inline(always)]
     pub(super) fn rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
-        copy(out, sums);
-        if self.add.is_none() && self.straight() {
-            return;
+        self.straight_rest(at, sums, out);
+        if !self.straight() {
+            self.from(at, out);
         }
+    }
+
+    /// The same as far as it is straight; the rest is left to [`last`](Self::last).
+    #[inline(always)]
+    pub(super) fn straight_rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
+        copy(out, sums);
+        if self.add.is_some() && self.straight() {
+            self.from(at, out);
+        }
+    }
+
+    /// Adds what is to be added to all outputs of the channel, and applies the curve.
+    #[inline(always)]
+    pub(super) fn last(&self, out: &mut [f32]) {
+        self.from(0, out);
+    }
+
+    #[inline(always)]
+    fn from(&self, at: usize, out: &mut [f32]) {
         if let Some(add) = self.add {
             out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
         }

@@ -21,22 +21,12 @@ pub(super) struct Sums<'a> {
     pub finish: Channel<'a>,
 }
 
-/// Where sums go.
-#[derive(Clone, Copy)]
-struct Place {
-    /// The first output.
-    to: usize,
-    /// How many from there on are left in its row.
-    left: usize,
-}
-
 impl Sums<'_> {
     /// All positions; `row` is room for a row, or for the map where rows are narrow.
     #[inline(always)]
     pub(super) fn map<S: Simd>(&self, simd: S, row: &mut [f32], out: &mut [f32]) {
         let width = self.windows.outputs.last().copied().unwrap_or(1).max(1);
-        if let Some(distance) = self.windows.follow().filter(|_| width < S::F32_LANES && self.three.is_none())
-        {
+        if let Some(distance) = self.windows.follow().filter(|_| width < S::F32_LANES) {
             self.narrow(simd, (width, distance), row, out);
             return;
         }
@@ -49,6 +39,9 @@ impl Sums<'_> {
                 3 => self.columns::<S, 3>(simd, at, width, row, out),
                 _ => self.columns::<S, ACROSS>(simd, at, width, row, out),
             }
+        }
+        if !self.finish.straight() {
+            self.finish.last(out);
         }
     }
 
@@ -81,15 +74,25 @@ impl Sums<'_> {
         row: &mut [f32],
         out: &mut [f32],
     ) {
+        let rows = out.len() / width;
+        // Rows from which whole vectors do not reach beyond the channel.
+        let room = (out.len() + width).saturating_sub(at + V * S::F32_LANES);
+        let whole = (room / width).min(rows);
         match self.three {
-            Some(three) if three.rows == 1 => self.down::<S, V>(simd, three, (at, width), row, out),
-            Some(three) => self.down_by_two::<S, V>(simd, three, (at, width), row, out),
+            Some(three) if three.rows == 1 => self.down::<S, V>(simd, three, (at, width, whole), out),
+            Some(three) => self.down_by_two::<S, V>(simd, three, (at, width, whole), out),
             None => {
-                for r in 0..out.len() / width {
+                for r in 0..whole {
                     let sums = self.taps::<S, V>(simd, self.windows.row(r) + at);
-                    self.put(simd, &sums, Place { to: r * width + at, left: width - at }, row, out);
+                    self.put(simd, &sums, r * width + at, out);
                 }
             }
+        }
+        let count = (width - at).min(V * S::F32_LANES);
+        for r in whole..rows {
+            let to = r * width + at;
+            self.store(simd, &self.taps::<S, V>(simd, self.windows.row(r) + at), None, row);
+            self.finish.straight_rest(to, &row[..count], &mut out[to..to + count]);
         }
     }
 
@@ -99,10 +102,12 @@ impl Sums<'_> {
         &self,
         simd: S,
         three: Three,
-        (at, width): (usize, usize),
-        row: &mut [f32],
+        (at, width, rows): (usize, usize, usize),
         out: &mut [f32],
     ) {
+        if rows == 0 {
+            return;
+        }
         let factors = self.three_by_three(simd);
         let none = [simd.splat_f32s(0.0); V];
         let read = self.three_columns::<S, V>(three, at);
@@ -110,12 +115,12 @@ impl Sums<'_> {
         let read = self.three_columns::<S, V>(three, at + three.down);
         first = add::<S, V>(simd, &factors[1], &read, first);
         let mut second = add::<S, V>(simd, &factors[0], &read, none);
-        for r in 0..out.len() / width {
+        for r in 0..rows {
             let read = self.three_columns::<S, V>(three, at + (r + 2) * three.down);
             let sums = add::<S, V>(simd, &factors[2], &read, first);
             first = add::<S, V>(simd, &factors[1], &read, second);
             second = add::<S, V>(simd, &factors[0], &read, none);
-            self.put(simd, &sums, Place { to: r * width + at, left: width - at }, row, out);
+            self.put(simd, &sums, r * width + at, out);
         }
     }
 
@@ -125,46 +130,48 @@ impl Sums<'_> {
         &self,
         simd: S,
         three: Three,
-        (at, width): (usize, usize),
-        row: &mut [f32],
+        (at, width, rows): (usize, usize, usize),
         out: &mut [f32],
     ) {
+        if rows == 0 {
+            return;
+        }
         let factors = self.three_by_three(simd);
         let none = [simd.splat_f32s(0.0); V];
         let read = self.three_columns::<S, V>(three, at);
         let mut first = add::<S, V>(simd, &factors[0], &read, none);
-        for r in 0..out.len() / width {
+        for r in 0..rows {
             let read = self.three_columns::<S, V>(three, at + (2 * r + 1) * three.down);
             let sums = add::<S, V>(simd, &factors[1], &read, first);
             let read = self.three_columns::<S, V>(three, at + (2 * r + 2) * three.down);
             let sums = add::<S, V>(simd, &factors[2], &read, sums);
             first = add::<S, V>(simd, &factors[0], &read, none);
-            self.put(simd, &sums, Place { to: r * width + at, left: width - at }, row, out);
+            self.put(simd, &sums, r * width + at, out);
         }
     }
 
     #[inline(always)]
     fn three_by_three<S: Simd>(&self, simd: S) -> [[S::f32s; 3]; 3] {
-        let mut factors = [[simd.splat_f32s(0.0); 3]; 3];
-        for (factors, given) in factors.iter_mut().zip(self.factors.chunks_exact(3)) {
-            for (factor, &given) in factors.iter_mut().zip(given) {
-                *factor = simd.splat_f32s(given);
-            }
-        }
-        factors
+        let row = &self.factors[..9];
+        [row_of_three(simd, &row[..3]), row_of_three(simd, &row[3..6]), row_of_three(simd, &row[6..])]
     }
 
     /// What the three taps of a row read.
     #[inline(always)]
     fn three_columns<S: Simd, const V: usize>(&self, three: Three, start: usize) -> [&[S::f32s; V]; 3] {
         let [a, b, c] = three.columns;
+        if [b, c] == [a + 1, a + 2] {
+            // One piece of a length that the compiler knows has one bound to check.
+            let all = &self.frame[start + a..][..V * S::F32_LANES + 2];
+            return [vectors::<S, V>(all), vectors::<S, V>(&all[1..]), vectors::<S, V>(&all[2..])];
+        }
         [self.read::<S, V>(start + a), self.read::<S, V>(start + b), self.read::<S, V>(start + c)]
     }
 
     /// `V` vectors of a length that the compiler knows.
     #[inline(always)]
     fn read<S: Simd, const V: usize>(&self, from: usize) -> &[S::f32s; V] {
-        &S::as_simd_f32s(&self.frame[from..from + V * S::F32_LANES]).0.as_chunks::<V>().0[0]
+        vectors::<S, V>(&self.frame[from..])
     }
 
     /// All taps of `V` vectors of neighbouring windows, the first of which starts at `start`.
@@ -180,25 +187,12 @@ impl Sums<'_> {
         sums
     }
 
-    /// Finishes sums and puts them in their place: whole vectors, or at the end of the channel those that are left.
+    /// Puts whole vectors in their place; finished if that is simple. No call is in sight here: what a loop keeps in
+    /// registers would have to be saved around it.
     #[inline(always)]
-    fn put<S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        sums: &[S::f32s; V],
-        Place { to, left }: Place,
-        row: &mut [f32],
-        out: &mut [f32],
-    ) {
-        let end = to + V * S::F32_LANES;
-        if end <= out.len() && self.finish.straight() {
-            let add = self.finish.add.map(|add| &add[to..]);
-            self.store(simd, sums, add, &mut out[to..end]);
-        } else {
-            self.store(simd, sums, None, row);
-            let count = left.min(V * S::F32_LANES);
-            self.finish.rest(to, &row[..count], &mut out[to..to + count]);
-        }
+    fn put<S: Simd, const V: usize>(&self, simd: S, sums: &[S::f32s; V], to: usize, out: &mut [f32]) {
+        let add = self.finish.add.filter(|_| self.finish.straight()).map(|add| &add[to..]);
+        self.store(simd, sums, add, &mut out[to..to + V * S::F32_LANES]);
     }
 
     /// Stores sums with their bias; finished, if that is simple and what is to be added is given or nothing is.
@@ -225,18 +219,29 @@ impl Sums<'_> {
     }
 }
 
-/// Adds what three taps give.
+/// The first `V` vectors.
+#[inline(always)]
+fn vectors<S: Simd, const V: usize>(elements: &[f32]) -> &[S::f32s; V] {
+    &S::as_simd_f32s(&elements[..V * S::F32_LANES]).0.as_chunks::<V>().0[0]
+}
+
+#[inline(always)]
+fn row_of_three<S: Simd>(simd: S, row: &[f32]) -> [S::f32s; 3] {
+    [simd.splat_f32s(row[0]), simd.splat_f32s(row[1]), simd.splat_f32s(row[2])]
+}
+
+/// Adds what three taps give. Written out, because loops over so few leave the compiler with arrays in memory.
 #[inline(always)]
 fn add<S: Simd, const V: usize>(
     simd: S,
-    factors: &[S::f32s; 3],
-    elements: &[&[S::f32s; V]; 3],
+    &[x, y, z]: &[S::f32s; 3],
+    &[a, b, c]: &[&[S::f32s; V]; 3],
     mut sums: [S::f32s; V],
 ) -> [S::f32s; V] {
-    for (&factor, elements) in factors.iter().zip(elements) {
-        for (sum, &element) in sums.iter_mut().zip(*elements) {
-            *sum = multiply_add(simd, factor, element, *sum);
-        }
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = multiply_add(simd, x, a[i], *sum);
+        *sum = multiply_add(simd, y, b[i], *sum);
+        *sum = multiply_add(simd, z, c[i], *sum);
     }
     sums
 }
