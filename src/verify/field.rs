@@ -364,14 +364,23 @@ pub(super) fn context(
         outcome.notes.push(format!("context of {id}: the units in the middle read nothing"));
         return Ok(());
     }
-    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 != 0);
+    // The prediction is about units that read something locally. Others, which padding or gaps surround, may all be.
+    let local = marks.iter().fold(0, |all, marks| all | marks.0);
+    let asked = if local == 0 { !0 } else { local };
+    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 & asked != 0);
+    if local == 0 && beyond && !facts.global_context {
+        let id = &place.graph.node(place.node).id;
+        outcome.notes.push(format!("context of {id}: the units in the middle read nothing locally"));
+        return Ok(());
+    }
     let text = |context: bool| if context { "global context beyond the local field" } else { "local only" };
     let id = &place.graph.node(place.node).id;
     // Gates may reach no further than the local field does; the exact sets tell.
     let further = |unit: &Vec<i128>| -> Result<bool, Problem> {
         let (graph, node, input) = (&place.graph, place.node, place.input);
-        let local = support::support(graph, node, input, unit, Borders::Real)?;
-        Ok(support::support_and_context(graph, node, input, unit)?.positions()? > local.positions()?)
+        let here = support::support(graph, node, input, unit, Borders::Real)?.positions()?;
+        let reads = here > 0 || local == 0;
+        Ok(reads && support::support_and_context(graph, node, input, unit)?.positions()? > here)
     };
     let inside = facts.global_context
         && gated(&place.graph, place.node)

@@ -263,14 +263,27 @@ fn fused(
 ) -> Result<(), Problem> {
     let network = Network::<f32>::seeded(graph, options.seed, Fill::Generic)?;
     let given: Vec<Tensor<f32>> = random_inputs(graph, 1, options.seed)?;
-    let (exact, plain) = rayon::join(
+    // What rounding does to a badly conditioned network shows where its inputs are rounded otherwise.
+    let nudged = given.iter().map(|input| {
+        Tensor::from_fn(input.sizes(), |flat| {
+            let by = if flat.is_multiple_of(2) { f32::EPSILON } else { -f32::EPSILON };
+            input.data()[flat] * (1.0 + by)
+        })
+    });
+    let (exact, (plain, nudged)) = rayon::join(
         || network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Definition, |_| tick()),
-        || network.run(given.clone(), &Definition, |_| ()),
+        || {
+            let nudged = nudged.collect();
+            (network.run(given.clone(), &Definition, |_| ()), network.run(nudged, &Definition, |_| ()))
+        },
     );
-    let (exact, plain) = (exact?, plain?);
+    let (exact, plain, nudged) = (exact?, plain?, nudged?);
     let planned = Plan::new(&network, 1)?.run(&given, |_| ())?;
     let (mut loss, mut allowed, mut share) = (0.0f64, 0.0f64, 0.0f64);
-    for ((exact, plain), planned) in exact.outputs.iter().zip(&plain.outputs).zip(&planned.outputs) {
+    let (mut told, mut lost) = (0, Vec::new());
+    let plain = plain.outputs.iter().zip(&nudged.outputs);
+    let outputs = exact.outputs.iter().zip(plain).zip(&planned.outputs).zip(&graph.outputs);
+    for (((exact, (plain, nudged)), planned), &id) in outputs {
         let scale = exact.data().iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
         let off = |found: &Tensor<f32>| {
             let pairs = found.data().iter().zip(exact.data());
@@ -283,10 +296,24 @@ fn fused(
                 if off.is_nan() { f64::INFINITY } else { most.max(off) }
             })
         };
-        let limit = SLACK * off(plain).max(U);
+        let limit = SLACK * off(plain).max(off(nudged)).max(U);
+        if limit >= 1.0 {
+            lost.push(graph.node(id).id.as_str());
+            continue;
+        }
+        told += 1;
         if off(planned) / limit >= share {
             (loss, allowed, share) = (off(planned), limit, off(planned) / limit);
         }
+    }
+    if !lost.is_empty() {
+        outcome.notes.push(format!(
+            "numerics of the fused network at {}: the definition in f32 keeps hardly a digit there itself",
+            lost.join(", ")
+        ));
+    }
+    if told == 0 {
+        return Ok(());
     }
     outcome
         .claim(
@@ -297,7 +324,8 @@ fn fused(
         )
         .method(format!(
             "outputs of the planned network in f32 against the definition in f64, end to end; the limit is {SLACK} \
-             times what the definition itself loses in f32, because both round the same sums in other orders; {how}"
+             times what the definition itself loses in f32, on these inputs or on their neighbours in f32, because both \
+             round the same sums in other orders; {how}"
         ))
         .verdict(share <= 1.0);
     Ok(())
