@@ -364,40 +364,39 @@ pub(super) fn context(
         outcome.notes.push(format!("context of {id}: the units in the middle read nothing"));
         return Ok(());
     }
-    // The prediction is about units that read something locally. Others, which padding or gaps surround, may all be.
-    let local = marks.iter().fold(0, |all, marks| all | marks.0);
-    let asked = if local == 0 { !0 } else { local };
-    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 & asked != 0);
-    if local == 0 && beyond && !facts.global_context {
-        let id = &place.graph.node(place.node).id;
-        outcome.notes.push(format!("context of {id}: the units in the middle read nothing locally"));
-        return Ok(());
-    }
+    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 != 0);
     let text = |context: bool| if context { "global context beyond the local field" } else { "local only" };
     let id = &place.graph.node(place.node).id;
-    // Gates may reach no further than the local field does; the exact sets tell.
-    let further = |unit: &Vec<i128>| -> Result<bool, Problem> {
+    // Of these units the exact sets tell more than the boxes: gates may reach no further than a local field does, and
+    // reach further than the whole input of other units where one meets nothing but padding.
+    let reads = |unit: &Vec<i128>| -> Result<(i128, i128), Problem> {
         let (graph, node, input) = (&place.graph, place.node, place.input);
-        let here = support::support(graph, node, input, unit, Borders::Real)?.positions()?;
-        let reads = here > 0 || local == 0;
-        Ok(reads && support::support_and_context(graph, node, input, unit)?.positions()? > here)
+        let local = support::support(graph, node, input, unit, Borders::Real)?.positions()?;
+        Ok((local, support::support_and_context(graph, node, input, unit)?.positions()?))
     };
-    let inside = facts.global_context
-        && gated(&place.graph, place.node)
-        && place
-            .units
-            .iter()
-            .map(further)
-            .collect::<Result<Vec<_>, _>>()
-            .is_ok_and(|all| !all.contains(&true));
+    let units = gated(&place.graph, place.node)
+        .then(|| place.units.iter().map(reads).collect::<Result<Vec<_>, _>>().ok())
+        .flatten();
+    let exact = units.and_then(|units| {
+        let further: Vec<_> = units.into_iter().filter(|(local, all)| all > local).collect();
+        let padding = further.iter().all(|(local, _)| *local == 0);
+        if facts.global_context {
+            further.is_empty().then_some(false)
+        } else {
+            (!further.is_empty() && (padding || facts.global)).then_some(true)
+        }
+    });
     // Where boxes are a bound, so is what gates add to them.
-    let (ok, most) = match facts.bound {
-        _ if inside => (!beyond, ""),
-        true => (facts.global_context || !beyond, "at most "),
-        false => (facts.global_context == beyond, ""),
+    let (ok, most) = match (exact, facts.bound) {
+        (Some(exact), _) => (exact == beyond, ""),
+        (None, true) => (facts.global_context || !beyond, "at most "),
+        (None, false) => (facts.global_context == beyond, ""),
     };
-    let claimed =
-        if inside { "gates reach no further than the local field" } else { text(facts.global_context) };
+    let claimed = match exact {
+        Some(false) => "gates reach no further than the local field",
+        Some(true) => "gates reach further where padding is met",
+        None => text(facts.global_context),
+    };
     outcome
         .claim(Kind::Context, Some(id), format!("{most}{claimed}"), text(beyond))
         .method(format!("gradients with the gates and map-wide statistics cut, and with them; {}", place.how))

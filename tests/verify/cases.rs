@@ -382,6 +382,31 @@ layers:
 ",
         &[Kind::Support, Kind::DeadWeights],
     ),
+    (
+        "units that meet nothing but padding are gated all the same, though the field of the others is whole",
+        "
+input: {q: [3, 4], k: [2, 4], v: [2, 5]}
+layers:
+  - {from: [q, k, v], attention: {}}
+  - conv: {out_channels: 6, kernel: 2, padding: [[3, 2]], dilation: 6}
+  - {id: gated, squeeze_excite: {reduction: 4}}
+  - {from: [gated, q], concat: {}}
+",
+        &[Kind::Context],
+    ),
+    (
+        "nothing but rounding is left of equal numbers that are normalised",
+        "
+input: [3, 7]
+layers:
+  - {id: pooled, global_max_pool: {keepdim: false}}
+  - {id: positive, softplus: {}}
+  - {id: ones, from: [positive, positive], divide: {}}
+  - gelu
+  - layer_norm: {bias: false}
+",
+        &[Kind::Numerics],
+    ),
 ];
 
 #[test]
