@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cnnkit::analysis::field::{Facts, Options, analyse};
 use cnnkit::analysis::support::{Borders, support};
 use cnnkit::graph::{Graph, NodeId, Op};
-use cnnkit::spec::files::Zoo;
+use cnnkit::zoo::Zoo;
 use cnnkit::spec::{Overrides, load};
 use serde_json::Value;
 

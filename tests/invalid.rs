@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cnnkit::render::{Canvas, diagnostics};
-use cnnkit::spec::files::Disk;
+use cnnkit::disk::Disk;
 use cnnkit::spec::{self, Overrides};
 
 /// What the first line of `text` asks for.

@@ -14,7 +14,7 @@ use cnnkit::layers::Layer;
 use cnnkit::onnx::bind::Bindings;
 use cnnkit::onnx::import::{Imported, import, load};
 use cnnkit::onnx::{read, weights};
-use cnnkit::spec::files::Zoo;
+use cnnkit::zoo::Zoo;
 use serde_json::Value;
 
 fn folder() -> PathBuf {

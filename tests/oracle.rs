@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::graph::{Graph, Node, Op};
 use cnnkit::layers::{Layer, WeightRole};
 use cnnkit::shape::Shape;
-use cnnkit::spec::files::Disk;
+use cnnkit::disk::Disk;
 use cnnkit::spec::{Overrides, load};
 use serde::Deserialize;
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
-use crate::diagnostic::suggest;
-use crate::report::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
-use crate::rules::{self, Family, Meta};
+use cnnkit_core::diagnostic::suggest;
+use cnnkit_report::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
+use cnnkit_check::rules::{self, Family, Meta};
 
 /// List the rules of `cnnkit check`
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cnnkit::exec::files;
+use cnnkit::formats::arrays;
 use cnnkit::exec::tensor::Tensor;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Whole networks: what is allocated, freed and computed, and gradients through merges and shared weights.
 
 use cnnkit::analysis::memory;
-use cnnkit::exec::files;
+use cnnkit::formats::arrays;
 use cnnkit::exec::network::{Fill, Network, random_inputs};
 use cnnkit::exec::reference::Counter;
 use cnnkit::exec::run::Definition;

@@ -7,7 +7,7 @@ use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Builder, Graph, NodeId};
 use cnnkit::shape::Shape;
 use cnnkit::source::Origin;
-use cnnkit::spec::files::Zoo;
+use cnnkit::zoo::Zoo;
 use cnnkit::spec::{self, Overrides};
 
 use super::build;

@@ -29,7 +29,7 @@ use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;
-use cnnkit::spec::files::Disk;
+use cnnkit::disk::Disk;
 use cnnkit::spec::{self, Overrides};
 use cnnkit::verify::{Analysis, Effort, Kind, verify};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::check::{self, Active, Located, Selection};
 use cnnkit::rules::RULES;
 use cnnkit::source::Sources;
-use cnnkit::spec::files::Disk;
+use cnnkit::disk::Disk;
 use cnnkit::spec::{self, Loaded, Overrides};
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {

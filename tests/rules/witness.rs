@@ -141,7 +141,7 @@ fn a_linear_pair_is_linear_and_one_layer_sees_as_far() {
     let outcome = check::network(&load(&two), &Selection::only("CK402"));
     let counted = totals::of_graph(&graph(&pair(1, 3, 1)[1])).params;
     let help = &outcome.findings[0].help;
-    let grouped = cnnkit::render::number::grouped(counted);
+    let grouped = cnnkit::number::grouped(counted);
     assert!(
         help.iter().any(|help| help.contains(&format!("with {grouped} instead of"))),
         "{help:?} {grouped}"
@@ -422,7 +422,7 @@ fn holes_are_those_of_the_running_network() {
             "{chain:?} {side}"
         );
         let support = messages("CK304", &text);
-        let holes = cnnkit::render::number::grouped(size * size - read as u64);
+        let holes = cnnkit::number::grouped(size * size - read as u64);
         assert!(
             support[0].contains(&format!("does not read {holes} of the {size}x{size}")),
             "{support:?} {holes}"
@@ -446,7 +446,7 @@ fn taps_on_the_map_are_counted_one_by_one() {
                 taps += on;
             }
         }
-        let share = |part: u64, whole: u64| cnnkit::render::number::share(part as f64 / whole as f64);
+        let share = |part: u64, whole: u64| cnnkit::number::share(part as f64 / whole as f64);
         let all = map * map;
         if (full as f64) < 0.05 * all as f64 {
             let found = messages("CK306", &text);
