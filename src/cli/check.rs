@@ -4,11 +4,11 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
 use crate::cli::{Failure, load};
+use cnnkit_check::rules::Severity;
+use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
 use cnnkit_report::findings::Findings;
 use cnnkit_report::{Block, Page, Report, changes};
-use cnnkit_check::rules::Severity;
 
 /// Check specs against rules, expectations and budgets
 ///
@@ -107,8 +107,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     };
     let baseline = old.as_ref().filter(|_| !args.update_baseline);
     let load = |path: &str| load::subject(path, stdin.as_deref());
-    let plan =
-        Plan { project: &project, choices: &choices, baseline, verify: args.verify, load: &load };
+    let plan = Plan { project: &project, choices: &choices, baseline, verify: args.verify, load: &load };
     let mut checked = cnnkit_check::run(&targets.specs, &plan);
     let mut fixed = 0;
     if args.fix || args.update || args.diff {

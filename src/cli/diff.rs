@@ -1,11 +1,11 @@
 //! `cnnkit diff`
 
-use cnnkit_check::Condition;
 use crate::cli::{Failure, envelope_of};
-use cnnkit_report::{Page, Report, diff};
-use cnnkit_check::rules::Facts;
 use cnnkit::revision::Revision;
+use cnnkit_check::Condition;
+use cnnkit_check::rules::Facts;
 use cnnkit_core::spec::{self, Loaded, Overrides};
+use cnnkit_report::{Page, Report, diff};
 
 /// Show what a change does to a network
 ///

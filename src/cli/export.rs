@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-
 use crate::cli::load::{Loaded, Replace};
 use crate::cli::{Failure, output};
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_formats::arrays;
-use cnnkit_exec::network::{Fill, Network};
-use cnnkit_formats::export::{onnx, pytorch};
 use cnnkit_core::number;
+use cnnkit_exec::network::{Fill, Network};
+use cnnkit_formats::arrays;
+use cnnkit_formats::export::{onnx, pytorch};
 use cnnkit_report::render::Format;
 use cnnkit_report::{Page, Report};
 

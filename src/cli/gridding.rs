@@ -1,11 +1,11 @@
 //! `cnnkit gridding`
 
-use cnnkit_core::analysis::dilated;
-use cnnkit_core::analysis::gridding::Gridding;
 use crate::cli::load::{Complete, Replace};
 use crate::cli::{Failure, envelope, rates};
-use cnnkit_report::render::plot::{self, Picture};
+use cnnkit_core::analysis::dilated;
+use cnnkit_core::analysis::gridding::Gridding;
 use cnnkit_report::gridding::{self, Options};
+use cnnkit_report::render::plot::{self, Picture};
 use cnnkit_report::{Map, Report, chains};
 
 /// Show which input positions a stack of dilated convolutions reads

@@ -1,11 +1,11 @@
 //! `cnnkit hdc-check`
 
+use crate::cli::load::Replace;
+use crate::cli::{Failure, envelope, rates};
 use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::Stack;
 use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::proposal::proposals;
-use crate::cli::load::Replace;
-use crate::cli::{Failure, envelope, rates};
 use cnnkit_report::{Report, chains, hdc};
 
 /// Hold dilation rates against the published HDC rule and against the truth

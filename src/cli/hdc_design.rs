@@ -1,9 +1,9 @@
 //! `cnnkit hdc-design`
 
-use cnnkit_core::analysis::design::{self, Search};
-use cnnkit_core::analysis::survey::survey;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, rates};
+use cnnkit_core::analysis::design::{self, Search};
+use cnnkit_core::analysis::survey::survey;
 use cnnkit_report::{Report, design as words};
 
 /// Find dilation rates: the best trade of receptive field, layers and evenness

@@ -2,10 +2,10 @@
 
 use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
-use cnnkit_formats::export::{same, yaml};
 use cnnkit_core::graph::Graph;
-use cnnkit_report::{Page, Report};
 use cnnkit_core::spec::{self, Overrides, files::Text};
+use cnnkit_formats::export::{same, yaml};
+use cnnkit_report::{Page, Report};
 
 /// Write a model as a readable spec
 ///

@@ -5,12 +5,12 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::cli::Failure;
-use cnnkit_report::{Page, Report};
 use cnnkit_check::rules::Facts;
 use cnnkit_check::rules::quantity::{Found, Subject, measure, written};
 use cnnkit_core::spec::expectation::EXPECTABLE;
 use cnnkit_core::spec::files::Text;
 use cnnkit_core::spec::{self, Overrides};
+use cnnkit_report::{Page, Report};
 
 /// Start a project: a spec with expectations, cnnkit.toml, and CI
 ///

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::Failure;
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::tensor::Tensor;
+use cnnkit::disk::Disk;
+use cnnkit::zoo::Zoo;
 use cnnkit_check::Subject;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::source::Sources;
+use cnnkit_core::spec::files::{Files, Text};
+use cnnkit_core::spec::{self, Overrides, Rejected};
+use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx;
 use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::constant::Constant;
 use cnnkit_formats::onnx::proto::TensorProto;
 use cnnkit_report::Page;
 use cnnkit_report::imported::{self, Figures, LeftOut};
-use cnnkit_core::source::Sources;
-use cnnkit::disk::Disk;
-use cnnkit::zoo::Zoo;
-use cnnkit_core::spec::files::{Files, Text};
-use cnnkit_core::spec::{self, Overrides, Rejected};
 
 /// Which networks, and what is replaced in them.
 #[derive(Debug, Args)]

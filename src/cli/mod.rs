@@ -35,10 +35,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
-use cnnkit_report::render::Format;
+use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
-use cnnkit_core::source::Sources;
+use cnnkit_report::render::Format;
 use output::Output;
 
 /// Tells the truth about a convolutional network.

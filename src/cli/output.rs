@@ -8,8 +8,8 @@ use clap::{Args, ColorChoice, ValueEnum as _};
 use crate::cli::Failure;
 use crate::cli::export::Target;
 use cnnkit_formats::arrays;
-use cnnkit_report::render::{self, Canvas, Format, diagnostics};
 use cnnkit_report::Report;
+use cnnkit_report::render::{self, Canvas, Format, diagnostics};
 
 /// Output options, common to all commands.
 #[derive(Debug, Args)]

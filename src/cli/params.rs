@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use cnnkit_core::analysis::convention::Convention;
-use cnnkit_core::analysis::memory::Dtype;
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
+use cnnkit_core::analysis::convention::Convention;
+use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_report::imported::Figures;
 use cnnkit_report::params::{By, Sort, View, footer, json, page};
 use cnnkit_report::{Page, Report, convention};

@@ -1,14 +1,14 @@
 //! Lists of rates, kernels and strides as they are typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
 
+use crate::cli::Failure;
 use cnnkit_core::analysis::dilated::Chains;
 use cnnkit_core::analysis::gridding::{Layer, MOST_LAYERS, Stack};
-use crate::cli::Failure;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::Graph;
-use cnnkit_report::render::plot::Picture;
-use cnnkit_report::Report;
-use cnnkit_report::verify::attach;
 use cnnkit_core::source::{SourceId, Sources, Span};
+use cnnkit_report::Report;
+use cnnkit_report::render::plot::Picture;
+use cnnkit_report::verify::attach;
 use cnnkit_verify::gridding::claims;
 use cnnkit_verify::{Analysis, Claim};
 

@@ -2,8 +2,8 @@
 
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
-use cnnkit_report::render::plot::{self, Picture};
 use cnnkit_report::imported::Figures;
+use cnnkit_report::render::plot::{self, Picture};
 use cnnkit_report::rf::{Question, report};
 use cnnkit_report::support::Exact;
 use cnnkit_report::{Page, Report};

@@ -6,13 +6,13 @@ use crate::cli::load::{self, Replace};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_exec::fast::Plan;
+use cnnkit_exec::network::{Fill, Network, random_inputs};
+use cnnkit_exec::run::{Reference, Run};
+use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::arrays;
 use cnnkit_formats::pictures::{self, Normalize};
-use cnnkit_exec::network::{Fill, Network, random_inputs};
-use cnnkit_exec::run::{Definition, Run};
-use cnnkit_exec::tensor::Tensor;
-use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_report::Report;
 use cnnkit_report::run::{self, Engine, Measured};
 
@@ -188,7 +188,7 @@ fn execute(
 ) -> Result<(Measured, Engine), Failure> {
     let threads = rayon::current_num_threads();
     if args.kernels == Kernels::Definition {
-        let run = |tell: &mut dyn FnMut(NodeId)| network.run(inputs.to_vec(), &Definition, tell);
+        let run = |tell: &mut dyn FnMut(NodeId)| network.run(inputs.to_vec(), &Reference, tell);
         return Ok((measure(args, network.graph, run)?, Engine::definition()));
     }
     let start = Instant::now();

@@ -1,7 +1,7 @@
 //! `cnnkit schema`
 
-use cnnkit_report::{Page, Report};
 use cnnkit_core::spec::schema;
+use cnnkit_report::{Page, Report};
 
 /// Print the JSON Schema of the spec language, for editors
 ///

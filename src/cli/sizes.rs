@@ -1,8 +1,8 @@
 //! `cnnkit sizes`
 
-use cnnkit_core::analysis::sizes::analyse;
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope};
+use cnnkit_core::analysis::sizes::analyse;
 use cnnkit_report::sizes::{json, page};
 use cnnkit_report::{Page, Report};
 

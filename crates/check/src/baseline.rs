@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use crate::rules::WORSE_THAN_BASELINE;
 use crate::{Checked, Figures, Located, fingerprints, in_project};
 use cnnkit_core::diagnostic::{Code, Problem};
-use crate::rules::WORSE_THAN_BASELINE;
 use cnnkit_core::value::{Number, parse_decimal, show_number};
 
 /// What is accepted; paths are from the project's folder.

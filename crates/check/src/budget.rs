@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Baseline, Budget};
 use crate::rules::quantity::{Found, Subject, difference, holds, measure, show_found, show_target};
-use crate::rules::{Facts, Finding, Meta, OVER_BUDGET, Place, WORSE_THAN_BASELINE};
+use crate::rules::{Facts, Finding, Location, Meta, OVER_BUDGET, WORSE_THAN_BASELINE};
+use crate::{Baseline, Budget};
 use cnnkit_core::source::SourceId;
 use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Limit, Target};
 use cnnkit_core::value::Number;
@@ -24,12 +24,12 @@ pub fn judge(
     let (mut found, mut figures) = (Vec::new(), Figures::new());
     for budget in budgets {
         for limit in &budget.limits {
-            let place = Place::Token(cnnkit_core::source::Span { source, ..limit.span });
+            let place = Location::Token(cnnkit_core::source::Span { source, ..limit.span });
             found.extend(over(facts, limit, place).map(|finding| (&OVER_BUDGET, finding)));
         }
         for &(quantity, span) in &budget.ratchet {
             let name = EXPECTABLE[quantity].name;
-            let place = Place::Token(cnnkit_core::source::Span { source, ..span });
+            let place = Location::Token(cnnkit_core::source::Span { source, ..span });
             match measure(facts, &Subject::Network, &EXPECTABLE[quantity]) {
                 Ok(Found::Numbers(numbers)) => {
                     let before = baseline.and_then(|baseline| baseline.figures.get(path)?.get(name));
@@ -42,7 +42,7 @@ pub fn judge(
                 Ok(Found::Flag(_)) => {}
                 Err(problem) => {
                     let message = format!("`{name}` cannot be told: {}", problem.message);
-                    let finding = Finding::new(Place::Network, message).help("take it out of `ratchet`");
+                    let finding = Finding::new(Location::Network, message).help("take it out of `ratchet`");
                     found.push((&WORSE_THAN_BASELINE, finding.related(place, "it may only improve")));
                 }
             }
@@ -51,14 +51,18 @@ pub fn judge(
     (found, figures)
 }
 
-fn over(facts: &Facts<'_>, limit: &cnnkit_core::spec::expectation::Expectation, place: Place) -> Option<Finding> {
+fn over(
+    facts: &Facts<'_>,
+    limit: &cnnkit_core::spec::expectation::Expectation,
+    place: Location,
+) -> Option<Finding> {
     let quantity = limit.expectable();
     let measured = match measure(facts, &Subject::Network, quantity) {
         Ok(measured) if holds(&measured, limit.limit, &limit.target) => return None,
         Ok(measured) => measured,
         Err(problem) => {
             let message = format!("`{}` cannot be told: {}", quantity.name, problem.message);
-            let finding = Finding::new(Place::Network, message).help("take it out of the budget");
+            let finding = Finding::new(Location::Network, message).help("take it out of the budget");
             return Some(finding.related(place, "the budget"));
         }
     };
@@ -76,7 +80,7 @@ fn over(facts: &Facts<'_>, limit: &cnnkit_core::spec::expectation::Expectation, 
         show_target(quantity.unit, &limit.target)
     );
     Some(
-        Finding::new(Place::Network, message)
+        Finding::new(Location::Network, message)
             .help("make the network fit, or change the budget")
             .related(place, "the budget"),
     )
@@ -105,7 +109,7 @@ fn worse(quantity: usize, now: &[Number], before: &[Number]) -> Option<Finding> 
         off.map_or(String::new(), |off| format!(": {off}"))
     );
     Some(
-        Finding::new(Place::Network, message)
+        Finding::new(Location::Network, message)
             .help("mend it, or accept it with `cnnkit check --update-baseline`"),
     )
 }

@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use num_traits::ToPrimitive as _;
 
+use crate::rules::{RULES, Severity};
 use crate::toml;
 use crate::{Active, Selection, Selector};
 use cnnkit_core::diagnostic::{Code, Diagnostic, did_you_mean};
-use crate::rules::{RULES, Severity};
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation};
 use cnnkit_core::value::{Key, Located, Value};

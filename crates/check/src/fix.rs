@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Checked, Located};
 use crate::rules::Edit;
+use crate::{Checked, Located};
 
 /// A file with some fixes applied, not yet written.
 #[derive(Debug)]

@@ -33,8 +33,8 @@ pub use run::{Checked, Plan, Subject, run};
 pub use selection::{Active, Selection, Selector};
 pub use suppress::Suppressions;
 
-use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, of_code};
+use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::spec::Loaded;
 
 /// What is to be said of one spec.

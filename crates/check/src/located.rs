@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::rules::{Facts, Finding, Fix, Location, Meta, Severity};
 use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::graph::NodeId;
-use crate::rules::{Facts, Finding, Fix, Meta, Place, Severity};
 use cnnkit_core::source::Span;
 
 /// A finding at its place.
@@ -85,12 +85,12 @@ pub fn places(facts: &Facts<'_>, finding: &Finding) -> Vec<Span> {
 }
 
 /// The token of a place.
-fn span(facts: &Facts<'_>, place: Place) -> Option<Span> {
+fn span(facts: &Facts<'_>, place: Location) -> Option<Span> {
     match place {
-        Place::Node(node) => facts.origin(node).span,
-        Place::Argument(node, name) => facts.origin(node).argument(name),
-        Place::Token(span) => Some(span),
-        Place::Network => facts.document.map(|document| document.input_span),
+        Location::Node(node) => facts.origin(node).span,
+        Location::Argument(node, name) => facts.origin(node).argument(name),
+        Location::Token(span) => Some(span),
+        Location::Network => facts.document.map(|document| document.input_span),
     }
 }
 

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::rules::{FAILED_CLAIM, Facts, OVER_BUDGET};
 use crate::verified::measure;
 use crate::{
     Baseline, Budget, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all, rejected,
 };
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
-use crate::rules::{FAILED_CLAIM, Facts, OVER_BUDGET};
 use cnnkit_core::source::Sources;
-use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::Rejected;
+use cnnkit_core::spec::document::Document;
 
 /// One spec and what is to be said of it.
 #[derive(Debug)]

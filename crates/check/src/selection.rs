@@ -1,7 +1,7 @@
 //! Which rules run, and how bad their findings are.
 
-use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 use crate::rules::{Family, RULES, Rule, Severity};
+use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 
 /// The rules of one run.
 #[derive(Debug, Clone)]

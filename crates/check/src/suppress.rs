@@ -8,8 +8,8 @@
 use std::cell::Cell;
 
 use crate::Located;
-use cnnkit_core::diagnostic::did_you_mean;
 use crate::rules::{self, Family, MALFORMED_SUPPRESSION, Meta, Severity, UNUSED_SUPPRESSION};
+use cnnkit_core::diagnostic::did_you_mean;
 use cnnkit_core::source::{SourceId, Sources, Span};
 
 /// The suppressions of one text.

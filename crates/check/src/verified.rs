@@ -1,7 +1,7 @@
 //! `--verify`: the executor's measurements against every prediction, as findings.
 
+use crate::rules::{FAILED_CLAIM, Facts, Finding, Location, Meta};
 use cnnkit_core::diagnostic::Problem;
-use crate::rules::{FAILED_CLAIM, Facts, Finding, Meta, Place};
 use cnnkit_verify::{Analysis, Claim, Effort, Options, verify};
 
 /// The claims that do not hold; a problem if the network cannot be run.
@@ -21,6 +21,6 @@ fn finding(facts: &Facts<'_>, claim: &Claim) -> Finding {
     let what = serde_json::to_value(claim.claim).ok();
     let what = what.as_ref().and_then(|name| name.as_str()).unwrap_or("claim").to_owned();
     let message = format!("`{what}` is {} when run, predicted was {}", claim.measured, claim.predicted);
-    Finding::new(node.map_or(Place::Network, Place::Node), message)
+    Finding::new(node.map_or(Location::Network, Location::Node), message)
         .help("`cnnkit verify --methods` says how it was measured; if the spec is right, report it as a bug")
 }

@@ -1,11 +1,11 @@
 //! Gradients through a whole graph, by the layers' vector-Jacobian products in reverse order.
 
-use cnnkit_core::diagnostic::Problem;
 use crate::network::Network;
 use crate::reference::{self, Call};
 use crate::run::{Trace, at};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{NodeId, Op};
 
 /// Gradients with respect to nodes and weights.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 use crate::random::Stream;
 use crate::scalar::Scalar;
 use crate::tensor::{Tensor, batched};
+use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::{Init, Weight};
 

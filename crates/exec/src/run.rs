@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cnnkit_core::analysis::memory;
-use cnnkit_core::diagnostic::{Code, Problem};
 use crate::network::Network;
 use crate::reference::{self, Call, Counter};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::analysis::memory;
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
 
@@ -33,9 +33,9 @@ pub trait Kernels<S: Scalar> {
 
 /// The definition of every layer, in any number type.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Definition;
+pub struct Reference;
 
-impl<S: Scalar> Kernels<S> for Definition {
+impl<S: Scalar> Kernels<S> for Reference {
     fn forward(&self, layer: &Layer, call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem> {
         reference::forward(layer, call, counter)
     }

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use cnnkit_core::diagnostic::{Code, Problem};
 use crate::scalar::Scalar;
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::Shape;
 
 /// A tensor with its batch axis first, contiguous in row-major order.

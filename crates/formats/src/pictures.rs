@@ -4,8 +4,8 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
 
 use cnnkit_core::diagnostic::{Code, Problem};
-use cnnkit_exec::tensor::Tensor;
 use cnnkit_core::shape::Shape;
+use cnnkit_exec::tensor::Tensor;
 
 /// What is done to pixel values once they are in 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

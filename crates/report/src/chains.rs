@@ -3,14 +3,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone, gridding, hdc};
 use cnnkit_core::analysis::dilated::{Chain, Chains, TapsValid, taps_valid};
-use cnnkit_core::analysis::field::span::Span as Range;
+use cnnkit_core::analysis::field::Interval as Range;
 use cnnkit_core::analysis::gridding::Gridding;
 use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::support::{Borders, support};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
-use crate::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone, gridding, hdc};
 
 /// Chains whose maps are drawn in full.
 const DRAWN: usize = 2;
@@ -258,8 +258,8 @@ pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -
     for (chain, alike) in distinct(chains) {
         let others =
             if alike > 1 { format!(", and {} chains of the same rates", alike - 1) } else { String::new() };
-        let layers = Span::new(place(graph, chain), Tone::Name);
-        page.push(Block::Text(vec![Span::plain("layers "), layers, Span::plain(others)]));
+        let layers = StyledText::new(place(graph, chain), Tone::Name);
+        page.push(Block::Text(vec![StyledText::plain("layers "), layers, StyledText::plain(others)]));
         let report = match chain.uniform() {
             Some((kernel, rates)) => {
                 let check = Check::of(kernel, &[rates], chain.rates.len())?;
@@ -286,8 +286,8 @@ fn mixed(chain: &Chain, strict: hdc::Strict) -> Result<Report, Problem> {
     page.title_with(format!("HDC check of rates {}", rates(chain)), "kernels of several sizes");
     let (word, tone) = if hole_free { ("hole-free", Tone::Good) } else { ("holes", Tone::Bad) };
     page.push(Block::Text(vec![
-        Span::new(word, tone),
-        Span::plain(format!(
+        StyledText::new(word, tone),
+        StyledText::plain(format!(
             ": exactly {} of the box is read, the largest gap is {}; the published rule knows one kernel size and does not apply",
             cnnkit_core::number::share(facts.coverage()),
             facts.max_gap()

@@ -2,9 +2,9 @@
 
 use similar::{ChangeTag, TextDiff};
 
-use super::{Block, Page, Report, Span, Tone};
-use cnnkit_check::Rewrite;
+use super::{Block, Page, Report, StyledText, Tone};
 use crate::findings::counted;
+use cnnkit_check::Rewrite;
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
@@ -32,9 +32,9 @@ pub fn report(rewrites: &[Rewrite]) -> Report {
     Report { page, json, ok: fixes == 0 }
 }
 
-fn unified(rewrite: &Rewrite) -> Vec<Vec<Span>> {
+fn unified(rewrite: &Rewrite) -> Vec<Vec<StyledText>> {
     let diff = TextDiff::from_lines(&*rewrite.before, rewrite.after.as_str());
-    let line = |text: String, tone| vec![Span::new(text, tone)];
+    let line = |text: String, tone| vec![StyledText::new(text, tone)];
     let mut lines = vec![
         line(format!("--- {}", rewrite.file), Tone::Strong),
         line(format!("+++ {}", rewrite.file), Tone::Strong),

@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone, Value};
 use cnnkit_core::analysis::channels::{Connectivity, Seam, connectivity, reached, seams, summary};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::layers::AxisReach;
-use crate::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone, Value};
 
 /// The point at which every channel sees every input channel.
 struct Mixed {
@@ -100,8 +100,8 @@ fn mixed(graph: &Graph, found: &Connectivity) -> Result<Option<Mixed>, Problem> 
     Ok(None)
 }
 
-fn sentence(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Vec<Span> {
-    let output = Span::new(&graph.node(found.node).id, Tone::Name);
+fn sentence(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Vec<StyledText> {
+    let output = StyledText::new(&graph.node(found.node).id, Tone::Name);
     if found.isolated_groups > 1 {
         let layers: Vec<&str> =
             found.separators.iter().take(4).map(|&node| graph.node(node).id.as_str()).collect();
@@ -112,12 +112,12 @@ fn sentence(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Vec<S
             found.isolated_groups,
             layers.join(", ")
         );
-        return vec![output, Span::plain(text)];
+        return vec![output, StyledText::plain(text)];
     }
     match mixed {
         Some(Mixed { node, shuffles: 0 }) => {
             let text = format!(": every channel sees every input channel from {} on.", graph.node(*node).id);
-            vec![output, Span::plain(text)]
+            vec![output, StyledText::plain(text)]
         }
         Some(Mixed { node, shuffles }) => {
             let text = format!(
@@ -125,11 +125,11 @@ fn sentence(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Vec<S
                 graph.node(*node).id,
                 if *shuffles == 1 { "" } else { "s" }
             );
-            vec![output, Span::plain(text)]
+            vec![output, StyledText::plain(text)]
         }
         None => vec![
             output,
-            Span::plain(": no group is isolated, yet not every channel sees every input channel."),
+            StyledText::plain(": no group is isolated, yet not every channel sees every input channel."),
         ],
     }
 }

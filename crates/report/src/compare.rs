@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Page, Row, Span, Table, Tone};
+use super::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_core::analysis::field::{Options, analyse, headline};
 use cnnkit_core::analysis::memory::{self, Dtype};
 use cnnkit_core::analysis::totals;
@@ -149,10 +149,10 @@ fn ratio(value: u64, first: u64) -> Cell {
 }
 
 /// `bottleneck has 69,632 parameters against 589,824: 8.47 times fewer, and 8.47 times fewer MACs`.
-fn sentence(first: &Figures, other: &Figures) -> Vec<Span> {
+fn sentence(first: &Figures, other: &Figures) -> Vec<StyledText> {
     vec![
-        Span::new(other.name.as_str(), Tone::Name),
-        Span::plain(format!(
+        StyledText::new(other.name.as_str(), Tone::Name),
+        StyledText::plain(format!(
             " has {} parameters against {}{}, and {} MACs against {}{}.",
             number::grouped(other.params),
             number::grouped(first.params),

@@ -2,13 +2,13 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::gridding::exact;
+use crate::hdc::percent;
+use crate::{Cell, Column, Page, Report, Row, Table, Tone, Value};
 use cnnkit_core::analysis::design::{Outcome, Require, Search};
 use cnnkit_core::analysis::pareto::Design;
 use cnnkit_core::analysis::survey::Survey;
 use cnnkit_core::number::{grouped, integer};
-use crate::gridding::exact;
-use crate::hdc::percent;
-use crate::{Cell, Column, Page, Report, Row, Table, Tone, Value};
 
 /// Published schedules, shown beside the front: HDC's own, and the widest that three layers of 3x3 allow.
 const KNOWN: [&[u64]; 4] = [&[1, 2, 3], &[1, 2, 5], &[1, 3, 9], &[1, 2, 5, 9]];

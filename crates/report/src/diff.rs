@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use num_traits::{Signed as _, ToPrimitive as _};
 use serde_json::{Value as Json, json};
 
-use super::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
-use cnnkit_core::analysis::totals::{self, Counts};
+use super::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone};
 use cnnkit_check::Condition;
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_core::graph::{Graph, Op};
-use cnnkit_core::number;
 use cnnkit_check::rules::Facts;
 use cnnkit_check::rules::quantity::{
     Better, EXPECTABLE, Expectable, Found, Subject, Unit, measure, show, show_found,
 };
+use cnnkit_core::analysis::totals::{self, Counts};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, Op};
+use cnnkit_core::number;
 use cnnkit_core::value::{Number, show_number};
 
 /// Quantities that are shown, those that may be slow left out.
@@ -84,7 +84,7 @@ pub fn report(
         page.table(blocks_table(&changes));
     }
     for condition in &met {
-        page.push(Block::Text(vec![Span::new(format!("`{condition}` is met"), Tone::Bad)]));
+        page.push(Block::Text(vec![StyledText::new(format!("`{condition}` is met"), Tone::Bad)]));
     }
     page.note(
         "Blocks: the first part of the layers' ids; only those that differ. Memory: activations alive at the worst step, f32. \

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use cnnkit_check::{Checked, Located, fingerprints};
 use cnnkit_check::rules::{Edit, Meta, Severity};
+use cnnkit_check::{Checked, Located, fingerprints};
 use cnnkit_core::source::{Sources, Span};
 
 /// The findings of one call.

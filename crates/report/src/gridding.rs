@@ -6,13 +6,13 @@ use num_bigint::BigUint;
 use num_traits::One as _;
 use serde_json::{Number, Value as Json, json};
 
+use crate::{
+    Bin, Block, Cell, Column, Fact, Line, Map, Page, Panel, Report, Row, StyledText, Table, Tone, Value,
+};
 use cnnkit_core::analysis::gridding::{Bound, Gridding, Stack, criterion};
 use cnnkit_core::analysis::multiplicity::Multiplicity;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number::{grouped, integer, share};
-use crate::{
-    Bin, Block, Cell, Column, Fact, Line, Map, Page, Panel, Report, Row, Span, Table, Tone, Value,
-};
 
 /// Wider axes are kept as so many bins for the map; no terminal shows more.
 const MOST_BINS: u64 = 2048;
@@ -211,16 +211,16 @@ fn figures(facts: &Gridding, lines: Option<&[Multiplicity]>) -> Vec<Fact> {
     out
 }
 
-fn verdict(facts: &Gridding, broken: Option<Bound>) -> Vec<Span> {
+fn verdict(facts: &Gridding, broken: Option<Bound>) -> Vec<StyledText> {
     if facts.hole_free() {
         return vec![
-            Span::new("hole-free", Tone::Good),
-            Span::plain(": every position of the box reaches the output"),
+            StyledText::new("hole-free", Tone::Good),
+            StyledText::plain(": every position of the box reaches the output"),
         ];
     }
     let mut out = vec![
-        Span::new("gridding", Tone::Bad),
-        Span::plain(format!(": {} of the box is never read", share(1.0 - facts.coverage()))),
+        StyledText::new("gridding", Tone::Bad),
+        StyledText::plain(format!(": {} of the box is never read", share(1.0 - facts.coverage()))),
     ];
     if let Some(Bound { step, largest }) = broken {
         let strided = facts.axes.iter().any(|axis| axis.jump > 1);
@@ -230,7 +230,7 @@ fn verdict(facts: &Gridding, broken: Option<Bound>) -> Vec<Span> {
             format!("rate {} leaves holes", grouped(step))
         };
         let most = grouped(largest);
-        out.push(Span::plain(format!("; {step}, at most {most} fits beside the smaller ones")));
+        out.push(StyledText::plain(format!("; {step}, at most {most} fits beside the smaller ones")));
     }
     out
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone};
 use cnnkit_core::analysis::gridding::Bound;
 use cnnkit_core::analysis::hdc::{Check, Group, Grouping};
 use cnnkit_core::analysis::proposal::{Proposal, Proposals};
 use cnnkit_core::number::{grouped, share};
-use crate::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
 
 /// What decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn report(check: &Check, strict: Strict, explain: bool, proposals: Option<&P
     }
     let tone = if check.agrees() { Tone::Good } else { Tone::Warn };
     let word = if check.agrees() { "rule and truth agree" } else { "rule and truth disagree" };
-    page.push(Block::Text(vec![Span::new(word, tone), Span::plain(format!(": {difference}"))]));
+    page.push(Block::Text(vec![StyledText::new(word, tone), StyledText::plain(format!(": {difference}"))]));
     if explain {
         explanation(&mut page, check);
     }
@@ -54,7 +54,7 @@ pub fn report(check: &Check, strict: Strict, explain: bool, proposals: Option<&P
         Strict::Both => "the rule and the exact verdict must both hold (--strict both)",
     };
     let (word, tone) = if ok { ("passes", Tone::Good) } else { ("fails", Tone::Bad) };
-    page.push(Block::Text(vec![Span::new(word, tone), Span::plain(format!(": {decides}"))]));
+    page.push(Block::Text(vec![StyledText::new(word, tone), StyledText::plain(format!(": {decides}"))]));
     if check.rule.kernel != 3 {
         page.note(format!(
             "the rule is applied as printed; the 2 in its formula is K - 1 for K = 3 only, and here K = {}",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Block, Page, Span, Tone};
+use super::{Block, Page, StyledText, Tone};
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::opaque::Opaque;
@@ -84,15 +84,22 @@ pub fn blocks(page: &mut Page, graph: &Graph, remarks: &[String], left: &[LeftOu
         } else {
             ("Not analysed; these figures are complete without it:", Tone::Plain)
         };
-        page.push(Block::Text(vec![Span::new(what, tone)]));
+        page.push(Block::Text(vec![StyledText::new(what, tone)]));
     }
     let hidden = lines.len().saturating_sub(MOST_LINES);
     lines.truncate(MOST_LINES);
     for (name, text) in lines {
-        page.push(Block::Text(vec![Span::plain("- "), Span::new(name, Tone::Name), Span::plain(text)]));
+        page.push(Block::Text(vec![
+            StyledText::plain("- "),
+            StyledText::new(name, Tone::Name),
+            StyledText::plain(text),
+        ]));
     }
     if hidden > 0 {
-        page.push(Block::Text(vec![Span::new(format!("  and {hidden} more, all in the JSON"), Tone::Quiet)]));
+        page.push(Block::Text(vec![StyledText::new(
+            format!("  and {hidden} more, all in the JSON"),
+            Tone::Quiet,
+        )]));
     }
     for remark in remarks {
         page.note(remark.clone());

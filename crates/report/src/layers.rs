@@ -4,10 +4,10 @@ use schemars::SchemaGenerator;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
+use crate::render::terminal::wrap;
+use crate::{Block, Cell, Fact, Page, Report, StyledText, Tone};
 use cnnkit_core::layers::{Category, Cost, Io, KINDS, Kind, Weight, WeightRole};
 use cnnkit_core::number::grouped;
-use crate::render::terminal::wrap;
-use crate::{Block, Cell, Fact, Page, Report, Span, Tone};
 use cnnkit_core::shape::Shape;
 use cnnkit_core::source::{self, Sources};
 use cnnkit_core::spec::yaml;
@@ -251,7 +251,7 @@ fn uses(kind: &Kind) -> Vec<Use> {
 
 impl Use {
     /// The example as in a spec, and under it what becomes of the input.
-    fn lines(&self, name: &str) -> Vec<Vec<Span>> {
+    fn lines(&self, name: &str) -> Vec<Vec<StyledText>> {
         let args = if self.args == "{}" { String::new() } else { format!(": {}", self.args) };
         let inputs = self.inputs.iter().map(Shape::to_string).collect::<Vec<_>>().join(" and ");
         let mut result = format!("{inputs} -> {}", self.output);
@@ -272,7 +272,7 @@ impl Use {
         {
             // Short enough for any terminal; a break inside the braces is still YAML.
             for (i, line) in wrap(&text, 72).into_iter().enumerate() {
-                lines.push(vec![Span::plain(indents[i.min(1)]), Span::new(line, tone)]);
+                lines.push(vec![StyledText::plain(indents[i.min(1)]), StyledText::new(line, tone)]);
             }
         }
         lines

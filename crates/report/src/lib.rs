@@ -79,9 +79,9 @@ pub enum Block {
     /// A list of named values, aligned.
     Facts(Vec<Fact>),
     /// A paragraph, wrapped to the width.
-    Text(Vec<Span>),
+    Text(Vec<StyledText>),
     /// Lines drawn as they are (a map, a graph, a source file): never wrapped.
-    Drawing(Vec<Vec<Span>>),
+    Drawing(Vec<Vec<StyledText>>),
     /// A layer graph, drawn by the renderer in its own way.
     Network(network::Network),
     /// A coverage map, laid out by the renderer to fit its canvas.
@@ -105,14 +105,14 @@ pub struct Fact {
 
 /// A run of text in one tone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
+pub struct StyledText {
     /// The text.
     pub text: String,
     /// Its meaning, which decides its colour.
     pub tone: Tone,
 }
 
-impl Span {
+impl StyledText {
     /// Text in `tone`.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone }
@@ -327,7 +327,7 @@ impl Page {
 
     /// Appends a plain paragraph.
     pub fn text(&mut self, text: impl Into<String>) -> &mut Self {
-        self.push(Block::Text(vec![Span::plain(text)]))
+        self.push(Block::Text(vec![StyledText::plain(text)]))
     }
 
     /// Appends a footnote.
@@ -337,7 +337,7 @@ impl Page {
 
     /// Appends a text as it is, line by line.
     pub fn source(&mut self, text: &str) -> &mut Self {
-        let lines = text.lines().map(|line| vec![Span::plain(line)]).collect();
+        let lines = text.lines().map(|line| vec![StyledText::plain(line)]).collect();
         self.push(Block::Drawing(lines))
     }
 

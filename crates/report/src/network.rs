@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use cnnkit_core::graph::{Graph, Op};
 use crate::{Cell, Column, Row, Table};
+use cnnkit_core::graph::{Graph, Op};
 
 /// A layer graph, ready to be drawn.
 #[derive(Debug, Clone, Serialize)]

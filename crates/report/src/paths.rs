@@ -4,11 +4,11 @@ use num_bigint::BigUint;
 use num_traits::ToPrimitive as _;
 use serde_json::{Value as Json, json};
 
+use crate::{Block, Cell, Column, Fact, Page, Report, Row, StyledText, Table, Tone, Value};
 use cnnkit_core::analysis::paths::{DenseBlock, Distribution, Paths, Seen, dense_blocks, paths, share};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Graph;
 use cnnkit_core::number;
-use crate::{Block, Cell, Column, Fact, Page, Report, Row, Span, Table, Tone, Value};
 
 /// Most rows of a chart; neighbouring lengths are taken together beyond.
 const MOST_BARS: usize = 24;
@@ -39,7 +39,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
         if found.residual_modules > 0
             && let Some(short) = found.short_share()
         {
-            page.push(Block::Text(vec![Span::plain(format!(
+            page.push(Block::Text(vec![StyledText::plain(format!(
                 "Identity shortcuts make this an ensemble: {} of the paths cross fewer than half of the {} layers of the longest.",
                 number::share(short),
                 found.depth().unwrap_or(0)
@@ -110,7 +110,7 @@ fn binomial(found: &Paths, modules: &Distribution<u64>) -> String {
 }
 
 /// One bar a length, or a range of lengths.
-fn chart(distribution: &Distribution<u64>, total: &BigUint) -> Vec<Vec<Span>> {
+fn chart(distribution: &Distribution<u64>, total: &BigUint) -> Vec<Vec<StyledText>> {
     let (Some(&low), Some(&high)) = (distribution.keys().next(), distribution.keys().next_back()) else {
         return vec![];
     };
@@ -134,9 +134,9 @@ fn chart(distribution: &Distribution<u64>, total: &BigUint) -> Vec<Vec<Span>> {
             // A length that has paths is never drawn as if it had none.
             let bar = if bar.is_empty() && part > 0.0 { "▏".to_owned() } else { bar };
             vec![
-                Span::plain(format!("{:>width$}  ", label(from, to))),
-                Span::new(format!("{bar:<BAR$}"), Tone::Name),
-                Span::new(format!("  {}", number::share(part)), Tone::Quiet),
+                StyledText::plain(format!("{:>width$}  ", label(from, to))),
+                StyledText::new(format!("{bar:<BAR$}"), Tone::Name),
+                StyledText::new(format!("  {}", number::share(part)), Tone::Quiet),
             ]
         })
         .collect()

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::support::{self, Exact};
+use crate::{Block, Cell, Column, Fact, Page, Report, Row, Table, Tone, Value};
 use cnnkit_core::analysis::field::family::Jump;
-use cnnkit_core::analysis::field::span::Span as Range;
+use cnnkit_core::analysis::field::Interval as Range;
 use cnnkit_core::analysis::field::{AxisFacts, Facts, Sampling};
 use cnnkit_core::analysis::field::{Fields, Misaligned, Options, PathEnd, analyse};
 use cnnkit_core::analysis::support::{Borders, support as read_by};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId, Op};
-use crate::support::{self, Exact};
-use crate::{Block, Cell, Column, Fact, Page, Report, Row, Table, Tone, Value};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]

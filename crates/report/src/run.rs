@@ -8,11 +8,11 @@ use super::{Block, Cell, Column, Fact, Page, Row, Table, Value};
 use cnnkit_core::analysis::memory;
 use cnnkit_core::analysis::totals::{self, FLOPS_PER_MAC};
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::graph::Graph;
 use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::Network;
 use cnnkit_exec::run::{Run, Step};
 use cnnkit_exec::tensor::Tensor;
-use cnnkit_core::graph::Graph;
 
 /// Several runs of one network, of which the fastest is shown.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Page, Row, Span, Table, Tone};
+use super::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_core::analysis::sizes::{AxisSizes, SizeSet};
 use cnnkit_core::graph::Graph;
 
@@ -114,8 +114,8 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
         .collect();
     if !dropped.is_empty() {
         page.push(Block::Text(vec![
-            Span::new("note", Tone::Warn),
-            Span::plain(format!(
+            StyledText::new("note", Tone::Warn),
+            StyledText::plain(format!(
                 ": at the spec's own size, a strided layer does not divide {} evenly, so its last rows are dropped or padded unevenly.",
                 dropped.join(" and ")
             )),

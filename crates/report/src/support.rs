@@ -1,10 +1,10 @@
 //! The exact support of a unit: its figures and its picture in characters.
 
-use cnnkit_core::analysis::field::span::Span as Range;
+use crate::{Cell, Column, Row, StyledText, Table, Tone, Value};
+use cnnkit_core::analysis::field::Interval as Range;
 use cnnkit_core::analysis::support::{Borders, Region, support};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
-use crate::{Cell, Column, Row, Span, Table, Tone, Value};
 
 /// The exact support of one node's middle unit.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub fn table(graph: &Graph, supports: &[Exact]) -> Table {
 const CELLS: i128 = 38;
 
 /// The support in cells of two columns, so that a square looks square: full, partly read, or a hole.
-pub fn drawing(exact: &Exact) -> Vec<Vec<Span>> {
+pub fn drawing(exact: &Exact) -> Vec<Vec<StyledText>> {
     let longest = exact.hull.iter().map(Range::size).max().unwrap_or(1).max(1);
     // One scale for both axes; a side never vanishes.
     let cells = |range: &Range| {
@@ -90,13 +90,13 @@ pub fn drawing(exact: &Exact) -> Vec<Vec<Span>> {
     };
     let cells = exact.region.densities(&exact.hull, rows, columns);
     let cell = |share: f64| match share {
-        s if s >= 1.0 => Span::new("██", Tone::Good),
-        s if s > 0.5 => Span::new("▓▓", Tone::Warn),
-        s if s > 0.0 => Span::new("▒▒", Tone::Warn),
-        _ => Span::new(" ·", Tone::Bad),
+        s if s >= 1.0 => StyledText::new("██", Tone::Good),
+        s if s > 0.5 => StyledText::new("▓▓", Tone::Warn),
+        s if s > 0.0 => StyledText::new("▒▒", Tone::Warn),
+        _ => StyledText::new(" ·", Tone::Bad),
     };
-    let mut lines: Vec<Vec<Span>> =
+    let mut lines: Vec<Vec<StyledText>> =
         cells.iter().map(|row| row.iter().map(|&share| cell(share)).collect()).collect();
-    lines.push(vec![Span::new("██ all read   ▓▓ ▒▒ partly   · never read", Tone::Quiet)]);
+    lines.push(vec![StyledText::new("██ all read   ▓▓ ▒▒ partly   · never read", Tone::Quiet)]);
     lines
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Block, Cell, Column, Fact, Page, Report, Row, Span, Table, Tone};
+use super::{Block, Cell, Column, Fact, Page, Report, Row, StyledText, Table, Tone};
 use cnnkit_verify::demo::{self, DEMOS, Demo};
 use cnnkit_verify::{Claim, Outcome};
 
@@ -61,10 +61,10 @@ fn table(claims: &[Claim]) -> Table {
 fn summary(claims: &[Claim]) -> Block {
     let failed = claims.iter().filter(|claim| !claim.ok).count();
     Block::Text(vec![match (failed, claims.len()) {
-        (0, 1) => Span::new("the claim holds", Tone::Good),
-        (0, all) => Span::new(format!("all {all} claims hold"), Tone::Good),
-        (1, all) => Span::new(format!("1 of {all} claims does not hold"), Tone::Bad),
-        (_, all) => Span::new(format!("{failed} of {all} claims do not hold"), Tone::Bad),
+        (0, 1) => StyledText::new("the claim holds", Tone::Good),
+        (0, all) => StyledText::new(format!("all {all} claims hold"), Tone::Good),
+        (1, all) => StyledText::new(format!("1 of {all} claims does not hold"), Tone::Bad),
+        (_, all) => StyledText::new(format!("{failed} of {all} claims do not hold"), Tone::Bad),
     }])
 }
 
@@ -75,10 +75,16 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
     page.table(table(&outcome.claims));
     page.push(summary(&outcome.claims));
     for choice in &outcome.choices {
-        page.push(Block::Text(vec![Span::new("smaller", Tone::Quiet), Span::plain(format!(": {choice}"))]));
+        page.push(Block::Text(vec![
+            StyledText::new("smaller", Tone::Quiet),
+            StyledText::plain(format!(": {choice}")),
+        ]));
     }
     for note in &outcome.notes {
-        page.push(Block::Text(vec![Span::new("not measured", Tone::Warn), Span::plain(format!(": {note}"))]));
+        page.push(Block::Text(vec![
+            StyledText::new("not measured", Tone::Warn),
+            StyledText::plain(format!(": {note}")),
+        ]));
     }
     broken(&mut page, &outcome.claims);
     for claim in outcome.claims.iter().filter(|claim| methods && claim.ok) {
@@ -103,8 +109,8 @@ fn broken(page: &mut Page, claims: &[Claim]) {
     }
     if !wrong.is_empty() {
         page.push(Block::Text(vec![
-            Span::new("help", Tone::Strong),
-            Span::plain(
+            StyledText::new("help", Tone::Strong),
+            StyledText::plain(
                 ": the analysis and the executor of cnnkit disagree, so one of them is wrong, not the spec; please \
                  report it with the spec. --seed and --thorough tell whether it depends on the numbers or on the size",
             ),

@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::reference::{Call, Curve};
-use cnnkit_exec::tensor::Tensor;
 use cnnkit_core::graph::{Graph, Node, Op};
 use cnnkit_core::layers::args::Groups;
 use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::{Layer, Weight};
 use cnnkit_core::shape::Shape;
+use cnnkit_exec::reference::{Activation, Call};
+use cnnkit_exec::tensor::Tensor;
 
 /// So many channels are kept at least: the first, the last, and some between.
 const LEAST: u64 = 4;
@@ -115,7 +115,7 @@ fn separate(layer: &Layer) -> bool {
             | Layer::Upsample(_)
             | Layer::Add(_)
             | Layer::Multiply(_)
-    ) || Curve::of(layer).is_some()
+    ) || Activation::of(layer).is_some()
 }
 
 /// Steps of the definition for the excerpt of a node: multiply-adds, and elements that are read or written, each of

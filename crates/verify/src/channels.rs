@@ -1,17 +1,17 @@
 //! Channel connectivity, measured: for each output channel, the input channels that its gradient reaches.
 
-use cnnkit_core::analysis::totals;
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::scalar::Scalar as _;
-use cnnkit_exec::tensor::{Tensor, batched};
-use cnnkit_core::graph::{Graph, NodeId};
-use crate::progress::Bar;
 use crate::dependence_bits::Marks;
-use crate::probe::MOST_OUTPUTS;
 use crate::predict::Predict;
+use crate::probe::MOST_OUTPUTS;
+use crate::progress::Bar;
 use crate::rebuild::{divided, resized, with_space};
 use crate::trace::trace;
 use crate::{Kind, Options, Outcome, inputs};
+use cnnkit_core::analysis::totals;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_exec::scalar::Scalar as _;
+use cnnkit_exec::tensor::{Tensor, batched};
 
 pub(super) fn measure(
     graph: &Graph,

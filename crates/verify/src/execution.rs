@@ -1,22 +1,22 @@
 //! Claims from running a network forwards: parameters, dead weights, shapes, multiply-adds, memory.
 
-use cnnkit_core::analysis::totals;
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::reference::Counter;
-use cnnkit_exec::scalar::Scalar as _;
-use cnnkit_exec::tensor::{Tensor, batched};
-use cnnkit_core::graph::{Graph, NodeId, Op};
-use cnnkit_core::layers::WeightRole;
-use cnnkit_core::number;
-use cnnkit_core::shape::Shape;
-use crate::progress::Bar;
 use crate::dependence_bits::Marks;
 use crate::predict::Predict;
+use crate::progress::Bar;
 use crate::rebuild::{resized, slim, with_space};
 use crate::run::{Seed, run};
 use crate::sets::{position, raster};
 use crate::trace::trace_to_weights;
 use crate::{Kind, Options, Outcome, inputs};
+use cnnkit_core::analysis::totals;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId, Op};
+use cnnkit_core::layers::WeightRole;
+use cnnkit_core::number;
+use cnnkit_core::shape::Shape;
+use cnnkit_exec::reference::Counter;
+use cnnkit_exec::scalar::Scalar as _;
+use cnnkit_exec::tensor::{Tensor, batched};
 
 pub(super) fn measure(
     graph: &Graph,

@@ -4,25 +4,23 @@
 //! of elements that they read, borders included. *On an input so large that nothing clips*, the unit in the middle and
 //! its neighbour: box, start, jump, positions and holes, as the definition of a receptive field has them.
 
-use cnnkit_core::analysis::field::{self, Facts, Jump, Span};
-use cnnkit_core::analysis::support::{self, Borders, Region, from_all};
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::scalar::Scalar as _;
-use cnnkit_exec::tensor::{Tensor, batched};
-use cnnkit_core::graph::{Graph, NodeId};
-use cnnkit_core::number;
-use crate::progress::Bar;
 use crate::dependence_bits::Marks;
+use crate::global_field::whole;
 use crate::perturb;
-use crate::probe::{
-    MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, facts_of, own_place, wide_place,
-};
 use crate::predict::Predict;
+use crate::probe::{MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, facts_of, own_place, wide_place};
+use crate::progress::Bar;
 use crate::rebuild::{map_wide, slim};
 use crate::sets::{field_text, hull, position, raster, set_text, spans_text};
 use crate::trace::trace;
-use crate::global_field::whole;
 use crate::{Kind, Options, Outcome};
+use cnnkit_core::analysis::field::{self, Facts, Interval, Jump};
+use cnnkit_core::analysis::support::{self, Borders, Region, from_all};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::number;
+use cnnkit_exec::scalar::Scalar as _;
+use cnnkit_exec::tensor::{Tensor, batched};
 
 pub(super) fn measure(
     graph: &Graph,
@@ -263,7 +261,7 @@ fn field_claim(
             outcome.claim(Kind::ReceptiveField, Some(&id), claimed, "nothing").method(method);
         }
         (first, second, Some(by)) if !varies || place.units.len() > 3 => {
-            let phases: Vec<Vec<Span>> = (0..last).filter_map(seen).collect();
+            let phases: Vec<Vec<Interval>> = (0..last).filter_map(seen).collect();
             let axes = 0..facts.axes.len();
             let found: Vec<i128> =
                 axes.clone().map(|axis| phases.iter().map(|spans| spans[axis].size()).max().unwrap_or(0)).collect();
@@ -274,9 +272,9 @@ fn field_claim(
                 let (span, jump) = (first.as_ref()?[axis], jumps.as_ref()?[axis]);
                 let unit = place.units[0].get(by[axis]).copied().unwrap_or(0);
                 let moved = (jump * unit).to_integer();
-                Some(Span { lo: span.lo - moved, hi: span.hi - moved })
+                Some(Interval { lo: span.lo - moved, hi: span.hi - moved })
             };
-            let starts: Vec<Option<Span>> = axes.map(at_zero).collect();
+            let starts: Vec<Option<Interval>> = axes.map(at_zero).collect();
             let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.first).collect());
             // A unit in a gap of a transposed convolution sees nothing, and tells no jump.
             let jump: Option<Vec<Jump>> = jumps.as_ref().map(|_| facts.axes.iter().map(|axis| axis.jump).collect());
@@ -318,7 +316,7 @@ fn field_claim(
     } else {
         seen(last)
     };
-    let found: Vec<Option<Span>> =
+    let found: Vec<Option<Interval>> =
         middle.map_or(vec![None; sizes.len()], |spans| spans.into_iter().map(Some).collect());
     let area: i128 = sizes.iter().map(|&size| i128::from(size)).product();
     let share =
@@ -332,7 +330,7 @@ fn field_claim(
     } else {
         claimed == found && (share_claimed - share).abs() < 1e-9
     };
-    let text = |most: &str, spans: &[Option<Span>], share: f64| {
+    let text = |most: &str, spans: &[Option<Interval>], share: f64| {
         // All digits where the rounded ones may be the same.
         let seen = if ok { number::share(share) } else { format!("{} %", share * 100.0) };
         format!("the middle unit {most}at {}, {seen} of the input", spans_text(spans))
@@ -346,7 +344,7 @@ fn field_claim(
 }
 
 /// A unit that falls into a gap on one axis reads nothing on the others either.
-fn nothing_at_all(spans: Vec<Option<Span>>) -> Vec<Option<Span>> {
+fn nothing_at_all(spans: Vec<Option<Interval>>) -> Vec<Option<Interval>> {
     if spans.iter().any(Option::is_none) { vec![None; spans.len()] } else { spans }
 }
 

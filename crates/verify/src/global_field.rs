@@ -1,16 +1,16 @@
 //! Claims about fields that are the whole input on some axis: told by their growth with the input.
 
+use crate::dependence_bits::Marks;
+use crate::field::{GRADIENTS, compare, context, has_gates, read};
+use crate::predict::Predict;
+use crate::probe::{Place, by_channel, costs, enlarged, facts_of, size_bound};
+use crate::rebuild::{resized, with_space};
+use crate::sets::hull;
+use crate::{Kind, Options, Outcome, inputs};
 use cnnkit_core::analysis::field::{self, AxisFacts, Facts, Jump};
 use cnnkit_core::analysis::support::{Borders, from_all};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Graph;
-use crate::field::{GRADIENTS, compare, context, has_gates, read};
-use crate::dependence_bits::Marks;
-use crate::probe::{Place, by_channel, costs, enlarged, facts_of, size_bound};
-use crate::predict::Predict;
-use crate::rebuild::{resized, with_space};
-use crate::sets::hull;
-use crate::{Kind, Options, Outcome, inputs};
 
 /// Larger inputs that are tried after the first.
 const MOST_SIZES: usize = 4;

@@ -6,18 +6,18 @@
 
 use num_bigint::BigUint;
 
+use crate::predict::{Coverage, Predict};
+use crate::{Claim, Kind, Options, Outcome, sizes};
 use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::{Layer as Comb, Stack};
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::reference::{self, Call};
-use cnnkit_exec::scalar::{Exact, Scalar as _};
-use cnnkit_exec::tensor::Tensor;
 use cnnkit_core::graph::Graph;
 use cnnkit_core::layers::args::{Groups, Padding, PerAxis};
 use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::{Init, Layer, Weight};
-use crate::predict::{Coverage, Predict};
-use crate::{Claim, Kind, Options, Outcome, sizes};
+use cnnkit_exec::reference::{self, Call};
+use cnnkit_exec::scalar::{Exact, Scalar as _};
+use cnnkit_exec::tensor::Tensor;
 
 /// Most steps that a map may take.
 const MOST_STEPS: u64 = 300_000_000;

@@ -9,24 +9,24 @@
 //!
 //! Not measured: what is no property of one run. `docs/verify.md` lists it.
 
-mod progress;
+mod channel_sample;
 mod channels;
 pub mod demo;
-mod channel_sample;
+mod dependence_bits;
+mod error_bound;
 mod execution;
 mod field;
+mod global_field;
 pub mod gridding;
-mod dependence_bits;
 pub mod numerics;
 mod perturb;
-mod probe;
 mod predict;
+mod probe;
+mod progress;
 mod rebuild;
-mod error_bound;
 mod run;
 mod sets;
 mod trace;
-mod global_field;
 mod zeros;
 
 pub use dependence_bits::Marks;

@@ -9,20 +9,20 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::channel_sample::{self, Excerpt};
+use crate::error_bound::{Rounded, U};
+use crate::progress::Part;
+use crate::rebuild::{resized, with_space};
+use crate::{Kind, Options, Outcome, inputs};
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, Op};
+use cnnkit_core::layers::{Layer, Weight};
 use cnnkit_exec::fast::{Fast, Plan};
 use cnnkit_exec::network::{Fill, Network, random_inputs};
 use cnnkit_exec::reference::{self, Call, Counter};
-use cnnkit_exec::run::{Definition, Kernels};
+use cnnkit_exec::run::{Kernels, Reference};
 use cnnkit_exec::tensor::Tensor;
-use cnnkit_core::graph::{Graph, Op};
-use cnnkit_core::layers::{Layer, Weight};
-use crate::progress::Part;
-use crate::channel_sample::{self, Excerpt};
-use crate::rebuild::{resized, with_space};
-use crate::error_bound::{Rounded, U};
-use crate::{Kind, Options, Outcome, inputs};
 
 /// How much further than the definition in f32 the fused network may be from f64: other orders of the same sums.
 const SLACK: f64 = 16.0;
@@ -264,8 +264,8 @@ fn fused(
     let network = Network::<f32>::seeded(graph, options.seed, Fill::Generic)?;
     let given: Vec<Tensor<f32>> = random_inputs(graph, 1, options.seed)?;
     let (exact, plain) = rayon::join(
-        || network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Definition, |_| tick()),
-        || network.run(given.clone(), &Definition, |_| ()),
+        || network.cast::<f64>().run(given.iter().map(Tensor::cast).collect(), &Reference, |_| tick()),
+        || network.run(given.clone(), &Reference, |_| ()),
     );
     let (exact, plain) = (exact?.outputs, plain?.outputs);
     let planned = Plan::new(&network, 1)?.run(&given, |_| ())?;
@@ -275,7 +275,7 @@ fn fused(
     let (mut own, found) = (losses(&plain), losses(&planned.outputs));
     if own.iter().zip(&found).any(|(own, found)| *found > SLACK * own.max(U)) {
         // What rounding does to a badly conditioned network shows where its inputs are rounded otherwise.
-        let nudged = network.run(given.iter().map(nudged).collect(), &Definition, |_| ())?.outputs;
+        let nudged = network.run(given.iter().map(nudged).collect(), &Reference, |_| ())?.outputs;
         own = own.iter().zip(losses(&nudged)).map(|(own, nudged)| own.max(nudged)).collect();
     }
     let (mut loss, mut allowed, mut share) = (0.0f64, 0.0f64, 0.0f64);

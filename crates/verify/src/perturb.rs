@@ -4,17 +4,17 @@
 //! which no weight is too small for: it spreads to everything that is computed from it, and to nothing else. All
 //! pixels outside the field at once must leave the unit the same to the bit; single pixels inside must change it.
 
-use cnnkit_core::analysis::field;
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::tensor::{Tensor, batched};
-use cnnkit_core::graph::Op;
-use cnnkit_core::layers::Layer;
-use crate::probe::{Place, by_channel};
 use crate::predict::Predict;
+use crate::probe::{Place, by_channel};
 use crate::rebuild::without_gates;
 use crate::run::{Seed, run};
 use crate::sets::{raster, spans_text};
 use crate::{Kind, Options, Outcome};
+use cnnkit_core::analysis::field;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::Op;
+use cnnkit_core::layers::Layer;
+use cnnkit_exec::tensor::{Tensor, batched};
 
 pub(super) fn measure(
     predict: &(dyn Predict + Sync),

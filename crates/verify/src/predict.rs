@@ -2,16 +2,16 @@
 
 use num_bigint::BigUint;
 
-use cnnkit_core::analysis::field::{self, Facts, Span};
+use cnnkit_core::analysis::field::{self, Facts, Interval};
 use cnnkit_core::analysis::gridding::{self, Gridding, Stack};
 use cnnkit_core::analysis::support::{Borders, Region, support};
-use cnnkit_core::analysis::{channels, memory, totals, dead_weights};
+use cnnkit_core::analysis::{channels, dead_weights, memory, totals};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::shape::Shape;
 
 /// One interval an axis; none where nothing is read.
-pub type Box = Vec<Option<Span>>;
+pub type Box = Vec<Option<Interval>>;
 
 /// What a stack of convolutions leaves out along one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! Where a receptive field is measured: on the network's own input, borders included, or on one so large that nothing
 //! clips.
 
+use crate::predict::Predict;
+use crate::rebuild::{resized, with_space};
+use crate::{Options, inputs};
 use cnnkit_core::analysis::field::{self, Facts, Field};
 use cnnkit_core::analysis::support::{Borders, Region};
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
-use crate::predict::Predict;
-use crate::rebuild::{resized, with_space};
-use crate::{Options, inputs};
 
 /// Outputs that are measured unasked.
 pub(super) const MOST_OUTPUTS: usize = 4;

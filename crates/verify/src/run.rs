@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::reference::{self, Call, Counter};
-use cnnkit_exec::scalar::Scalar;
-use cnnkit_exec::tensor::{Tensor, batched};
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::{Init, Weight};
 use cnnkit_core::shape::Shape;
+use cnnkit_exec::reference::{self, Call, Counter};
+use cnnkit_exec::scalar::Scalar;
+use cnnkit_exec::tensor::{Tensor, batched};
 
 /// Seeded numbers, the same on every machine: SplitMix64 (Steele, Lea & Flood 2014).
 #[derive(Debug, Clone)]

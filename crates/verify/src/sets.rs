@@ -1,6 +1,6 @@
 //! Sets of input positions as bit maps and as text: where predictions and measurements are compared.
 
-use cnnkit_core::analysis::field::{Jump, Span};
+use cnnkit_core::analysis::field::{Interval, Jump};
 use cnnkit_core::analysis::support::Region;
 
 /// The positions of `region` inside an input of these sizes.
@@ -26,16 +26,16 @@ pub(super) fn raster(region: &Region, sizes: &[u64]) -> Vec<bool> {
 }
 
 /// The box and number of the positions that `holds`.
-pub(super) fn hull(sizes: &[u64], holds: impl Fn(usize) -> bool) -> (Option<Vec<Span>>, u64) {
-    let mut all: Option<Vec<Span>> = None;
+pub(super) fn hull(sizes: &[u64], holds: impl Fn(usize) -> bool) -> (Option<Vec<Interval>>, u64) {
+    let mut all: Option<Vec<Interval>> = None;
     let mut count = 0;
     let elements = sizes.iter().product::<u64>();
     for flat in (0..usize::try_from(elements).unwrap_or(0)).filter(|&flat| holds(flat)) {
         count += 1;
         let mut rest = flat as u64;
-        let mut at = vec![Span { lo: 0, hi: 0 }; sizes.len()];
+        let mut at = vec![Interval { lo: 0, hi: 0 }; sizes.len()];
         for (span, &size) in at.iter_mut().zip(sizes).rev() {
-            *span = Span { lo: i128::from(rest % size), hi: i128::from(rest % size) };
+            *span = Interval { lo: i128::from(rest % size), hi: i128::from(rest % size) };
             rest /= size;
         }
         all = Some(match all {
@@ -59,9 +59,9 @@ pub(super) fn position(flat: usize, sizes: &[u64]) -> String {
 }
 
 /// `49 positions, 0 holes, in 5..11 x 5..11`.
-pub(super) fn set_text(sizes: &[u64], spans: Option<&[Span]>, count: u64) -> String {
+pub(super) fn set_text(sizes: &[u64], spans: Option<&[Interval]>, count: u64) -> String {
     let Some(spans) = spans else { return "nothing".into() };
-    let area: i128 = spans.iter().map(Span::size).product();
+    let area: i128 = spans.iter().map(Interval::size).product();
     if count == sizes.iter().product::<u64>() {
         return format!("{count} positions, the whole input");
     }
@@ -79,15 +79,19 @@ fn once(list: Vec<String>, by: &str) -> String {
 }
 
 /// `-3..3 x 0..2`, an axis that reads nothing as `nothing`; equal axes once.
-pub(super) fn spans_text(spans: &[Option<Span>]) -> String {
-    let one = |span: &Option<Span>| {
+pub(super) fn spans_text(spans: &[Option<Interval>]) -> String {
+    let one = |span: &Option<Interval>| {
         span.map_or_else(|| "nothing".to_owned(), |span| format!("{}..{}", span.lo, span.hi))
     };
     once(spans.iter().map(one).collect(), " x ")
 }
 
 /// `427x427, unit 0 at -197..229, jump 32`.
-pub(super) fn field_text(sizes: &[i128], first: Option<&[Option<Span>]>, jumps: Option<&[Jump]>) -> String {
+pub(super) fn field_text(
+    sizes: &[i128],
+    first: Option<&[Option<Interval>]>,
+    jumps: Option<&[Jump]>,
+) -> String {
     let mut text = sizes.iter().map(i128::to_string).collect::<Vec<_>>().join("x");
     if let Some(first) = first {
         text += &format!(", unit 0 at {}", spans_text(first));

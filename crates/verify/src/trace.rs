@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
+use crate::dependence_bits::Marks;
+use crate::rebuild::map_wide;
+use crate::zeros::masks;
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::reference::{self, Call};
-use cnnkit_exec::scalar::Scalar as _;
-use cnnkit_exec::tensor::{Tensor, batched};
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::args::{Groups, Padding, PerAxis};
 use cnnkit_core::layers::conv::{Conv, PaddingMode};
@@ -21,9 +21,9 @@ use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::window::Window;
 use cnnkit_core::layers::{Layer, Role, Weight};
 use cnnkit_core::shape::Shape;
-use crate::dependence_bits::Marks;
-use crate::rebuild::map_wide;
-use crate::zeros::masks;
+use cnnkit_exec::reference::{self, Call};
+use cnnkit_exec::scalar::Scalar as _;
+use cnnkit_exec::tensor::{Tensor, batched};
 
 /// What depends on the seeds.
 #[derive(Debug)]
@@ -153,8 +153,9 @@ fn plain(
             Ok((vec![every_winner(layer, &shapes[0], &periods, vector)?], vec![]))
         }
         Layer::AdaptiveMaxPool(pool) => {
-            let mean =
-                cnnkit_core::layers::adaptive_avg_pool::AdaptiveAvgPool { output_size: pool.output_size.clone() };
+            let mean = cnnkit_core::layers::adaptive_avg_pool::AdaptiveAvgPool {
+                output_size: pool.output_size.clone(),
+            };
             plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, (vector, None))
         }
         Layer::GlobalMaxPool(pool) => {

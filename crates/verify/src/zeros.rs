@@ -1,13 +1,13 @@
 //! Zeros that a `pad` layer writes, measured: the executor's own kernels move marks, and write zeros beside them.
 
+use crate::dependence_bits::Marks;
 use cnnkit_core::analysis::known_zeros::{Carries, carries};
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, Op};
+use cnnkit_core::layers::Layer;
 use cnnkit_exec::reference::{self, Call, Counter};
 use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::{Tensor, batched};
-use cnnkit_core::graph::{Graph, Op};
-use cnnkit_core::layers::Layer;
-use crate::dependence_bits::Marks;
 
 /// For each node, marks where its elements need not be zero; none where no layer before it writes zeros, or one made
 /// something of them.

@@ -1,6 +1,6 @@
 //! CK401: a bias right before a normalisation that subtracts each channel's mean, and the bias with it.
 
-use super::{Context, Family, Finding, Fix, Meta, Place, Rule, Severity, edit};
+use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity, edit};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Node, Op};
 use cnnkit_core::layers::{Category, Layer};
@@ -66,7 +66,7 @@ impl Rule for BiasBeforeNorm {
                 params: -i64::try_from(biases).unwrap_or(i64::MAX),
             });
             found.push(
-                Finding::new(Place::Argument(id, "bias"), message).help("write `bias: false`").fix(fix),
+                Finding::new(Location::Argument(id, "bias"), message).help("write `bias: false`").fix(fix),
             );
         }
         Ok(())

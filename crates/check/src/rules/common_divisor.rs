@@ -2,7 +2,7 @@
 
 use num_integer::Integer as _;
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::dilated::Chain;
 use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::proposal::proposals;
@@ -84,9 +84,9 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
         number::list(&rates)
     );
     let first = chain.nodes[0];
-    let mut finding = Finding::new(Place::Argument(first, "dilation"), message);
+    let mut finding = Finding::new(Location::Argument(first, "dilation"), message);
     if let Some(&last) = chain.nodes.last().filter(|&&last| last != first) {
-        finding = finding.related(Place::Argument(last, "dilation"), "the last of the chain");
+        finding = finding.related(Location::Argument(last, "dilation"), "the last of the chain");
     }
     let help = match nearest(chain) {
         Some(near) => format!("the nearest rates without holes are {}", number::list(&near)),

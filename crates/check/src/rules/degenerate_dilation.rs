@@ -1,6 +1,6 @@
 //! CK305: a dilated kernel whose taps fall onto padding, so that it has become a 1x1 kernel.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
@@ -60,7 +60,7 @@ impl Rule for DegenerateDilation {
             );
             let fits = taps.map.iter().min().map_or(0, |size| (size.saturating_sub(1)) / 2).max(1);
             found.push(
-                Finding::new(Place::Argument(taps.node, "dilation"), message)
+                Finding::new(Location::Argument(taps.node, "dilation"), message)
                     .help(format!("a rate of at most {fits} has a place for all taps; `global_avg_pool` gives image-level context")),
             );
         }

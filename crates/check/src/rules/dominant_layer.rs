@@ -1,6 +1,6 @@
 //! CK505: one layer that holds most of the parameters.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::paths::is_weighted;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
@@ -72,7 +72,7 @@ impl Rule for DominantLayer {
                 number::share(share)
             );
             found.push(
-                Finding::new(Place::Node(id), message)
+                Finding::new(Location::Node(id), message)
                     .help("pool before it, factor it into two thin layers, or use fewer outputs"),
             );
         }

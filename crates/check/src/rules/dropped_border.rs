@@ -1,6 +1,6 @@
 //! CK204: rows or columns at the border of a map that no layer reads, because sizes do not divide.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 
 /// See the module's page.
@@ -66,7 +66,7 @@ impl Rule for DroppedBorder {
                 facts.node(map.node).id
             );
             found.push(
-                Finding::new(Place::Argument(reader, "stride"), message)
+                Finding::new(Location::Argument(reader, "stride"), message)
                     .help("`cnnkit sizes` lists the input sizes that lose nothing; padding, or `ceil_mode: true` of a pool, keeps the border"),
             );
         }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Edit, edit};
 use cnnkit_core::analysis::channels::{Connectivity, Seam, connectivity, seams};
+use cnnkit_core::analysis::dead_weights::{self, Idle};
 use cnnkit_core::analysis::dilated::{Chain, Chains, TapsValid, chains, taps_valid};
 use cnnkit_core::analysis::field::{Facts as FieldFacts, Fields, Options, analyse};
 use cnnkit_core::analysis::gradient::{self, Severed};
@@ -17,7 +18,6 @@ use cnnkit_core::analysis::paths::{Paths, paths};
 use cnnkit_core::analysis::support::{Borders, Region, support};
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::analysis::unread_positions::{self, Unread};
-use cnnkit_core::analysis::dead_weights::{self, Idle};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::window::Window;

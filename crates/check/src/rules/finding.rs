@@ -5,7 +5,7 @@ use cnnkit_core::source::Span;
 
 /// Where a flaw is, as the rule knows it; bytes come later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A layer: its name in the spec.
     Node(NodeId),
     /// The value of a layer's argument; the layer's name if it was not written.
@@ -16,7 +16,7 @@ pub enum Place {
     Network,
 }
 
-impl Place {
+impl Location {
     /// The layer that it belongs to.
     pub fn node(self) -> Option<NodeId> {
         match self {
@@ -30,20 +30,20 @@ impl Place {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// Where it is.
-    pub place: Place,
+    pub place: Location,
     /// The flaw with its numbers: lower case, no full stop.
     pub message: String,
     /// Remedies, each lower case without a full stop.
     pub help: Vec<String>,
     /// Other places that matter, each with a remark.
-    pub related: Vec<(Place, String)>,
+    pub related: Vec<(Location, String)>,
     /// How to mend it.
     pub fix: Option<Fix>,
 }
 
 impl Finding {
     /// A flaw at `place`.
-    pub fn new(place: Place, message: impl Into<String>) -> Self {
+    pub fn new(place: Location, message: impl Into<String>) -> Self {
         Self { place, message: message.into(), help: vec![], related: vec![], fix: None }
     }
 
@@ -56,7 +56,7 @@ impl Finding {
 
     /// The same finding with another place that matters.
     #[must_use]
-    pub fn related(mut self, place: Place, remark: impl Into<String>) -> Self {
+    pub fn related(mut self, place: Location, remark: impl Into<String>) -> Self {
         self.related.push((place, remark.into()));
         self
     }

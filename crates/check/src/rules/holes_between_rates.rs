@@ -1,7 +1,7 @@
 //! CK303: the dilation rates of a chain leave positions inside the receptive field that are never read.
 
 use super::common_divisor::divisor;
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::gridding::criterion;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
@@ -81,10 +81,10 @@ impl Rule for HolesBetweenRates {
                 bound.step,
                 bound.largest
             );
-            let mut finding = Finding::new(Place::Argument(culprit, "dilation"), message);
+            let mut finding = Finding::new(Location::Argument(culprit, "dilation"), message);
             if chain.nodes[0] != culprit {
                 finding =
-                    finding.related(Place::Argument(chain.nodes[0], "dilation"), "the chain starts here");
+                    finding.related(Location::Argument(chain.nodes[0], "dilation"), "the chain starts here");
             }
             found.push(
                 finding

@@ -1,6 +1,6 @@
 //! CK304: an output that does not read every position inside its receptive field.
 
-use super::{Context, Facts, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
@@ -61,7 +61,7 @@ impl Rule for HolesInSupport {
                     number::share(holes as f64 / area as f64)
                 );
                 found.push(
-                    Finding::new(Place::Node(map), message)
+                    Finding::new(Location::Node(map), message)
                         .help("`cnnkit rf --exact` shows where the holes begin"),
                 );
             }

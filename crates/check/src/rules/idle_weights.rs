@@ -1,6 +1,6 @@
 //! CK409: a part of a layer's weights that acts on no output: taps that meet only padding, channels that nobody reads.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::AxisReach;
 use cnnkit_core::number;
@@ -70,9 +70,9 @@ impl Rule for IdleWeights {
                 Some((idle, taps)) => {
                     message += &format!(": {idle} of the {taps} taps of its kernel meet nothing but padding");
                     let argument = if dilated { "dilation" } else { "padding" };
-                    (Place::Argument(first.node, argument), "use a rate or a kernel that fits the map")
+                    (Location::Argument(first.node, argument), "use a rate or a kernel that fits the map")
                 }
-                None => (Place::Node(first.node), "use no more channels than are read"),
+                None => (Location::Node(first.node), "use no more channels than are read"),
             };
             found.push(Finding::new(place, message).help(help));
         }

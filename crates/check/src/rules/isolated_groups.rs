@@ -1,6 +1,6 @@
 //! CK503: grouped convolutions in a row whose groups never meet.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 
 /// See the module's page.
@@ -54,8 +54,8 @@ impl Rule for IsolatedGroups {
                 seam.isolated_groups
             );
             found.push(
-                Finding::new(Place::Argument(seam.second, "groups"), message)
-                    .related(Place::Argument(seam.first, "groups"), "the groups come from here")
+                Finding::new(Location::Argument(seam.second, "groups"), message)
+                    .related(Location::Argument(seam.first, "groups"), "the groups come from here")
                     .help(format!(
                         "put `- channel_shuffle: {{groups: {}}}` or a dense 1x1 conv between them",
                         seam.isolated_groups

@@ -1,6 +1,6 @@
 //! CK506: a fully connected layer on a flattened map.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::number;
@@ -70,7 +70,7 @@ impl Rule for LargeHead {
                 number::grouped(pooled)
             );
             found.push(
-                Finding::new(Place::Argument(id, "out_features"), message)
+                Finding::new(Location::Argument(id, "out_features"), message)
                     .help("put `global_avg_pool` in place of `flatten`, or pool to a smaller map first"),
             );
         }

@@ -1,6 +1,6 @@
 //! CK501: a large kernel that a stack of 3x3 kernels replaces.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::savings;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
@@ -71,7 +71,7 @@ impl Rule for LargeKernel {
                 );
             }
             found.push(
-                Finding::new(Place::Argument(id, "kernel"), message)
+                Finding::new(Location::Argument(id, "kernel"), message)
                     .help("stack smaller kernels with an activation between them"),
             );
         }

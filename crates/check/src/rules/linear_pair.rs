@@ -1,6 +1,6 @@
 //! CK402: two linear layers with nothing non-linear between them.
 
-use super::{Context, Facts, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::window::Window;
@@ -66,8 +66,8 @@ impl Rule for LinearPair {
             let message = format!(
                 "nothing non-linear stands between `{a}` and `{b}`: together they are one linear map"
             );
-            let mut finding = Finding::new(Place::Node(second), message)
-                .related(Place::Node(first), format!("`{a}` comes before it"))
+            let mut finding = Finding::new(Location::Node(second), message)
+                .related(Location::Node(first), format!("`{a}` comes before it"))
                 .help("put an activation between them, or write one layer");
             if let Some(merged) = merged(facts, first, second) {
                 let both = facts.counts(first).params + facts.counts(second).params;
@@ -98,7 +98,8 @@ fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
         return true;
     }
     let grouped = |id: NodeId| {
-        cnnkit_core::analysis::channels::groups(facts.graph, facts.node(id)).is_some_and(|(groups, _)| groups > 1)
+        cnnkit_core::analysis::channels::groups(facts.graph, facts.node(id))
+            .is_some_and(|(groups, _)| groups > 1)
     };
     let before = facts.node(facts.node(first).inputs[0]).shape.channels();
     let (between, behind) = (facts.node(first).shape.channels(), facts.node(second).shape.channels());

@@ -1,6 +1,6 @@
 //! CK302: the published rule of hybrid dilated convolution: M_2 above the kernel.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::hdc;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
@@ -73,7 +73,7 @@ impl Rule for M2AboveKernel {
                     group.m2
                 );
                 found.push(
-                    Finding::new(Place::Argument(chain.nodes[0], "dilation"), message)
+                    Finding::new(Location::Argument(chain.nodes[0], "dilation"), message)
                         .help("`cnnkit hdc-check` explains the rule and the exact verdict"),
                 );
                 break;

@@ -1,6 +1,6 @@
 //! CK205: a merge whose operands are centred on different positions of the input.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use num_traits::ToPrimitive as _;
 
@@ -83,11 +83,11 @@ impl Rule for MisalignedMerge {
                     "the operands of `{name}` are centred {offset} input {positions} apart on spatial axis {axis}: {units} x the step of its map"
                 )
             };
-            let mut finding = Finding::new(Place::Node(merge.node), message);
+            let mut finding = Finding::new(Location::Node(merge.node), message);
             for path in &merge.paths {
                 let id = &facts.node(path.node).id;
                 finding = finding.related(
-                    Place::Node(path.node),
+                    Location::Node(path.node),
                     format!("unit 0 of `{id}` is centred at {}", path.centre),
                 );
             }

@@ -57,7 +57,7 @@ mod wide_kernel;
 
 pub use budget::{FAILED_CLAIM, OVER_BUDGET, WORSE_THAN_BASELINE};
 pub use facts::Facts;
-pub use finding::{Edit, Finding, Fix, Place};
+pub use finding::{Edit, Finding, Fix, Location};
 pub use meta::{Family, Meta, Setting, Severity};
 pub use spec_errors::{SPEC_ERRORS, of_code};
 pub use suppression::{MALFORMED_SUPPRESSION, UNUSED_SUPPRESSION};

@@ -1,6 +1,6 @@
 //! CK206: an even kernel at stride 1 moves the map by half a position.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Padding;
@@ -66,7 +66,7 @@ impl Rule for OffCentreKernel {
                         "a kernel that spans {extent} positions has no middle: the map moves by half a position{on}"
                     );
                     let help = format!("use a kernel that spans {} or {}", extent - 1, extent + 1);
-                    found.push(Finding::new(Place::Argument(id, "kernel"), message).help(help));
+                    found.push(Finding::new(Location::Argument(id, "kernel"), message).help(help));
                     break;
                 }
             }

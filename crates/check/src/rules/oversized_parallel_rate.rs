@@ -1,6 +1,6 @@
 //! CK306: parallel dilated convolutions (ASPP) whose rates are too large for the map.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use std::collections::{HashMap, HashSet};
 
 use cnnkit_core::diagnostic::Problem;
@@ -78,7 +78,7 @@ impl Rule for OversizedParallelRate {
                 number::share(1.0 - taps.mean_share)
             );
             found.push(
-                Finding::new(Place::Argument(taps.node, "dilation"), message)
+                Finding::new(Location::Argument(taps.node, "dilation"), message)
                     .help("scale the rates with the map, or use a larger input"),
             );
         }

@@ -1,6 +1,6 @@
 //! CK207: padding around a kernel of one tap: a frame of constants.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::window::Window;
@@ -65,7 +65,7 @@ impl Rule for PaddedPointwise {
                 number::grouped(all)
             );
             found.push(
-                Finding::new(Place::Argument(id, "padding"), message)
+                Finding::new(Location::Argument(id, "padding"), message)
                     .help("remove the padding: a kernel of 1 needs none"),
             );
         }

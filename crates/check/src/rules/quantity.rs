@@ -2,15 +2,15 @@
 
 use num_traits::ToPrimitive as _;
 
+use crate::rules::Facts;
 use cnnkit_core::analysis::dilated::Chain;
-use cnnkit_core::analysis::field::{self, Facts as Field, Span as Range};
+use cnnkit_core::analysis::field::{self, Facts as Field, Interval as Range};
 use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
-use crate::rules::Facts;
 pub use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Expectable, Unit};
 use cnnkit_core::spec::expectation::{Limit, Target};
 use cnnkit_core::value::{Number, show_number};

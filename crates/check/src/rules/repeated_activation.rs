@@ -1,6 +1,6 @@
 //! CK403: an activation right after an activation.
 
-use super::{Context, Family, Finding, Fix, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::{Category, Layer};
 
@@ -66,8 +66,8 @@ impl Rule for RepeatedActivation {
                 params: -i64::try_from(params).unwrap_or(i64::MAX),
             });
             found.push(
-                Finding::new(Place::Node(second), message)
-                    .related(Place::Node(first), format!("`{a}` is here"))
+                Finding::new(Location::Node(second), message)
+                    .related(Location::Node(first), format!("`{a}` is here"))
                     .help("keep one of the two")
                     .fix(fix),
             );

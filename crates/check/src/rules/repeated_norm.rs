@@ -1,6 +1,6 @@
 //! CK404: a normalisation right after a normalisation.
 
-use super::{Context, Family, Finding, Fix, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
@@ -62,10 +62,13 @@ impl Rule for RepeatedNorm {
                 params: -i64::try_from(params).unwrap_or(i64::MAX),
             });
             found.push(
-                Finding::new(Place::Node(second), format!("`{b}` normalises what `{a}` has just normalised"))
-                    .related(Place::Node(first), format!("`{a}` is here"))
-                    .help("keep one of the two")
-                    .fix(fix),
+                Finding::new(
+                    Location::Node(second),
+                    format!("`{b}` normalises what `{a}` has just normalised"),
+                )
+                .related(Location::Node(first), format!("`{a}` is here"))
+                .help("keep one of the two")
+                .fix(fix),
             );
         }
         Ok(())

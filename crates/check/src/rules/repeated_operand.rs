@@ -1,6 +1,6 @@
 //! CK407: a merge that joins a tensor with itself.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::Layer;
@@ -60,8 +60,11 @@ impl Rule for RepeatedOperand {
             let Some(twice) = operands.windows(2).find(|pair| pair[0] == pair[1]) else { continue };
             let name = &facts.node(twice[0]).id;
             found.push(
-                Finding::new(Place::Node(id), format!("`{}` {verb} `{name}` to itself, {effect}", node.id))
-                    .help("read another layer, or put layers between"),
+                Finding::new(
+                    Location::Node(id),
+                    format!("`{}` {verb} `{name}` to itself, {effect}", node.id),
+                )
+                .help("read another layer, or put layers between"),
             );
         }
         Ok(())

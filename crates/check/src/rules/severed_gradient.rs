@@ -1,6 +1,6 @@
 //! CK406: weights whose every way to an output leads through a layer that always gives the same value.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
@@ -54,10 +54,10 @@ impl Rule for SeveredGradient {
                 cut.why.phrase(),
                 number::grouped(params)
             );
-            let mut finding = Finding::new(Place::Node(cut.at), message);
+            let mut finding = Finding::new(Location::Node(cut.at), message);
             if let Some(&last) = cut.weights.last() {
-                finding =
-                    finding.related(Place::Node(last), format!("`{}` can never learn", facts.node(last).id));
+                finding = finding
+                    .related(Location::Node(last), format!("`{}` can never learn", facts.node(last).id));
             }
             found.push(finding.help(cut.why.remedy()));
         }

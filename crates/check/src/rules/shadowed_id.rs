@@ -1,6 +1,6 @@
 //! CK104: an id inside a block or branch that hides the same id outside.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use std::collections::HashMap;
 
@@ -86,8 +86,8 @@ impl Rule for ShadowedId {
             let Some((outer, full)) = outer else { continue };
             let message = format!("the id `{name}` of `{}` hides `{full}`", node.id);
             found.push(
-                Finding::new(Place::Node(id), message)
-                    .related(Place::Node(outer), format!("`{full}` is here"))
+                Finding::new(Location::Node(id), message)
+                    .related(Location::Node(outer), format!("`{full}` is here"))
                     .help("give one of them another id"),
             );
         }

@@ -1,6 +1,6 @@
 //! CK105: an argument or loop variable that hides a variable around it.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
@@ -53,10 +53,12 @@ impl Rule for ShadowedVariable {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let Some(document) = context.facts.document else { return Ok(()) };
         for shadow in names::shadowed_variables(document) {
-            let mut finding =
-                Finding::new(Place::Token(shadow.inner), format!("`${}` hides {}", shadow.name, shadow.what));
+            let mut finding = Finding::new(
+                Location::Token(shadow.inner),
+                format!("`${}` hides {}", shadow.name, shadow.what),
+            );
             if let Some(outer) = shadow.outer {
-                finding = finding.related(Place::Token(outer), "which is here");
+                finding = finding.related(Location::Token(outer), "which is here");
             }
             found.push(finding.help(format!("give one of them another name than `{}`", shadow.name)));
         }

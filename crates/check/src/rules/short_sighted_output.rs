@@ -1,6 +1,6 @@
 //! CK201: an output whose receptive field is smaller than what it must see.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::field::AxisFacts;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
@@ -78,7 +78,7 @@ impl Rule for ShortSightedOutput {
                     sizes.join("x")
                 );
                 found.push(
-                    Finding::new(Place::Node(output), message)
+                    Finding::new(Location::Node(output), message)
                         .help("`cnnkit rf` shows what each layer adds; strides and dilation add most, global pooling sees everything"),
                 );
             }

@@ -1,6 +1,6 @@
 //! CK203: positions of a feature map that no layer reads, because strides exceed kernels.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
@@ -57,10 +57,11 @@ impl Rule for SkippedPositions {
                 facts.node(map.node).id,
                 number::share(lost as f64 / map.positions as f64)
             );
-            let mut finding = Finding::new(Place::Argument(reader, "stride"), message)
+            let mut finding = Finding::new(Location::Argument(reader, "stride"), message)
                 .help("take the stride in a layer whose kernel is at least as large, or pool before it");
             for &other in &map.readers[1..] {
-                finding = finding.related(Place::Argument(other, "stride"), "nor does this layer read them");
+                finding =
+                    finding.related(Location::Argument(other, "stride"), "nor does this layer read them");
             }
             found.push(finding);
         }

@@ -1,6 +1,6 @@
 //! CK408: a squeeze-and-excitation layer whose bottleneck is too narrow, or no bottleneck.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
@@ -60,7 +60,7 @@ impl Rule for SqueezeOutOfRange {
             };
             let good = (channels / 4).max(4).min(channels);
             found.push(
-                Finding::new(Place::Argument(id, argument), message)
+                Finding::new(Location::Argument(id, argument), message)
                     .help(format!("give the inner channels: `squeeze: {good}`")),
             );
         }

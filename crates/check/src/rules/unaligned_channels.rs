@@ -1,6 +1,6 @@
 //! CK504: a number of channels that is no multiple of what hardware computes at once.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::paths::is_weighted;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
@@ -70,7 +70,7 @@ impl Rule for UnalignedChannels {
                 "`{}` has {channels} channels, no multiple of {multiple}: it may take the time of {above}",
                 node.id
             );
-            found.push(Finding::new(Place::Argument(id, argument), message).help(format!("use {sizes}")));
+            found.push(Finding::new(Location::Argument(id, argument), message).help(format!("use {sizes}")));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! CK307: a transposed convolution whose kernel is not divisible by its stride paints a checkerboard.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::window::Window;
@@ -61,7 +61,7 @@ impl Rule for UnevenOverlap {
             let below = kernel / stride * stride;
             let sizes = if below > 0 { format!("{below} or {}", below + stride) } else { stride.to_string() };
             found.push(
-                Finding::new(Place::Argument(id, "kernel"), message)
+                Finding::new(Location::Argument(id, "kernel"), message)
                     .help(format!("use a kernel of {sizes}, or `upsample` and a convolution")),
             );
         }

@@ -1,7 +1,7 @@
 //! CK601: something under `expect` does not hold.
 
 use super::quantity::{Found, Subject, difference, holds, measure, show_found, show_target, written};
-use super::{Context, Edit, Facts, Family, Finding, Fix, Meta, Place, Rule, Severity};
+use super::{Context, Edit, Facts, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::{Problem, suggest};
 use cnnkit_core::spec::expectation::{Expectation, Limit};
 
@@ -66,13 +66,13 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
                 return Some(no_such_layer(facts, id, *span));
             };
             if let Subject::Nodes(nodes) = &subject {
-                node_place = nodes.last().map(|&node| Place::Node(node));
+                node_place = nodes.last().map(|&node| Location::Node(node));
             }
             subject
         }
     };
     let of = expectation.node.as_ref().map_or(String::new(), |(id, _)| format!(" of `{id}`"));
-    let place = Place::Token(expectation.span);
+    let place = Location::Token(expectation.span);
     let measured = match measure(facts, &subject, quantity) {
         Ok(measured) => measured,
         Err(problem) => {
@@ -118,7 +118,7 @@ fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -
     known.sort_unstable();
     known.dedup();
     let help = suggest(id, known).map(|close| format!("did you mean `{close}`?"));
-    Finding::new(Place::Token(span), format!("the network has no layer or block `{id}`"))
+    Finding::new(Location::Token(span), format!("the network has no layer or block `{id}`"))
         .help(help.unwrap_or_else(|| "`cnnkit params --depth all` lists the ids".into()))
 }
 

@@ -1,6 +1,6 @@
 //! CK202: convolutions whose input already sees more than the whole image.
 
-use super::{Context, Facts, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::Category;
@@ -71,7 +71,8 @@ impl Rule for UnproductiveTail {
             number::share(share)
         );
         found.push(
-            Finding::new(Place::Node(first), message).help("use a larger input, or end the network earlier"),
+            Finding::new(Location::Node(first), message)
+                .help("use a larger input, or end the network earlier"),
         );
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! CK103: an argument of a block that its layers never read.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
@@ -50,7 +50,7 @@ impl Rule for UnusedArgument {
         for (block, key) in names::unused_arguments(document) {
             let message = format!("the block `{block}` never reads its argument `{}`", key.name);
             let help = format!("read it as `${}`, or remove it from the block and its uses", key.name);
-            found.push(Finding::new(Place::Token(key.span), message).help(help));
+            found.push(Finding::new(Location::Token(key.span), message).help(help));
         }
         Ok(())
     }

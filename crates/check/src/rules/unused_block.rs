@@ -1,6 +1,6 @@
 //! CK101: a block that is defined and never used.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
@@ -47,7 +47,7 @@ impl Rule for UnusedBlock {
         let Some(document) = context.facts.document else { return Ok(()) };
         for key in names::unused_blocks(document) {
             let message = format!("the block `{}` is never used", key.name);
-            found.push(Finding::new(Place::Token(key.span), message).help("use it, or remove it"));
+            found.push(Finding::new(Location::Token(key.span), message).help("use it, or remove it"));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! CK405: layers that no output depends on.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Op;
 use cnnkit_core::number;
@@ -65,7 +65,7 @@ impl Rule for UnusedLayer {
             if matches!(node.op, Op::Input) {
                 let message = format!("no output depends on the input `{}`", node.id);
                 found.push(
-                    Finding::new(Place::Node(id), message)
+                    Finding::new(Location::Node(id), message)
                         .help("read it in a layer that leads to an output, or remove it"),
                 );
             } else if ends_here {
@@ -82,7 +82,7 @@ impl Rule for UnusedLayer {
                 };
                 let message = format!("no layer reads `{}`, and it is no output{others}{weights}", node.id);
                 found.push(
-                    Finding::new(Place::Node(id), message)
+                    Finding::new(Location::Node(id), message)
                         .help("read it with `from`, list it under `outputs`, or remove it"),
                 );
             }

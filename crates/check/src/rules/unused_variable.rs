@@ -1,6 +1,6 @@
 //! CK102: a variable that is defined and never read.
 
-use super::{Context, Family, Finding, Meta, Place, Rule, Severity};
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
@@ -45,7 +45,7 @@ impl Rule for UnusedVariable {
         for key in names::unused_variables(document) {
             let message = format!("the variable `{}` is never read", key.name);
             let help = format!("read it as `${}`, or remove it", key.name);
-            found.push(Finding::new(Place::Token(key.span), message).help(help));
+            found.push(Finding::new(Location::Token(key.span), message).help(help));
         }
         Ok(())
     }

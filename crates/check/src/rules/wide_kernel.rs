@@ -1,6 +1,6 @@
 //! CK502: a wide 3x3 convolution that a bottleneck shrinks.
 
-use super::{Context, Facts, Family, Finding, Meta, Place, Rule, Setting, Severity};
+use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::savings;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
@@ -75,7 +75,7 @@ impl Rule for WideKernel {
                 number::share(1.0 - saving.params as f64 / before as f64)
             );
             found.push(
-                Finding::new(Place::Argument(id, "out_channels"), message)
+                Finding::new(Location::Argument(id, "out_channels"), message)
                     .help(format!("1x1 to {middle}, the kernel at {middle}, 1x1 to {outputs}")),
             );
         }

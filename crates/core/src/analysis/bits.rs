@@ -3,7 +3,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "word indices are below 2^19")]
 
-use crate::analysis::offsets::Comb;
+use crate::analysis::offsets::Taps;
 use crate::diagnostic::{Code, Problem};
 
 /// The widest set: 4 MiB of bits.
@@ -19,7 +19,7 @@ pub(crate) struct Bits {
 
 impl Bits {
     /// The reach of `combs`, `size` wide.
-    pub(crate) fn of(combs: &[Comb], size: u64) -> Result<Self, Problem> {
+    pub(crate) fn of(combs: &[Taps], size: u64) -> Result<Self, Problem> {
         let too_much = |what: &str| {
             Problem::new(Code::Limit, format!("not supported: a receptive field this wide with {what}")).help(
                 "use smaller rates or kernels, or fewer different rates; hole-free stacks have no limit",

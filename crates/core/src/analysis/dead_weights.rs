@@ -6,9 +6,9 @@
 //! back from all outputs at once, exactly and with borders; samples of deformable convolutions are taken at their
 //! regular grid. Zeros that a `pad` layer writes are padding like any other (see [`zeros`]).
 
-use crate::analysis::field::Span;
-use crate::analysis::support::{Budget, Region, Set, folded, live};
+use crate::analysis::field::Interval;
 use crate::analysis::known_zeros;
+use crate::analysis::support::{Budget, Region, Set, folded, live};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::conv::{Conv, PaddingMode};
@@ -211,7 +211,7 @@ fn elements(
 fn hit(window: &Window, meets: impl Fn(i128) -> bool) -> Set {
     let offset = |t: u64| i128::from(t) * i128::from(window.dilation) - i128::from(window.before);
     let taps = (0..window.kernel).filter(|&t| meets(offset(t))).map(i128::from);
-    Set::of(taps.map(|t| Span { lo: t, hi: t }).collect())
+    Set::of(taps.map(|t| Interval { lo: t, hi: t }).collect())
 }
 
 /// The taps on each axis that meet an element of `map` for some of the outputs `space`.
@@ -268,7 +268,7 @@ fn padded(
     }
     budget.spend_wide(ends[1] - ends[0])?;
     let shows = |&at: &i128| folded(&Set::interval(at, at), size, mode).meets(held);
-    Ok(Set::of((ends[0]..ends[1]).filter(shows).map(|at| Span { lo: at, hi: at }).collect()))
+    Ok(Set::of((ends[0]..ends[1]).filter(shows).map(|at| Interval { lo: at, hi: at }).collect()))
 }
 
 /// The convolution that computes the offsets, for all of them at every position that is sampled for.

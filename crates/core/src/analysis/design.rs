@@ -22,9 +22,9 @@
 
 use num_bigint::BigUint;
 
+use crate::analysis::hdc::{Grouping, Rule};
 use crate::analysis::parallel;
 use crate::analysis::pareto::{Design, Front, Line};
-use crate::analysis::hdc::{Grouping, Rule};
 use crate::diagnostic::{Code, Problem};
 
 /// The most additions that a search may cost: a minute or two.

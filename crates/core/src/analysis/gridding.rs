@@ -23,7 +23,7 @@ use num_bigint::BigUint;
 use num_integer::Integer as _;
 
 use crate::analysis::multiplicity::{self, Multiplicity};
-use crate::analysis::offsets::{Comb, Offsets, extent, join};
+use crate::analysis::offsets::{Offsets, Taps, extent, join};
 use crate::diagnostic::{Code, Problem};
 
 /// More layers than this are a mistake, not a network.
@@ -58,7 +58,7 @@ pub struct Stack {
 #[derive(Debug, Clone)]
 pub struct Axis {
     /// One comb a layer, in input positions.
-    pub combs: Vec<Comb>,
+    pub combs: Vec<Taps>,
     /// The reach.
     pub offsets: Offsets,
     /// Input positions between neighbouring outputs: the product of the strides.
@@ -135,7 +135,7 @@ impl Stack {
     }
 
     /// The combs of one axis and the jump behind them.
-    fn combs(&self, axis: usize) -> Result<(Vec<Comb>, u64), Problem> {
+    fn combs(&self, axis: usize) -> Result<(Vec<Taps>, u64), Problem> {
         let wide = || {
             Problem::new(Code::Overflow, "not supported: strides and rates whose product exceeds 64 bits")
                 .help("use smaller strides or rates")
@@ -146,7 +146,7 @@ impl Stack {
             let taps = layer.kernel[axis];
             // A single tap has no reach: its rate, and whatever it would overflow to, plays no part.
             let step = if taps > 1 { layer.rate[axis].checked_mul(jump).ok_or_else(wide)? } else { 1 };
-            combs.push(Comb { step, taps });
+            combs.push(Taps { step, taps });
             jump = jump.checked_mul(layer.stride[axis]).ok_or_else(wide)?;
         }
         Ok((combs, jump))
@@ -231,9 +231,9 @@ impl Gridding {
 }
 
 /// The criterion, step by step, ascending; the reach has no hole if and only if all bounds hold.
-pub fn criterion(combs: &[Comb]) -> Result<Vec<Bound>, Problem> {
+pub fn criterion(combs: &[Taps]) -> Result<Vec<Bound>, Problem> {
     extent(combs)?;
-    let mut sorted: Vec<Comb> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
+    let mut sorted: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
     sorted.sort_unstable();
     let mut largest = 1;
     let bounds = sorted.iter().map(|comb| {
@@ -245,14 +245,14 @@ pub fn criterion(combs: &[Comb]) -> Result<Vec<Bound>, Problem> {
 }
 
 /// See the module's page.
-fn sub_grids(combs: &[Comb], jump: u64) -> Result<Option<u64>, Problem> {
+fn sub_grids(combs: &[Taps], jump: u64) -> Result<Option<u64>, Problem> {
     let divisor = if jump == 1 {
         join(combs).iter().fold(0, |divisor: u64, comb| divisor.gcd(&comb.step))
     } else {
         // The differences of two offsets: the same stack with 2 * taps - 1 taps, around its middle.
-        let mirrored: Vec<Comb> = combs
+        let mirrored: Vec<Taps> = combs
             .iter()
-            .map(|comb| Comb { step: comb.step, taps: comb.taps.saturating_mul(2).saturating_sub(1) })
+            .map(|comb| Taps { step: comb.step, taps: comb.taps.saturating_mul(2).saturating_sub(1) })
             .collect();
         Offsets::of(&mirrored)?.divisor_of_multiples(extent(combs)? - 1, jump)
     };

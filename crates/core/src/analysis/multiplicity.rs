@@ -15,7 +15,7 @@ use num_bigint::BigUint;
 use num_integer::Integer as _;
 use num_traits::{One, ToPrimitive, Zero};
 
-use crate::analysis::offsets::{Comb, extent};
+use crate::analysis::offsets::{Taps, extent};
 use crate::diagnostic::{Code, Problem};
 
 /// The most additions of 64 bits that a line may cost: about a second.
@@ -41,9 +41,9 @@ enum Counts {
 
 impl Multiplicity {
     /// The line of `combs`, in any order.
-    pub fn of(combs: &[Comb]) -> Result<Self, Problem> {
+    pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
         let size = extent(combs)?;
-        let mut combs: Vec<Comb> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
+        let mut combs: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
         // Short combs first: the line stays short for longer.
         combs.sort_by_key(|comb| (comb.taps - 1).saturating_mul(comb.step));
         let unit = combs.iter().fold(0, |unit: u64, comb| unit.gcd(&comb.step)).max(1);
@@ -129,7 +129,7 @@ pub(crate) fn log(value: &BigUint) -> f64 {
 }
 
 /// About how many additions of 64 bits the line of `combs` takes.
-pub fn cost(combs: &[Comb]) -> u64 {
+pub fn cost(combs: &[Taps]) -> u64 {
     let combs = combs.iter().filter(|comb| comb.taps > 1);
     let (layers, bits, unit, reach) =
         combs.fold((0u64, 0.0, 0u64, 0u64), |(layers, bits, unit, reach), comb| {
@@ -139,7 +139,7 @@ pub fn cost(combs: &[Comb]) -> u64 {
     (reach / unit.max(1) + 1).saturating_mul(layers).saturating_mul(bits as u64 / 64 + 1)
 }
 
-fn affordable(size: u64, combs: &[Comb]) -> Result<(), Problem> {
+fn affordable(size: u64, combs: &[Taps]) -> Result<(), Problem> {
     if size <= MOST_POSITIONS && cost(combs) <= MOST_WORK {
         return Ok(());
     }
@@ -151,7 +151,7 @@ fn affordable(size: u64, combs: &[Comb]) -> Result<(), Problem> {
 }
 
 /// The convolution of `combs`: each pass adds what enters the comb's window and takes away what leaves it.
-fn convolve<T>(combs: &[Comb]) -> Vec<T>
+fn convolve<T>(combs: &[Taps]) -> Vec<T>
 where
     T: Clone + Zero + One + for<'a> AddAssign<&'a T> + for<'a> SubAssign<&'a T>,
 {
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn line(pairs: &[(u64, u64)]) -> Multiplicity {
-        let combs: Vec<Comb> = pairs.iter().map(|&(step, taps)| Comb { step, taps }).collect();
+        let combs: Vec<Taps> = pairs.iter().map(|&(step, taps)| Taps { step, taps }).collect();
         Multiplicity::of(&combs).expect("small")
     }
 
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn too_wide_a_line_is_an_error() {
-        let combs = [Comb { step: 1, taps: 3 }, Comb { step: 1_000_000_000_000, taps: 3 }];
+        let combs = [Taps { step: 1, taps: 3 }, Taps { step: 1_000_000_000_000, taps: 3 }];
         assert!(Multiplicity::of(&combs).is_err());
     }
 }

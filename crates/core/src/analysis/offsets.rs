@@ -17,7 +17,7 @@ const MOST_RUNS: usize = 1 << 22;
 
 /// `taps` taps, `step` input positions apart, the first at offset 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Comb {
+pub struct Taps {
     /// Distance between neighbouring taps, in input positions.
     pub step: u64,
     /// Number of taps, at least 1.
@@ -47,7 +47,7 @@ type Run = (u64, u64);
 
 impl Offsets {
     /// The reach of `combs`, in any order.
-    pub fn of(combs: &[Comb]) -> Result<Self, Problem> {
+    pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
         let size = extent(combs)?;
         let mut joined = join(combs);
         let unit = joined.iter().fold(0, |unit: u64, comb| unit.gcd(&comb.step)).max(1);
@@ -142,7 +142,7 @@ impl Offsets {
 }
 
 /// The width of the box that `combs` span: 1 + sum of (taps - 1) * step.
-pub fn extent(combs: &[Comb]) -> Result<u64, Problem> {
+pub fn extent(combs: &[Taps]) -> Result<u64, Problem> {
     let reach = combs.iter().try_fold(0u64, |sum, comb| {
         comb.taps.saturating_sub(1).checked_mul(comb.step).and_then(|reach| sum.checked_add(reach))
     });
@@ -154,10 +154,10 @@ pub fn extent(combs: &[Comb]) -> Result<u64, Problem> {
 }
 
 /// The combs with more than one tap, ascending by step, those of equal step as one.
-pub(crate) fn join(combs: &[Comb]) -> Vec<Comb> {
-    let mut sorted: Vec<Comb> = combs.iter().copied().filter(|comb| comb.taps > 1 && comb.step > 0).collect();
+pub(crate) fn join(combs: &[Taps]) -> Vec<Taps> {
+    let mut sorted: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1 && comb.step > 0).collect();
     sorted.sort_unstable();
-    let mut joined: Vec<Comb> = Vec::new();
+    let mut joined: Vec<Taps> = Vec::new();
     for comb in sorted {
         match joined.last_mut() {
             Some(last) if last.step == comb.step => last.taps += comb.taps - 1,
@@ -168,7 +168,7 @@ pub(crate) fn join(combs: &[Comb]) -> Vec<Comb> {
 }
 
 /// The reach as runs, unless that takes too many of them.
-fn runs(combs: &[Comb]) -> Option<Vec<Run>> {
+fn runs(combs: &[Taps]) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = vec![(0, 1)];
     let mut written = 0;
     for comb in combs {
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     fn offsets(pairs: &[(u64, u64)]) -> Offsets {
-        let combs: Vec<Comb> = pairs.iter().map(|&(step, taps)| Comb { step, taps }).collect();
+        let combs: Vec<Taps> = pairs.iter().map(|&(step, taps)| Taps { step, taps }).collect();
         Offsets::of(&combs).expect("small")
     }
 
@@ -245,7 +245,7 @@ mod tests {
             vec![(64, 3), (65, 3), (129, 4)],
         ] {
             let set = offsets(&pairs);
-            let combs: Vec<Comb> = pairs.iter().map(|&(step, taps)| Comb { step, taps }).collect();
+            let combs: Vec<Taps> = pairs.iter().map(|&(step, taps)| Taps { step, taps }).collect();
             let bits = Bits::of(&join(&combs), set.size()).expect("small");
             assert_eq!(bits.count(), set.covered(), "{pairs:?}");
             assert_eq!(bits.max_gap(), set.max_gap(), "{pairs:?}");
@@ -267,9 +267,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_held_is_an_error() {
-        let combs = [Comb { step: 1, taps: 2 }, Comb { step: 3, taps: 1_000_000_000 }];
+        let combs = [Taps { step: 1, taps: 2 }, Taps { step: 3, taps: 1_000_000_000 }];
         assert!(Offsets::of(&combs).is_err());
-        let wide = [Comb { step: u64::MAX, taps: 3 }];
+        let wide = [Taps { step: u64::MAX, taps: 3 }];
         assert!(Offsets::of(&wide).is_err());
     }
 }

@@ -76,17 +76,17 @@ pub fn survey(
     let done = std::sync::atomic::AtomicU64::new(0);
     let whole = tasks.len() as u64;
     let parts: Vec<Survey> = parallel::map(&tasks, |last| {
-            let mut walk = Walk { kernel, largest, found: Survey::default(), rates: vec![0; layers] };
-            let mut levels = vec![Suffix::default(); layers];
-            for (i, &rate) in last.iter().enumerate() {
-                walk.rates[layers - 1 - i] = rate;
-                let (below, above) = levels.split_at_mut(i + 1);
-                below[i].extend_into(rate, &mut above[0]);
-            }
-            walk.descend(&mut levels[last.len()..]);
-            progress(1000 * (1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) / whole);
-            walk.found
-        });
+        let mut walk = Walk { kernel, largest, found: Survey::default(), rates: vec![0; layers] };
+        let mut levels = vec![Suffix::default(); layers];
+        for (i, &rate) in last.iter().enumerate() {
+            walk.rates[layers - 1 - i] = rate;
+            let (below, above) = levels.split_at_mut(i + 1);
+            below[i].extend_into(rate, &mut above[0]);
+        }
+        walk.descend(&mut levels[last.len()..]);
+        progress(1000 * (1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) / whole);
+        walk.found
+    });
     let mut sum = parts.into_iter().fold(Survey::default(), Survey::merged);
     sum.schedules = schedules;
     Ok(sum)
@@ -263,7 +263,7 @@ impl Walk {
 mod tests {
     use super::*;
     use crate::analysis::hdc::{Grouping, Rule};
-    use crate::analysis::offsets::{Comb, Offsets};
+    use crate::analysis::offsets::{Offsets, Taps};
 
     fn of(kernel: u64, layers: usize, largest: u64) -> Survey {
         survey(kernel, layers, largest, &|_| ()).expect("small")
@@ -290,7 +290,7 @@ mod tests {
             let mut expected = Survey { schedules: 0, ..Survey::default() };
             let mut rates = vec![1u64; layers];
             loop {
-                let combs: Vec<Comb> = rates.iter().map(|&step| Comb { step, taps: kernel }).collect();
+                let combs: Vec<Taps> = rates.iter().map(|&step| Taps { step, taps: kernel }).collect();
                 let exact = Offsets::of(&combs).expect("small").hole_free();
                 let rule = Rule::of_groups(kernel, vec![rates.clone()], Grouping::Single);
                 expected.schedules += 1;

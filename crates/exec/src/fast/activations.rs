@@ -3,7 +3,7 @@
 //! Exponentials are evaluated in f64, so that the formulas built on them keep all the digits of an f32 without care for
 //! cancellation; the result is rounded once.
 
-use crate::reference::Curve;
+use crate::reference::Activation;
 
 /// `ln 2` in two parts: a multiple of the first by a whole number below 2^11 is exact.
 const LN2: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
@@ -90,7 +90,7 @@ fn normal(x: f64) -> f64 {
 
 /// Applies `curve` to every element.
 #[inline(always)]
-pub(super) fn apply(curve: Curve, values: &mut [f32]) {
+pub(super) fn apply(curve: Activation, values: &mut [f32]) {
     #[inline(always)]
     fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
         for value in values {
@@ -105,37 +105,39 @@ pub(super) fn apply(curve: Curve, values: &mut [f32]) {
         }
     }
     match curve {
-        Curve::Relu => each(values, |x| if x <= 0.0 { 0.0 } else { x }),
-        Curve::Relu6 => each(values, |x| {
+        Activation::Relu => each(values, |x| if x <= 0.0 { 0.0 } else { x }),
+        Activation::Relu6 => each(values, |x| {
             let x = if x <= 0.0 { 0.0 } else { x };
             if x >= 6.0 { 6.0 } else { x }
         }),
         #[expect(clippy::cast_possible_truncation, reason = "as the definition does")]
-        Curve::Leaky(slope) => {
+        Activation::Leaky(slope) => {
             let slope = slope as f32;
             each(values, |x| if x < 0.0 { slope * x } else { x });
         }
-        Curve::Elu(alpha) => wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x) }),
-        Curve::Celu(alpha) => wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x / alpha) }),
-        Curve::Sigmoid => wide(values, sigmoid),
-        Curve::Silu => wide(values, |x| x * sigmoid(x)),
-        Curve::Tanh => wide(values, tanh),
-        Curve::Hardsigmoid => wide(values, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
-        Curve::Hardswish => wide(values, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
-        Curve::Gelu => wide(values, |x| x * normal(x)),
-        Curve::Mish => wide(values, |x| {
+        Activation::Elu(alpha) => wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x) }),
+        Activation::Celu(alpha) => {
+            wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x / alpha) })
+        }
+        Activation::Sigmoid => wide(values, sigmoid),
+        Activation::Silu => wide(values, |x| x * sigmoid(x)),
+        Activation::Tanh => wide(values, tanh),
+        Activation::Hardsigmoid => wide(values, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        Activation::Hardswish => wide(values, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        Activation::Gelu => wide(values, |x| x * normal(x)),
+        Activation::Mish => wide(values, |x| {
             // tanh(ln(1 + e^x)) without the logarithm; for large x it is 1.
             let power = exp(x.min(40.0));
             let product = power * (power + 2.0);
             x * (product / (product + 2.0))
         }),
-        Curve::Selu
-        | Curve::GeluTanh
-        | Curve::Softplus { .. }
-        | Curve::Clip(..)
-        | Curve::Power(_)
-        | Curve::Straight(..)
-        | Curve::Named(_) => each(values, |x| curve.apply(x)),
+        Activation::Selu
+        | Activation::GeluTanh
+        | Activation::Softplus { .. }
+        | Activation::Clip(..)
+        | Activation::Power(_)
+        | Activation::Straight(..)
+        | Activation::Named(_) => each(values, |x| curve.apply(x)),
     }
 }
 
@@ -165,21 +167,21 @@ mod tests {
             .chain([f32::INFINITY, f32::NEG_INFINITY, f32::NAN])
             .collect();
         for curve in [
-            Curve::Relu,
-            Curve::Relu6,
-            Curve::Leaky(0.1),
-            Curve::Elu(1.3),
-            Curve::Selu,
-            Curve::Celu(0.7),
-            Curve::Gelu,
-            Curve::GeluTanh,
-            Curve::Silu,
-            Curve::Mish,
-            Curve::Sigmoid,
-            Curve::Hardsigmoid,
-            Curve::Hardswish,
-            Curve::Tanh,
-            Curve::Softplus { beta: 2.0, threshold: 15.0 },
+            Activation::Relu,
+            Activation::Relu6,
+            Activation::Leaky(0.1),
+            Activation::Elu(1.3),
+            Activation::Selu,
+            Activation::Celu(0.7),
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::Silu,
+            Activation::Mish,
+            Activation::Sigmoid,
+            Activation::Hardsigmoid,
+            Activation::Hardswish,
+            Activation::Tanh,
+            Activation::Softplus { beta: 2.0, threshold: 15.0 },
         ] {
             let mut values = inputs.clone();
             apply(curve, &mut values);

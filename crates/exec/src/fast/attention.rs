@@ -9,10 +9,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::norms::column;
-use super::select_kernel::Site;
 use super::disjoint_slices::Shared;
 use super::microkernel::{ROWS, Store, VECTORS, heights, multiply};
+use super::norms::column;
+use super::select_kernel::LayerUse;
 use crate::tensor::Tensor;
 use cnnkit_core::layers::attention::{Attention as Layer, OPERANDS};
 
@@ -44,7 +44,7 @@ struct Term {
 }
 
 impl Attention {
-    pub(super) fn new(site: &Site<'_>, layer: &Layer) -> Self {
+    pub(super) fn new(site: &LayerUse<'_>, layer: &Layer) -> Self {
         let rank = site.output.len();
         let own: Vec<&Arc<Tensor<f32>>> =
             ["bias", "mask"].into_iter().filter_map(|name| site.weight(name)).collect();

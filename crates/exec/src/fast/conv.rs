@@ -5,13 +5,13 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::epilogue::{Finish, clipped};
-use super::padded_input::{Frame, Run};
-use super::isa::{WIDEST, multiply_add};
-use super::packing::Packed;
 use super::disjoint_slices::Shared;
+use super::epilogue::{Finish, clipped};
+use super::isa::{WIDEST, multiply_add};
 use super::microkernel::{Store, VECTORS, multiply};
-use crate::reference::Curve;
+use super::packing::Packed;
+use super::padded_input::{Frame, Run};
+use crate::reference::Activation;
 
 /// A convolution whose windows and weights are prepared.
 #[derive(Debug)]
@@ -23,22 +23,22 @@ pub(super) struct Convolution {
     /// Channels of the input.
     pub channels: usize,
     /// What happens to the input first; only for windows that read no padding.
-    pub front: Option<Front>,
+    pub front: Option<Prologue>,
 }
 
 /// A norm, and perhaps a ReLU, done to each channel on what is gathered of it.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct Prologue {
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
     pub relu: bool,
 }
 
-impl Front {
+impl Prologue {
     /// `columns` holds a row of `width` elements for each channel from `first` on and each of `taps` taps.
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, (first, taps): (usize, usize), width: usize, columns: &mut [f32]) {
-        let relu = self.relu.then_some(Curve::Relu);
+        let relu = self.relu.then_some(Activation::Relu);
         for (row, columns) in columns.chunks_exact_mut(width).enumerate() {
             let channel = first + row / taps;
             let (scale, shift) = (simd.splat_f32s(self.scale[channel]), simd.splat_f32s(self.shift[channel]));

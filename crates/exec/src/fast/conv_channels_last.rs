@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::conv::gather;
-use super::epilogue::Finish;
-use super::padded_input::{Frame, Run};
-use super::isa::WIDEST;
-use super::scratch::Aligned;
 use super::disjoint_slices::Shared;
+use super::epilogue::Finish;
+use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
-use crate::reference::Curve;
+use super::padded_input::{Frame, Run};
+use super::scratch::Aligned;
+use crate::reference::Activation;
 use crate::tensor::Tensor;
 
 /// A convolution whose weights lie with the output channels side by side.
@@ -212,7 +212,7 @@ fn turned<const H: usize>(
     Place { out, image, positions, channel, count }: Place<'_>,
     finish: Finish<'_>,
 ) {
-    let straight = matches!(finish.curve, None | Some(Curve::Relu | Curve::Relu6));
+    let straight = matches!(finish.curve, None | Some(Activation::Relu | Activation::Relu6));
     for i in 0..count {
         let at = image + (channel + i) * positions + first;
         #[expect(unsafe_code, reason = "see `Shared`")]
@@ -233,7 +233,7 @@ fn turned<const H: usize>(
         if finish.curve.is_some() {
             row.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
         }
-        if finish.curve == Some(Curve::Relu6) {
+        if finish.curve == Some(Activation::Relu6) {
             row.iter_mut().for_each(|value| *value = if *value >= 6.0 { 6.0 } else { *value });
         }
         *out = row;

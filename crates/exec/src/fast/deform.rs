@@ -5,13 +5,13 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::conv::{Convolution, Rows};
 use super::activations;
-use super::epilogue::Finish;
-use super::packing::Packed;
+use super::conv::{Convolution, Rows};
 use super::disjoint_slices::Shared;
+use super::epilogue::Finish;
 use super::microkernel::{VECTORS, multiply};
-use crate::reference::Curve;
+use super::packing::Packed;
+use crate::reference::Activation;
 use cnnkit_core::layers::window::Window;
 
 /// A sample: four elements of a map with their shares; those outside have a share of 0.
@@ -138,7 +138,9 @@ impl Deformable {
             // The last third are the masks.
             for raw in raw.chunks_exact_mut(per_image.max(1)) {
                 let first = per_image / 3 * 2;
-                raw[first..].par_chunks_mut(4096).for_each(|raw| activations::apply(Curve::Sigmoid, raw));
+                raw[first..]
+                    .par_chunks_mut(4096)
+                    .for_each(|raw| activations::apply(Activation::Sigmoid, raw));
             }
         }
         let raw = &*raw;

@@ -6,11 +6,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::epilogue::Finish;
-use super::padded_input::{Frame, Three};
-use super::isa::WIDEST;
-use super::disjoint_slices::Shared;
 use super::depthwise_sums::{ACROSS, Sums};
+use super::disjoint_slices::Shared;
+use super::epilogue::Finish;
+use super::isa::WIDEST;
+use super::padded_input::{Frame, Three};
 
 /// What a window does with what it reads.
 #[derive(Debug, Clone)]

@@ -3,8 +3,8 @@
 use pulp::Simd;
 
 use super::epilogue::{Channel, clipped};
-use super::padded_input::{Frame, Three};
 use super::isa::multiply_add;
+use super::padded_input::{Frame, Three};
 
 /// Vectors of a row that are computed together.
 pub(super) const ACROSS: usize = 4;

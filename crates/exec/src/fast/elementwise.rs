@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::Context;
 use super::activations;
 use super::data_movement::SMALL;
-use crate::reference::Curve;
+use crate::reference::Activation;
 
 /// Code that is compiled for the machine's vectors.
 pub(super) struct Vectors<F>(pub F);
@@ -21,7 +21,7 @@ impl<F: FnOnce()> WithSimd for Vectors<F> {
 }
 
 /// An activation.
-pub(super) fn curve(context: &Context, curve: Curve, input: &[f32], out: &mut [f32]) {
+pub(super) fn curve(context: &Context, curve: Activation, input: &[f32], out: &mut [f32]) {
     let each = |(source, target): (&[f32], &mut [f32])| {
         context.isa.run(Vectors(
             #[inline(always)]
@@ -44,7 +44,7 @@ pub(super) struct Affine {
     pub shift: Vec<f32>,
     /// Neighbouring elements of one channel.
     pub inner: usize,
-    pub curve: Option<Curve>,
+    pub curve: Option<Activation>,
 }
 
 impl Affine {
@@ -77,7 +77,7 @@ impl Affine {
             context.isa.run(Vectors(
                 #[inline(always)]
                 || {
-                    if self.curve == Some(Curve::Relu) {
+                    if self.curve == Some(Activation::Relu) {
                         for (target, &x) in target.iter_mut().zip(source) {
                             let value = x * scale + shift;
                             *target = if value <= 0.0 { 0.0 } else { value };
@@ -115,7 +115,7 @@ pub(super) struct Joining {
     pub join: Join,
     /// Neighbouring outputs that read the same element of the input.
     pub repeats: Vec<usize>,
-    pub curve: Option<Curve>,
+    pub curve: Option<Activation>,
 }
 
 impl Joining {

@@ -1,13 +1,13 @@
 //! Which layers are computed together: what follows a product becomes part of it, and sometimes a norm before it.
 
-use super::conv::Front;
+use super::conv::Prologue;
 use super::kernel::{Kernel, Prepared};
-use super::select_kernel::{Fold, Site, prepare, running};
+use super::select_kernel::{Fold, LayerUse, prepare, running};
 use super::{Context, select_gemm};
-use cnnkit_core::diagnostic::Problem;
 use crate::network::Network;
-use crate::reference::Curve;
+use crate::reference::Activation;
 use crate::run::at;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
 
@@ -22,7 +22,7 @@ pub(super) struct Chain {
     /// What is added to the result.
     pub add: Option<NodeId>,
     /// Applied at last.
-    pub curve: Option<Curve>,
+    pub curve: Option<Activation>,
 }
 
 impl Chain {
@@ -73,7 +73,7 @@ fn one(
 ) -> Result<(Chain, Prepared), Problem> {
     let node = network.graph.node(id);
     let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.0].as_slice()).collect();
-    let site = Site {
+    let site = LayerUse {
         layer,
         declared: &node.weights,
         weights: network.weights(id),
@@ -113,7 +113,7 @@ fn normed(
         return Ok(None);
     };
     let mut members = vec![id];
-    let relu = matches!(layer(next).map(Curve::of), Some(Some(Curve::Relu))) && !taken[next.0];
+    let relu = matches!(layer(next).map(Activation::of), Some(Some(Activation::Relu))) && !taken[next.0];
     if relu {
         members.push(next);
         let Some(after) = reader(graph, consumers, next) else { return Ok(None) };
@@ -123,7 +123,7 @@ fn normed(
     let (mut chain, mut prepared) = one(network, context, sizes, consumers, taken, (next, convolution))?;
     let Kernel::Convolution(kernel) = &mut prepared.kernel else { return Ok(None) };
     let node = graph.node(id);
-    let site = Site {
+    let site = LayerUse {
         layer: layer_norm,
         declared: &node.weights,
         weights: network.weights(id),
@@ -133,7 +133,7 @@ fn normed(
     let Some(Fold { scale, shift }) = running(&site, norm.eps).filter(|_| kernel.frame.direct) else {
         return Ok(None);
     };
-    kernel.front = Some(Front { scale, shift, relu });
+    kernel.front = Some(Prologue { scale, shift, relu });
     members.append(&mut chain.members);
     Ok(Some((Chain { members, ..chain }, prepared)))
 }
@@ -171,7 +171,7 @@ fn product(
             _ if taken[next.0] => break,
             Layer::BatchNorm(norm) if open && chain.fold.is_none() && folds => {
                 let inputs = [sizes[host.0].as_slice()];
-                let site = Site {
+                let site = LayerUse {
                     layer,
                     declared: &node.weights,
                     weights: network.weights(next),
@@ -196,7 +196,7 @@ fn product(
                 }
                 chain.add = Some(other);
             }
-            layer => match Curve::of(layer) {
+            layer => match Activation::of(layer) {
                 Some(curve) if chain.curve.is_none() => chain.curve = Some(curve),
                 _ if relabels(layer) && same => {}
                 _ => break,
@@ -211,7 +211,7 @@ fn product(
 fn extend(graph: &Graph, consumers: &[Vec<NodeId>], chain: &mut Chain, kernel: &mut Kernel) {
     while let Some(next) = reader(graph, consumers, chain.last()) {
         let Op::Layer(layer) = &graph.node(next).op else { break };
-        let takes = relabels(layer) || Curve::of(layer).is_some_and(|curve| kernel.absorb(curve));
+        let takes = relabels(layer) || Activation::of(layer).is_some_and(|curve| kernel.absorb(curve));
         if !takes {
             break;
         }

@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::conv_channels_last::Across;
 use super::attention::Attention;
 use super::conv::Convolution;
+use super::conv_channels_last::Across;
+use super::data_movement::{self, Joined, Lookup, Strided};
 use super::deform::Deformable;
 use super::depthwise::Depthwise;
 use super::elementwise::{self, Affine, Joining};
 use super::epilogue::Finish;
-use super::padded_input::Frame;
-use super::squeeze_excite::Gates;
 use super::linear::Linear;
-use super::data_movement::{self, Joined, Lookup, Strided};
 use super::norms::{self, Norm, Sets};
+use super::padded_input::Frame;
 use super::resize::Resize;
+use super::squeeze_excite::Gates;
 use super::transposed::Transposed;
 use super::winograd::Winograd;
-use cnnkit_core::diagnostic::Problem;
-use crate::reference::{self, Call, Counter, Curve};
+use crate::reference::{self, Activation, Call, Counter};
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::{Layer, Weight};
 
 /// How a layer is run.
@@ -34,7 +34,7 @@ pub(super) enum Kernel {
     Deformable(Box<Deformable>),
     Linear(Box<Linear>),
     Attention(Box<Attention>),
-    Curve(Curve),
+    Activation(Activation),
     Affine(Affine),
     Joining(Joining),
     Gates(Box<Gates>),
@@ -86,7 +86,7 @@ impl Kernel {
             Self::Attention(_) => "attention",
             Self::Gates(_) => "gates",
             Self::Global { .. } | Self::Norm(_) | Self::Softmax(_) => "reduction",
-            Self::Curve(_) | Self::Affine(_) | Self::Joining(_) => "elementwise",
+            Self::Activation(_) | Self::Affine(_) | Self::Joining(_) => "elementwise",
             Self::Copy | Self::Strided(_) | Self::Joined(_) | Self::Lookup(_) | Self::Pad(_) => "copy",
             Self::Resize(_) => "interpolation",
             Self::Definition { .. } => "definition",
@@ -121,7 +121,7 @@ impl Kernel {
     }
 
     /// Takes over an activation that follows, if it can.
-    pub(super) fn absorb(&mut self, curve: Curve) -> bool {
+    pub(super) fn absorb(&mut self, curve: Activation) -> bool {
         let own = match self {
             Self::Affine(kernel) => &mut kernel.curve,
             Self::Joining(kernel) => &mut kernel.curve,
@@ -140,7 +140,7 @@ impl Prepared {
         context: &Context,
         inputs: &[(&[usize], &[f32])],
         out: &mut [f32],
-        (add, curve): (Option<&[f32]>, Option<Curve>),
+        (add, curve): (Option<&[f32]>, Option<Activation>),
         counter: &mut Counter,
     ) -> Result<(), Problem> {
         let (sizes, input) = inputs[0];
@@ -186,7 +186,7 @@ impl Prepared {
                 counter.macs += batch * kernel.macs();
                 kernel.run(context, input, out);
             }
-            Kernel::Curve(curve) => elementwise::curve(context, *curve, input, out),
+            Kernel::Activation(curve) => elementwise::curve(context, *curve, input, out),
             Kernel::Affine(kernel) => kernel.run(context, input, out),
             Kernel::Joining(kernel) => {
                 let inputs: Vec<&[f32]> = inputs.iter().map(|&(_, data)| data).collect();

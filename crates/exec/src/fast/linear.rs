@@ -4,11 +4,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
+use super::disjoint_slices::Shared;
 use super::epilogue::Finish;
 use super::isa::{WIDEST, multiply_add};
-use super::scratch::Aligned;
-use super::disjoint_slices::Shared;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
+use super::scratch::Aligned;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 

@@ -16,47 +16,47 @@
 
 #![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
 
-mod conv_channels_last;
-mod memory_plan;
-mod attention;
-mod spin_workers;
-mod fusion;
-mod conv;
 mod activations;
+mod attention;
+mod conv;
+mod conv_channels_last;
+mod data_movement;
 mod deform;
 mod depthwise;
+mod depthwise_sums;
+mod disjoint_slices;
 mod elementwise;
 mod epilogue;
-mod padded_input;
-mod squeeze_excite;
+mod fusion;
 mod isa;
 mod kernel;
 mod linear;
-mod data_movement;
+mod memory_plan;
+mod microkernel;
 mod norms;
 mod packing;
+mod padded_input;
 mod plan;
-mod select_kernel;
-mod select_gemm;
 mod resize;
 mod scratch;
-mod disjoint_slices;
-mod depthwise_sums;
-mod microkernel;
+mod select_gemm;
+mod select_kernel;
+mod spin_workers;
+mod squeeze_excite;
 mod transposed;
 mod winograd;
 
 pub use isa::Isa;
 pub use plan::Plan;
 
-use cnnkit_core::diagnostic::Problem;
 use crate::reference::{Call, Counter};
 use crate::run::Kernels;
 use crate::tensor::{Tensor, batched};
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
-use select_kernel::Site;
 use scratch::Scratch;
+use select_kernel::LayerUse;
 
 /// What all kernels share while they run.
 #[derive(Debug)]
@@ -91,8 +91,13 @@ impl Fast {
         let shapes: Vec<Shape> = call.inputs.iter().map(|input| input.shape()).collect();
         let output = batched(call.input().batch(), &layer.infer(&shapes)?)?;
         let inputs: Vec<&[usize]> = call.inputs.iter().map(|input| input.sizes()).collect();
-        let site =
-            Site { layer, declared: call.declared, weights: call.weights, inputs: &inputs, output: &output };
+        let site = LayerUse {
+            layer,
+            declared: call.declared,
+            weights: call.weights,
+            inputs: &inputs,
+            output: &output,
+        };
         Ok((select_kernel::prepare(&self.0, &site, None)?, output))
     }
 }

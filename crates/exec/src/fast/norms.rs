@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::activations::exp;
-use super::elementwise::{Sum, Vectors};
 use super::data_movement::SMALL;
+use super::elementwise::{Sum, Vectors};
 
 /// Which elements are treated together.
 #[derive(Debug, Clone, Copy)]

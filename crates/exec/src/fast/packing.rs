@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::scratch::Aligned;
 use super::microkernel::heights;
+use super::scratch::Aligned;
 
 /// Rows of a matrix that are multiplied together.
 #[derive(Debug, Clone, Copy)]

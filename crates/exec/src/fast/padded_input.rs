@@ -4,8 +4,8 @@
 use rayon::prelude::*;
 
 use super::isa::WIDEST;
-use cnnkit_core::diagnostic::Problem;
 use crate::reference::place;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::window::Window;
 

@@ -6,17 +6,17 @@
 
 use std::time::Instant;
 
-use super::memory_plan::{Arrangement, Place};
-use super::spin_workers::Awake;
 use super::fusion::{self, Chain};
 use super::kernel::Prepared;
+use super::memory_plan::{Arrangement, Place};
 use super::scratch::Aligned;
+use super::spin_workers::Awake;
 use super::{Context, Isa, Scratch, data_movement};
-use cnnkit_core::diagnostic::Problem;
 use crate::network::Network;
 use crate::reference::Counter;
 use crate::run::{Run, Step, at, checked};
 use crate::tensor::{Tensor, batched};
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 
 /// A chain, ready to run.

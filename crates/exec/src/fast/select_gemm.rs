@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::conv_channels_last::{self, Across};
 use super::conv::Convolution;
+use super::conv_channels_last::{self, Across};
 use super::deform::{Deformable, Use};
 use super::depthwise::{Depthwise, Reduction};
-use super::padded_input::Frame;
 use super::kernel::{Kernel, Prepared};
 use super::linear::Linear;
 use super::packing::Packed;
-use super::select_kernel::{Fold, Site};
+use super::padded_input::Frame;
+use super::select_kernel::{Fold, LayerUse};
 use super::transposed::Transposed;
 use super::winograd::Winograd;
-use cnnkit_core::diagnostic::Problem;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
@@ -29,7 +29,7 @@ pub(super) fn folds(layer: &Layer) -> bool {
 /// None if there is no fast kernel for these settings.
 pub(super) fn prepare(
     context: &Context,
-    site: &Site<'_>,
+    site: &LayerUse<'_>,
     fold: Option<&Fold>,
 ) -> Result<Option<Prepared>, Problem> {
     let Some(weight) = site.weight("weight") else { return Ok(None) };
@@ -81,7 +81,7 @@ fn packed(weight: &Tensor<f32>, groups: usize, fold: Option<&Fold>) -> Packed {
 
 fn convolution(
     context: &Context,
-    site: &Site<'_>,
+    site: &LayerUse<'_>,
     weight: &Tensor<f32>,
     (windows, mode): (&[Window], PaddingMode),
     fold: Option<&Fold>,
@@ -120,7 +120,7 @@ fn convolution(
 }
 
 fn transposed(
-    site: &Site<'_>,
+    site: &LayerUse<'_>,
     weight: &Tensor<f32>,
     windows: &[Window],
     fold: Option<&Fold>,
@@ -141,7 +141,7 @@ fn transposed(
 }
 
 fn deformable(
-    site: &Site<'_>,
+    site: &LayerUse<'_>,
     layer: &DeformConv,
     weight: &Tensor<f32>,
     fold: Option<&Fold>,

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use super::Context;
 use super::attention::Attention;
+use super::data_movement::{Joined, Lookup, Strided, strides};
 use super::depthwise::{Depthwise, Reduction};
 use super::elementwise::{Affine, Join, Joining};
-use super::padded_input::Frame;
-use super::squeeze_excite::Gates;
 use super::kernel::{Kernel, Prepared};
 use super::linear::Linear;
-use super::data_movement::{Joined, Lookup, Strided, strides};
 use super::norms::{Norm, Scale, Sets};
-use super::select_gemm;
+use super::padded_input::Frame;
 use super::resize::Resize;
-use cnnkit_core::diagnostic::Problem;
-use crate::reference::{self, Curve};
+use super::select_gemm;
+use super::squeeze_excite::Gates;
+use crate::reference::{self, Activation};
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::layer_norm::NormAxis;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
@@ -27,7 +27,7 @@ use cnnkit_core::layers::{Layer, Weight};
 
 /// One use of a layer: sizes with the batch first, and its weights.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Site<'a> {
+pub(super) struct LayerUse<'a> {
     pub layer: &'a Layer,
     pub declared: &'a [Weight],
     pub weights: &'a [Arc<Tensor<f32>>],
@@ -42,7 +42,7 @@ pub(super) struct Fold {
     pub shift: Vec<f32>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> LayerUse<'a> {
     pub(super) fn weight(&self, name: &str) -> Option<&'a Arc<Tensor<f32>>> {
         let place = self.declared.iter().position(|weight| weight.name == name)?;
         self.weights.get(place)
@@ -77,7 +77,7 @@ pub(super) fn plain(kernel: Kernel) -> Prepared {
 }
 
 /// What a norm with running statistics does to each channel, computed in f64.
-pub(super) fn running(site: &Site<'_>, eps: f64) -> Option<Fold> {
+pub(super) fn running(site: &LayerUse<'_>, eps: f64) -> Option<Fold> {
     let (mean, variance) = (site.weight("running_mean")?, site.weight("running_var")?);
     let (weight, bias) = (site.weight("weight"), site.weight("bias"));
     let of = |tensor: Option<&Arc<Tensor<f32>>>, c: usize, otherwise: f64| {
@@ -95,7 +95,11 @@ pub(super) fn running(site: &Site<'_>, eps: f64) -> Option<Fold> {
 
 /// The kernel of a layer; `fold` is a norm that follows it and is to become part of it (see
 /// [`select_gemm::folds`]).
-pub(super) fn prepare(context: &Context, site: &Site<'_>, fold: Option<&Fold>) -> Result<Prepared, Problem> {
+pub(super) fn prepare(
+    context: &Context,
+    site: &LayerUse<'_>,
+    fold: Option<&Fold>,
+) -> Result<Prepared, Problem> {
     let kernel = match site.layer {
         Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::DeformConv(_) | Layer::Linear(_) => {
             select_gemm::prepare(context, site, fold)?
@@ -155,15 +159,15 @@ pub(super) fn prepare(context: &Context, site: &Site<'_>, fold: Option<&Fold>) -
             joining(site, Join::Sum(factors))
         }
         Layer::Multiply(_) => joining(site, Join::Product),
-        layer => match Curve::of(layer) {
-            Some(curve) => Some(plain(Kernel::Curve(curve))),
+        layer => match Activation::of(layer) {
+            Some(curve) => Some(plain(Kernel::Activation(curve))),
             None => movement(site)?.map(plain),
         },
     };
     Ok(kernel.unwrap_or_else(|| site.definition()))
 }
 
-fn plane(site: &Site<'_>) -> usize {
+fn plane(site: &LayerUse<'_>) -> usize {
     site.space().iter().product()
 }
 
@@ -171,15 +175,15 @@ fn rows(len: usize) -> Sets {
     Sets::Rows(len)
 }
 
-fn affine(site: &Site<'_>, fold: Fold) -> Prepared {
+fn affine(site: &LayerUse<'_>, fold: Fold) -> Prepared {
     plain(Kernel::Affine(Affine { scale: fold.scale, shift: fold.shift, inner: plane(site), curve: None }))
 }
 
-fn channel_scale(site: &Site<'_>) -> Scale {
+fn channel_scale(site: &LayerUse<'_>) -> Scale {
     Scale::Channel(plane(site), site.input()[0])
 }
 
-fn norm(site: &Site<'_>, sets: Sets, scale: Scale, eps: f64) -> Prepared {
+fn norm(site: &LayerUse<'_>, sets: Sets, scale: Scale, eps: f64) -> Prepared {
     #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
     let eps = eps as f32;
     plain(Kernel::Norm(Norm { sets, scale, eps, weight: site.data("weight"), bias: site.data("bias") }))
@@ -187,7 +191,7 @@ fn norm(site: &Site<'_>, sets: Sets, scale: Scale, eps: f64) -> Prepared {
 
 fn gates(
     context: &Context,
-    site: &Site<'_>,
+    site: &LayerUse<'_>,
     layer: &cnnkit_core::layers::squeeze_excite::SqueezeExcite,
 ) -> Option<Prepared> {
     // One image at a time, as dot products, whatever the batch: rows are few.
@@ -196,15 +200,15 @@ fn gates(
         plane: plane(site),
         first: map("fc1.weight")?,
         first_bias: site.weight("fc1.bias").cloned(),
-        activation: Curve::of_squeeze(layer.activation),
+        activation: Activation::of_squeeze(layer.activation),
         second: map("fc2.weight")?,
         second_bias: site.weight("fc2.bias").cloned(),
-        gate: Curve::of_gate(layer.gate),
+        gate: Activation::of_gate(layer.gate),
     }))))
 }
 
 /// Sums and products in which every input is like the output, or has one element for each run of it.
-fn joining(site: &Site<'_>, join: Join) -> Option<Prepared> {
+fn joining(site: &LayerUse<'_>, join: Join) -> Option<Prepared> {
     let all: usize = site.output.iter().product();
     let mut repeats = Vec::with_capacity(site.inputs.len());
     for sizes in site.inputs {
@@ -219,7 +223,7 @@ fn joining(site: &Site<'_>, join: Join) -> Option<Prepared> {
     like.then(|| plain(Kernel::Joining(Joining { join, repeats, curve: None })))
 }
 
-fn pool(site: &Site<'_>) -> Result<Option<Kernel>, Problem> {
+fn pool(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
     let wide = site.wide();
     let (space, outputs) = (site.space(), &site.output[2..]);
     let (windows, fill) = match site.layer {
@@ -272,7 +276,7 @@ fn pool(site: &Site<'_>) -> Result<Option<Kernel>, Problem> {
 }
 
 /// What only moves data.
-fn movement(site: &Site<'_>) -> Result<Option<Kernel>, Problem> {
+fn movement(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
     let whole = |value: u64| usize::try_from(value).map_err(|_| Problem::overflow("an argument"));
     let (input, output) = (site.input(), &site.output[1..]);
     let elements: usize = input.iter().product();

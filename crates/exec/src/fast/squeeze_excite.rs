@@ -7,7 +7,7 @@ use super::activations;
 use super::elementwise::{Join, Joining, global};
 use super::epilogue::Finish;
 use super::linear::Linear;
-use crate::reference::Curve;
+use crate::reference::Activation;
 use crate::tensor::Tensor;
 
 /// The layer, prepared.
@@ -16,10 +16,10 @@ pub(super) struct Gates {
     pub plane: usize,
     pub first: Linear,
     pub first_bias: Option<Arc<Tensor<f32>>>,
-    pub activation: Curve,
+    pub activation: Activation,
     pub second: Linear,
     pub second_bias: Option<Arc<Tensor<f32>>>,
-    pub gate: Curve,
+    pub gate: Activation,
 }
 
 impl Gates {

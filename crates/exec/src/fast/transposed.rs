@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use super::Context;
 use super::conv::gather;
 use super::epilogue::Finish;
-use super::padded_input::Run;
 use super::isa::WIDEST;
-use super::packing::Packed;
 use super::microkernel::{Store, VECTORS, multiply};
+use super::packing::Packed;
+use super::padded_input::Run;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::window::Window;
 

@@ -12,14 +12,14 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::epilogue::Finish;
-use super::padded_input::{Frame, Run};
-use super::isa::WIDEST;
-use super::scratch::Aligned;
 use super::disjoint_slices::Shared;
+use super::epilogue::Finish;
+use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, heights, multiply};
-use cnnkit_core::diagnostic::Problem;
+use super::padded_input::{Frame, Run};
+use super::scratch::Aligned;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::window::Window;
 

@@ -9,7 +9,7 @@ use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation};
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Curve {
+pub enum Activation {
     /// `max(x, 0)`.
     Relu,
     /// `min(max(x, 0), 6)`.
@@ -105,7 +105,7 @@ fn named_slope(function: FunctionKind, x: f64) -> f64 {
     }
 }
 
-impl Curve {
+impl Activation {
     /// The activation that `layer` is, if it is one of a single number and without weights.
     pub fn of(layer: &Layer) -> Option<Self> {
         Some(match layer {
@@ -134,7 +134,7 @@ impl Curve {
         })
     }
 
-    pub(in crate) fn of_squeeze(activation: SqueezeActivation) -> Self {
+    pub(crate) fn of_squeeze(activation: SqueezeActivation) -> Self {
         match activation {
             SqueezeActivation::Relu => Self::Relu,
             SqueezeActivation::Silu => Self::Silu,
@@ -144,7 +144,7 @@ impl Curve {
         }
     }
 
-    pub(in crate) fn of_gate(gate: Gate) -> Self {
+    pub(crate) fn of_gate(gate: Gate) -> Self {
         match gate {
             Gate::Sigmoid => Self::Sigmoid,
             Gate::Hardsigmoid => Self::Hardsigmoid,
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn functions_that_are_not_defined_everywhere_have_their_slopes() {
         for function in [FunctionKind::Log, FunctionKind::Sqrt, FunctionKind::Reciprocal] {
-            let curve = Curve::Named(function);
+            let curve = Activation::Named(function);
             for x in [0.3, 1.0, 2.5] {
                 let difference = (curve.apply(x + 1e-5) - curve.apply(x - 1e-5)) / 2e-5;
                 assert!((curve.slope(x) - difference).abs() < 1e-7, "{function:?} at {x}");

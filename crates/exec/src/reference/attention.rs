@@ -2,9 +2,9 @@
 
 use super::call::{Call, Counter, Gradients};
 use super::space::unravel;
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::attention::{Attention, OPERANDS};
 
 /// A tensor that is added to the scores.

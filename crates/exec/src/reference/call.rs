@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cnnkit_core::diagnostic::{Code, Problem};
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Weight;
 
 /// One use of a layer: its inputs and its weights.

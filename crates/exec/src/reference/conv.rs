@@ -2,9 +2,9 @@
 
 use super::call::{Call, Counter, Gradients};
 use super::space::{Sliding, wide};
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 

@@ -2,9 +2,9 @@
 
 use super::call::{Call, Gradients};
 use super::space::{place, ravel, sizes, unravel, wide};
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::channel_shuffle::ChannelShuffle;
 use cnnkit_core::layers::chunk::Chunk;
 use cnnkit_core::layers::concat::Concat;

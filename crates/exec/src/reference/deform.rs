@@ -3,9 +3,9 @@
 use super::call::{Call, Counter, Gradients};
 use super::conv::{channel_sums, convolve, convolve_backward, groups_of, image};
 use super::space::{Sliding, unravel, wide};
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::deform_sample::DeformSample;

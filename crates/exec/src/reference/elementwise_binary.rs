@@ -1,11 +1,11 @@
 //! Joins of several inputs element by element, and gates.
 
+use super::activations::Activation;
 use super::call::{Call, Counter, Gradients};
-use super::activations::Curve;
 use super::space::unravel;
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
 
@@ -190,7 +190,7 @@ pub(super) fn glu<S: Scalar>(input: &Tensor<S>) -> Tensor<S> {
     sizes[1] /= 2;
     Tensor::from_fn(&sizes, |flat| {
         let image = input.image(flat / half.max(1));
-        image[flat % half] * Curve::Sigmoid.apply(image[half + flat % half])
+        image[flat % half] * Activation::Sigmoid.apply(image[half + flat % half])
     })
 }
 
@@ -201,9 +201,9 @@ pub(super) fn glu_backward<S: Scalar>(input: &Tensor<S>, vector: &Tensor<S>) -> 
         let (image, gradient) = (input.image(n), vector.image(n)[place % half]);
         let gate = image[half + place % half];
         if place < half {
-            gradient * Curve::Sigmoid.apply(gate)
+            gradient * Activation::Sigmoid.apply(gate)
         } else {
-            gradient * image[place - half] * S::from_f64(Curve::Sigmoid.slope(gate.to_f64()))
+            gradient * image[place - half] * S::from_f64(Activation::Sigmoid.slope(gate.to_f64()))
         }
     })
 }
@@ -250,10 +250,10 @@ fn gates<S: Scalar>(
     };
     let means: Vec<S> = input.image(n).chunks(plane.max(1)).map(mean).collect();
     let inner = map(call.need("fc1.weight")?, call.weight("fc1.bias"), &means, counter);
-    let activation = Curve::of_squeeze(layer.activation);
+    let activation = Activation::of_squeeze(layer.activation);
     let activated: Vec<S> = inner.iter().map(|&x| activation.apply(x)).collect();
     let before = map(call.need("fc2.weight")?, call.weight("fc2.bias"), &activated, counter);
-    let gate = before.iter().map(|&x| Curve::of_gate(layer.gate).apply(x)).collect();
+    let gate = before.iter().map(|&x| Activation::of_gate(layer.gate).apply(x)).collect();
     Ok(Gates { means, inner, activated, before, gate })
 }
 
@@ -305,7 +305,7 @@ pub(super) fn squeeze_excite_backward<S: Scalar>(
         (vec![S::ZERO; second.len()], vec![S::ZERO; channels]),
     ];
     let mut gradients = call.zero_gradients();
-    let slope = |curve: Curve, x: S| S::from_f64(curve.slope(x.to_f64()));
+    let slope = |curve: Activation, x: S| S::from_f64(curve.slope(x.to_f64()));
     for n in 0..input.batch() {
         let gates = gates(layer, call, n, &mut Counter::default())?;
         let mut to_gate = vec![S::ZERO; channels];
@@ -315,10 +315,10 @@ pub(super) fn squeeze_excite_backward<S: Scalar>(
         let to_before: Vec<S> = to_gate
             .iter()
             .zip(&gates.before)
-            .map(|(&gradient, &x)| gradient * slope(Curve::of_gate(layer.gate), x))
+            .map(|(&gradient, &x)| gradient * slope(Activation::of_gate(layer.gate), x))
             .collect();
         let to_activated = map_backward(second, &gates.activated, &to_before, &mut sums[1]);
-        let activation = Curve::of_squeeze(layer.activation);
+        let activation = Activation::of_squeeze(layer.activation);
         let to_inner: Vec<S> = to_activated
             .iter()
             .zip(&gates.inner)

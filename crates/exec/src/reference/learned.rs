@@ -2,9 +2,9 @@
 
 use super::call::{Call, Gradients};
 use super::space::unravel;
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::learned_tokens::LearnedTokens;
 
 /// For each element of an image, the element of the learned tensor that is broadcast to it.

@@ -1,9 +1,9 @@
 //! Linear maps of the last axis.
 
 use super::call::{Call, Counter, Gradients};
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 
 /// `output[..., o] = bias[o] + sum over i of weight[o, i] * input[..., i]`.
 pub(super) fn forward<S: Scalar>(call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem> {

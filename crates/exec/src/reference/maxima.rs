@@ -3,9 +3,9 @@
 use super::call::{Call, Gradients};
 use super::means::{adaptive_windows, collapsed};
 use super::space::{Sliding, wide};
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::axes::OutputSize;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::max_pool::MaxPool;

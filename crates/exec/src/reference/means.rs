@@ -3,9 +3,9 @@
 use super::call::{Call, Gradients};
 use super::data_movement::{self, Map};
 use super::space::{Sliding, unravel, wide};
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::avg_pool::AvgPool;
 use cnnkit_core::layers::axes::OutputSize;
 use cnnkit_core::layers::conv::PaddingMode;
@@ -135,9 +135,9 @@ pub(super) enum Resize {
 
 /// The map of positions of one axis.
 #[derive(Debug, Clone, Copy)]
-pub(in crate) struct Axis {
+pub(crate) struct Axis {
     input: usize,
-    pub(in crate) output: usize,
+    pub(crate) output: usize,
     /// PyTorch maps by the factor that was given, not by the ratio of the sizes.
     factor: Option<f64>,
     align_corners: bool,
@@ -145,7 +145,7 @@ pub(in crate) struct Axis {
 
 impl Axis {
     /// `floor(u * input / output)`, or `floor(u / factor)`.
-    pub(in crate) fn nearest(self, u: usize) -> usize {
+    pub(crate) fn nearest(self, u: usize) -> usize {
         match self.factor {
             // Whole sizes on both sides are exact; a division of a whole by a fraction is rounded once.
             Some(factor) if (self.input as f64 * factor).fract() != 0.0 => {
@@ -162,7 +162,7 @@ impl Axis {
     }
 
     /// The two neighbours with their shares; one where the other has none.
-    pub(in crate) fn linear(self, u: usize) -> Vec<(usize, f64)> {
+    pub(crate) fn linear(self, u: usize) -> Vec<(usize, f64)> {
         let (input, output) = (self.input as f64, self.output as f64);
         let at = if self.align_corners {
             if self.output > 1 { u as f64 * ((input - 1.0) / (output - 1.0)) } else { 0.0 }
@@ -181,7 +181,7 @@ impl Axis {
 }
 
 /// How a resize maps the spatial axes of an image of `input` sizes.
-pub(in crate) fn axes(layer: &Upsample, input: &[usize]) -> Result<Vec<Axis>, Problem> {
+pub(crate) fn axes(layer: &Upsample, input: &[usize]) -> Result<Vec<Axis>, Problem> {
     let space = &input[1..];
     let outputs = super::space::sizes(&layer.output(&wide(space))?)?;
     let factors = match &layer.scale_factor {

@@ -4,34 +4,34 @@
 //! it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does not compile until it
 //! can be executed and differentiated.
 
+mod activations;
 mod attention;
 mod call;
 mod conv;
-mod activations;
+mod data_movement;
 mod deform;
 mod elementwise_binary;
 mod learned;
 mod linear;
 mod maxima;
 mod means;
-mod data_movement;
 mod norms;
 mod products;
 mod reduction;
 mod space;
 
+pub use activations::Activation;
 pub use call::{Call, Counter, Gradients};
-pub use activations::Curve;
 pub use deform::{Grid, sampled_convolution};
 pub(super) use means::{Axis as ResizeAxis, axes as resize_axes};
 pub(super) use space::place;
 
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
-use means::Resize;
 use data_movement::Map;
+use means::Resize;
 use norms::Standard;
 
 /// What moves data without computing, if the layer is of this kind.
@@ -124,7 +124,7 @@ pub fn forward<S: Scalar>(
         | Layer::Power(_)
         | Layer::Function(_)
         | Layer::Rescale(_) => {
-            Curve::of(layer).map(|curve| curve.forward(input)).ok_or_else(|| unsupported(layer))
+            Activation::of(layer).map(|curve| curve.forward(input)).ok_or_else(|| unsupported(layer))
         }
         Layer::Prelu(_) => elementwise_binary::prelu(call),
         Layer::Softmax(layer) => norms::softmax_forward(layer.axis, input),
@@ -226,7 +226,7 @@ pub fn backward<S: Scalar>(
         | Layer::Clip(_)
         | Layer::Power(_)
         | Layer::Function(_)
-        | Layer::Rescale(_) => Curve::of(layer)
+        | Layer::Rescale(_) => Activation::of(layer)
             .map(|curve| call.input_gradient(curve.backward(input, vector)))
             .ok_or_else(|| unsupported(layer)),
         Layer::Prelu(_) => elementwise_binary::prelu_backward(call, vector),

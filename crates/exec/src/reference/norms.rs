@@ -2,9 +2,9 @@
 
 use super::call::{Call, Gradients};
 use super::space::unravel;
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::layer_norm::NormAxis;
 use cnnkit_core::layers::local_response_norm::LocalResponseNorm;
 use cnnkit_core::layers::softmax::SoftmaxAxis;

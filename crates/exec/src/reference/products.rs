@@ -2,9 +2,9 @@
 
 use super::call::{Call, Counter, Gradients};
 use super::space::unravel;
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 
 /// Where the matrices of a batched product are: one entry a matrix of the output.
 struct Plan {

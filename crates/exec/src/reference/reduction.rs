@@ -2,9 +2,9 @@
 
 use super::call::{Call, Gradients};
 use super::space::unravel;
-use cnnkit_core::diagnostic::Problem;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 
 /// For each element of an image, the output that it is part of; the sizes of the output image; elements of each output.

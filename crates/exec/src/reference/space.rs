@@ -105,7 +105,7 @@ impl Sliding {
 }
 
 /// The element that index `index` of a padded axis of `size` elements holds; none on zeros.
-pub(in crate) fn place(index: i128, size: usize, mode: PaddingMode) -> Option<usize> {
+pub(crate) fn place(index: i128, size: usize, mode: PaddingMode) -> Option<usize> {
     let size = i128::from(size as u64);
     let inside = match mode {
         PaddingMode::Zeros => index,

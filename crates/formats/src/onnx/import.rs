@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::bind::{Bindings, bind};
 use super::constant::{Change, Constant};
-use super::ir::{Draft, compact, without_identities};
 use super::inline::{flatten, opset};
+use super::ir::{Draft, compact, without_identities};
 use super::lower::{Left, Lower, Tensor, Use, Value};
-use super::names::{Place, ids};
+use super::names::{ModulePath, ids};
 use super::patterns;
 use super::proto::{ModelProto, TensorProto};
 use super::read::{self, Failure};
@@ -151,7 +151,7 @@ fn lowered(
         let draft = lower.drafts.len();
         let shape = super::lower::shape(&input.dims, input.batch);
         lower.drafts.push(Draft {
-            place: Place::default(),
+            place: ModulePath::default(),
             title: format!("the input `{}`", input.name),
             layer: None,
             inputs: vec![],
@@ -291,7 +291,7 @@ fn build(
     inputs: &[String],
     remarks: &mut Vec<String>,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
-    let places: Vec<Place> =
+    let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
     let mut names =
         inputs.iter().cloned().chain(ids(&places, &inputs.iter().map(String::as_str).collect::<Vec<_>>()));

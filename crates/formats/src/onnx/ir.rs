@@ -2,7 +2,7 @@
 //! recognised here (`patterns`), where everything is typed and nothing is final.
 
 use super::constant::Constant;
-use super::names::Place;
+use super::names::ModulePath;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
 
@@ -10,7 +10,7 @@ use cnnkit_core::shape::Shape;
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// Where the exporter says it belongs.
-    pub place: Place,
+    pub place: ModulePath,
     /// How people find it in the file: `` `/conv1/Conv` (Conv) ``.
     pub title: String,
     /// What it does; none for an input of the network.

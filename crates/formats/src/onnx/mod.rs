@@ -14,9 +14,9 @@
 
 pub mod bind;
 pub mod constant;
-pub mod ir;
-pub mod inline;
 pub mod import;
+pub mod inline;
+pub mod ir;
 pub mod lower;
 pub mod names;
 mod patterns;

@@ -13,7 +13,7 @@ use super::proto::NodeProto;
 
 /// Where a node belongs: the module, and its own name there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct ModulePath {
     /// Dotted path of the module; empty at the top.
     pub module: String,
     /// The node's name within it: `add`, `relu_1`.
@@ -24,18 +24,18 @@ pub struct Place {
 const SCOPES: &str = "pkg.torch.onnx.name_scopes";
 
 /// Where the exporter says that `node` belongs.
-pub fn place(node: &NodeProto) -> Place {
+pub fn place(node: &NodeProto) -> ModulePath {
     let scopes = node.metadata_props.iter().find(|entry| entry.key == SCOPES);
     if let Some(list) = scopes.and_then(|entry| python_list(&entry.value))
         && let Some((_, modules)) = list.split_last()
     {
         let module = modules.last().map(|module| clean(module)).unwrap_or_default();
-        return Place { module, leaf: operator(&node.op_type, &node.name) };
+        return ModulePath { module, leaf: operator(&node.op_type, &node.name) };
     }
     let parts: Vec<String> = node.name.split('/').map(clean).filter(|part| !part.is_empty()).collect();
     match parts.split_last() {
-        None => Place { module: String::new(), leaf: snake(&node.op_type) },
-        Some((last, above)) => Place { module: joined(above), leaf: operator(&node.op_type, last) },
+        None => ModulePath { module: String::new(), leaf: snake(&node.op_type) },
+        Some((last, above)) => ModulePath { module: joined(above), leaf: operator(&node.op_type, last) },
     }
 }
 
@@ -102,7 +102,7 @@ fn python_list(text: &str) -> Option<Vec<String>> {
 }
 
 /// Ids for all places: unique, and none the path of another's module.
-pub fn ids(places: &[Place], taken: &[&str]) -> Vec<String> {
+pub fn ids(places: &[ModulePath], taken: &[&str]) -> Vec<String> {
     let mut members: HashMap<&str, usize> = HashMap::new();
     let mut above: HashSet<&str> = HashSet::new();
     for place in places {
@@ -164,13 +164,18 @@ mod tests {
             (node("", "GlobalAveragePool", None), "", "global_average_pool"),
         ];
         for (node, module, leaf) in cases {
-            assert_eq!(place(&node), Place { module: module.into(), leaf: leaf.into() }, "{}", node.name);
+            assert_eq!(
+                place(&node),
+                ModulePath { module: module.into(), leaf: leaf.into() },
+                "{}",
+                node.name
+            );
         }
     }
 
     #[test]
     fn a_node_alone_in_its_module_has_its_name() {
-        let place = |module: &str, leaf: &str| Place { module: module.into(), leaf: leaf.into() };
+        let place = |module: &str, leaf: &str| ModulePath { module: module.into(), leaf: leaf.into() };
         let places = [
             place("conv1", "conv"),
             place("layer1.0.conv1", "conv"),

@@ -9,9 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use super::constant::{Constant, Values, changed, raw};
 use super::proto::{DataType, TensorProto};
 use cnnkit_core::diagnostic::{Code, Problem};
-use cnnkit_exec::tensor::Tensor;
 use cnnkit_core::graph::Graph;
 use cnnkit_core::shape::product;
+use cnnkit_exec::tensor::Tensor;
 
 /// A tensor for each weight of `graph`, by its full name. `weights` has a constant for each weight of each node, which
 /// refer to `tensors` of the model file `path`.

@@ -2,10 +2,10 @@
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use cnnkit_core::diagnostic::Diagnostic;
+use crate::Tone;
 use crate::render::Canvas;
 use crate::render::terminal::paint;
-use crate::Tone;
+use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::source::{Sources, Span};
 
 /// Most places that are shown beside the flaw's own.

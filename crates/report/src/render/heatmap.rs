@@ -9,9 +9,9 @@
     reason = "shares are clamped to 0..=1 before they become levels"
 )]
 
-use cnnkit_core::number::{grouped, magnitude};
 use crate::render::terminal::wrap;
-use crate::{Bin, Line, Map, Panel, Span, Tone};
+use crate::{Bin, Line, Map, Panel, StyledText, Tone};
+use cnnkit_core::number::{grouped, magnitude};
 
 /// Cells of a panel's side beyond which a map no longer fits on a screen.
 const MOST_CELLS: usize = 60;
@@ -22,7 +22,7 @@ const HOLE: &str = " ·";
 const PARTLY: &str = "::";
 
 /// The lines of `map`, at most `width` columns wide.
-pub fn layout(map: &Map, width: usize) -> Vec<Vec<Span>> {
+pub fn layout(map: &Map, width: usize) -> Vec<Vec<StyledText>> {
     let (across, down) = map.extent();
     let cells = (width / 2).clamp(1, MOST_CELLS);
     let joined = across.div_ceil(cells).max(down.div_ceil(MOST_CELLS)).max(1);
@@ -54,8 +54,9 @@ pub fn layout(map: &Map, width: usize) -> Vec<Vec<Span>> {
     out.push(vec![]);
     for line in scale.legend() {
         match line.as_slice() {
-            [single] => out
-                .extend(wrap(&single.text, width).into_iter().map(|text| vec![Span::new(text, single.tone)])),
+            [single] => out.extend(
+                wrap(&single.text, width).into_iter().map(|text| vec![StyledText::new(text, single.tone)]),
+            ),
             _ => out.push(line),
         }
     }
@@ -91,17 +92,20 @@ impl Scale {
         }
     }
 
-    fn glyph(&self, cell: Bin) -> Span {
+    fn glyph(&self, cell: Bin) -> StyledText {
         if cell.covered == 0 {
-            return Span::new(HOLE, Tone::Bad);
+            return StyledText::new(HOLE, Tone::Bad);
         }
         if cell.covered < cell.positions {
-            return Span::new(PARTLY, Tone::Warn);
+            return StyledText::new(PARTLY, Tone::Warn);
         }
         if self.numbers {
-            return Span::new(format!("{:>2}", cell.log.exp().round()), Tone::Heat(self.heat(cell.log)));
+            return StyledText::new(
+                format!("{:>2}", cell.log.exp().round()),
+                Tone::Heat(self.heat(cell.log)),
+            );
         }
-        Span::new(SHADES[self.level(cell.log)], Tone::Shade(self.heat(cell.log)))
+        StyledText::new(SHADES[self.level(cell.log)], Tone::Shade(self.heat(cell.log)))
     }
 
     fn share(&self, log: f64) -> f64 {
@@ -117,14 +121,14 @@ impl Scale {
         ((self.share(log) * SHADES.len() as f64) as usize).min(SHADES.len() - 1)
     }
 
-    fn legend(&self) -> Vec<Vec<Span>> {
-        let quiet = |text: &str| Span::new(text, Tone::Quiet);
+    fn legend(&self) -> Vec<Vec<StyledText>> {
+        let quiet = |text: &str| StyledText::new(text, Tone::Quiet);
         let mut line = Vec::new();
         if self.numbers {
-            line.push(Span::new(" 1", Tone::Heat(self.heat(0.0))));
+            line.push(StyledText::new(" 1", Tone::Heat(self.heat(0.0))));
             line.push(quiet(" … "));
             let hottest = self.hottest.exp().round();
-            line.push(Span::new(format!("{hottest:>2}"), Tone::Heat(self.heat(self.hottest))));
+            line.push(StyledText::new(format!("{hottest:>2}"), Tone::Heat(self.heat(self.hottest))));
             line.push(quiet(" read so many times"));
         } else {
             line.push(quiet("read "));
@@ -135,14 +139,14 @@ impl Scale {
                 }
                 let (shade, from) =
                     if self.hottest == 0.0 { (SHADES[3], 1) } else { (*shade, count(log(level))) };
-                line.push(Span::new(shade, Tone::Shade(self.heat(log(level)))));
+                line.push(StyledText::new(shade, Tone::Shade(self.heat(log(level)))));
                 line.push(quiet(&format!(" {}+  ", magnitude(from))));
             }
             line.push(quiet("times"));
         }
         if self.holes {
             line.push(quiet("   "));
-            line.push(Span::new(HOLE, Tone::Bad));
+            line.push(StyledText::new(HOLE, Tone::Bad));
             line.push(quiet(" hole: never read"));
         }
         let mut out = vec![line];
@@ -155,7 +159,7 @@ impl Scale {
         }
         if self.partly {
             out.push(vec![
-                Span::new(PARTLY, Tone::Warn),
+                StyledText::new(PARTLY, Tone::Warn),
                 quiet(" some of the cell's positions are never read"),
             ]);
         }
@@ -185,26 +189,26 @@ fn panel_width(panel: &Panel) -> usize {
 }
 
 /// Panels side by side, each centred on the same middle row.
-fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<Span>> {
+fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<StyledText>> {
     let height = |panel: &Panel| panel.rows.as_ref().map_or(1, |line: &Line| line.bins.len());
     let highest = panels.iter().map(height).max().unwrap_or(0);
     let mut out = vec![Vec::new(); highest + 1];
     for (i, panel) in panels.iter().enumerate() {
         let gap = " ".repeat(if i > 0 { GAP } else { 0 });
         let width = panel_width(panel);
-        out[0].push(Span::plain(gap.clone()));
-        out[0].push(Span::new(format!("{:<width$}", panel.title), Tone::Quiet));
+        out[0].push(StyledText::plain(gap.clone()));
+        out[0].push(StyledText::new(format!("{:<width$}", panel.title), Tone::Quiet));
         let above = (highest - height(panel)) / 2;
         let rows = panel.down();
         for line in 0..highest {
             let spans = &mut out[line + 1];
-            spans.push(Span::plain(gap.clone()));
+            spans.push(StyledText::plain(gap.clone()));
             let mut used = 0;
             if let Some(&row) = line.checked_sub(above).and_then(|row| rows.get(row)) {
                 spans.extend(panel.columns.bins.iter().map(|&column| scale.glyph(panel.cell(row, column))));
                 used = panel.columns.bins.len() * 2;
             }
-            spans.push(Span::plain(" ".repeat(width - used)));
+            spans.push(StyledText::plain(" ".repeat(width - used)));
         }
     }
     out
@@ -225,7 +229,7 @@ mod tests {
     }
 
     fn text(map: &Map, width: usize) -> Vec<String> {
-        let plain = |line: &Vec<Span>| line.iter().map(|span| span.text.as_str()).collect::<String>();
+        let plain = |line: &Vec<StyledText>| line.iter().map(|span| span.text.as_str()).collect::<String>();
         layout(map, width).iter().map(|line| plain(line).trim_end().to_owned()).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::render::{findings, heatmap, mermaid, value};
-use crate::{Block, Page, Span, Table};
+use crate::{Block, Page, StyledText, Table};
 
 /// `page` as Markdown.
 pub fn render(page: &Page) -> String {
@@ -31,12 +31,12 @@ pub fn render(page: &Page) -> String {
 /// Columns of a map in a code block: what fits beside a pull request's conversation.
 const MAP_WIDTH: usize = 100;
 
-fn fenced(lines: &[Vec<Span>]) -> String {
+fn fenced(lines: &[Vec<StyledText>]) -> String {
     let body: Vec<String> = lines.iter().map(|line| plain(line).trim_end().to_owned()).collect();
     format!("```text\n{}\n```\n", body.join("\n"))
 }
 
-fn plain(spans: &[Span]) -> String {
+fn plain(spans: &[StyledText]) -> String {
     spans.iter().map(|span| span.text.as_str()).collect()
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::render::tree::{Entry, walk};
 use crate::network::{Network, Part};
+use crate::render::tree::{Entry, walk};
 
 /// `network` as a flowchart.
 pub fn render(network: &Network) -> String {

@@ -12,9 +12,9 @@ use anstyle::RgbColor;
 use font8x8::UnicodeFonts as _;
 
 use crate::render::heatmap;
-use cnnkit_core::number::{grouped, magnitude};
 use crate::render::terminal::heat_color;
 use crate::{Bin, Map, Panel};
+use cnnkit_core::number::{grouped, magnitude};
 
 /// The longest side of a panel, in cells; larger maps are scaled down.
 pub const MOST_CELLS: usize = 160;

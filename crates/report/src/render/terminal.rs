@@ -5,7 +5,7 @@ use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArr
 use unicode_width::UnicodeWidthStr;
 
 use crate::render::{Canvas, findings, heatmap, lanes, value};
-use crate::{Block, Fact, Page, Span, Table, Tone};
+use crate::{Block, Fact, Page, StyledText, Table, Tone};
 
 /// `page` as text with a final newline; ANSI escapes only if `canvas.color`.
 pub fn render(page: &Page, canvas: Canvas) -> String {
@@ -38,14 +38,14 @@ fn draw(block: &Block, canvas: Canvas) -> String {
     }
 }
 
-fn draw_lines(lines: &[Vec<Span>], canvas: Canvas) -> String {
+fn draw_lines(lines: &[Vec<StyledText>], canvas: Canvas) -> String {
     lines.iter().fold(String::new(), |out, line| {
         let line = line.iter().fold(String::new(), |out, span| out + &paint(&span.text, span.tone, canvas));
         out + line.trim_end() + "\n"
     })
 }
 
-fn draw_text(spans: &[Span], canvas: Canvas) -> String {
+fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
     // Words carry their tone, so that a line break never splits an escape sequence.
     let mut out = String::new();
     let mut column = 0;

@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::Fact;
 use super::tools::{conv, declared, figure, layer, run, same};
+use crate::{Marks, Seed};
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
 use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::Tensor;
-use cnnkit_core::layers::Layer;
-use crate::{Marks, Seed};
 
 pub(super) fn shuffle(_: u64) -> Result<Vec<Fact>, Problem> {
     // Forwards in marks: input channel c carries mark c, and each output channel shows which it has met.

@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::Fact;
 use super::tools::{conv, run, same};
+use crate::Seed;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::window::Window;
 use cnnkit_exec::reference::{Counter, Grid, sampled_convolution};
 use cnnkit_exec::tensor::Tensor;
-use cnnkit_core::layers::window::Window;
-use crate::Seed;
 
 const SIDE: usize = 9;
 

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::Fact;
 use super::tools::{at, conv, figure, kernel, run, same};
-use cnnkit_core::analysis::gridding::{Gridding, Stack};
-use cnnkit_core::diagnostic::Problem;
-use cnnkit_exec::tensor::Tensor;
-use cnnkit_core::layers::Layer;
 use crate::gridding::claims;
 use crate::{Analysis, Seed};
+use cnnkit_core::analysis::gridding::{Gridding, Stack};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
+use cnnkit_exec::tensor::Tensor;
 
 /// `second` after `first`, as one kernel.
 fn composed(first: &Tensor<f64>, second: &Tensor<f64>) -> Tensor<f64> {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::Fact;
 use cnnkit_core::diagnostic::{Code, Problem};
-use cnnkit_exec::reference::{self, Call, Counter};
-use cnnkit_exec::scalar::Scalar;
-use cnnkit_exec::tensor::Tensor;
 use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::{Io, Layer, Weight};
 use cnnkit_core::shape::Shape;
+use cnnkit_exec::reference::{self, Call, Counter};
+use cnnkit_exec::scalar::Scalar;
+use cnnkit_exec::tensor::Tensor;
 
 /// A conv from its arguments as in a spec.
 pub(super) fn conv(args: serde_json::Value) -> Result<Layer, Problem> {

@@ -4,7 +4,7 @@ use num_integer::Integer as _;
 
 use super::family::{Family, Jump, too_large};
 use super::moments::Moments;
-use super::{AxisField, Field, Fields, Piece, Span};
+use super::{AxisField, Field, Fields, Interval, Piece};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId};
 
@@ -41,13 +41,13 @@ pub struct AxisFacts {
     /// Input elements from one unit to the next.
     pub jump: Jump,
     /// The box of unit 0; none if it falls into a gap of a transposed convolution.
-    pub first: Option<Span>,
+    pub first: Option<Interval>,
     /// The whole axis.
     pub global: bool,
     /// The size depends on the unit: its phase under upsampling, or paths with different jumps.
     pub varies: bool,
     /// The box of the unit in the middle of the map, clipped to the input.
-    pub middle: Option<Span>,
+    pub middle: Option<Interval>,
     /// The distribution of taps.
     pub effective: Option<Effective>,
 }
@@ -131,7 +131,7 @@ impl Field {
 
     /// The box that the unit `unit` (one index an axis of the node, channels first) sees at most, wherever the data move
     /// its samples to; none without a bound on them.
-    pub fn reachable(&self, unit: &[i128]) -> Option<Vec<Option<Span>>> {
+    pub fn reachable(&self, unit: &[i128]) -> Option<Vec<Option<Interval>>> {
         self.axes.iter().map(|axis| hull(axis.reachable.as_ref()?, unit)).collect()
     }
 
@@ -155,7 +155,7 @@ impl AxisField {
             piece.family.phases.iter().map(|span| span.map_or(0, |span| span.size())).max().unwrap_or(0)
         });
         let smallest = sizes.min();
-        let whole = Span { lo: 0, hi: i128::from(extent) - 1 };
+        let whole = Interval { lo: 0, hi: i128::from(extent) - 1 };
         let (size, varies, first, jump, centre) = if self.whole {
             (i128::from(extent), false, Some(whole), Jump::from_integer(0), Some(whole))
         } else if local {
@@ -185,13 +185,13 @@ impl AxisField {
     }
 
     /// The box of the unit at `unit` (one index an axis of the node, channels first); the whole axis is not known here.
-    pub(super) fn hull(&self, unit: &[i128]) -> Option<Option<Span>> {
+    pub(super) fn hull(&self, unit: &[i128]) -> Option<Option<Interval>> {
         hull(&self.union, unit)
     }
 }
 
-fn hull(pieces: &[Piece<Span>], unit: &[i128]) -> Option<Option<Span>> {
-    let mut all: Option<Span> = None;
+fn hull(pieces: &[Piece<Interval>], unit: &[i128]) -> Option<Option<Interval>> {
+    let mut all: Option<Interval> = None;
     for piece in pieces {
         let index = piece.by.map_or(0, |by| unit.get(by).copied().unwrap_or(0));
         if let Some(span) = piece.family.at(index)? {
@@ -216,16 +216,16 @@ fn mixed(pieces: &[Piece<Moments>], unit: &[i128]) -> Option<Option<Moments>> {
 ///
 /// With one piece its phases say it. Pieces that follow the same axis with different jumps drift apart steadily, so
 /// the extremes are at the ends of the map; pieces that follow different axes are independent of each other.
-fn largest(pieces: &[Piece<Span>], units: &[u64]) -> Option<(i128, bool)> {
+fn largest(pieces: &[Piece<Interval>], units: &[u64]) -> Option<(i128, bool)> {
     if let [piece] = pieces {
         let sizes = || piece.family.phases.iter().map(|span| span.map_or(0, |span| span.size()));
         let high = sizes().max().unwrap_or(0);
         return Some((high, sizes().min() != Some(high)));
     }
-    let mut groups: Vec<(Option<usize>, Vec<Span>)> = Vec::new();
+    let mut groups: Vec<(Option<usize>, Vec<Interval>)> = Vec::new();
     for piece in pieces {
         if groups.iter().all(|(by, _)| *by != piece.by) {
-            let members: Vec<&Family<Span>> =
+            let members: Vec<&Family<Interval>> =
                 pieces.iter().filter(|other| other.by == piece.by).map(|other| &other.family).collect();
             let extent = piece.by.map_or(1, |by| units.get(by).copied().unwrap_or(1));
             groups.push((piece.by, ends(&members, i128::from(extent))?));
@@ -251,13 +251,13 @@ fn largest(pieces: &[Piece<Span>], units: &[u64]) -> Option<(i128, bool)> {
 }
 
 /// The joint boxes of the units at both ends of the map, one common period each.
-fn ends(families: &[&Family<Span>], extent: i128) -> Option<Vec<Span>> {
+fn ends(families: &[&Family<Interval>], extent: i128) -> Option<Vec<Interval>> {
     const FEW: i128 = 4096;
     let period =
         families.iter().fold(1i128, |all, family| all.lcm(&family.period).min(FEW)).min(extent.max(1));
     let mut spans = Vec::new();
     for unit in (0..period).chain(extent - period..extent) {
-        let mut all: Option<Span> = None;
+        let mut all: Option<Interval> = None;
         for family in families {
             if let Some(span) = family.at(unit)? {
                 all = Some(all.map_or(span, |all| all.hull(span)));

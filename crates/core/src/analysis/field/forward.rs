@@ -10,7 +10,7 @@ use super::channels::{Channels, channels};
 use super::family::{Content, Family, Jump, too_large};
 use super::moments::Moments;
 use super::relation::{Link, Reads, Relation};
-use super::{AxisField, Field, Fields, Misaligned, Options, PathEnd, Piece, Span};
+use super::{AxisField, Field, Fields, Interval, Misaligned, Options, PathEnd, Piece};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{AxisReach, Reach, Role};
@@ -51,7 +51,7 @@ pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
 /// Unit `u` of an input is its own element `u`.
 fn source(id: NodeId, node: &Node) -> Field {
     let axes = (1..node.shape.rank()).map(|axis| {
-        let piece = Piece { by: Some(axis), family: Family::identity(Span { lo: 0, hi: 0 }), cut: None };
+        let piece = Piece { by: Some(axis), family: Family::identity(Interval { lo: 0, hi: 0 }), cut: None };
         AxisField {
             whole: false,
             union: vec![piece.clone()],
@@ -253,10 +253,10 @@ impl<'a> Step<'a> {
     /// The boxes of the node's units through `links`; none if they see the whole axis, of `size` elements.
     fn boxes(
         &self,
-        pieces: &[Piece<Span>],
+        pieces: &[Piece<Interval>],
         links: &[Link],
         size: u64,
-    ) -> Result<Option<Vec<Piece<Span>>>, Problem> {
+    ) -> Result<Option<Vec<Piece<Interval>>>, Problem> {
         let mut out = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let Some(axis) = piece.by else {
@@ -287,7 +287,12 @@ impl<'a> Step<'a> {
     }
 
     /// What all units of the operand's axis see together of an axis of `size`; none if that is all of it.
-    fn left(&self, piece: &Piece<Span>, axis: usize, size: u64) -> Result<Option<Piece<Span>>, Problem> {
+    fn left(
+        &self,
+        piece: &Piece<Interval>,
+        axis: usize,
+        size: u64,
+    ) -> Result<Option<Piece<Interval>>, Problem> {
         let Some(cut) = piece.cut else { return Ok(None) };
         let all = all_of(&piece.family, self.input[axis])?.map(|all| all.within(Some(cut)));
         let whole =
@@ -319,9 +324,9 @@ impl<'a> Step<'a> {
 }
 
 /// What all `units` of an axis see together.
-fn all_of(family: &Family<Span>, units: u64) -> Result<Option<Span>, Problem> {
+fn all_of(family: &Family<Interval>, units: u64) -> Result<Option<Interval>, Problem> {
     let reads = Reads { first: 0, step: 1, count: i128::from(units), blend: None };
-    Span::read(family, &reads).ok_or_else(too_large)
+    Interval::read(family, &reads).ok_or_else(too_large)
 }
 
 /// Every unit sees what unit 0 of the operand sees.
@@ -427,8 +432,8 @@ pub(super) fn union(a: Field, b: Field, shape: &crate::shape::Shape) -> Result<F
 }
 
 /// For each jump, the family whose largest box is the smaller one.
-fn smaller(mut mine: Vec<Piece<Span>>, theirs: Vec<Piece<Span>>) -> Vec<Piece<Span>> {
-    let size = |piece: &Piece<Span>| piece.family.phases.iter().flatten().map(Span::size).max();
+fn smaller(mut mine: Vec<Piece<Interval>>, theirs: Vec<Piece<Interval>>) -> Vec<Piece<Interval>> {
+    let size = |piece: &Piece<Interval>| piece.family.phases.iter().flatten().map(Interval::size).max();
     for piece in theirs {
         let same = mine.iter().position(|old| old.by == piece.by && old.family.jump == piece.family.jump);
         match same.map(|i| &mut mine[i]) {
@@ -475,7 +480,7 @@ fn misalignments(
 }
 
 /// The centre of unit 0: where the units' boxes have their middles, less `jump` a unit, averaged over the phases.
-fn centre(family: &Family<Span>) -> Option<Jump> {
+fn centre(family: &Family<Interval>) -> Option<Jump> {
     let mut sum = Jump::from_integer(0);
     let mut units = 0i128;
     for (phase, span) in (0i128..).zip(&family.phases) {

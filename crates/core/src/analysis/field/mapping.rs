@@ -1,7 +1,7 @@
 //! From feature maps to the input and back, as anchors need it.
 
 use super::family::too_large;
-use super::{Field, Fields, Piece, Span};
+use super::{Field, Fields, Interval, Piece};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId};
 
@@ -14,12 +14,16 @@ impl Fields {
         node: NodeId,
         input: NodeId,
         unit: &[i128],
-    ) -> Result<Vec<Option<Span>>, Problem> {
+    ) -> Result<Vec<Option<Interval>>, Problem> {
         let field = self.dependence(graph, node, input)?;
         let index: Vec<i128> = std::iter::once(0).chain(unit.iter().copied()).collect();
         let sizes = graph.node(input).shape.spatial();
         let boxes = field.axes.iter().zip(sizes).map(|(axis, &size)| {
-            if axis.whole { Some(Some(Span { lo: 0, hi: i128::from(size) - 1 })) } else { axis.hull(&index) }
+            if axis.whole {
+                Some(Some(Interval { lo: 0, hi: i128::from(size) - 1 }))
+            } else {
+                axis.hull(&index)
+            }
         });
         boxes.collect::<Option<Vec<_>>>().ok_or_else(too_large)
     }
@@ -31,12 +35,12 @@ impl Fields {
         graph: &Graph,
         node: NodeId,
         input: NodeId,
-        region: &[Span],
-    ) -> Result<Option<Vec<Span>>, Problem> {
+        region: &[Interval],
+    ) -> Result<Option<Vec<Interval>>, Problem> {
         let field = self.dependence(graph, node, input)?;
         let extents = graph.node(node).shape.sizes();
-        let whole = |&size: &u64| Span { lo: 0, hi: i128::from(size) - 1 };
-        let mut units: Vec<Span> = extents.iter().map(whole).collect();
+        let whole = |&size: &u64| Interval { lo: 0, hi: i128::from(size) - 1 };
+        let mut units: Vec<Interval> = extents.iter().map(whole).collect();
         for (axis, wanted) in field.axes.iter().zip(region) {
             // A fixed piece is seen from everywhere or from nowhere; moving ones narrow the units down.
             let fixed = axis.whole
@@ -52,7 +56,7 @@ impl Fields {
             match drivers[..] {
                 [] => return Ok(None),
                 [by] => {
-                    let mut meeting: Option<Span> = None;
+                    let mut meeting: Option<Interval> = None;
                     for piece in axis.union.iter().filter(|piece| piece.by == Some(by)) {
                         let more = meets(piece, *wanted, extents[by]).ok_or_else(too_large)?;
                         meeting = match (meeting, more) {
@@ -61,7 +65,8 @@ impl Fields {
                         };
                     }
                     let Some(meeting) = meeting else { return Ok(None) };
-                    let both = Span { lo: units[by].lo.max(meeting.lo), hi: units[by].hi.min(meeting.hi) };
+                    let both =
+                        Interval { lo: units[by].lo.max(meeting.lo), hi: units[by].hi.min(meeting.hi) };
                     if both.lo > both.hi {
                         return Ok(None);
                     }
@@ -83,15 +88,15 @@ impl Fields {
 }
 
 /// The hull of the units of one piece, inside the map, whose boxes meet `wanted`.
-fn meets(piece: &Piece<Span>, wanted: Span, extent: u64) -> Option<Option<Span>> {
+fn meets(piece: &Piece<Interval>, wanted: Interval, extent: u64) -> Option<Option<Interval>> {
     let family = &piece.family;
     let last = i128::from(extent) - 1;
-    let mut all: Option<Span> = None;
+    let mut all: Option<Interval> = None;
     for (phase, span) in (0i128..).zip(&family.phases) {
         let Some(span) = span else { continue };
         if family.shift == 0 {
             if span.lo <= wanted.hi && span.hi >= wanted.lo {
-                return Some(Some(Span { lo: 0, hi: last }));
+                return Some(Some(Interval { lo: 0, hi: last }));
             }
             continue;
         }
@@ -101,7 +106,7 @@ fn meets(piece: &Piece<Span>, wanted: Span, extent: u64) -> Option<Option<Span>>
         let from = from.max(0);
         let to = to.min((last - phase).div_euclid(family.period));
         if from <= to {
-            let met = Span { lo: phase + from * family.period, hi: phase + to * family.period };
+            let met = Interval { lo: phase + from * family.period, hi: phase + to * family.period };
             all = Some(all.map_or(met, |all| all.hull(met)));
         }
     }

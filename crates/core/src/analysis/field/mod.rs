@@ -20,15 +20,15 @@ mod channels;
 mod facts;
 pub mod family;
 mod forward;
+pub mod interval;
 mod mapping;
 pub mod moments;
 pub mod relation;
-pub mod span;
 
 pub use facts::{AxisFacts, Effective, Facts, Sampling, headline};
 pub use family::Jump;
 pub use forward::analyse;
-pub use span::Span;
+pub use interval::Interval;
 
 use std::collections::HashMap;
 
@@ -83,11 +83,11 @@ pub struct AxisField {
     /// The whole axis: after global pooling, or a linear layer over it.
     pub whole: bool,
     /// The union over all paths.
-    pub union: Vec<Piece<Span>>,
+    pub union: Vec<Piece<Interval>>,
     /// The path with the smallest box; none if every path sees the whole axis.
-    pub smallest: Option<Vec<Piece<Span>>>,
+    pub smallest: Option<Vec<Piece<Interval>>>,
     /// The union if sampling positions move as far as they may; none if there is no bound.
-    pub reachable: Option<Vec<Piece<Span>>>,
+    pub reachable: Option<Vec<Piece<Interval>>>,
     /// The distribution of taps.
     pub taps: Vec<Piece<Moments>>,
 }
@@ -100,7 +100,7 @@ pub struct Piece<T> {
     /// What the units see.
     pub family: Family<T>,
     /// Where a part of the axis was left out (by a crop or a slice): what all units together see at most.
-    pub cut: Option<Span>,
+    pub cut: Option<Interval>,
 }
 
 /// A merge whose operands do not fit onto each other.

@@ -6,8 +6,8 @@
 //! Inception v3 needs a handful. A stack whose rates share a divisor has one interval a position, so a line of a
 //! million holes costs millions of steps. A [`Budget`] ends the work with an error where a graph is built to defeat this.
 
-mod pullback;
 pub mod each;
+mod pullback;
 mod rearrange;
 mod region;
 mod set;

@@ -5,7 +5,7 @@
 
 use super::rearrange::before;
 use super::{Borders, Budget, Region, Set};
-use crate::analysis::field::Span;
+use crate::analysis::field::Interval;
 use crate::analysis::field::relation::Link;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -178,14 +178,14 @@ fn mirror(node: &Node) -> PaddingMode {
 /// The elements of an axis of `size` that are read at `set`: those beyond its ends as the padding shows them.
 pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
     let (last, wide) = (i128::from(size) - 1, i128::from(size));
-    let beyond = |span: &Span| {
-        let below = (span.lo < 0).then(|| Span { lo: span.lo, hi: span.hi.min(-1) });
-        let above = (span.hi > last).then(|| Span { lo: span.lo.max(wide), hi: span.hi });
-        let shown = |span: Span, edge: i128, mirrored: i128, moved: i128| match mode {
+    let beyond = |span: &Interval| {
+        let below = (span.lo < 0).then(|| Interval { lo: span.lo, hi: span.hi.min(-1) });
+        let above = (span.hi > last).then(|| Interval { lo: span.lo.max(wide), hi: span.hi });
+        let shown = |span: Interval, edge: i128, mirrored: i128, moved: i128| match mode {
             PaddingMode::Zeros => None,
-            PaddingMode::Replicate => Some(Span { lo: edge, hi: edge }),
-            PaddingMode::Reflect => Some(Span { lo: mirrored - span.hi, hi: mirrored - span.lo }),
-            PaddingMode::Circular => Some(Span { lo: span.lo + moved, hi: span.hi + moved }),
+            PaddingMode::Replicate => Some(Interval { lo: edge, hi: edge }),
+            PaddingMode::Reflect => Some(Interval { lo: mirrored - span.hi, hi: mirrored - span.lo }),
+            PaddingMode::Circular => Some(Interval { lo: span.lo + moved, hi: span.hi + moved }),
         };
         let low = below.and_then(|span| shown(span, 0, 0, wide));
         let high = above.and_then(|span| shown(span, last, 2 * last, -wide));
@@ -229,7 +229,7 @@ impl<'a> Step<'a> {
             Self::Blocks { by, outputs, inputs } => {
                 let set = along(*by);
                 budget.spend(set.spans().len())?;
-                let block = |span: &Span| Span {
+                let block = |span: &Interval| Interval {
                     lo: span.lo.div_euclid(*outputs) * inputs,
                     hi: span.hi.div_euclid(*outputs) * inputs + inputs - 1,
                 };
@@ -242,7 +242,7 @@ impl<'a> Step<'a> {
                     .spans()
                     .iter()
                     .flat_map(|span| indices.get(place(span.lo)..place(span.hi + 1)).unwrap_or_default());
-                let index = |&index: &u64| Span { lo: i128::from(index), hi: i128::from(index) };
+                let index = |&index: &u64| Interval { lo: i128::from(index), hi: i128::from(index) };
                 Ok(Set::of(chosen.map(index).collect()))
             }
             Self::Shuffle { by, groups, each } => {
@@ -253,7 +253,7 @@ impl<'a> Step<'a> {
                 budget.spend_wide(set.len())?;
                 let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
                 let from = |u: i128| u.rem_euclid(*groups) * each + u.div_euclid(*groups);
-                Ok(Set::of(indices.map(|u| Span { lo: from(u), hi: from(u) }).collect()))
+                Ok(Set::of(indices.map(|u| Interval { lo: from(u), hi: from(u) }).collect()))
             }
         }
     }

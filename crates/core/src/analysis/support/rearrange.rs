@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Budget, Region, Set};
-use crate::analysis::field::Span;
+use crate::analysis::field::Interval;
 use crate::analysis::field::family::too_large;
 use crate::diagnostic::Problem;
 use crate::layers::rearrange::{Rearrangement, Run};
@@ -73,13 +73,15 @@ fn numbered(sets: &[&Set], sizes: &[u64], budget: &Budget) -> Result<Set, Proble
     let mut width = 1i128;
     for (set, &size) in sets.iter().zip(sizes).rev() {
         let set = set.intersection(&Set::below(size), budget)?;
-        let mut spans: Vec<Span> = Vec::new();
+        let mut spans: Vec<Interval> = Vec::new();
         if numbers == Set::interval(0, width - 1) {
-            spans.extend(set.spans().iter().map(|s| Span { lo: s.lo * width, hi: s.hi * width + width - 1 }));
+            spans.extend(
+                set.spans().iter().map(|s| Interval { lo: s.lo * width, hi: s.hi * width + width - 1 }),
+            );
         } else {
             budget.spend_wide(set.len().saturating_mul(numbers.spans().len() as i128))?;
             for index in set.spans().iter().flat_map(|span| span.lo..=span.hi) {
-                let moved = |s: &Span| Span { lo: s.lo + index * width, hi: s.hi + index * width };
+                let moved = |s: &Interval| Interval { lo: s.lo + index * width, hi: s.hi + index * width };
                 spans.extend(numbers.spans().iter().map(moved));
             }
         }
@@ -97,11 +99,11 @@ fn placed(numbers: &Set, sizes: &[u64], budget: &Budget) -> Result<Region, Probl
     }
     let width: i128 = rest.iter().map(|&size| i128::from(size)).product();
     // Rows by what they hold; numbers are sorted, so the pieces of one row follow each other.
-    let mut rows: HashMap<Set, Vec<Span>> = HashMap::new();
-    let mut open: Option<(i128, Vec<Span>)> = None;
-    let mut close = |open: &mut Option<(i128, Vec<Span>)>, next: Option<i128>| {
+    let mut rows: HashMap<Set, Vec<Interval>> = HashMap::new();
+    let mut open: Option<(i128, Vec<Interval>)> = None;
+    let mut close = |open: &mut Option<(i128, Vec<Interval>)>, next: Option<i128>| {
         if let Some((row, pieces)) = open.take_if(|(row, _)| Some(*row) != next) {
-            rows.entry(Set::of(pieces)).or_default().push(Span { lo: row, hi: row });
+            rows.entry(Set::of(pieces)).or_default().push(Interval { lo: row, hi: row });
         }
     };
     let mut whole = Vec::new();
@@ -112,13 +114,13 @@ fn placed(numbers: &Set, sizes: &[u64], budget: &Budget) -> Result<Region, Probl
             let (row, from) = (lo.div_euclid(width), lo.rem_euclid(width));
             let count = (span.hi + 1 - lo) / width;
             if from == 0 && count > 0 {
-                whole.push(Span { lo: row, hi: row + count - 1 });
+                whole.push(Interval { lo: row, hi: row + count - 1 });
                 lo += count * width;
                 continue;
             }
             let to = (from + span.hi - lo).min(width - 1);
             close(&mut open, Some(row));
-            open.get_or_insert_with(|| (row, vec![])).1.push(Span { lo: from, hi: to });
+            open.get_or_insert_with(|| (row, vec![])).1.push(Interval { lo: from, hi: to });
             lo += to - from + 1;
         }
     }
@@ -167,7 +169,7 @@ fn from_space(product: &[Set], factor: u64, budget: &Budget) -> Result<Region, P
             Set::of(
                 set.spans()
                     .iter()
-                    .map(|s| Span { lo: s.lo * factor, hi: s.hi * factor + factor - 1 })
+                    .map(|s| Interval { lo: s.lo * factor, hi: s.hi * factor + factor - 1 })
                     .collect(),
             )
         };

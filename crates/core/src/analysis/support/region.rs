@@ -7,7 +7,7 @@
 
 use super::Budget;
 use super::set::Set;
-use crate::analysis::field::Span;
+use crate::analysis::field::Interval;
 use crate::analysis::field::family::too_large;
 use crate::diagnostic::Problem;
 
@@ -105,11 +105,11 @@ impl Region {
     }
 
     /// The smallest interval on each axis; none if the region is empty.
-    pub fn hull(&self) -> Option<Vec<Span>> {
+    pub fn hull(&self) -> Option<Vec<Interval>> {
         if self.rank == 0 {
             return (!self.is_empty()).then(Vec::new);
         }
-        let mut all: Option<Vec<Span>> = None;
+        let mut all: Option<Vec<Interval>> = None;
         for (rows, rest) in &self.parts {
             let mut spans = vec![rows.hull()?];
             spans.extend(rest.hull()?);
@@ -137,13 +137,13 @@ impl Region {
     }
 
     /// How much of each cell of a grid over `window` is covered, for drawing: row by row, 0 to 1.
-    pub fn densities(&self, window: &[Span], rows: usize, columns: usize) -> Vec<Vec<f64>> {
+    pub fn densities(&self, window: &[Interval], rows: usize, columns: usize) -> Vec<Vec<f64>> {
         let mut grid = vec![vec![0.0; columns]; rows];
         let [.., high, wide] = plane(window);
         let (cells_y, cells_x) = (cells(high, rows), cells(wide, columns));
         for (ys, rest) in &self.parts {
             let inner = if self.rank == 1 { &[(ys.clone(), Self::empty(0))][..] } else { &rest.parts[..] };
-            let share = |set: &Set, cells: &[Span]| -> Vec<f64> {
+            let share = |set: &Set, cells: &[Interval]| -> Vec<f64> {
                 cells.iter().map(|cell| set.count_in(*cell) as f64 / cell.size() as f64).collect()
             };
             let vertical = if self.rank == 1 { vec![1.0; rows] } else { share(ys, &cells_y) };
@@ -159,8 +159,8 @@ impl Region {
 }
 
 /// The plane to draw: a line counts as a plane of one row.
-fn plane(window: &[Span]) -> [Span; 2] {
-    let one = Span { lo: 0, hi: 0 };
+fn plane(window: &[Interval]) -> [Interval; 2] {
+    let one = Interval { lo: 0, hi: 0 };
     match *window {
         [wide] => [one, wide],
         [high, wide, ..] => [high, wide],
@@ -169,10 +169,10 @@ fn plane(window: &[Span]) -> [Span; 2] {
 }
 
 /// `count` cells of nearly equal size that cover `span`, none empty.
-fn cells(span: Span, count: usize) -> Vec<Span> {
+fn cells(span: Interval, count: usize) -> Vec<Interval> {
     let n = count.max(1) as i128;
     let at = |i: i128| span.lo + span.size() * i / n;
-    (0..n).map(|i| Span { lo: at(i), hi: (at(i + 1) - 1).max(at(i)) }).collect()
+    (0..n).map(|i| Interval { lo: at(i), hi: (at(i + 1) - 1).max(at(i)) }).collect()
 }
 
 /// `parts` with `rest` added to `rows`.

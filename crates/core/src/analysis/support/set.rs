@@ -3,18 +3,18 @@
 use num_integer::Integer as _;
 
 use super::Budget;
-use crate::analysis::field::Span;
+use crate::analysis::field::Interval;
 use crate::analysis::field::relation::Relation;
 use crate::diagnostic::Problem;
 
 /// A set of integers: sorted intervals that neither overlap nor touch. Equal sets are equal values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Set(Vec<Span>);
+pub struct Set(Vec<Interval>);
 
 impl Set {
     /// The indices from `lo` to `hi`.
     pub fn interval(lo: i128, hi: i128) -> Self {
-        if lo > hi { Self::default() } else { Self(vec![Span { lo, hi }]) }
+        if lo > hi { Self::default() } else { Self(vec![Interval { lo, hi }]) }
     }
 
     /// The indices of an axis of `size` elements.
@@ -23,9 +23,9 @@ impl Set {
     }
 
     /// The union of `spans`.
-    pub fn of(mut spans: Vec<Span>) -> Self {
+    pub fn of(mut spans: Vec<Interval>) -> Self {
         spans.sort_unstable();
-        let mut merged: Vec<Span> = Vec::with_capacity(spans.len().min(64));
+        let mut merged: Vec<Interval> = Vec::with_capacity(spans.len().min(64));
         for span in spans {
             match merged.last_mut() {
                 Some(last) if span.lo <= last.hi + 1 => last.hi = last.hi.max(span.hi),
@@ -36,7 +36,7 @@ impl Set {
     }
 
     /// Its intervals, in order.
-    pub fn spans(&self) -> &[Span] {
+    pub fn spans(&self) -> &[Interval] {
         &self.0
     }
 
@@ -47,12 +47,12 @@ impl Set {
 
     /// Number of elements.
     pub fn len(&self) -> i128 {
-        self.0.iter().map(Span::size).sum()
+        self.0.iter().map(Interval::size).sum()
     }
 
     /// The smallest interval that holds it.
-    pub fn hull(&self) -> Option<Span> {
-        Some(Span { lo: self.0.first()?.lo, hi: self.0.last()?.hi })
+    pub fn hull(&self) -> Option<Interval> {
+        Some(Interval { lo: self.0.first()?.lo, hi: self.0.last()?.hi })
     }
 
     /// The elements of either.
@@ -72,7 +72,7 @@ impl Set {
         while let (Some(a), Some(b)) = (self.0.get(i), other.0.get(j)) {
             let (lo, hi) = (a.lo.max(b.lo), a.hi.min(b.hi));
             if lo <= hi {
-                both.push(Span { lo, hi });
+                both.push(Interval { lo, hi });
             }
             if a.hi < b.hi { i += 1 } else { j += 1 }
         }
@@ -92,20 +92,20 @@ impl Set {
             let mut k = j;
             while let Some(cut) = other.0.get(k).filter(|cut| cut.lo <= span.hi) {
                 if cut.lo > lo {
-                    rest.push(Span { lo, hi: cut.lo - 1 });
+                    rest.push(Interval { lo, hi: cut.lo - 1 });
                 }
                 lo = lo.max(cut.hi + 1);
                 k += 1;
             }
             if lo <= span.hi {
-                rest.push(Span { lo, hi: span.hi });
+                rest.push(Interval { lo, hi: span.hi });
             }
         }
         Ok(Self(rest))
     }
 
     /// Number of elements inside `span`.
-    pub fn count_in(&self, span: Span) -> i128 {
+    pub fn count_in(&self, span: Interval) -> i128 {
         let start = self.0.partition_point(|own| own.hi < span.lo);
         self.0[start..]
             .iter()
@@ -136,7 +136,7 @@ impl Set {
 
     /// All `q` for which `step * q + place` is an element.
     pub fn every(&self, step: i128, place: i128) -> Self {
-        let of = |span: &Span| Span {
+        let of = |span: &Interval| Interval {
             lo: -(place - span.lo).div_euclid(step),
             hi: (span.hi - place).div_euclid(step),
         };
@@ -147,17 +147,22 @@ impl Set {
     pub fn spaced(&self, step: i128, place: i128, budget: &Budget) -> Result<Self, Problem> {
         if step == 1 {
             return Ok(Self::of(
-                self.0.iter().map(|s| Span { lo: s.lo + place, hi: s.hi + place }).collect(),
+                self.0.iter().map(|s| Interval { lo: s.lo + place, hi: s.hi + place }).collect(),
             ));
         }
         budget.spend_wide(self.len())?;
         let elements = self.0.iter().flat_map(|span| span.lo..=span.hi);
-        Ok(Self(elements.map(|q| Span { lo: step * q + place, hi: step * q + place }).collect()))
+        Ok(Self(elements.map(|q| Interval { lo: step * q + place, hi: step * q + place }).collect()))
     }
 }
 
 /// Appends what the units of `units` read.
-fn read(relation: &Relation, units: Span, out: &mut Vec<Span>, budget: &Budget) -> Result<(), Problem> {
+fn read(
+    relation: &Relation,
+    units: Interval,
+    out: &mut Vec<Interval>,
+    budget: &Budget,
+) -> Result<(), Problem> {
     let overflow = crate::analysis::field::family::too_large;
     if relation.period > 1 {
         // Phases with one progression each: unit by unit, or phase by phase where the run of units is long.
@@ -190,12 +195,12 @@ fn sum(
     first: i128,
     (walk, walked): (i128, i128),
     (run, ran): (i128, i128),
-    out: &mut Vec<Span>,
+    out: &mut Vec<Interval>,
     budget: &Budget,
 ) -> Result<(), Problem> {
     if run == 1 && (walked == 1 || ran >= walk) {
         // Runs that touch each other: one interval.
-        out.push(Span { lo: first, hi: first + walk * (walked - 1) + ran - 1 });
+        out.push(Interval { lo: first, hi: first + walk * (walked - 1) + ran - 1 });
         return Ok(());
     }
     if walk == run || run.is_multiple_of(&walk) && walked >= run / walk {
@@ -214,17 +219,17 @@ fn progression(
     step: i128,
     count: i128,
     width: i128,
-    out: &mut Vec<Span>,
+    out: &mut Vec<Interval>,
     budget: &Budget,
 ) -> Result<(), Problem> {
     if count == 0 {
         return Ok(());
     }
     if step <= width {
-        out.push(Span { lo: first, hi: first + step * (count - 1) + width - 1 });
+        out.push(Interval { lo: first, hi: first + step * (count - 1) + width - 1 });
         return Ok(());
     }
     budget.spend_wide(count)?;
-    out.extend((0..count).map(|t| Span { lo: first + step * t, hi: first + step * t + width - 1 }));
+    out.extend((0..count).map(|t| Interval { lo: first + step * t, hi: first + step * t + width - 1 }));
     Ok(())
 }

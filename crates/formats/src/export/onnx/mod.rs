@@ -14,14 +14,14 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
-use cnnkit_exec::network::Network;
-use cnnkit_core::graph::{Graph, NodeId, Op};
-use cnnkit_core::layers::Io;
 use crate::onnx::proto::{
     DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::graph::{Graph, NodeId, Op};
+use cnnkit_core::layers::Io;
+use cnnkit_exec::network::Network;
 use emit::Value;
 
 /// The oldest operator set that has every operator used here (GroupNormalization as it is now).

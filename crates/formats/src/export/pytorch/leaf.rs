@@ -1,7 +1,7 @@
 //! One layer in PyTorch: the module it owns, if any, and the expression that calls it.
 
-use cnnkit_core::diagnostic::{Code, Problem};
 use crate::export::fold::{Face, Slot};
+use cnnkit_core::diagnostic::{Code, Problem};
 
 /// A layer in PyTorch.
 #[derive(Debug, Clone, Default)]

@@ -16,11 +16,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::fold::{self, ClassId, Classes, Face, Param, Slot, Target, Term};
 use super::outline::{Child, GroupId, Outline, title};
+use body::Body;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::spec::grammar;
-use body::Body;
 use emit::Yaml;
 use face::Faces;
 use names::Names;

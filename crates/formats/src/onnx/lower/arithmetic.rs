@@ -1,7 +1,10 @@
 //! Arithmetic between tensors, and with constants: Add, Sub, Mul, Div, Pow, Min, Max, Sum, Mean.
 
-use super::control::meant;
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::control::meant;
+use crate::onnx::constant::{Change, Constant};
+use crate::onnx::inline::title;
+use crate::onnx::names::ModulePath;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::add::Add;
@@ -14,9 +17,6 @@ use cnnkit_core::layers::learned_scale::LearnedScale;
 use cnnkit_core::layers::multiply::Multiply;
 use cnnkit_core::layers::power::Power;
 use cnnkit_core::layers::rescale::Rescale;
-use crate::onnx::constant::{Change, Constant};
-use crate::onnx::inline::title;
-use crate::onnx::names::Place;
 
 /// `constant` as the learned tensor that is joined element by element with `tensor`: its shape without the batch, none if
 /// that is the tensor's; and the weight.
@@ -51,15 +51,15 @@ pub(super) fn is_learned(lower: &Lower, constant: &Constant) -> bool {
 }
 
 /// The module path in the name of the stored tensor that `constant` is: `encoder.pos_embedding`.
-pub(super) fn place_of(lower: &Lower, used: Use<'_>, constant: &Constant) -> Place {
+pub(super) fn place_of(lower: &Lower, used: Use<'_>, constant: &Constant) -> ModulePath {
     let name =
         constant.root.and_then(|root| lower.tensors.get(root)).map_or("", |tensor| tensor.name.as_str());
     if name.is_empty() || name.contains("::") || name.contains('/') || name.starts_with("val_") {
         return crate::onnx::names::place(used.node);
     }
     match name.rsplit_once('.') {
-        Some((module, leaf)) => Place { module: module.to_owned(), leaf: leaf.to_owned() },
-        None => Place { module: String::new(), leaf: name.to_owned() },
+        Some((module, leaf)) => ModulePath { module: module.to_owned(), leaf: leaf.to_owned() },
+        None => ModulePath { module: String::new(), leaf: name.to_owned() },
     }
 }
 

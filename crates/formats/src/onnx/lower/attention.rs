@@ -2,6 +2,7 @@
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::shapes::permuted;
+use crate::onnx::constant::Change;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::add::Add;
@@ -9,7 +10,6 @@ use cnnkit_core::layers::learned_bias::LearnedBias;
 use cnnkit_core::layers::matmul::Matmul;
 use cnnkit_core::layers::rescale::Rescale;
 use cnnkit_core::layers::softmax::{Softmax, SoftmaxAxis};
-use crate::onnx::constant::Change;
 
 /// An operand as [batch, heads, sequence, features of a head].
 fn by_heads(lower: &mut Lower, used: Use<'_>, index: usize, heads: &str) -> Result<Tensor, Flaw> {

@@ -3,10 +3,10 @@
 //! weights in every run is counted like everything else that it computes, and the weights with the sizes they are stored in.
 
 use super::context::{Flaw, Lower, Tensor, Use, Value};
-use cnnkit_core::layers::Layer;
-use cnnkit_core::layers::learned_tensor::LearnedTensor;
 use crate::onnx::constant::{Change, Constant};
 use crate::onnx::inline::title;
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::learned_tensor::LearnedTensor;
 
 /// Operands that may start a branch.
 const OPERANDS: usize = 2;

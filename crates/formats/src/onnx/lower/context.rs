@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use crate::onnx::constant::Constant;
+use crate::onnx::inline::title;
+use crate::onnx::ir::Draft;
+use crate::onnx::names::{ModulePath, place};
+use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
-use crate::onnx::constant::Constant;
-use crate::onnx::ir::Draft;
-use crate::onnx::inline::title;
-use crate::onnx::names::{Place, place};
-use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto};
 use cnnkit_core::shape::Shape;
 
 /// Why an operator did not become a layer.
@@ -261,16 +261,16 @@ impl Lower {
 
     /// The module that a weight's name tells: `layer1.0.conv1` of `layer1.0.conv1.weight`. It says more than the node's
     /// name where an exporter folded a batch norm: the node is then named after that.
-    fn owner(&self, weights: &[Constant]) -> Option<Place> {
+    fn owner(&self, weights: &[Constant]) -> Option<ModulePath> {
         let name = &self.tensors.get(weights.first()?.root?)?.name;
         let module = name.strip_suffix(".weight").filter(|module| !module.contains(['/', ':']))?;
-        Some(Place { module: module.to_owned(), leaf: "weight".to_owned() })
+        Some(ModulePath { module: module.to_owned(), leaf: "weight".to_owned() })
     }
 
     /// Adds a layer at another place than the node's.
     pub fn emit_at(
         &mut self,
-        place: Place,
+        place: ModulePath,
         title: String,
         layer: Layer,
         inputs: &[&Tensor],

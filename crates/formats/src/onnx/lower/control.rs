@@ -1,11 +1,11 @@
 //! Operators that make or pass on values: Constant, Identity, Cast, Dropout, Shape, Size, ConstantOfShape, If.
 
-use super::fold::small;
 use super::context::{Flaw, Lower, Outcome, Use, Value, shortest};
-use cnnkit_core::diagnostic::{Code, Problem};
+use super::fold::small;
 use crate::onnx::constant::{Constant, Values, is_integer, sizes};
 use crate::onnx::inline;
 use crate::onnx::proto::DataType;
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::product;
 
 /// Deepest nesting of branches.

@@ -1,13 +1,13 @@
 //! Convolutions: Conv, ConvTranspose, DeformConv.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::{Groups, Padding, PerAxis};
 use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::deform_sample::DeformSample;
-use crate::onnx::constant::{Change, Constant};
 
 /// Kernel, strides, dilations and paddings of a window, as Conv and the pools have them.
 pub(super) struct Window {

@@ -5,11 +5,11 @@
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::shapes::permuted;
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::matmul::Matmul;
-use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::shape::product;
 
 /// The letters of an equation with two operands.

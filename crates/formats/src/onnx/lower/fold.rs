@@ -1,9 +1,9 @@
 //! Operators on constants: shape arithmetic, which vanishes, and rearrangements of stored weights.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
-use cnnkit_core::diagnostic::{Code, Problem};
 use crate::onnx::constant::{Constant, KNOWN, Values, is_integer, strided};
 use crate::onnx::proto::DataType;
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::product;
 
 /// The sizes of what broadcasting gives (NumPy's rule).

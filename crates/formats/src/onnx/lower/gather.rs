@@ -1,13 +1,13 @@
 //! Elements by their indices: Gather.
 
+use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::fold::{computed, small};
 use super::slice_concat::{Part, dims, taken};
-use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::table::SMALL;
+use crate::onnx::constant::{Constant, KNOWN};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::gather::Gather;
-use crate::onnx::constant::{Constant, KNOWN};
 
 /// Elements by their indices: with a known scalar index one part, with a run of indices a range.
 pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {

@@ -1,12 +1,12 @@
 //! Linear maps and products of matrices: Gemm, MatMul.
 
-use super::conv::swapped;
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::conv::swapped;
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::matmul::Matmul;
-use crate::onnx::constant::{Change, Constant};
 
 /// A linear layer on the last axis, with the weight as PyTorch has it.
 fn linear(

@@ -1,11 +1,11 @@
 //! Reductions: ReduceMean, ReduceSum, ReduceMax and their kin.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use crate::onnx::constant::Values;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::global_avg_pool::GlobalAvgPool;
 use cnnkit_core::layers::global_max_pool::GlobalMaxPool;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
-use crate::onnx::constant::Values;
 
 fn reduction(name: &str) -> Option<Reduction> {
     Some(match name {

@@ -5,6 +5,8 @@
 
 mod arithmetic;
 mod attention;
+mod constant_source;
+mod context;
 mod control;
 mod conv;
 mod einsum;
@@ -12,16 +14,14 @@ mod fold;
 mod gather;
 mod linear;
 mod mean;
-mod slice_concat;
 mod norm;
 mod opaque;
 mod pointwise;
 mod pool;
 mod quantised;
 mod resize;
-mod context;
 mod shapes;
-mod constant_source;
+mod slice_concat;
 mod table;
 
 pub use context::{Flaw, Left, Lower, Outcome, Tensor, Use, Value, shape};

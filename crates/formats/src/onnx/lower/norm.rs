@@ -1,7 +1,8 @@
 //! Normalisations with weights: BatchNormalization, InstanceNormalization, GroupNormalization, LayerNormalization, LRN.
 
-use super::conv::image;
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::conv::image;
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::batch_norm::BatchNorm;
@@ -11,7 +12,6 @@ use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::layer_scale::{LayerScale, ScaleAxis};
 use cnnkit_core::layers::learned_bias::LearnedBias;
 use cnnkit_core::layers::local_response_norm::LocalResponseNorm;
-use crate::onnx::constant::{Change, Constant};
 
 pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.tensor(used, 0)?;

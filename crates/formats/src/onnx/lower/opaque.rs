@@ -1,11 +1,11 @@
 //! Operators without a layer: the node is kept, with its parameters and its output's shape, and said to be not analysed.
 
 use super::context::{Left, Lower, Tensor, Use, Value};
-use cnnkit_core::layers::Layer;
-use cnnkit_core::layers::opaque::Opaque;
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::title;
 use crate::onnx::names::place;
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::opaque::Opaque;
 
 /// Most weights of one node that are kept apart; what is beyond is counted in the last.
 pub const MAX_WEIGHTS: usize = cnnkit_core::layers::opaque::NAMES.len();

@@ -1,7 +1,8 @@
 //! Functions of one number, and softmax.
 
-use super::conv::image;
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::conv::image;
+use crate::onnx::constant::Change;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::celu::Celu;
@@ -23,7 +24,6 @@ use cnnkit_core::layers::silu::Silu;
 use cnnkit_core::layers::softmax::{Softmax, SoftmaxAxis};
 use cnnkit_core::layers::softplus::Softplus;
 use cnnkit_core::layers::tanh::Tanh;
-use crate::onnx::constant::Change;
 
 /// The layer of an operator that is a function of one number, with its settings.
 fn layer(used: Use<'_>) -> Option<Layer> {

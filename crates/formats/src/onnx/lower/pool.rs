@@ -1,7 +1,7 @@
 //! Pooling.
 
-use super::conv::{image, numbers, window};
 use super::context::{Lower, Outcome, Use, Value};
+use super::conv::{image, numbers, window};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::avg_pool::AvgPool;
 use cnnkit_core::layers::global_avg_pool::GlobalAvgPool;

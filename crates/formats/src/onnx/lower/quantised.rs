@@ -2,12 +2,12 @@
 //! it stands for, counted once. Operators that compute with quantised numbers are the operators that they stand for.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use crate::onnx::constant::{Change, Constant, Values};
+use crate::onnx::proto::{DataType, NodeProto};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::relu::Relu;
 use cnnkit_core::layers::relu6::Relu6;
-use crate::onnx::constant::{Change, Constant, Values};
-use crate::onnx::proto::{DataType, NodeProto};
 
 /// Said once of a model whose activations are quantised.
 pub(super) const REMARK: &str = "activations are quantised in this model; figures are those of the network, and `run` computes without rounding them";

@@ -1,7 +1,7 @@
 //! Resizing: Resize and its predecessor Upsample.
 
-use super::conv::per_axis;
 use super::context::{Lower, Outcome, Use, Value};
+use super::conv::per_axis;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::axes::Scale;

@@ -1,11 +1,11 @@
 //! The same elements with other axes: Reshape, Flatten, Squeeze, Unsqueeze, Transpose.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::flatten::Flatten;
 use cnnkit_core::layers::permute::Permute;
-use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::shape::product;
 
 /// The constant with other sizes.

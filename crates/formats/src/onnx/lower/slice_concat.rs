@@ -1,7 +1,8 @@
 //! Parts and joins: Slice, Split, Concat, Pad, DepthToSpace, SpaceToDepth, Tile.
 
-use super::fold::{computed, small};
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::fold::{computed, small};
+use crate::onnx::constant::{Change, Constant, Values, steps, strided};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Padding;
@@ -12,7 +13,6 @@ use cnnkit_core::layers::pad::Pad;
 use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::layers::pixel_shuffle::PixelShuffle;
 use cnnkit_core::layers::slice::Slice;
-use crate::onnx::constant::{Change, Constant, Values, steps, strided};
 
 /// A range along one axis: first, number of elements, step (which may be negative for constants).
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,11 @@
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, attention, control, conv, einsum, fold, gather, linear, mean, slice_concat, norm, opaque, pointwise,
-    pool, quantised, resize, shapes, constant_source,
+    arithmetic, attention, constant_source, control, conv, einsum, fold, gather, linear, mean, norm, opaque,
+    pointwise, pool, quantised, resize, shapes, slice_concat,
 };
-use cnnkit_core::diagnostic::{Code, Problem};
 use crate::onnx::inline::{MAX_NODES, title};
+use cnnkit_core::diagnostic::{Code, Problem};
 
 /// What an operator becomes.
 pub struct Operator {

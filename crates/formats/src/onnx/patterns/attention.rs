@@ -2,15 +2,15 @@
 
 use super::View;
 use super::movement::reshape;
+use crate::onnx::constant::Constant;
+use crate::onnx::ir::Draft;
+use crate::onnx::names::ModulePath;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::attention::Attention;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::learned_tensor::LearnedTensor;
 use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::layers::softmax::SoftmaxAxis;
-use crate::onnx::constant::Constant;
-use crate::onnx::ir::Draft;
-use crate::onnx::names::Place;
 use cnnkit_core::shape::Shape;
 
 /// Most layers between the product of queries and keys and the softmax.
@@ -25,7 +25,7 @@ pub(super) struct Attended {
     pub layer: Layer,
     pub inputs: Vec<usize>,
     pub weights: Vec<Constant>,
-    pub place: Place,
+    pub place: ModulePath,
     /// Drafts that take the place of some that die: keys that are not transposed any more, queries that are scaled
     /// instead of scores, tensors that are added.
     pub beside: Vec<(usize, Draft)>,
@@ -313,11 +313,11 @@ fn tensor(view: &View<'_>, at: usize, shape: Vec<u64>, learned: bool) -> Draft {
 }
 
 /// The place of the second product, under a name that says more than that it is one.
-fn named(place: &Place) -> Place {
+fn named(place: &ModulePath) -> ModulePath {
     let stem = place.leaf.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
     let leaf = match stem {
         "mat_mul" | "matmul" | "bmm" | "einsum" => "attention".to_owned(),
         _ => place.leaf.clone(),
     };
-    Place { leaf, ..place.clone() }
+    ModulePath { leaf, ..place.clone() }
 }

@@ -1,11 +1,11 @@
 //! A linear map or convolution and the bias that an exporter adds in a node of its own.
 
 use super::{Match, View};
+use crate::onnx::constant::Change;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::linear::Linear;
-use crate::onnx::constant::Change;
 
 /// `x W + b`, with one number of `b` for each output.
 pub(super) fn linear(view: &View<'_>, index: usize) -> Option<Match> {

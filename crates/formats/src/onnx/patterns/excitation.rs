@@ -1,11 +1,11 @@
 //! Squeeze-and-excitation: a mean over space, two small layers and a gate, by which the map is multiplied.
 
 use super::{Match, View};
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Groups;
 use cnnkit_core::layers::reduce::Reduction;
 use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
-use crate::onnx::constant::{Change, Constant};
 
 /// `x * gate(second(activation(first(mean(x)))))`; the small layers are 1x1 convolutions or linear maps.
 pub(super) fn squeeze_excite(view: &View<'_>, index: usize) -> Option<Match> {

@@ -1,13 +1,13 @@
 //! Norms that exporters write out: layer norm as means and a root, group norm as an instance norm between reshapes.
 
 use super::{Match, View};
+use crate::onnx::constant::{Change, Values};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::function::FunctionKind;
 use cnnkit_core::layers::group_norm::GroupNorm;
 use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::reduce::Reduction;
-use crate::onnx::constant::{Change, Values};
 
 /// `(x - mean) / sqrt(variance + eps)`, then the scale, then the shift: each is a step of its own.
 pub(super) fn layer_norm(view: &View<'_>, index: usize) -> Option<Match> {

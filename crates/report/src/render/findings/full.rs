@@ -4,10 +4,10 @@
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 
 use super::summary;
-use crate::render::Canvas;
-use crate::render::terminal::paint;
 use crate::Tone;
 use crate::findings::{Findings, Item, Spot};
+use crate::render::Canvas;
+use crate::render::terminal::paint;
 use cnnkit_check::rules::{Family, Severity};
 
 /// Most places that are shown beside the flaw's own.

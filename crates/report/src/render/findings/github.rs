@@ -3,9 +3,9 @@
 //! A step shows at most ten annotations of each kind and drops the others in silence. So the worst come first, the rest
 //! goes into a folded part of the log, and a notice says how many there are.
 
+use crate::findings::{Findings, Item, counted};
 use crate::render::Canvas;
 use crate::render::findings::relative;
-use crate::findings::{Findings, Item, counted};
 use cnnkit_check::rules::Severity;
 
 /// Annotations of one kind that a step shows.

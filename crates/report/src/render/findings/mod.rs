@@ -12,9 +12,9 @@ pub use sarif::render as sarif;
 
 use serde_json::json;
 
+use crate::findings::{Findings, Item};
 use crate::render::Canvas;
 use crate::render::terminal::paint;
-use crate::findings::{Findings, Item};
 use crate::{Cell, Column, Row, Table, Tone};
 use cnnkit_check::rules::Severity;
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::render::findings::relative;
 use crate::findings::{Change, Findings, Item, Spot};
+use crate::render::findings::relative;
 use cnnkit_check::rules::{self, Meta, Severity};
 
 const SCHEMA: &str =

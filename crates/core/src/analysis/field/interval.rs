@@ -5,14 +5,14 @@ use super::relation::Reads;
 
 /// An interval of input indices, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Span {
+pub struct Interval {
     /// The first index.
     pub lo: i128,
     /// The last index.
     pub hi: i128,
 }
 
-impl Span {
+impl Interval {
     /// Number of indices.
     pub fn size(&self) -> i128 {
         self.hi - self.lo + 1
@@ -41,7 +41,7 @@ impl Span {
 /// Farthest index that is still computed with: sums of two stay far from 128 bits.
 const FAR: i128 = 1 << 100;
 
-impl Content for Span {
+impl Content for Interval {
     fn moved(&self, by: i128) -> Option<Self> {
         let moved = Self { lo: self.lo.checked_add(by)?, hi: self.hi.checked_add(by)? };
         (moved.lo > -FAR && moved.hi < FAR).then_some(moved)

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use cnnkit::analysis::field::{Facts, Jump, Span};
+use cnnkit::analysis::field::{Facts, Interval, Jump};
 use cnnkit::analysis::gridding::Stack;
 use cnnkit::analysis::support::{Borders, Region, Set};
 use cnnkit::diagnostic::Problem;
 use cnnkit::exec::reference::{Call, Counter};
-use cnnkit::exec::run::{Definition, Kernels};
+use cnnkit::exec::run::{Kernels, Reference};
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Graph, NodeId, Op};
 use cnnkit::layers::Layer;
@@ -271,8 +271,8 @@ impl Predict for Liar {
             return Ok(all);
         }
         let Some(facts) = all.first_mut() else { return Ok(all) };
-        let moved = |span: Option<Span>, lo: i128, hi: i128| {
-            span.map(|span| Span { lo: span.lo + lo, hi: span.hi + hi })
+        let moved = |span: Option<Interval>, lo: i128, hi: i128| {
+            span.map(|span| Interval { lo: span.lo + lo, hi: span.hi + hi })
         };
         let axis = &mut facts.axes[0];
         match self.lie {
@@ -325,7 +325,7 @@ impl Predict for Liar {
             Lie::OnePositionLess if !corner => without_last(&region),
             Lie::MovedByOne if !corner => {
                 let by_one = |set: &Set| {
-                    Set::of(set.spans().iter().map(|s| Span { lo: s.lo + 1, hi: s.hi + 1 }).collect())
+                    Set::of(set.spans().iter().map(|s| Interval { lo: s.lo + 1, hi: s.hi + 1 }).collect())
                 };
                 let all = region.products();
                 positions(
@@ -525,7 +525,7 @@ impl Kernels<f32> for Off {
         call: Call<'_, f32>,
         counter: &mut Counter,
     ) -> Result<Tensor<f32>, Problem> {
-        let mut output = Definition.forward(layer, call, counter)?;
+        let mut output = Reference.forward(layer, call, counter)?;
         if layer.doc().name == self.layer {
             let last = output.len() - 1;
             output.data_mut()[last] += self.by;
@@ -580,7 +580,7 @@ fn an_excerpt_is_as_small_as_it_says() {
     let graph = load(WIDE);
     let elements = |share: f64| {
         let mut outcome = Outcome::default();
-        numerics::kernels(&graph, &Definition, share, &Options::default(), &mut outcome).expect("it runs");
+        numerics::kernels(&graph, &Reference, share, &Options::default(), &mut outcome).expect("it runs");
         let method = outcome.claims[0].method.clone();
         method.split(" elements").next().and_then(|text| text.rsplit(' ').next()?.parse::<u64>().ok())
     };
