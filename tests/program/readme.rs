@@ -1,5 +1,5 @@
 //! Every `$ cnnkit ...` in the README and in `docs/` is run, and prints what the page says it prints.
-//! `CNNKIT_BLESS=1 cargo test --test readme` rewrites the pages.
+//! `CNNKIT_BLESS=1 cargo test --test program readme` rewrites the pages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,7 +67,7 @@ fn pages_show_what_the_program_prints() {
         } else {
             assert!(
                 fresh == page,
-                "{} is out of date; run CNNKIT_BLESS=1 cargo test --test readme",
+                "{} is out of date; run CNNKIT_BLESS=1 cargo test --test program readme",
                 path.display()
             );
         }

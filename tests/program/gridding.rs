@@ -16,7 +16,7 @@ fn numbers(value: &Value) -> Vec<u64> {
 
 #[test]
 fn every_case_of_the_convolution_oracle() {
-    let text = include_str!("data/gridding.json");
+    let text = include_str!("../data/gridding.json");
     let data: Value = serde_json::from_str(text).expect("json");
     let cases = data["cases"].as_array().expect("cases");
     assert_eq!(cases.len(), 200);

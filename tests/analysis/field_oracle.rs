@@ -39,7 +39,7 @@ fn kind(op: &Op) -> Option<&'static str> {
 
 #[test]
 fn every_network_and_every_layer_agrees_with_pytorch() {
-    let data: Value = serde_json::from_str(include_str!("data/rf.json")).expect("valid JSON");
+    let data: Value = serde_json::from_str(include_str!("../data/rf.json")).expect("valid JSON");
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (name, expected) in data.as_object().expect("an object").iter().filter(|(name, _)| *name != "_about")

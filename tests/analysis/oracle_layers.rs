@@ -49,7 +49,7 @@ fn parameters(weights: &[Weight]) -> u64 {
 
 #[test]
 fn convolutions_agree_with_pytorch() {
-    let cases = cases(include_str!("data/conv.json"));
+    let cases = cases(include_str!("../data/conv.json"));
     assert_eq!(cases.len(), 80);
     for case in cases {
         let id = case["id"].as_str().expect("an id");
@@ -78,7 +78,7 @@ fn convolutions_agree_with_pytorch() {
 
 #[test]
 fn deformable_convolutions_agree_with_torchvision() {
-    let cases = cases(include_str!("data/deform_conv.json"));
+    let cases = cases(include_str!("../data/deform_conv.json"));
     assert_eq!(cases.len(), 20);
     for case in cases {
         let id = case["id"].as_str().expect("an id");
@@ -178,7 +178,7 @@ fn layer_of(case: &Value) -> Option<(&'static str, Value)> {
 
 #[test]
 fn other_operators_agree_with_pytorch() {
-    let cases = cases(include_str!("data/ops.json"));
+    let cases = cases(include_str!("../data/ops.json"));
     let mut checked = 0;
     for case in &cases {
         let id = case["id"].as_str().expect("an id");

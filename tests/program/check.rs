@@ -159,7 +159,7 @@ fn the_json_has_the_keys_of_the_contract() {
 
 #[test]
 fn sarif_is_valid_by_the_official_schema() {
-    let schema = include_str!("data/sarif/sarif-2.1.0-rtm.5.json");
+    let schema = include_str!("../data/sarif/sarif-2.1.0-rtm.5.json");
     let validator =
         jsonschema::validator_for(&serde_json::from_str(schema).expect("JSON")).expect("a schema");
     let folder = mixed("sarif");

@@ -21,7 +21,7 @@ struct Row<'a> {
     padding: Option<i128>,
 }
 
-const TABLE: &str = include_str!("data/rf_table.csv");
+const TABLE: &str = include_str!("../data/rf_table.csv");
 
 fn rows() -> Vec<Row<'static>> {
     let lines = TABLE.lines().skip(2).map(|line| {

@@ -1,0 +1,9 @@
+//! The program as people and scripts use it: calls, messages, files, pages, hostile input.
+
+mod check;
+mod cli;
+mod gridding;
+mod invalid;
+mod mutations;
+mod readme;
+mod schema;
