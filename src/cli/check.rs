@@ -146,7 +146,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let mut page = Page::default();
     page.push(Block::Findings(findings));
-    Ok(Report { page, json, ok })
+    Ok(Report { page, json, ok, partial: false })
 }
 
 fn choices(args: &Args) -> Result<Choices, Failure> {

@@ -31,7 +31,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
                 .map(|demo| serde_json::json!({"name": demo.name, "summary": demo.summary, "source": demo.source}))
                 .collect();
             let body = serde_json::json!({"demos": names});
-            return Ok(Report { page: demo_list(), json: envelope_of("demo", &body), ok: true });
+            return Ok(Report {
+                page: demo_list(),
+                json: envelope_of("demo", &body),
+                ok: true,
+                partial: false,
+            });
         }
         Some("all") => DEMOS.iter().collect(),
         Some(name) => vec![find(name).ok_or_else(|| {
@@ -54,5 +59,5 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         .map(|(demo, facts)| serde_json::json!({"name": demo.name, "summary": demo.summary, "facts": facts}))
         .collect();
     let body = serde_json::json!({"demos": bodies, "ok": ok});
-    Ok(Report { page: demo_page(&runs), json: envelope_of("demo", &body), ok })
+    Ok(Report { page: demo_page(&runs), json: envelope_of("demo", &body), ok, partial: false })
 }

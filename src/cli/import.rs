@@ -45,7 +45,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut page = Page::default();
     page.source(&text);
     let json = serde_json::json!({ "yaml": text });
-    Ok(Report { page, json: super::envelope("import", std::iter::once((&loaded, json))), ok: true })
+    Ok(Report {
+        page,
+        json: super::envelope("import", std::iter::once((&loaded, json))),
+        ok: true,
+        partial: false,
+    })
 }
 
 /// The network that a written spec says.

@@ -163,7 +163,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", args.spec));
     let json = serde_json::json!({"written": written});
-    Ok(Report { page, json: super::envelope_of("init", &json), ok: true })
+    Ok(Report { page, json: super::envelope_of("init", &json), ok: true, partial: false })
 }
 
 /// The starter network with what is found of it.

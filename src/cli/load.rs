@@ -21,8 +21,8 @@ use cnnkit_formats::onnx;
 use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::constant::Constant;
 use cnnkit_formats::onnx::proto::TensorProto;
-use cnnkit_report::Page;
-use cnnkit_report::imported::{self, Figures, LeftOut};
+use cnnkit_report::imported::{Figures, Import, LeftOut};
+use cnnkit_report::{Entry, Spec};
 
 /// Which networks, and what is replaced in them.
 #[derive(Debug, Args)]
@@ -85,16 +85,14 @@ pub struct Model {
 }
 
 impl Loaded {
-    /// What is not analysed of an imported model, for people.
-    pub fn explain(&self, page: &mut Page, figures: Figures) {
-        if let Some(model) = &self.model {
-            imported::blocks(page, &self.graph, &model.remarks, &model.left, figures);
-        }
+    /// What there is to say about these figures because the network was imported.
+    pub fn import(&self, figures: Figures) -> Option<Import> {
+        self.model.as_ref().map(|model| Import::of(&self.graph, &model.remarks, &model.left, figures))
     }
 
-    /// Whether something that these figures need is not analysed.
-    pub fn partial(&self, figures: Figures) -> bool {
-        self.model.as_ref().is_some_and(|model| imported::partial(&self.graph, &model.left, figures))
+    /// What was found out about the network, with the spec that it came from.
+    pub fn entry<T>(&self, summary: T) -> Entry<T> {
+        Entry { spec: Spec { name: Some(self.graph.name.clone()), path: Some(self.path.clone()) }, summary }
     }
 
     /// The weights that a model brings along.
@@ -102,13 +100,6 @@ impl Loaded {
         let load =
             |model: &Model| onnx::weights::load(&self.graph, &model.weights, &model.tensors, &model.path);
         self.model.as_ref().map(load).transpose()
-    }
-
-    /// The same for programs.
-    pub fn keys(&self, object: &mut serde_json::Map<String, serde_json::Value>, figures: Figures) {
-        if let Some(model) = &self.model {
-            imported::keys(object, &self.graph, &model.remarks, &model.left, figures);
-        }
     }
 }
 

@@ -82,10 +82,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             save(file, exact, &network.graph.name, picture)?;
         }
         page.blocks.extend(report.page.blocks);
-        network.explain(&mut page, Figures::Dependences);
+        network.import(Figures::Dependences).iter().for_each(|import| import.explain(&mut page));
         bodies.push((network, report.json));
     }
-    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true })
+    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true, partial: false })
 }
 
 /// The last layer of the block `id`, or `id` itself.

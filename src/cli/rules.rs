@@ -72,7 +72,7 @@ pub fn run(args: Args) -> Report {
          `--extend-select`, by id, name, family or `all`. Levels and numbers are set in cnnkit.toml.",
     );
     let json = json!({"rules": metas.iter().map(|meta| entry(meta)).collect::<Vec<_>>()});
-    Report { page, json: super::envelope_of("rules", &json), ok: true }
+    Report { page, json: super::envelope_of("rules", &json), ok: true, partial: false }
 }
 
 /// Runs `cnnkit explain`.
@@ -90,7 +90,7 @@ pub fn explain(args: ExplainArgs) -> Result<Report, Failure> {
         list.push(entry(meta));
     }
     let json = json!({"rules": list});
-    Ok(Report { page, json: super::envelope_of("explain", &json), ok: true })
+    Ok(Report { page, json: super::envelope_of("explain", &json), ok: true, partial: false })
 }
 
 fn describe(meta: &Meta, page: &mut Page) {

@@ -241,5 +241,5 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let page = run::page(&network, &measured, &engine, batch as u64, args.profile);
     let body = run::json(&network, &measured, &engine, batch as u64);
-    Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true })
+    Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true, partial: false })
 }

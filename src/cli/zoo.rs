@@ -69,7 +69,12 @@ fn list() -> Report {
         }
     }
     page.note("zoo:NAME stands wherever a SPEC does; `cnnkit zoo show NAME` prints the YAML");
-    Report { page, json: envelope_of("zoo", &serde_json::json!({ "specs": entries })), ok: true }
+    Report {
+        page,
+        json: envelope_of("zoo", &serde_json::json!({ "specs": entries })),
+        ok: true,
+        partial: false,
+    }
 }
 
 fn show(name: &str) -> Result<Report, Failure> {
@@ -80,5 +85,5 @@ fn show(name: &str) -> Result<Report, Failure> {
     let mut json =
         envelope_of("zoo show", &serde_json::json!({ "file": format!("specs/{path}"), "yaml": text }));
     json["spec"] = serde_json::json!({ "name": name, "path": format!("zoo:{name}") });
-    Ok(Report { page, json, ok: true })
+    Ok(Report { page, json, ok: true, partial: false })
 }

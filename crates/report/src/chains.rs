@@ -117,7 +117,7 @@ pub fn gridding(graph: &Graph, chains: &Chains, options: gridding::Options) -> R
         "outputs": outputs,
         "taps": taps.iter().map(|taps| taps_json(graph, taps)).collect::<Vec<_>>(),
     });
-    Ok(Report { page, json, ok: true })
+    Ok(Report { page, json, ok: true, partial: false })
 }
 
 fn counted(chains: &Chains) -> String {
@@ -274,7 +274,12 @@ pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -
     if chains.chains.is_empty() {
         page.text("no dilated convolution, so nothing can fail");
     }
-    Ok(Report { page, json: json!({"chains": list, "truncated": chains.truncated, "ok": ok}), ok })
+    Ok(Report {
+        page,
+        json: json!({"chains": list, "truncated": chains.truncated, "ok": ok}),
+        ok,
+        partial: false,
+    })
 }
 
 /// A chain of several kernel sizes: only the exact verdict exists.
@@ -298,5 +303,5 @@ fn mixed(chain: &Chain, strict: hdc::Strict) -> Result<Report, Problem> {
         "exact": {"hole_free": hole_free, "coverage": facts.coverage(), "max_gap": facts.max_gap()},
         "agrees": null, "ok": ok,
     });
-    Ok(Report { page, json, ok })
+    Ok(Report { page, json, ok, partial: false })
 }

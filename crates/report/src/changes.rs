@@ -29,7 +29,7 @@ pub fn report(rewrites: &[Rewrite]) -> Report {
         "schema": 1, "command": "check", "spec": {"name": null, "path": null},
         "diff": text, "fixes": fixes, "ok": fixes == 0,
     });
-    Report { page, json, ok: fixes == 0 }
+    Report { page, json, ok: fixes == 0, partial: false }
 }
 
 fn unified(rewrite: &Rewrite) -> Vec<Vec<StyledText>> {

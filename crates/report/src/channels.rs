@@ -66,7 +66,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
             })
         })
         .collect();
-    Ok(Report { page, json: json!({"outputs": outputs, "seams": seams}), ok: true })
+    Ok(Report { page, json: json!({"outputs": outputs, "seams": seams}), ok: true, partial: false })
 }
 
 fn row(graph: &Graph, found: &Connectivity) -> Row {

@@ -62,7 +62,12 @@ pub fn report(searches: &[(Search, Outcome)]) -> Report {
     if json.len() > 1 {
         top["results"] = json.into();
     }
-    Report { page, json: top, ok: searches.iter().any(|(_, outcome)| !outcome.front.is_empty()) }
+    Report {
+        page,
+        json: top,
+        ok: searches.iter().any(|(_, outcome)| !outcome.front.is_empty()),
+        partial: false,
+    }
 }
 
 fn require(require: Require) -> (&'static str, &'static str) {
@@ -245,5 +250,5 @@ pub fn survey_report(kernel: u64, layers: usize, largest: u64, survey: &Survey) 
             "exact_only_smallest": survey.exact_only_smallest,
         },
     });
-    Report { page, json, ok: true }
+    Report { page, json, ok: true, partial: false }
 }

@@ -100,7 +100,7 @@ pub fn report(
         "ok": met.is_empty(),
     });
     let ok = met.is_empty();
-    Ok(Report { page, json, ok })
+    Ok(Report { page, json, ok, partial: false })
 }
 
 fn same(pairs: &[Pair], changes: &[Change]) -> bool {

@@ -56,7 +56,7 @@ pub fn report(stack: &Stack, facts: &Gridding, options: Options) -> Result<(Repo
          a gap of 1 is no hole",
     );
     let json = to_json(stack, facts, lines.as_deref(), options, broken, steps_json);
-    Ok((Report { page, json, ok: true }, map))
+    Ok((Report { page, json, ok: true, partial: false }, map))
 }
 
 /// `rates 2, 2, 2`.

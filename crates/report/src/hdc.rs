@@ -62,7 +62,7 @@ pub fn report(check: &Check, strict: Strict, explain: bool, proposals: Option<&P
         ));
     }
     let json = to_json(check, strict, ok, &difference, proposals);
-    Report { page, json, ok }
+    Report { page, json, ok, partial: false }
 }
 
 fn list(rates: &[u64]) -> String {

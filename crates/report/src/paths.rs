@@ -61,7 +61,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
             })
         })
         .collect();
-    Ok(Report { page, json: json!({"outputs": outputs, "dense_blocks": dense}), ok: true })
+    Ok(Report { page, json: json!({"outputs": outputs, "dense_blocks": dense}), ok: true, partial: false })
 }
 
 fn facts(found: &Paths) -> Vec<Fact> {

@@ -96,7 +96,7 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
     if let (Some(unit), Json::Object(keys)) = (unit, &mut json) {
         keys.insert("unit".into(), unit);
     }
-    Ok((Report { page, json, ok: true }, supports))
+    Ok((Report { page, json, ok: true, partial: false }, supports))
 }
 
 fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
