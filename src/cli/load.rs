@@ -267,7 +267,7 @@ pub fn subject(path: &str, stdin: Option<&[u8]>) -> Result<Subject, Rejected> {
         let model = onnx::import::load(Path::new(path), &Bindings::default())
             .map_err(|errors| Box::new((Sources::default(), errors)))?;
         let opaque =
-            model.graph.nodes.iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
+            model.graph.nodes().iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
         let left_out = opaque + model.left.len();
         return Ok(Subject { graph: model.graph, document: None, sources: Sources::default(), left_out });
     }

@@ -29,7 +29,7 @@ pub struct LeftOut {
 }
 
 fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
-    graph.nodes.iter().filter_map(|node| match &node.op {
+    graph.nodes().iter().filter_map(|node| match &node.op {
         Op::Layer(Layer::Opaque(opaque)) => Some((node.id.as_str(), opaque)),
         _ => None,
     })

@@ -81,7 +81,7 @@ fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
 pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
     let mut page = Page::default();
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(&graph.name, format!("input {}", inputs.join(" and ")));
+    page.title_with(graph.name(), format!("input {}", inputs.join(" and ")));
     let mut table = Table {
         columns: vec![
             Column::text("axis"),
