@@ -302,10 +302,10 @@ impl Fixed {
         let pairs = self.before.outputs().iter().zip(self.after.outputs());
         pairs
             .flat_map(|(a, b)| {
-                trace.values[a.0]
+                trace.values[a.index()]
                     .data()
                     .iter()
-                    .zip(after.values[b.0].data())
+                    .zip(after.values[b.index()].data())
                     .map(|(a, b)| (a - b).abs())
                     .collect::<Vec<_>>()
             })

@@ -8,7 +8,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::args::Groups;
 use cnnkit_core::layers::layer_norm::NormAxis;
-use cnnkit_core::layers::{Io, Layer, Role};
+use cnnkit_core::layers::{Layer, Role};
 use cnnkit_core::shape::Shape;
 
 /// The network on inputs of other shapes; a linear layer behind a `flatten` gets the size that it then needs.
