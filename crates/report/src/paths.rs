@@ -22,7 +22,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
     let mut page = Page::default();
     let mut outputs = Vec::new();
     for found in &all {
-        page.title_with(format!("Paths of {}", graph.name), format!("to {}", graph.node(found.output).id));
+        page.title_with(format!("Paths of {}", graph.name()), format!("to {}", graph.node(found.output).id));
         page.push(Block::Facts(facts(found)));
         if let Some(modules) = found.modules.as_ref().filter(|_| found.residual_modules > 0) {
             page.title_with("By residual modules crossed", binomial(found, modules));
