@@ -8,7 +8,10 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
-use crate::{compare, sizes};
+use crate::{
+    chains, changes, compare, demo, design, findings, gridding, hdc, hdc_chains, import, init, layers, rules,
+    sizes, survey, verify, zoo,
+};
 
 /// One form of a command's output.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +34,29 @@ impl Output {
 }
 
 /// Every form of every command's output; forms of one command stand next to each other.
-pub const OUTPUTS: &[Output] =
-    &[Output::of::<compare::CompareSummary>(), Output::of_networks::<sizes::SizesSummary>()];
+pub const OUTPUTS: &[Output] = &[
+    Output::of::<compare::CompareSummary>(),
+    Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<verify::VerifySummary>(),
+    Output::of::<demo::DemoListSummary>(),
+    Output::of::<demo::DemoSummary>(),
+    Output::of::<gridding::GriddingSummary>(),
+    Output::of::<chains::NetworkGriddingSummary>(),
+    Output::of::<hdc::HdcSummary>(),
+    Output::of::<hdc_chains::NetworkHdcSummary>(),
+    Output::of::<design::DesignSummary>(),
+    Output::of::<survey::SurveySummary>(),
+    Output::of::<findings::Findings>(),
+    Output::of::<changes::ChangesSummary>(),
+    Output::of::<rules::RulesSummary>(),
+    Output::of::<rules::ExplainSummary>(),
+    Output::of::<init::InitSummary>(),
+    Output::of::<import::ImportSummary>(),
+    Output::of::<layers::LayersSummary>(),
+    Output::of::<layers::LayerSummary>(),
+    Output::of::<zoo::ZooSummary>(),
+    Output::of::<zoo::ZooShowSummary>(),
+];
 
 /// Returns the commands, each with its forms.
 pub(crate) fn commands() -> impl Iterator<Item = (&'static str, &'static [Output])> {

@@ -110,7 +110,7 @@ pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result
 fn name(model: &ModelProto, path: &Path) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     if stem.is_empty() {
-        model.graph.as_ref().map(|graph| graph.name().to_owned()).unwrap_or_default()
+        model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default()
     } else {
         stem
     }
