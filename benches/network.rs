@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cnnkit::exec::fast::{Fast, Plan};
 use cnnkit::exec::network::{Fill, Network, random_inputs};
-use cnnkit::exec::run::{Reference, Kernels};
+use cnnkit::exec::run::{Kernels, Reference};
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::Graph;
 use cnnkit::spec::files::Text;

@@ -25,7 +25,8 @@ fn sources() -> Vec<(String, String)> {
     }
     paths.sort();
     let read = |path: PathBuf| {
-        let name = path.strip_prefix(root).expect("a file below the root").to_string_lossy().replace('\\', "/");
+        let name =
+            path.strip_prefix(root).expect("a file below the root").to_string_lossy().replace('\\', "/");
         (name, fs::read_to_string(&path).expect("UTF-8"))
     };
     paths.into_iter().map(read).collect()
@@ -67,7 +68,10 @@ fn modules_depend_only_on_what_is_below_them() {
     );
     never(
         "the spec language knows no layer arithmetic",
-        uses("crates/core/src/spec/", &["layers::window", "layers::args", "Cost", "Reach", "crate::analysis"]),
+        uses(
+            "crates/core/src/spec/",
+            &["layers::window", "layers::args", "Cost", "Reach", "crate::analysis"],
+        ),
     );
     never("an analysis knows no text", uses("crates/core/src/analysis/", &["crate::spec"]));
     let judging = uses("crates/check/src/rules/", &["crate::"]);

@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::support::{self, Exact};
 use crate::{Block, Cell, Column, Fact, Page, Report, Row, Table, Tone, Value};
-use cnnkit_core::analysis::field::family::Jump;
 use cnnkit_core::analysis::field::Interval as Range;
+use cnnkit_core::analysis::field::family::Jump;
 use cnnkit_core::analysis::field::{AxisFacts, Facts, Sampling};
 use cnnkit_core::analysis::field::{Fields, Misaligned, Options, PathEnd, analyse};
 use cnnkit_core::analysis::support::{Borders, support as read_by};
