@@ -13,7 +13,7 @@ use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::{Layer, Weight};
 use cnnkit_core::shape::Shape;
-use cnnkit_exec::reference::{Activation, Call};
+use cnnkit_exec::reference::Call;
 use cnnkit_exec::tensor::Tensor;
 
 /// So many channels are kept at least: the first, the last, and some between.
@@ -115,7 +115,7 @@ fn separate(layer: &Layer) -> bool {
             | Layer::Upsample(_)
             | Layer::Add(_)
             | Layer::Multiply(_)
-    ) || Activation::of(layer).is_some()
+    ) || layer.pointwise().is_some()
 }
 
 /// Steps of the definition for the excerpt of a node: multiply-adds, and elements that are read or written, each of

@@ -7,8 +7,16 @@ use num_integer::Integer as _;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::args::Groups;
+use cnnkit_core::layers::conv::Conv;
+use cnnkit_core::layers::conv_transpose::ConvTranspose;
+use cnnkit_core::layers::deform_conv::DeformConv;
+use cnnkit_core::layers::group_norm::GroupNorm;
 use cnnkit_core::layers::layer_norm::NormAxis;
-use cnnkit_core::layers::{Layer, Role};
+use cnnkit_core::layers::linear::Linear;
+use cnnkit_core::layers::prelu::Prelu;
+use cnnkit_core::layers::slice::Slice;
+use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
+use cnnkit_core::layers::{Arithmetic as A, Io, Layer, Role};
 use cnnkit_core::shape::Shape;
 
 /// The network on inputs of other shapes; a linear layer behind a `flatten` gets the size that it then needs.
@@ -68,12 +76,21 @@ pub fn divided(graph: &Graph) -> Option<Slim> {
 /// The channels that a layer states itself.
 fn stated(node: &Node) -> Option<u64> {
     let Op::Layer(layer) = &node.op else { return None };
-    match layer {
-        Layer::Conv(conv) if conv.groups == Groups::Depthwise => None,
-        Layer::Conv(conv) => Some(conv.out_channels),
-        Layer::ConvTranspose(conv) => Some(conv.out_channels),
-        Layer::DeformConv(conv) => Some(conv.out_channels),
-        _ => None,
+    match layer.arithmetic() {
+        A::Conv(conv) if conv.groups == Groups::Depthwise => None,
+        A::Conv(conv) => Some(conv.out_channels),
+        A::ConvTranspose(conv) => Some(conv.out_channels),
+        A::DeformConv(conv) => Some(conv.out_channels),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+        | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
+        | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
+        | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_)
+        | A::Softmax(_) | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_)
+        | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_)
+        | A::Chunk(_) | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_)
+        | A::Divide(_) | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+        | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => None,
     }
 }
 
@@ -88,16 +105,25 @@ fn least_channels(graph: &Graph) -> u64 {
             Groups::Number(groups) if groups != inputs => groups,
             _ => 1,
         };
-        let factor = match layer {
-            Layer::Conv(conv) => grouped(conv.groups),
-            Layer::ConvTranspose(conv) => grouped(conv.groups),
-            Layer::DeformConv(conv) => grouped(conv.groups).lcm(&conv.offset_groups.max(1)),
-            Layer::GroupNorm(norm) if norm.num_groups != inputs => norm.num_groups,
-            Layer::ChannelShuffle(shuffle) => shuffle.groups,
-            Layer::Chunk(chunk) if chunk.axis == 0 => chunk.chunks,
-            Layer::Glu(_) => 2,
-            Layer::PixelShuffle(shuffle) => shuffle.upscale_factor.saturating_pow(axes),
-            _ => 1,
+        let factor = match layer.arithmetic() {
+            A::Conv(conv) => grouped(conv.groups),
+            A::ConvTranspose(conv) => grouped(conv.groups),
+            A::DeformConv(conv) => grouped(conv.groups).lcm(&conv.offset_groups.max(1)),
+            A::GroupNorm(norm) if norm.num_groups != inputs => norm.num_groups,
+            A::ChannelShuffle(shuffle) => shuffle.groups,
+            A::Chunk(chunk) if chunk.axis == 0 => chunk.chunks,
+            A::Glu(_) => 2,
+            A::PixelShuffle(shuffle) => shuffle.upscale_factor.saturating_pow(axes),
+            #[rustfmt::skip]
+            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+            | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
+            | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
+            | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
+            | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Identity(_) | A::PixelUnshuffle(_)
+            | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+            | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+            | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+            | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => 1,
         };
         least = least.lcm(&factor.clamp(1, 4096)).min(4096);
     }
@@ -128,38 +154,53 @@ fn narrow(layer: &Layer, before: u64, after: u64, flat: bool, width: &dyn Fn(u64
         Groups::Number(groups) if groups != before || groups == 1 => (Groups::Number(groups), width(outputs)),
         _ => (Groups::Number(after), (outputs / before.max(1)).max(1) * after),
     };
-    let mut layer = layer.clone();
-    match &mut layer {
-        Layer::Conv(conv) => {
-            (conv.groups, conv.out_channels) = grouped(conv.groups, conv.out_channels);
-            conv.in_channels = None;
+    match layer.arithmetic() {
+        A::Conv(conv) => {
+            let (groups, out_channels) = grouped(conv.groups, conv.out_channels);
+            Layer::Conv(Conv { groups, out_channels, in_channels: None, ..conv.clone() })
         }
-        Layer::ConvTranspose(conv) => {
-            (conv.groups, conv.out_channels) = grouped(conv.groups, conv.out_channels);
-            conv.in_channels = None;
+        A::ConvTranspose(conv) => {
+            let (groups, out_channels) = grouped(conv.groups, conv.out_channels);
+            Layer::ConvTranspose(ConvTranspose { groups, out_channels, in_channels: None, ..conv.clone() })
         }
-        Layer::DeformConv(conv) => {
-            (conv.groups, conv.out_channels) = grouped(conv.groups, conv.out_channels);
-            conv.in_channels = None;
-            if conv.offset_groups == before {
-                conv.offset_groups = after;
-            }
+        A::DeformConv(conv) => {
+            let (groups, out_channels) = grouped(conv.groups, conv.out_channels);
+            let offset_groups = if conv.offset_groups == before { after } else { conv.offset_groups };
+            Layer::DeformConv(DeformConv {
+                groups,
+                out_channels,
+                in_channels: None,
+                offset_groups,
+                ..conv.clone()
+            })
         }
-        Layer::Linear(linear) if flat => {
-            linear.out_features = width(linear.out_features).max(1);
-            linear.in_features = None;
+        A::Linear(linear) if flat => {
+            let out_features = width(linear.out_features).max(1);
+            Layer::Linear(Linear { out_features, in_features: None, ..linear.clone() })
         }
-        Layer::SqueezeExcite(gate) => gate.squeeze = Some(1),
-        Layer::Prelu(prelu) if prelu.num_parameters > 1 => prelu.num_parameters = after,
-        Layer::GroupNorm(norm) if norm.num_groups == before => norm.num_groups = after,
-        Layer::Slice(slice) if slice.axis == 0 => {
+        A::SqueezeExcite(gate) => Layer::SqueezeExcite(SqueezeExcite { squeeze: Some(1), ..gate.clone() }),
+        A::Prelu(prelu) if prelu.num_parameters > 1 => {
+            Layer::Prelu(Prelu { num_parameters: after, ..prelu.clone() })
+        }
+        A::GroupNorm(norm) if norm.num_groups == before => {
+            Layer::GroupNorm(GroupNorm { num_groups: after, ..norm.clone() })
+        }
+        A::Slice(slice) if slice.axis == 0 => {
             let (old, new) = (i64::try_from(before).unwrap_or(1).max(1), i64::try_from(after).unwrap_or(1));
-            slice.start = slice.start * new / old;
-            slice.end = slice.end.map(|end| end * new / old);
+            let (start, end) = (slice.start * new / old, slice.end.map(|end| end * new / old));
+            Layer::Slice(Slice { start, end, ..slice.clone() })
         }
-        _ => {}
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+        | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
+        | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
+        | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_)
+        | A::Softmax(_) | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_)
+        | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_)
+        | A::Chunk(_) | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_)
+        | A::Divide(_) | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+        | A::LearnedTokens(_) | A::LearnedTensor(_) | A::Opaque(_) => layer.clone(),
     }
-    layer
 }
 
 /// The network with its gates and map-wide statistics cut: what is left is local. None if a join has gates only.
@@ -191,10 +232,19 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
 
 /// Whether a layer multiplies or normalises by statistics of the whole map.
 pub fn map_wide(layer: &Layer) -> bool {
-    match layer {
-        Layer::SqueezeExcite(_) | Layer::GroupNorm(_) => true,
-        Layer::InstanceNorm(norm) => !norm.track_running_stats,
-        Layer::LayerNorm(norm) => matches!(norm.axis, NormAxis::Space | NormAxis::All),
-        _ => false,
+    match layer.arithmetic() {
+        A::SqueezeExcite(_) | A::GroupNorm(_) => true,
+        A::InstanceNorm(norm) => !norm.track_running_stats,
+        A::LayerNorm(norm) => matches!(norm.axis, NormAxis::Space | NormAxis::All),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
+        | A::Reduce(_) | A::BatchNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_)
+        | A::Softmax(_) | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_)
+        | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_)
+        | A::Chunk(_) | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_)
+        | A::Divide(_) | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+        | A::LearnedTokens(_) | A::LearnedTensor(_) | A::Opaque(_) => false,
     }
 }

@@ -19,7 +19,7 @@ use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::deform_sample::DeformSample;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Layer, Role, Weight};
+use cnnkit_core::layers::{Arithmetic as A, Layer, Role, Weight};
 use cnnkit_core::shape::Shape;
 use cnnkit_exec::reference::{self, Call};
 use cnnkit_exec::scalar::Scalar as _;
@@ -142,8 +142,8 @@ fn plain(
     declared: &[Weight],
     (vector, read): (&Tensor<Marks>, Option<&Tensor<Marks>>),
 ) -> Result<Back, Problem> {
-    match layer {
-        Layer::MaxPool(pool) => {
+    match layer.arithmetic() {
+        A::MaxPool(pool) => {
             let space = shapes[0].spatial();
             let periods = pool
                 .windows(space)?
@@ -152,26 +152,26 @@ fn plain(
                 .collect::<Result<Vec<_>, Problem>>()?;
             Ok((vec![every_winner(layer, &shapes[0], &periods, vector)?], vec![]))
         }
-        Layer::AdaptiveMaxPool(pool) => {
+        A::AdaptiveMaxPool(pool) => {
             let mean = cnnkit_core::layers::adaptive_avg_pool::AdaptiveAvgPool {
                 output_size: pool.output_size.clone(),
             };
             plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, (vector, None))
         }
-        Layer::GlobalMaxPool(pool) => {
+        A::GlobalMaxPool(pool) => {
             let mean = cnnkit_core::layers::global_avg_pool::GlobalAvgPool { keepdim: pool.keepdim };
             plain(&Layer::GlobalAvgPool(mean), shapes, declared, (vector, None))
         }
-        Layer::Reduce(reduce) if matches!(reduce.reduction, Reduction::Max | Reduction::Min) => {
+        A::Reduce(reduce) if matches!(reduce.reduction, Reduction::Max | Reduction::Min) => {
             let mean = Reduce { reduction: Reduction::Mean, ..reduce.clone() };
             plain(&Layer::Reduce(mean), shapes, declared, (vector, None))
         }
-        // A mark is neither below nor above a limit.
-        Layer::Clip(_) => Ok((vec![vector.clone()], vec![])),
-        Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
-        Layer::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
+        // Each element depends on itself, whatever the slope at 1: a mark is neither below nor above a limit.
+        A::Pointwise(_) => Ok((vec![vector.clone()], vec![])),
+        A::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
+        A::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
         // Its slope acts on what is negative, and no mark is: every element of a channel uses the channel's slope.
-        Layer::Prelu(_) => {
+        A::Prelu(_) => {
             let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
             let plane: usize = vector.sizes()[2..].iter().product();
             let mut used = Tensor::zeros(&[slopes]);
@@ -180,7 +180,15 @@ fn plain(
             }
             Ok((vec![vector.clone()], vec![used]))
         }
-        _ => {
+        #[rustfmt::skip]
+        A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
+        | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_)
+        | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+        | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+        | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => {
             let sizes = shapes.iter().map(|shape| batched(1, shape)).collect::<Result<Vec<_>, _>>()?;
             let mut inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();
             let linear = matches!(layer, Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::Linear(_));

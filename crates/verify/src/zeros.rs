@@ -19,7 +19,7 @@ pub(super) fn masks(graph: &Graph) -> Result<Vec<Option<Tensor<Marks>>>, Problem
             continue;
         };
         let known = node.inputs.iter().any(|input| all[input.index()].is_some());
-        let mask = match carries(layer) {
+        let mask = match carries(layer, &graph.reach(node)) {
             Carries::Moves if known || matches!(layer, Layer::Pad(_)) => {
                 let mut operands = Vec::new();
                 for input in &node.inputs {

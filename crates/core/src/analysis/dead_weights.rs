@@ -16,7 +16,7 @@ use crate::layers::deform_conv::{DeformConv, Offsets};
 use crate::layers::layer_norm::NormAxis;
 use crate::layers::layer_scale::ScaleAxis;
 use crate::layers::window::Window;
-use crate::layers::{Layer, Weight, WeightRole};
+use crate::layers::{Arithmetic as A, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 
 /// For each node, for each of its weights: the elements that are used, as a region of the weight's own axes. Where nodes
@@ -123,21 +123,19 @@ fn elements(
     let Some(input) = node.inputs.first().map(|&input| &graph.node(input).shape) else {
         return Ok(vec![whole()]);
     };
-    Ok(match layer {
-        Layer::Conv(conv) => convolved(conv, weight, (live, values), input, budget)?,
-        Layer::DeformSample(deform) => match weight.name {
+    Ok(match layer.arithmetic() {
+        A::Conv(conv) => convolved(conv, weight, (live, values), input, budget)?,
+        A::DeformSample(deform) => match weight.name {
             "weight" | "bias" => convolved(&deform.main(), weight, (live, values), input, budget)?,
             _ => vec![[&[Set::below(sizes[0])], &live[1..]].concat()],
         },
-        Layer::DeformConv(deform) => match weight.name {
+        A::DeformConv(deform) => match weight.name {
             "weight" | "bias" => convolved(&deform.main(), weight, (live, values), input, budget)?,
             _ => offsets(deform, weight, (live, values), input.spatial(), budget)?,
         },
-        Layer::ConvTranspose(_) | Layer::Linear(_) if weight.name == "bias" => match layer {
-            Layer::Linear(_) => first(&last),
-            _ => first(&live[0]),
-        },
-        Layer::ConvTranspose(conv) => {
+        A::ConvTranspose(_) if weight.name == "bias" => first(&live[0]),
+        A::Linear(_) if weight.name == "bias" => first(&last),
+        A::ConvTranspose(conv) => {
             let mut all = Vec::new();
             for from in values {
                 let mut taps = Vec::new();
@@ -156,7 +154,7 @@ fn elements(
             }
             all
         }
-        Layer::Linear(_) => {
+        A::Linear(_) => {
             let mut all = Vec::new();
             for from in values {
                 let [before @ .., held] = from.as_slice() else { continue };
@@ -166,33 +164,33 @@ fn elements(
             }
             all
         }
-        Layer::LayerNorm(norm) => match norm.axis {
+        A::LayerNorm(norm) => match norm.axis {
             NormAxis::Channels => first(&live[0]),
             NormAxis::Last => first(&last),
             NormAxis::Space => vec![live[1..].to_vec()],
             NormAxis::All => vec![live.to_vec()],
         },
-        Layer::LayerScale(scale) => match scale.axis {
+        A::LayerScale(scale) => match scale.axis {
             ScaleAxis::Channels => first(&live[0]),
             ScaleAxis::Last => first(&last),
         },
-        Layer::BatchNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => first(&live[0]),
-        Layer::Prelu(_) if sizes == [1] => vec![whole()],
-        Layer::Prelu(_) => first(&live[0]),
+        A::BatchNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) => first(&live[0]),
+        A::Prelu(_) if sizes == [1] => vec![whole()],
+        A::Prelu(_) => first(&live[0]),
         // Every key's score acts on the queries' outputs.
-        Layer::Attention(_) => {
+        A::Attention(_) => {
             let own = |(axis, &size): (usize, &u64)| match live.get(axis) {
                 Some(set) if size > 1 && axis + 1 < live.len() => set.clone(),
                 _ => Set::below(size),
             };
             vec![sizes.iter().enumerate().map(own).collect()]
         }
-        Layer::LearnedScale(_) | Layer::LearnedBias(_) => {
+        A::LearnedScale(_) | A::LearnedBias(_) => {
             let own = |(set, &size): (&Set, &u64)| if size == 1 { Set::below(1) } else { set.clone() };
             vec![live.iter().zip(sizes).map(own).collect()]
         }
-        Layer::LearnedTensor(_) => vec![live.to_vec()],
-        Layer::LearnedTokens(tokens) => {
+        A::LearnedTensor(_) => vec![live.to_vec()],
+        A::LearnedTokens(tokens) => {
             let axis = usize::try_from(tokens.axis).unwrap_or(usize::MAX);
             let before = if tokens.after { input.sizes().get(axis).copied().unwrap_or(0) } else { 0 };
             let mut sets = live.to_vec();
@@ -201,9 +199,16 @@ fn elements(
             }
             vec![sets]
         }
-        Layer::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
+        A::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
         // Of others it is known only that somebody reads them.
-        _ => vec![whole()],
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
+        | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_)
+        | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_) | A::Reshape(_)
+        | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_) | A::SqueezeExcite(_)
+        | A::Opaque(_) => vec![whole()],
     })
 }
 

@@ -4,7 +4,7 @@
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::layer_norm::NormAxis;
 use crate::layers::softmax::SoftmaxAxis;
-use crate::layers::{Layer, WeightRole};
+use crate::layers::{Arithmetic as A, WeightRole};
 
 /// A layer that cuts weights off.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,8 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
     let input = &graph.node(*node.inputs.get(index)?).shape;
     let space: u64 = input.spatial().iter().product();
     let last = input.sizes().last().copied().unwrap_or(1);
-    match layer {
-        Layer::Softmax(softmax) => {
+    match layer.arithmetic() {
+        A::Softmax(softmax) => {
             let together = match softmax.axis {
                 SoftmaxAxis::Channels => input.channels(),
                 SoftmaxAxis::Last => last,
@@ -67,7 +67,7 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
             };
             (together == 1).then_some(Why::Softmax)
         }
-        Layer::LayerNorm(norm) => {
+        A::LayerNorm(norm) => {
             let together = match norm.axis {
                 NormAxis::Channels => input.channels(),
                 NormAxis::Last => last,
@@ -76,14 +76,23 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
             };
             (together == 1).then_some(Why::Norm)
         }
-        Layer::InstanceNorm(norm) => (space == 1 && !norm.track_running_stats).then_some(Why::Norm),
-        Layer::GroupNorm(norm) => (input.channels() == norm.num_groups && space == 1).then_some(Why::Norm),
-        Layer::Add(add) => {
+        A::InstanceNorm(norm) => (space == 1 && !norm.track_running_stats).then_some(Why::Norm),
+        A::GroupNorm(norm) => (input.channels() == norm.num_groups && space == 1).then_some(Why::Norm),
+        A::Add(add) => {
             let factor = add.weights.as_ref().and_then(|weights| weights.get(index));
             (factor == Some(&0.0)).then_some(Why::Factor)
         }
-        Layer::Dropout(dropout) => (dropout.p >= 1.0).then_some(Why::Dropout),
-        _ => None,
+        A::Dropout(dropout) => (dropout.p >= 1.0).then_some(Why::Dropout),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
+        | A::Reduce(_) | A::BatchNorm(_) | A::LocalResponseNorm(_) | A::Prelu(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
+        | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+        | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => None,
     }
 }
 

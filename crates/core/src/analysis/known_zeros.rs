@@ -7,8 +7,7 @@
 use crate::analysis::support::{Budget, Region, Set};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, Op};
-use crate::layers::conv::PaddingMode;
-use crate::layers::{AxisReach, Layer};
+use crate::layers::{AxisReach, Layer, Reach, Values};
 
 /// What a layer does with zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +20,14 @@ pub enum Carries {
     Nothing,
 }
 
-/// What `layer` does with zeros.
-pub fn carries(layer: &Layer) -> Carries {
-    match layer {
-        Layer::Pad(pad) if pad.mode == PaddingMode::Zeros && pad.value == 0.0 => Carries::Moves,
-        Layer::Crop(_) | Layer::Slice(_) | Layer::Chunk(_) | Layer::Concat(_) => Carries::Moves,
-        Layer::Identity(_)
-        | Layer::Dropout(_)
-        | Layer::Relu(_)
-        | Layer::Relu6(_)
-        | Layer::LeakyRelu(_)
-        | Layer::Prelu(_)
-        | Layer::Elu(_)
-        | Layer::Celu(_)
-        | Layer::Selu(_)
-        | Layer::Gelu(_)
-        | Layer::Silu(_)
-        | Layer::Mish(_)
-        | Layer::Hardswish(_)
-        | Layer::Tanh(_)
-        | Layer::LayerScale(_) => Carries::Maps,
-        _ => Carries::Nothing,
+/// Returns what `layer`, which reads `reaches`, does with zeros: it says whether it moves elements, its reaches say
+/// whether along axes, one by one.
+pub fn carries(layer: &Layer, reaches: &[Reach]) -> Carries {
+    let one = |axis: &AxisReach| matches!(axis, AxisReach::Window { window, .. } if window.kernel == 1);
+    match layer.values() {
+        Values::Moved if reaches.iter().flat_map(|reach| &reach.axes).all(one) => Carries::Moves,
+        Values::Mapped { zero: true, .. } => Carries::Maps,
+        Values::Moved | Values::Mapped { zero: false, .. } | Values::Computed { .. } => Carries::Nothing,
     }
 }
 
@@ -50,7 +36,7 @@ pub fn nonzero(graph: &Graph, budget: &Budget) -> Result<Vec<Option<Region>>, Pr
     let mut all: Vec<Option<Region>> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let region = match &node.op {
-            Op::Layer(layer) => match carries(layer) {
+            Op::Layer(layer) => match carries(layer, &graph.reach(node)) {
                 Carries::Moves => moved(graph, node, &all, budget)?,
                 Carries::Maps => node.inputs.first().and_then(|input| all[input.0].clone()),
                 Carries::Nothing => None,

@@ -11,7 +11,7 @@ use super::isa::{WIDEST, multiply_add};
 use super::microkernel::{Store, VECTORS, multiply};
 use super::packing::Packed;
 use super::padded_input::{Frame, Run};
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
 
 /// A convolution whose windows and weights are prepared.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Prologue {
     /// `columns` holds a row of `width` elements for each channel from `first` on and each of `taps` taps.
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, (first, taps): (usize, usize), width: usize, columns: &mut [f32]) {
-        let relu = self.relu.then_some(Activation::Relu);
+        let relu = self.relu.then_some(Activation::Ramp);
         for (row, columns) in columns.chunks_exact_mut(width).enumerate() {
             let channel = first + row / taps;
             let (scale, shift) = (simd.splat_f32s(self.scale[channel]), simd.splat_f32s(self.shift[channel]));

@@ -12,8 +12,8 @@ use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
 use super::padded_input::{Frame, Run};
 use super::scratch::Aligned;
-use crate::reference::Activation;
 use crate::tensor::Tensor;
+use cnnkit_core::layers::activation::Activation;
 
 /// A convolution whose weights lie with the output channels side by side.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ fn turned<const H: usize>(
     Place { out, image, positions, channel, count }: Place<'_>,
     finish: Finish<'_>,
 ) {
-    let straight = matches!(finish.curve, None | Some(Activation::Relu | Activation::Relu6));
+    let straight = matches!(finish.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)));
     for i in 0..count {
         let at = image + (channel + i) * positions + first;
         #[expect(unsafe_code, reason = "see `Shared`")]
@@ -233,8 +233,10 @@ fn turned<const H: usize>(
         if finish.curve.is_some() {
             row.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
         }
-        if finish.curve == Some(Activation::Relu6) {
-            row.iter_mut().for_each(|value| *value = if *value >= 6.0 { 6.0 } else { *value });
+        if let Some(Activation::BoundedRamp(limit)) = finish.curve {
+            #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+            let limit = limit as f32;
+            row.iter_mut().for_each(|value| *value = if *value >= limit { limit } else { *value });
         }
         *out = row;
     }

@@ -11,8 +11,11 @@ use super::disjoint_slices::Shared;
 use super::epilogue::Finish;
 use super::microkernel::{VECTORS, multiply};
 use super::packing::Packed;
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
+use cnnkit_core::layers::sigmoid;
 use cnnkit_core::layers::window::Window;
+
+const SIGMOID: Activation = Activation::real(&sigmoid::FUNCTION);
 
 /// A sample: four elements of a map with their shares; those outside have a share of 0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,9 +141,7 @@ impl Deformable {
             // The last third are the masks.
             for raw in raw.chunks_exact_mut(per_image.max(1)) {
                 let first = per_image / 3 * 2;
-                raw[first..]
-                    .par_chunks_mut(4096)
-                    .for_each(|raw| activations::apply(Activation::Sigmoid, raw));
+                raw[first..].par_chunks_mut(4096).for_each(|raw| activations::apply(SIGMOID, raw));
             }
         }
         let raw = &*raw;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::Context;
 use super::activations;
 use super::data_movement::SMALL;
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
 
 /// Code that is compiled for the machine's vectors.
 pub(super) struct Vectors<F>(pub F);
@@ -77,7 +77,7 @@ impl Affine {
             context.isa.run(Vectors(
                 #[inline(always)]
                 || {
-                    if self.curve == Some(Activation::Relu) {
+                    if self.curve == Some(Activation::Ramp) {
                         for (target, &x) in target.iter_mut().zip(source) {
                             let value = x * scale + shift;
                             *target = if value <= 0.0 { 0.0 } else { value };

@@ -6,7 +6,7 @@ use super::activations;
 use super::isa::WIDEST;
 use super::microkernel::VECTORS;
 use super::padded_input::copy;
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
 
 /// What is done to each output of a product, in this order.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,17 +19,19 @@ pub(super) struct Finish<'a> {
     pub curve: Option<Activation>,
 }
 
-/// ReLU and ReLU6, the curves that few vector instructions do; others are not for this.
+/// ReLU, with a limit or without, which few vector instructions do; others are not for this.
 #[inline(always)]
 pub(super) fn clipped<S: Simd>(simd: S, curve: Option<Activation>, value: S::f32s) -> S::f32s {
-    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+    let zero = simd.splat_f32s(0.0);
     let mut value = value;
     // Comparisons as in the definition: a not-a-number stays.
     if curve.is_some() {
         value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
     }
-    if curve == Some(Activation::Relu6) {
-        value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
+    if let Some(Activation::BoundedRamp(limit)) = curve {
+        #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+        let limit = simd.splat_f32s(limit as f32);
+        value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, limit), limit, value);
     }
     value
 }
@@ -49,7 +51,7 @@ impl Finish<'_> {
         out: &mut [f32],
     ) {
         let (vectors, rest) = S::as_mut_simd_f32s(out);
-        let straight = matches!(self.curve, None | Some(Activation::Relu | Activation::Relu6));
+        let straight = matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)));
         if !straight || !rest.is_empty() || vectors.len() != sums.len() {
             let mut row = [0.0; ROW];
             for (to, &sum) in S::as_mut_simd_f32s(&mut row).0.iter_mut().zip(sums) {
@@ -73,7 +75,7 @@ impl Finish<'_> {
     #[inline(always)]
     pub(super) fn row(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
         let bias = self.bias.map_or(0.0, |bias| bias[channel]);
-        let relu = self.curve == Some(Activation::Relu);
+        let relu = self.curve == Some(Activation::Ramp);
         match self.add {
             None if relu => {
                 for (out, &sum) in out.iter_mut().zip(sums) {
@@ -154,7 +156,7 @@ impl Channel<'_> {
     /// Whether few vector instructions do all of it.
     #[inline(always)]
     pub(super) fn straight(&self) -> bool {
-        matches!(self.curve, None | Some(Activation::Relu | Activation::Relu6))
+        matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)))
     }
 
     /// Finishes outputs from the channel's `at`-th on that have their bias; and, where nothing is added and it is

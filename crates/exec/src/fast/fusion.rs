@@ -5,11 +5,11 @@ use super::kernel::{Kernel, Prepared};
 use super::select_kernel::{Fold, LayerUse, prepare, running};
 use super::{Context, select_gemm};
 use crate::network::Network;
-use crate::reference::Activation;
 use crate::run::at;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::activation::Activation;
 
 /// A layer and those that become part of it.
 #[derive(Debug)]
@@ -113,8 +113,7 @@ fn normed(
         return Ok(None);
     };
     let mut members = vec![id];
-    let relu =
-        matches!(layer(next).map(Activation::of), Some(Some(Activation::Relu))) && !taken[next.index()];
+    let relu = layer(next).and_then(activation) == Some(Activation::Ramp) && !taken[next.index()];
     if relu {
         members.push(next);
         let Some(after) = reader(graph, consumers, next) else { return Ok(None) };
@@ -147,6 +146,11 @@ fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<Node
         [only] if !graph.outputs().contains(&last) => Some(*only),
         _ => None,
     }
+}
+
+/// The function of one number that `layer` is, if it is one.
+fn activation(layer: &Layer) -> Option<Activation> {
+    layer.pointwise().map(|pointwise| pointwise.activation)
 }
 
 /// Layers that change nothing but, perhaps, the sizes.
@@ -199,7 +203,7 @@ fn product(
                 }
                 chain.add = Some(other);
             }
-            layer => match Activation::of(layer) {
+            layer => match activation(layer) {
                 Some(curve) if chain.curve.is_none() => chain.curve = Some(curve),
                 _ if relabels(layer) && same => {}
                 _ => break,
@@ -214,7 +218,7 @@ fn product(
 fn extend(graph: &Graph, consumers: &[Vec<NodeId>], chain: &mut Chain, kernel: &mut Kernel) {
     while let Some(next) = reader(graph, consumers, chain.last()) {
         let Op::Layer(layer) = &graph.node(next).op else { break };
-        let takes = relabels(layer) || Activation::of(layer).is_some_and(|curve| kernel.absorb(curve));
+        let takes = relabels(layer) || activation(layer).is_some_and(|curve| kernel.absorb(curve));
         if !takes {
             break;
         }

@@ -18,9 +18,10 @@ use super::resize::Resize;
 use super::squeeze_excite::Gates;
 use super::transposed::Transposed;
 use super::winograd::Winograd;
-use crate::reference::{self, Activation, Call, Counter};
+use crate::reference::{self, Call, Counter};
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::activation::Activation;
 use cnnkit_core::layers::{Layer, Weight};
 
 /// How a layer is run.

@@ -14,7 +14,7 @@ use super::padded_input::Frame;
 use super::resize::Resize;
 use super::select_gemm;
 use super::squeeze_excite::Gates;
-use crate::reference::{self, Activation};
+use crate::reference;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
@@ -159,8 +159,8 @@ pub(super) fn prepare(
             joining(site, Join::Sum(factors))
         }
         Layer::Multiply(_) => joining(site, Join::Product),
-        layer => match Activation::of(layer) {
-            Some(curve) => Some(plain(Kernel::Activation(curve))),
+        layer => match layer.pointwise() {
+            Some(pointwise) => Some(plain(Kernel::Activation(pointwise.activation))),
             None => movement(site)?.map(plain),
         },
     };
@@ -200,10 +200,10 @@ fn gates(
         plane: plane(site),
         first: map("fc1.weight")?,
         first_bias: site.weight("fc1.bias").cloned(),
-        activation: Activation::of_squeeze(layer.activation),
+        activation: layer.activation.pointwise().activation,
         second: map("fc2.weight")?,
         second_bias: site.weight("fc2.bias").cloned(),
-        gate: Activation::of_gate(layer.gate),
+        gate: layer.gate.pointwise().activation,
     }))))
 }
 

@@ -7,8 +7,8 @@ use super::activations;
 use super::elementwise::{Join, Joining, global};
 use super::epilogue::Finish;
 use super::linear::Linear;
-use crate::reference::Activation;
 use crate::tensor::Tensor;
+use cnnkit_core::layers::activation::Activation;
 
 /// The layer, prepared.
 #[derive(Debug)]

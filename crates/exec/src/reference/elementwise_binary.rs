@@ -1,13 +1,17 @@
 //! Joins of several inputs element by element, and gates.
 
-use super::activations::Activation;
+use super::activations::apply;
 use super::call::{Call, Counter, Gradients};
 use super::space::unravel;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::activation::Activation;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
+use cnnkit_core::layers::sigmoid;
 use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
+
+const SIGMOID: Activation = Activation::real(&sigmoid::FUNCTION);
 
 /// The common sizes of inputs with broadcast axes of size 1, and for each input the flat index of each output element.
 fn broadcast<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<(Vec<usize>, Vec<Vec<usize>>), Problem> {
@@ -190,7 +194,7 @@ pub(super) fn glu<S: Scalar>(input: &Tensor<S>) -> Tensor<S> {
     sizes[1] /= 2;
     Tensor::from_fn(&sizes, |flat| {
         let image = input.image(flat / half.max(1));
-        image[flat % half] * Activation::Sigmoid.apply(image[half + flat % half])
+        image[flat % half] * apply(SIGMOID, image[half + flat % half])
     })
 }
 
@@ -201,9 +205,9 @@ pub(super) fn glu_backward<S: Scalar>(input: &Tensor<S>, vector: &Tensor<S>) -> 
         let (image, gradient) = (input.image(n), vector.image(n)[place % half]);
         let gate = image[half + place % half];
         if place < half {
-            gradient * Activation::Sigmoid.apply(gate)
+            gradient * apply(SIGMOID, gate)
         } else {
-            gradient * image[place - half] * S::from_f64(Activation::Sigmoid.slope(gate.to_f64()))
+            gradient * image[place - half] * S::from_f64(SIGMOID.slope(gate.to_f64()))
         }
     })
 }
@@ -250,10 +254,10 @@ fn gates<S: Scalar>(
     };
     let means: Vec<S> = input.image(n).chunks(plane.max(1)).map(mean).collect();
     let inner = map(call.need("fc1.weight")?, call.weight("fc1.bias"), &means, counter);
-    let activation = Activation::of_squeeze(layer.activation);
-    let activated: Vec<S> = inner.iter().map(|&x| activation.apply(x)).collect();
+    let activation = layer.activation.pointwise().activation;
+    let activated: Vec<S> = inner.iter().map(|&x| apply(activation, x)).collect();
     let before = map(call.need("fc2.weight")?, call.weight("fc2.bias"), &activated, counter);
-    let gate = before.iter().map(|&x| Activation::of_gate(layer.gate).apply(x)).collect();
+    let gate = before.iter().map(|&x| apply(layer.gate.pointwise().activation, x)).collect();
     Ok(Gates { means, inner, activated, before, gate })
 }
 
@@ -312,13 +316,11 @@ pub(super) fn squeeze_excite_backward<S: Scalar>(
         for (flat, (&value, &gradient)) in input.image(n).iter().zip(vector.image(n)).enumerate() {
             to_gate[flat / plane] += gradient * value;
         }
-        let to_before: Vec<S> = to_gate
-            .iter()
-            .zip(&gates.before)
-            .map(|(&gradient, &x)| gradient * slope(Activation::of_gate(layer.gate), x))
-            .collect();
+        let gate = layer.gate.pointwise().activation;
+        let to_before: Vec<S> =
+            to_gate.iter().zip(&gates.before).map(|(&gradient, &x)| gradient * slope(gate, x)).collect();
         let to_activated = map_backward(second, &gates.activated, &to_before, &mut sums[1]);
-        let activation = Activation::of_squeeze(layer.activation);
+        let activation = layer.activation.pointwise().activation;
         let to_inner: Vec<S> = to_activated
             .iter()
             .zip(&gates.inner)
