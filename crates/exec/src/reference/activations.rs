@@ -24,7 +24,7 @@ pub enum Activation {
     Celu(f64),
     /// `x P(X <= x)` for a standard normal X.
     Gelu,
-    /// Its approximation with a tanh.
+    /// The tanh approximation of GELU.
     GeluTanh,
     /// `x / (1 + e^-x)`.
     Silu,
@@ -34,7 +34,7 @@ pub enum Activation {
     Sigmoid,
     /// `min(max(x + 3, 0), 6) / 6`.
     Hardsigmoid,
-    /// `x` times that.
+    /// `x` times hardsigmoid.
     Hardswish,
     /// `tanh x`.
     Tanh,
@@ -45,11 +45,11 @@ pub enum Activation {
         /// Where it becomes straight.
         threshold: f64,
     },
-    /// Limited to this range.
+    /// `x` clamped to this range.
     Clip(f64, f64),
     /// A fixed power.
     Power(f64),
-    /// This times `x`, plus that.
+    /// The first times `x`, plus the second.
     Straight(f64, f64),
     /// One of the named functions.
     Named(FunctionKind),
@@ -62,18 +62,18 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
 }
 
-/// `P(X <= x)`, by the complementary error function, which keeps its digits for large negative x.
+/// Computes `P(X <= x)` by the complementary error function, which is accurate for large negative x too.
 fn normal(x: f64) -> f64 {
     0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// Argument of the tanh in GELU's approximation, and its slope.
+/// Returns the argument of the tanh in GELU's approximation, and its slope.
 fn gelu_argument(x: f64) -> (f64, f64) {
     let scale = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
     (scale * (x + 0.044_715 * x * x * x), scale * (1.0 + 3.0 * 0.044_715 * x * x))
 }
 
-/// `ln(1 + e^x)` without overflow.
+/// Computes `ln(1 + e^x)` without overflow.
 fn softplus(x: f64) -> f64 {
     x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
@@ -106,7 +106,7 @@ fn named_slope(function: FunctionKind, x: f64) -> f64 {
 }
 
 impl Activation {
-    /// The activation that `layer` is, if it is one of a single number and without weights.
+    /// Returns the activation of `layer` if it is a pointwise function without weights.
     pub fn of(layer: &Layer) -> Option<Self> {
         Some(match layer {
             Layer::Relu(_) => Self::Relu,
@@ -151,7 +151,7 @@ impl Activation {
         }
     }
 
-    /// Its value; the straight ones also for exact integers.
+    /// Computes the value; linear functions work for exact integers too.
     pub fn apply<S: Scalar>(self, x: S) -> S {
         match self {
             Self::Relu if x <= S::ZERO => S::ZERO,
@@ -192,7 +192,7 @@ impl Activation {
             Self::Tanh => libm::tanh(x),
             Self::Softplus { beta, threshold } if beta * x > threshold => x,
             Self::Softplus { beta, .. } => softplus(beta * x) / beta,
-            // What is not a number stays it.
+            // NaN stays NaN.
             Self::Clip(min, max) => {
                 if x.is_nan() {
                     x
@@ -205,7 +205,7 @@ impl Activation {
         }
     }
 
-    /// Its slope; at a kink the one that PyTorch takes.
+    /// Computes the slope; at a kink, PyTorch's choice.
     pub fn slope(self, x: f64) -> f64 {
         let step = |condition: bool| f64::from(u8::from(condition));
         match self {
