@@ -11,9 +11,10 @@ use cnnkit_core::graph::{NodeId, Op};
 /// Gradients with respect to nodes and weights.
 #[derive(Debug)]
 pub struct GraphGradients<S> {
-    /// For each node, none if nothing that was asked for depends on it.
+    /// For each node, its gradient; `None` if no requested gradient depends on it.
     pub nodes: Vec<Option<Tensor<S>>>,
-    /// For each node, those of the weights it owns (shared ones add up there); none if nothing flows to them.
+    /// For each node, the gradients of the weights it owns (summed over all uses of shared ones); `None` if none
+    /// reaches them.
     pub weights: Vec<Option<Vec<Tensor<S>>>>,
 }
 
@@ -25,8 +26,8 @@ fn accumulate<S: Scalar>(sum: &mut Option<Tensor<S>>, more: Tensor<S>) {
 }
 
 impl<S: Scalar> Network<'_, S> {
-    /// The gradient of the sum over `seeds` of (node . vector), at the values of `trace`. With `keep`, gradients of inner
-    /// nodes stay; otherwise only those of the network's inputs do.
+    /// Computes the gradient of the sum over `seeds` of (node . vector), at the values of `trace`. With `keep`, the
+    /// result contains the gradients of inner nodes; otherwise only those of the network's inputs.
     pub fn backward(
         &self,
         trace: &Trace<S>,

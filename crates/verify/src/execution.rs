@@ -1,4 +1,4 @@
-//! Claims from running a network forwards: parameters, dead weights, shapes, multiply-adds, memory.
+//! Claims from forward runs of a network: parameters, dead weights, shapes, multiply-adds, memory.
 
 use crate::dependence_bits::Marks;
 use crate::predict::Predict;
@@ -49,7 +49,7 @@ fn parameters(
     let (mut learned, mut kept) = (0u64, 0u64);
     for node in graph.nodes() {
         for (_, weight) in node.own_weights() {
-            // One tensor at a time: VGG's would not all fit beside each other.
+            // One tensor at a time: VGG's weights would not all fit into memory at once.
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
             match weight.role {
                 WeightRole::Parameter => learned += tensor.len() as u64,
@@ -68,7 +68,8 @@ fn parameters(
     Ok(())
 }
 
-/// Gradients of all outputs with respect to every weight, on a slim clone at the network's own input size.
+/// Compares the elements of every weight that receive a gradient from some output, on a slim clone at the network's
+/// own input size.
 fn dead_weights(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
@@ -86,7 +87,7 @@ fn dead_weights(
     }
     let trace = trace_to_weights(&slim.graph, seeds)?;
     let predicted = predict.used(&slim.graph)?;
-    // Weights of which an element is idle, by what is predicted and by what arrived; and the first difference.
+    // Weights with idle elements, as predicted and as measured; and the first difference.
     let (mut claimed, mut found, mut differs, mut all) = (Vec::new(), Vec::new(), None, 0);
     for (id, node) in slim.graph.iter().filter(|(_, node)| node.shares.is_none()) {
         for (index, weight) in node.weights.iter().enumerate() {
@@ -124,7 +125,7 @@ fn dead_weights(
     Ok(())
 }
 
-/// `conv2.weight`, or `6 of 9 elements of conv2.weight`; nothing if all are used.
+/// Formats `conv2.weight` or `6 of 9 elements of conv2.weight`; `None` if all elements are used.
 fn idle(name: &str, used: &[bool]) -> Option<String> {
     match used.iter().filter(|used| !**used).count() {
         0 => None,
@@ -133,7 +134,7 @@ fn idle(name: &str, used: &[bool]) -> Option<String> {
     }
 }
 
-/// The network at the largest input whose multiply-adds fit the budget; and whether it had to shrink.
+/// Returns the network at the largest input whose multiply-adds fit the budget, and whether it had to shrink.
 fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
     let budget = options.effort.forward_budget();
     let fits = |graph: &Graph| {
@@ -145,7 +146,7 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
         return Some((graph.clone(), "at the network's own size".into()));
     }
     for divisor in [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0] {
-        // Multiples of 32 suit networks that halve and double their maps.
+        // Multiples of 32 suit networks that repeatedly halve and double their maps.
         let shrunk = |old: u64| ((old as f64 / divisor / 32.0).ceil() as u64 * 32).clamp(1, old);
         if let Ok(small) = resized(graph, &with_space(graph, |_, old| shrunk(old)))
             && fits(&small)
@@ -236,7 +237,8 @@ fn forward(
     Ok(())
 }
 
-/// Multiply-adds of every node, in both conventions: padding taps counted, as the field does, and apart.
+/// Compares the multiply-adds of every node in both conventions: with taps on padding, as the field counts, and
+/// without.
 fn multiply_adds(
     graph: &Graph,
     predict: &(dyn Predict + Sync),

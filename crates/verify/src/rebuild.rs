@@ -1,6 +1,6 @@
-//! Variants of a network that are cheaper to run or easier to look into: other input sizes, fewer channels, open gates.
+//! Variants of a network that are cheaper to run or easier to inspect: other input sizes, fewer channels, no gates.
 //!
-//! What stays is checked, not hoped for: a slim network has the same nodes, edges and spatial sizes as the original.
+//! The invariants are checked: a slim network has the same nodes, edges and spatial sizes as the original.
 
 use num_integer::Integer as _;
 
@@ -19,12 +19,12 @@ use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
 use cnnkit_core::layers::{Arithmetic as A, Io, Layer, Role};
 use cnnkit_core::shape::Shape;
 
-/// The network on inputs of other shapes; a linear layer behind a `flatten` gets the size that it then needs.
+/// Returns the network on inputs of other shapes; a linear layer after a `flatten` gets the size that it then needs.
 pub fn resized(graph: &Graph, inputs: &[Shape]) -> Result<Graph, Problem> {
     graph.rebuilt(inputs, |node, layer, _| Ok((layer.clone(), node.inputs.clone())))
 }
 
-/// The shapes of the inputs, with the spatial sizes `sizes` on each.
+/// Returns the shapes of the inputs, with `size` as their spatial sizes.
 pub fn with_space(graph: &Graph, size: impl Fn(usize, u64) -> u64) -> Vec<Shape> {
     let one = |shape: &Shape| {
         let space = shape.spatial().iter().enumerate().map(|(axis, &old)| size(axis, old));
@@ -42,7 +42,7 @@ pub struct Slim {
     pub how: String,
 }
 
-/// The network with as few channels as its structure allows, and the same spatial sizes at every node.
+/// Returns the network with as few channels as its structure allows, and the same spatial sizes at every node.
 pub fn slim(graph: &Graph) -> Slim {
     let least = least_channels(graph);
     let even = graph.nodes().iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
@@ -63,7 +63,7 @@ pub fn slim(graph: &Graph) -> Slim {
     Slim { graph: graph.clone(), how: "all channels".into() }
 }
 
-/// The network with its channels divided by the largest number that keeps every ratio exact, groups included.
+/// Returns the network with its channels divided by the largest number that keeps every ratio exact, groups included.
 pub fn divided(graph: &Graph) -> Option<Slim> {
     let even = graph.nodes().iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
     let divisors = (2..=even.min(4096)).rev().filter(|d| even.is_multiple_of(*d));
@@ -73,7 +73,7 @@ pub fn divided(graph: &Graph) -> Option<Slim> {
         .next()
 }
 
-/// The channels that a layer states itself.
+/// Returns the channels that a layer declares itself.
 fn stated(node: &Node) -> Option<u64> {
     let Op::Layer(layer) = &node.op else { return None };
     match layer.arithmetic() {
@@ -94,7 +94,7 @@ fn stated(node: &Node) -> Option<u64> {
     }
 }
 
-/// What every number of channels must be a multiple of.
+/// Returns the number of which every channel count must be a multiple.
 fn least_channels(graph: &Graph) -> u64 {
     let mut least = 1u64;
     for node in graph.nodes() {
@@ -130,7 +130,7 @@ fn least_channels(graph: &Graph) -> u64 {
     least
 }
 
-/// The network with so many channels; of its inputs too, with `inputs`.
+/// Returns the network with `width` channels; its inputs are narrowed too if `inputs` is set.
 fn narrowed(graph: &Graph, width: &dyn Fn(u64) -> u64, inputs: bool) -> Result<Graph, Problem> {
     let own = |shape: &Shape| match shape.channels() {
         wide if inputs && wide > 4 => Shape::new(
@@ -148,7 +148,7 @@ fn narrowed(graph: &Graph, width: &dyn Fn(u64) -> u64, inputs: bool) -> Result<G
     if same { Ok(slim) } else { Err(Problem::shape("the slim network has other spatial sizes")) }
 }
 
-/// `layer` with fewer channels, now that its input has `after` instead of `before`.
+/// Returns `layer` with fewer channels, now that its input has `after` channels instead of `before`.
 fn narrow(layer: &Layer, before: u64, after: u64, flat: bool, width: &dyn Fn(u64) -> u64) -> Layer {
     let grouped = |groups: Groups, outputs: u64| match groups {
         Groups::Number(groups) if groups != before || groups == 1 => (Groups::Number(groups), width(outputs)),
@@ -203,7 +203,8 @@ fn narrow(layer: &Layer, before: u64, after: u64, flat: bool, width: &dyn Fn(u64
     }
 }
 
-/// The network with its gates and map-wide statistics cut: what is left is local. None if a join has gates only.
+/// Returns the network without gates and map-wide statistics, which leaves the local field. `None` if a join has
+/// gates only.
 pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     let inputs: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape.clone()).collect();
     let only_gates = graph.nodes().iter().any(|node| {

@@ -1,10 +1,10 @@
-//! Dependence, measured: the executor's own vector-Jacobian products, run backwards in [`Marks`].
+//! Measures dependence: the executor's own vector-Jacobian products, run backwards in dependence bits ([`Marks`]).
 //!
-//! All values and weights are 1, so the network is linearised with positive weights. Two kinds of layers do not read
-//! everything that they could read for one input: max pools pass their gradient to one winner, so they are run once
-//! for each residue class of positions with that class on top, and every tap wins once; adaptive and global max pools
-//! are run as the mean over the same windows. A deformable convolution samples at its regular grid, so it is run as
-//! its convolution and its offset convolution.
+//! All values and weights are 1, so the network is linearised with positive weights. Two kinds of layers need care,
+//! because for one input they do not read everything that they could read. Max pools pass their gradient to one
+//! winner, so they are run once per residue class of positions with that class as the winner, and every tap wins
+//! once; adaptive and global max pools are run as the mean over the same windows. A deformable convolution samples
+//! its regular grid, so it is run as its convolution plus its offset convolution.
 
 use std::sync::Arc;
 
@@ -28,14 +28,14 @@ use cnnkit_exec::tensor::{Tensor, batched};
 /// What depends on the seeds.
 #[derive(Debug)]
 pub struct Trace {
-    /// For each node that was reached and kept: an input of the network.
+    /// For each node that was reached and kept (the network's inputs), its dependence bits.
     pub inputs: Vec<(NodeId, Tensor<Marks>)>,
-    /// For each node, the marks of each of its weights; empty where nothing arrived.
+    /// For each node, the dependence bits of each of its weights; empty where nothing arrived.
     pub weights: Vec<Vec<Tensor<Marks>>>,
 }
 
 impl Trace {
-    /// The marks on the input `input`.
+    /// Returns the dependence bits on the input `input`.
     pub fn on(&self, input: NodeId) -> Option<&Tensor<Marks>> {
         self.inputs.iter().find(|(id, _)| *id == input).map(|(_, tensor)| tensor)
     }
@@ -49,17 +49,17 @@ fn filled(weights: &[Weight]) -> Result<Vec<Arc<Tensor<Marks>>>, Problem> {
     weights.iter().map(|weight| Ok(Arc::new(ones(&batched(1, &weight.shape)?[1..])))).collect()
 }
 
-/// Follows the marks on `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
+/// Propagates the bits of `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
 pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) -> Result<Trace, Problem> {
     follow(graph, seeds, gates, &vec![None; graph.nodes().len()])
 }
 
-/// The same through gates, for weights: those that are multiplied with nothing but a pad's zeros get no mark.
+/// As above through gates, for weights: a weight that multiplies only the zeros of a pad gets no bit.
 pub fn trace_to_weights(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>) -> Result<Trace, Problem> {
     follow(graph, seeds, true, &masks(graph)?)
 }
 
-/// `values` has, for each node, marks where its elements need not be zero; all where there is none.
+/// `values` has, per node, bits where its elements may differ from zero; `None` means everywhere.
 fn follow(
     graph: &Graph,
     seeds: Vec<(NodeId, Tensor<Marks>)>,
@@ -134,8 +134,8 @@ fn backward(
     Ok((inputs, weights))
 }
 
-/// The vector-Jacobian product of one layer at inputs and weights of 1; where it is linear in its first operand, at `read`
-/// if that is given, which the product with respect to its weights depends on.
+/// Computes the vector-Jacobian product of one layer at inputs and weights of 1; for a layer that is linear in its
+/// first operand, at `read` if given, which the gradients of its weights depend on.
 fn plain(
     layer: &Layer,
     shapes: &[Shape],
@@ -170,7 +170,8 @@ fn plain(
         A::Pointwise(_) => Ok((vec![vector.clone()], vec![])),
         A::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
         A::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
-        // Its slope acts on what is negative, and no mark is: every element of a channel uses the channel's slope.
+        // PReLU's slope acts on negative values, which dependence bits never are: every element of a channel uses its
+        // slope.
         A::Prelu(_) => {
             let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
             let plane: usize = vector.sizes()[2..].iter().product();
@@ -204,8 +205,8 @@ fn plain(
     }
 }
 
-/// A max pool, run once for each class of positions modulo the windows' extents: each window holds one position of a
-/// class at most, which wins.
+/// Runs a max pool once for each class of positions modulo the windows' extents: each window contains at most one
+/// position of a class, which wins.
 fn every_winner(
     layer: &Layer,
     shape: &Shape,
@@ -238,7 +239,7 @@ fn every_winner(
     Ok(sum)
 }
 
-/// The regular grid; offsets and masks, whether inputs or weights, act on all outputs at their position.
+/// Runs the regular grid; offsets and masks, whether inputs or weights, act on all outputs at their position.
 fn sampled(
     deform: &DeformSample,
     shapes: &[Shape],
@@ -263,7 +264,7 @@ fn sampled(
     Ok((inputs, weights))
 }
 
-/// The regular grid, and what the offsets are computed from.
+/// Runs the regular grid, and the convolution that computes the offsets.
 fn deformable(
     deform: &DeformConv,
     shape: &Shape,
@@ -308,7 +309,7 @@ fn deformable(
         padding_mode: PaddingMode::Zeros,
         in_channels: None,
     };
-    // Every offset of a position moves what all outputs at that position (per tap), or all that read it, see.
+    // Each offset at a position affects all outputs at that position (per tap), or all that read it (per channel).
     let from = match deform.offsets {
         Offsets::PerTap => vector,
         Offsets::PerChannel => &inputs[0],

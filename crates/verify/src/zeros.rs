@@ -1,4 +1,5 @@
-//! Zeros that a `pad` layer writes, measured: the executor's own kernels move marks, and write zeros beside them.
+//! Measures zeros that a `pad` layer writes: the executor's own kernels move dependence bits and write zeros beside
+//! them.
 
 use crate::dependence_bits::Marks;
 use cnnkit_core::analysis::known_zeros::{Carries, carries};
@@ -9,8 +10,8 @@ use cnnkit_exec::reference::{self, Call, Counter};
 use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::{Tensor, batched};
 
-/// For each node, marks where its elements need not be zero; none where no layer before it writes zeros, or one made
-/// something of them.
+/// Returns, for each node, dependence bits where its elements may differ from zero; `None` where no earlier layer
+/// writes zeros, or where a layer computed something from them.
 pub(super) fn masks(graph: &Graph) -> Result<Vec<Option<Tensor<Marks>>>, Problem> {
     let mut all: Vec<Option<Tensor<Marks>>> = Vec::with_capacity(graph.nodes().len());
     for node in graph.nodes() {

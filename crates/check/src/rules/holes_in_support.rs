@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct HolesInSupport;
 
@@ -70,7 +70,7 @@ impl Rule for HolesInSupport {
     }
 }
 
-/// The outputs that see a part of `input`; for those that see all of it, the last map that does not.
+/// Returns the outputs that read a part of `input`; for those that read all of it, the last map that does not.
 fn maps(facts: &Facts<'_>, input: NodeId) -> Result<Vec<NodeId>, Problem> {
     let fields = facts.fields()?;
     let partial = |id: NodeId| {

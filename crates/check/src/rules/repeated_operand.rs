@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::Layer;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct RepeatedOperand;
 
@@ -43,7 +43,7 @@ impl Rule for RepeatedOperand {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        // For each node, the one whose values it passes on.
+        // For each node, the node whose values it passes on unchanged.
         let mut origin: Vec<NodeId> = Vec::with_capacity(facts.graph.nodes().len());
         for (id, node) in facts.graph.iter() {
             let passes = matches!(facts.layer(id), Some(Layer::Identity(_) | Layer::Dropout(_)));

@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Op;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnusedLayer;
 
@@ -46,7 +46,7 @@ impl Rule for UnusedLayer {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        // Each dead layer is charged to one dead end that it leads to.
+        // Each dead layer is attributed to one dead end that it leads to.
         let mut end_of: Vec<Option<usize>> = vec![None; facts.graph.nodes().len()];
         let mut charged: Vec<(u64, u64)> = vec![(0, 0); facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {

@@ -1,8 +1,8 @@
 //! What other counters print for the same network, because "your tool says something else" is the field's first question.
 //!
 //! Every rule was measured by running the tool on single layers and on torchvision's networks (`tests/data/peers`):
-//! fvcore 0.1.5, thop 0.1.1, ptflops 0.7.5, torchinfo 1.8.0, and the counter of torchvision's own tests, with PyTorch 2.2.
-//! A tool's mistakes are reproduced; that is the purpose. What a tool does not see counts 0 there.
+//! fvcore 0.1.5, thop 0.1.1, ptflops 0.7.5, torchinfo 1.8.0, and the counter of torchvision's own tests, with PyTorch
+//! 2.2. A tool's mistakes are reproduced on purpose. Layers that a tool does not detect count 0.
 
 use crate::analysis::totals;
 use crate::diagnostic::{Code, Problem};
@@ -15,7 +15,7 @@ use crate::layers::upsample::Interpolation;
 use crate::layers::{Arithmetic as A, Layer, Weight, WeightRole};
 use crate::shape::{Shape, product};
 
-/// Whose count.
+/// The counter whose convention applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -35,7 +35,7 @@ pub enum Convention {
 }
 
 impl Convention {
-    /// The tool's name.
+    /// Returns the tool's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fvcore => "fvcore",
@@ -47,7 +47,7 @@ impl Convention {
         }
     }
 
-    /// What the tool calls its unit, and what it is.
+    /// Returns the tool's name for its unit, and what the unit means.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Fvcore => "flops (1 for a multiply-accumulate)",
@@ -58,7 +58,7 @@ impl Convention {
         }
     }
 
-    /// What it prints for `node`, one image.
+    /// Returns the tool's count for `node`, one image.
     pub fn count(self, graph: &Graph, node: &Node) -> Result<u64, Problem> {
         let Op::Layer(layer) = &node.op else { return Ok(0) };
         let inputs = graph.input_shapes(node);
@@ -74,14 +74,14 @@ impl Convention {
         }
     }
 
-    /// What it prints for the network, one image.
+    /// Returns the tool's count for the network, one image.
     pub fn total(self, graph: &Graph) -> Result<u64, Problem> {
         graph.nodes.iter().try_fold(0u64, |sum, node| {
             sum.checked_add(self.count(graph, node)?).ok_or_else(|| Problem::overflow("the total"))
         })
     }
 
-    /// The kinds of layers for which its count differs from our MACs: kind, ours, theirs.
+    /// Returns the kinds of layers for which its count differs from our MACs: kind, ours, theirs.
     pub fn differences(self, graph: &Graph) -> Result<Vec<(&'static str, u64, u64)>, Problem> {
         let mut kinds: Vec<(&'static str, u64, u64)> = Vec::new();
         for node in &graph.nodes {
@@ -99,7 +99,7 @@ impl Convention {
     }
 }
 
-/// A layer in use.
+/// One use of a layer.
 struct Seen<'a> {
     layer: &'a Layer,
     input: &'a Shape,
@@ -140,12 +140,12 @@ impl Seen<'_> {
         times(self.output.spatial())
     }
 
-    /// Two spatial axes: some of fvcore's rules know images only.
+    /// Whether there are two spatial axes: some of fvcore's rules apply to images only.
     fn image(&self) -> bool {
         self.input.rank() == 3
     }
 
-    /// Our MACs without the main part of a deformable convolution, which these tools do not see.
+    /// Returns our MACs without the main part of a deformable convolution, which these tools do not count.
     fn without_sampled_taps(&self) -> Result<u64, Problem> {
         match (self.layer, self.weight("weight")) {
             (Layer::DeformConv(_), Some(weight)) => {
@@ -170,7 +170,7 @@ impl Seen<'_> {
             A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) => {
                 times(&[self.inputs()?, if self.has("weight") { 5 } else { 4 }])
             }
-            // None of these tools knows PyTorch's fused function.
+            // None of these tools supports PyTorch's fused function.
             A::Attention(_) => Ok(0),
             A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) if self.image() => self.inputs(),
             A::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
@@ -205,10 +205,11 @@ impl Seen<'_> {
             A::BatchNorm(_) | A::InstanceNorm(_) => {
                 times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }])
             }
-            // A norm over the channels of an image is functional in PyTorch, and unseen.
+            // PyTorch computes a norm over the channels of an image by a function call, which the tool does not
+            // detect.
             A::LayerNorm(_) if self.channel_norm() => Ok(0),
             A::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
-            // Functions are unseen.
+            // The tool does not detect function calls.
             A::Attention(_) | A::Matmul(_) => Ok(0),
             A::Prelu(_) => self.inputs(),
             A::AvgPool(_) => self.outputs(),
@@ -245,7 +246,7 @@ impl Seen<'_> {
             && matches!(self.layer, Layer::LayerNorm(norm) if norm.axis == NormAxis::Channels)
     }
 
-    /// Elements that one softmax runs over.
+    /// Returns the elements that one softmax runs over.
     fn softmax_size(&self, softmax: &Softmax) -> Result<u64, Problem> {
         match softmax.axis {
             SoftmaxAxis::Space => times(self.input.spatial()),
@@ -259,7 +260,7 @@ impl Seen<'_> {
         match self.layer.arithmetic() {
             A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) => Ok(self.macs + bias("bias", self.outputs()?)),
             A::Attention(_) => Ok(0),
-            // 24 operations for each sampled place (25 with a mask), and all biases.
+            // 24 operations per sampled position (25 with a mask), and all biases.
             A::DeformConv(deform) => {
                 let Some(weight) = self.weight("weight") else { return Ok(self.macs) };
                 let taps = times(&weight.shape.sizes()[2..])?;
@@ -275,7 +276,7 @@ impl Seen<'_> {
             A::LayerNorm(_) if self.channel_norm() => Ok(0),
             A::LayerNorm(_) | A::Softmax(_) => self.inputs(),
             A::Pointwise(function) => times(&[self.inputs()?, function.ptflops]),
-            // The module and the function it calls are both counted.
+            // Both the module and the function that it calls are counted.
             A::Prelu(_) => times(&[self.inputs()?, 2]),
             A::MaxPool(_)
             | A::AvgPool(_)
@@ -307,14 +308,14 @@ impl Seen<'_> {
 
     fn torchinfo(&self) -> Result<u64, Problem> {
         match self.layer.arithmetic() {
-            // Every parameter once for each output position, the bias too; for a transposed convolution that is too
+            // Every parameter counts once per output position, the bias too; for a transposed convolution that is too
             // many by the product of the strides.
             A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) => {
                 times(&[self.params()?, self.positions()?])
             }
-            // A parameter held outside a leaf module is not seen.
+            // Parameters outside a leaf module are not detected.
             A::LayerScale(_) => Ok(0),
-            // Linear layers and norms once, whatever the input's size.
+            // Linear layers and norms count once, whatever the input's size.
             #[rustfmt::skip]
             A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)

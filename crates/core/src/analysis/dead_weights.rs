@@ -1,10 +1,10 @@
-//! Which elements of each weight any output depends on, element by element.
+//! Finds the elements of each weight that some output depends on, element by element.
 //!
-//! An element is dead if every way from it to an output is missing: nobody reads the layer, a slice leaves its channel
-//! out, or its tap of the kernel meets nothing but padding, wherever the window stands (a dilated kernel wider than its
-//! map; Chen et al. 2017, section 3.3, on the filter weights that stay valid). What is read of each node is followed
-//! back from all outputs at once, exactly and with borders; samples of deformable convolutions are taken at their
-//! regular grid. Zeros that a `pad` layer writes are padding like any other (see [`zeros`]).
+//! An element is dead if no path leads from it to an output: the layer has no reader, a slice leaves its channel out,
+//! or its tap of the kernel reads only padding, wherever the window is (a dilated kernel wider than its map; Chen et
+//! al. 2017, section 3.3, on the filter weights that stay valid). What the outputs read is propagated back through
+//! all nodes at once, exactly and with borders; deformable convolutions count with their regular grid. Zeros that a
+//! `pad` layer writes are padding like any other (see [`zeros`]).
 
 use crate::analysis::field::Interval;
 use crate::analysis::known_zeros;
@@ -19,8 +19,8 @@ use crate::layers::window::Window;
 use crate::layers::{Arithmetic as A, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 
-/// For each node, for each of its weights: the elements that are used, as a region of the weight's own axes. Where nodes
-/// share weights, those of their owner are used by any of them.
+/// Returns, per node and weight, the used elements as a region of the weight's own axes. Where nodes share weights,
+/// the owner's entry has the elements that any of them uses.
 pub fn used(graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
     let budget = Budget::default();
     let nothing =
@@ -60,22 +60,22 @@ fn owner(graph: &Graph, mut id: NodeId) -> NodeId {
     id
 }
 
-/// A weight that is used in part or not at all.
+/// A weight of which some or all elements are unused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
     /// The node that owns it.
     pub node: NodeId,
-    /// Its place among the node's weights.
+    /// Its index among the node's weights.
     pub weight: usize,
-    /// Its elements.
+    /// Its number of elements.
     pub elements: u64,
-    /// Those that some output depends on.
+    /// The number of elements that some output depends on.
     pub used: u64,
-    /// Of a kernel: the taps that are used for no channel, and all of them; none if all are used for some.
+    /// For a kernel, the number of taps that no channel uses, and of all taps; `None` if some channel uses each tap.
     pub taps: Option<(u64, u64)>,
 }
 
-/// The learnable weights of which some element is not used.
+/// Returns the learnable weights with unused elements.
 pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
     let (used, budget) = (used(graph)?, Budget::default());
     let mut found = Vec::new();
@@ -101,8 +101,8 @@ pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
     Ok(found)
 }
 
-/// The elements of `weight` that act on the elements `live` of the layer's output, as products along the weight's axes;
-/// `values` are the elements of its input that need not be zero.
+/// Returns the elements of `weight` that act on the elements `live` of the layer's output, as products along the
+/// weight's axes; `values` are the elements of its input that may differ from zero.
 fn elements(
     graph: &Graph,
     node: &Node,
@@ -200,7 +200,7 @@ fn elements(
             vec![sets]
         }
         A::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
-        // Of others it is known only that somebody reads them.
+        // For other layers only one fact is available: something reads them.
         #[rustfmt::skip]
         A::Pointwise(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
         | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
@@ -212,14 +212,15 @@ fn elements(
     })
 }
 
-/// The taps `t` of `window` for which `meets` says that an input at `u * stride + offset` exists for some output `u`.
+/// Returns the taps `t` of `window` for which `meets` is true: an input at `u * stride + offset` exists for some
+/// output `u`.
 fn hit(window: &Window, meets: impl Fn(i128) -> bool) -> Set {
     let offset = |t: u64| i128::from(t) * i128::from(window.dilation) - i128::from(window.before);
     let taps = (0..window.kernel).filter(|&t| meets(offset(t))).map(i128::from);
     Set::of(taps.map(|t| Interval { lo: t, hi: t }).collect())
 }
 
-/// The taps on each axis that meet an element of `map` for some of the outputs `space`.
+/// Returns, per axis, the taps that read an element of `map` for some of the outputs `space`.
 fn met(windows: &[Window], space: &[Set], map: &[Set], budget: &Budget) -> Result<Vec<Set>, Problem> {
     let mut taps = Vec::new();
     for ((window, set), held) in windows.iter().zip(space).zip(map) {
@@ -256,7 +257,7 @@ fn convolved(
     Ok(all)
 }
 
-/// `held`, elements of an axis of `size`, with those that the padding shows of them.
+/// Returns `held`, elements of an axis of `size`, plus the padding positions that mirror or repeat them.
 fn padded(
     held: &Set,
     window: &Window,
@@ -276,7 +277,7 @@ fn padded(
     Ok(Set::of((ends[0]..ends[1]).filter(shows).map(|at| Interval { lo: at, hi: at }).collect()))
 }
 
-/// The convolution that computes the offsets, for all of them at every position that is sampled for.
+/// The convolution that computes the offsets, for all of them at every sampled position.
 fn offsets(
     deform: &DeformConv,
     weight: &Weight,
@@ -291,7 +292,7 @@ fn offsets(
     let main = deform.main().windows(map)?;
     let (windows, space) = match deform.offsets {
         Offsets::PerTap => (deform.offset_windows(&main)?, live[1..].to_vec()),
-        // Offsets belong to the elements that are sampled.
+        // Per-channel offsets belong to the elements that are sampled.
         Offsets::PerChannel => {
             let mut sampled = Vec::new();
             for ((window, set), &size) in main.iter().zip(&live[1..]).zip(map) {
@@ -314,8 +315,9 @@ fn offsets(
     values.iter().map(with).collect()
 }
 
-/// The first two axes of a weight: channels of all groups, of which there are so many in all, and channels of a group, of
-/// which each has so many. As pairs of sets; groups that use the same of their own are together.
+/// Splits the first two axes of a weight by group: `all` are channels of all groups, `count` in total; `own` are
+/// channels within the groups, `each` per group. Returns pairs of sets; groups that use the same of their own
+/// channels are joined.
 fn by_group(
     groups: u64,
     (all, count): (&Set, u64),

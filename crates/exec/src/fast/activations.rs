@@ -1,26 +1,26 @@
 //! Activations over slices, in loops that the compiler turns into vector instructions.
 //!
-//! Exponentials are evaluated in f64, so that the formulas built on them keep all the digits of an f32 without care for
+//! Exponentials are evaluated in f64, so that the formulas built on them keep all digits of an f32 despite
 //! cancellation; the result is rounded once. Functions without a form of their own here are computed by their definition.
 
 use crate::reference;
 use cnnkit_core::layers::activation::{Activation, RealFunction};
 use cnnkit_core::layers::{gelu, hardsigmoid, hardswish, mish, sigmoid, silu, tanh};
 
-/// `ln 2` in two parts: a multiple of the first by a whole number below 2^11 is exact.
+/// `ln 2` split in two parts: the product of the first with an integer below 2^11 is exact.
 const LN2: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
 
-/// `e^x` to 2 units in the last place of an f64 or so; 0 below -708, infinite above 709.
+/// Computes `e^x` to about 2 units in the last place of an f64; 0 below -708, infinite above 709.
 #[inline(always)]
 pub(super) fn exp(x: f64) -> f64 {
     let bounded = x.clamp(-708.0, 709.0);
-    // Adding and taking away 1.5 * 2^52 rounds to the nearest whole number, which the sum has in its lowest bits.
+    // Adding and subtracting 1.5 * 2^52 rounds to the nearest integer, whose low bits are those of the sum.
     let magic = 6_755_399_441_055_744.0;
     let shifted = bounded * std::f64::consts::LOG2_E + magic;
     let whole = shifted - magic;
     let rest = bounded - whole * LN2.0 - whole * LN2.1;
-    // Taylor's series to the 11th power: |rest| <= 0.35, so what is left out is below 1e-14 of the result, far below half
-    // a unit of an f32.
+    // Taylor series up to the 11th power: |rest| <= 0.35, so the truncation error is below 1e-14 of the result, far
+    // below half a unit of an f32.
     let mut sum = 1.0 / 39_916_800.0;
     for factor in [
         1.0 / 3_628_800.0,
@@ -44,10 +44,10 @@ pub(super) fn exp(x: f64) -> f64 {
     if x.is_nan() { x } else { result }
 }
 
-/// `e^x - 1`, also where that is small.
+/// Computes `e^x - 1` accurately for small `x` too.
 #[inline(always)]
 fn exp_minus_one(x: f64) -> f64 {
-    // Below 1e-5, the third power is beyond an f32's digits.
+    // Below 1e-5 the cubic term is beyond the digits of an f32.
     if x.abs() < 1e-5 { x + 0.5 * x * x } else { exp(x) - 1.0 }
 }
 
@@ -65,8 +65,8 @@ fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The distribution function of the standard normal distribution to 1.2e-7 of itself: the Chebyshev fit of erfc in
-/// Numerical Recipes (section 6.2, `erfcc`).
+/// Computes the cumulative distribution function of the standard normal distribution with a relative error of 1.2e-7:
+/// the Chebyshev fit of erfc in Numerical Recipes (section 6.2, `erfcc`).
 #[inline(always)]
 fn normal(x: f64) -> f64 {
     let z = -x * std::f64::consts::FRAC_1_SQRT_2;
@@ -90,7 +90,7 @@ fn normal(x: f64) -> f64 {
     0.5 * if z >= 0.0 { tail } else { 2.0 - tail }
 }
 
-/// Applies `curve` to every element.
+/// Applies the activation `curve` to every element.
 #[inline(always)]
 pub(super) fn apply(curve: Activation, values: &mut [f32]) {
     #[inline(always)]

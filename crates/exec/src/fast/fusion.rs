@@ -1,4 +1,5 @@
-//! Which layers are computed together: what follows a product becomes part of it, and sometimes a norm before it.
+//! Layer fusion: which layers run as one step. Layers after a product become its epilogue; a norm before it may
+//! become its prologue.
 
 use super::conv::Prologue;
 use super::kernel::{Kernel, Prepared};
@@ -11,17 +12,17 @@ use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::activation::Activation;
 
-/// A layer and those that become part of it.
+/// A layer and the layers fused into it.
 #[derive(Debug)]
 pub(super) struct Chain {
-    /// All, in order; the first reads the input, the last gives the result.
+    /// All layers, in order; the first reads the input, the last gives the result.
     pub members: Vec<NodeId>,
-    /// The one whose kernel runs.
+    /// The layer whose kernel runs.
     pub host: NodeId,
     fold: Option<Fold>,
-    /// What is added to the result.
+    /// A tensor that is added to the result.
     pub add: Option<NodeId>,
-    /// Applied at last.
+    /// Applied last.
     pub curve: Option<Activation>,
 }
 
@@ -35,7 +36,7 @@ impl Chain {
     }
 }
 
-/// All chains of a network, each with its kernel, in the order in which they run.
+/// Returns all fused chains of a network, each with its kernel, in execution order.
 pub(super) fn all(
     network: &Network<'_, f32>,
     context: &Context,
@@ -62,7 +63,7 @@ pub(super) fn all(
     Ok(steps)
 }
 
-/// A layer with what it takes over as a product.
+/// Returns a layer with the layers that it fuses as a product.
 fn one(
     network: &Network<'_, f32>,
     context: &Context,
@@ -92,8 +93,8 @@ fn one(
     Ok((Chain::of(id), prepared(None)?))
 }
 
-/// A convolution that reads no padding with the norm before it, and perhaps a ReLU between them (DenseNet, residual networks
-/// with the activation first).
+/// Fuses the norm before a convolution without padding, and optionally a ReLU between them (DenseNet, pre-activation
+/// ResNets).
 fn normed(
     network: &Network<'_, f32>,
     context: &Context,
@@ -140,7 +141,7 @@ fn normed(
     Ok(Some((Chain { members, ..chain }, prepared)))
 }
 
-/// The only reader of the last member, if its value is nobody else's business.
+/// Returns the only reader of the last member, unless that member is an output of the network.
 fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<NodeId> {
     match consumers[last.index()].as_slice() {
         [only] if !graph.outputs().contains(&last) => Some(*only),
@@ -153,12 +154,12 @@ fn activation(layer: &Layer) -> Option<Activation> {
     layer.pointwise().map(|pointwise| pointwise.activation)
 }
 
-/// Layers that change nothing but, perhaps, the sizes.
+/// Whether a layer leaves the values unchanged and at most changes their sizes.
 fn relabels(layer: &Layer) -> bool {
     matches!(layer, Layer::Identity(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_))
 }
 
-/// What a product takes over: a norm, a sum, an activation, in this order.
+/// Fuses what a product can absorb: a norm, a sum, an activation, in this order.
 fn product(
     network: &Network<'_, f32>,
     sizes: &[Vec<usize>],
@@ -186,7 +187,8 @@ fn product(
                     output: &sizes[next.index()],
                 };
                 let fold = running(&site, norm.eps);
-                // What is not finite must stay where it is: folded, it would meet zeros.
+                // Infinite and NaN parameters are not folded: multiplied by the zeros of the weights they would give
+                // NaN.
                 let finite =
                     |fold: &Fold| fold.scale.iter().chain(&fold.shift).all(|value| value.is_finite());
                 let Some(fold) = fold.filter(finite) else { break };
@@ -214,7 +216,7 @@ fn product(
     chain
 }
 
-/// What any step takes over: an activation, if its kernel can; layers that only give other sizes to the same numbers.
+/// Fuses what any step can absorb: an activation, if its kernel supports it, and layers that only change the sizes.
 fn extend(graph: &Graph, consumers: &[Vec<NodeId>], chain: &mut Chain, kernel: &mut Kernel) {
     while let Some(next) = reader(graph, consumers, chain.last()) {
         let Op::Layer(layer) = &graph.node(next).op else { break };

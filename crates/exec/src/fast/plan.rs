@@ -1,8 +1,8 @@
-//! A network planned as a whole: layers around a product become part of it (`chains`), weights are packed once, and
-//! tensors share buffers (`arrange`).
+//! An execution plan of a whole network: layers around a product are fused into it (`fusion`), weights are packed
+//! once, and tensors share buffers (`memory_plan`).
 //!
-//! A step is a layer with those that it takes over. Only what nobody else reads is taken over: the layer's output has one
-//! reader and is no output of the network. The step runs where its last layer stands.
+//! A step is a layer with the layers fused into it. A layer is fused only if it is the sole reader of its input and
+//! that input is no output of the network. The step runs at the position of its last layer.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::tensor::{Tensor, batched};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 
-/// A chain, ready to run.
+/// A fused chain, ready to run.
 #[derive(Debug)]
 struct Planned {
     chain: Chain,
@@ -36,7 +36,7 @@ struct Planned {
 pub struct Plan<'g> {
     graph: &'g Graph,
     context: Context,
-    /// Sizes of all nodes, the batch first.
+    /// Sizes of all nodes, batch first.
     sizes: Vec<Vec<usize>>,
     steps: Vec<Planned>,
     places: Vec<Place>,
@@ -51,7 +51,7 @@ impl<'g> Plan<'g> {
         Self::with(network, batch, Isa::best())
     }
 
-    /// As [`Plan::new`], with these vector instructions.
+    /// As [`Plan::new`], with the given vector instructions.
     pub fn with(network: &Network<'g, f32>, batch: usize, isa: Isa) -> Result<Self, Problem> {
         let graph = network.graph;
         let context = Context { isa, scratch: Scratch::default() };
@@ -68,27 +68,27 @@ impl<'g> Plan<'g> {
         Ok(Self { graph, context, sizes, steps, places, lengths, buffers: Vec::new() })
     }
 
-    /// Bytes of all buffers of activations.
+    /// Returns the bytes of all activation buffers.
     pub fn buffer_bytes(&self) -> u64 {
         4 * self.lengths.iter().map(|&length| length as u64).sum::<u64>()
     }
 
-    /// Bytes of the kernels' own copies of the weights.
+    /// Returns the bytes of the kernels' own copies of the weights.
     pub fn packed_bytes(&self) -> u64 {
         self.steps.iter().map(|step| step.prepared.kernel.bytes()).sum()
     }
 
-    /// Most bytes that kernels used at once for themselves so far.
+    /// Returns the peak bytes of the kernels' scratch memory so far.
     pub fn scratch_bytes(&self) -> u64 {
         self.context.scratch.bytes()
     }
 
-    /// The instructions that it runs with.
+    /// Returns the vector instructions that it uses.
     pub fn isa(&self) -> Isa {
         self.context.isa
     }
 
-    /// Runs it on one tensor for each input. `progress` is told each node that begins a step.
+    /// Runs it on one tensor per input. Calls `progress` with each node that begins a step.
     pub fn run(
         &mut self,
         inputs: &[Tensor<f32>],
@@ -169,7 +169,7 @@ impl Plan<'_> {
         let end = start + elements;
         let (before, rest) = home.elements_mut().split_at_mut_checked(start).ok_or_else(gone)?;
         let (output, after) = rest.split_at_mut_checked(*elements).ok_or_else(gone)?;
-        // Other values may share the buffer, before and after the output.
+        // Other values may lie in the same buffer, before and after the output.
         let value = |node: NodeId| {
             let elements: usize = self.sizes[node.index()].iter().product();
             let value = match self.places[node.index()] {
@@ -187,7 +187,7 @@ impl Plan<'_> {
             for &(input, at) in copies {
                 let elements: usize = self.sizes[input.index()].iter().product();
                 match self.places[input.index()] {
-                    // The same value twice.
+                    // The same value appears twice.
                     Place::Buffer(other, from) if other == buffer && (start..end).contains(&from) => {
                         output.copy_within(from - start..from - start + elements, at);
                     }
@@ -207,7 +207,7 @@ impl Plan<'_> {
 }
 
 impl Planned {
-    /// What computes it, for people.
+    /// Returns the display name of the kernel.
     fn kernel(&self) -> &'static str {
         match &self.copies {
             Some(copies) if copies.is_empty() => "in place",

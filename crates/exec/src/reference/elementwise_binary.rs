@@ -1,4 +1,4 @@
-//! Joins of several inputs element by element, and gates.
+//! Elementwise combinations of several inputs, and gates.
 
 use super::activations::apply;
 use super::call::{Call, Counter, Gradients};
@@ -13,7 +13,7 @@ use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
 
 const SIGMOID: Activation = Activation::real(&sigmoid::FUNCTION);
 
-/// The common sizes of inputs with broadcast axes of size 1, and for each input the flat index of each output element.
+/// Returns the broadcast sizes of the inputs and, for each input, the flat index that each output element reads.
 fn broadcast<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<(Vec<usize>, Vec<Vec<usize>>), Problem> {
     let rank = inputs[0].sizes().len();
     if inputs.iter().any(|input| input.sizes().len() != rank) {
@@ -79,7 +79,7 @@ pub(super) fn multiply<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<Tensor<S>, Pr
     Ok(Tensor::from_fn(&sizes, |flat| product(inputs, &places, flat, usize::MAX)))
 }
 
-/// The product of all inputs but one at an output element.
+/// Computes the product of all inputs but one at an output element.
 fn product<S: Scalar>(inputs: &[&Tensor<S>], places: &[Vec<usize>], flat: usize, without: usize) -> S {
     let others = inputs.iter().zip(places).enumerate().filter(|&(index, _)| index != without);
     others.fold(S::ONE, |product, (_, (input, places))| product * input.data()[places[flat]])
@@ -100,7 +100,7 @@ pub(super) fn multiply_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The first input divided by the second.
+/// Divides the first input by the second.
 pub(super) fn divide<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<Tensor<S>, Problem> {
     let (sizes, places) = broadcast(inputs)?;
     Ok(Tensor::from_fn(&sizes, |flat| inputs[0].data()[places[0][flat]] / inputs[1].data()[places[1][flat]]))
@@ -121,7 +121,7 @@ pub(super) fn divide_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The index along one axis of a flat index, for weights with one value for each.
+/// Returns a function from a flat index to its index along one axis, for weights with one value per index.
 fn along(sizes: &[usize], axis: usize) -> impl Fn(usize) -> usize {
     let (inner, size): (usize, usize) = (sizes[axis + 1..].iter().product(), sizes[axis]);
     move |flat| flat / inner.max(1) % size.max(1)
@@ -187,7 +187,7 @@ pub(super) fn prelu_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The first half of the channels times the sigmoid of the second.
+/// Computes the first half of the channels times the sigmoid of the second.
 pub(super) fn glu<S: Scalar>(input: &Tensor<S>) -> Tensor<S> {
     let half = input.image_len() / 2;
     let mut sizes = input.sizes().to_vec();
@@ -212,7 +212,7 @@ pub(super) fn glu_backward<S: Scalar>(input: &Tensor<S>, vector: &Tensor<S>) -> 
     })
 }
 
-/// What squeeze-and-excitation computes for one image on the way to its gate.
+/// The intermediate values of squeeze-and-excitation for one image.
 struct Gates<S> {
     means: Vec<S>,
     inner: Vec<S>,
@@ -276,7 +276,7 @@ pub(super) fn squeeze_excite<S: Scalar>(
     Tensor::new(input.sizes(), data)
 }
 
-/// Gradients through `map`: to its values; those of its weight and bias are added up.
+/// Computes the gradients through `map` with respect to its input; those of its weight and bias are accumulated.
 fn map_backward<S: Scalar>(
     weight: &Tensor<S>,
     values: &[S],

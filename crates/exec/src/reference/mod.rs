@@ -1,7 +1,7 @@
-//! The definition of every layer: plain loops, generic over the number type, in 1, 2 and 3 dimensions.
+//! The reference implementation of every layer: plain loops, generic over the number type, in 1, 2 and 3 dimensions.
 //!
-//! This is what "the layer" means; everything else (closed forms in [`cnnkit_core::layers`], fast kernels) is checked against
-//! it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does not compile until it
+//! It defines what each layer computes; everything else (closed forms in [`cnnkit_core::layers`], fast kernels) is
+//! checked against it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does
 //! can be executed and differentiated; a pointwise one can be from its facets.
 
 mod activations;
@@ -34,7 +34,7 @@ use data_movement::Map;
 use means::Resize;
 use norms::Standard;
 
-/// What moves data without computing, if the layer is of this kind.
+/// Returns the data movement of a layer that only moves data.
 fn movement<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<Option<Map>, Problem> {
     let input = inputs[0].image_sizes();
     Ok(Some(match layer {
@@ -58,7 +58,7 @@ fn movement<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<Option<Ma
     }))
 }
 
-/// How a layer with statistics of its own normalises.
+/// Returns how a layer that computes its own statistics normalises.
 fn standard(layer: &Layer, sizes: &[usize]) -> Option<Standard> {
     Some(match layer {
         Layer::LayerNorm(layer) => Standard::layer(layer.axis, layer.eps, sizes),
@@ -68,7 +68,7 @@ fn standard(layer: &Layer, sizes: &[usize]) -> Option<Standard> {
     })
 }
 
-/// The output of `layer`, computed by its definition; multiply-adds are counted as they are done.
+/// Computes the output of `layer` and counts its multiply-adds as they are done.
 ///
 /// The inputs must be ones that the layer's `infer` accepts.
 pub fn forward<S: Scalar>(
@@ -153,7 +153,7 @@ pub fn forward<S: Scalar>(
     }
 }
 
-/// The gradient of (output . `vector`) with respect to every input and weight of `layer`.
+/// Computes the gradient of (output . `vector`) with respect to every input and weight of `layer`.
 pub fn backward<S: Scalar>(
     layer: &Layer,
     call: Call<'_, S>,
