@@ -178,7 +178,8 @@ impl NetworkGriddingSummary {
             Ok(ChainGridding { nodes: ids(graph, chain), alike, gridding })
         };
         let list = distinct(chains).into_iter().map(one).collect::<Result<Vec<_>, Problem>>()?;
-        let pairs = graph.outputs().iter().flat_map(|&output| graph.inputs().map(move |input| (output, input)));
+        let pairs =
+            graph.outputs().iter().flat_map(|&output| graph.inputs().map(move |input| (output, input)));
         let outputs = pairs.filter_map(|(output, input)| OutputCoverage::of(graph, output, input));
         Ok(Self {
             drawn: list.len() <= DRAWN || options.steps,

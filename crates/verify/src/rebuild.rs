@@ -16,7 +16,7 @@ use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::prelu::Prelu;
 use cnnkit_core::layers::slice::Slice;
 use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
-use cnnkit_core::layers::{Arithmetic as A, Io, Layer, Role};
+use cnnkit_core::layers::{Arithmetic as A, Layer, Role};
 use cnnkit_core::shape::Shape;
 
 /// Returns the network on inputs of other shapes; a linear layer after a `flatten` gets the size that it then needs.
