@@ -28,8 +28,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     for network in &networks {
         let report = report(&network.graph).map_err(rates::failure)?;
         page.blocks.extend(report.page.blocks);
-        network.explain(&mut page, Figures::Dependences);
+        network.import(Figures::Dependences).iter().for_each(|import| import.explain(&mut page));
         bodies.push((network, report.json));
     }
-    Ok(Report { page, json: envelope("channels", bodies.into_iter()), ok: true })
+    Ok(Report { page, json: envelope("channels", bodies.into_iter()), ok: true, partial: false })
 }

@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         1 => envelope_of("diff", &bodies.remove(0)),
         _ => envelope_of("diff", &serde_json::json!({"results": bodies, "ok": ok})),
     };
-    Ok(Report { page, json, ok })
+    Ok(Report { page, json, ok, partial: false })
 }
 
 fn load(path: &str) -> Result<Loaded, Failure> {

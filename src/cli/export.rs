@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     } else if let Some(file) = &args.target.file {
         page.text(model(&args, &loaded, file)?);
     }
-    Ok(Report { page, json: serde_json::Value::Null, ok: true })
+    Ok(Report::text(page))
 }
 
 /// Writes the ONNX model to `file`, and says what was written.
@@ -152,6 +152,6 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
             format!("with {size} of weights beside it, in {path}")
         }
     };
-    let layers = graph.nodes.len() - graph.inputs().count();
+    let layers = graph.nodes().len() - graph.inputs().count();
     Ok(format!("{file}: {layers} layers as {} operators of opset {}, {weights}", model.operators, args.opset))
 }

@@ -28,5 +28,5 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         page.title_with(&network.name, format!("{} nodes", network.nodes.len()));
         page.push(Block::Network(network));
     }
-    Ok(Report { page, json, ok: true })
+    Ok(Report { page, json, ok: true, partial: false })
 }

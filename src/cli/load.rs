@@ -21,8 +21,8 @@ use cnnkit_formats::onnx;
 use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::constant::Constant;
 use cnnkit_formats::onnx::proto::TensorProto;
-use cnnkit_report::Page;
-use cnnkit_report::imported::{self, Figures, LeftOut};
+use cnnkit_report::imported::{Figures, Import, LeftOut};
+use cnnkit_report::{Entry, Spec};
 
 /// Which networks, and what is replaced in them.
 #[derive(Debug, Args)]
@@ -85,16 +85,17 @@ pub struct Model {
 }
 
 impl Loaded {
-    /// What is not analysed of an imported model, for people.
-    pub fn explain(&self, page: &mut Page, figures: Figures) {
-        if let Some(model) = &self.model {
-            imported::blocks(page, &self.graph, &model.remarks, &model.left, figures);
-        }
+    /// What there is to say about these figures because the network was imported.
+    pub fn import(&self, figures: Figures) -> Option<Import> {
+        self.model.as_ref().map(|model| Import::of(&self.graph, &model.remarks, &model.left, figures))
     }
 
-    /// Whether something that these figures need is not analysed.
-    pub fn partial(&self, figures: Figures) -> bool {
-        self.model.as_ref().is_some_and(|model| imported::partial(&self.graph, &model.left, figures))
+    /// What was found out about the network, with the spec that it came from.
+    pub fn entry<T>(&self, summary: T) -> Entry<T> {
+        Entry {
+            spec: Spec { name: Some(self.graph.name().to_owned()), path: Some(self.path.clone()) },
+            summary,
+        }
     }
 
     /// The weights that a model brings along.
@@ -102,13 +103,6 @@ impl Loaded {
         let load =
             |model: &Model| onnx::weights::load(&self.graph, &model.weights, &model.tensors, &model.path);
         self.model.as_ref().map(load).transpose()
-    }
-
-    /// The same for programs.
-    pub fn keys(&self, object: &mut serde_json::Map<String, serde_json::Value>, figures: Figures) {
-        if let Some(model) = &self.model {
-            imported::keys(object, &self.graph, &model.remarks, &model.left, figures);
-        }
     }
 }
 
@@ -267,7 +261,7 @@ pub fn subject(path: &str, stdin: Option<&[u8]>) -> Result<Subject, Rejected> {
         let model = onnx::import::load(Path::new(path), &Bindings::default())
             .map_err(|errors| Box::new((Sources::default(), errors)))?;
         let opaque =
-            model.graph.nodes.iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
+            model.graph.nodes().iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
         let left_out = opaque + model.left.len();
         return Ok(Subject { graph: model.graph, document: None, sources: Sources::default(), left_out });
     }

@@ -37,7 +37,7 @@ use clap::{Parser, Subcommand};
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
-use cnnkit_report::imported::Figures;
+use cnnkit_report::imported::{Figures, StatusAndImport};
 use cnnkit_report::render::Format;
 use output::Output;
 
@@ -183,7 +183,9 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && partial(&report.json)) => ExitCode::SUCCESS,
+            Ok(()) if report.ok && !(strict && (report.partial || partial(&report.json))) => {
+                ExitCode::SUCCESS
+            }
             Ok(()) => ExitCode::from(1),
             Err(failure) => cli.output.fail(&failure),
         },
@@ -191,7 +193,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether a figure of the report is partial.
+/// Whether a figure of the report is partial, for commands whose report says it only in its JSON.
 fn partial(json: &serde_json::Value) -> bool {
     let is = |value: &serde_json::Value| value["status"] == "partial";
     is(json) || json["results"].as_array().is_some_and(|results| results.iter().any(is))
@@ -247,13 +249,19 @@ fn envelope<'a, T: serde::Serialize>(
     let mut results: Vec<serde_json::Value> = bodies
         .map(|(network, body)| {
             let mut object = serde_json::Map::new();
-            object
-                .insert("spec".into(), serde_json::json!({"name": network.graph.name, "path": network.path}));
+            object.insert(
+                "spec".into(),
+                serde_json::json!({"name": network.graph.name(), "path": network.path}),
+            );
             if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
                 object.extend(keys);
             }
             let counts = matches!(command, "params" | "run");
-            network.keys(&mut object, if counts { Figures::Counts } else { Figures::Dependences });
+            let import = network.import(if counts { Figures::Counts } else { Figures::Dependences });
+            let import = import.map(|import| serde_json::to_value(StatusAndImport::from(import)));
+            if let Some(Ok(serde_json::Value::Object(keys))) = import {
+                object.extend(keys);
+            }
             serde_json::Value::Object(object)
         })
         .collect();

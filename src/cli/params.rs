@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         .par_iter()
         .map(|network| {
             let mut page = page(&network.graph, &view);
-            network.explain(&mut page, Figures::Counts);
+            network.import(Figures::Counts).iter().for_each(|import| import.explain(&mut page));
             let other = match args.convention {
                 Some(tool) => {
                     let (more, json) =
@@ -96,5 +96,5 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         bodies.push((network, json));
     }
     footer(&mut all);
-    Ok(Report { page: all, json: envelope("params", bodies.into_iter()), ok: true })
+    Ok(Report { page: all, json: envelope("params", bodies.into_iter()), ok: true, partial: false })
 }

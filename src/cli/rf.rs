@@ -79,13 +79,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         };
         let (report, supports) = report(&network.graph, &question).map_err(rates::failure)?;
         if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, supports.first()) {
-            save(file, exact, &network.graph.name, picture)?;
+            save(file, exact, network.graph.name(), picture)?;
         }
         page.blocks.extend(report.page.blocks);
-        network.explain(&mut page, Figures::Dependences);
+        network.import(Figures::Dependences).iter().for_each(|import| import.explain(&mut page));
         bodies.push((network, report.json));
     }
-    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true })
+    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true, partial: false })
 }
 
 /// The last layer of the block `id`, or `id` itself.
@@ -94,7 +94,7 @@ fn block_end(graph: &cnnkit_core::graph::Graph, id: &str) -> String {
         |node: &&cnnkit_core::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
     match graph.find(id) {
         Some(_) => id.to_owned(),
-        None => graph.nodes.iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
+        None => graph.nodes().iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
     }
 }
 

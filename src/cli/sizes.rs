@@ -1,10 +1,11 @@
 //! `cnnkit sizes`
 
+use crate::cli::Failure;
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope};
 use cnnkit_core::analysis::sizes::analyse;
-use cnnkit_report::sizes::{json, page};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::sizes::summary;
 
 /// Find the input sizes that fit a network
 #[derive(Debug, clap::Args)]
@@ -35,12 +36,11 @@ fn near(text: &str) -> Result<Near, String> {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let networks = args.spec.load_all()?;
-    let mut all = Page::default();
-    let mut bodies = Vec::new();
+    let mut entries = Vec::new();
     for network in &networks {
         let axes = analyse(&network.graph).map_err(|error| {
             Failure::usage(
-                format!("not supported: sizes of `{}`: {}", network.graph.name, error.0),
+                format!("not supported: sizes of `{}`: {}", network.graph.name(), error.0),
                 "try single sizes with `cnnkit params --input C,H,W`",
             )
         })?;
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
                     format!(
                         "`--near` gives {} sizes, `{}` has {} spatial axes",
                         sizes.len(),
-                        network.graph.name,
+                        network.graph.name(),
                         axes.len()
                     ),
                     "give one size for all axes, or one an axis",
@@ -60,8 +60,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             }
             None => None,
         };
-        all.blocks.extend(page(&network.graph, &axes, near.as_deref()).blocks);
-        bodies.push((network, json(&axes, near.as_deref())));
+        let import = network.import(Figures::Dependences);
+        entries.push(network.entry(summary(&network.graph, axes, near.as_deref(), import)));
     }
-    Ok(Report { page: all, json: envelope("sizes", bodies.into_iter()), ok: true })
+    Ok(Report::of_networks(entries))
 }

@@ -14,7 +14,7 @@ use cnnkit::verify::{Claim, Options, Outcome, Predict, verify};
 use support::network::network as load;
 
 fn measure(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options) -> Outcome {
-    verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name))
+    verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name()))
 }
 
 /// Claims that do not hold, one a line.

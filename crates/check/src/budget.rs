@@ -1,4 +1,4 @@
-//! What a project demands of a spec beside the rules: budgets, and quantities that may only improve.
+//! A project's limits on a spec, in addition to the rules: budgets, and quantities that may only improve.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use cnnkit_core::source::SourceId;
 use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Limit, Target};
 use cnnkit_core::value::Number;
 
-/// Figures of one spec by name, as a baseline keeps them: one number, or one an axis.
+/// Figures of one spec by name, as a baseline stores them: one number, or one per axis.
 pub type Figures = BTreeMap<String, Vec<Number>>;
 
-/// What is wrong with the spec at `path` (from the project's folder), and its figures that ratchet. `source` is the
-/// project's file among the spec's texts.
+/// Returns the findings about budgets for the spec at `path` (relative to the project's folder), and its ratcheted
+/// figures. `source` is the project's file among the spec's texts.
 pub fn judge(
     facts: &Facts<'_>,
     path: &str,
@@ -92,7 +92,7 @@ fn worse(quantity: usize, now: &[Number], before: &[Number]) -> Option<Finding> 
         Some(Better::Less) => now > before,
         _ => now < before,
     };
-    // Another number of axes cannot be compared: that is another network.
+    // A different number of axes cannot be compared: that is another network.
     if now.len() == before.len() && !now.iter().zip(before).any(worse) {
         return None;
     }

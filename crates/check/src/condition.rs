@@ -4,14 +4,14 @@ use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 use cnnkit_core::spec::expectation::{EXPECTABLE, Expectable, Unit, amount};
 use cnnkit_core::value::Number;
 
-/// A condition under which a change is refused.
+/// A condition under which a change is rejected.
 #[derive(Debug, Clone)]
 pub struct Condition {
     /// As it was written.
     pub text: String,
     /// Index into [`EXPECTABLE`].
     quantity: usize,
-    /// What a value is compared with, and how.
+    /// The comparison, and the value to compare with.
     operator: Operator,
     against: Against,
 }
@@ -34,13 +34,13 @@ enum Against {
     Share(Number),
 }
 
-/// Quantities that a condition can be about: numbers of the whole network.
+/// Whether a condition can use this quantity: numbers of the whole network.
 fn comparable(expectable: &Expectable) -> bool {
     expectable.network && !matches!(expectable.unit, Unit::Shape | Unit::Flag)
 }
 
 impl Condition {
-    /// The condition in `text`: a quantity, a comparison, and an amount; a sign makes it a change.
+    /// Parses a condition: a quantity, a comparison, and an amount; a sign makes it a change.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         const HELP: &str = "for example `params > +5%`, `macs > 4.2G`, `receptive_field < -0`";
         let wrong = |message: String| Problem::new(Code::InvalidValue, message).help(HELP);
@@ -86,12 +86,12 @@ impl Condition {
         Ok(Self { text: text.trim().to_owned(), quantity, operator, against })
     }
 
-    /// What it is about.
+    /// Returns the quantity that it compares.
     pub fn quantity(&self) -> &'static Expectable {
         &EXPECTABLE[self.quantity]
     }
 
-    /// Whether it is met on any axis; a share of nothing is met by any growth.
+    /// Whether it is met on any axis; any growth from 0 meets a relative limit.
     pub fn met(&self, old: &[Number], new: &[Number]) -> bool {
         let zero = Number::from_integer(0);
         new.iter().enumerate().any(|(axis, new)| {

@@ -1,10 +1,10 @@
-//! `--verify`: the executor's measurements against every prediction, as findings.
+//! `--verify`: reports failed comparisons of predictions with the executor's measurements as findings.
 
 use crate::rules::{FAILED_CLAIM, Facts, Finding, Location, Meta};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_verify::{Analysis, Claim, Effort, Options, verify};
 
-/// The claims that do not hold; a problem if the network cannot be run.
+/// Returns the claims that do not hold; a problem if the network cannot be run.
 pub fn measure(facts: &Facts<'_>) -> Result<Vec<(&'static Meta, Finding)>, Problem> {
     let options = Options { effort: Effort::Fast, ..Options::default() };
     let outcome = verify(facts.graph, &Analysis, &options, &|_| ())?;

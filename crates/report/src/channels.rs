@@ -20,7 +20,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
     let seams = seams(graph)?;
     let mut page = Page::default();
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(format!("Channels of {}", graph.name), format!("input {}", inputs.join(" and ")));
+    page.title_with(format!("Channels of {}", graph.name()), format!("input {}", inputs.join(" and ")));
     let mut table = Table {
         columns: vec![
             Column::text("output"),
@@ -66,7 +66,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
             })
         })
         .collect();
-    Ok(Report { page, json: json!({"outputs": outputs, "seams": seams}), ok: true })
+    Ok(Report { page, json: json!({"outputs": outputs, "seams": seams}), ok: true, partial: false })
 }
 
 fn row(graph: &Graph, found: &Connectivity) -> Row {
@@ -88,8 +88,8 @@ fn row(graph: &Graph, found: &Connectivity) -> Row {
 fn mixed(graph: &Graph, found: &Connectivity) -> Result<Option<Mixed>, Problem> {
     let sets = reached(graph, found.source, found.node, true)?;
     let mut shuffles = 0;
-    for (id, node) in graph.iter().take(found.node.0 + 1).skip(found.source.0 + 1) {
-        let Some(runs) = sets.get(id.0).and_then(Option::as_ref) else { continue };
+    for (id, node) in graph.iter().take(found.node.index() + 1).skip(found.source.index() + 1) {
+        let Some(runs) = sets.get(id.index()).and_then(Option::as_ref) else { continue };
         let shuffled = |axis: &AxisReach| matches!(axis, AxisReach::Shuffle { .. });
         shuffles +=
             usize::from(graph.reach(node).iter().any(|reach| reach.axes.first().is_some_and(shuffled)));

@@ -16,7 +16,7 @@ pub fn report(graph: &Graph, convention: Convention, batch: u64) -> Result<(Page
     let total = times(convention.total(graph)?);
     let differences = convention.differences(graph)?;
     let mut page = Page::default();
-    page.title_with(format!("{} as {} counts it", graph.name, convention.name()), convention.unit());
+    page.title_with(format!("{} as {} counts it", graph.name(), convention.name()), convention.unit());
     let relative = (total as f64 - ours as f64) / ours.max(1) as f64 * 100.0;
     page.push(Block::Facts(vec![
         Fact::new(convention.name(), Value::Count(total)).remark(format!("{relative:+.2} % of our MACs")),
@@ -46,7 +46,7 @@ pub fn report(graph: &Graph, convention: Convention, batch: u64) -> Result<(Page
     let layer = |node: &Node| {
         Ok(ConventionLayerJson { id: node.id.clone(), count: times(convention.count(graph, node)?) })
     };
-    let layers = graph.nodes.iter().map(layer).collect::<Result<Vec<_>, Problem>>()?;
+    let layers = graph.nodes().iter().map(layer).collect::<Result<Vec<_>, Problem>>()?;
     Ok((page, ConventionJson { name: convention.name(), unit: convention.unit(), total, layers }))
 }
 

@@ -187,9 +187,9 @@ pub fn json(graph: &Graph, view: &View, convention: Option<ConventionJson>) -> P
         batch: view.batch,
         dtype: view.dtype,
         flops_per_mac: FLOPS_PER_MAC,
-        layers: graph.nodes.iter().map(layer).collect(),
+        layers: graph.nodes().iter().map(layer).collect(),
         outputs: graph
-            .outputs
+            .outputs()
             .iter()
             .map(|&id| OutputJson { id: graph.node(id).id.clone(), shape: graph.node(id).shape.clone() })
             .collect(),
@@ -202,7 +202,7 @@ pub fn page(graph: &Graph, view: &View) -> Page {
     let mut page = Page::default();
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
     let batch = if view.batch == 1 { String::new() } else { format!(", batch {}", view.batch) };
-    page.title_with(&graph.name, format!("input {}{batch}", inputs.join(" and ")));
+    page.title_with(graph.name(), format!("input {}{batch}", inputs.join(" and ")));
     let total = batched(totals::of_graph(graph), view.batch);
     page.table(table(graph, view, total));
     totals_block(&mut page, graph, view, total);
@@ -289,10 +289,10 @@ fn table(graph: &Graph, view: &View, total: Counts) -> Table {
             summary: true,
         });
     }
-    let outputs: Vec<String> = graph.outputs.iter().map(|&id| graph.node(id).shape.to_string()).collect();
+    let outputs: Vec<String> = graph.outputs().iter().map(|&id| graph.node(id).shape.to_string()).collect();
     table.rows.push(Row::total(vec![
         Cell::toned("total", Tone::Strong),
-        Cell::toned(plural(graph.nodes.len() - graph.inputs().count(), "layer"), Tone::Quiet),
+        Cell::toned(plural(graph.nodes().len() - graph.inputs().count(), "layer"), Tone::Quiet),
         Cell::text(outputs.join(" ")),
         Cell::count(total.params).tone(Tone::Strong),
         Cell::default(),
@@ -332,12 +332,12 @@ fn line(graph: &Graph, node: &Node) -> Line {
 }
 
 fn layers(graph: &Graph) -> Vec<Line> {
-    graph.nodes.iter().map(|node| line(graph, node)).collect()
+    graph.nodes().iter().map(|node| line(graph, node)).collect()
 }
 
 fn kinds(graph: &Graph) -> Vec<Line> {
     let mut lines: Vec<(Line, usize)> = Vec::new();
-    for node in graph.nodes.iter().filter(|node| node.op != Op::Input) {
+    for node in graph.nodes().iter().filter(|node| node.op != Op::Input) {
         let counts = totals::of_node(node);
         match lines.iter_mut().find(|(line, _)| line.name == node.op.name()) {
             Some((line, uses)) => {
@@ -369,7 +369,7 @@ fn blocks(graph: &Graph, view: &View) -> Vec<Line> {
     let depth = view.depth.unwrap_or(usize::MAX).max(1);
     let mut lines: Vec<Line> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         // Headings for every opened block that starts here.
         let levels = node.id.matches('.').count();
         for level in 1..=levels.min(depth.saturating_sub(1)) {
@@ -391,7 +391,7 @@ fn blocks(graph: &Graph, view: &View) -> Vec<Line> {
 /// The sum of all layers whose ids begin with `block`.
 fn group(graph: &Graph, block: &str) -> Line {
     let member = |node: &&Node| node.id.strip_prefix(block).is_some_and(|rest| rest.starts_with('.'));
-    let members: Vec<&Node> = graph.nodes.iter().filter(member).collect();
+    let members: Vec<&Node> = graph.nodes().iter().filter(member).collect();
     Line {
         name: block.to_owned(),
         what: plural(members.len(), "layer"),

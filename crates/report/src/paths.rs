@@ -22,7 +22,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
     let mut page = Page::default();
     let mut outputs = Vec::new();
     for found in &all {
-        page.title_with(format!("Paths of {}", graph.name), format!("to {}", graph.node(found.output).id));
+        page.title_with(format!("Paths of {}", graph.name()), format!("to {}", graph.node(found.output).id));
         page.push(Block::Facts(facts(found)));
         if let Some(modules) = found.modules.as_ref().filter(|_| found.residual_modules > 0) {
             page.title_with("By residual modules crossed", binomial(found, modules));
@@ -61,7 +61,7 @@ pub fn report(graph: &Graph) -> Result<Report, Problem> {
             })
         })
         .collect();
-    Ok(Report { page, json: json!({"outputs": outputs, "dense_blocks": dense}), ok: true })
+    Ok(Report { page, json: json!({"outputs": outputs, "dense_blocks": dense}), ok: true, partial: false })
 }
 
 fn facts(found: &Paths) -> Vec<Fact> {

@@ -43,7 +43,10 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
     }
     let mut page = Page::default();
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(format!("Receptive fields of {}", graph.name), format!("input {}", inputs.join(" and ")));
+    page.title_with(
+        format!("Receptive fields of {}", graph.name()),
+        format!("input {}", inputs.join(" and ")),
+    );
     let merges = fields.misaligned_at();
     let shown: Vec<&Facts> = match target {
         Some(node) => all.iter().filter(|facts| facts.node == node).collect(),
@@ -84,7 +87,7 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
         )
     };
     let outputs: Vec<Json> = graph
-        .outputs
+        .outputs()
         .iter()
         .flat_map(|output| all.iter().filter(move |facts| facts.node == *output))
         .map(&layer)
@@ -96,12 +99,12 @@ pub fn report(graph: &Graph, question: &Question) -> Result<(Report, Vec<Exact>)
     if let (Some(unit), Json::Object(keys)) = (unit, &mut json) {
         keys.insert("unit".into(), unit);
     }
-    Ok((Report { page, json, ok: true }, supports))
+    Ok((Report { page, json, ok: true, partial: false }, supports))
 }
 
 fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     graph.find(id).ok_or_else(|| {
-        let ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
+        let ids: Vec<&str> = graph.nodes().iter().map(|node| node.id.as_str()).collect();
         let close = cnnkit_core::diagnostic::suggest(id, ids.iter().copied());
         Problem::new(Code::UnknownName, format!("there is no layer `{id}`")).help(
             close.map_or("`cnnkit graph` lists all ids".to_owned(), |close| {
@@ -113,7 +116,7 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
 
 /// Whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
-    if graph.outputs.contains(&facts.node) {
+    if graph.outputs().contains(&facts.node) {
         return true;
     }
     let before = graph.node(facts.node).inputs.first();
@@ -138,14 +141,14 @@ fn targets(graph: &Graph, all: &[Facts], asked: Option<NodeId>) -> Vec<NodeId> {
         return vec![node];
     }
     let mut nodes = Vec::new();
-    for &output in &graph.outputs {
+    for &output in graph.outputs() {
         let local = |node: NodeId| {
             !graph.node(node).shape.spatial().is_empty()
                 && all.iter().any(|facts| {
                     facts.node == node && !facts.global && facts.axes.iter().all(|axis| axis.size > 0)
                 })
         };
-        let last = (0..=output.0).rev().map(NodeId).find(|&node| local(node));
+        let last = (0..=output.index()).rev().map(NodeId::new).find(|&node| local(node));
         nodes.extend(if local(output) { Some(output) } else { last });
     }
     nodes.dedup();
@@ -196,7 +199,7 @@ fn table(
     for facts in shown {
         let node = graph.node(facts.node);
         let settings = if let Op::Layer(layer) = &node.op { layer.describe() } else { String::new() };
-        let tone = if graph.outputs.contains(&facts.node) { Tone::Strong } else { Tone::Plain };
+        let tone = if graph.outputs().contains(&facts.node) { Tone::Strong } else { Tone::Plain };
         let mut cells = vec![
             Cell::toned(&node.id, Tone::Name),
             Cell::text(format!("{} {settings}", node.op.name()).trim_end()),

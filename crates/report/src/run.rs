@@ -116,7 +116,7 @@ pub fn affordable(graph: &Graph, batch: u64) -> Result<(), Problem> {
     if needed > available {
         let message = format!(
             "running `{}` needs about {} of memory, {} is free",
-            graph.name,
+            graph.name(),
             cnnkit_core::number::bytes(needed),
             cnnkit_core::number::bytes(available)
         );
@@ -168,7 +168,7 @@ pub fn page(
     let mut page = Page::default();
     let Some(run) = &measured.fastest else { return page };
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(&graph.name, format!("run on input {}, batch {batch}, f32", inputs.join(" and ")));
+    page.title_with(graph.name(), format!("run on input {}, batch {batch}, f32", inputs.join(" and ")));
     let mut outputs = Table {
         columns: vec![
             Column::text("output"),
@@ -181,7 +181,7 @@ pub fn page(
         ],
         rows: vec![],
     };
-    for (&id, tensor) in graph.outputs.iter().zip(&run.outputs) {
+    for (&id, tensor) in graph.outputs().iter().zip(&run.outputs) {
         let summary = summary(tensor);
         let number = |value: f64| Cell::from(Value::Number(value, 6));
         outputs.rows.push(Row::new(vec![
@@ -340,7 +340,7 @@ pub fn json(network: &Network<'_, f32>, measured: &Measured, engine: &Engine, ba
     let graph = network.graph;
     let Some(run) = &measured.fastest else { return Json::Null };
     let (weights, peak) = predicted(graph, batch);
-    let outputs = graph.outputs.iter().zip(&run.outputs).map(|(&id, tensor)| {
+    let outputs = graph.outputs().iter().zip(&run.outputs).map(|(&id, tensor)| {
         let summary = summary(tensor);
         json!({
             "id": graph.node(id).id,

@@ -1,4 +1,4 @@
-//! CK401: a bias right before a normalisation that subtracts each channel's mean, and the bias with it.
+//! CK401: a bias directly before a normalisation that subtracts each channel's mean, and the bias with it.
 
 use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity, edit};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use cnnkit_core::graph::{Node, Op};
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct BiasBeforeNorm;
 
@@ -73,14 +73,14 @@ impl Rule for BiasBeforeNorm {
     }
 }
 
-/// The number of biases of a convolution or linear layer; none if there are none.
+/// Returns the number of biases of a convolution or linear layer; `None` if it has none.
 fn biases(node: &Node) -> Option<u64> {
     let Op::Layer(layer) = &node.op else { return None };
     let bias = node.weights.iter().find(|weight| weight.name == "bias")?;
     (layer.doc().category == Category::Convolution).then(|| bias.shape.elements().ok()).flatten()
 }
 
-/// Whether `norm` subtracts a mean over all that one bias of `node` is added to.
+/// Whether `norm` subtracts a mean over everything that a single bias of `node` is added to.
 fn removes_constants(node: &Node, norm: &Node) -> bool {
     match &norm.op {
         Op::Layer(Layer::BatchNorm(_)) => true,

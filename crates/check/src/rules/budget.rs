@@ -1,5 +1,5 @@
-//! CK602 to CK604: what a project's `cnnkit.toml` and `--verify` demand. They are found by the check, which knows the
-//! project and may run the network.
+//! CK602 to CK604: violations of a project's `cnnkit.toml` and failures of `--verify`. The check itself reports them,
+//! because it has the project and may run the network.
 
 use super::{Family, Meta, Severity};
 

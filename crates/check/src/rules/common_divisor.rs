@@ -1,4 +1,4 @@
-//! CK301: the dilation rates of a chain share a divisor, so its outputs fall apart into grids that share no input.
+//! CK301: the dilation rates of a chain share a divisor, so its outputs split into grids that share no input.
 
 use num_integer::Integer as _;
 
@@ -9,7 +9,7 @@ use cnnkit_core::analysis::proposal::proposals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct CommonDivisor;
 
@@ -58,7 +58,8 @@ impl Rule for CommonDivisor {
     }
 }
 
-/// The greatest common divisor of the rates on one axis; 0 if fewer than two convolutions have taps to spread there.
+/// Returns the greatest common divisor of the rates on one axis; 0 if fewer than two convolutions have several taps
+/// there.
 pub(super) fn divisor(chain: &Chain, axis: usize) -> u64 {
     let rates = || chain.rates[axis].iter().zip(&chain.kernels[axis]).filter(|(_, taps)| **taps > 1);
     if rates().count() < 2 {
@@ -95,9 +96,9 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
     Ok(finding.help(help).help("`cnnkit hdc-design` finds rates for a receptive field"))
 }
 
-/// The rates closest to those of the chain that obey the published rule and leave no hole.
+/// Returns the rates closest to those of the chain that pass the published rule and leave no hole.
 fn nearest(chain: &Chain) -> Option<Vec<u64>> {
-    // The search is short for what people write.
+    // The search is fast for realistic lengths.
     let (kernel, rates) = chain.uniform().filter(|(_, rates)| rates.len() <= 6)?;
     let check = Check::of(kernel, &[rates], chain.rates.len()).ok()?;
     proposals(&check).ok()?.nearest.first().map(|near| near.groups.concat())

@@ -1,10 +1,10 @@
-//! CK305: a dilated kernel whose taps fall onto padding, so that it has become a 1x1 kernel.
+//! CK305: a dilated kernel with so many taps on padding that it degenerates to a 1x1 kernel.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct DegenerateDilation;
 

@@ -1,11 +1,11 @@
-//! CK505: one layer that holds most of the parameters.
+//! CK505: a single layer with most of the parameters.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::paths::is_weighted;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct DominantLayer;
 

@@ -1,9 +1,9 @@
-//! CK204: rows or columns at the border of a map that no layer reads, because sizes do not divide.
+//! CK204: rows or columns at the border of a map that no layer reads, because sizes do not divide evenly.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct DroppedBorder;
 

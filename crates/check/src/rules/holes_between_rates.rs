@@ -6,7 +6,7 @@ use cnnkit_core::analysis::gridding::criterion;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct HolesBetweenRates;
 
@@ -63,7 +63,7 @@ impl Rule for HolesBetweenRates {
                 continue;
             };
             let offsets = &gridding.axes[axis].offsets;
-            // The criterion says which rate is too large for the smaller ones.
+            // The criterion determines which rate is too large for the smaller ones.
             let bounds = criterion(&gridding.axes[axis].combs)?;
             let Some(bound) = bounds.into_iter().find(|bound| !bound.holds()) else { continue };
             let culprit = chain.nodes.iter().zip(&chain.rates[axis]).zip(&chain.kernels[axis]);

@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct HolesInSupport;
 
@@ -70,15 +70,15 @@ impl Rule for HolesInSupport {
     }
 }
 
-/// The outputs that see a part of `input`; for those that see all of it, the last map that does not.
+/// Returns the outputs that read a part of `input`; for those that read all of it, the last map that does not.
 fn maps(facts: &Facts<'_>, input: NodeId) -> Result<Vec<NodeId>, Problem> {
     let fields = facts.fields()?;
     let partial = |id: NodeId| {
         fields.of(id, input).is_some_and(|field| field.local && field.axes.iter().any(|axis| !axis.whole))
     };
     let mut maps: Vec<NodeId> =
-        facts.graph.outputs.iter().copied().filter(|&output| partial(output)).collect();
-    if maps.len() < facts.graph.outputs.len() {
+        facts.graph.outputs().iter().copied().filter(|&output| partial(output)).collect();
+    if maps.len() < facts.graph.outputs().len() {
         maps.extend(
             facts
                 .graph

@@ -1,11 +1,11 @@
-//! CK409: a part of a layer's weights that acts on no output: taps that meet only padding, channels that nobody reads.
+//! CK409: a part of a layer's weights that acts on no output: taps that read only padding, channels without a reader.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::AxisReach;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct IdleWeights;
 
@@ -52,7 +52,7 @@ impl Rule for IdleWeights {
             }
             let node = facts.node(first.node);
             let params = facts.counts(first.node).params;
-            // What nobody reads at all is CK405, and what no gradient reaches CK406.
+            // A layer without readers is CK405, one without a gradient CK406.
             if unused >= params {
                 continue;
             }

@@ -1,9 +1,9 @@
-//! CK503: grouped convolutions in a row whose groups never meet.
+//! CK503: consecutive grouped convolutions whose groups never mix.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct IsolatedGroups;
 

@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LargeHead;
 

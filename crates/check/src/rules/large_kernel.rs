@@ -1,11 +1,11 @@
-//! CK501: a large kernel that a stack of 3x3 kernels replaces.
+//! CK501: a large kernel that a stack of 3x3 kernels can replace.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::savings;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LargeKernel;
 

@@ -1,4 +1,4 @@
-//! CK402: two linear layers with nothing non-linear between them.
+//! CK402: two linear layers without a nonlinearity between them.
 
 use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -7,7 +7,7 @@ use cnnkit_core::layers::window::Window;
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LinearPair;
 
@@ -92,7 +92,7 @@ fn is_transparent(layer: &Layer) -> bool {
     matches!(layer, Layer::BatchNorm(_) | Layer::Dropout(_) | Layer::Identity(_) | Layer::Flatten(_))
 }
 
-/// Whether the pair restricts the map that it makes up, which is what low-rank designs are for.
+/// Whether the pair is restricted on purpose, as low-rank designs are.
 fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     if facts.shares_weights(first) || facts.shares_weights(second) {
         return true;
@@ -112,7 +112,7 @@ fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     narrow || projects || grouped(first) || grouped(second) || different_axes(facts, first, second)
 }
 
-/// Whether both have kernels, but no axis on which both do.
+/// Whether both have kernels above 1, but on different axes.
 fn different_axes(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     let (Some(a), Some(b)) = (facts.windows(first), facts.windows(second)) else { return false };
     let wide = |windows: &[Window]| windows.iter().any(|window| window.kernel > 1);
@@ -120,13 +120,13 @@ fn different_axes(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     wide(&a) && wide(&b) && !both
 }
 
-/// The single layer that computes the same.
+/// The single layer that computes the same function.
 struct Merged {
     kernel: String,
     params: u64,
 }
 
-/// The layer that computes what two undilated convolutions compute, borders aside.
+/// Returns the layer that computes the same as two undilated convolutions, except at borders.
 fn merged(facts: &Facts<'_>, first: NodeId, second: NodeId) -> Option<Merged> {
     let (a, b) = (facts.windows(first)?, facts.windows(second)?);
     if a.len() != b.len() || a.iter().chain(&b).any(|window| window.dilation > 1) {

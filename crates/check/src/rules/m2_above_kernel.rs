@@ -1,11 +1,11 @@
-//! CK302: the published rule of hybrid dilated convolution: M_2 above the kernel.
+//! CK302: M_2 of the published rule of hybrid dilated convolution exceeds the kernel.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::hdc;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct M2AboveKernel;
 

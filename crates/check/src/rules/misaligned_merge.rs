@@ -6,7 +6,7 @@ use num_traits::ToPrimitive as _;
 
 use cnnkit_core::graph::NodeId;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct MisalignedMerge;
 

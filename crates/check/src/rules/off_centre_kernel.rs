@@ -1,11 +1,11 @@
-//! CK206: an even kernel at stride 1 moves the map by half a position.
+//! CK206: an even kernel at stride 1 shifts the map by half a position.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Padding;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct OffCentreKernel;
 

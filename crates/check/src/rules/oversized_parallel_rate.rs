@@ -7,7 +7,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct OversizedParallelRate;
 
@@ -53,7 +53,7 @@ impl Rule for OversizedParallelRate {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        // The rates that read each map side by side.
+        // The rates of the parallel convolutions that read each map.
         let mut rates: HashMap<NodeId, HashSet<&[u64]>> = HashMap::new();
         for taps in facts.taps_valid() {
             let source = facts.node(taps.node).inputs[0];

@@ -1,4 +1,4 @@
-//! CK207: padding around a kernel of one tap: a frame of constants.
+//! CK207: padding around a kernel of one tap, which adds a border of constants.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::window::Window;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct PaddedPointwise;
 
@@ -49,7 +49,8 @@ impl Rule for PaddedPointwise {
             let sizes = facts.node(node.inputs[0]).shape.spatial();
             let framed = |window: &Window| window.kernel == 1 && (window.before > 0 || window.after > 0);
             let Some(axis) = windows.iter().position(framed) else { continue };
-            // Outputs whose single tap falls onto the map, on every axis with one tap; the others of the map are the frame.
+            // Outputs whose single tap lies on the map, on every axis with one tap; the other outputs are the
+            // constant border.
             let outputs = node.shape.spatial();
             let real = windows.iter().zip(sizes).zip(outputs).map(|((window, &size), &outputs)| {
                 if framed(window) { inside(window, size, outputs) } else { outputs }
@@ -73,7 +74,7 @@ impl Rule for PaddedPointwise {
     }
 }
 
-/// How many of the outputs have their tap on the map of `size`.
+/// Returns how many of the outputs have their tap on the map of `size`.
 fn inside(window: &Window, size: u64, outputs: u64) -> u64 {
     let stride = i128::from(window.stride);
     let first = (i128::from(window.before) + stride - 1).div_euclid(stride);

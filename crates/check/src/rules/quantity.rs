@@ -1,4 +1,4 @@
-//! What can be expected of a network or a layer, measured: one function for every key of `expect`.
+//! Measures what can be expected of a network or a layer: one function for every key of `expect`.
 
 use num_traits::ToPrimitive as _;
 
@@ -15,26 +15,26 @@ pub use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Expectable, Unit};
 use cnnkit_core::spec::expectation::{Limit, Target};
 use cnnkit_core::value::{Number, show_number};
 
-/// What is measured.
+/// The subject of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The network.
     Network,
-    /// These layers, in execution order: one, or a named group whose last one gives its output.
+    /// These layers, in execution order: one, or a named group whose last layer is its output.
     Nodes(Vec<NodeId>),
 }
 
 /// A measured value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
-    /// One number, or one an axis.
+    /// One number, or one per axis.
     Numbers(Vec<Number>),
     /// Yes or no.
     Flag(bool),
 }
 
 impl Subject {
-    /// The layer named `id`, or the layers of the group or block with that id; none if there is neither.
+    /// Returns the layer named `id`, or the layers of the group or block with that id; `None` if there is neither.
     pub fn named(facts: &Facts<'_>, id: &str) -> Option<Self> {
         if let Some(node) = facts.graph.find(id) {
             return Some(Self::Nodes(vec![node]));
@@ -50,7 +50,7 @@ fn whole(value: u64) -> Found {
     Found::Numbers(vec![Number::from_integer(value.into())])
 }
 
-/// The value of `quantity`; a problem says why it cannot be told.
+/// Computes `quantity`; a problem has the reason why it cannot be computed.
 pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> Result<Found, Problem> {
     let counts = || match subject {
         Subject::Network => facts.totals(),
@@ -71,7 +71,7 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
         "memory" => bytes(facts.peak().map_or(0, |peak| peak.elements)),
         "depth" => whole(totals::depth(graph)),
         "layers" => whole(match subject {
-            Subject::Network => graph.nodes.len() - graph.inputs().count(),
+            Subject::Network => graph.nodes().len() - graph.inputs().count(),
             Subject::Nodes(nodes) => nodes.len(),
         } as u64),
         "output" | "shape" => shape(facts, subject)?,
@@ -110,7 +110,7 @@ fn unknown(why: &str) -> Problem {
 fn shape(facts: &Facts<'_>, subject: &Subject) -> Result<Found, Problem> {
     let node = match subject {
         Subject::Nodes(nodes) => nodes.last().copied(),
-        Subject::Network => match facts.graph.outputs.as_slice() {
+        Subject::Network => match facts.graph.outputs() {
             [only] => Some(*only),
             several => {
                 return Err(Problem::new(
@@ -125,7 +125,7 @@ fn shape(facts: &Facts<'_>, subject: &Subject) -> Result<Found, Problem> {
     Ok(Found::Numbers(sizes.iter().map(|&size| Number::from_integer(size.into())).collect()))
 }
 
-/// The field that stands for the subject, with respect to the first input that it depends on.
+/// Returns the field that represents the subject, with respect to the first input that it depends on.
 fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     let found = match subject {
         Subject::Network => field::headline(facts.graph, facts.fields()?),
@@ -140,7 +140,7 @@ fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     })
 }
 
-/// The share of the field's box that is read, over the worst input.
+/// Returns the share of the field's box that is read, over the worst input.
 fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
     let node = field(facts, subject)?.node;
     let mut worst = Number::from_integer(1);
@@ -160,13 +160,13 @@ fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
 fn aligned(facts: &Facts<'_>, subject: &Subject) -> Result<bool, Problem> {
     let fields = facts.fields()?;
     let nodes: Vec<NodeId> = match subject {
-        Subject::Network => facts.graph.outputs.clone(),
+        Subject::Network => facts.graph.outputs().to_vec(),
         Subject::Nodes(nodes) => nodes.last().copied().into_iter().collect(),
     };
-    Ok(nodes.iter().all(|node| fields.nodes[node.0].iter().all(|field| field.aligned)))
+    Ok(nodes.iter().all(|node| fields.nodes[node.index()].iter().all(|field| field.aligned)))
 }
 
-/// Whether a chain obeys the published rule, where it applies, and leaves no hole.
+/// Whether a chain passes the published rule, where it applies, and leaves no hole.
 fn passes(facts: &Facts<'_>, chain: &Chain) -> Result<bool, Problem> {
     match chain.uniform() {
         Some((kernel, rates)) => {
@@ -200,10 +200,10 @@ pub fn holds(found: &Found, limit: Limit, target: &Target) -> bool {
     }
 }
 
-/// What is different, in words: `557,032 more (+2.2 %)`; none where there is no one number.
+/// Describes the difference: `557,032 more (+2.2 %)`; `None` if it is not a single number.
 pub fn difference(unit: Unit, found: &Found, target: &Target) -> Option<String> {
     let (Found::Numbers(found), Target::Number(target)) = (found, target) else { return None };
-    // The axis that is furthest off.
+    // The axis with the largest difference.
     let found =
         found.iter().max_by_key(|found| if *found > target { *found - target } else { target - *found })?;
     let (gap, word) = if found > target { (found - target, "more") } else { (target - found, "fewer") };
@@ -221,7 +221,7 @@ pub fn difference(unit: Unit, found: &Found, target: &Target) -> Option<String> 
     Some(format!("{} {word}{share}", show(unit, &gap)))
 }
 
-/// A number for people.
+/// Formats a number for people.
 pub fn show(unit: Unit, value: &Number) -> String {
     let count = value.is_integer().then(|| value.to_integer().to_u64()).flatten();
     match (unit, count) {
@@ -235,7 +235,7 @@ pub fn show(unit: Unit, value: &Number) -> String {
     }
 }
 
-/// A measured value for people.
+/// Formats a measured value for people.
 pub fn show_found(unit: Unit, found: &Found) -> String {
     match found {
         Found::Flag(flag) => flag.to_string(),
@@ -243,7 +243,7 @@ pub fn show_found(unit: Unit, found: &Found) -> String {
     }
 }
 
-/// An expected value for people.
+/// Formats an expected value for people.
 pub fn show_target(unit: Unit, target: &Target) -> String {
     match target {
         Target::Flag(flag) => flag.to_string(),
@@ -252,7 +252,7 @@ pub fn show_target(unit: Unit, target: &Target) -> String {
     }
 }
 
-/// One number if all axes of a length agree, else all in brackets; a shape always in brackets.
+/// Formats one number if all axes of a length agree, otherwise all in brackets; a shape is always in brackets.
 fn list(unit: Unit, numbers: &[Option<&Number>]) -> String {
     let alike = numbers.first().is_some_and(|first| numbers.iter().all(|number| number == first));
     match (unit, numbers) {
@@ -264,7 +264,7 @@ fn list(unit: Unit, numbers: &[Option<&Number>]) -> String {
     format!("[{}]", numbers.iter().copied().map(plain).collect::<Vec<_>>().join(", "))
 }
 
-/// A measured value as a spec has it.
+/// Formats a measured value as a spec writes it.
 pub fn written(unit: Unit, found: &Found) -> String {
     match found {
         Found::Flag(flag) => flag.to_string(),
@@ -278,7 +278,7 @@ pub fn written(unit: Unit, found: &Found) -> String {
     }
 }
 
-/// A number that reads back as itself: an expression where no decimal is exact.
+/// Formats a number that parses back to itself: an expression where no decimal is exact.
 fn exact(number: &Number) -> String {
     let text = show_number(number);
     if cnnkit_core::value::parse_decimal(&text) == Some(*number) {

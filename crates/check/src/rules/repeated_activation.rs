@@ -1,10 +1,10 @@
-//! CK403: an activation right after an activation.
+//! CK403: an activation directly after an activation.
 
 use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::{Category, Layer};
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct RepeatedActivation;
 
@@ -77,27 +77,13 @@ impl Rule for RepeatedActivation {
 }
 
 fn is_activation(layer: &Layer) -> bool {
-    // Arithmetic by a number and single functions are parts of something: a bounded scale, a norm written out.
-    let arithmetic = matches!(layer, Layer::Rescale(_) | Layer::Function(_) | Layer::Power(_));
-    layer.doc().category == Category::Activation && !arithmetic
+    // Arithmetic with a number and single functions are usually parts of a larger function: a bounded scale, a norm
+    // written out.
+    let part = layer.pointwise().is_some_and(|pointwise| !pointwise.nonlinearity);
+    layer.doc().category == Category::Activation && !part
 }
 
-/// Whether `second` is the identity on all values that `first` gives.
+/// Whether `second` is the identity on all values that `first` returns.
 fn is_identity_after(first: &Layer, second: &Layer) -> bool {
-    let from_zero = matches!(
-        first,
-        Layer::Relu(_)
-            | Layer::Relu6(_)
-            | Layer::Sigmoid(_)
-            | Layer::Hardsigmoid(_)
-            | Layer::Softplus(_)
-            | Layer::Softmax(_)
-    );
-    let up_to_six =
-        matches!(first, Layer::Relu6(_) | Layer::Sigmoid(_) | Layer::Hardsigmoid(_) | Layer::Softmax(_));
-    match second {
-        Layer::Relu(_) | Layer::LeakyRelu(_) | Layer::Prelu(_) | Layer::Elu(_) | Layer::Celu(_) => from_zero,
-        Layer::Relu6(_) => up_to_six,
-        _ => false,
-    }
+    second.values().keeps(first.values().range())
 }

@@ -1,10 +1,10 @@
-//! CK404: a normalisation right after a normalisation.
+//! CK404: a normalisation directly after a normalisation.
 
 use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct RepeatedNorm;
 
@@ -51,7 +51,7 @@ impl Rule for RepeatedNorm {
             let (a, b) = (layer.doc().name, next.doc().name);
             let params = facts.counts(second).params;
             let direct = facts.only_consumer(first) == Some(second);
-            // One learned scale and shift stand for two, if the first norm has them.
+            // One learned scale and shift can replace two, if the first norm has them.
             let one_for_two = matches!((layer, next), (Layer::BatchNorm(one), Layer::BatchNorm(_)) if one.affine && one.track_running_stats);
             let removal =
                 facts.removal(second).filter(|_| direct && one_for_two && !facts.shares_weights(first));

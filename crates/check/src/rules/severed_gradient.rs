@@ -1,10 +1,10 @@
-//! CK406: weights whose every way to an output leads through a layer that always gives the same value.
+//! CK406: weights for which every path to an output passes a layer with a constant output.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct SeveredGradient;
 

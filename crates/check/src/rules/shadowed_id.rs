@@ -1,4 +1,4 @@
-//! CK104: an id inside a block or branch that hides the same id outside.
+//! CK104: an id inside a block or branch that shadows the same id outside.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use cnnkit_core::graph::NodeId;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ShadowedId;
 

@@ -1,10 +1,10 @@
-//! CK105: an argument or loop variable that hides a variable around it.
+//! CK105: an argument or loop variable that shadows a variable around it.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ShadowedVariable;
 

@@ -1,11 +1,11 @@
-//! CK201: an output whose receptive field is smaller than what it must see.
+//! CK201: an output whose receptive field is smaller than required.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::field::AxisFacts;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ShortSightedOutput;
 
@@ -50,7 +50,7 @@ impl Rule for ShortSightedOutput {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let object = context.setting("object");
-        let mut outputs = facts.graph.outputs.clone();
+        let mut outputs = facts.graph.outputs().to_vec();
         outputs.sort_unstable();
         outputs.dedup();
         for output in outputs {
@@ -60,7 +60,7 @@ impl Rule for ShortSightedOutput {
                     |axis: usize| if object > 0.0 { object } else { input.shape.spatial()[axis] as f64 };
                 let short =
                     |(axis, facts): (usize, &AxisFacts)| !facts.global && (facts.size as f64) < needed(axis);
-                // Sampling that may go anywhere may see the object.
+                // Unbounded sampling may cover the object.
                 if field.sampling.is_some() || !field.axes.iter().enumerate().any(short) {
                     continue;
                 }

@@ -1,9 +1,10 @@
-//! CK001 to CK011: a spec that cannot be built. They are found while it is read; here is what they mean.
+//! CK001 to CK011: errors that prevent a spec from being built. Reading the spec reports them; their documentation is
+//! here.
 
 use super::{Family, Meta, Severity};
 use cnnkit_core::diagnostic::Code;
 
-/// A spec in which nothing is wrong.
+/// A spec without errors.
 const GOOD: &str = "input: [3, 32, 32]\nlayers:\n  - conv: {out_channels: 8, kernel: 3}\n";
 
 const fn meta(
@@ -30,7 +31,7 @@ const fn meta(
     }
 }
 
-/// What each [`Code`] means, in the order of their ids.
+/// The documentation of each [`Code`], in the order of their ids.
 pub static SPEC_ERRORS: [Meta; 11] = [
     meta(
         "CK001",
@@ -155,7 +156,7 @@ pub static SPEC_ERRORS: [Meta; 11] = [
     ),
 ];
 
-/// What `code` means.
+/// Returns the documentation of `code`.
 pub fn of_code(code: Code) -> &'static Meta {
     SPEC_ERRORS.iter().find(|meta| meta.id == code.id()).unwrap_or(&SPEC_ERRORS[0])
 }

@@ -1,10 +1,10 @@
-//! CK408: a squeeze-and-excitation layer whose bottleneck is too narrow, or no bottleneck.
+//! CK408: a squeeze-and-excitation layer whose bottleneck is too narrow, or absent.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct SqueezeOutOfRange;
 
@@ -45,7 +45,7 @@ impl Rule for SqueezeOutOfRange {
         let least = context.setting("least");
         for (id, node, layer) in facts.layers() {
             let Layer::SqueezeExcite(gate) = layer else { continue };
-            // The first weight maps all channels to the inner ones.
+            // The first weight maps all channels to the bottleneck.
             let Some(&inner) = node.weights.first().and_then(|weight| weight.shape.sizes().first()) else {
                 continue;
             };

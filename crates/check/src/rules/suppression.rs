@@ -1,4 +1,4 @@
-//! CK191, CK192: comments that suppress nothing, or cannot. They are found while the comments are read.
+//! CK191, CK192: comments that suppress nothing, or are malformed. Reading the comments reports them.
 
 use super::{Family, Meta, Severity};
 
@@ -28,7 +28,7 @@ layers:
     fixes: false,
 };
 
-/// A comment that was meant to suppress something and does not.
+/// A comment that was meant to suppress something but does not.
 pub static MALFORMED_SUPPRESSION: Meta = Meta {
     id: "CK192",
     name: "malformed-suppression",

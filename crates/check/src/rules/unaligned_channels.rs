@@ -1,11 +1,11 @@
-//! CK504: a number of channels that is no multiple of what hardware computes at once.
+//! CK504: a number of channels that is not a multiple of the hardware's vector width.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::paths::is_weighted;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnalignedChannels;
 
@@ -45,14 +45,14 @@ impl Rule for UnalignedChannels {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let multiple = (context.setting("multiple").round() as u64).max(1);
-        // Whether a layer with weights comes later on some way.
-        let mut followed = vec![false; facts.graph.nodes.len()];
+        // Whether a layer with weights follows on some path.
+        let mut followed = vec![false; facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {
-            if followed[id.0] || is_weighted(node) {
-                node.inputs.iter().for_each(|input| followed[input.0] = true);
+            if followed[id.index()] || is_weighted(node) {
+                node.inputs.iter().for_each(|input| followed[input.index()] = true);
             }
         }
-        for (id, node, layer) in facts.layers().filter(|(id, ..)| followed[id.0]) {
+        for (id, node, layer) in facts.layers().filter(|(id, ..)| followed[id.index()]) {
             let (argument, channels) = match layer {
                 Layer::Conv(conv) => ("out_channels", conv.out_channels),
                 Layer::ConvTranspose(conv) => ("out_channels", conv.out_channels),

@@ -1,11 +1,11 @@
-//! CK307: a transposed convolution whose kernel is not divisible by its stride paints a checkerboard.
+//! CK307: a transposed convolution whose kernel is not divisible by its stride produces a checkerboard.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::window::Window;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnevenOverlap;
 

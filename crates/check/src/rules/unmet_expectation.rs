@@ -1,11 +1,11 @@
-//! CK601: something under `expect` does not hold.
+//! CK601: an expectation under `expect` is not met.
 
 use super::quantity::{Found, Subject, difference, holds, measure, show_found, show_target, written};
 use super::{Context, Edit, Facts, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::{Problem, suggest};
 use cnnkit_core::spec::expectation::{Expectation, Limit};
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnmetExpectation;
 
@@ -55,7 +55,7 @@ impl Rule for UnmetExpectation {
     }
 }
 
-/// What is wrong with one expectation, if anything is.
+/// Returns the finding about one expectation, if it is not met.
 fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     let quantity = expectation.expectable();
     let mut node_place = None;
@@ -111,9 +111,9 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
 }
 
 fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -> Finding {
-    let ids = facts.graph.nodes.iter().map(|node| node.id.as_str());
+    let ids = facts.graph.nodes().iter().map(|node| node.id.as_str());
     let mut known: Vec<&str> = ids.clone().collect();
-    // Groups and blocks are the ids' beginnings.
+    // Groups and blocks are the prefixes of ids.
     known.extend(ids.flat_map(|id| id.match_indices('.').map(move |(dot, _)| &id[..dot])));
     known.sort_unstable();
     known.dedup();
@@ -122,7 +122,8 @@ fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -
         .help(help.unwrap_or_else(|| "`cnnkit params --depth all` lists the ids".into()))
 }
 
-/// The found value in place of the expected one; none if the place holds an expression, or a list over several lines.
+/// Replaces the expected value by the measured one; `None` if the value is an expression, or a list over several
+/// lines.
 fn update(facts: &Facts<'_>, expectation: &Expectation, found: &Found) -> Option<Fix> {
     let text =
         facts.sources.get(expectation.span.source).text.get(expectation.span.start..expectation.span.end)?;

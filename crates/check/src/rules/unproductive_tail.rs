@@ -1,4 +1,4 @@
-//! CK202: convolutions whose input already sees more than the whole image.
+//! CK202: convolutions whose input already has a receptive field larger than the whole image.
 
 use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::Category;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnproductiveTail;
 
@@ -78,14 +78,14 @@ impl Rule for UnproductiveTail {
     }
 }
 
-/// The smallest field of `id`, if it exceeds every input on every axis.
+/// Returns the smallest field of `id`, if it exceeds every input on every axis.
 fn beyond(facts: &Facts<'_>, id: NodeId) -> Result<Option<String>, Problem> {
     let mut shown = None;
     for field in facts.field(id)? {
         let sizes = facts.node(field.input).shape.spatial();
         let mut smallest = Vec::new();
         for (axis, &size) in field.axes.iter().zip(sizes) {
-            // No smallest path: all of them see the whole axis.
+            // Without a smallest path, all paths cover the whole axis.
             match axis.smallest {
                 Some(seen) if seen <= i128::from(size) => return Ok(None),
                 Some(seen) => smallest.push(seen.to_string()),

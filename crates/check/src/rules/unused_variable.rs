@@ -4,7 +4,7 @@ use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnusedVariable;
 

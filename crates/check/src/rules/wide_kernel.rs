@@ -1,4 +1,4 @@
-//! CK502: a wide 3x3 convolution that a bottleneck shrinks.
+//! CK502: a wide 3x3 convolution that a bottleneck can replace.
 
 use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::savings;
@@ -7,7 +7,7 @@ use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct WideKernel;
 
@@ -83,7 +83,7 @@ impl Rule for WideKernel {
     }
 }
 
-/// Whether the layer before it reduces channels by a 1x1 convolution, as the first of a bottleneck does.
+/// Whether the layer before it reduces channels by a 1x1 convolution, like the first of a bottleneck.
 fn is_inside_bottleneck(facts: &Facts<'_>, id: NodeId) -> bool {
     let light =
         |layer: &Layer| matches!(layer.doc().category, Category::Activation | Category::Normalisation);

@@ -1,4 +1,4 @@
-//! Building a graph node by node, with shape inference.
+//! Builds a graph node by node, with shape inference.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;
 use crate::source::Origin;
 
-/// Most elements of one tensor, so that no count downstream comes near 64 bits by accident.
+/// Maximum number of elements of one tensor, so that no later count comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
 
 /// A graph under construction.
@@ -19,7 +19,7 @@ pub struct Builder {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// A node whose shape may be unknown because something upstream failed.
+/// A node whose shape may be unknown because an earlier node failed.
 #[derive(Debug)]
 struct Pending {
     id: String,
@@ -34,7 +34,7 @@ struct Pending {
 }
 
 impl Builder {
-    /// An empty graph.
+    /// Returns an empty graph.
     pub fn new() -> Self {
         Self::default()
     }
@@ -73,37 +73,37 @@ impl Builder {
         self.push(id, Op::Layer(layer), inputs, origin, facts, shares)
     }
 
-    /// Says that weight number `index` of `node` is the same tensor as a weight of an earlier node.
+    /// Declares that weight number `index` of `node` is the same tensor as a weight of an earlier node.
     pub fn tie(&mut self, node: NodeId, index: usize) {
         self.nodes[node.0].tied.push(index);
     }
 
-    /// Adds a node whose shape cannot be known because of an error that was already reported.
+    /// Adds a node whose shape is unknown because of an error that was already reported.
     pub fn poisoned(&mut self, id: &str, inputs: Vec<NodeId>) -> NodeId {
         self.silent(id, Op::Input, inputs, Origin::default())
     }
 
-    /// Reports an error of the front end.
+    /// Records an error of the front end.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
-    /// How many errors were reported so far.
+    /// Returns the number of errors so far.
     pub fn errors(&self) -> usize {
         self.diagnostics.len()
     }
 
-    /// The node named `id`.
+    /// Returns the node named `id`.
     pub fn find(&self, id: &str) -> Option<NodeId> {
         self.ids.get(id).copied()
     }
 
-    /// All ids, in order.
+    /// Iterates over all ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.id.as_str())
     }
 
-    /// The layer of a node; none for an input.
+    /// Returns the layer of a node; `None` for an input.
     pub fn layer_of(&self, node: NodeId) -> Option<&Layer> {
         match &self.nodes[node.0].op {
             Op::Input => None,
@@ -111,12 +111,12 @@ impl Builder {
         }
     }
 
-    /// The inferred shape of a node; none if it, or something it depends on, failed.
+    /// Returns the inferred shape of a node; `None` if it, or something it depends on, failed.
     pub fn shape(&self, node: NodeId) -> Option<&Shape> {
         self.nodes[node.0].shape.as_ref()
     }
 
-    /// Where a node was written.
+    /// Returns where a node was written.
     pub fn origin(&self, node: NodeId) -> &Origin {
         &self.nodes[node.0].origin
     }
@@ -136,7 +136,7 @@ impl Builder {
         false
     }
 
-    /// Number of nodes so far.
+    /// Returns the number of nodes so far.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -146,8 +146,8 @@ impl Builder {
         self.nodes.is_empty()
     }
 
-    /// The graph, or everything that is wrong with it. The list is empty if a node is poisoned by an error that the
-    /// front end keeps for itself.
+    /// Returns the graph, or all errors. The list is empty if a node is poisoned by an error that the front end
+    /// reports itself.
     pub fn finish(self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
         if !self.diagnostics.is_empty() {
             return Err(self.diagnostics);
@@ -215,7 +215,7 @@ impl Builder {
         let (shape, weights, cost) = match facts {
             Ok((shape, weights, cost)) => (Some(shape), weights, cost),
             Err(problem) => {
-                // An input is not a layer, and its place says which one it is.
+                // An input is not a layer, and its position identifies it.
                 let name = if op == Op::Input { "" } else { id };
                 self.diagnostics.push(problem.in_layer(name, &origin));
                 (None, vec![], Cost::FREE)

@@ -5,6 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::diagnostic::{Code, Diagnostic, Problem};
 use crate::layers::Layer;
+use crate::layers::activation::{Pointwise, UNBOUNDED};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::window::Window;
 use crate::shape::{Shape, product};
 use crate::source::Span;
@@ -29,11 +31,71 @@ pub trait LayerKind: Clone + PartialEq + std::fmt::Debug + Serialize + Deseriali
     /// Which input elements an output element depends on, axis by axis.
     fn reach(&self, io: Io<'_>) -> Vec<Reach>;
 
+    /// What it does to values: whether it moves them, maps each by itself, or computes with several.
+    fn values(&self) -> Values;
+
     /// The settings that matter, in a few words; empty if there are none.
     fn describe(&self) -> String;
 
     /// Small uses, in every form the layer knows: they are its documentation and its contract test.
     fn examples() -> Vec<Example>;
+}
+
+/// A layer that applies a function of one number to every element, whatever its weights and neighbours are.
+pub trait PointwiseKind: LayerKind + 'static {
+    /// The ONNX operators of one tensor that are this layer.
+    const ONNX: &'static [OnnxOperator<Self>];
+
+    /// The function, and facts about it.
+    fn pointwise(&self) -> Pointwise;
+
+    /// The ONNX nodes that compute it, the last one last; often [`OnnxNode::single`].
+    fn onnx(&self) -> Vec<OnnxNode>;
+
+    /// The layer in PyTorch.
+    fn pytorch(&self) -> PyTorch;
+}
+
+/// What a layer does to values. Bounds are the least and the largest value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Values {
+    /// Every element of the output is an element of an input, or a zero of its own.
+    Moved,
+    /// Every element is a function of the element in its place, and perhaps of weights.
+    Mapped {
+        /// Whether 0 becomes 0.
+        zero: bool,
+        /// Bounds of what it gives.
+        range: [f64; 2],
+        /// Inputs that it returns unchanged: an interval with its ends.
+        fixed: Option<[f64; 2]>,
+    },
+    /// An element may depend on several, within these bounds.
+    Computed {
+        /// Bounds of what it gives.
+        range: [f64; 2],
+    },
+}
+
+impl Values {
+    /// Computed from several elements; nothing bounds them.
+    pub const COMPUTED: Self = Self::Computed { range: UNBOUNDED };
+
+    /// The input as it is.
+    pub const SAME: Self = Self::Mapped { zero: true, range: UNBOUNDED, fixed: Some(UNBOUNDED) };
+
+    /// Bounds of the values that it gives.
+    pub fn range(&self) -> [f64; 2] {
+        match *self {
+            Self::Moved => UNBOUNDED,
+            Self::Mapped { range, .. } | Self::Computed { range } => range,
+        }
+    }
+
+    /// Whether it returns everything between these bounds unchanged.
+    pub fn keeps(&self, [least, most]: [f64; 2]) -> bool {
+        matches!(*self, Self::Mapped { fixed: Some([from, to]), .. } if from <= least && most <= to)
+    }
 }
 
 /// Input shapes and output shape of one use of a layer.

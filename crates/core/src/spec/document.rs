@@ -1,4 +1,4 @@
-//! The top level of a spec: its keys, its includes, its blocks, each with its place.
+//! The top level of a spec: its keys, includes and blocks, each with its position.
 
 mod blocks;
 mod include;
@@ -26,25 +26,25 @@ pub struct Document {
     pub inputs: Vec<(Key, Located)>,
     /// The network.
     pub layers: Located,
-    /// The technique that it demonstrates.
+    /// The technique that the spec demonstrates.
     pub demonstrates: Option<&'static str>,
     /// Ids of the outputs, if given.
     pub outputs: Option<Located>,
-    /// What is expected of the network.
+    /// What the spec expects of the network.
     pub expectations: Vec<Expectation>,
-    /// What is wrong with `expect`; only a check cares.
+    /// Errors in `expect`; only a check reports them.
     pub expectation_errors: Vec<Diagnostic>,
-    /// The spec and its included files: what is in force inside each.
+    /// The spec and its included files, each with its scope.
     pub files: Vec<FileScope>,
     /// All blocks by name.
     pub blocks: HashMap<String, Block>,
-    /// Names of blocks that are defined, but wrongly, which was reported.
+    /// Names of blocks whose definition has an error, which was reported.
     pub broken: HashSet<String>,
-    /// The place of the key `input`.
+    /// The position of the key `input`.
     pub input_span: Span,
 }
 
-/// What is in force inside one file.
+/// The definitions in force inside one file.
 #[derive(Debug)]
 pub struct FileScope {
     /// Default arguments by canonical layer name.
@@ -53,26 +53,26 @@ pub struct FileScope {
     pub env: Rc<Env>,
     /// The text.
     pub source: SourceId,
-    /// All that is written in it, key by key.
+    /// Everything written in it, key by key.
     pub entries: Vec<(Key, Located)>,
 }
 
 /// A named group of layers.
 #[derive(Debug)]
 pub struct Block {
-    /// Its name with its place.
+    /// Its name, with its position.
     pub key: Key,
     /// Index into [`Document::files`].
     pub file: usize,
-    /// Arguments with their defaults; `Null` must be given.
+    /// Arguments with their defaults; one with the default `Null` is required.
     pub args: Vec<(Key, Located)>,
-    /// Names of its inputs if there are several.
+    /// Names of its inputs, if there are several.
     pub inputs: Vec<Key>,
     /// Its layers.
     pub layers: Located,
 }
 
-/// Reads `path` and what it includes; the document is there if at least its network could be found.
+/// Reads `path` and what it includes; returns the document if at least its network was found.
 pub fn read(
     files: &dyn Files,
     path: &str,
@@ -99,7 +99,7 @@ struct Reader<'a> {
     scopes: Vec<FileScope>,
     blocks: HashMap<String, Block>,
     broken: HashSet<String>,
-    /// Paths of the files that are being read, outermost first, and whether they are done.
+    /// Paths of the files that are being read, outermost first, and whether each is done.
     open: Vec<(String, bool)>,
 }
 
@@ -176,7 +176,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads and parses a file; `at` is the `include` that asked for it.
+    /// Reads and parses a file; `at` is the `include` that names it.
     fn parse(&mut self, path: &str, at: Option<Span>) -> Option<(SourceId, Located)> {
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
@@ -227,7 +227,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes in a file's includes, variables, defaults and blocks.
+    /// Reads a file's includes, variables, defaults and blocks.
     fn scope(&mut self, path: &str, source: SourceId, entries: &[(Key, Located)], overrides: &Overrides) {
         let index = self.scopes.len();
         let env = self.variables(entries, overrides);
@@ -388,7 +388,7 @@ impl Reader<'_> {
         defaults
     }
 
-    /// Reports keys that do not exist; returns the keys that they were probably meant to be.
+    /// Reports unknown keys; returns the keys that they were probably meant to be.
     fn check_keys(
         &mut self,
         entries: &[(Key, Located)],

@@ -9,18 +9,18 @@ use crate::value::Value;
 #[derive(Debug, Default)]
 pub struct Env {
     variables: Vec<(String, Value)>,
-    /// Variables whose value could not be computed, which was reported.
+    /// Variables whose value could not be computed; the error was reported.
     failed: Vec<String>,
     parent: Option<Rc<Env>>,
 }
 
 impl Env {
-    /// A scope inside `parent`.
+    /// Returns a scope inside `parent`.
     pub fn inside(parent: &Rc<Self>, variables: Vec<(String, Value)>) -> Rc<Self> {
         Rc::new(Self { variables, failed: vec![], parent: Some(Rc::clone(parent)) })
     }
 
-    /// An outermost scope; uses of what `failed` are not reported again.
+    /// Returns an outermost scope; uses of the variables in `failed` are not reported again.
     pub fn outermost(variables: Vec<(String, Value)>, failed: Vec<String>) -> Rc<Self> {
         Rc::new(Self { variables, failed, parent: None })
     }

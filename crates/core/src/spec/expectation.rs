@@ -1,4 +1,5 @@
-//! `expect:` in a spec: what can be expected, and how it is written. What is found is another matter.
+//! Parses `expect:` in a spec: the quantities that can be expected, and their syntax. Checking them is done
+//! elsewhere.
 //!
 //! ```yaml
 //! expect:
@@ -20,24 +21,24 @@ use crate::spec::env::Env;
 use crate::spec::expand::evaluate;
 use crate::value::{Located, Number, Value, parse_decimal};
 
-/// Something that can be expected.
+/// A quantity that can be expected.
 #[derive(Debug)]
 pub struct Expectable {
     /// Its key.
     pub name: &'static str,
-    /// What its value is.
+    /// The unit of its value.
     pub unit: Unit,
-    /// Whether a network has it.
+    /// Whether it is a quantity of the network.
     pub network: bool,
-    /// Whether a layer, or a named group of layers, has it.
+    /// Whether it is a quantity of a layer, or of a named group of layers.
     pub node: bool,
-    /// Which direction is an improvement, for budgets that may only improve.
+    /// Which direction is an improvement, for ratchets.
     pub better: Option<Better>,
     /// What it means.
     pub doc: &'static str,
 }
 
-/// What a value is.
+/// The unit of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A whole number; k, M, G are powers of 1000.
@@ -46,9 +47,9 @@ pub enum Unit {
     Bytes,
     /// A shape without the batch.
     Shape,
-    /// Input elements, one number for all axes or one an axis.
+    /// Input elements: one number for all axes, or one per axis.
     Length,
-    /// A share from 0 to 1, or per cent.
+    /// A share from 0 to 1, or a percentage.
     Share,
     /// Yes or no.
     Flag,
@@ -77,7 +78,7 @@ const BOTH: [bool; 2] = [true, true];
 const NETWORK: [bool; 2] = [true, false];
 const NODE: [bool; 2] = [false, true];
 
-/// All keys of `expect` but `nodes`.
+/// All keys of `expect` except `nodes`.
 pub static EXPECTABLE: &[Expectable] = &[
     key("params", Unit::Count, BOTH, Some(Better::Less), "learnable elements, shared ones once"),
     key("buffers", Unit::Count, BOTH, Some(Better::Less), "kept, not learned elements: running statistics"),
@@ -124,13 +125,13 @@ pub static EXPECTABLE: &[Expectable] = &[
     key("paths", Unit::Count, NETWORK, None, "ways from an input to an output"),
 ];
 
-/// The key under which layers and groups have expectations of their own.
+/// The key under which layers and groups have their own expectations.
 pub const NODES: &str = "nodes";
 
-/// One expectation: one limit on one quantity.
+/// One expectation: a limit on one quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
-    /// The layer or group, with the place of its id; none for the network.
+    /// The layer or group, with the position of its id; `None` for the network.
     pub node: Option<(String, Span)>,
     /// The index of the quantity in [`EXPECTABLE`].
     pub quantity: usize,
@@ -138,20 +139,20 @@ pub struct Expectation {
     pub limit: Limit,
     /// The value.
     pub target: Target,
-    /// The place of the value.
+    /// The position of the value.
     pub span: Span,
-    /// Written as a plain value, not as an expression: it can be replaced.
+    /// Whether it is a plain value, not an expression, and can be replaced.
     pub literal: bool,
 }
 
 /// How a value limits a quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// It is this.
+    /// The quantity equals the value.
     Exact,
-    /// It is at least this.
+    /// The quantity is at least the value.
     Min,
-    /// It is at most this.
+    /// The quantity is at most the value.
     Max,
 }
 
@@ -160,27 +161,27 @@ pub enum Limit {
 pub enum Target {
     /// A number; for a length, on every axis.
     Number(Number),
-    /// One number an axis; none is any.
+    /// One number per axis; `None` accepts any.
     Sizes(Vec<Option<Number>>),
     /// Yes or no.
     Flag(bool),
 }
 
 impl Expectation {
-    /// What is expected.
+    /// Returns the expected quantity.
     pub fn expectable(&self) -> &'static Expectable {
         &EXPECTABLE[self.quantity]
     }
 }
 
-/// The expectations in `value`, and everything that is wrong with it.
+/// Returns the expectations in `value`, and all errors in it.
 pub fn parse(value: &Located, env: &Rc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
     let mut reader = Reader { env: Some(env), found: vec![], errors: vec![] };
     reader.level(value, None);
     (reader.found, reader.errors)
 }
 
-/// The limits on the network in `entries`, which stand outside of a spec: a budget.
+/// Returns the limits on the network in `entries` outside of a spec: a budget.
 pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
     let mut reader = Reader { env: None, found: vec![], errors: vec![] };
     reader.level(value, None);
@@ -188,7 +189,7 @@ pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
 }
 
 struct Reader<'a> {
-    /// Variables of the spec; none outside of one, where layers have no names either.
+    /// Variables of the spec; `None` outside of one, where layers have no names either.
     env: Option<&'a Rc<Env>>,
     found: Vec<Expectation>,
     errors: Vec<Diagnostic>,
@@ -199,7 +200,7 @@ impl Reader<'_> {
         self.errors.push(Diagnostic::error(code, message, span).help(help));
     }
 
-    /// A mapping of quantities, of the network or of a node.
+    /// Parses a mapping of quantities, of the network or of a node.
     fn level(&mut self, value: &Located, node: Option<(String, Span)>) {
         let entries = match &value.value {
             Value::Map(entries) => entries,
@@ -252,7 +253,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A value, or bounds.
+    /// Parses a value, or bounds.
     fn quantity(&mut self, quantity: usize, value: &Located, node: Option<&(String, Span)>) {
         let expectable = &EXPECTABLE[quantity];
         let bounded = !matches!(expectable.unit, Unit::Shape | Unit::Flag);
@@ -353,7 +354,7 @@ fn number(unit: Unit, value: &Value) -> Result<Number, String> {
     Ok(number)
 }
 
-/// Prefixes and units of a text such as `110MB`: what they multiply by, and whether they mean bytes.
+/// Prefixes and units of a text such as `110MB`: their factors, and whether they mean bytes.
 const UNITS: &[(&str, i128, Option<Unit>)] = &[
     ("", 1, None),
     ("k", 1_000, Some(Unit::Count)),
@@ -370,7 +371,7 @@ const UNITS: &[(&str, i128, Option<Unit>)] = &[
     ("GiB", 1 << 30, Some(Unit::Bytes)),
 ];
 
-/// `26M`, `4.2 G`, `110MB`, `97.7 MiB`, `29 %`, `25_557_032`.
+/// Parses `26M`, `4.2 G`, `110MB`, `97.7 MiB`, `29 %`, `25_557_032`.
 pub fn amount(unit: Unit, text: &str) -> Result<Number, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && !".,_".contains(c)).unwrap_or(text.len());

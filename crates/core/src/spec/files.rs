@@ -1,23 +1,23 @@
-//! Where specs and their included files come from. The disk and the built-in specs are read outside of this crate.
+//! Sources of specs and their included files. This crate reads neither the disk nor the built-in specs itself.
 
 use std::path::{Component, Path, PathBuf};
 
-/// A place that specs are read from. A `path` is whatever its own `resolve` returned, or the user's argument.
+/// A source of specs. A `path` is whatever its own `resolve` returned, or the user's argument.
 pub trait Files {
-    /// The text of `path`, or why it cannot be read and what to do.
+    /// Returns the text of `path`, or why it cannot be read and what to do.
     fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)>;
 
-    /// The path of `include` as written in the file `from`, or why it cannot be used.
+    /// Returns the path of `include` as written in the file `from`, or why it cannot be used.
     fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)>;
 
-    /// How `path` is shown.
+    /// Returns the display name of `path`.
     fn display(&self, path: &str) -> String;
 }
 
-/// A text that was already read: standard input, a test. It can include nothing.
+/// A text that was already read: standard input, a test. It cannot include other files.
 #[derive(Debug)]
 pub struct Text {
-    /// How it is shown.
+    /// Its display name.
     pub name: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -37,7 +37,7 @@ impl Files for Text {
     }
 }
 
-/// `a/b/../c` as `a/c`, without looking at the disk.
+/// Normalises `a/b/../c` to `a/c` without reading the disk.
 pub fn lexical(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {

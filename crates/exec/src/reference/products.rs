@@ -1,4 +1,4 @@
-//! Products of computed matrices.
+//! Products of two computed matrices.
 
 use super::call::{Call, Counter, Gradients};
 use super::space::unravel;
@@ -6,7 +6,7 @@ use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 
-/// Where the matrices of a batched product are: one entry a matrix of the output.
+/// Where the matrices of a batched product lie: one entry per matrix of the output.
 struct Plan {
     sizes: Vec<usize>,
     /// First elements of the left and the right matrix.
@@ -39,7 +39,7 @@ fn plan<S: Scalar>(call: Call<'_, S>) -> Result<Plan, Problem> {
     Ok(Plan { sizes: [outer.as_slice(), &[rows, columns]].concat(), starts, rows, inner, columns })
 }
 
-/// `output[..., m, n] = sum over k of left[..., m, k] * right[..., k, n]`.
+/// Computes `output[..., m, n] = sum over k of left[..., m, k] * right[..., k, n]`.
 pub(super) fn forward<S: Scalar>(call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem> {
     let plan = plan(call)?;
     let (left, right) = (call.inputs[0].data(), call.inputs[1].data());

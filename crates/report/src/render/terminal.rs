@@ -1,4 +1,4 @@
-//! A page for a terminal: aligned tables, colour by meaning, never wider than the canvas if it can be helped.
+//! A page for a terminal: aligned tables, colour by meaning, no wider than the canvas if possible.
 
 use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::render::{Canvas, findings, heatmap, lanes, value};
 use crate::{Block, Fact, Page, StyledText, Table, Tone};
 
-/// `page` as text with a final newline; ANSI escapes only if `canvas.color`.
+/// Formats `page` as text with a final newline; ANSI escapes only if `canvas.color`.
 pub fn render(page: &Page, canvas: Canvas) -> String {
     let mut out = String::new();
     for (i, block) in page.blocks.iter().enumerate() {
@@ -46,7 +46,7 @@ fn draw_lines(lines: &[Vec<StyledText>], canvas: Canvas) -> String {
 }
 
 fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
-    // Words carry their tone, so that a line break never splits an escape sequence.
+    // Each word carries its tone, so that a line break never splits an escape sequence.
     let mut out = String::new();
     let mut column = 0;
     for span in spans {
@@ -69,7 +69,7 @@ fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
     out
 }
 
-/// `text` broken between words into lines of at most `width` columns.
+/// Wraps `text` between words into lines of at most `width` columns.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -183,14 +183,15 @@ fn paint_columns(line: &str, shown: &[(usize, usize)], tones: &[Tone], canvas: C
             let Some(c) = rest.next() else { break };
             cell.push(c);
         }
-        // The lines that a broken cell leaves empty carry no escapes.
+        // The empty lines of a wrapped cell have no escapes.
         let tone = if cell.trim().is_empty() { Tone::Plain } else { tone };
         out += &paint(&cell, tone, canvas);
     }
     out
 }
 
-/// The columns to draw with their widths: optional ones are left out and text is shortened until the table fits.
+/// Returns the columns to draw with their widths: optional ones are dropped and text is shortened until the table
+/// fits.
 fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
     let natural = |i: usize| {
         let cells = table.rows.iter().filter_map(|row| row.cells.get(i));
@@ -203,7 +204,7 @@ fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
         total.saturating_sub(width)
     };
     while excess(&shown) > 0 {
-        // Shortening text by up to a third is better than losing a column.
+        // Shortening text by up to a third is better than dropping a column.
         let slack: usize = shown
             .iter()
             .filter(|&&(i, _)| table.columns[i].shrink)
@@ -227,7 +228,7 @@ fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
     }
 }
 
-/// `text` in lines of at most `width` columns, broken between words, or else behind the last dot of a name that fits.
+/// Wraps `text` into lines of at most `width` columns, between words, or else after the last dot of a name that fits.
 fn broken(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for mut line in wrap(text, width) {
@@ -244,7 +245,7 @@ fn broken(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `text` in at most `width` columns, its middle replaced by `…`: both ends of an id tell it apart.
+/// Shortens `text` to at most `width` columns, its middle replaced by `…`: both ends of an id identify it.
 pub fn shorten(text: &str, width: usize) -> String {
     if text.width() <= width || width < 3 {
         return text.to_owned();
@@ -257,7 +258,7 @@ pub fn shorten(text: &str, width: usize) -> String {
     format!("{start}…{end}")
 }
 
-/// `text` with the escapes of `tone`, if colour is wanted.
+/// Wraps `text` in the escapes of `tone`, if colour is enabled.
 pub fn paint(text: &str, tone: Tone, canvas: Canvas) -> String {
     let style = style(tone);
     if !canvas.color || style == Style::new() || text.is_empty() {

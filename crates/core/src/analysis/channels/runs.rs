@@ -1,4 +1,4 @@
-//! One set for each channel of a node, neighbours with the same set kept together.
+//! One set per channel of a node, with neighbouring equal sets stored as one run.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use super::bits::{Bits, either};
 use super::too_many;
 use crate::diagnostic::Problem;
 
-/// Most channels of a source: their sets take a bit for each pair, 32 MiB.
+/// Maximum number of channels of a source: the sets take one bit per pair, 32 MiB.
 const MAX_SOURCE: u64 = 1 << 14;
 
 /// Neighbouring channels with the same set.
@@ -14,7 +14,7 @@ const MAX_SOURCE: u64 = 1 << 14;
 pub struct Run {
     /// Number of channels.
     pub len: u64,
-    /// The source channels that they see; none if they see none.
+    /// The source channels that they depend on; `None` if there are none.
     pub set: Option<Rc<Bits>>,
 }
 
@@ -27,7 +27,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Each channel sees itself.
+    /// Each channel depends on itself.
     pub fn identity(channels: u64) -> Result<Self, Problem> {
         if channels > MAX_SOURCE {
             return Err(too_many());
@@ -37,12 +37,12 @@ impl Runs {
         Ok(out)
     }
 
-    /// The runs.
+    /// Iterates over the runs.
     pub fn iter(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter()
     }
 
-    /// Whether all channels see the same.
+    /// Whether all channels have the same set.
     pub fn is_uniform(&self) -> bool {
         self.runs.len() <= 1
     }
@@ -64,7 +64,7 @@ impl Runs {
         }
     }
 
-    /// The union of `len` channels from `start`.
+    /// Returns the union of the sets of `len` channels from `start`.
     pub(super) fn joined(&self, start: u64, len: u64) -> Option<Rc<Bits>> {
         let end = start.saturating_add(len);
         let first = self.ends.partition_point(|&last| last <= start);
@@ -78,7 +78,7 @@ impl Runs {
         all
     }
 
-    /// `len` channels from `start`; channels that do not exist see nothing.
+    /// Returns `len` channels from `start`; channels that do not exist have no set.
     pub(super) fn slice(&self, start: u64, len: u64) -> Self {
         let end = start.saturating_add(len);
         let mut out = Self::default();
@@ -96,7 +96,7 @@ impl Runs {
         out
     }
 
-    /// Channel `u` of the result, of `channels`, is channel `u - before` of this.
+    /// Returns `channels` channels, of which channel `u` is channel `u - before` of this.
     pub(super) fn shifted(&self, before: i64, channels: u64) -> Self {
         match u64::try_from(before) {
             Ok(before) => {
@@ -111,7 +111,7 @@ impl Runs {
         }
     }
 
-    /// Channel by channel, the union of both.
+    /// Returns the union, channel by channel.
     #[must_use]
     pub(in crate::analysis) fn union(&self, other: &Self) -> Self {
         let mut out = Self::default();
@@ -132,12 +132,13 @@ impl Runs {
         out
     }
 
-    /// Memory in words.
+    /// Returns the memory in words.
     pub(super) fn cost(&self) -> u64 {
         self.runs.iter().map(|run| 1 + run.set.as_ref().map_or(0, |set| set.words())).sum()
     }
 
-    /// The number of classes of channels that share no source channel, and how many source channels are read at all.
+    /// Returns the number of classes of channels that share no source channel, and the number of source channels that
+    /// are read.
     pub(super) fn components(&self) -> (u64, u64) {
         let mut classes: Vec<Bits> = Vec::new();
         for set in self.runs.iter().filter_map(|run| run.set.as_ref()) {

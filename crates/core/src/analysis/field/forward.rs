@@ -15,12 +15,12 @@ use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{AxisReach, Reach, Role};
 
-/// Most pieces of one axis: paths with so many different jumps are not a network.
+/// Maximum number of pieces of one axis; no real network has paths with so many different jumps.
 const MAX_PIECES: usize = 32;
-/// Most phases over all nodes: keeps the memory of a hostile graph bounded (about a gigabyte).
+/// Maximum number of phases over all nodes: bounds the memory of a hostile graph (to about a gigabyte).
 const MAX_TOTAL: usize = 1 << 23;
 
-/// The receptive fields of all nodes.
+/// Computes the receptive fields of all nodes.
 pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
     let inputs: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut fields = Fields { inputs, nodes: Vec::with_capacity(graph.nodes.len()), misaligned: vec![] };
@@ -72,13 +72,13 @@ fn source(id: NodeId, node: &Node) -> Field {
     }
 }
 
-/// One reach of a node, ready to be applied.
+/// One reach of a node, ready to apply.
 pub(super) struct Step<'a> {
     pub operand: NodeId,
-    /// Which channels of the operand are read.
+    /// The channels of the operand that are read.
     pub channels: AxisReach,
     links: Vec<Link>,
-    /// The links with the boxes widened by the largest sampling offset; none without a bound.
+    /// The links with the boxes widened by the largest sampling offset; `None` without a bound.
     wide: Option<Vec<Link>>,
     sampled: bool,
     input: &'a [u64],
@@ -102,7 +102,7 @@ fn merge(
     let mut list = Vec::new();
     let seen = node.inputs.iter().flat_map(|operand| &fields.nodes[operand.0]).map(|field| field.input);
     for input in seen.collect::<BTreeSet<_>>() {
-        // An operand that only says how large something is gives nothing on.
+        // An operand that only determines a size contributes no field.
         let read = |&(operand, _): &(usize, &NodeId)| reaches.iter().any(|reach| reach.input == operand);
         let operands = node.inputs.iter().enumerate().filter(read).map(|(_, &operand)| operand);
         let context = operands
@@ -134,7 +134,7 @@ fn merge(
             let of = |step: &Step<'_>| fields.of(step.operand, input).filter(|field| field.local);
             let read: Vec<_> = steps.iter().map(|step| (step, of(step))).collect();
             let classes = channel_groups::split(graph, node, &read, table, input).unwrap_or_default();
-            // Too many to be kept apart.
+            // There may be too many classes to track.
             uniform &= classes.is_some();
             bound |= several && classes.is_none();
             classes
@@ -162,17 +162,17 @@ fn merge(
     Ok(list)
 }
 
-/// The field of a node that depends on `input` through gates only.
+/// Returns the field of a node that depends on `input` through gates only.
 fn only_context(graph: &Graph, input: NodeId) -> Field {
     let axes = vec![AxisField::default(); graph.node(input).shape.spatial().len()];
     let (context, aligned, uniform) = (true, true, true);
     Field { input, axes, context, local: false, aligned, sampled: false, uniform, bound: false }
 }
 
-/// Whether statistics that a node takes of its operand show it positions beside its own: those of a map of one position
-/// (a group norm behind global pooling) do not.
+/// Whether the statistics that a node computes over its operand include positions beside its own: those of a map with
+/// one position (a group norm after global pooling) do not.
 fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
-    // Of a whole axis nothing is left to see, unless it is called whole by a bound.
+    // A whole axis cannot be widened, unless it is whole only by a bound.
     if field.bound {
         return operand.is_none_or(|node| node.shape.sizes().iter().any(|&size| size > 1));
     }
@@ -184,7 +184,7 @@ fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
     })
 }
 
-/// The axes of a node that carry positions of some input.
+/// Returns the axes of a node that carry positions of some input.
 fn followed(fields: &[Field]) -> BTreeSet<usize> {
     let mut axes = BTreeSet::new();
     for axis in fields.iter().flat_map(|field| &field.axes) {
@@ -204,7 +204,8 @@ impl<'a> Step<'a> {
         options: Options,
     ) -> Result<Self, Problem> {
         let operand = *node.inputs.get(reach.input).ok_or_else(too_large)?;
-        // Nobody asks along other axes: the blocks of a flattened map have a period as long as the map.
+        // Other axes are skipped because nothing needs them: the blocks of a flattened map have a period as long as
+        // the map.
         let followed = followed(&fields.nodes[operand.0]);
         let sizes = graph.node(operand).shape.sizes();
         let link = |(axis, reach): (usize, &AxisReach)| match reach {
@@ -250,7 +251,8 @@ impl<'a> Step<'a> {
         Ok(Field { axes, sampled: field.sampled || self.sampled, ..field.clone() })
     }
 
-    /// The boxes of the node's units through `links`; none if they see the whole axis, of `size` elements.
+    /// Returns the boxes of the node's units through `links`; `None` if they cover the whole axis, of `size`
+    /// elements.
     fn boxes(
         &self,
         pieces: &[Piece<Interval>],
@@ -272,7 +274,7 @@ impl<'a> Step<'a> {
                 Some(Link::By(relation)) => {
                     let family = piece.family.through(relation, self.output[relation.by])?;
                     let outputs = self.output[relation.by];
-                    // What is left, of what was left before.
+                    // The part that remains of what previous cuts left.
                     let cut = match (cuts(relation, self.input[axis], outputs), piece.cut) {
                         (true, before) => all_of(&family, outputs)?.map(|left| left.within(before)),
                         (false, before) => before,
@@ -286,7 +288,7 @@ impl<'a> Step<'a> {
         Ok(Some(out))
     }
 
-    /// What all units of the operand's axis see together of an axis of `size`; none if that is all of it.
+    /// Returns what all units of the operand's axis read together of an axis of `size`; `None` if that is all of it.
     fn left(
         &self,
         piece: &Piece<Interval>,
@@ -323,19 +325,19 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What all `units` of an axis see together.
+/// Returns what all `units` of an axis read together.
 fn all_of(family: &Family<Interval>, units: u64) -> Result<Option<Interval>, Problem> {
     let reads = Reads { first: 0, step: 1, count: i128::from(units), blend: None };
     Interval::read(family, &reads).ok_or_else(too_large)
 }
 
-/// Every unit sees what unit 0 of the operand sees.
+/// Every unit has the content of the operand's unit 0.
 fn fixed<T: Content>(family: &Family<T>) -> Result<Piece<T>, Problem> {
     let one = family.at(0).ok_or_else(too_large)?;
     Ok(Piece { by: None, family: Family::constant(one), cut: None })
 }
 
-/// Whether `outputs` units that read one element each leave out a part of an axis of `size`: more than what strides miss.
+/// Whether `outputs` units that read one element each omit a part of an axis of `size`, more than strides do.
 fn cuts(relation: &Relation, size: u64, outputs: u64) -> bool {
     let [Reads { first, count: 1, .. }] = relation.reads[..] else { return false };
     let last = relation.advance.saturating_mul(i128::from(outputs.saturating_sub(1))).saturating_add(first);
@@ -346,7 +348,8 @@ fn links_at(links: &[Link], axis: usize) -> &Link {
     links.get(axis).unwrap_or(&Link::All)
 }
 
-/// The links with every read stretched by `offset` pixels (rounded up, as bilinear sampling reads both neighbours).
+/// Returns the links with every read widened by `offset` pixels (rounded up, as bilinear sampling reads both
+/// neighbours).
 fn widened(links: &[Link], offset: f64) -> Option<Vec<Link>> {
     let far = offset.abs().ceil();
     if far.is_nan() || far > 1e15 {
@@ -370,7 +373,7 @@ fn widened(links: &[Link], offset: f64) -> Option<Vec<Link>> {
     Some(links.iter().enumerate().map(widen).collect())
 }
 
-/// Adds `piece`, joined with the one that follows the same axis with the same jump.
+/// Adds `piece`, joined with the piece that follows the same axis with the same jump.
 fn insert<T: Content>(
     pieces: &mut Vec<Piece<T>>,
     piece: Piece<T>,
@@ -431,7 +434,7 @@ pub(super) fn union(a: Field, b: Field, shape: &crate::shape::Shape) -> Result<F
     Ok(Field { axes, sampled: a.sampled || b.sampled, ..a })
 }
 
-/// For each jump, the family whose largest box is the smaller one.
+/// Returns, for each jump, the family whose largest box is smaller.
 fn smaller(mut mine: Vec<Piece<Interval>>, theirs: Vec<Piece<Interval>>) -> Vec<Piece<Interval>> {
     let size = |piece: &Piece<Interval>| piece.family.phases.iter().flatten().map(Interval::size).max();
     for piece in theirs {
@@ -448,7 +451,7 @@ fn smaller(mut mine: Vec<Piece<Interval>>, theirs: Vec<Piece<Interval>>) -> Vec<
     mine
 }
 
-/// The axes along which the operands' units do not lie on each other.
+/// Returns the axes along which the operands' units are not aligned.
 fn misalignments(
     node: NodeId,
     input: NodeId,
@@ -459,7 +462,7 @@ fn misalignments(
     for axis in 0..axes {
         let mut ends: Vec<(Option<usize>, PathEnd)> = Vec::new();
         for (operand, _, field) in parts {
-            // A path that sees the same from everywhere (global, broadcast) cannot be out of step.
+            // A path whose field does not move (global, broadcast) cannot be misaligned.
             let moving: Vec<_> = field.axes[axis].union.iter().filter(|piece| piece.by.is_some()).collect();
             if let Some(piece) = moving.first() {
                 let centre = centre(&piece.family).ok_or_else(too_large)?;
@@ -479,7 +482,7 @@ fn misalignments(
     Ok(found)
 }
 
-/// The centre of unit 0: where the units' boxes have their middles, less `jump` a unit, averaged over the phases.
+/// Returns the centre of unit 0: the middle of each unit's box, minus `jump` per unit, averaged over the phases.
 fn centre(family: &Family<Interval>) -> Option<Jump> {
     let mut sum = Jump::from_integer(0);
     let mut units = 0i128;

@@ -1,8 +1,8 @@
 //! One axis of a layer's reach as an eventually periodic relation: which input indices does output index `u` read?
 //!
-//! Every window, transposed window, resize and adaptive pool repeats itself: after `period` outputs, the same pattern
-//! comes `advance` inputs further on. Inside one period each output reads an arithmetic progression. That is all the
-//! receptive-field algebra has to know, forwards (boxes, moments) and backwards (exact sets).
+//! Every window, transposed window, resize and adaptive pool is periodic: after `period` outputs, the same pattern
+//! appears `advance` inputs further on. Within a period each output reads an arithmetic progression. The
+//! receptive-field algebra needs nothing else, forwards (boxes, moments) and backwards (exact sets).
 
 use num_integer::Integer as _;
 
@@ -10,10 +10,10 @@ use crate::diagnostic::{Code, Problem};
 use crate::layers::AxisReach;
 use crate::layers::window::Window;
 
-/// Most phases of one relation or family; beyond it, only the units of the real map are told apart.
+/// Maximum number of phases of one relation or family; beyond it, only the units of the real map are exact.
 pub const MAX_PHASES: i128 = 4096;
 
-/// How the index along one input axis follows from an output element.
+/// How the index along one input axis depends on an output element.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Link {
     /// Every index of the axis.
@@ -29,24 +29,25 @@ pub enum Link {
 pub struct Relation {
     /// The output axis.
     pub by: usize,
-    /// Outputs after which the pattern repeats; at least 1.
+    /// Number of outputs after which the pattern repeats; at least 1.
     pub period: i128,
-    /// Inputs by which it has moved then; at least 1.
+    /// Inputs by which the pattern has moved by then; at least 1.
     pub advance: i128,
-    /// One entry a phase, `period` of them.
+    /// One entry per phase, `period` in total.
     pub reads: Vec<Reads>,
 }
 
-/// What one output reads: `first + step * t` for `t` in `0..count`.
+/// The indices that one output reads: `first + step * t` for `t` in `0..count`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reads {
     /// The smallest index.
     pub first: i128,
     /// Distance between neighbours; at least 1.
     pub step: i128,
-    /// How many; 0 if a transposed convolution leaves a gap there.
+    /// Number of indices; 0 in a gap of a transposed convolution.
     pub count: i128,
-    /// The weight of the second of two, if the layer fixes it (linear interpolation); else all weigh the same.
+    /// The weight of the second of two indices, if the layer fixes it (linear interpolation); otherwise all weights
+    /// are equal.
     pub blend: Option<f64>,
 }
 
@@ -55,23 +56,23 @@ impl Reads {
         Self { first, step, count, blend: None }
     }
 
-    /// Whether some index is one of an axis of `size` elements.
+    /// Whether some index lies on an axis of `size` elements.
     pub fn meets(&self, size: u64) -> bool {
         let step = self.step.max(1);
-        // The first index that is not negative.
+        // The first nonnegative index.
         let skipped = (-self.first).max(0);
         let t = skipped.div_euclid(step) + i128::from(skipped % step != 0);
         t < self.count && t.checked_mul(step).is_some_and(|far| self.first + far < i128::from(size))
     }
 
-    /// The largest index; none if nothing is read or the number is beyond all bounds.
+    /// Returns the largest index; `None` if nothing is read or the number overflows.
     pub fn last(&self) -> Option<i128> {
         if self.count == 0 { None } else { self.step.checked_mul(self.count - 1)?.checked_add(self.first) }
     }
 }
 
 impl Link {
-    /// The relation of one axis. A shuffle or a table is none: it counts as read whole.
+    /// Returns the relation of one axis. A shuffle or a table has none: it counts as reading the whole axis.
     pub fn new(reach: &AxisReach) -> Result<Self, Problem> {
         Ok(match *reach {
             AxisReach::All | AxisReach::Shuffle { .. } | AxisReach::Table { .. } => Self::All,
@@ -91,7 +92,7 @@ impl Link {
                     Reads::run(from, 1, to - from)
                 })?)
             }
-            // A single element is all there is to read; PyTorch's scale is 0 with aligned corners and one output.
+            // A single element is the only one to read; PyTorch's scale is 0 with aligned corners and one output.
             AxisReach::Resize { input: 0 | 1, .. }
             | AxisReach::Resize { output: 0 | 1, linear: true, align_corners: true, .. } => Self::First,
             AxisReach::Resize { by, input, output, linear, align_corners } => {
@@ -130,7 +131,7 @@ impl Relation {
         Ok(Self { by, period, advance, reads: (0..period).map(reads).collect() })
     }
 
-    /// All `i` with `i * stride - before + dilation * t == u`: `t` runs through one residue class modulo
+    /// Computes all `i` with `i * stride - before + dilation * t == u`: `t` runs through one residue class modulo
     /// `stride / gcd(stride, dilation)`, and `i` falls by `dilation / gcd` from one to the next.
     fn transposed(by: usize, window: Window) -> Result<Self, Problem> {
         let (stride, dilation) = (i128::from(window.stride.max(1)), i128::from(window.dilation.max(1)));
@@ -146,8 +147,8 @@ impl Relation {
         })
     }
 
-    /// PyTorch's `interpolate`: nearest takes `floor(u * n / m)`; linear mixes the neighbours of
-    /// `(u + 0.5) * n / m - 0.5`, or of `u * (n - 1) / (m - 1)` with aligned corners.
+    /// Implements PyTorch's `interpolate`: nearest reads `floor(u * n / m)`; linear mixes the neighbours of `(u +
+    /// 0.5) * n / m - 0.5`, or of `u * (n - 1) / (m - 1)` with aligned corners.
     fn resize(by: usize, input: u64, output: u64, linear: bool, corners: bool) -> Result<Self, Problem> {
         let (mut n, mut m) = (i128::from(input.max(1)), i128::from(output.max(1)));
         if linear && corners {
@@ -169,7 +170,7 @@ impl Relation {
         })
     }
 
-    /// What output `u` reads; none if the numbers are beyond all bounds.
+    /// Returns the indices that output `u` reads; `None` if the numbers overflow.
     pub fn at(&self, u: i128) -> Option<Reads> {
         let phase = usize::try_from(u.rem_euclid(self.period)).ok()?;
         let moved = u.div_euclid(self.period).checked_mul(self.advance)?;

@@ -1,4 +1,4 @@
-//! Definitions of blocks.
+//! Block definitions.
 
 use super::{Block, Reader};
 use crate::diagnostic::{Code, Diagnostic};

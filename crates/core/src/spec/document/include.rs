@@ -7,7 +7,7 @@ use crate::spec::Overrides;
 use crate::spec::grammar::{self, Field};
 use crate::value::{Located, Value};
 
-/// Most files that one spec may pull in.
+/// Maximum number of files that one spec may include.
 const MAX_FILES: usize = 64;
 
 impl Reader<'_> {

@@ -1,4 +1,4 @@
-//! Uses of blocks: their arguments, their inputs, their own level of ids and variables.
+//! Uses of blocks: arguments, inputs, and a level of ids and variables of their own.
 
 use super::entry::Item;
 use super::names::{Frame, Group};
@@ -65,7 +65,7 @@ impl Expander<'_> {
         Some(self.group(frame, &block.layers, given.first().copied())).flatten()
     }
 
-    /// Expands `layers` in a level of their own and records what they give.
+    /// Expands `layers` in a level of their own and records their output.
     pub(super) fn group(&mut self, frame: Frame, layers: &Located, start: Option<NodeId>) -> Option<NodeId> {
         let prefix = frame.prefix.clone();
         self.groups.insert(prefix.clone(), Group::Open);
@@ -94,7 +94,7 @@ impl Expander<'_> {
         found
     }
 
-    /// The variables of a block: its arguments as given, else its defaults.
+    /// Returns the variables of a block: its arguments as given, or their defaults.
     fn block_args(
         &mut self,
         item: &Item<'_>,
@@ -163,7 +163,7 @@ impl Expander<'_> {
                 None => failed = true,
             }
         }
-        // The first of a name counts: an argument replaces the builtin.
+        // The first variable of a name counts: an argument replaces the builtin.
         values.extend(builtins);
         (!failed).then_some(values)
     }

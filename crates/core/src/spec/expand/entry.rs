@@ -8,22 +8,22 @@ use crate::source::{Origin, Span};
 use crate::spec::{expr, grammar};
 use crate::value::{Key, Located, Value};
 
-/// An item taken apart.
+/// An item, split into its parts.
 pub(super) struct Item<'a> {
-    /// What it is: `conv`, `residual`, a block's name.
+    /// The name of the layer, construct or block: `conv`, `residual`.
     pub(super) key: Key,
-    /// What is given to it.
+    /// Its arguments.
     pub(super) value: &'a Located,
     /// The written id.
     pub(super) id: Option<(String, Span)>,
-    /// What it reads.
+    /// The nodes that it reads.
     pub(super) from: Vec<NodeId>,
     /// The group or layer whose weights it uses.
     pub(super) share: Option<(String, Span)>,
 }
 
 impl Expander<'_> {
-    /// Expands one item that follows `current`; returns what it gives.
+    /// Expands one item that follows `current`; returns its output.
     pub(super) fn item(&mut self, item: &Located, current: Option<NodeId>) -> Option<NodeId> {
         const NOTHING: Value = Value::Null;
         match &item.value {
@@ -129,7 +129,7 @@ impl Expander<'_> {
         result
     }
 
-    /// The layer or block `first` if `second` looks like one of its arguments that is not indented enough.
+    /// Returns the layer or block `first` if `second` looks like one of its arguments with too little indentation.
     fn argument_of(&self, first: &Key, value: &Located, second: &Key) -> Option<String> {
         if self.known(&second.name) || !matches!(value.value, Value::Null | Value::Map(_)) {
             return None;
@@ -150,7 +150,7 @@ impl Expander<'_> {
             || layers::find(name).is_some()
     }
 
-    /// A layer's name, which may come from a variable: `- $activation`.
+    /// Returns a layer's name, which may come from a variable: `- $activation`.
     fn layer_name(&mut self, name: &str, span: Span) -> Option<Key> {
         if !name.contains('$') {
             return Some(Key { name: name.to_owned(), span });
@@ -284,7 +284,7 @@ impl Expander<'_> {
         Some(node)
     }
 
-    /// PyTorch's `Conv1d` on an image is a mistake worth naming.
+    /// Reports PyTorch's `Conv1d` on an image, a common mistake.
     fn wrong_rank(&self, rank: Option<usize>, name: &str, inputs: &[NodeId]) -> Option<Problem> {
         let shape = self.builder.shape(*inputs.first()?)?;
         let rank = rank.filter(|&rank| shape.rank() > 1 && shape.rank() - 1 != rank)?;
@@ -299,7 +299,7 @@ impl Expander<'_> {
         )
     }
 
-    /// Inside a block that shares the weights of another: the layer at the same place there.
+    /// Returns, inside a block that shares the weights of another, the corresponding layer there.
     fn shared_owner(&self, id: &str) -> Option<NodeId> {
         self.frames.iter().rev().find_map(|frame| {
             let theirs = frame.shares.as_ref()?;
@@ -308,7 +308,7 @@ impl Expander<'_> {
         })
     }
 
-    /// The layer with its written and default arguments, and the arguments' places.
+    /// Returns the layer with its written and default arguments, and the positions of the arguments.
     fn build(
         &mut self,
         kind: &'static Kind,
@@ -364,7 +364,7 @@ impl Expander<'_> {
         }
     }
 
-    /// The nodes named by a `from`, and whether one of them is missing.
+    /// Returns the nodes named by a `from`, and whether one of them is missing.
     fn sources(&mut self, value: &Located, current: Option<NodeId>) -> (Vec<NodeId>, bool) {
         let items = if let Value::List(items) = &value.value { items.clone() } else { vec![value.clone()] };
         let mut nodes = Vec::new();
@@ -386,7 +386,7 @@ impl Expander<'_> {
         (nodes, broken)
     }
 
-    /// Text with its variables filled in: `enc$i`.
+    /// Returns text with its variables filled in: `enc$i`.
     pub(super) fn text(&mut self, value: &Located, what: &str) -> Option<(String, Span)> {
         let text = match &value.value {
             Value::Text(text) => text.clone(),

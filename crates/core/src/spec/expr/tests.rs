@@ -1,4 +1,4 @@
-//! Expressions and their mistakes.
+//! Expressions and errors in them.
 
 use super::*;
 

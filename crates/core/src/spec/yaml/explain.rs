@@ -1,6 +1,6 @@
-//! The parser's words in ours: the flaw without its advice to programmers, and a remedy.
+//! Translates the parser's messages: the flaw without its advice to programmers, plus a remedy.
 
-/// Words of the parser, ours for the flaw, and the remedy.
+/// A phrase of the parser, our description of the flaw, and the remedy.
 const WORDS: &[(&str, &str, &str)] = &[
     ("tabs disallowed", "a tab cannot indent YAML", "use spaces"),
     ("recursion limit", "the YAML is nested too deeply", "use `blocks` and `repeat` for deep networks"),
@@ -34,7 +34,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The flaw and its remedy.
+/// Returns the flaw and its remedy.
 pub(super) fn explain(error: &serde_saphyr::Error) -> (String, String) {
     use serde_saphyr::Error as E;
     match error {
@@ -87,7 +87,7 @@ fn first_line(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    // `line 2 column 1: ...` and `... at line 2, column 1` repeat what our own header says.
+    // `line 2 column 1: ...` and `... at line 2, column 1` repeat the header of our message.
     let line = match line.split_once(": ") {
         Some((place, rest)) if place.starts_with("line ") => rest,
         _ => line,
@@ -98,7 +98,7 @@ fn first_line(error: &serde_saphyr::Error) -> String {
 fn lower(line: &str) -> String {
     let mut chars = line.chars();
     match (chars.next(), chars.clone().next()) {
-        // An abbreviation such as YAML stays.
+        // An abbreviation such as YAML keeps its case.
         (Some(first), Some(second)) if first.is_uppercase() && second.is_uppercase() => format!("the {line}"),
         (Some(first), _) => first.to_lowercase().chain(chars).collect(),
         _ => "this is not YAML".into(),

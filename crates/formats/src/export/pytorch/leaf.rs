@@ -2,6 +2,7 @@
 
 use crate::export::fold::{Face, Slot};
 use cnnkit_core::diagnostic::{Code, Problem};
+pub(super) use cnnkit_core::layers::interchange::Binds;
 
 /// A layer in PyTorch.
 #[derive(Debug, Clone, Default)]
@@ -15,18 +16,6 @@ pub(super) struct Leaf {
     pub(super) call: String,
     /// How tightly the expression binds.
     pub(super) binds: Binds,
-}
-
-/// How tightly an expression binds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Binds {
-    /// A sum.
-    Sum,
-    /// A product.
-    Product,
-    /// A call, a name, an index.
-    #[default]
-    Atom,
 }
 
 /// An argument.
