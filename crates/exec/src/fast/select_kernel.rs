@@ -24,7 +24,7 @@ use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::softmax::SoftmaxAxis;
 use cnnkit_core::layers::upsample::Interpolation;
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Layer, Weight};
+use cnnkit_core::layers::Layer;
 
 fn definition(site: &LayerUse<'_>) -> Prepared {
     let (layer, declared) = (Box::new(site.layer.clone()), site.declared.to_vec());
