@@ -3,7 +3,6 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::cli::load::zoo_path;
 use crate::cli::{Failure, envelope_of};
 use cnnkit::zoo::Zoo;
 use cnnkit_report::render::Format;
@@ -73,7 +72,7 @@ fn list() -> Report {
 }
 
 fn show(name: &str) -> Result<Report, Failure> {
-    let path = zoo_path(name)?;
+    let path = Zoo::find(name)?;
     let text = Zoo::text(name).unwrap_or_default();
     let mut page = Page::default();
     page.source(text);

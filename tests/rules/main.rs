@@ -95,11 +95,11 @@ struct Replaced {
 }
 
 impl spec::files::Files for Replaced {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         if path == self.path { Ok(self.text.clone().into_bytes()) } else { Disk::of(&self.path).read(path) }
     }
 
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         Disk::of(&self.path).resolve(from, include)
     }
 

@@ -175,6 +175,18 @@ pub struct Misfit {
     pub problem: crate::diagnostic::Problem,
 }
 
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl std::error::Error for Misfit {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.problem)
+    }
+}
+
 impl Graph {
     /// Shapes of all nodes if the inputs had the shapes `inputs` (in the order of [`Graph::inputs`]), with the same
     /// weights: a linear layer behind a `flatten` accepts only the size that it was made for.

@@ -4,9 +4,9 @@ mod blocks;
 mod include;
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
+use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
@@ -50,7 +50,7 @@ pub struct FileScope {
     /// Default arguments by canonical layer name.
     pub defaults: HashMap<&'static str, Vec<(Key, Located)>>,
     /// The file's variables.
-    pub env: Rc<Env>,
+    pub env: Arc<Env>,
     /// The text.
     pub source: SourceId,
     /// All that is written in it, key by key.
@@ -158,7 +158,7 @@ impl Reader<'_> {
             Value::Map(shapes) => shapes.clone(),
             _ => vec![(Key { name: grammar::INPUT.into(), span: input_key.span }, input.clone())],
         };
-        let env = self.scopes.first().map(|scope| Rc::clone(&scope.env)).unwrap_or_default();
+        let env = self.scopes.first().map(|scope| Arc::clone(&scope.env)).unwrap_or_default();
         let (expectations, expectation_errors) =
             find("expect").map(|(_, value)| expectation::parse(value, &env)).unwrap_or_default();
         Some(Document {
@@ -180,14 +180,13 @@ impl Reader<'_> {
     fn parse(&mut self, path: &str, at: Option<Span>) -> Option<(SourceId, Located)> {
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
-            Err((message, help)) => {
-                let (code, help) = match at {
-                    Some(_) => {
-                        (Code::Include, "name a YAML file, relative to the file that includes it".into())
-                    }
-                    None => (Code::Io, help),
+            Err(problem) => {
+                let problem = match at {
+                    Some(_) => Problem::new(Code::Include, problem.message)
+                        .help("name a YAML file, relative to the file that includes it"),
+                    None => problem,
                 };
-                self.errors.push(Diagnostic::error(code, message, at).help(help));
+                self.errors.push(problem.located(at));
                 return None;
             }
         };
@@ -267,7 +266,7 @@ impl Reader<'_> {
         found
     }
 
-    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Rc<Env> {
+    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Arc<Env> {
         let written = entries.iter().find(|(key, _)| key.name == "variables").map(|(_, value)| value);
         let mut values: Vec<(String, Value)> = Vec::new();
         let mut failed = Vec::new();

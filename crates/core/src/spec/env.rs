@@ -1,6 +1,6 @@
 //! Variables in scope, innermost first.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::spec::expr::Variables;
 use crate::value::Value;
@@ -11,18 +11,18 @@ pub struct Env {
     variables: Vec<(String, Value)>,
     /// Variables whose value could not be computed, which was reported.
     failed: Vec<String>,
-    parent: Option<Rc<Env>>,
+    parent: Option<Arc<Env>>,
 }
 
 impl Env {
     /// A scope inside `parent`.
-    pub fn inside(parent: &Rc<Self>, variables: Vec<(String, Value)>) -> Rc<Self> {
-        Rc::new(Self { variables, failed: vec![], parent: Some(Rc::clone(parent)) })
+    pub fn inside(parent: &Arc<Self>, variables: Vec<(String, Value)>) -> Arc<Self> {
+        Arc::new(Self { variables, failed: vec![], parent: Some(Arc::clone(parent)) })
     }
 
     /// An outermost scope; uses of what `failed` are not reported again.
-    pub fn outermost(variables: Vec<(String, Value)>, failed: Vec<String>) -> Rc<Self> {
-        Rc::new(Self { variables, failed, parent: None })
+    pub fn outermost(variables: Vec<(String, Value)>, failed: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { variables, failed, parent: None })
     }
 
     fn chain(&self) -> impl Iterator<Item = &Self> {

@@ -10,7 +10,7 @@
 //!     stage4: {shape: [2048, 7, 7], receptive_field: 427}
 //! ```
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_traits::{Signed as _, ToPrimitive as _};
 
@@ -174,7 +174,7 @@ impl Expectation {
 }
 
 /// The expectations in `value`, and everything that is wrong with it.
-pub fn parse(value: &Located, env: &Rc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
+pub fn parse(value: &Located, env: &Arc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
     let mut reader = Reader { env: Some(env), found: vec![], errors: vec![] };
     reader.level(value, None);
     (reader.found, reader.errors)
@@ -189,7 +189,7 @@ pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
 
 struct Reader<'a> {
     /// Variables of the spec; none outside of one, where layers have no names either.
-    env: Option<&'a Rc<Env>>,
+    env: Option<&'a Arc<Env>>,
     found: Vec<Expectation>,
     errors: Vec<Diagnostic>,
 }

@@ -10,7 +10,7 @@ mod entry;
 mod names;
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Builder, Graph, NodeId};
@@ -39,7 +39,7 @@ pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<D
     let mut expander = Expander {
         document,
         builder: Builder::new(),
-        frames: vec![Frame::root(Rc::clone(&document.files[0].env))],
+        frames: vec![Frame::root(Arc::clone(&document.files[0].env))],
         groups: HashMap::new(),
         unresolved: vec![],
         steps: 0,
@@ -226,8 +226,8 @@ impl Expander<'_> {
         &mut self.frames[last]
     }
 
-    fn env(&self) -> Rc<Env> {
-        Rc::clone(&self.frames[self.frames.len() - 1].env)
+    fn env(&self) -> Arc<Env> {
+        Arc::clone(&self.frames[self.frames.len() - 1].env)
     }
 
     fn report(&mut self, code: Code, message: String, span: Span, help: &str) {
@@ -264,7 +264,7 @@ impl Expander<'_> {
 }
 
 /// `value` with every expression in it evaluated.
-pub fn evaluate(value: &Located, env: &Rc<Env>) -> Result<Located, Vec<Diagnostic>> {
+pub fn evaluate(value: &Located, env: &Arc<Env>) -> Result<Located, Vec<Diagnostic>> {
     let span = value.span;
     let value = match &value.value {
         Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
