@@ -13,6 +13,7 @@ use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
 use cnnkit::onnx::bind::Bindings;
 use cnnkit::onnx::import::{Imported, import, load};
+use cnnkit::onnx::source::ModelSource;
 use cnnkit::onnx::{read, weights};
 use cnnkit::zoo::Zoo;
 use serde_json::Value;

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
+use cnnkit::diagnostic::Problem;
 use cnnkit::disk::Disk;
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;

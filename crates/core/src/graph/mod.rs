@@ -7,7 +7,7 @@
 mod builder;
 mod rebuild;
 
-pub use builder::Builder;
+pub use builder::{Builder, Unbuilt};
 
 use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;

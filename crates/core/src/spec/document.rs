@@ -40,6 +40,8 @@ pub struct Document {
     pub blocks: HashMap<String, Block>,
     /// Names of blocks that are defined, but wrongly, which was reported.
     pub broken: HashSet<String>,
+    /// Whether an include could not be read: a block that is not known may be defined there.
+    pub incomplete: bool,
     /// The place of the key `input`.
     pub input_span: Span,
 }
@@ -172,6 +174,7 @@ impl Reader<'_> {
             files: std::mem::take(&mut self.scopes),
             blocks: std::mem::take(&mut self.blocks),
             broken: std::mem::take(&mut self.broken),
+            incomplete: self.errors.iter().any(|error| error.code == Code::Include),
             input_span: input_key.span,
         })
     }
@@ -300,6 +303,7 @@ impl Reader<'_> {
                 self.errors.push(error);
             }
         }
+        let all: Vec<String> = list.iter().map(|(key, _)| key.name.clone()).collect();
         for (key, value) in list {
             let replaced = overrides.variables.iter().rev().find(|(name, _)| *name == key.name);
             let value = match replaced {
@@ -316,19 +320,11 @@ impl Reader<'_> {
                 }
                 None => value.clone(),
             };
-            let env = Env::outermost(values.clone(), failed.clone());
+            let env = Env::partial(values.clone(), failed.clone(), all.clone());
             match evaluate(&value, &env) {
                 Ok(value) => values.push((key.name.clone(), value.value)),
-                Err(mut errors) => {
+                Err(errors) => {
                     failed.push(key.name.clone());
-                    let later = |e: &Diagnostic| {
-                        list.iter().find(|(key, _)| e.message == format!("unknown variable `${}`", key.name))
-                    };
-                    for error in &mut errors {
-                        if let Some((key, _)) = later(error) {
-                            error.help = vec![format!("`{}` is defined after it: move it up", key.name)];
-                        }
-                    }
                     self.errors.extend(errors);
                 }
             }

@@ -13,7 +13,7 @@ use super::proto::{ModelProto, TensorProto};
 use super::read::{self, Failure};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
-use cnnkit_core::graph::{Builder, Graph, NodeId};
+use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
 use cnnkit_exec::tensor::Tensor as FloatTensor;
 
@@ -325,7 +325,8 @@ fn build(
         }
     }
     tie(&mut builder, &weights, remarks);
-    let graph = builder.finish(name, outputs.into_iter().map(NodeId::new).collect())?;
+    let graph =
+        builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
     Ok((graph, weights))
 }
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Builder, Graph, NodeId};
+use crate::graph::{Builder, Graph, NodeId, Unbuilt};
 use crate::shape::Shape;
 use crate::source::{Origin, Span};
 use crate::spec::Overrides;
@@ -35,7 +35,7 @@ const MAX_DEPTH: usize = 48;
 const STAND_IN: u64 = 720_720 * 64;
 
 /// The graph of `document`, or everything that is wrong with it.
-pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<Diagnostic>> {
+pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Unbuilt> {
     let mut expander = Expander {
         document,
         builder: Builder::new(),
@@ -192,7 +192,7 @@ impl Expander<'_> {
         !self.stopped
     }
 
-    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Unbuilt> {
         let mut outputs = Vec::new();
         match &self.document.outputs {
             None => outputs.extend(last),
@@ -216,7 +216,7 @@ impl Expander<'_> {
         self.report_unresolved();
         let name = self.document.name.clone();
         let graph = self.builder.finish(&name, outputs)?;
-        check_totals(&graph)?;
+        check_totals(&graph).map_err(|flaw| Unbuilt::Flaws(vec![flaw]))?;
         Ok(graph)
     }
 
@@ -308,7 +308,7 @@ fn expression_error(error: &expr::ExprError, text: &str, span: Span) -> Diagnost
 }
 
 /// Counts that are sums over the whole network must fit into 64 bits as well.
-fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
+fn check_totals(graph: &Graph) -> Result<(), Diagnostic> {
     let mut totals = [0u64; 3];
     for node in &graph.nodes {
         let weights = node.weights.iter().try_fold(0u64, |sum, w| sum.checked_add(w.shape.elements().ok()?));
@@ -320,10 +320,8 @@ fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
                 None => {
                     let message =
                         format!("up to layer `{}`, the network's totals do not fit into 64 bits", node.id);
-                    return Err(vec![
-                        Diagnostic::error(Code::Overflow, message, node.origin.span)
-                            .help("check the sizes: no real network is this large"),
-                    ]);
+                    return Err(Diagnostic::error(Code::Overflow, message, node.origin.span)
+                        .help("check the sizes: no real network is this large"));
                 }
             }
         }
