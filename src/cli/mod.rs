@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use cnnkit::LoadError;
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
@@ -154,6 +155,15 @@ impl Failure {
     /// A flaw of the call, with a remedy.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Call(problem) => problem.into(),
+            LoadError::Rejected(sources, flaws) => Self::Diagnostics(sources, flaws),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone};
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;
 use cnnkit_check::rules::quantity::{
-    Better, EXPECTABLE, Expectable, Found, Subject, Unit, measure, show, show_found,
+    Better, Expectable, Found, Quantity, Subject, Unit, measure, show, show_found,
 };
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::Problem;
@@ -18,20 +18,20 @@ use cnnkit_core::number;
 use cnnkit_core::value::{Number, show_number};
 
 /// Quantities that are shown, those that may be slow left out.
-const SHOWN: [&str; 13] = [
-    "params",
-    "buffers",
-    "macs",
-    "other_ops",
-    "flops",
-    "memory",
-    "activations",
-    "weights",
-    "depth",
-    "layers",
-    "output",
-    "receptive_field",
-    "jump",
+const SHOWN: [Quantity; 13] = [
+    Quantity::Params,
+    Quantity::Buffers,
+    Quantity::Macs,
+    Quantity::OtherOps,
+    Quantity::Flops,
+    Quantity::Memory,
+    Quantity::Activations,
+    Quantity::Weights,
+    Quantity::Depth,
+    Quantity::Layers,
+    Quantity::Output,
+    Quantity::ReceptiveField,
+    Quantity::Jump,
 ];
 
 /// One quantity on both sides; a side that has none says why.
@@ -54,12 +54,11 @@ pub fn report(
     [old, new]: [&Facts<'_>; 2],
     conditions: &[Condition],
 ) -> Result<Report, Problem> {
-    let pair = |name: &str| {
-        let quantity = EXPECTABLE.iter().find(|quantity| quantity.name == name)?;
+    let pair = |quantity: Quantity| {
         let of = |facts| measure(facts, &Subject::Network, quantity);
-        Some(Pair { quantity, old: of(old), new: of(new) })
+        Pair { quantity: quantity.expectable(), old: of(old), new: of(new) }
     };
-    let pairs: Vec<Pair> = SHOWN.iter().filter_map(|name| pair(name)).collect();
+    let pairs: Vec<Pair> = SHOWN.into_iter().map(pair).collect();
     let changes = changes(old.graph, new.graph);
     let mut met = Vec::new();
     for condition in conditions {
