@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
-use crate::{compare, sizes};
+use crate::{compare, params, sizes};
 
 /// One form of a command's output.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +31,11 @@ impl Output {
 }
 
 /// Every form of every command's output; forms of one command stand next to each other.
-pub const OUTPUTS: &[Output] =
-    &[Output::of::<compare::CompareSummary>(), Output::of_networks::<sizes::SizesSummary>()];
+pub const OUTPUTS: &[Output] = &[
+    Output::of_networks::<params::ParamsSummary>(),
+    Output::of::<compare::CompareSummary>(),
+    Output::of_networks::<sizes::SizesSummary>(),
+];
 
 /// Returns the commands, each with its forms.
 pub(crate) fn commands() -> impl Iterator<Item = (&'static str, &'static [Output])> {
