@@ -11,6 +11,7 @@ pub mod compare;
 pub mod convention;
 pub mod diff;
 pub mod findings;
+pub mod fraction;
 pub mod imported;
 pub mod layers;
 pub mod network;

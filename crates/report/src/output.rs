@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
-use crate::{compare, params, sizes};
+use crate::{compare, params, rf, sizes};
 
 /// One form of a command's output.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,7 @@ impl Output {
 pub const OUTPUTS: &[Output] = &[
     Output::of_networks::<params::ParamsSummary>(),
     Output::of::<compare::CompareSummary>(),
+    Output::of_networks::<rf::RfSummary>(),
     Output::of_networks::<sizes::SizesSummary>(),
 ];
 
