@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
-use crate::{compare, params, rf, sizes};
+use crate::{channels, compare, network, params, paths, rf, sizes};
 
 /// One form of a command's output.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,10 @@ pub const OUTPUTS: &[Output] = &[
     Output::of_networks::<params::ParamsSummary>(),
     Output::of::<compare::CompareSummary>(),
     Output::of_networks::<rf::RfSummary>(),
+    Output::of_networks::<channels::ChannelsSummary>(),
+    Output::of_networks::<paths::PathsSummary>(),
     Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<network::Network>(),
 ];
 
 /// Returns the commands, each with its forms.

@@ -6,7 +6,7 @@ mod unit;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::fraction::Fraction;
+use crate::exact::Fraction;
 use crate::imported::{Import, StatusAndImport};
 use crate::support::{self, Exact};
 use crate::{Page, Summary};
