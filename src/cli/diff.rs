@@ -1,11 +1,12 @@
 //! `cnnkit diff`
 
-use crate::cli::{Failure, envelope_of};
+use crate::cli::Failure;
 use cnnkit::revision::Revision;
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;
 use cnnkit_core::spec::{self, Loaded, Overrides};
-use cnnkit_report::{Page, Report, diff};
+use cnnkit_report::Report;
+use cnnkit_report::diff::{self, DiffSummary, DiffsSummary};
 
 /// Show what a change does to a network
 ///
@@ -57,20 +58,16 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             return Err(Failure::usage(format!("two specs are compared, {} given", specs.len()), help));
         }
     }
-    let (mut page, mut bodies, mut ok) = (Page::default(), Vec::new(), true);
+    let mut results = Vec::new();
     for (old, new, [old_name, new_name]) in &pairs {
         let before = Facts::new(&old.graph, Some(&old.document), &old.sources);
         let after = Facts::new(&new.graph, Some(&new.document), &new.sources);
-        let report = diff::report([old_name, new_name], [&before, &after], &conditions)?;
-        page.blocks.extend(report.page.blocks);
-        ok &= report.ok;
-        bodies.push(report.json);
+        results.push(diff::summary([old_name, new_name], [&before, &after], &conditions)?);
     }
-    let json = match bodies.len() {
-        1 => envelope_of("diff", &bodies.remove(0)),
-        _ => envelope_of("diff", &serde_json::json!({"results": bodies, "ok": ok})),
-    };
-    Ok(Report { page, json, ok, partial: false })
+    Ok(match <[DiffSummary; 1]>::try_from(results) {
+        Ok([only]) => Report::of(only),
+        Err(several) => Report::of(DiffsSummary::from(several)),
+    })
 }
 
 fn load(path: &str) -> Result<Loaded, Failure> {

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use cnnkit_core::analysis::field::family::Jump;
+use cnnkit_core::value::{Number, show_number};
 
 /// An exact number: `2` in JSON if it is an integer, else `"1/2"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,34 @@ impl JsonSchema for Fraction {
     }
 }
 
+/// An exact number: in JSON a decimal number if it has finitely many digits, else a fraction as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decimal(pub Number);
+
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = show_number(&self.0);
+        match text.parse::<serde_json::Number>() {
+            Ok(number) => number.serialize(serializer),
+            Err(_) => serializer.serialize_str(&text),
+        }
+    }
+}
+
+impl JsonSchema for Decimal {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Decimal".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["number", "string"]})
+    }
+}
+
 /// An exact count of any size: all its digits in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BigCount(pub BigUint);
@@ -74,12 +103,14 @@ mod tests {
 
     #[test]
     fn fractions_are_texts_and_integers_are_numbers_of_any_size() {
-        let json = |value: &dyn Fn() -> serde_json::Result<String>| value().expect("JSON");
-        assert_eq!(json(&|| serde_json::to_string(&Fraction(Jump::new(1, 2)))), "\"1/2\"");
-        assert_eq!(json(&|| serde_json::to_string(&Fraction(Jump::new(-6, 2)))), "-3");
+        fn text(value: &impl Serialize) -> String {
+            serde_json::to_string(value).expect("JSON")
+        }
+        assert_eq!(text(&Fraction(Jump::new(1, 2))), "\"1/2\"");
+        assert_eq!(text(&Fraction(Jump::new(-6, 2))), "-3");
         let count = BigCount(BigUint::from(2u32).pow(200));
         let digits = "1606938044258990275541962092341162602522202993782792835301376";
-        assert_eq!(json(&|| serde_json::to_string(&count)), digits);
+        assert_eq!(text(&count), digits);
         assert_eq!(serde_json::to_value(&count).expect("JSON").to_string(), digits);
     }
 }
