@@ -16,6 +16,7 @@ mod import;
 mod init;
 mod layers;
 pub mod load;
+mod machine;
 mod man;
 mod output;
 mod params;

@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
-use crate::{channels, compare, diff, network, params, paths, rf, sizes};
+use crate::{channels, compare, diff, network, params, paths, rf, run, sizes};
 
 /// One form of a command's output.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,7 @@ pub const OUTPUTS: &[Output] = &[
     Output::of_networks::<channels::ChannelsSummary>(),
     Output::of_networks::<paths::PathsSummary>(),
     Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<run::RunSummary>(),
     Output::of::<diff::DiffSummary>(),
     Output::of::<diff::DiffsSummary>(),
     Output::of_networks::<network::Network>(),
