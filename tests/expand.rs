@@ -13,7 +13,9 @@ fn network(spec: &str) -> Result<Graph, Vec<Diagnostic>> {
 /// Ids and output shapes of all nodes.
 fn shapes(spec: &str) -> Vec<(String, Vec<u64>)> {
     match network(spec) {
-        Ok(graph) => graph.nodes.into_iter().map(|node| (node.id, node.shape.sizes().to_vec())).collect(),
+        Ok(graph) => {
+            graph.nodes().iter().map(|node| (node.id.clone(), node.shape.sizes().to_vec())).collect()
+        }
         Err(errors) => panic!("{errors:?}"),
     }
 }
@@ -105,7 +107,7 @@ fn a_residual_runs_in_the_order_in_which_it_is_written() {
 fn the_first_input_of_a_residual_sum_is_its_body_in_either_order() {
     let spec = "{input: [4, 8, 8], layers: [residual: {shortcut: [tanh], body: [relu], scale: 0.5}]}";
     let graph = network(spec).expect("it is valid");
-    let sum = graph.node(graph.outputs[0]);
+    let sum = graph.node(graph.outputs()[0]);
     let ids: Vec<&str> = sum.inputs.iter().map(|&input| graph.node(input).id.as_str()).collect();
     assert_eq!(ids, ["relu1", "shortcut.tanh1"]);
 }

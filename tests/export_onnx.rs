@@ -69,19 +69,19 @@ fn grids(graph: &Graph) -> u64 {
         let space: u64 = graph.node(node.inputs[0]).shape.spatial().iter().product();
         if layer.offsets == Offsets::PerChannel { 2 * space + 2 } else { 0 }
     };
-    graph.nodes.iter().map(grid).sum()
+    graph.nodes().iter().map(grid).sum()
 }
 
 /// Parameters and multiply-accumulates of the layers that no output depends on: they are not written.
 fn idle(graph: &Graph) -> (u64, u64) {
-    let mut read = vec![false; graph.nodes.len()];
-    graph.outputs.iter().for_each(|output| read[output.0] = true);
+    let mut read = vec![false; graph.nodes().len()];
+    graph.outputs().iter().for_each(|output| read[output.index()] = true);
     for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
-        if read[id.0] {
-            node.inputs.iter().for_each(|input| read[input.0] = true);
+        if read[id.index()] {
+            node.inputs.iter().for_each(|input| read[input.index()] = true);
         }
     }
-    let idle = graph.iter().filter(|(id, _)| !read[id.0]).map(|(_, node)| figures(node));
+    let idle = graph.iter().filter(|(id, _)| !read[id.index()]).map(|(_, node)| figures(node));
     idle.fold((0, 0), |(params, macs), (more, _, work, _)| (params + more, macs + work))
 }
 
@@ -98,7 +98,7 @@ fn figures_come_back_node_by_node() {
         if expected != (b.params, b.buffers, b.macs) {
             wrong.push(format!("{name}: {:?} became {:?}", expected, (b.params, b.buffers, b.macs)));
         }
-        for node in graph.nodes.iter().filter(|node| whole(node) && node.id != "back29") {
+        for node in graph.nodes().iter().filter(|node| whole(node) && node.id != "back29") {
             let found = again.find(&node.id).map(|id| figures(again.node(id)));
             if found.as_ref() != Some(&figures(node)) {
                 wrong.push(format!(
@@ -109,8 +109,9 @@ fn figures_come_back_node_by_node() {
                 ));
             }
         }
-        let shapes =
-            |graph: &Graph| graph.outputs.iter().map(|&id| graph.node(id).shape.clone()).collect::<Vec<_>>();
+        let shapes = |graph: &Graph| {
+            graph.outputs().iter().map(|&id| graph.node(id).shape.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(shapes(&graph), shapes(&again), "{name}");
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
@@ -125,7 +126,7 @@ fn an_imported_model_goes_out_and_comes_back_the_same() {
         let once = there_and_back(&graph);
         let twice = there_and_back(&once);
         assert_eq!(cnnkit::export::same::difference(&once, &twice), None, "{name}");
-        let ids = |graph: &Graph| graph.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>();
+        let ids = |graph: &Graph| graph.nodes().iter().map(|node| node.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&once), ids(&twice), "{name}");
         // The same through a readable spec.
         let text = cnnkit::export::yaml::write(&once).expect("a spec");
@@ -153,7 +154,7 @@ layers:
     );
     let again = there_and_back(&graph);
     assert_eq!(cnnkit::export::same::difference(&graph, &again), None);
-    let ids = |graph: &Graph| graph.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>();
+    let ids = |graph: &Graph| graph.nodes().iter().map(|node| node.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&graph), ids(&again));
     let text = cnnkit::export::yaml::write(&again).expect("a spec");
     assert_eq!(cnnkit::export::same::difference(&again, &read(&text)), None, "{text}");

@@ -91,7 +91,7 @@ fn every_network_and_every_layer_agrees_with_pytorch() {
         }
         if let (Some(holes), false) = (expected["holes"].as_i64(), name.contains(':')) {
             let node = facts.node;
-            let region = support(&graph, node, NodeId(0), &[3, 5], Borders::Ignored).expect("a support");
+            let region = support(&graph, node, NodeId::new(0), &[3, 5], Borders::Ignored).expect("a support");
             let hull = region.hull().expect("not empty");
             let area: i128 = hull.iter().map(cnnkit::analysis::field::Interval::size).product();
             let positions = region.positions().expect("a count");

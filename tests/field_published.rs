@@ -11,7 +11,7 @@ fn network(input: &str, layers: &str) -> (Graph, Fields, Facts) {
     let loaded =
         load(&file, "-", &Overrides::default()).unwrap_or_else(|rejected| panic!("{text}\n{:?}", rejected.1));
     let fields = analyse(&loaded.graph, Options::default()).expect("fields");
-    let facts = fields.facts(&loaded.graph, loaded.graph.outputs[0]).expect("facts").remove(0);
+    let facts = fields.facts(&loaded.graph, loaded.graph.outputs()[0]).expect("facts").remove(0);
     (loaded.graph, fields, facts)
 }
 

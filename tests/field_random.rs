@@ -87,12 +87,12 @@ fn random(random: &mut Random, rank: usize) -> Net {
             break;
         }
         let from = if random.below(3) == 0 { random.below(ops.len() as u64) as usize } else { last };
-        let sizes = builder.shape(NodeId(from)).expect("a shape").clone();
+        let sizes = builder.shape(NodeId::new(from)).expect("a shape").clone();
         let each = |random: &mut Random, n: u64| -> At {
             let first = random.up_to(n);
             [first, if rank == 1 { 1 } else { random.up_to(n) }]
         };
-        let mut inputs = vec![NodeId(from)];
+        let mut inputs = vec![NodeId::new(from)];
         let (op, made) = match random.below(10) {
             0..4 => {
                 let (kernel, dilation) = (each(random, 3), each(random, 3));
@@ -163,15 +163,17 @@ fn random(random: &mut Random, rank: usize) -> Net {
                 let same: Vec<usize> = (0..ops.len())
                     .filter(|&other| {
                         other != from
-                            && builder.shape(NodeId(other)).is_some_and(|s| s.spatial() == sizes.spatial())
+                            && builder
+                                .shape(NodeId::new(other))
+                                .is_some_and(|s| s.spatial() == sizes.spatial())
                     })
                     .collect();
                 match same.last() {
                     None => (Op::Point, layer("relu", "{}")),
                     Some(_) => {
                         let other = same[random.below(same.len() as u64) as usize];
-                        inputs.push(NodeId(other));
-                        let equal = builder.shape(NodeId(other)) == Some(&sizes);
+                        inputs.push(NodeId::new(other));
+                        let equal = builder.shape(NodeId::new(other)) == Some(&sizes);
                         if equal && random.below(2) == 0 {
                             (Op::Add, layer("add", "{}"))
                         } else {
@@ -187,7 +189,7 @@ fn random(random: &mut Random, rank: usize) -> Net {
         match made.infer(&shapes) {
             Ok(shape) if shape.spatial().iter().all(|&s| (1..=40).contains(&s)) && shape.channels() <= 24 => {
                 for input in &inputs {
-                    open.remove(&input.0);
+                    open.remove(&input.index());
                 }
                 open.insert(ops.len());
                 builder.layer(&format!("n{}", ops.len()), made, inputs, None, Origin::default());
@@ -199,7 +201,7 @@ fn random(random: &mut Random, rank: usize) -> Net {
             break;
         }
     }
-    let output = NodeId(ops.len() - 1);
+    let output = NodeId::new(ops.len() - 1);
     Net { graph: builder.finish("random", vec![output]).expect("a graph"), ops, rank }
 }
 
@@ -232,11 +234,11 @@ fn along(op: &Op, axis: usize, u: i64) -> Vec<(i64, f64)> {
 
 impl Net {
     fn output(&self) -> NodeId {
-        self.graph.outputs[0]
+        self.graph.outputs()[0]
     }
 
     fn extent(&self, node: usize, axis: usize) -> i64 {
-        if axis < self.rank { self.graph.nodes[node].shape.spatial()[axis] as i64 } else { 1 }
+        if axis < self.rank { self.graph.nodes()[node].shape.spatial()[axis] as i64 } else { 1 }
     }
 
     /// What a position of `node` reads of each operand; a second axis that does not exist stays at 0.
@@ -250,14 +252,15 @@ impl Net {
     /// The input positions that a unit reads, with their weights; `real` leaves out what lies off a map at any depth.
     fn follow(&self, unit: At, real: bool) -> BTreeMap<At, f64> {
         let mut maps: Vec<BTreeMap<At, f64>> = vec![BTreeMap::new(); self.ops.len()];
-        maps[self.output().0].insert(unit, 1.0);
+        maps[self.output().index()].insert(unit, 1.0);
         for node in (1..self.ops.len()).rev() {
             for (at, weight) in std::mem::take(&mut maps[node]) {
                 for (place, share) in self.reads(node, at) {
-                    for operand in self.graph.nodes[node].inputs.clone() {
-                        let inside = |axis: usize| (0..self.extent(operand.0, axis)).contains(&place[axis]);
+                    for operand in self.graph.nodes()[node].inputs.clone() {
+                        let inside =
+                            |axis: usize| (0..self.extent(operand.index(), axis)).contains(&place[axis]);
                         if !real || (inside(0) && inside(1)) {
-                            *maps[operand.0].entry(place).or_default() += weight * share;
+                            *maps[operand.index()].entry(place).or_default() += weight * share;
                         }
                     }
                 }
@@ -275,16 +278,16 @@ impl Net {
     /// All paths from the input to the output as lists of nodes (each slot of an operand counts).
     fn paths(&self) -> Vec<Vec<usize>> {
         let mut done = Vec::new();
-        let mut open = vec![vec![self.output().0]];
+        let mut open = vec![vec![self.output().index()]];
         while let Some(path) = open.pop() {
             let last = *path.last().expect("never empty");
             if last == 0 {
                 done.push(path);
                 continue;
             }
-            for operand in &self.graph.nodes[last].inputs {
+            for operand in &self.graph.nodes()[last].inputs {
                 let mut longer = path.clone();
-                longer.push(operand.0);
+                longer.push(operand.index());
                 open.push(longer);
             }
         }
@@ -305,10 +308,10 @@ impl Net {
         if node == 0 {
             return BTreeSet::from([c]);
         }
-        let inputs = &self.graph.nodes[node].inputs;
-        let count = |operand: NodeId| self.graph.nodes[operand.0].shape.channels();
+        let inputs = &self.graph.nodes()[node].inputs;
+        let count = |operand: NodeId| self.graph.nodes()[operand.index()].shape.channels();
         let of = |operand: NodeId, list: Vec<u64>| -> BTreeSet<u64> {
-            list.into_iter().flat_map(|c| self.channels(operand.0, c)).collect()
+            list.into_iter().flat_map(|c| self.channels(operand.index(), c)).collect()
         };
         match &self.ops[node] {
             Op::Window { groups: 0, .. } | Op::Nearest(_) | Op::Linear(_) | Op::Point | Op::Input => {
@@ -316,7 +319,7 @@ impl Net {
             }
             Op::Window { groups, .. } => {
                 let (each, outs) =
-                    (count(inputs[0]) / groups, self.graph.nodes[node].shape.channels() / groups);
+                    (count(inputs[0]) / groups, self.graph.nodes()[node].shape.channels() / groups);
                 let group = c / outs;
                 of(inputs[0], (group * each..(group + 1) * each).collect())
             }
@@ -358,7 +361,7 @@ fn positions(region: &Region, rank: usize) -> BTreeSet<At> {
 fn check_support(net: &Net, unit: At) {
     let index: Vec<i128> = unit[..net.rank].iter().map(|&u| i128::from(u)).collect();
     for borders in [Borders::Ignored, Borders::Real] {
-        let region = support(&net.graph, net.output(), NodeId(0), &index, borders).expect("a support");
+        let region = support(&net.graph, net.output(), NodeId::new(0), &index, borders).expect("a support");
         let expected: BTreeSet<At> = net.follow(unit, borders == Borders::Real).into_keys().collect();
         assert_eq!(positions(&region, net.rank), expected, "unit {unit:?} of {:?}", net.ops);
         assert_eq!(region.positions().expect("a count"), expected.len() as i128);
@@ -368,7 +371,7 @@ fn check_support(net: &Net, unit: At) {
 fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
     let fields = field::analyse(&net.graph, field::Options::default()).expect("fields");
     let facts = fields.facts(&net.graph, net.output()).expect("facts").remove(0);
-    let own = fields.of(net.output(), NodeId(0)).expect("a field");
+    let own = fields.of(net.output(), NodeId::new(0)).expect("a field");
     for axis in 0..net.rank {
         let unit = |u: i64| if axis == 0 { [u, 0] } else { [0, u] };
         let found = &facts.axes[axis];
@@ -378,7 +381,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
         assert_eq!(found.first.map(|span| (span.lo as i64, span.hi as i64)), first, "first of {:?}", net.ops);
         // Upsampling by 2 or 3 a few times: 72 units hold every phase that these small graphs can have, most of the time.
         let period = own.axes[axis].union.iter().map(|piece| piece.family.period).max().unwrap_or(1) as i64;
-        let range = if mixed { net.extent(net.output().0, axis) } else { period };
+        let range = if mixed { net.extent(net.output().index(), axis) } else { period };
         if range > 80 {
             *seen.entry("skipped: long period").or_default() += 1;
             continue;
@@ -390,7 +393,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
             largest,
             "size on axis {axis} of {:?}\n{:?}",
             net.ops,
-            net.graph.nodes.iter().map(|n| &n.inputs).collect::<Vec<_>>()
+            net.graph.nodes().iter().map(|n| &n.inputs).collect::<Vec<_>>()
         );
         if !mixed {
             let moved = found.jump * num_rational::Ratio::from_integer(i128::from(period));
@@ -418,7 +421,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
         if let Some(effective) = found.effective
             && net.rank == 1
         {
-            let middle = net.extent(net.output().0, 0) / 2;
+            let middle = net.extent(net.output().index(), 0) / 2;
             let map = net.follow([middle, 0], false);
             let mass: f64 = map.values().sum();
             let mean = map.iter().map(|(at, w)| at[0] as f64 * w).sum::<f64>() / mass;
@@ -436,12 +439,12 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
             .units_seeing(
                 &net.graph,
                 net.output(),
-                NodeId(0),
+                NodeId::new(0),
                 &vec![field::Interval { lo: 3, hi: 4 }; net.rank],
             )
             .expect("a mapping");
         if net.rank == 1 {
-            let extent = net.extent(net.output().0, 0);
+            let extent = net.extent(net.output().index(), 0);
             let meet: Vec<i64> = (0..extent)
                 .filter(|&u| net.hull([u, 0], 0).is_some_and(|(lo, hi)| lo <= 4 && hi >= 3))
                 .collect();
@@ -474,18 +477,18 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
 
 fn check_channels_and_paths(net: &Net) {
     let output = net.output();
-    let sets = channels::reached(&net.graph, NodeId(0), output, true).expect("channels");
-    let runs = sets[output.0].as_ref().expect("a dependence");
+    let sets = channels::reached(&net.graph, NodeId::new(0), output, true).expect("channels");
+    let runs = sets[output.index()].as_ref().expect("a dependence");
     let mut found = Vec::new();
     for run in runs.iter() {
         let set: BTreeSet<u64> = run.set.iter().flat_map(|set| set.iter()).collect();
         found.extend(std::iter::repeat_n(set, run.len as usize));
     }
     let expected: Vec<BTreeSet<u64>> =
-        (0..net.graph.node(output).shape.channels()).map(|c| net.channels(output.0, c)).collect();
+        (0..net.graph.node(output).shape.channels()).map(|c| net.channels(output.index(), c)).collect();
     assert_eq!(found, expected, "channels of {:?}", net.ops);
     let facts =
-        channels::between(&net.graph, NodeId(0), output, true).expect("channels").expect("a dependence");
+        channels::between(&net.graph, NodeId::new(0), output, true).expect("channels").expect("a dependence");
     let mut classes: Vec<BTreeSet<u64>> = Vec::new();
     for set in &expected {
         let (meeting, mut apart): (Vec<_>, Vec<_>) =

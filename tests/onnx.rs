@@ -65,7 +65,7 @@ fn floats(value: &Value) -> Vec<f64> {
 }
 
 fn count(graph: &Graph, kind: &str) -> u64 {
-    graph.nodes.iter().filter(|node| node.op.name() == kind).count() as u64
+    graph.nodes().iter().filter(|node| node.op.name() == kind).count() as u64
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn figures_are_those_of_the_file_and_of_pytorch() {
             assert_eq!(totals.params, number("torch_params"), "{name}: parameters");
             assert_eq!(totals.buffers, number("torch_bn_buffers"), "{name}: buffers");
         }
-        let output = graph.node(graph.outputs[0]).shape.sizes();
+        let output = graph.node(graph.outputs()[0]).shape.sizes();
         assert_eq!(output, &numbers(&expected["output"])[1..], "{name}: output");
         let histogram = &expected["op_histogram"];
         let operators =
@@ -103,7 +103,7 @@ fn figures_are_those_of_the_file_and_of_pytorch() {
             |roles: &[&str]| roles.iter().filter_map(|role| expected["by_role"][role].as_u64()).sum::<u64>();
         let of = |kind: &str| -> u64 {
             graph
-                .nodes
+                .nodes()
                 .iter()
                 .filter(|node| node.op.name() == kind)
                 .map(|node| totals::of_node(node).params)
@@ -288,7 +288,7 @@ fn absent_weights_are_no_matter_until_the_network_runs() {
 #[test]
 fn deformable_convolutions_read_their_offsets() {
     let model = load(&folder().join("tiny_deform1.onnx"), &Bindings::default()).expect("a model");
-    let deform = model.graph.nodes.iter().find(|node| matches!(node.op, Op::Layer(Layer::DeformSample(_))));
+    let deform = model.graph.nodes().iter().find(|node| matches!(node.op, Op::Layer(Layer::DeformSample(_))));
     assert_eq!(deform.map(|node| node.inputs.len()), Some(3));
 }
 
@@ -307,7 +307,7 @@ fn transformers_count_and_compute_right_and_see_everything() {
         assert_eq!((count(&model.graph, "matmul"), count(&model.graph, "softmax")), (0, 0), "{name}");
         let input = model.graph.inputs().next().expect("an input").0;
         let fields = analyse(&model.graph, Options::default()).expect("a network");
-        let output = fields.of(model.graph.outputs[0], input).expect("a field");
+        let output = fields.of(model.graph.outputs()[0], input).expect("a field");
         assert!(output.axes.iter().all(|axis| axis.whole), "{name}: every output sees the whole image");
         let input = Tensor::from_fn(&[1, 3, 16, 16], |i| (((i * 7919) % 2003) as f64 / 1001.0 - 1.0) as f32);
         let found = outputs(&folder().join(name), vec![input]);
@@ -339,7 +339,7 @@ fn what_a_model_computes_from_its_weights_alone_is_counted() {
         if name != "maxvit_t.legacy.onnx" {
             assert_eq!(Some(counts.params), params, "{name}: parameters");
         }
-        let sizes = model.graph.node(model.graph.outputs[0]).shape.sizes();
+        let sizes = model.graph.node(model.graph.outputs()[0]).shape.sizes();
         assert_eq!(sizes, &numbers(&expected["output"])[1..], "{name}");
         assert_eq!(count(&model.graph, "learned_tensor") > 0, name != "maxvit_t.legacy.onnx", "{name}");
     }
@@ -407,11 +407,16 @@ fn every_operator_set_is_read_in_its_own_form() {
                 continue;
             }
         };
-        let opaque: Vec<_> =
-            model.graph.nodes.iter().filter(|node| node.op.name() == "opaque").map(|node| &node.op).collect();
+        let opaque: Vec<_> = model
+            .graph
+            .nodes()
+            .iter()
+            .filter(|node| node.op.name() == "opaque")
+            .map(|node| &node.op)
+            .collect();
         if name.starts_with("dilated_pool") {
             // No layer is that; its sizes are known all the same.
-            let sizes = model.graph.node(model.graph.outputs[0]).shape.sizes();
+            let sizes = model.graph.node(model.graph.outputs()[0]).shape.sizes();
             assert_eq!(sizes, &numbers(&expected["outputs"][0]["shape"])[1..], "{name}");
             assert_eq!((model.left.len(), opaque.len()), (0, 1), "{name}");
             continue;
@@ -565,7 +570,7 @@ mod made {
         }
         let imported = made(model);
         assert_eq!(
-            imported.graph.nodes.iter().map(|node| node.op.name()).collect::<Vec<_>>(),
+            imported.graph.nodes().iter().map(|node| node.op.name()).collect::<Vec<_>>(),
             ["input", "conv"]
         );
         let counts = totals::of_graph(&imported.graph);
@@ -620,7 +625,7 @@ mod made {
     /// The layers of a chain of nodes on `x`, without the input.
     fn kinds(input: &[i64], nodes: Vec<NodeProto>, stored: Vec<TensorProto>) -> Vec<&'static str> {
         let graph = made(model(&fixed(input), nodes, stored)).graph;
-        graph.nodes.iter().skip(1).map(|node| node.op.name()).collect()
+        graph.nodes().iter().skip(1).map(|node| node.op.name()).collect()
     }
 
     #[test]
@@ -788,7 +793,7 @@ mod made {
             }
             Op::Input => None,
         };
-        graph.nodes.iter().filter_map(word).collect()
+        graph.nodes().iter().filter_map(word).collect()
     }
 
     #[test]
@@ -936,12 +941,12 @@ mod made {
         ];
         let weights = vec![numbers("v", &[4, 3, 1, 1], &[0.5; 12]), numbers("w", &[4, 4, 1, 1], &[0.1; 16])];
         let graph = made(model(&fixed(&[1, 6, 5, 3]), nodes, weights)).graph;
-        let kinds: Vec<_> = graph.nodes.iter().map(|node| node.op.name()).collect();
+        let kinds: Vec<_> = graph.nodes().iter().map(|node| node.op.name()).collect();
         // What is left: the input's own order, and a vector.
         let left = ["input", "permute", "conv", "relu", "conv", "multiply", "global_avg_pool", "reshape"];
         assert_eq!(kinds, left);
         assert_eq!(totals::of_graph(&graph).macs, 30 * (12 + 16));
-        assert_eq!(graph.node(graph.outputs[0]).shape.elements().expect("small"), 4);
+        assert_eq!(graph.node(graph.outputs()[0]).shape.elements().expect("small"), 4);
     }
 
     #[test]
@@ -1007,7 +1012,7 @@ mod made {
         let by_name = Bindings { inputs: vec![], symbols: vec![("height".into(), 5), ("width".into(), 7)] };
         for bindings in [by_shape, by_name] {
             let graph = import(make(), path, &bindings).expect("bound").graph;
-            assert_eq!(graph.node(graph.outputs[0]).shape.sizes(), [1, 5, 7]);
+            assert_eq!(graph.node(graph.outputs()[0]).shape.sizes(), [1, 5, 7]);
         }
         let wrong = Bindings { inputs: vec![], symbols: vec![("hight".into(), 5)] };
         let flaws = import(make(), path, &wrong).expect_err("no such symbol");

@@ -258,7 +258,7 @@ fn cycles_and_dangling_names_are_errors() {
     assert!(found[0].message.contains("makes `y` too"), "{found:?}");
     // Out of order, but no cycle: sorted.
     let sorted = finish(model(vec![node("Relu", &["a"], &["y"]), node("Relu", &["x"], &["a"])], vec![]));
-    assert_eq!(sorted.map(|imported| imported.graph.nodes.len()), Some(3));
+    assert_eq!(sorted.map(|imported| imported.graph.nodes().len()), Some(3));
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn functions_that_double_or_call_themselves_are_errors() {
     sound.functions.push(function("f0", vec![node("Relu", &["a"], &["m"]), node("Sigmoid", &["m"], &["b"])]));
     let imported = finish(sound).expect("a network");
     assert_eq!(
-        imported.graph.nodes.iter().map(|node| node.op.name()).collect::<Vec<_>>(),
+        imported.graph.nodes().iter().map(|node| node.op.name()).collect::<Vec<_>>(),
         ["input", "relu", "sigmoid"]
     );
 }

@@ -51,11 +51,11 @@ fn elements(node: &Node, role: WeightRole) -> u64 {
 }
 
 fn total(graph: &Graph, role: WeightRole) -> u64 {
-    graph.nodes.iter().map(|node| elements(node, role)).sum()
+    graph.nodes().iter().map(|node| elements(node, role)).sum()
 }
 
 fn macs(graph: &Graph) -> u64 {
-    graph.nodes.iter().map(|node| node.cost.macs).sum()
+    graph.nodes().iter().map(|node| node.cost.macs).sum()
 }
 
 fn join(sizes: impl IntoIterator<Item = impl ToString>) -> String {
@@ -131,7 +131,7 @@ fn networks_count_what_pytorch_counts() {
             }
         };
         let inputs: Vec<_> = graph.inputs().map(|(_, node)| node.shape.sizes()).collect();
-        let outputs: Vec<_> = graph.outputs.iter().map(|&id| graph.node(id).shape.sizes()).collect();
+        let outputs: Vec<_> = graph.outputs().iter().map(|&id| graph.node(id).shape.sizes()).collect();
         same("input", &inputs, &[&expected.input]);
         same("output", &outputs, &[&expected.output]);
         same("parameters", &total(&graph, WeightRole::Parameter), &expected.params);
@@ -151,8 +151,10 @@ fn layers_are_pytorchs_in_execution_order() {
     for (name, _) in oracle() {
         let text = read(&root().join(format!("tests/data/oracle/layers/{name}.txt")));
         let graph = network(&name, None);
-        let ours =
-            graph.nodes.iter().flat_map(|node| lines(&graph, node).into_iter().map(|line| (&node.id, line)));
+        let ours = graph
+            .nodes()
+            .iter()
+            .flat_map(|node| lines(&graph, node).into_iter().map(|line| (&node.id, line)));
         let (mut ours, mut theirs) = (ours, text.lines());
         loop {
             match (ours.next(), theirs.next()) {

@@ -39,14 +39,14 @@ fn macs(name: &str) -> u64 {
 }
 
 fn layers(graph: &Graph) -> impl Iterator<Item = (&Node, &Layer)> {
-    graph.nodes.iter().filter_map(|node| match &node.op {
+    graph.nodes().iter().filter_map(|node| match &node.op {
         Op::Layer(layer) => Some((node, layer)),
         Op::Input => None,
     })
 }
 
 fn output(graph: &Graph) -> Vec<u64> {
-    graph.node(graph.outputs[0]).shape.sizes().to_vec()
+    graph.node(graph.outputs()[0]).shape.sizes().to_vec()
 }
 
 /// Elements of the tensors called `weight` of convolutions and linear layers: what papers call weights.
@@ -58,7 +58,7 @@ fn kernel_weights(graph: &Graph) -> u64 {
 
 /// The number of layers named `op`.
 fn count(graph: &Graph, op: &str) -> usize {
-    graph.nodes.iter().filter(|node| node.op.name() == op).count()
+    graph.nodes().iter().filter(|node| node.op.name() == op).count()
 }
 
 /// `value` in units of `unit`, rounded to `digits` decimals, as a paper prints it.

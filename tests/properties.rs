@@ -64,7 +64,7 @@ fn layers() -> impl Strategy<Value = String> {
 /// What a network is, but for its places in the text.
 fn facts(graph: &Graph) -> Vec<String> {
     graph
-        .nodes
+        .nodes()
         .iter()
         .map(|n| format!("{} {} {} {:?} {:?}", n.id, n.op.name(), n.shape, n.weights, n.cost))
         .collect()
@@ -96,8 +96,8 @@ proptest! {
         match (load(&text), load(&text)) {
             (Ok(first), Ok(second)) => {
                 prop_assert_eq!(facts(&first), facts(&second));
-                let ids: std::collections::HashSet<&str> = first.nodes.iter().map(|n| n.id.as_str()).collect();
-                prop_assert_eq!(ids.len(), first.nodes.len(), "ids are unique");
+                let ids: std::collections::HashSet<&str> = first.nodes().iter().map(|n| n.id.as_str()).collect();
+                prop_assert_eq!(ids.len(), first.nodes().len(), "ids are unique");
             }
             (first, second) => prop_assert_eq!(first.err(), second.err()),
         }
@@ -134,7 +134,7 @@ proptest! {
             let layers = format!("conv: {{out_channels: {channels}, kernel: 3, padding: same, bias: false{more}}}");
             let graph = load(&network(&format!("[{channels}, 16, 16]"), "", &layers)).expect("a valid spec");
             let totals = totals::of_graph(&graph);
-            (totals.params, graph.nodes[1].cost.macs, graph.nodes[1].shape.clone())
+            (totals.params, graph.nodes()[1].cost.macs, graph.nodes()[1].shape.clone())
         };
         let (params, macs, shape) = conv("");
         prop_assert_eq!(conv(&format!(", groups: {groups}")), (params / groups, macs / groups, shape.clone()));

@@ -16,7 +16,7 @@ fn field(size: u64, layers: &str) -> (Facts, Fields, Graph) {
         Err(rejected) => panic!("{:?}", rejected.1),
     };
     let fields = analyse(&graph, Options::default()).expect("supported");
-    let facts = fields.facts(&graph, graph.outputs[0]).expect("no overflow").remove(0);
+    let facts = fields.facts(&graph, graph.outputs()[0]).expect("no overflow").remove(0);
     (facts, fields, graph)
 }
 

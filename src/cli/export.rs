@@ -152,6 +152,6 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
             format!("with {size} of weights beside it, in {path}")
         }
     };
-    let layers = graph.nodes.len() - graph.inputs().count();
+    let layers = graph.nodes().len() - graph.inputs().count();
     Ok(format!("{file}: {layers} layers as {} operators of opset {}, {weights}", model.operators, args.opset))
 }

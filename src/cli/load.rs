@@ -92,7 +92,7 @@ impl Loaded {
 
     /// What was found out about the network, with the spec that it came from.
     pub fn entry<T>(&self, summary: T) -> Entry<T> {
-        Entry { spec: Spec { name: Some(self.graph.name.clone()), path: Some(self.path.clone()) }, summary }
+        Entry { spec: Spec { name: Some(self.graph.name().to_owned()), path: Some(self.path.clone()) }, summary }
     }
 
     /// The weights that a model brings along.
@@ -258,7 +258,7 @@ pub fn subject(path: &str, stdin: Option<&[u8]>) -> Result<Subject, Rejected> {
         let model = onnx::import::load(Path::new(path), &Bindings::default())
             .map_err(|errors| Box::new((Sources::default(), errors)))?;
         let opaque =
-            model.graph.nodes.iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
+            model.graph.nodes().iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
         let left_out = opaque + model.left.len();
         return Ok(Subject { graph: model.graph, document: None, sources: Sources::default(), left_out });
     }

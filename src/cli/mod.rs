@@ -250,8 +250,10 @@ fn envelope<'a, T: serde::Serialize>(
     let mut results: Vec<serde_json::Value> = bodies
         .map(|(network, body)| {
             let mut object = serde_json::Map::new();
-            object
-                .insert("spec".into(), serde_json::json!({"name": network.graph.name, "path": network.path}));
+            object.insert(
+                "spec".into(),
+                serde_json::json!({"name": network.graph.name(), "path": network.path}),
+            );
             if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
                 object.extend(keys);
             }

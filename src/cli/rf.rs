@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let found = summary(&network.graph, question, network.import(Figures::Dependences));
         let found = found.map_err(rates::failure)?;
         if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, found.supports.first()) {
-            save(file, exact, &network.graph.name, picture)?;
+            save(file, exact, &network.graph.name(), picture)?;
         }
         entries.push(network.entry(found));
     }
@@ -92,7 +92,7 @@ fn block_end(graph: &cnnkit_core::graph::Graph, id: &str) -> String {
         |node: &&cnnkit_core::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
     match graph.find(id) {
         Some(_) => id.to_owned(),
-        None => graph.nodes.iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
+        None => graph.nodes().iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
     }
 }
 

@@ -166,7 +166,7 @@ fn measure(
     mut run: impl FnMut(&mut dyn FnMut(NodeId)) -> Result<Run<f32>, Problem>,
 ) -> Result<Measured, Failure> {
     let progress = Progress::start("running");
-    let total: u64 = graph.nodes.iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
+    let total: u64 = graph.nodes().iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
     let mut measured = Measured::default();
     for repeat in 0..u64::from(args.repeat) {
         let mut done = 0u64;
@@ -209,10 +209,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = replace.load(&args.spec)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))
-        && graph.outputs.len() > 1
+        && graph.outputs().len() > 1
     {
         return Err(Failure::usage(
-            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs.len()),
+            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs().len()),
             "write a .npz file: it holds them by name",
         ));
     }
@@ -234,7 +234,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     })?;
     let (measured, engine) = pool.install(|| execute(&args, &network, &inputs))?;
     if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
-        let named = graph.outputs.iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
+        let named = graph.outputs().iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
         match run.outputs.as_slice() {
             [only] if arrays::is(path, "npy") => arrays::write_npy(path, only).map_err(failed)?,
             _ => arrays::write_weights(path, named).map_err(failed)?,

@@ -40,7 +40,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     for network in &networks {
         let axes = analyse(&network.graph).map_err(|error| {
             Failure::usage(
-                format!("not supported: sizes of `{}`: {}", network.graph.name, error.0),
+                format!("not supported: sizes of `{}`: {}", network.graph.name(), error.0),
                 "try single sizes with `cnnkit params --input C,H,W`",
             )
         })?;
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
                     format!(
                         "`--near` gives {} sizes, `{}` has {} spatial axes",
                         sizes.len(),
-                        network.graph.name,
+                        network.graph.name(),
                         axes.len()
                     ),
                     "give one size for all axes, or one an axis",

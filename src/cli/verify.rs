@@ -60,12 +60,12 @@ fn share(text: &str) -> Result<f64, String> {
 /// The node that `--node` names.
 fn find(network: &Loaded, id: &str) -> Result<NodeId, Failure> {
     network.graph.find(id).ok_or_else(|| {
-        let names = network.graph.nodes.iter().map(|node| node.id.as_str());
+        let names = network.graph.nodes().iter().map(|node| node.id.as_str());
         let help = match cnnkit_core::diagnostic::suggest(id, names) {
             Some(close) => format!("did you mean `{close}`?"),
             None => "`cnnkit params` lists the nodes".to_owned(),
         };
-        Failure::usage(format!("`{}` has no node `{id}`", network.graph.name), help)
+        Failure::usage(format!("`{}` has no node `{id}`", network.graph.name()), help)
     })
 }
 
@@ -95,7 +95,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         };
         verify(&network.graph, &Analysis, &options, &part).map_err(|problem| {
             Failure::usage(
-                format!("cannot verify `{}`: {problem}", network.graph.name),
+                format!("cannot verify `{}`: {problem}", network.graph.name()),
                 problem.help.clone().unwrap_or_else(|| "leave the claim out with `--only`".into()),
             )
         })
@@ -117,7 +117,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let mut all = Page::default();
     for (network, outcome) in networks.iter().zip(&outcomes) {
-        all.blocks.extend(page(&network.graph.name, outcome, args.methods).blocks);
+        all.blocks.extend(page(network.graph.name(), outcome, args.methods).blocks);
     }
     let ok = outcomes.iter().all(Outcome::ok);
     let bodies = networks.iter().zip(&outcomes).map(|(network, outcome)| (network, json(outcome)));

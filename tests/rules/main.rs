@@ -275,7 +275,7 @@ fn promises_hold(name: &str, path: &Path, [before, after]: [&str; 2], promised: 
             let facts = fields.facts(graph, *output).expect("facts");
             facts.into_iter().map(|facts| facts.axes).collect::<Vec<_>>()
         };
-        graph.outputs.iter().map(facts).collect::<Vec<_>>()
+        graph.outputs().iter().map(facts).collect::<Vec<_>>()
     };
     assert_eq!(fields(&after), fields(&before), "{name}: receptive fields");
     let options = cnnkit::verify::Options {

@@ -24,7 +24,7 @@ fn load(yaml: &str) -> Graph {
 }
 
 fn measure(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options) -> Outcome {
-    verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name))
+    verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name()))
 }
 
 /// Claims that do not hold, one a line.

@@ -71,7 +71,7 @@ pub fn locate(
     // How many layers are written at each place, if that matters.
     let mut written: HashMap<Span, usize> = HashMap::new();
     if groups.iter().any(|(_, group)| group.iter().any(|finding| finding.fix.is_some())) {
-        let spans = facts.graph.nodes.iter().filter_map(|node| node.origin.span);
+        let spans = facts.graph.nodes().iter().filter_map(|node| node.origin.span);
         spans.for_each(|span| *written.entry(span).or_default() += 1);
     }
     let join = |(span, group)| joined(facts, rule, severity, &written, span, group);

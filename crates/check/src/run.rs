@@ -75,7 +75,7 @@ fn one(path: &str, plan: &Plan<'_>) -> Checked {
                 let problem = Problem::new(Code::Limit, message).help("`cnnkit params` lists them");
                 outcome.skipped.push(Skipped { rule: &OVER_BUDGET, problem });
             }
-            Checked { path: path.to_owned(), name: Some(graph.name), sources, outcome }
+            Checked { path: path.to_owned(), name: Some(graph.name().to_owned()), sources, outcome }
         }
         Err(refused) => {
             let (sources, errors) = *refused;

@@ -66,8 +66,8 @@ impl<'g, S: Scalar> Network<'g, S> {
         graph: &'g Graph,
         mut fill: impl FnMut(&str, &Weight) -> F,
     ) -> Result<Self, Problem> {
-        let mut own = Vec::with_capacity(graph.nodes.len());
-        for node in &graph.nodes {
+        let mut own = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
             let mut tensors = Vec::new();
             if node.shares.is_none() {
                 for weight in &node.weights {
@@ -84,7 +84,7 @@ impl<'g, S: Scalar> Network<'g, S> {
 
     /// The weights that node `id` uses, in the order in which its layer declares them.
     pub fn weights(&self, id: NodeId) -> &[Arc<Tensor<S>>] {
-        &self.own[owner(self.graph, id).0]
+        &self.own[owner(self.graph, id).index()]
     }
 
     /// The node whose weights `id` uses: itself, unless it shares.
@@ -97,14 +97,14 @@ impl<'g, S: Scalar> Network<'g, S> {
         self.graph.iter().flat_map(|(id, node)| {
             node.weights
                 .iter()
-                .zip(&self.own[id.0])
+                .zip(&self.own[id.index()])
                 .map(move |(weight, tensor)| (format!("{}.{}", node.id, weight.name), id, weight, tensor))
         })
     }
 
     /// Elements really allocated, buffers included; a tensor that several nodes use counts once.
     pub fn elements(&self) -> u64 {
-        let lists = self.graph.nodes.iter().zip(&self.own);
+        let lists = self.graph.nodes().iter().zip(&self.own);
         let own = lists.flat_map(|(node, list)| node.own_weights().filter_map(|(index, _)| list.get(index)));
         own.map(|tensor| tensor.len() as u64).sum()
     }
@@ -121,16 +121,16 @@ impl<'g, S: Scalar> Network<'g, S> {
             .graph
             .iter()
             .flat_map(|(id, node)| {
-                (0..self.own[id.0].len())
+                (0..self.own[id.index()].len())
                     .map(move |i| (format!("{}.{}", node.id, node.weights[i].name), id, i))
             })
             .collect();
         let mut flaws = Vec::new();
         for (name, id, i) in &names {
-            let wanted = self.own[id.0][*i].sizes().to_vec();
+            let wanted = self.own[id.index()][*i].sizes().to_vec();
             match given.remove(name) {
                 None => flaws.push(format!("`{name}` {wanted:?} is missing")),
-                Some(tensor) if tensor.sizes() == wanted => self.own[id.0][*i] = Arc::new(tensor),
+                Some(tensor) if tensor.sizes() == wanted => self.own[id.index()][*i] = Arc::new(tensor),
                 Some(tensor) => {
                     flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()));
                 }

@@ -129,15 +129,15 @@ impl<S: Scalar> Network<'_, S> {
         checked(self.graph, &inputs)?;
         let meter = Arc::new(Meter::default());
         let last = memory::last_uses(self.graph);
-        let mut freed: Vec<Vec<usize>> = vec![Vec::new(); self.graph.nodes.len() + 1];
+        let mut freed: Vec<Vec<usize>> = vec![Vec::new(); self.graph.nodes().len() + 1];
         for (node, &step) in last.iter().enumerate() {
             freed[step].push(node);
         }
-        let mut values: Vec<Option<Held<S>>> = (0..self.graph.nodes.len()).map(|_| None).collect();
+        let mut values: Vec<Option<Held<S>>> = (0..self.graph.nodes().len()).map(|_| None).collect();
         // A learned tensor is told how many images there are, by which values that may be gone.
         let images = Tensor::zeros(&[inputs.first().map_or(1, Tensor::batch), 1]);
         for ((id, _), tensor) in self.graph.inputs().zip(inputs) {
-            values[id.0] = Some(meter.hold(tensor));
+            values[id.index()] = Some(meter.hold(tensor));
         }
         let mut steps = Vec::new();
         for (id, node) in self.graph.iter() {
@@ -146,23 +146,23 @@ impl<S: Scalar> Network<'_, S> {
                 let sources: Option<Vec<&Tensor<S>>> = if node.sources().is_empty() {
                     Some(vec![&images])
                 } else {
-                    let value = |input: &NodeId| values[input.0].as_ref().map(|held| &held.tensor);
+                    let value = |input: &NodeId| values[input.index()].as_ref().map(|held| &held.tensor);
                     node.inputs.iter().map(value).collect()
                 };
                 let (output, time, counter) =
                     self.step(id, layer, sources.ok_or_else(gone)?.as_slice(), kernels)?;
-                values[id.0] = Some(meter.hold(output));
+                values[id.index()] = Some(meter.hold(output));
                 steps.push(Step::alone(id, time, counter, meter.alive()));
             }
-            for &node in &freed[id.0] {
+            for &node in &freed[id.index()] {
                 values[node] = None;
             }
         }
         let peak = meter.peak.load(Ordering::Relaxed);
-        let mut outputs = Vec::with_capacity(self.graph.outputs.len());
-        for &id in &self.graph.outputs {
+        let mut outputs = Vec::with_capacity(self.graph.outputs().len());
+        for &id in self.graph.outputs() {
             // A node may be several outputs.
-            outputs.push(values[id.0].as_ref().ok_or_else(gone)?.tensor.clone());
+            outputs.push(values[id.index()].as_ref().ok_or_else(gone)?.tensor.clone());
         }
         Ok(Run { outputs, steps, peak })
     }
@@ -171,13 +171,14 @@ impl<S: Scalar> Network<'_, S> {
     pub fn trace(&self, inputs: Vec<Tensor<S>>, kernels: &impl Kernels<S>) -> Result<Trace<S>, Problem> {
         checked(self.graph, &inputs)?;
         let mut given = inputs.into_iter();
-        let mut values: Vec<Tensor<S>> = Vec::with_capacity(self.graph.nodes.len());
+        let mut values: Vec<Tensor<S>> = Vec::with_capacity(self.graph.nodes().len());
         let mut steps = Vec::new();
         for (id, node) in self.graph.iter() {
             let value = match &node.op {
                 Op::Input => given.next().ok_or_else(gone)?,
                 Op::Layer(layer) => {
-                    let sources: Vec<&Tensor<S>> = node.inputs.iter().map(|input| &values[input.0]).collect();
+                    let sources: Vec<&Tensor<S>> =
+                        node.inputs.iter().map(|input| &values[input.index()]).collect();
                     let (output, time, counter) = self.step(id, layer, &sources, kernels)?;
                     steps.push(Step::alone(id, time, counter, 0));
                     output

@@ -59,7 +59,7 @@ fn distinct(chains: &Chains) -> Vec<(&Chain, usize)> {
 /// The gridding of a network.
 pub fn gridding(graph: &Graph, chains: &Chains, options: gridding::Options) -> Result<Report, Problem> {
     let mut page = Page::default();
-    page.title_with(format!("Gridding in {}", graph.name), counted(chains));
+    page.title_with(format!("Gridding in {}", graph.name()), counted(chains));
     let mut table = Table {
         columns: vec![
             Column::text("chain"),
@@ -156,7 +156,7 @@ fn outputs(graph: &Graph, page: &mut Page) -> Vec<Json> {
         rows: vec![],
     };
     let mut list = Vec::new();
-    for &output in &graph.outputs {
+    for &output in graph.outputs() {
         let node = graph.node(output);
         // A unit in the middle, with the input taken as unbounded.
         let unit: Vec<i128> = node.shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
@@ -252,7 +252,7 @@ fn taps_json(graph: &Graph, taps: &TapsValid) -> Json {
 /// The HDC check of a network: every chain against the rule (where it applies) and the truth.
 pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -> Result<Report, Problem> {
     let mut page = Page::default();
-    page.title_with(format!("HDC check of {}", graph.name), counted(chains));
+    page.title_with(format!("HDC check of {}", graph.name()), counted(chains));
     let mut list = Vec::new();
     let mut ok = true;
     for (chain, alike) in distinct(chains) {

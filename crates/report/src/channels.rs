@@ -94,7 +94,7 @@ pub fn summary(graph: &Graph, import: Option<Import>) -> Result<ChannelsSummary,
             })
             .collect(),
         import: import.map(StatusAndImport::from),
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
     })
 }
@@ -128,8 +128,8 @@ struct Mixed {
 fn mixed(graph: &Graph, found: &Connectivity) -> Result<Option<Mixed>, Problem> {
     let sets = reached(graph, found.source, found.node, true)?;
     let mut shuffles = 0;
-    for (id, node) in graph.iter().take(found.node.0 + 1).skip(found.source.0 + 1) {
-        let Some(runs) = sets.get(id.0).and_then(Option::as_ref) else { continue };
+    for (id, node) in graph.iter().take(found.node.index() + 1).skip(found.source.index() + 1) {
+        let Some(runs) = sets.get(id.index()).and_then(Option::as_ref) else { continue };
         let shuffled = |axis: &AxisReach| matches!(axis, AxisReach::Shuffle { .. });
         shuffles +=
             usize::from(graph.reach(node).iter().any(|reach| reach.axes.first().is_some_and(shuffled)));

@@ -91,17 +91,17 @@ fn figures(graph: &Graph) -> ComparedNetwork {
     let counts = totals::of_graph(graph);
     let bytes = |elements: u64| elements.saturating_mul(Dtype::F32.bytes());
     ComparedNetwork {
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         params: counts.params,
         buffers: counts.buffers,
         macs: counts.macs,
         other_ops: counts.other_ops(),
         flops: counts.flops(),
         depth: totals::depth(graph),
-        layers: graph.nodes.len() - graph.inputs().count(),
+        layers: graph.nodes().len() - graph.inputs().count(),
         rf: field_sizes(graph),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
-        outputs: graph.outputs.iter().map(|&id| graph.node(id).shape.clone()).collect(),
+        outputs: graph.outputs().iter().map(|&id| graph.node(id).shape.clone()).collect(),
         activations: bytes(counts.activations),
         peak: memory::peak(graph).map_or(0, |peak| bytes(peak.elements)),
     }

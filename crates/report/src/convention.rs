@@ -52,8 +52,8 @@ pub fn summary(graph: &Graph, convention: Convention, batch: u64) -> Result<Conv
         name: convention.name(),
         unit: convention.unit(),
         total: times(convention.total(graph)?),
-        layers: graph.nodes.iter().map(layer).collect::<Result<_, Problem>>()?,
-        network: graph.name.clone(),
+        layers: graph.nodes().iter().map(layer).collect::<Result<_, Problem>>()?,
+        network: graph.name().to_owned(),
         ours: times(totals::of_graph(graph).macs),
         differences: differences
             .into_iter()

@@ -237,7 +237,7 @@ fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     let (before, after) = (blocks(old), blocks(new));
     let mut order: Vec<String> = Vec::new();
     for graph in [new, old] {
-        for node in &graph.nodes {
+        for node in graph.nodes() {
             let id = first(&node.id);
             if node.op != Op::Input && !order.iter().any(|known| known == id) {
                 order.push(id.to_owned());
@@ -261,7 +261,7 @@ struct Part {
 
 fn blocks(graph: &Graph) -> BTreeMap<&str, Part> {
     let mut blocks: BTreeMap<&str, Part> = BTreeMap::new();
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         let Op::Layer(layer) = &node.op else { continue };
         let part = blocks.entry(first(&node.id)).or_default();
         part.counts = part.counts.plus(totals::of_node(node));

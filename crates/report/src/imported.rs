@@ -98,7 +98,7 @@ impl StatusAndImport {
 }
 
 fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
-    graph.nodes.iter().filter_map(|node| match &node.op {
+    graph.nodes().iter().filter_map(|node| match &node.op {
         Op::Layer(Layer::Opaque(opaque)) => Some((node.id.as_str(), opaque)),
         _ => None,
     })

@@ -75,19 +75,19 @@ impl Network {
     pub fn of(graph: &Graph, depth: usize) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
         // Where each node of the graph went.
-        let mut place = Vec::with_capacity(graph.nodes.len());
+        let mut place = Vec::with_capacity(graph.nodes().len());
         let mut sizes: Vec<u64> = Vec::new();
         for (id, node) in graph.iter() {
             let path: Vec<&str> = node.id.split('.').collect();
             let folded = path.len() > depth.max(1) && node.op != Op::Input;
             let name = if folded { path[..depth.max(1)].join(".") } else { node.id.clone() };
             let weighted = !node.weights.is_empty();
-            let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.0]).collect();
-            let output = graph.outputs.contains(&id);
+            let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.index()]).collect();
+            let output = graph.outputs().contains(&id);
             // Only neighbours are folded together: that cannot close a circle.
             if folded && let Some(last) = nodes.last_mut().filter(|last| last.op == BLOCK && last.id == name)
             {
-                let index = place[id.0 - 1];
+                let index = place[id.index() - 1];
                 inputs.retain(|&input| input != index && !last.inputs.contains(&input));
                 last.inputs.append(&mut inputs);
                 last.shape = node.shape.sizes().to_vec();
@@ -124,7 +124,7 @@ impl Network {
         for (node, size) in nodes.iter_mut().zip(sizes).filter(|(node, _)| node.op == BLOCK) {
             node.settings = format!("of {size} layer{}", if size == 1 { "" } else { "s" });
         }
-        Self::with_edges(graph.name.clone(), nodes)
+        Self::with_edges(graph.name().to_owned(), nodes)
     }
 
     /// The same network with what is not analysed of it.

@@ -261,11 +261,11 @@ pub fn summary(
         batch: view.batch,
         dtype: view.dtype,
         flops_per_mac: FLOPS_PER_MAC,
-        layers: graph.nodes.iter().map(|node| layer(graph, node, view.batch)).collect(),
-        outputs: graph.outputs.iter().map(|&id| output(graph, id)).collect(),
+        layers: graph.nodes().iter().map(|node| layer(graph, node, view.batch)).collect(),
+        outputs: graph.outputs().iter().map(|&id| output(graph, id)).collect(),
         convention,
         import,
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         view,
     }
 }

@@ -140,7 +140,7 @@ pub fn summary(graph: &Graph, import: Option<Import>) -> Result<PathsSummary, Pr
             })
             .collect(),
         import: import.map(StatusAndImport::from),
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
     })
 }
 

@@ -211,12 +211,12 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
     };
     let of_output = |output: NodeId| all.iter().filter(move |facts| facts.node == output);
     Ok(RfSummary {
-        outputs: graph.outputs.iter().flat_map(|&output| of_output(output)).map(layer).collect(),
+        outputs: graph.outputs().iter().flat_map(|&output| of_output(output)).map(layer).collect(),
         layers: all.iter().filter(|facts| target.is_none_or(|node| facts.node == node)).map(layer).collect(),
         misaligned: fields.misaligned.iter().map(|found| merge(graph, found)).collect(),
         unit: question.unit.as_ref().map(|unit| unit::read_by(graph, &fields, &nodes, unit)).transpose()?,
         import: import.map(StatusAndImport::from),
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
         question,
         supports,
@@ -225,7 +225,7 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
 
 fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     graph.find(id).ok_or_else(|| {
-        let ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
+        let ids: Vec<&str> = graph.nodes().iter().map(|node| node.id.as_str()).collect();
         let close = cnnkit_core::diagnostic::suggest(id, ids.iter().copied());
         Problem::new(Code::UnknownName, format!("there is no layer `{id}`")).help(
             close.map_or("`cnnkit graph` lists all ids".to_owned(), |close| {
@@ -237,7 +237,7 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
 
 /// Whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
-    if graph.outputs.contains(&facts.node) {
+    if graph.outputs().contains(&facts.node) {
         return true;
     }
     let before = graph.node(facts.node).inputs.first();
@@ -262,14 +262,14 @@ fn targets(graph: &Graph, all: &[Facts], asked: Option<NodeId>) -> Vec<NodeId> {
         return vec![node];
     }
     let mut nodes = Vec::new();
-    for &output in &graph.outputs {
+    for &output in graph.outputs() {
         let local = |node: NodeId| {
             !graph.node(node).shape.spatial().is_empty()
                 && all.iter().any(|facts| {
                     facts.node == node && !facts.global && facts.axes.iter().all(|axis| axis.size > 0)
                 })
         };
-        let last = (0..=output.0).rev().map(NodeId).find(|&node| local(node));
+        let last = (0..=output.index()).rev().map(NodeId::new).find(|&node| local(node));
         nodes.extend(if local(output) { Some(output) } else { last });
     }
     nodes.dedup();
@@ -310,7 +310,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         holes: exact.map(|exact| exact.holes),
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
-        returned: graph.outputs.contains(&facts.node),
+        returned: graph.outputs().contains(&facts.node),
         shown: true,
     }
 }

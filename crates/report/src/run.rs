@@ -256,7 +256,7 @@ pub fn affordable(graph: &Graph, batch: u64, available: u64) -> Result<(), Probl
     if needed > available {
         let message = format!(
             "running `{}` needs about {} of memory, {} is free",
-            graph.name,
+            graph.name(),
             cnnkit_core::number::bytes(needed),
             cnnkit_core::number::bytes(available)
         );
@@ -286,11 +286,11 @@ pub fn summary(
 ) -> Result<RunSummary, Problem> {
     let graph = network.graph;
     let Some(run) = &measured.fastest else {
-        let message = format!("`{}` was not run", graph.name);
+        let message = format!("`{}` was not run", graph.name());
         return Err(Problem::new(Code::InvalidValue, message).help("run it at least once"));
     };
     let (weights, peak) = predicted(graph, context.batch);
-    let outputs = graph.outputs.iter().zip(&run.outputs);
+    let outputs = graph.outputs().iter().zip(&run.outputs);
     Ok(RunSummary {
         batch: context.batch,
         dtype: "f32",
@@ -316,7 +316,7 @@ pub fn summary(
         },
         layers: run.steps.iter().map(|step| layer(graph, step)).collect(),
         import: import.map(StatusAndImport::from),
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
         elements: network.elements(),
         scores: run.outputs.first().map(scores).unwrap_or_default(),

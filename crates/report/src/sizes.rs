@@ -110,7 +110,7 @@ pub fn summary(
     SizesSummary {
         axes: axes.into_iter().enumerate().map(axis).collect(),
         import: import.map(StatusAndImport::from),
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
     }
 }

@@ -47,12 +47,12 @@ pub(super) fn measure(
             }
         }
     };
-    if run.outputs.len() > MOST_OUTPUTS {
-        outcome.notes.push(format!("channels of {} more outputs", run.outputs.len() - MOST_OUTPUTS));
+    if run.outputs().len() > MOST_OUTPUTS {
+        outcome.notes.push(format!("channels of {} more outputs", run.outputs().len() - MOST_OUTPUTS));
     }
     let steps = |output: &NodeId| passes(run.node(*output).shape.channels()) as usize;
-    let part = bar.part(200, run.outputs.iter().take(MOST_OUTPUTS).map(steps).sum());
-    for &output in run.outputs.iter().take(MOST_OUTPUTS) {
+    let part = bar.part(200, run.outputs().iter().take(MOST_OUTPUTS).map(steps).sum());
+    for &output in run.outputs().iter().take(MOST_OUTPUTS) {
         let channels = run.node(output).shape.channels();
         let most = (budget / cost(&run).max(1)).max(1);
         // Evenly spread ones, if all would take too long.

@@ -33,7 +33,7 @@ pub(super) fn measure(
         dead_weights(graph, predict, options, outcome)?;
     }
     if [Kind::Shapes, Kind::Macs, Kind::Memory].into_iter().any(|kind| options.wants(kind)) {
-        let part = bar.part(200, graph.nodes.len());
+        let part = bar.part(200, graph.nodes().len());
         forward(graph, predict, options, outcome, &|| part.step())?;
     }
     Ok(())
@@ -47,7 +47,7 @@ fn parameters(
 ) -> Result<(), Problem> {
     let (params, buffers) = predict.parameters(graph);
     let (mut learned, mut kept) = (0u64, 0u64);
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         for (_, weight) in node.own_weights() {
             // One tensor at a time: VGG's would not all fit beside each other.
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
@@ -81,7 +81,7 @@ fn dead_weights(
         return Ok(());
     }
     let mut seeds = Vec::new();
-    for &output in &graph.outputs {
+    for &output in graph.outputs() {
         seeds.push((output, Tensor::from_fn(&batched(1, &slim.graph.node(output).shape)?, |_| Marks::ONE)));
     }
     let trace = trace_to_weights(&slim.graph, seeds)?;
@@ -97,9 +97,9 @@ fn dead_weights(
             let name = format!("{}.{}", node.id, weight.name);
             let sizes = weight.shape.sizes();
             let elements = usize::try_from(weight.shape.elements()?).unwrap_or(0);
-            let claims = predicted.get(id.0).and_then(|weights| weights.get(index));
+            let claims = predicted.get(id.index()).and_then(|weights| weights.get(index));
             let claims = claims.map_or_else(|| vec![false; elements], |region| raster(region, sizes));
-            let marks = trace.weights[id.0].get(index);
+            let marks = trace.weights[id.index()].get(index);
             let finds: Vec<bool> = match marks {
                 Some(marks) => marks.data().iter().map(|marks| *marks != Marks::ZERO).collect(),
                 None => vec![false; elements],
@@ -189,17 +189,17 @@ fn forward(
     let measured = run(&graph, tensors, |declared| seed.weights(declared), &[], None, |_| tick())?;
     if options.wants(Kind::Shapes) {
         let predicted = predict.shapes(&graph);
-        let wrong = (0..graph.nodes.len()).find(|&i| predicted.get(i) != measured.shapes.get(i));
+        let wrong = (0..graph.nodes().len()).find(|&i| predicted.get(i) != measured.shapes.get(i));
         let shape = |shapes: &[Shape], i: usize| {
             shapes
                 .get(i)
-                .map_or_else(|| "no shape".to_owned(), |shape| format!("{} {shape}", graph.nodes[i].id))
+                .map_or_else(|| "no shape".to_owned(), |shape| format!("{} {shape}", graph.nodes()[i].id))
         };
-        let all = format!("{} nodes", graph.nodes.len());
+        let all = format!("{} nodes", graph.nodes().len());
         let claim = match wrong {
             Some(i) => outcome.claim(
                 Kind::Shapes,
-                Some(&graph.nodes[i].id),
+                Some(&graph.nodes()[i].id),
                 shape(&predicted, i),
                 shape(&measured.shapes, i),
             ),
@@ -211,7 +211,7 @@ fn forward(
         multiply_adds(&graph, predict, &measured.counters, &how, options, outcome);
     }
     if options.wants(Kind::Memory) {
-        let made = (0..).zip(&measured.shapes).filter(|&(index, _)| graph.nodes[index].op != Op::Input);
+        let made = (0..).zip(&measured.shapes).filter(|&(index, _)| graph.nodes()[index].op != Op::Input);
         let made: u64 = made.map(|(_, shape)| shape.elements()).sum::<Result<u64, Problem>>()?;
         let claimed = predict.activations(&graph);
         let all = |elements: u64| format!("{} elements in all", number::grouped(elements));
@@ -220,7 +220,7 @@ fn forward(
             .method(format!("elements of every tensor that a layer produced, {how}"))
             .verdict(options.agree(claimed, made));
         let text = |elements: u64, step: NodeId| {
-            let place = match graph.nodes.get(step.0) {
+            let place = match graph.nodes().get(step.index()) {
                 Some(node) if node.op != Op::Input => format!(" at {}", node.id),
                 _ => String::new(),
             };
@@ -246,8 +246,8 @@ fn multiply_adds(
     outcome: &mut Outcome,
 ) {
     let mut one = |predicted: &[u64], measured: &dyn Fn(&Counter) -> u64, what: &str, detail: &str| {
-        let found = |id: NodeId| counters.get(id.0).map_or(0, measured);
-        let claimed = |id: NodeId| predicted.get(id.0).copied().unwrap_or(0);
+        let found = |id: NodeId| counters.get(id.index()).map_or(0, measured);
+        let claimed = |id: NodeId| predicted.get(id.index()).copied().unwrap_or(0);
         let wrong = graph.iter().find(|(id, _)| !options.agree(claimed(*id), found(*id)));
         let text = |count: u64, detail: &str| format!("{}{what}{detail}", number::grouped(count));
         let claim = match wrong {

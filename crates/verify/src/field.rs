@@ -35,17 +35,17 @@ pub(super) fn measure(
     }
     let fields = field::analyse(graph, field::Options::default())?;
     let slim = slim(graph);
-    if graph.outputs.len() > MOST_OUTPUTS && options.nodes.is_empty() {
-        let left = graph.outputs.len() - MOST_OUTPUTS;
+    if graph.outputs().len() > MOST_OUTPUTS && options.nodes.is_empty() {
+        let left = graph.outputs().len() - MOST_OUTPUTS;
         outcome.notes.push(format!("receptive fields of {left} more outputs: --node ID measures one"));
     }
     let nodes = chosen(graph, &fields, options);
-    let part = bar.part(300, 4 * nodes.iter().map(|node| fields.nodes[node.0].len()).sum::<usize>());
+    let part = bar.part(300, 4 * nodes.iter().map(|node| fields.nodes[node.index()].len()).sum::<usize>());
     for node in nodes {
         if options.wants(Kind::ReceptiveField) {
             sources(&slim.graph, predict, node, options, outcome)?;
         }
-        for field in &fields.nodes[node.0] {
+        for field in &fields.nodes[node.index()] {
             if field.axes.is_empty() {
                 continue;
             }
@@ -110,7 +110,7 @@ fn sources(
 ) -> Result<(), Problem> {
     // At this size: where a map is smaller than the padding around it, a unit may read nothing of an input.
     let read = from_all(slim, &[node], true)?;
-    let something = |input: &NodeId| read[input.0].as_ref().is_none_or(|region| !region.is_empty());
+    let something = |input: &NodeId| read[input.index()].as_ref().is_none_or(|region| !region.is_empty());
     let facts = predict.facts(slim, node)?;
     let predicted: Vec<NodeId> = facts.iter().map(|facts| facts.input).filter(something).collect();
     let reads = |predicted: &[NodeId]| -> String {
@@ -404,15 +404,15 @@ pub(super) fn context(
 
 /// Whether a gate or statistics over the whole map act on `node`.
 fn gated(graph: &Graph, node: NodeId) -> bool {
-    let mut before = vec![false; graph.nodes.len()];
-    before[node.0] = true;
-    (0..=node.0).rev().any(|index| {
-        let reaches = graph.reach(&graph.nodes[index]);
+    let mut before = vec![false; graph.nodes().len()];
+    before[node.index()] = true;
+    (0..=node.index()).rev().any(|index| {
+        let reaches = graph.reach(&graph.nodes()[index]);
         if !before[index] {
             return false;
         }
         for reach in &reaches {
-            before[graph.nodes[index].inputs[reach.input].0] = true;
+            before[graph.nodes()[index].inputs[reach.input].index()] = true;
         }
         reaches.iter().any(|reach| reach.role == cnnkit_core::layers::Role::Context)
     })
@@ -420,7 +420,7 @@ fn gated(graph: &Graph, node: NodeId) -> bool {
 
 /// Whether a gate or statistics act before `node`.
 pub(super) fn has_gates(graph: &Graph, node: NodeId) -> bool {
-    graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
+    graph.nodes().iter().take(node.index() + 1).any(|node| match &node.op {
         cnnkit_core::graph::Op::Layer(layer) => {
             map_wide(layer)
                 || graph.reach(node).iter().any(|reach| reach.role == cnnkit_core::layers::Role::Context)

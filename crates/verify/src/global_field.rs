@@ -97,7 +97,7 @@ pub(super) fn whole(
 /// maps), at the first of those that it takes.
 fn larger(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
     let uneven = || {
-        let alone = graph.inputs().count() == 1 && graph.nodes.len() <= MOST_NODES;
+        let alone = graph.inputs().count() == 1 && graph.nodes().len() <= MOST_NODES;
         let [.., first, last] = (0..wanted.len()).collect::<Vec<_>>()[..] else { return None };
         let mut ways: Vec<(u64, u64)> =
             (0..FARTHEST * FARTHEST).map(|way| (way / FARTHEST, way % FARTHEST)).collect();
@@ -143,7 +143,7 @@ impl Look {
     ) -> Result<Option<Self>, Problem> {
         let Some(facts) = facts_of(predict, &graph, own.node, own.input)? else { return Ok(None) };
         let reads = from_all(&graph, &[own.node], false)?;
-        let reads = reads[own.input.0].as_ref().is_some_and(|region| !region.is_empty());
+        let reads = reads[own.input.index()].as_ref().is_some_and(|region| !region.is_empty());
         // A field that follows the channels is that of one channel.
         let fields = field::analyse(&graph, field::Options::default())?;
         let channels = usize::from(!fields.of(own.node, own.input).is_some_and(by_channel));

@@ -207,7 +207,7 @@ pub fn verify(
     let first = || {
         let mut outcome = Outcome::default();
         execution::measure(graph, predict, options, &mut outcome, &bar)?;
-        let part = bar.part(200, 2 * graph.nodes.len());
+        let part = bar.part(200, 2 * graph.nodes().len());
         gridding::measure(graph, predict, options, &mut outcome)?;
         numerics::measure(graph, options, &mut outcome, &part)?;
         technique(options, &mut outcome)?;

@@ -82,7 +82,7 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, f64, String)> 
     let budget = options.effort.budget().max(350_000_000) / 4;
     let cost = |graph: &Graph, share: f64| {
         let counts = totals::of_graph(graph);
-        let defined = graph.nodes.iter().map(|node| channel_sample::steps(graph, node, share));
+        let defined = graph.nodes().iter().map(|node| channel_sample::steps(graph, node, share));
         let defined = defined.fold(counts.sampling_macs, u64::saturating_add);
         // What the fast kernels need to run all of it.
         defined.saturating_add(counts.macs / 256 + counts.params / 16)
@@ -139,13 +139,14 @@ fn compare(
     let all = graph.iter().collect::<Vec<_>>().into_par_iter().map(|(id, node)| {
         tick();
         let Op::Layer(layer) = &node.op else { return Ok(None) };
-        let inputs: Vec<&Tensor<f32>> = node.inputs.iter().map(|input| &trace.values[input.0]).collect();
+        let inputs: Vec<&Tensor<f32>> =
+            node.inputs.iter().map(|input| &trace.values[input.index()]).collect();
         let call = Call { inputs: &inputs, declared: &node.weights, weights: network.weights(id) };
-        one(layer, call, &trace.values[id.0], kernels, share).map(Some)
+        one(layer, call, &trace.values[id.index()], kernels, share).map(Some)
     });
     let all: Vec<Option<Layered>> = all.collect::<Result<_, Problem>>()?;
     let layers: Vec<(&str, Layered)> =
-        (0..).zip(all).filter_map(|(i, layer)| Some((graph.nodes[i].id.as_str(), layer?))).collect();
+        (0..).zip(all).filter_map(|(i, layer)| Some((graph.nodes()[i].id.as_str(), layer?))).collect();
     let elements: u64 = layers.iter().map(|(_, layer)| layer.elements).sum();
     let mixing = layers.iter().filter(|(_, layer)| layer.mixes).count();
     let relative = layers.iter().map(|(_, layer)| layer.relative).fold(0.0, f64::max);
@@ -280,7 +281,7 @@ fn fused(
     }
     let (mut loss, mut allowed, mut share) = (0.0f64, 0.0f64, 0.0f64);
     let (mut told, mut lost) = (0, Vec::new());
-    for ((own, found), &id) in own.into_iter().zip(found).zip(&graph.outputs) {
+    for ((own, found), &id) in own.into_iter().zip(found).zip(graph.outputs()) {
         let limit = SLACK * own.max(U);
         if limit >= 1.0 {
             lost.push(graph.node(id).id.as_str());

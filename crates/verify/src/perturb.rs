@@ -33,7 +33,7 @@ pub(super) fn measure(
     };
     // Offsets that are computed elsewhere cannot be held at 0.
     let given = |layer: &Layer| matches!(layer, Layer::DeformSample(deform) if !deform.learned_offsets);
-    if graph.nodes.iter().any(|node| matches!(&node.op, Op::Layer(layer) if given(layer))) {
+    if graph.nodes().iter().any(|node| matches!(&node.op, Op::Layer(layer) if given(layer))) {
         outcome
             .notes
             .push(format!("perturbation of {id}: samples move with offsets that are inputs of a layer"));
@@ -54,7 +54,7 @@ pub(super) fn measure(
     // Samples of deformable convolutions stay at the regular grid: their offsets' weights are 0. The offsets would
     // then be 0 times not-a-number, so these networks are perturbed by ordinary numbers.
     let deforms = graph
-        .nodes
+        .nodes()
         .iter()
         .any(|node| matches!(node.op, Op::Layer(Layer::DeformConv(_) | Layer::DeformSample(_))));
     // With a seed, offsets are as far as each layer says that they go, in directions that the seed draws.
@@ -70,7 +70,7 @@ pub(super) fn measure(
         let mut seed = Seed(weights);
         let mut directions = far.map(Seed);
         // Weights are asked for in the order of their owners.
-        let mut owners = graph.nodes.iter().filter(|node| node.op != Op::Input && node.shares.is_none());
+        let mut owners = graph.nodes().iter().filter(|node| node.op != Op::Input && node.shares.is_none());
         let fill = |declared: &[cnnkit_core::layers::Weight]| {
             let bound = match owners.next().map(|node| &node.op) {
                 Some(Op::Layer(Layer::DeformConv(deform))) => deform.max_offset,

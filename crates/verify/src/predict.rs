@@ -41,17 +41,17 @@ pub trait Predict {
 
     /// The shape of every node.
     fn shapes(&self, graph: &Graph) -> Vec<Shape> {
-        graph.nodes.iter().map(|node| node.shape.clone()).collect()
+        graph.nodes().iter().map(|node| node.shape.clone()).collect()
     }
 
     /// Multiply-adds of every node.
     fn macs(&self, graph: &Graph) -> Vec<u64> {
-        graph.nodes.iter().map(|node| node.cost.macs).collect()
+        graph.nodes().iter().map(|node| node.cost.macs).collect()
     }
 
     /// Multiply-adds of bilinear sampling, of every node.
     fn sampling(&self, graph: &Graph) -> Vec<u64> {
-        graph.nodes.iter().map(|node| node.cost.sampling_macs).collect()
+        graph.nodes().iter().map(|node| node.cost.sampling_macs).collect()
     }
 
     /// Elements of all layer outputs together.

@@ -40,7 +40,7 @@ pub(super) fn by_channel(field: &Field) -> bool {
 /// Whether the field of `node` cannot be followed to other input sizes: behind an adaptive pool or a resize to several positions,
 /// whose windows grow with the input, or where a map of one channel became a vector, whose elements then are positions.
 pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
-    graph.nodes.iter().take(node.0 + 1).any(|node| {
+    graph.nodes().iter().take(node.index() + 1).any(|node| {
         let several = || node.shape.spatial().iter().any(|&size| size > 1);
         match &node.op {
             Op::Layer(Layer::AdaptiveAvgPool(_) | Layer::AdaptiveMaxPool(_)) => several(),
@@ -59,27 +59,27 @@ pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
 pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -> Vec<NodeId> {
     let local = |node: NodeId| {
         graph.node(node).shape.rank() > 1
-            && !fields.nodes[node.0].is_empty()
-            && fields.nodes[node.0]
+            && !fields.nodes[node.index()].is_empty()
+            && fields.nodes[node.index()]
                 .iter()
                 .all(|field| field.local && field.axes.iter().all(|axis| !axis.whole))
     };
     let mut nodes = options.nodes.clone();
-    let mut before = vec![false; graph.nodes.len()];
-    for &output in graph.outputs.iter().take(MOST_OUTPUTS) {
+    let mut before = vec![false; graph.nodes().len()];
+    for &output in graph.outputs().iter().take(MOST_OUTPUTS) {
         nodes.push(output);
         if local(output) {
             continue;
         }
         before.fill(false);
-        before[output.0] = true;
-        for index in (0..=output.0).rev().filter(|&index| graph.nodes[index].op != Op::Input) {
+        before[output.index()] = true;
+        for index in (0..=output.index()).rev().filter(|&index| graph.nodes()[index].op != Op::Input) {
             if before[index] {
-                if local(NodeId(index)) {
-                    nodes.push(NodeId(index));
+                if local(NodeId::new(index)) {
+                    nodes.push(NodeId::new(index));
                     break;
                 }
-                graph.nodes[index].inputs.iter().for_each(|input| before[input.0] = true);
+                graph.nodes()[index].inputs.iter().for_each(|input| before[input.index()] = true);
             }
         }
     }

@@ -8,50 +8,12 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::args::Groups;
 use cnnkit_core::layers::layer_norm::NormAxis;
-use cnnkit_core::layers::{Io, Layer, Role};
+use cnnkit_core::layers::{Layer, Role};
 use cnnkit_core::shape::Shape;
-
-/// The network with inputs of the shapes `inputs`; `change` says what each layer becomes, given its new input shapes.
-fn rebuild(
-    graph: &Graph,
-    inputs: &[Shape],
-    change: impl Fn(&Node, &Layer, &[Shape]) -> Result<(Layer, Vec<NodeId>), Problem>,
-) -> Result<Graph, Problem> {
-    let mut nodes: Vec<Node> = Vec::with_capacity(graph.nodes.len());
-    let mut given = inputs.iter();
-    for node in &graph.nodes {
-        let mut node = node.clone();
-        match &node.op {
-            Op::Input => node.shape = given.next().unwrap_or(&node.shape).clone(),
-            Op::Layer(layer) => {
-                let all: Vec<Shape> = node.inputs.iter().map(|input| nodes[input.0].shape.clone()).collect();
-                let (layer, sources) = change(&node, layer, &all)?;
-                let shapes: Vec<Shape> = sources.iter().map(|input| nodes[input.0].shape.clone()).collect();
-                let output = layer.infer(&shapes)?;
-                let io = Io { inputs: &shapes, output: &output };
-                (node.weights, node.cost) = (layer.weights(io)?, layer.cost(io)?);
-                node.inputs = sources;
-                node.op = Op::Layer(layer);
-                node.shape = output;
-            }
-        }
-        nodes.push(node);
-    }
-    let shared_fit = nodes.iter().all(|node| {
-        node.shares.is_none_or(|owner| {
-            let shapes = |node: &Node| node.weights.iter().map(|w| w.shape.clone()).collect::<Vec<_>>();
-            shapes(node) == shapes(&nodes[owner.0])
-        })
-    });
-    if !shared_fit {
-        return Err(Problem::shape("shared weights fit one input size only"));
-    }
-    Ok(Graph { nodes, ..graph.clone() })
-}
 
 /// The network on inputs of other shapes; a linear layer behind a `flatten` gets the size that it then needs.
 pub fn resized(graph: &Graph, inputs: &[Shape]) -> Result<Graph, Problem> {
-    rebuild(graph, inputs, |node, layer, _| Ok((layer.clone(), node.inputs.clone())))
+    graph.rebuilt(inputs, |node, layer, _| Ok((layer.clone(), node.inputs.clone())))
 }
 
 /// The shapes of the inputs, with the spatial sizes `sizes` on each.
@@ -75,7 +37,7 @@ pub struct Slim {
 /// The network with as few channels as its structure allows, and the same spatial sizes at every node.
 pub fn slim(graph: &Graph) -> Slim {
     let least = least_channels(graph);
-    let even = graph.nodes.iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
+    let even = graph.nodes().iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
     let divisors = (2..=even.min(4096)).rev().filter(|d| even.is_multiple_of(*d));
     let uniform = |_: u64| least;
     let how = match least {
@@ -95,7 +57,7 @@ pub fn slim(graph: &Graph) -> Slim {
 
 /// The network with its channels divided by the largest number that keeps every ratio exact, groups included.
 pub fn divided(graph: &Graph) -> Option<Slim> {
-    let even = graph.nodes.iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
+    let even = graph.nodes().iter().filter_map(stated).fold(0, |all: u64, channels| all.gcd(&channels));
     let divisors = (2..=even.min(4096)).rev().filter(|d| even.is_multiple_of(*d));
     divisors
         .filter_map(|divisor| Some((narrowed(graph, &|channels| channels / divisor, false).ok()?, divisor)))
@@ -118,7 +80,7 @@ fn stated(node: &Node) -> Option<u64> {
 /// What every number of channels must be a multiple of.
 fn least_channels(graph: &Graph) -> u64 {
     let mut least = 1u64;
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         let Op::Layer(layer) = &node.op else { continue };
         let inputs = node.inputs.first().map_or(1, |input| graph.node(*input).shape.channels());
         let axes = u32::try_from(node.shape.spatial().len()).unwrap_or(1);
@@ -151,12 +113,12 @@ fn narrowed(graph: &Graph, width: &dyn Fn(u64) -> u64, inputs: bool) -> Result<G
         _ => shape.clone(),
     };
     let inputs: Vec<Shape> = graph.inputs().map(|(_, node)| own(&node.shape)).collect();
-    let slim = rebuild(graph, &inputs, |node, layer, shapes| {
+    let slim = graph.rebuilt(&inputs, |node, layer, shapes| {
         let before = graph.node(node.inputs[0]).shape.channels();
         let flat = shapes[0].rank() == 1;
         Ok((narrow(layer, before, shapes[0].channels(), flat, width), node.inputs.clone()))
     })?;
-    let same = graph.nodes.iter().zip(&slim.nodes).all(|(a, b)| a.shape.spatial() == b.shape.spatial());
+    let same = graph.nodes().iter().zip(slim.nodes()).all(|(a, b)| a.shape.spatial() == b.shape.spatial());
     if same { Ok(slim) } else { Err(Problem::shape("the slim network has other spatial sizes")) }
 }
 
@@ -203,7 +165,7 @@ fn narrow(layer: &Layer, before: u64, after: u64, flat: bool, width: &dyn Fn(u64
 /// The network with its gates and map-wide statistics cut: what is left is local. None if a join has gates only.
 pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     let inputs: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape.clone()).collect();
-    let only_gates = graph.nodes.iter().any(|node| {
+    let only_gates = graph.nodes().iter().any(|node| {
         let reaches = graph.reach(node);
         !reaches.is_empty() && reaches.iter().all(|reach| reach.role == Role::Context)
     });
@@ -211,7 +173,7 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
         return Ok(None);
     }
     let identity = || Layer::Identity(cnnkit_core::layers::identity::Identity {});
-    let open = rebuild(graph, &inputs, |node, layer, _| {
+    let open = graph.rebuilt(&inputs, |node, layer, _| {
         if let Layer::Multiply(_) | Layer::Divide(_) = layer {
             let reaches = graph.reach(node);
             let kept: Vec<NodeId> = (0..)

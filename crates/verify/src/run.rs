@@ -119,60 +119,61 @@ pub fn run<S: Scalar>(
     mut tick: impl FnMut(usize),
 ) -> Result<Run<S>, Problem> {
     let ledger = Rc::new(Ledger::default());
-    let mut waiting = vec![0usize; graph.nodes.len()];
-    graph.nodes.iter().flat_map(Node::sources).for_each(|source| waiting[source.0] += 1);
+    let mut waiting = vec![0usize; graph.nodes().len()];
+    graph.nodes().iter().flat_map(Node::sources).for_each(|source| waiting[source.index()] += 1);
     // A learned tensor is told how many images there are, by which values that may be gone.
     let images = Tensor::zeros(&[inputs.first().map_or(1, Tensor::batch), 1]);
-    graph.outputs.iter().for_each(|output| waiting[output.0] += 1);
+    graph.outputs().iter().for_each(|output| waiting[output.index()] += 1);
     let shared: Vec<bool> = {
-        let mut shared = vec![false; graph.nodes.len()];
-        graph.nodes.iter().filter_map(|node| node.shares).for_each(|owner| shared[owner.0] = true);
+        let mut shared = vec![false; graph.nodes().len()];
+        graph.nodes().iter().filter_map(|node| node.shares).for_each(|owner| shared[owner.index()] = true);
         shared
     };
-    let mut owned: Vec<Option<Vec<Arc<Tensor<S>>>>> = vec![None; graph.nodes.len()];
-    let mut held: Vec<Option<Held<S>>> = graph.nodes.iter().map(|_| None).collect();
+    let mut owned: Vec<Option<Vec<Arc<Tensor<S>>>>> = vec![None; graph.nodes().len()];
+    let mut held: Vec<Option<Held<S>>> = graph.nodes().iter().map(|_| None).collect();
     for ((id, _), tensor) in graph.inputs().zip(inputs) {
-        held[id.0] = Some(Held::new(tensor, &ledger, 0));
+        held[id.index()] = Some(Held::new(tensor, &ledger, 0));
     }
-    let mut result = Run { kept: vec![], shapes: vec![], counters: vec![], peak: (0, NodeId(0)) };
-    for (id, node) in graph.iter().take(up_to.map_or(usize::MAX, |node| node.0 + 1)) {
+    let mut result = Run { kept: vec![], shapes: vec![], counters: vec![], peak: (0, NodeId::new(0)) };
+    for (id, node) in graph.iter().take(up_to.map_or(usize::MAX, |node| node.index() + 1)) {
         let mut counter = Counter::default();
         if let Op::Layer(layer) = &node.op {
             let missing = || Problem::shape(format!("`{}` reads a tensor that is not there", node.id));
-            let value = |input: &NodeId| held[input.0].as_ref().map(|held| &held.tensor).ok_or_else(missing);
+            let value =
+                |input: &NodeId| held[input.index()].as_ref().map(|held| &held.tensor).ok_or_else(missing);
             let mut operands = node.sources().iter().map(value).collect::<Result<Vec<&Tensor<S>>, _>>()?;
             if operands.is_empty() {
                 operands.push(&images);
             }
-            let own = match node.shares.and_then(|owner| owned[owner.0].clone()) {
+            let own = match node.shares.and_then(|owner| owned[owner.index()].clone()) {
                 Some(own) => own,
                 None => weights(&node.weights)?,
             };
             let call = Call { inputs: &operands, declared: &node.weights, weights: &own };
             let output = reference::forward(layer, call, &mut counter)?;
-            held[id.0] = Some(Held::new(output, &ledger, id.0));
-            if shared[id.0] {
-                owned[id.0] = Some(own);
+            held[id.index()] = Some(Held::new(output, &ledger, id.index()));
+            if shared[id.index()] {
+                owned[id.index()] = Some(own);
             }
         }
-        let output = held[id.0].as_ref().map(|held| &held.tensor);
+        let output = held[id.index()].as_ref().map(|held| &held.tensor);
         result.shapes.push(output.map_or_else(|| node.shape.clone(), Tensor::shape));
         result.counters.push(counter);
         if let Some(output) = output.filter(|_| keep.contains(&id)) {
             result.kept.push((id, output.clone()));
         }
         for input in node.sources() {
-            waiting[input.0] = waiting[input.0].saturating_sub(1);
-            if waiting[input.0] == 0 {
-                held[input.0] = None;
+            waiting[input.index()] = waiting[input.index()].saturating_sub(1);
+            if waiting[input.index()] == 0 {
+                held[input.index()] = None;
             }
         }
-        if waiting[id.0] == 0 {
-            held[id.0] = None;
+        if waiting[id.index()] == 0 {
+            held[id.index()] = None;
         }
-        tick(id.0);
+        tick(id.index());
     }
     let (most, step) = ledger.most.get();
-    result.peak = (most, NodeId(step));
+    result.peak = (most, NodeId::new(step));
     Ok(result)
 }

@@ -51,7 +51,7 @@ fn filled(weights: &[Weight]) -> Result<Vec<Arc<Tensor<Marks>>>, Problem> {
 
 /// Follows the marks on `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
 pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) -> Result<Trace, Problem> {
-    follow(graph, seeds, gates, &vec![None; graph.nodes.len()])
+    follow(graph, seeds, gates, &vec![None; graph.nodes().len()])
 }
 
 /// The same through gates, for weights: those that are multiplied with nothing but a pad's zeros get no mark.
@@ -66,13 +66,13 @@ fn follow(
     gates: bool,
     values: &[Option<Tensor<Marks>>],
 ) -> Result<Trace, Problem> {
-    let mut arrived: Vec<Option<Tensor<Marks>>> = vec![None; graph.nodes.len()];
+    let mut arrived: Vec<Option<Tensor<Marks>>> = vec![None; graph.nodes().len()];
     for (node, seed) in seeds {
-        join(&mut arrived[node.0], seed);
+        join(&mut arrived[node.index()], seed);
     }
-    let mut trace = Trace { inputs: vec![], weights: vec![vec![]; graph.nodes.len()] };
+    let mut trace = Trace { inputs: vec![], weights: vec![vec![]; graph.nodes().len()] };
     for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
-        let Some(vector) = arrived[id.0].take() else { continue };
+        let Some(vector) = arrived[id.index()].take() else { continue };
         if vector.data().iter().all(|marks| *marks == Marks::ZERO) {
             continue;
         }
@@ -80,19 +80,19 @@ fn follow(
             trace.inputs.push((id, vector));
             continue;
         };
-        let read = node.inputs.first().and_then(|input| values[input.0].as_ref());
+        let read = node.inputs.first().and_then(|input| values[input.index()].as_ref());
         let back = backward(graph, node, layer, (&vector, read), gates)?;
         for (&operand, marks) in node.inputs.iter().zip(back.0) {
-            join(&mut arrived[operand.0], marks);
+            join(&mut arrived[operand.index()], marks);
         }
         let mut owner = id;
         while let Some(next) = graph.node(owner).shares {
             owner = next;
         }
-        if trace.weights[owner.0].is_empty() {
-            trace.weights[owner.0] = back.1;
+        if trace.weights[owner.index()].is_empty() {
+            trace.weights[owner.index()] = back.1;
         } else {
-            for (sum, more) in trace.weights[owner.0].iter_mut().zip(&back.1) {
+            for (sum, more) in trace.weights[owner.index()].iter_mut().zip(&back.1) {
                 sum.data_mut().iter_mut().zip(more.data()).for_each(|(sum, &more)| *sum += more);
             }
         }

@@ -12,18 +12,18 @@ use cnnkit_exec::tensor::{Tensor, batched};
 /// For each node, marks where its elements need not be zero; none where no layer before it writes zeros, or one made
 /// something of them.
 pub(super) fn masks(graph: &Graph) -> Result<Vec<Option<Tensor<Marks>>>, Problem> {
-    let mut all: Vec<Option<Tensor<Marks>>> = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
+    let mut all: Vec<Option<Tensor<Marks>>> = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
         let Op::Layer(layer) = &node.op else {
             all.push(None);
             continue;
         };
-        let known = node.inputs.iter().any(|input| all[input.0].is_some());
+        let known = node.inputs.iter().any(|input| all[input.index()].is_some());
         let mask = match carries(layer) {
             Carries::Moves if known || matches!(layer, Layer::Pad(_)) => {
                 let mut operands = Vec::new();
                 for input in &node.inputs {
-                    operands.push(match &all[input.0] {
+                    operands.push(match &all[input.index()] {
                         Some(mask) => mask.clone(),
                         None => Tensor::from_fn(&batched(1, &graph.node(*input).shape)?, |_| Marks::ONE),
                     });
@@ -32,7 +32,7 @@ pub(super) fn masks(graph: &Graph) -> Result<Vec<Option<Tensor<Marks>>>, Problem
                 let call = Call { inputs: &operands, declared: &[], weights: &[] };
                 Some(reference::forward(layer, call, &mut Counter::default())?)
             }
-            Carries::Maps => node.inputs.first().and_then(|input| all[input.0].clone()),
+            Carries::Maps => node.inputs.first().and_then(|input| all[input.index()].clone()),
             _ => None,
         };
         all.push(mask);

@@ -95,13 +95,13 @@ impl<'a> Facts<'a> {
 
     /// The nodes that read `id`, in execution order; a node that reads it twice stands there twice.
     pub fn consumers(&self, id: NodeId) -> &[NodeId] {
-        &self.consumers.get_or_init(|| self.graph.consumers())[id.0]
+        &self.consumers.get_or_init(|| self.graph.consumers())[id.index()]
     }
 
     /// The only node that reads `id`, if nothing else does and it is not an output of the network.
     pub fn only_consumer(&self, id: NodeId) -> Option<NodeId> {
         match self.consumers(id) {
-            [only] if !self.graph.outputs.contains(&id) => Some(*only),
+            [only] if !self.graph.outputs().contains(&id) => Some(*only),
             _ => None,
         }
     }
@@ -176,17 +176,17 @@ impl<'a> Facts<'a> {
     /// Whether an output of the network depends on `id`.
     pub fn live(&self, id: NodeId) -> bool {
         self.live.get_or_init(|| {
-            let mut live = vec![false; self.graph.nodes.len()];
-            for output in &self.graph.outputs {
-                live[output.0] = true;
+            let mut live = vec![false; self.graph.nodes().len()];
+            for output in self.graph.outputs() {
+                live[output.index()] = true;
             }
             for (id, node) in self.graph.iter().collect::<Vec<_>>().into_iter().rev() {
-                if live[id.0] {
-                    node.inputs.iter().for_each(|input| live[input.0] = true);
+                if live[id.index()] {
+                    node.inputs.iter().for_each(|input| live[input.index()] = true);
                 }
             }
             live
-        })[id.0]
+        })[id.index()]
     }
 
     /// The change of the text that removes the layer `id`, if nothing counts on the ids of its kind and it owns its weights.
@@ -195,7 +195,7 @@ impl<'a> Facts<'a> {
         let counted = self.document.is_none_or(|document| {
             let known = self.counted.borrow().get(kind).copied();
             known.unwrap_or_else(|| {
-                let ids = self.graph.nodes.iter().map(|node| node.id.as_str());
+                let ids = self.graph.nodes().iter().map(|node| node.id.as_str());
                 let last: HashSet<&str> = ids.map(|id| id.rsplit('.').next().unwrap_or(id)).collect();
                 let counted = names::counts_on(document, kind, |name| last.contains(name));
                 self.counted.borrow_mut().insert(kind, counted);
@@ -212,22 +212,26 @@ impl<'a> Facts<'a> {
     /// Whether `id` lends its weights to another node, or uses another's.
     pub fn shares_weights(&self, id: NodeId) -> bool {
         let lends = self.lends.get_or_init(|| {
-            let mut lends = vec![false; self.graph.nodes.len()];
-            self.graph.nodes.iter().filter_map(|node| node.shares).for_each(|owner| lends[owner.0] = true);
+            let mut lends = vec![false; self.graph.nodes().len()];
+            self.graph
+                .nodes()
+                .iter()
+                .filter_map(|node| node.shares)
+                .for_each(|owner| lends[owner.index()] = true);
             lends
         });
-        self.node(id).shares.is_some() || lends[id.0]
+        self.node(id).shares.is_some() || lends[id.index()]
     }
 
     /// Parameters, MACs and so on of one node, batch 1.
     pub fn counts(&self, id: NodeId) -> Counts {
-        self.counts.get_or_init(|| self.graph.nodes.iter().map(totals::of_node).collect())[id.0]
+        self.counts.get_or_init(|| self.graph.nodes().iter().map(totals::of_node).collect())[id.index()]
     }
 
     /// Parameters, MACs and so on of the network, batch 1.
     pub fn totals(&self) -> Counts {
-        (0..self.graph.nodes.len())
-            .map(|node| self.counts(NodeId(node)))
+        (0..self.graph.nodes().len())
+            .map(|node| self.counts(NodeId::new(node)))
             .fold(Counts::default(), Counts::plus)
     }
 

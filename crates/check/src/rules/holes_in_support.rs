@@ -77,8 +77,8 @@ fn maps(facts: &Facts<'_>, input: NodeId) -> Result<Vec<NodeId>, Problem> {
         fields.of(id, input).is_some_and(|field| field.local && field.axes.iter().any(|axis| !axis.whole))
     };
     let mut maps: Vec<NodeId> =
-        facts.graph.outputs.iter().copied().filter(|&output| partial(output)).collect();
-    if maps.len() < facts.graph.outputs.len() {
+        facts.graph.outputs().iter().copied().filter(|&output| partial(output)).collect();
+    if maps.len() < facts.graph.outputs().len() {
         maps.extend(
             facts
                 .graph

@@ -71,7 +71,7 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
         "memory" => bytes(facts.peak().map_or(0, |peak| peak.elements)),
         "depth" => whole(totals::depth(graph)),
         "layers" => whole(match subject {
-            Subject::Network => graph.nodes.len() - graph.inputs().count(),
+            Subject::Network => graph.nodes().len() - graph.inputs().count(),
             Subject::Nodes(nodes) => nodes.len(),
         } as u64),
         "output" | "shape" => shape(facts, subject)?,
@@ -110,7 +110,7 @@ fn unknown(why: &str) -> Problem {
 fn shape(facts: &Facts<'_>, subject: &Subject) -> Result<Found, Problem> {
     let node = match subject {
         Subject::Nodes(nodes) => nodes.last().copied(),
-        Subject::Network => match facts.graph.outputs.as_slice() {
+        Subject::Network => match facts.graph.outputs() {
             [only] => Some(*only),
             several => {
                 return Err(Problem::new(
@@ -160,10 +160,10 @@ fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
 fn aligned(facts: &Facts<'_>, subject: &Subject) -> Result<bool, Problem> {
     let fields = facts.fields()?;
     let nodes: Vec<NodeId> = match subject {
-        Subject::Network => facts.graph.outputs.clone(),
+        Subject::Network => facts.graph.outputs().to_vec(),
         Subject::Nodes(nodes) => nodes.last().copied().into_iter().collect(),
     };
-    Ok(nodes.iter().all(|node| fields.nodes[node.0].iter().all(|field| field.aligned)))
+    Ok(nodes.iter().all(|node| fields.nodes[node.index()].iter().all(|field| field.aligned)))
 }
 
 /// Whether a chain obeys the published rule, where it applies, and leaves no hole.

@@ -44,10 +44,10 @@ impl Rule for RepeatedOperand {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         // For each node, the one whose values it passes on.
-        let mut origin: Vec<NodeId> = Vec::with_capacity(facts.graph.nodes.len());
+        let mut origin: Vec<NodeId> = Vec::with_capacity(facts.graph.nodes().len());
         for (id, node) in facts.graph.iter() {
             let passes = matches!(facts.layer(id), Some(Layer::Identity(_) | Layer::Dropout(_)));
-            origin.push(node.inputs.first().filter(|_| passes).map_or(id, |input| origin[input.0]));
+            origin.push(node.inputs.first().filter(|_| passes).map_or(id, |input| origin[input.index()]));
         }
         for (id, node, layer) in facts.layers() {
             let (verb, effect) = match layer {
@@ -55,7 +55,8 @@ impl Rule for RepeatedOperand {
                 Layer::Concat(_) => ("appends", "which doubles the next layer's weights for nothing"),
                 _ => continue,
             };
-            let mut operands: Vec<NodeId> = node.inputs.iter().map(|operand| origin[operand.0]).collect();
+            let mut operands: Vec<NodeId> =
+                node.inputs.iter().map(|operand| origin[operand.index()]).collect();
             operands.sort_unstable();
             let Some(twice) = operands.windows(2).find(|pair| pair[0] == pair[1]) else { continue };
             let name = &facts.node(twice[0]).id;

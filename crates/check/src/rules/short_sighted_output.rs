@@ -50,7 +50,7 @@ impl Rule for ShortSightedOutput {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let object = context.setting("object");
-        let mut outputs = facts.graph.outputs.clone();
+        let mut outputs = facts.graph.outputs().to_vec();
         outputs.sort_unstable();
         outputs.dedup();
         for output in outputs {

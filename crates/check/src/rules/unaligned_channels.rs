@@ -46,13 +46,13 @@ impl Rule for UnalignedChannels {
         let facts = context.facts;
         let multiple = (context.setting("multiple").round() as u64).max(1);
         // Whether a layer with weights comes later on some way.
-        let mut followed = vec![false; facts.graph.nodes.len()];
+        let mut followed = vec![false; facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {
-            if followed[id.0] || is_weighted(node) {
-                node.inputs.iter().for_each(|input| followed[input.0] = true);
+            if followed[id.index()] || is_weighted(node) {
+                node.inputs.iter().for_each(|input| followed[input.index()] = true);
             }
         }
-        for (id, node, layer) in facts.layers().filter(|(id, ..)| followed[id.0]) {
+        for (id, node, layer) in facts.layers().filter(|(id, ..)| followed[id.index()]) {
             let (argument, channels) = match layer {
                 Layer::Conv(conv) => ("out_channels", conv.out_channels),
                 Layer::ConvTranspose(conv) => ("out_channels", conv.out_channels),

@@ -111,7 +111,7 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
 }
 
 fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -> Finding {
-    let ids = facts.graph.nodes.iter().map(|node| node.id.as_str());
+    let ids = facts.graph.nodes().iter().map(|node| node.id.as_str());
     let mut known: Vec<&str> = ids.clone().collect();
     // Groups and blocks are the ids' beginnings.
     known.extend(ids.flat_map(|id| id.match_indices('.').map(move |(dot, _)| &id[..dot])));

@@ -47,21 +47,22 @@ impl Rule for UnusedLayer {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         // Each dead layer is charged to one dead end that it leads to.
-        let mut end_of: Vec<Option<usize>> = vec![None; facts.graph.nodes.len()];
-        let mut charged: Vec<(u64, u64)> = vec![(0, 0); facts.graph.nodes.len()];
+        let mut end_of: Vec<Option<usize>> = vec![None; facts.graph.nodes().len()];
+        let mut charged: Vec<(u64, u64)> = vec![(0, 0); facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {
             if facts.live(id) {
                 continue;
             }
-            let end = facts.consumers(id).iter().find_map(|reader| end_of[reader.0]).unwrap_or(id.0);
-            end_of[id.0] = Some(end);
+            let end =
+                facts.consumers(id).iter().find_map(|reader| end_of[reader.index()]).unwrap_or(id.index());
+            end_of[id.index()] = Some(end);
             if matches!(node.op, Op::Layer(_)) {
                 charged[end].0 += 1;
                 charged[end].1 += facts.counts(id).params;
             }
         }
         for (id, node) in facts.graph.iter().filter(|(id, _)| !facts.live(*id)) {
-            let ends_here = end_of[id.0] == Some(id.0);
+            let ends_here = end_of[id.index()] == Some(id.index());
             if matches!(node.op, Op::Input) {
                 let message = format!("no output depends on the input `{}`", node.id);
                 found.push(
@@ -69,7 +70,7 @@ impl Rule for UnusedLayer {
                         .help("read it in a layer that leads to an output, or remove it"),
                 );
             } else if ends_here {
-                let (layers, params) = charged[id.0];
+                let (layers, params) = charged[id.index()];
                 let others = match layers {
                     1 => String::new(),
                     2 => ", and a layer leads only here".into(),

@@ -5,6 +5,7 @@
 //! first: a node whose inference failed silences those that depend on it.
 
 mod builder;
+mod rebuild;
 
 pub use builder::Builder;
 
@@ -14,17 +15,27 @@ use crate::source::Origin;
 
 /// Index of a node in its graph; inputs have smaller indices than the nodes that read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub usize);
+pub struct NodeId(pub(crate) usize);
 
-/// A network: nodes in execution order.
+impl NodeId {
+    /// Returns the id of the node at position `index` of [`Graph::nodes`].
+    pub const fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// Returns the position of the node in [`Graph::nodes`].
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// A network: nodes in execution order. Only a [`Builder`] makes one, so its shapes, weights and costs always belong
+/// to its layers.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// Its name.
-    pub name: String,
-    /// All nodes; every input of a node stands before it.
-    pub nodes: Vec<Node>,
-    /// What the network returns, in order.
-    pub outputs: Vec<NodeId>,
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) outputs: Vec<NodeId>,
 }
 
 /// One node.
@@ -83,6 +94,21 @@ impl Op {
 }
 
 impl Graph {
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns all nodes; every input of a node stands before it.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Returns what the network returns, in order.
+    pub fn outputs(&self) -> &[NodeId] {
+        &self.outputs
+    }
+
     /// The node with index `id`.
     ///
     /// # Panics
@@ -128,6 +154,15 @@ impl Graph {
             Op::Input => vec![],
             Op::Layer(layer) => layer.reach(Io { inputs: &self.input_shapes(node), output: &node.shape }),
         }
+    }
+}
+
+#[cfg(feature = "mutants")]
+impl Graph {
+    /// Falsifies what the graph states of `node`. Only for tests that prove that `verify` finds such a graph out.
+    pub fn falsify(&mut self, node: NodeId, change: impl FnOnce(&mut Shape, &mut Cost)) {
+        let node = &mut self.nodes[node.0];
+        change(&mut node.shape, &mut node.cost);
     }
 }
 

@@ -43,11 +43,11 @@ pub(super) fn all(
 ) -> Result<Vec<(Chain, Prepared)>, Problem> {
     let graph = network.graph;
     let consumers = graph.consumers();
-    let mut taken = vec![false; graph.nodes.len()];
+    let mut taken = vec![false; graph.nodes().len()];
     let mut steps = Vec::new();
     for (id, node) in graph.iter() {
         let Op::Layer(layer) = &node.op else { continue };
-        if taken[id.0] {
+        if taken[id.index()] {
             continue;
         }
         let (mut chain, mut prepared) = match normed(network, context, sizes, &consumers, &taken, id)? {
@@ -55,7 +55,7 @@ pub(super) fn all(
             None => one(network, context, sizes, &consumers, &taken, (id, layer))?,
         };
         extend(graph, &consumers, &mut chain, &mut prepared.kernel);
-        chain.members.iter().for_each(|member| taken[member.0] = true);
+        chain.members.iter().for_each(|member| taken[member.index()] = true);
         steps.push((chain, prepared));
     }
     steps.sort_by_key(|(chain, _)| chain.last());
@@ -72,13 +72,13 @@ fn one(
     (id, layer): (NodeId, &Layer),
 ) -> Result<(Chain, Prepared), Problem> {
     let node = network.graph.node(id);
-    let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.0].as_slice()).collect();
+    let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.index()].as_slice()).collect();
     let site = LayerUse {
         layer,
         declared: &node.weights,
         weights: network.weights(id),
         inputs: &inputs,
-        output: &sizes[id.0],
+        output: &sizes[id.index()],
     };
     let prepared =
         |fold: Option<&Fold>| prepare(context, &site, fold).map_err(|problem| at(&node.id, problem));
@@ -113,13 +113,16 @@ fn normed(
         return Ok(None);
     };
     let mut members = vec![id];
-    let relu = matches!(layer(next).map(Activation::of), Some(Some(Activation::Relu))) && !taken[next.0];
+    let relu =
+        matches!(layer(next).map(Activation::of), Some(Some(Activation::Relu))) && !taken[next.index()];
     if relu {
         members.push(next);
         let Some(after) = reader(graph, consumers, next) else { return Ok(None) };
         next = after;
     }
-    let Some(convolution @ Layer::Conv(_)) = layer(next).filter(|_| !taken[next.0]) else { return Ok(None) };
+    let Some(convolution @ Layer::Conv(_)) = layer(next).filter(|_| !taken[next.index()]) else {
+        return Ok(None);
+    };
     let (mut chain, mut prepared) = one(network, context, sizes, consumers, taken, (next, convolution))?;
     let Kernel::Convolution(kernel) = &mut prepared.kernel else { return Ok(None) };
     let node = graph.node(id);
@@ -127,8 +130,8 @@ fn normed(
         layer: layer_norm,
         declared: &node.weights,
         weights: network.weights(id),
-        inputs: &[&sizes[id.0]],
-        output: &sizes[id.0],
+        inputs: &[&sizes[id.index()]],
+        output: &sizes[id.index()],
     };
     let Some(Fold { scale, shift }) = running(&site, norm.eps).filter(|_| kernel.frame.direct) else {
         return Ok(None);
@@ -140,8 +143,8 @@ fn normed(
 
 /// The only reader of the last member, if its value is nobody else's business.
 fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<NodeId> {
-    match consumers[last.0].as_slice() {
-        [only] if !graph.outputs.contains(&last) => Some(*only),
+    match consumers[last.index()].as_slice() {
+        [only] if !graph.outputs().contains(&last) => Some(*only),
         _ => None,
     }
 }
@@ -166,17 +169,17 @@ fn product(
         let node = graph.node(next);
         let Op::Layer(layer) = &node.op else { break };
         let open = chain.curve.is_none() && chain.add.is_none();
-        let same = sizes[next.0] == sizes[host.0];
+        let same = sizes[next.index()] == sizes[host.index()];
         match layer {
-            _ if taken[next.0] => break,
+            _ if taken[next.index()] => break,
             Layer::BatchNorm(norm) if open && chain.fold.is_none() && folds => {
-                let inputs = [sizes[host.0].as_slice()];
+                let inputs = [sizes[host.index()].as_slice()];
                 let site = LayerUse {
                     layer,
                     declared: &node.weights,
                     weights: network.weights(next),
                     inputs: &inputs,
-                    output: &sizes[next.0],
+                    output: &sizes[next.index()],
                 };
                 let fold = running(&site, norm.eps);
                 // What is not finite must stay where it is: folded, it would meet zeros.
@@ -191,7 +194,7 @@ fn product(
                 let others: Vec<NodeId> =
                     node.inputs.iter().copied().filter(|&input| input != chain.last()).collect();
                 let [other] = others[..] else { break };
-                if !plain || sizes[other.0] != sizes[host.0] {
+                if !plain || sizes[other.index()] != sizes[host.index()] {
                     break;
                 }
                 chain.add = Some(other);

@@ -47,45 +47,46 @@ impl Arrangement {
     fn with(graph: &Graph, sizes: &[Vec<usize>], steps: &[(Chain, Prepared)], join: bool) -> Self {
         let homes = if join { homes(graph, sizes, steps) } else { steps.iter().map(own).collect() };
         let last = last_uses(graph, steps);
-        let mut home: Vec<Option<Home>> = vec![None; graph.nodes.len()];
+        let mut home: Vec<Option<Home>> = vec![None; graph.nodes().len()];
         // When nobody needs any part of a value that others are parts of; never, if one is an output.
-        let mut end: Vec<Option<usize>> = vec![Some(0); graph.nodes.len()];
+        let mut end: Vec<Option<usize>> = vec![Some(0); graph.nodes().len()];
         for ((chain, _), &(root, start)) in steps.iter().zip(&homes) {
-            home[chain.last().0] = Some((root, start));
-            end[root.0] = end[root.0].zip(last[chain.last().0]).map(|(one, other)| one.max(other));
+            home[chain.last().index()] = Some((root, start));
+            end[root.index()] =
+                end[root.index()].zip(last[chain.last().index()]).map(|(one, other)| one.max(other));
         }
 
-        let mut places = vec![Place::Nowhere; graph.nodes.len()];
+        let mut places = vec![Place::Nowhere; graph.nodes().len()];
         for (number, (id, _)) in graph.inputs().enumerate() {
-            places[id.0] = Place::Input(number);
+            places[id.index()] = Place::Input(number);
         }
-        let mut buffers: Vec<Option<usize>> = vec![None; graph.nodes.len()];
+        let mut buffers: Vec<Option<usize>> = vec![None; graph.nodes().len()];
         let (mut lengths, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut done: Vec<Vec<NodeId>> = vec![Vec::new(); steps.len()];
         for (node, step) in last.iter().enumerate() {
             if let Some(step) = step {
-                done[*step].push(NodeId(node));
+                done[*step].push(NodeId::new(node));
             }
         }
         let mut ends: Vec<Vec<NodeId>> = vec![Vec::new(); steps.len()];
         for (root, end) in end.iter().enumerate() {
             if let Some(ends) = end.and_then(|step| ends.get_mut(step)) {
-                ends.push(NodeId(root));
+                ends.push(NodeId::new(root));
             }
         }
         for (((chain, _), &(root, start)), ends) in steps.iter().zip(&homes).zip(&ends) {
-            let buffer = *buffers[root.0].get_or_insert_with(|| {
-                let elements = sizes[root.0].iter().product();
+            let buffer = *buffers[root.index()].get_or_insert_with(|| {
+                let elements = sizes[root.index()].iter().product();
                 take(&mut lengths, &mut free, elements)
             });
-            places[chain.last().0] = Place::Buffer(buffer, start);
-            free.extend(ends.iter().filter_map(|root| buffers[root.0].take()));
+            places[chain.last().index()] = Place::Buffer(buffer, start);
+            free.extend(ends.iter().filter_map(|root| buffers[root.index()].take()));
         }
 
         let copies = steps.iter().map(|(chain, prepared)| {
-            let (root, start) = home[chain.last().0]?;
+            let (root, start) = home[chain.last().index()]?;
             let parts = parts(graph, sizes, chain, prepared)?;
-            let elsewhere = |&(input, at): &(NodeId, usize)| home[input.0] != Some((root, start + at));
+            let elsewhere = |&(input, at): &(NodeId, usize)| home[input.index()] != Some((root, start + at));
             Some(parts.into_iter().filter(elsewhere).collect())
         });
         Self { copies: copies.collect(), places, lengths, done }
@@ -98,14 +99,14 @@ fn own((chain, _): &(Chain, Prepared)) -> Home {
 
 /// The last step that reads each value; of a value that nobody reads, the step that makes it; none for outputs.
 fn last_uses(graph: &Graph, steps: &[(Chain, Prepared)]) -> Vec<Option<usize>> {
-    let mut last = vec![None; graph.nodes.len()];
+    let mut last = vec![None; graph.nodes().len()];
     for (step, (chain, _)) in steps.iter().enumerate() {
-        last[chain.last().0] = Some(step);
+        last[chain.last().index()] = Some(step);
         for input in graph.node(chain.members[0]).inputs.iter().chain(&chain.add) {
-            last[input.0] = Some(step);
+            last[input.index()] = Some(step);
         }
     }
-    graph.outputs.iter().for_each(|output| last[output.0] = None);
+    graph.outputs().iter().for_each(|output| last[output.index()] = None);
     last
 }
 
@@ -133,7 +134,7 @@ fn parts(
     prepared: &Prepared,
 ) -> Option<Vec<(NodeId, usize)>> {
     let Kernel::Joined(joined) = &prepared.kernel else { return None };
-    let elements: usize = sizes[chain.last().0].iter().product();
+    let elements: usize = sizes[chain.last().index()].iter().product();
     if joined.blocks.iter().sum::<usize>() != elements {
         return None;
     }
@@ -147,27 +148,27 @@ fn parts(
 
 /// For each step, where its value is to be: in the largest concatenation that it becomes a part of.
 fn homes(graph: &Graph, sizes: &[Vec<usize>], steps: &[(Chain, Prepared)]) -> Vec<Home> {
-    let mut home: Vec<Option<Home>> = vec![None; graph.nodes.len()];
-    let mut made = vec![false; graph.nodes.len()];
-    steps.iter().for_each(|(chain, _)| made[chain.last().0] = true);
+    let mut home: Vec<Option<Home>> = vec![None; graph.nodes().len()];
+    let mut made = vec![false; graph.nodes().len()];
+    steps.iter().for_each(|(chain, _)| made[chain.last().index()] = true);
     // From the last to the first: what joins a concatenation is already placed in it.
     for (chain, prepared) in steps.iter().rev() {
         let Some(parts) = parts(graph, sizes, chain, prepared) else { continue };
         let value = chain.last();
-        let placed = parts.iter().map(|(input, _)| home[input.0]).collect::<Option<Vec<Home>>>();
+        let placed = parts.iter().map(|(input, _)| home[input.index()]).collect::<Option<Vec<Home>>>();
         // A part of a later one that has the same neighbours there.
-        let within = placed.filter(|_| home[value.0].is_none()).and_then(|placed| {
+        let within = placed.filter(|_| home[value.index()].is_none()).and_then(|placed| {
             let (root, start) = *placed.first()?;
             let same = |((_, at), home): (&(NodeId, usize), &Home)| *home == (root, start + at);
             parts.iter().zip(&placed).all(same).then_some((root, start))
         });
-        let (root, start) = home[value.0].or(within).unwrap_or((value, 0));
-        home[value.0] = Some((root, start));
+        let (root, start) = home[value.index()].or(within).unwrap_or((value, 0));
+        home[value.index()] = Some((root, start));
         for (input, at) in parts {
-            if made[input.0] && home[input.0].is_none() {
-                home[input.0] = Some((root, start + at));
+            if made[input.index()] && home[input.index()].is_none() {
+                home[input.index()] = Some((root, start + at));
             }
         }
     }
-    steps.iter().map(|step| home[step.0.last().0].unwrap_or_else(|| own(step))).collect()
+    steps.iter().map(|step| home[step.0.last().index()].unwrap_or_else(|| own(step))).collect()
 }

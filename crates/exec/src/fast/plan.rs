@@ -56,12 +56,12 @@ impl<'g> Plan<'g> {
         let graph = network.graph;
         let context = Context { isa, scratch: Scratch::default() };
         let sizes: Vec<Vec<usize>> =
-            graph.nodes.iter().map(|node| batched(batch, &node.shape)).collect::<Result<_, _>>()?;
+            graph.nodes().iter().map(|node| batched(batch, &node.shape)).collect::<Result<_, _>>()?;
         let chains = fusion::all(network, &context, &sizes)?;
         let Arrangement { places, lengths, done, copies } = Arrangement::new(graph, &sizes, &chains);
         let steps = chains.into_iter().zip(done.into_iter().zip(copies));
         let steps = steps.map(|((chain, prepared), (done, copies))| {
-            let elements = sizes[chain.last().0].iter().product();
+            let elements = sizes[chain.last().index()].iter().product();
             Planned { chain, prepared, elements, done, copies }
         });
         let steps = steps.collect();
@@ -104,7 +104,7 @@ impl<'g> Plan<'g> {
             self.buffers = self.lengths.iter().map(|&length| Aligned::new(length)).collect();
         }
         let _awake = Awake::new();
-        let mut steps = Vec::with_capacity(self.graph.nodes.len());
+        let mut steps = Vec::with_capacity(self.graph.nodes().len());
         let bytes = |elements: usize| 4 * elements as u64;
         let mut alive: u64 = inputs.iter().map(Tensor::bytes).sum();
         let mut peak = alive;
@@ -139,22 +139,22 @@ impl<'g> Plan<'g> {
                 steps.push(fused);
             }
             for node in &step.done {
-                alive = alive.saturating_sub(bytes(self.sizes[node.0].iter().product()));
+                alive = alive.saturating_sub(bytes(self.sizes[node.index()].iter().product()));
             }
         }
         steps.sort_by_key(|step| step.node);
         let output = |&id: &NodeId| {
-            let elements: usize = self.sizes[id.0].iter().product();
-            match self.places[id.0] {
+            let elements: usize = self.sizes[id.index()].iter().product();
+            match self.places[id.index()] {
                 Place::Input(number) => Ok(inputs[number].clone()),
                 Place::Buffer(buffer, start) => {
                     let value = &self.buffers[buffer].elements()[start..start + elements];
-                    Tensor::new(&self.sizes[id.0], value.to_vec())
+                    Tensor::new(&self.sizes[id.index()], value.to_vec())
                 }
                 Place::Nowhere => Err(Problem::shape("an output was not computed")),
             }
         };
-        let outputs = self.graph.outputs.iter().map(output).collect::<Result<_, _>>()?;
+        let outputs = self.graph.outputs().iter().map(output).collect::<Result<_, _>>()?;
         Ok(Run { outputs, steps, peak })
     }
 }
@@ -164,15 +164,15 @@ impl Plan<'_> {
     fn step(&mut self, number: usize, inputs: &[Tensor<f32>], counter: &mut Counter) -> Result<(), Problem> {
         let gone = || Problem::shape("a tensor is needed after its last use");
         let Planned { chain, prepared, elements, copies, .. } = &self.steps[number];
-        let Place::Buffer(buffer, start) = self.places[chain.last().0] else { return Err(gone()) };
+        let Place::Buffer(buffer, start) = self.places[chain.last().index()] else { return Err(gone()) };
         let mut home = std::mem::take(&mut self.buffers[buffer]);
         let end = start + elements;
         let (before, rest) = home.elements_mut().split_at_mut_checked(start).ok_or_else(gone)?;
         let (output, after) = rest.split_at_mut_checked(*elements).ok_or_else(gone)?;
         // Other values may share the buffer, before and after the output.
         let value = |node: NodeId| {
-            let elements: usize = self.sizes[node.0].iter().product();
-            let value = match self.places[node.0] {
+            let elements: usize = self.sizes[node.index()].iter().product();
+            let value = match self.places[node.index()] {
                 Place::Input(number) => inputs[number].data().get(..elements),
                 Place::Buffer(other, at) if other != buffer => {
                     self.buffers[other].elements().get(at..at + elements)
@@ -185,8 +185,8 @@ impl Plan<'_> {
         };
         if let Some(copies) = copies {
             for &(input, at) in copies {
-                let elements: usize = self.sizes[input.0].iter().product();
-                match self.places[input.0] {
+                let elements: usize = self.sizes[input.index()].iter().product();
+                match self.places[input.index()] {
                     // The same value twice.
                     Place::Buffer(other, from) if other == buffer && (start..end).contains(&from) => {
                         output.copy_within(from - start..from - start + elements, at);
@@ -196,7 +196,7 @@ impl Plan<'_> {
             }
         } else {
             let sources: Vec<(&[usize], &[f32])> = (self.graph.node(chain.members[0]).inputs.iter())
-                .map(|&node| Ok((self.sizes[node.0].as_slice(), value(node)?)))
+                .map(|&node| Ok((self.sizes[node.index()].as_slice(), value(node)?)))
                 .collect::<Result<_, Problem>>()?;
             let add = chain.add.map(value).transpose()?;
             prepared.run(&self.context, &sources, output, (add, chain.curve), counter)?;

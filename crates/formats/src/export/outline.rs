@@ -218,8 +218,8 @@ impl<'g> Outline<'g> {
             }
         }
         let outside = |node: &&NodeId| {
-            self.graph.outputs.contains(node)
-                || consumers[node.0].iter().any(|reader| !inside.contains(reader))
+            self.graph.outputs().contains(node)
+                || consumers[node.index()].iter().any(|reader| !inside.contains(reader))
         };
         (inputs, nodes.iter().filter(outside).copied().collect())
     }

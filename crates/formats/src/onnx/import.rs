@@ -305,7 +305,7 @@ fn build(
             weights.push(vec![]);
             continue;
         };
-        let reads = draft.inputs.iter().map(|&input| NodeId(input)).collect();
+        let reads = draft.inputs.iter().map(|&input| NodeId::new(input)).collect();
         // Layers with the very same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
@@ -316,7 +316,7 @@ fn build(
         }
     }
     tie(&mut builder, &weights, remarks);
-    let graph = builder.finish(name, outputs.into_iter().map(NodeId).collect())?;
+    let graph = builder.finish(name, outputs.into_iter().map(NodeId::new).collect())?;
     Ok((graph, weights))
 }
 
@@ -334,7 +334,7 @@ fn tie(builder: &mut Builder, weights: &[Vec<Constant>], remarks: &mut Vec<Strin
                 // Different parts of one tensor (a fused projection that is taken apart) are each counted.
                 Some(first) if parts(first) != parts(constant) => {}
                 Some(_) => {
-                    builder.tie(NodeId(node), index);
+                    builder.tie(NodeId::new(node), index);
                     tied.insert(root);
                 }
             }

@@ -25,7 +25,7 @@ pub fn load(
     path: &Path,
 ) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     let mut result = HashMap::new();
-    for (node, constants) in graph.nodes.iter().zip(weights) {
+    for (node, constants) in graph.nodes().iter().zip(weights) {
         for (weight, constant) in node.weights.iter().zip(constants) {
             let name = format!("{}.{}", node.id, weight.name);
             let data = elements(constant, tensors, path).map_err(|problem| Problem {

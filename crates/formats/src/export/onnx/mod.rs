@@ -82,9 +82,9 @@ pub fn write(
             .inputs
             .iter()
             .zip(&shapes)
-            .map(|(input, shape)| Value::new(&names[input.0], shape.sizes()))
+            .map(|(input, shape)| Value::new(&names[input.index()], shape.sizes()))
             .collect();
-        let mut out = emit::Layer::new(&names[id.0], owner);
+        let mut out = emit::Layer::new(&names[id.index()], owner);
         let io = Io { inputs: &shapes, output: &node.shape };
         match layers::write(&mut out, layer, &inputs, io) {
             Ok(()) => {
@@ -105,10 +105,10 @@ pub fn write(
     let named: HashSet<&str> = outputs.iter().map(|value| value.name.as_str()).collect();
     let describe = |value: &Value| described(value, options);
     let proto = GraphProto {
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         input: graph
             .inputs()
-            .map(|(id, node)| describe(&Value::new(&names[id.0], node.shape.sizes())))
+            .map(|(id, node)| describe(&Value::new(&names[id.index()], node.shape.sizes())))
             .collect(),
         output: outputs.iter().map(describe).collect(),
         value_info: values
@@ -142,7 +142,7 @@ fn refuse(what: impl Into<String>, help: impl Into<String>) -> Problem {
 
 /// The name of each node's value: its id.
 fn names(graph: &Graph) -> Vec<String> {
-    graph.nodes.iter().map(|node| node.id.clone()).collect()
+    graph.nodes().iter().map(|node| node.id.clone()).collect()
 }
 
 fn owner(graph: &Graph, id: NodeId) -> NodeId {
@@ -156,8 +156,8 @@ fn owner(graph: &Graph, id: NodeId) -> NodeId {
 /// The network's outputs. An input that is returned as it is, and a value that is returned twice, need a node of their own.
 fn outputs(graph: &Graph, names: &[String], nodes: &mut Vec<NodeProto>) -> Vec<Value> {
     let mut outputs: Vec<Value> = Vec::new();
-    for (index, &id) in graph.outputs.iter().enumerate() {
-        let (node, mut name) = (graph.node(id), names[id.0].clone());
+    for (index, &id) in graph.outputs().iter().enumerate() {
+        let (node, mut name) = (graph.node(id), names[id.index()].clone());
         if node.op == Op::Input || outputs.iter().any(|other| other.name == name) {
             let copy = format!("{name}/output{index}");
             nodes.push(NodeProto {
@@ -250,7 +250,7 @@ fn next(offset: u64, bytes: u64) -> u64 {
 
 /// Bytes of all weights, shared ones once.
 pub fn bytes(graph: &Graph) -> u64 {
-    let own = graph.nodes.iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
+    let own = graph.nodes().iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
     own.map(|weight| weight.shape.elements().unwrap_or(u64::MAX).saturating_mul(4))
         .fold(0, u64::saturating_add)
 }

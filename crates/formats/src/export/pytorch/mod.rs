@@ -26,9 +26,9 @@ const WIDTH: usize = 100;
 
 /// The Python file of `graph`, or the layers that PyTorch has no words for.
 pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
-    let mut leaves = Vec::with_capacity(graph.nodes.len());
+    let mut leaves = Vec::with_capacity(graph.nodes().len());
     let mut refusals = Vec::new();
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         let Op::Layer(layer) = &node.op else {
             leaves.push(Leaf::default());
             continue;
@@ -45,11 +45,11 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
         return Err(refusals);
     }
     // A group of expressions alone is no module.
-    let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.0].module.is_some()));
+    let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.index()].module.is_some()));
     let classes = fold::fold(&outline, &Python { leaves: &leaves });
     let mut taken: HashSet<String> = support::NAMES.iter().map(|&name| name.to_owned()).collect();
     taken.extend(["F", "OrderedDict"].map(str::to_owned));
-    let root = names::unique(names::class(&graph.name), &mut taken);
+    let root = names::unique(names::class(graph.name()), &mut taken);
     let class_names: Vec<String> = classes
         .list
         .iter()
@@ -98,7 +98,7 @@ fn file(graph: &Graph, root: &str, bodies: &str) -> String {
          outputs = model({zeros})\n    \
          for output in outputs if isinstance(outputs, tuple) else [outputs]:\n        \
          print(list(output.shape))\n",
-        name = graph.name.replace(['\\', '"'], "_"),
+        name = graph.name().replace(['\\', '"'], "_"),
         version = env!("CARGO_PKG_VERSION"),
         params = number::grouped(totals.params),
         macs = number::grouped(totals.macs),
@@ -113,7 +113,7 @@ struct Python<'a> {
 
 impl Target for Python<'_> {
     fn face(&self, node: NodeId) -> Face {
-        self.leaves[node.0].face()
+        self.leaves[node.index()].face()
     }
 
     fn in_place(&self, outline: &Outline<'_>, members: &[GroupId], places: usize) -> bool {
@@ -188,7 +188,7 @@ impl Python<'_> {
         for &child in &facts.children {
             let name = outline.name(group, child);
             let module = match child {
-                Child::Node(node) => self.leaves[node.0].is_plain() && outline.owner(node).is_none(),
+                Child::Node(node) => self.leaves[node.index()].is_plain() && outline.owner(node).is_none(),
                 Child::Group(inner) => outline.groups[inner].shares.is_none(),
             };
             let outputs = outline.outputs(child);
@@ -215,7 +215,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn leaf(&self, node: NodeId) -> &Leaf {
-        &self.leaves[node.0]
+        &self.leaves[node.index()]
     }
 
     /// What stands in slot `index` of a child.
@@ -262,7 +262,7 @@ impl Writer<'_> {
     /// What a group returns; the network, its outputs in their order.
     fn returned(&self, group: GroupId) -> Vec<NodeId> {
         match group {
-            0 => self.outline.graph.outputs.clone(),
+            0 => self.outline.graph.outputs().to_vec(),
             group => self.outline.groups[group].outputs.clone(),
         }
     }

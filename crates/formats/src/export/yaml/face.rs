@@ -38,8 +38,8 @@ impl Faces {
     pub(super) fn of(graph: &Graph) -> Self {
         let span = Span::new(Sources::default().add("", ""), 0, 0);
         let mut known: HashMap<String, Face> = HashMap::new();
-        let mut list = Vec::with_capacity(graph.nodes.len());
-        for node in &graph.nodes {
+        let mut list = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
             let Op::Layer(layer) = &node.op else {
                 list.push(None);
                 continue;
@@ -56,7 +56,7 @@ impl Faces {
 
     /// The face of `node`; an input has none.
     pub(super) fn get(&self, node: NodeId) -> Face {
-        self.list[node.0].clone().unwrap_or_else(|| Face { kind: "input".into(), slots: vec![] })
+        self.list[node.index()].clone().unwrap_or_else(|| Face { kind: "input".into(), slots: vec![] })
     }
 
     /// A `bias` or an `eps` that most layers of a kind have and that is not the language's default goes to the top of the

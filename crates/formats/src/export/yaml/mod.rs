@@ -41,7 +41,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
         }
         Op::Layer(_) | Op::Input => None,
     };
-    let refused: Vec<Diagnostic> = graph.nodes.iter().filter_map(refuse).collect();
+    let refused: Vec<Diagnostic> = graph.nodes().iter().filter_map(refuse).collect();
     if refused.is_empty() { Ok(written(graph)) } else { Err(refused) }
 }
 
@@ -153,7 +153,7 @@ impl Writer<'_> {
     /// The whole text, and the layers that could not be named.
     fn document(&self) -> (String, Vec<NodeId>) {
         let graph = self.outline.graph;
-        let mut entries = vec![("name".to_owned(), Yaml::name(&graph.name))];
+        let mut entries = vec![("name".to_owned(), Yaml::name(graph.name()))];
         let shape = |node: &Node| {
             Yaml::List(node.shape.sizes().iter().map(|size| Yaml::Plain(size.to_string())).collect())
         };
@@ -201,9 +201,9 @@ impl Writer<'_> {
         entries.push(("layers".to_owned(), Yaml::Layers(layers)));
         let last =
             self.outline.groups[0].children.last().and_then(|&child| constructs::result(self.outline, child));
-        if graph.outputs.as_slice() != last.or(start).as_slice() {
+        if graph.outputs() != last.or(start).as_slice() {
             let name = |&node: &NodeId| Yaml::name(&body.names.name_of(node).unwrap_or_default());
-            entries.push(("outputs".to_owned(), Yaml::List(graph.outputs.iter().map(name).collect())));
+            entries.push(("outputs".to_owned(), Yaml::List(graph.outputs().iter().map(name).collect())));
         }
         hidden.extend(body.names.hidden);
         (emit::document(&entries), hidden)
