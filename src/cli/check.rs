@@ -7,8 +7,9 @@ use clap::ValueEnum;
 use crate::cli::{Failure, load};
 use cnnkit_check::rules::Severity;
 use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
+use cnnkit_report::changes::ChangesSummary;
 use cnnkit_report::findings::Findings;
-use cnnkit_report::{Block, Page, Report, changes};
+use cnnkit_report::{Entry, Report, Spec};
 
 /// Check specs against rules, expectations and budgets
 ///
@@ -114,7 +115,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let wanted = |finding: &Located| wanted(&args, finding);
         let first = cnnkit_check::rewrites(&checked, wanted);
         if args.diff {
-            return Ok(changes::report(&first));
+            return Ok(Report::of(ChangesSummary::of(&first)));
         }
         let mut rewrites = first;
         for _ in 0..MAX_ROUNDS {
@@ -139,14 +140,11 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     findings.summary.stale = stale;
     findings.summary.fixed = fixed;
     let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
-    let ok = findings.pass(limit);
-    let mut json = super::envelope_of("check", &findings.json(ok));
-    if let [only] = checked.as_slice() {
-        json["spec"] = serde_json::json!({"name": only.name, "path": only.path});
-    }
-    let mut page = Page::default();
-    page.push(Block::Findings(findings));
-    Ok(Report { page, json, ok, partial: false })
+    let spec = match checked.as_slice() {
+        [only] => Spec { name: only.name.clone(), path: Some(only.path.clone()) },
+        _ => Spec::default(),
+    };
+    Ok(Report::of_networks(vec![Entry { spec, summary: findings.judged(limit) }]))
 }
 
 fn choices(args: &Args) -> Result<Choices, Failure> {

@@ -19,5 +19,5 @@ pub fn run(args: Args) -> Report {
     clap_complete::generate(args.shell, &mut command(), "cnnkit", &mut script);
     let mut page = Page::default();
     page.source(&String::from_utf8_lossy(&script));
-    Report { page, json: serde_json::Value::Null, ok: true, partial: false }
+    Report::text(page)
 }

@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     } else if let Some(file) = &args.target.file {
         page.text(model(&args, &loaded, file)?);
     }
-    Ok(Report { page, json: serde_json::Value::Null, ok: true, partial: false })
+    Ok(Report::text(page))
 }
 
 /// Writes the ONNX model to `file`, and says what was written.

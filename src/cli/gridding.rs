@@ -1,12 +1,14 @@
 //! `cnnkit gridding`
 
 use crate::cli::load::{Complete, Replace};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::Gridding;
-use cnnkit_report::gridding::{self, Options};
+use cnnkit_report::Report;
+use cnnkit_report::chains::NetworkGriddingSummary;
+use cnnkit_report::gridding::{GriddingSummary, Options};
+use cnnkit_report::imported::{Figures, StatusAndImport};
 use cnnkit_report::render::plot::{self, Picture};
-use cnnkit_report::{Map, Report, chains};
 
 /// Show which input positions a stack of dilated convolutions reads
 ///
@@ -74,15 +76,14 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let stack = rates::stack(&rates, &kernels, &strides, args.axes.map(usize::from))?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let facts = Gridding::of(&stack).map_err(rates::failure)?;
-    let (mut report, map) = gridding::report(&stack, &facts, options).map_err(rates::failure)?;
+    let mut summary = GriddingSummary::of(&stack, &facts, options).map_err(rates::failure)?;
     if args.verify {
-        rates::verify(&mut report, &[(None, stack.clone())])?;
+        summary.verify = Some(rates::verify(&[(None, stack)])?);
     }
     if let (Some(file), Some(picture)) = (&args.plot, picture) {
-        let title = format!("Gridding of {}", gridding::name(&stack));
-        save(file, &map, &title, &gridding::summary(&stack, &facts), picture)?;
+        save(file, &summary, picture)?;
     }
-    Ok(report)
+    Ok(Report::of(summary))
 }
 
 /// The chains of a network. Kernels, strides and axes come from its layers.
@@ -103,16 +104,17 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(spec)?;
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
-    let mut report = chains::gridding(&loaded.graph, &chains, options).map_err(rates::failure)?;
+    let mut summary = NetworkGriddingSummary::of(&loaded.graph, &chains, options).map_err(rates::failure)?;
     if args.verify {
-        rates::verify(&mut report, &rates::stacks(&loaded.graph, &chains)?)?;
+        summary.verify = Some(rates::verify(&rates::stacks(&loaded.graph, &chains)?)?);
     }
-    report.json = envelope("gridding", std::iter::once((&loaded, &report.json)));
-    Ok(report)
+    summary.import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
+    Ok(Report::of_networks(vec![loaded.entry(summary)]))
 }
 
-fn save(file: &str, map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<(), Failure> {
-    let bytes = plot::draw(map, title, subtitle, picture)
+fn save(file: &str, summary: &GriddingSummary, picture: Picture) -> Result<(), Failure> {
+    let title = format!("Gridding of {}", summary.name());
+    let bytes = plot::draw(&summary.map, &title, &summary.sentence(), picture)
         .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
     rates::save(file, &bytes)
 }

@@ -4,7 +4,9 @@ use crate::cli::progress::Progress;
 use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::design::{self, Search};
 use cnnkit_core::analysis::survey::survey;
-use cnnkit_report::{Report, design as words};
+use cnnkit_report::Report;
+use cnnkit_report::design::DesignSummary;
+use cnnkit_report::survey::SurveySummary;
 
 /// Find dilation rates: the best trade of receptive field, layers and evenness
 ///
@@ -59,7 +61,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         };
         let progress = Progress::start("surveying");
         let counts = survey(kernel, layers, largest, &|done| progress.at(done)).map_err(rates::failure)?;
-        return Ok(words::survey_report(kernel, layers, largest, &counts));
+        return Ok(Report::of(SurveySummary::of(kernel, layers, largest, &counts)));
     }
     let require = match args.require {
         Require::Rule => design::Require::Rule,
@@ -81,7 +83,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let outcome = search.run(&|done| progress.at(done)).map_err(rates::failure)?;
         searches.push((search, outcome));
     }
-    Ok(words::report(&searches))
+    Ok(Report::of(DesignSummary::of(&searches)))
 }
 
 /// `3`, `2..5` or `2..=5`, both ends included.

@@ -5,7 +5,9 @@ use crate::cli::load::{Loaded, Replace};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::spec::{self, Overrides, files::Text};
 use cnnkit_formats::export::{same, yaml};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::import::ImportSummary;
+use cnnkit_report::imported::{Figures, StatusAndImport};
 
 /// Write a model as a readable spec
 ///
@@ -42,15 +44,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         text = next;
     }
     check(&loaded, &text)?;
-    let mut page = Page::default();
-    page.source(&text);
-    let json = serde_json::json!({ "yaml": text });
-    Ok(Report {
-        page,
-        json: super::envelope("import", std::iter::once((&loaded, json))),
-        ok: true,
-        partial: false,
-    })
+    let import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
+    Ok(Report::of_networks(vec![loaded.entry(ImportSummary { yaml: text, import })]))
 }
 
 /// The network that a written spec says.

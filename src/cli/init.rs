@@ -10,7 +10,8 @@ use cnnkit_check::rules::quantity::{Found, Subject, measure, written};
 use cnnkit_core::spec::expectation::EXPECTABLE;
 use cnnkit_core::spec::files::Text;
 use cnnkit_core::spec::{self, Overrides};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::init::{InitSummary, ProjectFile};
 
 /// Start a project: a spec with expectations, cnnkit.toml, and CI
 ///
@@ -145,25 +146,22 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let help = "name another: `cnnkit init other.yaml`";
         return Err(Failure::usage(format!("`{}` is there already", args.spec), help));
     }
-    let (mut page, mut written) = (Page::default(), Vec::new());
-    for (path, text, what) in &files {
-        if Path::new(path).exists() {
-            page.text(format!("{path} is there already, and stays as it is"));
+    let mut project = Vec::new();
+    for (path, text, what) in files {
+        if Path::new(&path).exists() {
+            project.push(ProjectFile { path, purpose: None });
             continue;
         }
-        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = Path::new(&path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| {
                 let message = format!("cannot make the folder `{}`: {error}", folder.display());
                 Failure::usage(message, "check its permissions")
             })?;
         }
-        super::output::save(path, text)?;
-        page.text(format!("{path}: {what}"));
-        written.push(path.clone());
+        super::output::save(&path, &text)?;
+        project.push(ProjectFile { path, purpose: Some(what) });
     }
-    page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", args.spec));
-    let json = serde_json::json!({"written": written});
-    Ok(Report { page, json: super::envelope_of("init", &json), ok: true, partial: false })
+    Ok(Report::of(InitSummary::of(&args.spec, project)))
 }
 
 /// The starter network with what is found of it.

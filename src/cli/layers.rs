@@ -3,7 +3,8 @@
 use crate::cli::Failure;
 use cnnkit_core::diagnostic::did_you_mean;
 use cnnkit_core::layers::{KINDS, find};
-use cnnkit_report::{Report, layers};
+use cnnkit_report::Report;
+use cnnkit_report::layers::{LayerSummary, LayersSummary};
 
 /// List the layers of the spec language, or show one: arguments, formulas, examples
 #[derive(Debug, clap::Args)]
@@ -19,9 +20,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let Some(name) = args.name else { return Ok(layers::list()) };
+    let Some(name) = args.name else { return Ok(Report::of(LayersSummary::all())) };
     if let Some((kind, _)) = find(&name) {
-        return Ok(layers::one(kind));
+        return Ok(Report::of(LayerSummary::of(kind)));
     }
     let names: Vec<&str> = KINDS
         .iter()

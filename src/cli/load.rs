@@ -92,7 +92,10 @@ impl Loaded {
 
     /// What was found out about the network, with the spec that it came from.
     pub fn entry<T>(&self, summary: T) -> Entry<T> {
-        Entry { spec: Spec { name: Some(self.graph.name().to_owned()), path: Some(self.path.clone()) }, summary }
+        Entry {
+            spec: Spec { name: Some(self.graph.name().to_owned()), path: Some(self.path.clone()) },
+            summary,
+        }
     }
 
     /// The weights that a model brings along.

@@ -19,7 +19,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut page = Page::default();
     let Some(folder) = args.folder else {
         page.source(&page_of(root));
-        return Ok(Report { page, json: serde_json::Value::Null, ok: true, partial: false });
+        return Ok(Report::text(page));
     };
     std::fs::create_dir_all(&folder).map_err(|error| {
         Failure::usage(format!("cannot make the folder `{folder}`: {error}"), "name another folder")
@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     save("cnnkit", page_of(root))?;
     page.text(format!("{pages} pages in {folder}"));
-    Ok(Report { page, json: serde_json::Value::Null, ok: true, partial: false })
+    Ok(Report::text(page))
 }
 
 fn page_of(command: clap::Command) -> String {

@@ -6,9 +6,8 @@ use cnnkit_core::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::{SourceId, Sources, Span};
-use cnnkit_report::Report;
 use cnnkit_report::render::plot::Picture;
-use cnnkit_report::verify::attach;
+use cnnkit_report::verify::Measured;
 use cnnkit_verify::gridding::claims;
 use cnnkit_verify::{Analysis, Claim};
 
@@ -152,8 +151,8 @@ pub fn stack(
     Stack::new(axes, layers.collect()).map_err(failure)
 }
 
-/// Runs `stacks` on an impulse and adds what is found to `report`: `--verify`. Stacks have the node that they end at.
-pub fn verify(report: &mut Report, stacks: &[(Option<String>, Stack)]) -> Result<(), Failure> {
+/// Runs `stacks` on an impulse: `--verify`. Stacks have the node that they end at.
+pub fn verify(stacks: &[(Option<String>, Stack)]) -> Result<Measured, Failure> {
     let mut all: Vec<Claim> = Vec::new();
     for (node, stack) in stacks {
         let claims = claims(stack, &Analysis).map_err(failure)?.map_err(|why| {
@@ -161,8 +160,7 @@ pub fn verify(report: &mut Report, stacks: &[(Option<String>, Stack)]) -> Result
         })?;
         all.extend(claims.into_iter().map(|claim| Claim { node: node.clone(), ..claim }));
     }
-    attach(report, &all);
-    Ok(())
+    Ok(Measured::of(all))
 }
 
 /// The distinct stacks of a network's chains, each with the node that it ends at.

@@ -14,5 +14,5 @@ pub fn run(_: Args) -> Report {
     let json = schema::generate();
     let mut page = Page::default();
     page.source(&cnnkit_report::render::json(&json));
-    Report { page, json, ok: true, partial: false }
+    Report::new(page, &json)
 }

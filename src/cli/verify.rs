@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use crate::cli::Failure;
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, envelope};
 use cnnkit_core::graph::NodeId;
-use cnnkit_report::verify::{json, page};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::verify::VerifySummary;
 use cnnkit_verify::{Analysis, Effort, Kind, Options, Outcome, verify};
 
 /// Run networks and confront every predicted number with a measured one
@@ -115,11 +116,9 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         1 => return Err(failures.swap_remove(0)),
         _ => return Err(Failure::Several(failures)),
     }
-    let mut all = Page::default();
-    for (network, outcome) in networks.iter().zip(&outcomes) {
-        all.blocks.extend(page(network.graph.name(), outcome, args.methods).blocks);
-    }
-    let ok = outcomes.iter().all(Outcome::ok);
-    let bodies = networks.iter().zip(&outcomes).map(|(network, outcome)| (network, json(outcome)));
-    Ok(Report { page: all, json: envelope("verify", bodies), ok, partial: false })
+    let summaries = networks.iter().zip(outcomes).map(|(network, outcome)| {
+        let import = network.import(Figures::Dependences);
+        network.entry(VerifySummary::of(network.graph.name(), outcome, args.methods, import))
+    });
+    Ok(Report::of_networks(summaries.collect()))
 }

@@ -1,13 +1,13 @@
 //! `cnnkit zoo`
 
 use clap::Subcommand;
-use serde::Serialize;
 
+use crate::cli::Failure;
 use crate::cli::load::zoo_path;
-use crate::cli::{Failure, envelope_of};
 use cnnkit::zoo::Zoo;
 use cnnkit_report::render::Format;
-use cnnkit_report::{Cell, Column, Page, Report, Row, Table, Tone};
+use cnnkit_report::zoo::{ZooEntry, ZooShowSummary, ZooSummary};
+use cnnkit_report::{Entry, Report, Spec};
 
 /// List the built-in networks, or print one
 ///
@@ -25,13 +25,6 @@ enum Command {
         /// Its name, as `cnnkit zoo` lists it
         name: String,
     },
-}
-
-#[derive(Serialize)]
-struct Entry {
-    name: &'static str,
-    folder: &'static str,
-    description: String,
 }
 
 impl Args {
@@ -52,38 +45,17 @@ pub fn run(args: Args) -> Result<Report, Failure> {
 }
 
 fn list() -> Report {
-    let entries: Vec<Entry> = Zoo::names()
-        .into_iter()
-        .map(|(folder, name)| Entry { name, folder, description: Zoo::description(name) })
-        .collect();
-    let mut page = Page::default();
-    for (folder, title) in [("techniques", "Techniques"), ("zoo", "Networks")] {
-        let rows = entries
-            .iter()
-            .filter(|entry| entry.folder == folder)
-            .map(|entry| Row::new(vec![Cell::toned(entry.name, Tone::Name), Cell::text(&entry.description)]));
-        let rows: Vec<Row> = rows.collect();
-        if !rows.is_empty() {
-            let columns = vec![Column { shrink: false, ..Column::text("name") }, Column::text("what it is")];
-            page.title_with(title, format!("specs/{folder}")).table(Table { columns, rows });
-        }
-    }
-    page.note("zoo:NAME stands wherever a SPEC does; `cnnkit zoo show NAME` prints the YAML");
-    Report {
-        page,
-        json: envelope_of("zoo", &serde_json::json!({ "specs": entries })),
-        ok: true,
-        partial: false,
-    }
+    let specs = Zoo::names().into_iter().map(|(folder, name)| ZooEntry {
+        name: name.into(),
+        folder: folder.into(),
+        description: Zoo::description(name),
+    });
+    Report::of(ZooSummary { specs: specs.collect() })
 }
 
 fn show(name: &str) -> Result<Report, Failure> {
-    let path = zoo_path(name)?;
-    let text = Zoo::text(name).unwrap_or_default();
-    let mut page = Page::default();
-    page.source(text);
-    let mut json =
-        envelope_of("zoo show", &serde_json::json!({ "file": format!("specs/{path}"), "yaml": text }));
-    json["spec"] = serde_json::json!({ "name": name, "path": format!("zoo:{name}") });
-    Ok(Report { page, json, ok: true, partial: false })
+    let file = format!("specs/{}", zoo_path(name)?);
+    let yaml = Zoo::text(name).unwrap_or_default().to_owned();
+    let spec = Spec { name: Some(name.into()), path: Some(format!("zoo:{name}")) };
+    Ok(Report::of_networks(vec![Entry { spec, summary: ZooShowSummary { file, yaml } }]))
 }

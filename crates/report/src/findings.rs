@@ -1,29 +1,53 @@
-//! What `cnnkit check` says: findings at their places, each complete in itself, and a summary.
+//! `cnnkit check`: findings at their places, each complete in itself, and their numbers.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value as Json, json};
 
+use crate::finding::FindingEntry;
+use crate::summary::Summary;
+use crate::{Block, Page};
 use cnnkit_check::rules::{Edit, Meta, Severity};
 use cnnkit_check::{Checked, Located, fingerprints};
 use cnnkit_core::source::{Sources, Span};
 
-/// The findings of one call.
-#[derive(Debug, Clone, Default)]
+/// What `cnnkit check` finds.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Findings {
-    /// By spec, then by place.
+    /// The findings, by spec, then by place.
+    #[serde(rename = "findings")]
     pub items: Vec<Item>,
     /// Findings that a comment suppresses.
     pub suppressed: Vec<Item>,
-    /// Rules that could not judge a spec: the spec, the rule, the reason.
-    pub skipped: Vec<(String, &'static Meta, String)>,
+    /// Rules that could not judge a spec.
+    pub skipped: Vec<Skipped>,
     /// The specs that were checked.
+    #[serde(skip)]
     pub specs: Vec<String>,
-    /// Numbers for the last line.
-    pub summary: Summary,
+    /// How many there are of each kind.
+    pub summary: Counts,
+    /// Whether no finding is as severe as `--fail-on` or more severe.
+    pub ok: bool,
+}
+
+/// A rule that could not judge a spec.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Skipped {
+    /// The spec, as the call named it.
+    pub spec: String,
+    /// The rule; in JSON its id.
+    #[serde(serialize_with = "id")]
+    #[schemars(with = "String")]
+    pub rule: &'static Meta,
+    /// Why it could not.
+    pub reason: String,
+}
+
+fn id<S: serde::Serializer>(rule: &&'static Meta, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(rule.id)
 }
 
 /// One finding.
@@ -84,17 +108,17 @@ pub struct Change {
 }
 
 /// Numbers of a call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Counts {
     /// Specs that were checked.
     pub specs: usize,
     /// Specs with at least one finding.
     pub flawed: usize,
-    /// Findings by severity.
+    /// Findings of severity `error`.
     pub errors: usize,
-    /// See `errors`.
+    /// Findings of severity `warning`.
     pub warnings: usize,
-    /// See `errors`.
+    /// Findings of severity `note`.
     pub notes: usize,
     /// Findings with a safe fix.
     pub fixable: usize,
@@ -145,10 +169,11 @@ impl Findings {
             all.suppressed.extend(hidden.map(|(finding, print)| Item::new(spec, finding, print)));
             all.summary.flawed += usize::from(!outcome.findings.is_empty());
             all.summary.accepted += outcome.accepted;
-            let why = outcome
-                .skipped
-                .iter()
-                .map(|skipped| (spec.path.clone(), skipped.rule, skipped.problem.message.clone()));
+            let why = outcome.skipped.iter().map(|skipped| Skipped {
+                spec: spec.path.clone(),
+                rule: skipped.rule,
+                reason: skipped.problem.message.clone(),
+            });
             all.skipped.extend(why);
         }
         all.summary.specs = checked.len();
@@ -183,14 +208,16 @@ impl Findings {
         self.summary.fixable = self.items.iter().filter(safe).count();
     }
 
-    /// Whether nothing is as bad as `limit` or worse.
-    pub fn pass(&self, limit: Severity) -> bool {
-        self.items.iter().all(|item| item.severity < limit)
+    /// The same findings with the verdict that nothing is as severe as `limit` or more severe.
+    #[must_use]
+    pub fn judged(mut self, limit: Severity) -> Self {
+        self.ok = self.items.iter().all(|item| item.severity < limit);
+        self
     }
 
     /// The last line: `checked 20 specs: 3 errors, 1 warning in 3 of them; 2 can be fixed with `--fix``.
     pub fn sentence(&self) -> String {
-        let Summary {
+        let Counts {
             specs,
             flawed,
             errors,
@@ -228,18 +255,35 @@ impl Findings {
         }
         text
     }
+}
 
-    /// The keys of the JSON, as in the contract and more.
-    pub fn json(&self, ok: bool) -> Json {
-        json!({
-            "findings": self.items.iter().map(Item::json).collect::<Vec<_>>(),
-            "suppressed": self.suppressed.iter().map(Item::json).collect::<Vec<_>>(),
-            "skipped": self.skipped.iter().map(|(spec, rule, reason)| json!({
-                "spec": spec, "rule": rule.id, "reason": reason,
-            })).collect::<Vec<_>>(),
-            "summary": self.summary,
-            "ok": ok,
-        })
+impl Summary for Findings {
+    const COMMAND: &'static str = "check";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.push(Block::Findings(self.clone()));
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        FindingEntry::from(self).serialize(serializer)
+    }
+}
+
+impl JsonSchema for Item {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        FindingEntry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        FindingEntry::json_schema(generator)
     }
 }
 
@@ -308,48 +352,5 @@ impl Item {
             })
             .collect();
         (!parts.is_empty()).then(|| format!("the same in {}", parts.join(" and in ")))
-    }
-
-    /// The finding for programs.
-    pub fn json(&self) -> Json {
-        let spot = |spot: &Spot| {
-            json!({
-                "file": spot.file, "line": spot.from.0, "column": spot.from.1,
-                "end_line": spot.to.0, "end_column": spot.to.1,
-            })
-        };
-        let place = self.spot.as_ref();
-        json!({
-            "rule": self.rule.id,
-            "name": self.rule.name,
-            "family": self.rule.family.name(),
-            "severity": self.severity.name(),
-            "message": self.message,
-            "spec": self.spec,
-            "file": self.file(),
-            "line": place.map(|spot| spot.from.0),
-            "column": place.map(|spot| spot.from.1),
-            "end_line": place.map(|spot| spot.to.0),
-            "end_column": place.map(|spot| spot.to.1),
-            "node": self.node,
-            "also": self.also,
-            "specs": self.specs,
-            "help": if self.help.is_empty() { None } else { Some(self.help.join("\n")) },
-            "related": self.related.iter().map(|(place, remark)| {
-                let mut object = spot(place);
-                object["message"] = remark.as_str().into();
-                object
-            }).collect::<Vec<_>>(),
-            "fix": self.fix.as_ref().map(|fix| json!({
-                "title": fix.title,
-                "safe": fix.safe,
-                "edits": fix.edits.iter().map(|(place, text)| {
-                    let mut object = spot(place);
-                    object["text"] = text.as_str().into();
-                    object
-                }).collect::<Vec<_>>(),
-            })),
-            "fingerprint": self.fingerprint,
-        })
     }
 }

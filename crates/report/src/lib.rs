@@ -9,10 +9,16 @@ pub mod changes;
 pub mod channels;
 pub mod compare;
 pub mod convention;
+mod coverage_map;
+pub mod demo;
 pub mod diff;
 pub mod exact;
+pub mod finding;
 pub mod findings;
+pub mod hdc_chains;
+pub mod import;
 pub mod imported;
+pub mod init;
 pub mod layers;
 pub mod network;
 pub mod output;
@@ -21,11 +27,14 @@ pub mod paths;
 pub mod reference;
 pub mod render;
 pub mod rf;
+pub mod rules;
 pub mod run;
 pub mod sizes;
 pub mod summary;
 pub mod support;
+pub mod survey;
 pub mod verify;
+pub mod zoo;
 
 pub mod design;
 pub mod gridding;
@@ -35,6 +44,7 @@ mod map;
 use num_bigint::BigUint;
 use serde::Serialize;
 
+pub use exact::{BigCount, Decimal, Fraction};
 pub use map::{Bin, Line, Map, Panel};
 pub use summary::{Entry, Envelope, Spec, Summary};
 
@@ -59,6 +69,11 @@ impl Report {
     pub fn new(page: Page, json: &impl Serialize) -> Self {
         let json = serde_json::to_value(json).unwrap_or(serde_json::Value::Null);
         Self { page, json, ok: true, partial: false }
+    }
+
+    /// Returns the report of a command that prints a text and has no JSON.
+    pub fn text(page: Page) -> Self {
+        Self { page, json: serde_json::Value::Null, ok: true, partial: false }
     }
 
     /// The same report with the verdict `ok`.

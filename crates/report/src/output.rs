@@ -8,7 +8,10 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
-use crate::{channels, compare, diff, network, params, paths, rf, run, sizes};
+use crate::{
+    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, import,
+    init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
+};
 
 /// One form of a command's output.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +45,25 @@ pub const OUTPUTS: &[Output] = &[
     Output::of::<diff::DiffSummary>(),
     Output::of::<diff::DiffsSummary>(),
     Output::of_networks::<network::Network>(),
+    Output::of_networks::<verify::VerifySummary>(),
+    Output::of::<demo::DemoListSummary>(),
+    Output::of::<demo::DemoSummary>(),
+    Output::of::<gridding::GriddingSummary>(),
+    Output::of::<chains::NetworkGriddingSummary>(),
+    Output::of::<hdc::HdcSummary>(),
+    Output::of::<hdc_chains::NetworkHdcSummary>(),
+    Output::of::<design::DesignSummary>(),
+    Output::of::<survey::SurveySummary>(),
+    Output::of::<findings::Findings>(),
+    Output::of::<changes::ChangesSummary>(),
+    Output::of::<rules::RulesSummary>(),
+    Output::of::<rules::ExplainSummary>(),
+    Output::of::<init::InitSummary>(),
+    Output::of::<import::ImportSummary>(),
+    Output::of::<layers::LayersSummary>(),
+    Output::of::<layers::LayerSummary>(),
+    Output::of::<zoo::ZooSummary>(),
+    Output::of::<zoo::ZooShowSummary>(),
 ];
 
 /// Returns the commands, each with its forms.

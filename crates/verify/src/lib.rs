@@ -33,6 +33,7 @@ pub use dependence_bits::Marks;
 pub use predict::{Analysis, Box, Coverage, Predict};
 pub use run::Seed;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use progress::Bar;
@@ -41,7 +42,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 
 /// What was predicted, what was measured, how, and whether they agree.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Claim {
     /// What is claimed.
     pub claim: Kind,
@@ -58,7 +59,7 @@ pub struct Claim {
 }
 
 /// Kinds of claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", value(rename_all = "snake_case"))]

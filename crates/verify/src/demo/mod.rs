@@ -7,6 +7,7 @@ mod deform;
 mod kernels;
 mod tools;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use cnnkit_core::diagnostic::Problem;
@@ -24,7 +25,7 @@ pub struct Demo {
 }
 
 /// One figure of a demonstration, and whether it is as the identity has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Fact {
     /// What it is.
     pub what: String,

@@ -5,7 +5,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Rendere
 
 use super::summary;
 use crate::Tone;
-use crate::findings::{Findings, Item, Spot};
+use crate::findings::{Findings, Item, Skipped, Spot};
 use crate::render::Canvas;
 use crate::render::terminal::paint;
 use cnnkit_check::rules::{Family, Severity};
@@ -21,7 +21,7 @@ pub fn render(findings: &Findings, canvas: Canvas) -> String {
         out += &renderer.render(&groups(item, canvas));
         out += "\n\n";
     }
-    for (spec, rule, reason) in &findings.skipped {
+    for Skipped { spec, rule, reason } in &findings.skipped {
         let text = format!("{spec}: {} ({}) could not judge: {reason}", rule.id, rule.name);
         for line in crate::render::terminal::wrap(&text, canvas.width) {
             out += &(paint(&line, Tone::Warn, canvas) + "\n");

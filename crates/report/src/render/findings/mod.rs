@@ -55,7 +55,7 @@ pub fn concise(findings: &Findings, canvas: Canvas) -> String {
 
 /// One JSON object a line and finding.
 pub fn jsonl(findings: &Findings) -> String {
-    findings.items.iter().map(|item| item.json().to_string() + "\n").collect()
+    findings.items.iter().map(|item| serde_json::to_string(item).unwrap_or_default() + "\n").collect()
 }
 
 /// GitLab's code quality report.
