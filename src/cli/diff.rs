@@ -1,11 +1,12 @@
 //! `cnnkit diff`
 
+use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
-use crate::cli::{Failure, envelope_of};
 use cnnkit::revision::Revision;
 use cnnkit_check::Condition;
+use cnnkit_report::Report;
+use cnnkit_report::diff::{self, DiffSummary, DiffsSummary};
 use cnnkit_report::imported::Figures;
-use cnnkit_report::{Page, Report, diff};
 
 /// Show what a change does to a network
 ///
@@ -62,20 +63,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             return Err(Failure::usage(format!("two specs are compared, {} given", specs.len()), help));
         }
     }
-    let (mut page, mut bodies, mut ok) = (Page::default(), Vec::new(), true);
+    let mut results = Vec::new();
     for (old, new, [old_name, new_name]) in &pairs {
-        let before = old.facts();
-        let after = new.facts();
-        let report = diff::report([old_name, new_name], [&before, &after], &conditions)?;
-        page.blocks.extend(report.page.blocks);
-        old.explain(&mut page, Figures::Dependences);
-        new.explain(&mut page, Figures::Dependences);
-        ok &= report.ok;
-        bodies.push(report.json);
+        let imports = [old, new].into_iter().filter_map(|side| side.import(Figures::Dependences)).collect();
+        results.push(diff::summary([old_name, new_name], [&old.facts(), &new.facts()], &conditions, imports)?);
     }
-    let json = match bodies.len() {
-        1 => envelope_of("diff", &bodies.remove(0)),
-        _ => envelope_of("diff", &serde_json::json!({"results": bodies, "ok": ok})),
-    };
-    Ok(Report { page, json, ok, partial: false })
+    Ok(match <[DiffSummary; 1]>::try_from(results) {
+        Ok([only]) => Report::of(only),
+        Err(several) => Report::of(DiffsSummary::from(several)),
+    })
 }
