@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use crate::cli::export_target::Target;
 use crate::cli::load::{Loaded, Replace};
 use crate::cli::{Failure, output};
 use cnnkit_core::diagnostic::Problem;
@@ -52,30 +53,6 @@ pub struct Args {
     /// What is written, and where to.
     #[arg(skip)]
     pub target: Target,
-}
-
-/// What is written, and where to: the options that other commands have for their reports.
-#[derive(Debug, Default)]
-pub struct Target {
-    /// `--format`; [`Format::Table`] if it was not given.
-    pub format: Format,
-    /// `-o`.
-    pub file: Option<String>,
-}
-
-impl Target {
-    /// The format asked for, else that of the file's ending, else ONNX.
-    fn resolve(&self) -> Format {
-        let ending = self
-            .file
-            .as_deref()
-            .and_then(|file| Path::new(file).extension())
-            .and_then(|ending| ending.to_str());
-        match (self.format, ending) {
-            (Format::Pytorch, _) | (Format::Table, Some("py")) => Format::Pytorch,
-            _ => Format::Onnx,
-        }
-    }
 }
 
 fn failed(problem: Problem) -> Failure {

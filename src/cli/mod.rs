@@ -8,6 +8,7 @@ mod completions;
 mod demo;
 mod diff;
 mod export;
+mod export_target;
 mod graph;
 mod gridding;
 mod hdc_check;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ColorChoice, ValueEnum as _};
 
 use crate::cli::Failure;
-use crate::cli::export::Target;
+use crate::cli::export_target::Target;
 use cnnkit_formats::arrays;
 use cnnkit_report::Report;
 use cnnkit_report::render::{self, Canvas, Format, diagnostics};

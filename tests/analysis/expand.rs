@@ -58,7 +58,7 @@ layers: [widen: {expand: 2}, widen]
 }
 
 #[test]
-fn an_argument_or_variable_of_the_same_name_replaces_the_inputs_shape() {
+fn an_argument_or_variable_shadows_the_inputs_shape() {
     let argument = "
 input: [4, 8, 8]
 blocks:
@@ -76,7 +76,7 @@ layers: [b, conv: {out_channels: $in_channels, kernel: 1}]
 }
 
 #[test]
-fn a_block_after_a_mistake_is_not_blamed_for_the_shape_it_does_not_know() {
+fn a_block_after_a_mistake_gets_no_error_of_its_own() {
     let spec = "
 input: [4, 8, 8]
 blocks:
@@ -104,7 +104,7 @@ fn a_residual_runs_in_the_order_in_which_it_is_written() {
 }
 
 #[test]
-fn the_first_input_of_a_residual_sum_is_its_body_in_either_order() {
+fn the_first_input_of_a_residual_is_its_body_in_either_order() {
     let spec = "{input: [4, 8, 8], layers: [residual: {shortcut: [tanh], body: [relu], scale: 0.5}]}";
     let graph = network(spec).expect("it is valid");
     let sum = graph.node(graph.outputs()[0]);

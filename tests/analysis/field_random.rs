@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cnnkit::analysis::support::{Borders, Region, support};
 use cnnkit::analysis::{channels, field, paths};
 use cnnkit::graph::{Builder, Graph, NodeId};
-use cnnkit::layers::{Layer, find};
 use cnnkit::shape::Shape;
-use cnnkit::source::{Origin, Sources, Span};
-use cnnkit::spec::yaml;
+use cnnkit::source::Origin;
 use num_bigint::BigUint;
+
+use crate::support::network::layer;
 
 type At = [i64; 2];
 
@@ -52,14 +52,6 @@ struct Net {
     graph: Graph,
     ops: Vec<Op>,
     rank: usize,
-}
-
-fn layer(name: &str, args: &str) -> Layer {
-    let mut sources = Sources::default();
-    let source = sources.add("test", args);
-    let located = yaml::parse(&sources, source).expect("YAML");
-    let (kind, _) = find(name).expect("a layer");
-    kind.build(&located, Span::new(source, 0, 0)).unwrap_or_else(|errors| panic!("{name} {args}: {errors:?}"))
 }
 
 /// One argument an axis: `3` in 1-D, `[3, 1]` in 2-D.

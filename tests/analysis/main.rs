@@ -15,3 +15,5 @@ mod rf_google_nets;
 mod rf_table;
 mod rival_cases;
 mod sizes;
+#[path = "../support/mod.rs"]
+mod support;

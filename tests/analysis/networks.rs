@@ -1,22 +1,8 @@
 //! The analyses of whole networks from the command line: keys, figures and exit status as the contract has them.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-fn cnnkit(args: &[&str]) -> (Option<i32>, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_cnnkit"))
-        .args(args)
-        .args(["--format", "json"])
-        .output()
-        .expect("it runs");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let error = String::from_utf8_lossy(&output.stderr);
-    (
-        output.status.code(),
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{args:?} prints JSON: {text}{error}")),
-    )
-}
+use crate::support::program::json_and_status as cnnkit;
 
 #[test]
 fn a_networks_chains_are_held_against_gridding() {

@@ -1,18 +1,15 @@
 //! Single layers against PyTorch: `tests/data/{conv,deform_conv,ops}.json` hold the arguments, shapes and counts that
 //! torch 2.15 and torchvision 0.29.2 gave.
 
-use cnnkit::layers::{Io, Layer, Weight, WeightRole, find};
+use cnnkit::layers::{Io, Layer, Weight, WeightRole};
 use cnnkit::shape::Shape;
-use cnnkit::source::{Sources, Span};
-use cnnkit::spec::yaml;
 use serde_json::{Value, json};
 
+use crate::support::network::layer;
+
+/// The layer `name` with arguments in JSON, which is YAML too.
 fn build(name: &str, args: &Value) -> Layer {
-    let (kind, _) = find(name).unwrap_or_else(|| panic!("no layer {name}"));
-    let mut sources = Sources::default();
-    let source = sources.add("case", args.to_string());
-    let located = yaml::parse(&sources, source).expect("JSON is YAML");
-    kind.build(&located, Span::new(source, 0, 0)).unwrap_or_else(|e| panic!("{name} {args}: {e:?}"))
+    layer(name, &args.to_string())
 }
 
 fn cases(text: &str) -> Vec<Value> {

@@ -1,20 +1,12 @@
 //! One-layer cases that other counters get wrong (torchinfo, fvcore, ptflops, thop, calflops, torchprofile and onnx-tool
 //! were measured), with the true figure derived beside each. All maps are 32 x 32 = 1,024 positions unless noted.
 
-use cnnkit::layers::{Cost, Io, Layer, Weight, WeightRole, find};
+use cnnkit::layers::{Cost, Io, Weight, WeightRole};
 use cnnkit::shape::Shape;
-use cnnkit::source::{Sources, Span};
-use cnnkit::spec::yaml;
+
+use crate::support::network::layer;
 
 const MAP: [u64; 3] = [16, 32, 32];
-
-fn layer(name: &str, args: &str) -> Layer {
-    let (kind, _) = find(name).expect("a layer");
-    let mut sources = Sources::default();
-    let source = sources.add("case", args);
-    let located = yaml::parse(&sources, source).expect("YAML");
-    kind.build(&located, Span::new(source, 0, 0)).unwrap_or_else(|e| panic!("{name} {args}: {e:?}"))
-}
 
 fn facts(name: &str, args: &str, input: &[u64]) -> (Shape, Vec<Weight>, Cost) {
     let layer = layer(name, args);

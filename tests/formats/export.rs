@@ -2,39 +2,19 @@
 
 use std::collections::HashSet;
 
-use cnnkit::disk::Disk;
 use cnnkit::export::{pytorch, same, yaml};
 use cnnkit::graph::{Builder, Graph, NodeId};
 use cnnkit::layers::{KINDS, Layer};
 use cnnkit::source::{Origin, Sources, Span};
-use cnnkit::spec::files::Text;
 use cnnkit::spec::yaml as yaml_text;
-use cnnkit::spec::{self, Overrides};
+
+use crate::support::network::{network as read, shipped};
 
 /// Every spec of the project, with its path.
 fn specs() -> Vec<(String, Graph)> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");
-    let mut found = Vec::new();
-    for folder in ["techniques", "zoo", "slim"] {
-        for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
-            let path = entry.expect("an entry").path().to_string_lossy().into_owned();
-            let loaded = spec::load(&Disk::of(&path), &path, &Overrides::default()).expect("a valid spec");
-            found.push((path, loaded.graph));
-        }
-    }
+    let found = shipped(&["techniques", "zoo", "slim"]);
     assert!(found.len() > 70, "{} specs", found.len());
     found
-}
-
-fn read(text: &str) -> Graph {
-    let files = Text { name: "written".into(), bytes: text.into() };
-    match spec::load(&files, "written", &Overrides::default()) {
-        Ok(loaded) => loaded.graph,
-        Err(rejected) => {
-            let canvas = cnnkit::render::Canvas { width: 100, color: false };
-            panic!("{}\n{text}", cnnkit::render::diagnostics::render(&rejected.1, &rejected.0, canvas));
-        }
-    }
 }
 
 /// Writes `graph`, reads it and writes it again.

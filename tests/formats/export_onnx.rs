@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use cnnkit::analysis::totals;
-use cnnkit::disk::Disk;
 use cnnkit::exec::network::{Fill, Network};
 use cnnkit::export::onnx::{Options, bytes, write, write_weights};
 use cnnkit::graph::{Graph, Node, Op};
@@ -13,26 +12,12 @@ use cnnkit::layers::{Layer, WeightRole};
 use cnnkit::onnx::bind::Bindings;
 use cnnkit::onnx::import;
 use cnnkit::onnx::proto::ModelProto;
-use cnnkit::spec::files::Text;
-use cnnkit::spec::{self, Overrides};
 use prost::Message as _;
 
-fn read(text: &str) -> Graph {
-    let files = Text { name: "test".into(), bytes: text.into() };
-    spec::load(&files, "test", &Overrides::default()).expect("a valid spec").graph
-}
+use crate::support::network::{network as read, shipped};
 
 fn specs() -> Vec<(String, Graph)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");
-    let mut found = Vec::new();
-    for folder in ["techniques", "zoo"] {
-        for entry in std::fs::read_dir(root.join(folder)).expect("a folder") {
-            let path = entry.expect("an entry").path().to_string_lossy().into_owned();
-            let loaded = spec::load(&Disk::of(&path), &path, &Overrides::default()).expect("a valid spec");
-            found.push((path, loaded.graph));
-        }
-    }
-    found
+    shipped(&["techniques", "zoo"])
 }
 
 fn options(weights_file: Option<&str>) -> Options {

@@ -5,3 +5,5 @@ mod export_onnx;
 mod onnx;
 mod onnx_commands;
 mod onnx_hostile;
+#[path = "../support/mod.rs"]
+mod support;

@@ -916,7 +916,7 @@ mod made {
     }
 
     #[test]
-    fn channels_last_is_channels_first_with_permutations_that_cancel() {
+    fn channels_last_is_channels_first_between_permutations() {
         let turned = |input: &str, output: &str, perm: &[i64]| {
             let mut node = node("Transpose", &[input], output);
             node.attribute.push(AttributeProto {

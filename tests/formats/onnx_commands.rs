@@ -1,17 +1,11 @@
 //! Models on the command line: every command that takes a spec takes an `.onnx` file.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
-fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cnnkit"))
-        .args(args)
-        .env("COLUMNS", "100")
-        .output()
-        .expect("the program runs")
-}
+use crate::support::program::run;
 
 fn json(args: &[&str]) -> Value {
     let output = run(args);
@@ -45,7 +39,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn an_imported_spec_has_the_figures_of_its_model_and_is_written_the_same_again() {
+fn an_imported_spec_keeps_its_models_figures_and_is_stable() {
     let mut models: Vec<PathBuf> = std::fs::read_dir(data())
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())

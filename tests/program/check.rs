@@ -79,7 +79,7 @@ const FORMATS: [&str; 11] =
     ["full", "table", "concise", "json", "jsonl", "csv", "markdown", "sarif", "github", "gitlab", "junit"];
 
 #[test]
-fn an_invalid_spec_is_a_finding_and_the_status_does_not_depend_on_the_format() {
+fn an_invalid_spec_fails_with_the_same_status_in_every_format() {
     let folder = mixed("status");
     assert_eq!(folder.found(&["typo.yaml"]), ["CK002 3:5", "CK002 4:5"]);
     for format in FORMATS {
@@ -222,7 +222,7 @@ fn gitlab_reads_a_list_of_issues() {
 }
 
 #[test]
-fn github_shows_the_worst_first_and_says_how_many_more_there_are() {
+fn github_shows_the_worst_first_and_counts_the_rest() {
     let folder = mixed("github");
     let text = folder.text(&["--format", "github"]);
     let line = "::warning file=sub/bias.yaml,line=4,endLine=4,col=5,endColumn=8,title=CK401 bias-before-norm::the 8 biases";
@@ -399,7 +399,7 @@ fn fixes_keep_comments_and_layout() {
 }
 
 #[test]
-fn a_flaw_of_an_included_file_is_told_once_and_changed_only_when_asked() {
+fn a_flaw_of_an_include_is_reported_once_and_fixed_on_request() {
     let blocks = "blocks:\n  unit:\n    - conv: {out_channels: 8, kernel: 3}\n    - batch_norm\n    - relu\n";
     let spec = "include: [blocks.yaml]\ninput: [3, 32, 32]\nlayers: [unit, unit]\n";
     let folder = Folder::new("included", &[("blocks.yaml", blocks), ("a.yaml", spec), ("b.yaml", spec)]);
@@ -416,7 +416,7 @@ fn a_flaw_of_an_included_file_is_told_once_and_changed_only_when_asked() {
 }
 
 #[test]
-fn expectations_are_held_against_built_in_networks_and_ignored_elsewhere() {
+fn expectations_apply_to_built_in_networks_only() {
     let folder = Folder::new("expect", &[("a.yaml", UNMET)]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
     let output = command.args(["params", "a.yaml", "--quiet"]).current_dir(&folder.0).output().expect("runs");

@@ -4,15 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-fn cnnkit(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
-    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("NO_COLOR").env("COLUMNS", "100");
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    cnnkit(args).output().expect("the program runs")
-}
+use crate::support::program::{cnnkit, run};
 
 fn status(args: &[&str]) -> i32 {
     run(args).status.code().expect("an exit status")

@@ -1,14 +1,16 @@
 //! Gridding and HDC against brute force by real convolutions, published values, plain loops, and hostile input.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use cnnkit::analysis::gridding::{Gridding, Layer, Stack, criterion};
 use cnnkit::analysis::hdc::{Check, distances};
-use cnnkit::analysis::offsets::{Offsets, Taps};
+use cnnkit::analysis::offsets::Offsets;
+use cnnkit::analysis::taps::Taps;
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use serde_json::Value;
+
+use crate::support::program::{call as cnnkit, json_and_status as json};
 
 fn numbers(value: &Value) -> Vec<u64> {
     value.as_array().expect("a list").iter().map(|v| v.as_u64().expect("a number")).collect()
@@ -199,17 +201,6 @@ fn a_million_positions_an_axis() {
         let covered = facts.axes[0].offsets.covered();
         assert_eq!(facts.covered(), BigUint::from(covered) * BigUint::from(covered));
     }
-}
-
-fn cnnkit(args: &[&str]) -> (Option<i32>, String, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_cnnkit")).args(args).output().expect("runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("utf-8");
-    (out.status.code(), text(out.stdout), text(out.stderr))
-}
-
-fn json(args: &[&str]) -> (Option<i32>, Value) {
-    let (code, out, _) = cnnkit(&[args, &["--format", "json"]].concat());
-    (code, serde_json::from_str(&out).expect("json"))
 }
 
 #[test]

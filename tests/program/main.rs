@@ -7,3 +7,5 @@ mod invalid;
 mod mutations;
 mod readme;
 mod schema;
+#[path = "../support/mod.rs"]
+mod support;

@@ -150,7 +150,7 @@ fn a_linear_pair_is_linear_and_one_layer_sees_as_far() {
 }
 
 #[test]
-fn severed_weights_have_a_gradient_of_exactly_zero_and_others_do_not() {
+fn severed_weights_alone_have_a_gradient_of_exactly_zero() {
     let text = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/rules/CK406-severed-gradient/fires.yaml"
@@ -207,7 +207,7 @@ fn unread_positions_have_no_gradient_and_all_others_do() {
 }
 
 #[test]
-fn the_frame_around_a_pointwise_kernel_does_not_depend_on_the_input() {
+fn the_padding_of_a_pointwise_kernel_ignores_the_input() {
     for (arguments, expected) in [
         ("kernel: 1, padding: 1", 132),
         ("kernel: [3, 1], padding: 1", 64),
@@ -318,7 +318,7 @@ fn of<'t>(tensors: &'t [(&'static str, Tensor<f64>)], name: &str) -> &'t Tensor<
 }
 
 #[test]
-fn without_the_second_activation_the_outputs_are_the_same_to_the_bit() {
+fn outputs_without_a_repeated_activation_are_bit_identical() {
     assert_eq!(Fixed::of("CK403-repeated-activation", "").difference(&["prelu1"], |_| ()), 0.0);
     assert_eq!(Fixed::of("CK403-repeated-activation", "-in-a-row").difference(&[], |_| ()), 0.0);
 }

@@ -8,26 +8,19 @@ use std::collections::BTreeMap;
 use cnnkit::graph::{Builder, Graph, NodeId, Op};
 use cnnkit::layers::{Arity, KINDS, Layer, find};
 use cnnkit::shape::Shape;
-use cnnkit::source::{Origin, Sources, Span};
-use cnnkit::spec::yaml;
+use cnnkit::source::Origin;
 use cnnkit::verify::{Analysis, Effort, Options, Seed, verify};
 use rayon::prelude::*;
 
 use super::broken;
+
+use crate::support::network::layer;
 
 /// Networks of an ordinary test run.
 const NETWORKS: u64 = 208;
 /// The number from which on every network has attention, and how many an ordinary run adds of them to the others.
 const ATTENTION: u64 = 1 << 40;
 const OF_ATTENTION: u64 = 24;
-
-fn layer(name: &str, args: &str) -> Layer {
-    let mut sources = Sources::default();
-    let source = sources.add("test", args);
-    let located = yaml::parse(&sources, source).expect("YAML");
-    let (kind, _) = find(name).expect("a layer");
-    kind.build(&located, Span::new(source, 0, 0)).unwrap_or_else(|errors| panic!("{name} {args}: {errors:?}"))
-}
 
 /// One value an axis, written as an argument.
 fn list(values: &[u64]) -> String {

@@ -1,16 +1,11 @@
 //! A project's limits on a spec, in addition to the rules: budgets, and quantities that may only improve.
 
-use std::collections::BTreeMap;
-
 use crate::rules::quantity::{Found, Subject, difference, holds, measure, show_found, show_target};
 use crate::rules::{Facts, Finding, Location, Meta, OVER_BUDGET, WORSE_THAN_BASELINE};
-use crate::{Baseline, Budget};
+use crate::{Baseline, Budget, Figures};
 use cnnkit_core::source::SourceId;
 use cnnkit_core::spec::expectation::{Better, Limit, Quantity, Target};
 use cnnkit_core::value::Number;
-
-/// Figures of one spec by name, as a baseline stores them: one number, or one per axis.
-pub type Figures = BTreeMap<String, Vec<Number>>;
 
 /// Returns the findings about budgets for the spec at `path` (relative to the project's folder), and its ratcheted
 /// figures. `source` is the project's file among the spec's texts.

@@ -8,8 +8,10 @@
 
 mod baseline;
 mod budget;
+mod checked;
 mod condition;
 mod config;
+mod figures;
 mod files;
 mod fingerprint;
 mod fix;
@@ -22,14 +24,16 @@ mod toml;
 mod verified;
 
 pub use baseline::{Accepted, Baseline};
-pub use budget::{Figures, judge};
+pub use budget::judge;
+pub use checked::Checked;
 pub use condition::Condition;
 pub use config::{Budget, Choices, FILE as PROJECT_FILE, Project};
+pub use figures::Figures;
 pub use files::{Targets, targets};
 pub use fingerprint::{fingerprints, in_project};
 pub use fix::{Rewrite, apply, rewrites};
 pub use located::{Located, locate, places};
-pub use run::{Checked, Plan, Subject, run};
+pub use run::{Plan, Subject, run};
 pub use selection::{Active, Selection, Selector};
 pub use suppress::Suppressions;
 

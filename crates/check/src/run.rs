@@ -7,26 +7,14 @@ use rayon::prelude::*;
 use crate::rules::{FAILED_CLAIM, Facts, OVER_BUDGET};
 use crate::verified::measure;
 use crate::{
-    Baseline, Budget, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all, rejected,
+    Baseline, Budget, Checked, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all,
+    rejected,
 };
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::Sources;
 use cnnkit_core::spec::Rejected;
 use cnnkit_core::spec::document::Document;
-
-/// One spec with the result of its check.
-#[derive(Debug)]
-pub struct Checked {
-    /// The SPEC argument, or the path.
-    pub path: String,
-    /// The network's name; `None` if it could not be built.
-    pub name: Option<String>,
-    /// The texts.
-    pub sources: Sources,
-    /// The result.
-    pub outcome: Outcome,
-}
 
 /// The settings of a check.
 pub struct Plan<'a> {

@@ -1,11 +1,14 @@
 //! The coverage map of a stack of dilated convolutions, as data.
 
-use crate::gridding::{MOST_STEPS, extent, per_axis};
+use crate::per_axis::{extent, per_axis};
 use crate::{Bin, Line, Map, Panel};
 use cnnkit_core::analysis::gridding::{Gridding, Stack};
 use cnnkit_core::analysis::multiplicity::Multiplicity;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number::grouped;
+
+/// Layers shown by `--steps`.
+pub(crate) const MOST_STEPS: usize = 12;
 
 /// Wider axes are kept as so many bins for the map; no terminal shows more.
 const MOST_BINS: u64 = 2048;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exact::Decimal;
+use super::imported::{Import, Status};
 use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::findings::{Change, Item, Spot};
+use crate::item::{Change, Item, Spot};
 
 /// A finding of `cnnkit check`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -135,5 +135,21 @@ impl From<&Item> for FindingEntry {
             fix: item.fix.as_ref().map(FixEntry::from),
             fingerprint: item.fingerprint.clone(),
         }
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        FindingEntry::from(self).serialize(serializer)
+    }
+}
+
+impl JsonSchema for Item {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        FindingEntry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        FindingEntry::json_schema(generator)
     }
 }

@@ -5,8 +5,9 @@ use num_traits::One as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::coverage_map::map;
+use crate::coverage_map::{MOST_STEPS, map};
 use crate::exact::BigCount;
+use crate::per_axis::{extent, per_axis};
 use crate::summary::Summary;
 use crate::verify::Measured;
 use crate::{Block, Cell, Column, Fact, Map, Page, Row, StyledText, Table, Tone, Value};
@@ -19,8 +20,6 @@ use cnnkit_core::number::{grouped, integer, share};
 const MOST_LISTED: u64 = 100_000;
 /// Additions that may be spent on multiplicities nobody asked for: a fraction of a second.
 const UNASKED_WORK: u64 = 1 << 26;
-/// Layers shown by `--steps`.
-pub(crate) const MOST_STEPS: usize = 12;
 
 /// What to show besides the figures.
 #[derive(Debug, Clone, Copy, Default)]
@@ -394,18 +393,6 @@ fn steps(stack: &Stack) -> Result<Vec<Step>, Problem> {
         })
     };
     (1..=count).map(step).collect()
-}
-
-pub(crate) fn per_axis(values: &[u64]) -> String {
-    match values {
-        [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
-        _ => values.iter().map(u64::to_string).collect::<Vec<_>>().join("x"),
-    }
-}
-
-/// The box as words: `13 x 13`.
-pub(crate) fn extent(size: &[u64]) -> String {
-    size.iter().map(|&side| grouped(side)).collect::<Vec<_>>().join(" x ")
 }
 
 /// One number per layer where all axes agree, else one list per layer.

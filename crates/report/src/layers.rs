@@ -4,7 +4,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use crate::render::terminal::wrap;
+use crate::render::fit::wrap;
 use crate::summary::Summary;
 use crate::{Block, Cell, Fact, Page, StyledText, Tone};
 use cnnkit_core::layers::{Category, Cost, Io, KINDS, Kind, Weight, WeightRole};

@@ -1,9 +1,9 @@
 //! Claims about fields that cover the whole input on some axis, measured by their growth with the input.
 
 use crate::dependence_bits::Marks;
-use crate::field::{GRADIENTS, compare, context, has_gates, read};
 use crate::predict::Predict;
 use crate::probe::{Place, by_channel, costs, enlarged, facts_of, size_bound};
+use crate::read_positions::{GRADIENTS, compare, context, has_gates, read};
 use crate::rebuild::{resized, with_space};
 use crate::sets::hull;
 use crate::{Kind, Options, Outcome, inputs};

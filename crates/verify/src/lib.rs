@@ -24,6 +24,7 @@ mod perturb;
 mod predict;
 mod probe;
 mod progress;
+mod read_positions;
 mod rebuild;
 mod run;
 mod sets;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "word indices are below 2^19")]
 
-use crate::analysis::offsets::Taps;
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
 /// Maximum width of a set: 4 MiB of bits.

@@ -8,15 +8,12 @@
 //! permutation of the axes), [`reached`] counts them as mixed; [`exactly`] follows each of them there, and also where
 //! units read only padding.
 
-mod bits;
-mod runs;
-
-pub use bits::Bits;
-pub use runs::{Run, Runs};
+pub use crate::analysis::channel_sets::{Bits, Run, Runs};
 
 use std::rc::Rc;
 
-use crate::analysis::field::relation::Link;
+use crate::analysis::channel_sets::{either, pulled, too_many};
+use crate::analysis::relation::Link;
 use crate::analysis::support::each;
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -88,92 +85,6 @@ pub fn reached(
     Ok(all)
 }
 
-fn too_many() -> Problem {
-    Problem::new(Code::Limit, "not supported: this network has too many different sets of channels")
-        .help("look at a part of it")
-}
-
-/// Returns the sets of the channels of a layer that reads `runs` along the channel axis.
-pub(super) fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<Runs, Problem> {
-    match *axis {
-        AxisReach::Blocks { by: 0, outputs: 1, inputs: 1 } => Ok(runs.slice(0, channels)),
-        AxisReach::Blocks { by: 0, outputs, inputs } => {
-            let mut out = Runs::default();
-            let groups = channels.checked_div(outputs).unwrap_or(0);
-            if groups > MAX_SETS {
-                return Err(too_many());
-            }
-            for group in 0..groups {
-                out.push(outputs, runs.joined(group.saturating_mul(inputs), inputs));
-            }
-            Ok(out)
-        }
-        AxisReach::Window { by: 0, window } if window.kernel == 1 && window.stride == 1 => {
-            Ok(runs.shifted(window.before, channels))
-        }
-        AxisReach::Shuffle { by: 0, groups, size } => {
-            if runs.is_uniform() {
-                return Ok(runs.clone());
-            }
-            if size > MAX_SETS {
-                return Err(too_many());
-            }
-            let each = size.checked_div(groups).unwrap_or(0).max(1);
-            let mut out = Runs::default();
-            for u in 0..size {
-                out.push(1, runs.joined((u % groups.max(1)) * each + u / groups.max(1), 1));
-            }
-            Ok(out)
-        }
-        AxisReach::Table { by: 0, ref indices } => {
-            if indices.len() as u64 > MAX_SETS {
-                return Err(too_many());
-            }
-            let mut out = Runs::default();
-            for &index in indices {
-                out.push(1, runs.joined(index, 1));
-            }
-            Ok(out)
-        }
-        _ => match Link::new(axis)? {
-            Link::First => {
-                let mut out = Runs::default();
-                out.push(channels, runs.joined(0, 1));
-                Ok(out)
-            }
-            Link::By(relation) if relation.by == 0 => {
-                if channels > MAX_SETS {
-                    return Err(too_many());
-                }
-                let mut out = Runs::default();
-                for u in 0..i128::from(channels) {
-                    let reads = relation.at(u).ok_or_else(too_many)?;
-                    let set = if reads.step == 1 {
-                        let from = reads.first.clamp(0, i128::from(operand));
-                        let to = reads.first.saturating_add(reads.count).clamp(from, i128::from(operand));
-                        runs.joined(u64::try_from(from).unwrap_or(0), u64::try_from(to - from).unwrap_or(0))
-                    } else {
-                        let mut set: Option<Rc<Bits>> = None;
-                        for t in 0..reads.count.min(i128::from(operand)) {
-                            if let Ok(index) = u64::try_from(reads.first + reads.step * t) {
-                                set = bits::either(set, runs.joined(index, 1));
-                            }
-                        }
-                        set
-                    };
-                    out.push(1, set);
-                }
-                Ok(out)
-            }
-            _ => {
-                let mut out = Runs::default();
-                out.push(channels, runs.joined(0, operand));
-                Ok(out)
-            }
-        },
-    }
-}
-
 /// Returns the sets of the channels of `node` at the network's own size; `None` if it does not depend on `source`.
 /// Where channels become positions, or a map is smaller than the padding around it, each channel is followed
 /// separately, element by element, because nothing cheaper is exact. An error means that this is too expensive.
@@ -192,7 +103,7 @@ fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resul
     for set in each::channels(graph, source, node, gates)? {
         let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
         let bits = indices.filter_map(|c| Some(Rc::new(Bits::one(u64::try_from(c).ok()?, size))));
-        out.push(1, bits.fold(None, |all, one| bits::either(all, Some(one))));
+        out.push(1, bits.fold(None, |all, one| either(all, Some(one))));
     }
     Ok(out)
 }
@@ -254,9 +165,6 @@ fn crosses(graph: &Graph, node: &Node) -> bool {
     let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
     graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
 }
-
-/// Maximum number of sets of one node.
-const MAX_SETS: u64 = 1 << 17;
 
 /// Computes the connectivity between each input and each output of the network, with gates if `gates` is set.
 pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {

@@ -23,7 +23,8 @@ use num_bigint::BigUint;
 use num_integer::Integer as _;
 
 use crate::analysis::multiplicity::{self, Multiplicity};
-use crate::analysis::offsets::{Offsets, Taps, extent, join};
+use crate::analysis::offsets::{Offsets, extent, join};
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
 /// More layers than this are a mistake, not a network.

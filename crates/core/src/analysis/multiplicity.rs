@@ -15,7 +15,8 @@ use num_bigint::BigUint;
 use num_integer::Integer as _;
 use num_traits::{One, ToPrimitive, Zero};
 
-use crate::analysis::offsets::{Taps, extent};
+use crate::analysis::offsets::extent;
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
 /// Maximum number of 64-bit additions of a line: about a second.

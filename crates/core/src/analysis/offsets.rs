@@ -10,19 +10,11 @@
 use num_integer::Integer as _;
 
 use crate::analysis::bits::Bits;
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
 /// Maximum number of runs written while a reach is computed (16 bytes each, at most two lists alive).
 const MOST_RUNS: usize = 1 << 22;
-
-/// A comb: `taps` taps, `step` input positions apart, the first at offset 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Taps {
-    /// Distance between neighbouring taps, in input positions.
-    pub step: u64,
-    /// Number of taps, at least 1.
-    pub taps: u64,
-}
 
 /// The set of offsets that a stack of combs reaches on one axis. The smallest is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]

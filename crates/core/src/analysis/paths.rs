@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use num_bigint::BigUint;
 use num_traits::{ToPrimitive as _, Zero as _};
 
-use crate::analysis::field::relation::Link;
 use crate::analysis::field::{Fields, Options, analyse};
+use crate::analysis::relation::Link;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{AxisReach, Reach, Role, WeightRole};

@@ -265,7 +265,8 @@ impl Walk {
 mod tests {
     use super::*;
     use crate::analysis::hdc::{Grouping, Rule};
-    use crate::analysis::offsets::{Offsets, Taps};
+    use crate::analysis::offsets::Offsets;
+    use crate::analysis::taps::Taps;
 
     fn of(kernel: u64, layers: usize, largest: u64) -> Survey {
         survey(kernel, layers, largest, &|_| ()).expect("small")

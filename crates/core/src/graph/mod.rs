@@ -158,7 +158,7 @@ impl Graph {
     }
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(any(debug_assertions, feature = "mutants"))]
 impl Graph {
     /// Falsifies what the graph states of `node`. Only for tests that prove that `verify` finds such a graph out.
     pub fn falsify(&mut self, node: NodeId, change: impl FnOnce(&mut Shape, &mut Cost)) {

@@ -1,6 +1,8 @@
 //! Functions of one number: their values, slopes and bounds. What an activation is, for whoever runs or judges it.
 
-use super::Values;
+pub use super::values::{NOT_NEGATIVE, UNBOUNDED};
+
+use super::values::Values;
 
 /// A function of one number that a layer applies to every element, and facts about it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,12 +19,6 @@ pub struct Pointwise {
     /// How often ptflops counts each element: modules that it knows once, those whose function it wraps too twice.
     pub ptflops: u64,
 }
-
-/// No bounds.
-pub const UNBOUNDED: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
-
-/// Everything that is not negative.
-pub const NOT_NEGATIVE: [f64; 2] = [0.0, f64::INFINITY];
 
 impl Pointwise {
     /// A nonlinearity of which nothing more is known, and which ptflops does not count.

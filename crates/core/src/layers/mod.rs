@@ -20,12 +20,14 @@ mod defaults;
 mod facets;
 pub mod interchange;
 pub mod rearrange;
+mod values;
 pub mod window;
 
 pub use facets::{
     Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, Kind, LayerKind, Ops, PointwiseKind, Reach,
-    Role, Sampled, Values, Weight, WeightRole,
+    Role, Sampled, Weight, WeightRole,
 };
+pub use values::Values;
 
 use serde::Serialize;
 

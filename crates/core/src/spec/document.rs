@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
-use crate::spec::expand::evaluate;
+use crate::spec::evaluate::evaluate;
 use crate::spec::expectation::{self, Expectation};
 use crate::spec::files::Files;
 use crate::spec::grammar::{self, Field};

@@ -18,7 +18,7 @@ use num_traits::{Signed as _, ToPrimitive as _};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::source::Span;
 use crate::spec::env::Env;
-use crate::spec::expand::evaluate;
+use crate::spec::evaluate::evaluate;
 pub use crate::spec::quantity::{Better, EXPECTABLE, Expectable, Quantity, Unit};
 use crate::value::{Located, Number, Value, parse_decimal};
 

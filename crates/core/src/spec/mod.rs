@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod env;
+pub mod evaluate;
 pub mod expand;
 pub mod expectation;
 pub mod expr;

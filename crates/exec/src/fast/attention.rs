@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::disjoint_slices::Shared;
+use super::layer_use::LayerUse;
 use super::microkernel::{ROWS, Store, VECTORS, heights, multiply};
 use super::norms::column;
-use super::select_kernel::LayerUse;
 use crate::tensor::Tensor;
 use cnnkit_core::layers::attention::{Attention as Layer, OPERANDS};
 

@@ -3,7 +3,8 @@
 
 use super::conv::Prologue;
 use super::kernel::{Kernel, Prepared};
-use super::select_kernel::{Fold, LayerUse, prepare, running};
+use super::layer_use::{Fold, LayerUse};
+use super::select_kernel::{prepare, running};
 use super::{Context, select_gemm};
 use crate::network::Network;
 use crate::run::at;

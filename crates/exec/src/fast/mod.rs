@@ -30,6 +30,7 @@ mod epilogue;
 mod fusion;
 mod isa;
 mod kernel;
+mod layer_use;
 mod linear;
 mod memory_plan;
 mod microkernel;
@@ -55,8 +56,8 @@ use crate::tensor::{Tensor, batched};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
+use layer_use::LayerUse;
 use scratch::Scratch;
-use select_kernel::LayerUse;
 
 /// The state that all kernels share while they run.
 #[derive(Debug)]

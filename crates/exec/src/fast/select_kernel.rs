@@ -8,6 +8,7 @@ use super::data_movement::{Joined, Lookup, Strided, strides};
 use super::depthwise::{Depthwise, Reduction};
 use super::elementwise::{Affine, Join, Joining};
 use super::kernel::{Kernel, Prepared};
+use super::layer_use::{Fold, LayerUse};
 use super::linear::Linear;
 use super::norms::{Norm, Scale, Sets};
 use super::padded_input::Frame;
@@ -25,51 +26,9 @@ use cnnkit_core::layers::upsample::Interpolation;
 use cnnkit_core::layers::window::Window;
 use cnnkit_core::layers::{Layer, Weight};
 
-/// One use of a layer: its sizes, batch first, and its weights.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LayerUse<'a> {
-    pub layer: &'a Layer,
-    pub declared: &'a [Weight],
-    pub weights: &'a [Arc<Tensor<f32>>],
-    pub inputs: &'a [&'a [usize]],
-    pub output: &'a [usize],
-}
-
-/// A norm with running statistics, as one factor and one shift per channel.
-#[derive(Debug, Clone)]
-pub(super) struct Fold {
-    pub scale: Vec<f32>,
-    pub shift: Vec<f32>,
-}
-
-impl<'a> LayerUse<'a> {
-    pub(super) fn weight(&self, name: &str) -> Option<&'a Arc<Tensor<f32>>> {
-        let place = self.declared.iter().position(|weight| weight.name == name)?;
-        self.weights.get(place)
-    }
-
-    pub(super) fn data(&self, name: &str) -> Vec<f32> {
-        self.weight(name).map(|weight| weight.data().to_vec()).unwrap_or_default()
-    }
-
-    /// Returns the sizes of one image of the first input.
-    pub(super) fn input(&self) -> &'a [usize] {
-        &self.inputs[0][1..]
-    }
-
-    /// Returns the spatial sizes of the first input.
-    pub(super) fn space(&self) -> &'a [usize] {
-        self.input().get(1..).unwrap_or_default()
-    }
-
-    pub(super) fn wide(&self) -> Vec<u64> {
-        self.space().iter().map(|&size| size as u64).collect()
-    }
-
-    fn definition(&self) -> Prepared {
-        let (layer, declared) = (Box::new(self.layer.clone()), self.declared.to_vec());
-        plain(Kernel::Definition { layer, declared, weights: self.weights.to_vec() })
-    }
+fn definition(site: &LayerUse<'_>) -> Prepared {
+    let (layer, declared) = (Box::new(site.layer.clone()), site.declared.to_vec());
+    plain(Kernel::Definition { layer, declared, weights: site.weights.to_vec() })
 }
 
 pub(super) fn plain(kernel: Kernel) -> Prepared {
@@ -163,7 +122,7 @@ pub(super) fn prepare(
             None => movement(site)?.map(plain),
         },
     };
-    Ok(kernel.unwrap_or_else(|| site.definition()))
+    Ok(kernel.unwrap_or_else(|| definition(site)))
 }
 
 fn plane(site: &LayerUse<'_>) -> usize {

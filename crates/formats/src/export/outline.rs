@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_uses_weights_from_outside_is_whole_only_if_it_is_another_once_more() {
+    fn a_group_with_weights_from_outside_is_whole_only_as_a_repeat() {
         let twice = "{input: {l: [1, 8], r: [1, 8]}, blocks: {a: [conv: {out_channels: 1, kernel: 1}, relu]}, layers: [\
             {id: x, from: l, a: {}}, {id: y, from: r, share: x, a: {}}, add: [x, y]]}";
         let twice = graph(twice);

@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::Tone;
 use crate::render::Canvas;
-use crate::render::terminal::paint;
+use crate::render::paint::paint;
 use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::source::{Sources, Span};
 

@@ -10,7 +10,7 @@
     reason = "shares are clamped to 0..=1 before they become levels"
 )]
 
-use crate::render::terminal::wrap;
+use crate::render::fit::wrap;
 use crate::{Bin, Line, Map, Panel, StyledText, Tone};
 use cnnkit_core::number::{grouped, magnitude};
 

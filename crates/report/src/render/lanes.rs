@@ -8,7 +8,8 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::Tone;
 use crate::network::{Network, Node, Part};
 use crate::render::Canvas;
-use crate::render::terminal::{paint, shorten};
+use crate::render::fit::shorten;
+use crate::render::paint::paint;
 
 /// A lane: the index of the node whose output it carries, if it is in use.
 type Lanes = Vec<Option<usize>>;

@@ -12,7 +12,7 @@ use anstyle::RgbColor;
 use font8x8::UnicodeFonts as _;
 
 use crate::render::heatmap;
-use crate::render::terminal::heat_color;
+use crate::render::paint::heat_color;
 use crate::{Bin, Map, Panel};
 use cnnkit_core::number::{grouped, magnitude};
 

@@ -1,9 +1,10 @@
 //! A page for a terminal: aligned tables, colour by meaning, no wider than the canvas if possible.
 
-use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
+use crate::render::fit::{shorten, wrap};
+use crate::render::paint::paint;
 use crate::render::{Canvas, findings, heatmap, lanes, value};
 use crate::{Block, Fact, Page, StyledText, Table, Tone};
 
@@ -67,23 +68,6 @@ fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
     }
     out.push('\n');
     out
-}
-
-/// Wraps `text` between words into lines of at most `width` columns.
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.len() - 1;
-        if !lines[last].is_empty() && lines[last].width() + 1 + word.width() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !lines[last].is_empty() {
-                lines[last].push(' ');
-            }
-            lines[last].push_str(word);
-        }
-    }
-    lines
 }
 
 fn draw_facts(facts: &[Fact], canvas: Canvas) -> String {
@@ -243,60 +227,4 @@ fn broken(text: &str, width: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-/// Shortens `text` to at most `width` columns, its middle replaced by `…`: both ends of an id identify it.
-pub fn shorten(text: &str, width: usize) -> String {
-    if text.width() <= width || width < 3 {
-        return text.to_owned();
-    }
-    let chars: Vec<char> = text.chars().collect();
-    let head = (width - 1) / 2;
-    let tail = width - 1 - head;
-    let start: String = chars[..head.min(chars.len())].iter().collect();
-    let end: String = chars[chars.len().saturating_sub(tail)..].iter().collect();
-    format!("{start}…{end}")
-}
-
-/// Wraps `text` in the escapes of `tone`, if colour is enabled.
-pub fn paint(text: &str, tone: Tone, canvas: Canvas) -> String {
-    let style = style(tone);
-    if !canvas.color || style == Style::new() || text.is_empty() {
-        return text.to_owned();
-    }
-    format!("{style}{text}{style:#}")
-}
-
-fn style(tone: Tone) -> Style {
-    let color = |color: AnsiColor| Style::new().fg_color(Some(Color::Ansi(color)));
-    match tone {
-        Tone::Plain => Style::new(),
-        Tone::Quiet => Style::new().effects(Effects::DIMMED),
-        Tone::Strong => Style::new().bold(),
-        Tone::Name => color(AnsiColor::Cyan),
-        Tone::Good => color(AnsiColor::Green),
-        Tone::Warn => color(AnsiColor::Yellow),
-        Tone::Bad => color(AnsiColor::Red).bold(),
-        Tone::Shade(heat) => Style::new().fg_color(Some(heat_color(heat).into())),
-        Tone::Heat(heat) => {
-            let RgbColor(r, g, b) = heat_color(heat);
-            // Dark text on light cells, light text on dark ones.
-            let luminance = (u32::from(r) * 299 + u32::from(g) * 587 + u32::from(b) * 114) / 1000;
-            let ink = if luminance > 140 { RgbColor(0, 0, 0) } else { RgbColor(255, 255, 255) };
-            Style::new().bg_color(Some(RgbColor(r, g, b).into())).fg_color(Some(ink.into()))
-        }
-    }
-}
-
-/// A perceptually even scale from dark blue to light yellow (five points of matplotlib's viridis, interpolated).
-pub fn heat_color(heat: u8) -> RgbColor {
-    const STOPS: [[u8; 3]; 5] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-    let position = f64::from(heat) / 255.0 * 4.0;
-    let low = (position.floor() as usize).min(3);
-    let mix = position - low as f64;
-    let channel = |i: usize| {
-        let (a, b) = (f64::from(STOPS[low][i]), f64::from(STOPS[low + 1][i]));
-        (a + (b - a) * mix).round() as u8
-    };
-    RgbColor(channel(0), channel(1), channel(2))
 }

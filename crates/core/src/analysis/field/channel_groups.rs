@@ -6,13 +6,14 @@
 
 use std::rc::Rc;
 
-use super::forward::{Step, union};
+use super::channels::{joins, takes_all};
+use super::step::{Step, union};
 use super::{Field, NodeId};
-use crate::analysis::channels::{Bits, Runs, pulled};
+use crate::analysis::channel_sets::{Bits, Runs, pulled};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, Op};
 use crate::layers::rearrange::Rearrangement;
-use crate::layers::{AxisReach, Io, Role};
+use crate::layers::{Io, Role};
 
 /// Classes of channels with different fields: for each channel, the set of its class, if it depends on the input.
 #[derive(Debug, Clone)]
@@ -59,29 +60,6 @@ fn places(graph: &Graph, node: &Node) -> bool {
             runs.iter().any(|run| run.input.contains(&0) && run.output.iter().any(|&axis| axis > 0))
         }
         _ => false,
-    }
-}
-
-/// Whether the outputs together read all of an operand's `size` channels, and none of them as a position.
-pub(super) fn takes_all(axis: &AxisReach, size: u64, outputs: u64) -> bool {
-    match axis {
-        AxisReach::Window { by: 0, window } => {
-            let last = i128::from(outputs.saturating_sub(1)) * i128::from(window.stride)
-                - i128::from(window.before)
-                + i128::from(window.kernel.saturating_sub(1));
-            window.before >= 0 && window.stride <= window.kernel && last + 1 >= i128::from(size)
-        }
-        AxisReach::Blocks { by: 0, .. } | AxisReach::Shuffle { by: 0, .. } | AxisReach::All => true,
-        _ => size == 1,
-    }
-}
-
-/// Whether each output reads all of an operand's `size` channels.
-pub(super) fn joins(axis: Option<&AxisReach>, size: u64) -> bool {
-    match axis {
-        Some(AxisReach::All) => true,
-        Some(AxisReach::Blocks { inputs, .. }) => *inputs >= size,
-        _ => size == 1,
     }
 }
 

@@ -5,7 +5,6 @@
 //! with different boxes into positions (a pixel shuffle or a permutation of a concat). The exact support has no such
 //! limit.
 
-use super::channel_groups::{joins, takes_all};
 use super::{Field, Fields};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::rearrange::Rearrangement;
@@ -97,5 +96,28 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
             }
         }
         None => {}
+    }
+}
+
+/// Whether the outputs together read all of an operand's `size` channels, and none of them as a position.
+pub(super) fn takes_all(axis: &AxisReach, size: u64, outputs: u64) -> bool {
+    match axis {
+        AxisReach::Window { by: 0, window } => {
+            let last = i128::from(outputs.saturating_sub(1)) * i128::from(window.stride)
+                - i128::from(window.before)
+                + i128::from(window.kernel.saturating_sub(1));
+            window.before >= 0 && window.stride <= window.kernel && last + 1 >= i128::from(size)
+        }
+        AxisReach::Blocks { by: 0, .. } | AxisReach::Shuffle { by: 0, .. } | AxisReach::All => true,
+        _ => size == 1,
+    }
+}
+
+/// Whether each output reads all of an operand's `size` channels.
+pub(super) fn joins(axis: Option<&AxisReach>, size: u64) -> bool {
+    match axis {
+        Some(AxisReach::All) => true,
+        Some(AxisReach::Blocks { inputs, .. }) => *inputs >= size,
+        _ => size == 1,
     }
 }

@@ -8,7 +8,7 @@ use num_integer::Integer as _;
 use num_rational::Ratio;
 use num_traits::CheckedMul as _;
 
-use super::relation::{MAX_PHASES, Reads, Relation};
+use crate::analysis::relation::{MAX_PHASES, Reads, Relation};
 use crate::diagnostic::{Code, Problem};
 
 /// An exact fraction of input elements.

@@ -1,7 +1,7 @@
 //! Boxes: the smallest interval that contains everything a unit reads along one axis.
 
 use super::family::{Content, Family};
-use super::relation::Reads;
+use crate::analysis::relation::Reads;
 
 /// An interval of input indices, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

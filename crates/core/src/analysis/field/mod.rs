@@ -24,7 +24,7 @@ mod forward;
 pub mod interval;
 mod mapping;
 pub mod moments;
-pub mod relation;
+mod step;
 
 pub use facts::{AxisFacts, Effective, Facts, Sampling, headline};
 pub use family::Jump;

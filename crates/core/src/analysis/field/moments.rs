@@ -6,7 +6,7 @@
 //! means add to a mixture's variance: branches that read different places widen the field.
 
 use super::family::{Content, Family};
-use super::relation::Reads;
+use crate::analysis::relation::Reads;
 
 /// Moments along one axis, with the logarithm of the number of paths.
 #[derive(Debug, Clone, Copy, PartialEq)]

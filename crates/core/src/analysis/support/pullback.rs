@@ -6,7 +6,7 @@
 use super::rearrange::before;
 use super::{Borders, Budget, Region, Set};
 use crate::analysis::field::Interval;
-use crate::analysis::field::relation::Link;
+use crate::analysis::relation::Link;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::conv::PaddingMode;

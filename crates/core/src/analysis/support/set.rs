@@ -4,7 +4,7 @@ use num_integer::Integer as _;
 
 use super::Budget;
 use crate::analysis::field::Interval;
-use crate::analysis::field::relation::Relation;
+use crate::analysis::relation::Relation;
 use crate::diagnostic::Problem;
 
 /// A set of integers: sorted intervals that neither overlap nor touch. Equal sets are equal values.

@@ -2,12 +2,13 @@
 
 use super::entry::Item;
 use super::names::{Frame, Group};
-use super::{Expander, MAX_DEPTH, evaluate};
+use super::{Expander, MAX_DEPTH};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::graph::NodeId;
 use crate::source::Span;
 use crate::spec::document::Block;
 use crate::spec::env::Env;
+use crate::spec::evaluate::evaluate;
 use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 

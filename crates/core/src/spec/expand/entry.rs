@@ -1,10 +1,11 @@
 //! One item of a list of layers: its modifiers, then a layer, a block or a construct.
 
-use super::{Expander, evaluate, expression_error};
+use super::Expander;
 use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
+use crate::spec::evaluate::{evaluate, expression_error};
 use crate::spec::{expr, grammar};
 use crate::value::{Key, Located, Value};
 

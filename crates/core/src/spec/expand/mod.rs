@@ -19,7 +19,8 @@ use crate::source::{Origin, Span};
 use crate::spec::Overrides;
 use crate::spec::document::Document;
 use crate::spec::env::Env;
-use crate::spec::expr::{self, Variables as _};
+use crate::spec::evaluate::evaluate;
+use crate::spec::expr::Variables as _;
 use crate::spec::grammar;
 use crate::value::{Located, Value, decode};
 
@@ -262,51 +263,6 @@ impl Expander<'_> {
         self.silenced += 1;
         errors.into_iter().for_each(|error| self.report_in_block(error));
     }
-}
-
-/// Evaluates every expression in `value`.
-pub fn evaluate(value: &Located, env: &Arc<Env>) -> Result<Located, Vec<Diagnostic>> {
-    let span = value.span;
-    let value = match &value.value {
-        Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
-            Ok(value) => value,
-            Err(error) if error.silent => return Err(vec![]),
-            Err(error) => return Err(vec![expression_error(&error, text, span)]),
-        },
-        Value::List(items) => Value::List(all(items.iter().map(|item| evaluate(item, env)))?),
-        Value::Map(entries) => Value::Map(all(entries
-            .iter()
-            .map(|(key, value)| evaluate(value, env).map(|value| (key.clone(), value))))?),
-        other => other.clone(),
-    };
-    Ok(Located { value, span })
-}
-
-fn all<T>(results: impl Iterator<Item = Result<T, Vec<Diagnostic>>>) -> Result<Vec<T>, Vec<Diagnostic>> {
-    let (mut values, mut errors, mut failed) = (Vec::new(), Vec::new(), false);
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(more) => {
-                failed = true;
-                errors.extend(more);
-            }
-        }
-    }
-    if failed { Err(errors) } else { Ok(values) }
-}
-
-/// Returns an error inside an expression, at its own token if the source contains the text verbatim (unquoted, on one
-/// line).
-fn expression_error(error: &expr::ExprError, text: &str, span: Span) -> Diagnostic {
-    let place = if span.end - span.start == text.len() {
-        Span::new(span.source, span.start + error.start, span.start + error.start + error.len.max(1))
-    } else {
-        span
-    };
-    let mut diagnostic = Diagnostic::error(Code::Expression, error.message.clone(), place);
-    diagnostic.help.extend(error.help.clone());
-    diagnostic
 }
 
 /// Checks that counts which are sums over the whole network fit into 64 bits as well.

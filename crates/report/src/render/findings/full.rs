@@ -7,7 +7,7 @@ use super::summary;
 use crate::Tone;
 use crate::findings::{Findings, Item, Skipped, Spot};
 use crate::render::Canvas;
-use crate::render::terminal::paint;
+use crate::render::paint::paint;
 use cnnkit_check::rules::{Family, Severity};
 
 /// Maximum number of positions shown in addition to the flaw's own.
@@ -23,7 +23,7 @@ pub fn render(findings: &Findings, canvas: Canvas) -> String {
     }
     for Skipped { spec, rule, reason } in &findings.skipped {
         let text = format!("{spec}: {} ({}) could not judge: {reason}", rule.id, rule.name);
-        for line in crate::render::terminal::wrap(&text, canvas.width) {
+        for line in crate::render::fit::wrap(&text, canvas.width) {
             out += &(paint(&line, Tone::Warn, canvas) + "\n");
         }
     }
@@ -79,7 +79,7 @@ fn wrapped(text: &str, canvas: Canvas) -> String {
     // Room for `warning[CK301]: ` or ` = help: `.
     // A number and its percent sign stay together.
     let text = text.replace(" %", "\u{a0}%");
-    let lines = crate::render::terminal::wrap(&text, canvas.width.saturating_sub(17).max(30));
+    let lines = crate::render::fit::wrap(&text, canvas.width.saturating_sub(17).max(30));
     lines.join("\n").replace('\u{a0}', " ")
 }
 

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::findings::{Findings, Item};
 use crate::render::Canvas;
-use crate::render::terminal::paint;
+use crate::render::paint::paint;
 use crate::{Cell, Column, Row, Table, Tone};
 use cnnkit_check::rules::Severity;
 

@@ -39,13 +39,13 @@ impl Bits {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 
-    pub(super) fn words(&self) -> u64 {
+    pub(in crate::analysis) fn words(&self) -> u64 {
         self.0.len() as u64
     }
 }
 
 /// Returns the union of two sets, either of which may be missing.
-pub(super) fn either(a: Option<Rc<Bits>>, b: Option<Rc<Bits>>) -> Option<Rc<Bits>> {
+pub(in crate::analysis) fn either(a: Option<Rc<Bits>>, b: Option<Rc<Bits>>) -> Option<Rc<Bits>> {
     match (a, b) {
         (Some(a), Some(b)) if Rc::ptr_eq(&a, &b) || a == b => Some(a),
         (Some(a), Some(b)) => Some(Rc::new(a.union(&b))),

@@ -1,28 +1,38 @@
 //! Invariants of the source that no compiler checks: which module knows which, how long a file is, what is forbidden.
 
+mod circles;
+mod dependencies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Most lines of a file.
 const MAX_LINES: usize = 500;
+/// Most characters of a test's name.
+const MAX_NAME: usize = 60;
 
+/// The source files of all packages: their paths from the root, and their texts.
 fn sources() -> Vec<(String, String)> {
+    let crates = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")).expect("a folder");
+    let crates = crates.map(|entry| entry.expect("an entry").path().join("src"));
+    files(crates.chain(["src".into()]))
+}
+
+/// The Rust files below `folders`, which are relative to the root.
+fn files(folders: impl Iterator<Item = PathBuf>) -> Vec<(String, String)> {
     fn visit(folder: &Path, out: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 visit(&path, out);
-            } else {
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
                 out.push(path);
             }
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
-    visit(&root.join("src"), &mut paths);
-    for entry in fs::read_dir(root.join("crates")).expect("a folder") {
-        visit(&entry.expect("an entry").path().join("src"), &mut paths);
-    }
+    folders.for_each(|folder| visit(&root.join(folder), &mut paths));
     paths.sort();
     let read = |path: PathBuf| {
         let name =
@@ -120,4 +130,20 @@ fn no_file_has_a_name_that_says_nothing() {
             "src/{name}"
         );
     }
+}
+
+#[test]
+fn names_of_tests_are_short() {
+    let texts = sources().into_iter().chain(files(["tests".into()].into_iter()));
+    let mut count = 0;
+    for (file, text) in texts {
+        let mut lines = text.lines().map(str::trim_start);
+        while lines.any(|line| line == "#[test]") {
+            let signature = lines.find_map(|line| line.strip_prefix("fn ")).expect("a function");
+            let name = signature.split('(').next().unwrap_or_default();
+            assert!(name.len() <= MAX_NAME, "{file}: `{name}` has {} characters", name.len());
+            count += 1;
+        }
+    }
+    assert!(count > 300, "only {count} tests were found");
 }

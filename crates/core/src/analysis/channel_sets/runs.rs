@@ -65,7 +65,7 @@ impl Runs {
     }
 
     /// Returns the union of the sets of `len` channels from `start`.
-    pub(super) fn joined(&self, start: u64, len: u64) -> Option<Rc<Bits>> {
+    pub(in crate::analysis) fn joined(&self, start: u64, len: u64) -> Option<Rc<Bits>> {
         let end = start.saturating_add(len);
         let first = self.ends.partition_point(|&last| last <= start);
         let mut all = None;
@@ -133,13 +133,13 @@ impl Runs {
     }
 
     /// Returns the memory in words.
-    pub(super) fn cost(&self) -> u64 {
+    pub(in crate::analysis) fn cost(&self) -> u64 {
         self.runs.iter().map(|run| 1 + run.set.as_ref().map_or(0, |set| set.words())).sum()
     }
 
     /// Returns the number of classes of channels that share no source channel, and the number of source channels that
     /// are read.
-    pub(super) fn components(&self) -> (u64, u64) {
+    pub(in crate::analysis) fn components(&self) -> (u64, u64) {
         let mut classes: Vec<Bits> = Vec::new();
         for set in self.runs.iter().filter_map(|run| run.set.as_ref()) {
             let (meeting, mut apart): (Vec<Bits>, Vec<Bits>) =
