@@ -1,8 +1,11 @@
 //! cnnkit: the truth about a convolutional network.
 
 pub mod disk;
+pub mod load;
 pub mod revision;
 pub mod zoo;
+
+pub use load::{LoadError, Loader, Network};
 
 pub use cnnkit_check as check;
 pub use cnnkit_check::rules;

@@ -1,12 +1,17 @@
 //! `cnnkit check`
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 
-use crate::cli::{Failure, load};
+use crate::cli::Failure;
+use crate::cli::load::Replace;
+use cnnkit::LoadError;
+use cnnkit::zoo::Zoo;
 use cnnkit_check::rules::Severity;
-use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
+use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector, Subject};
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_report::changes::ChangesSummary;
 use cnnkit_report::findings::Findings;
 use cnnkit_report::{Entry, Report, Spec};
@@ -20,6 +25,7 @@ use cnnkit_report::{Entry, Report, Spec};
   cnnkit check                                  every spec below this folder
   cnnkit check specs 'nets/**/*.yaml'           folders and globs
   cnnkit check spec.yaml --select all           the rules that give advice as well
+  cnnkit check net.yaml --set width=32          with another value of a variable
   cnnkit check --fix                            apply the fixes that are safe
   cnnkit check --update                         write what was found into `expect:`
   cnnkit check --format github                  annotations on the lines of a pull request
@@ -28,6 +34,9 @@ pub struct Args {
     /// Files (specs, .onnx models), folders, globs, `zoo:NAME`, `-` for standard input
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
+    /// What is replaced in the specs.
+    #[command(flatten)]
+    replace: Replace,
     /// Run these rules only: ids, names, families, `all`, `default`
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     select: Vec<String>,
@@ -93,13 +102,19 @@ const MAX_ROUNDS: usize = 8;
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let choices = choices(&args)?;
+    if !args.replace.is_empty() && (args.fix || args.update || args.diff || args.update_baseline) {
+        return Err(Failure::usage(
+            "figures of a changed network are not written into files",
+            "leave `--input` and `--set` out, or what changes files: `--fix`, `--update`, `--diff`, `--update-baseline`",
+        ));
+    }
     for name in args.paths.iter().filter_map(|path| path.strip_prefix("zoo:")) {
-        load::zoo_path(name)?;
+        Zoo::find(name)?;
     }
     let project = if args.no_config { Project::default() } else { project()? };
     let mut targets = cnnkit_check::targets(&args.paths)?;
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
-    let stdin = if targets.specs.iter().any(|spec| spec == "-") { Some(load::stdin()?) } else { None };
+    let loader = args.replace.loader(&targets.specs)?;
     let file = baseline_file(&args, &project)?;
     // A baseline that is to be written need not be there.
     let old = match &file {
@@ -107,9 +122,22 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => None,
     };
     let baseline = old.as_ref().filter(|_| !args.update_baseline);
-    let load = |path: &str| load::subject(path, stdin.as_deref());
+    // A flaw of the call itself is no finding.
+    let misused: OnceLock<Problem> = OnceLock::new();
+    let load = |path: &str| {
+        loader.load(path).map(Subject::from).map_err(|error| match error {
+            LoadError::Rejected(sources, flaws) => Box::new((*sources, flaws)),
+            LoadError::Call(problem) => {
+                misused.get_or_init(|| problem);
+                Box::default()
+            }
+        })
+    };
     let plan = Plan { project: &project, choices: &choices, baseline, verify: args.verify, load: &load };
     let mut checked = cnnkit_check::run(&targets.specs, &plan);
+    if let Some(problem) = misused.get() {
+        return Err(problem.clone().into());
+    }
     let mut fixed = 0;
     if args.fix || args.update || args.diff {
         let wanted = |finding: &Located| wanted(&args, finding);

@@ -1,9 +1,10 @@
 //! `cnnkit graph`
 
+use crate::cli::Failure;
 use crate::cli::load::SpecArgs;
-use crate::cli::{Failure, envelope};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
 use cnnkit_report::network::Network;
-use cnnkit_report::{Block, Page, Report};
 
 /// Draw the layer graph with its branches, joins and skips
 ///
@@ -21,12 +22,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.spec.load_all()?;
     let depth = args.depth.and_then(|depth| usize::try_from(depth).ok()).unwrap_or(usize::MAX);
-    let networks: Vec<Network> = loaded.iter().map(|loaded| Network::of(&loaded.graph, depth)).collect();
-    let json = envelope("graph", loaded.iter().zip(&networks));
-    let mut page = Page::default();
-    for network in networks {
-        page.title_with(&network.name, format!("{} nodes", network.nodes.len()));
-        page.push(Block::Network(network));
-    }
-    Ok(Report { page, json, ok: true, partial: false })
+    let entries = loaded.iter().map(|network| {
+        let import = network.import(Figures::Dependences);
+        network.entry(Network::of(&network.graph, depth).with_import(import))
+    });
+    Ok(Report::of_networks(entries.collect()))
 }

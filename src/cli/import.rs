@@ -2,8 +2,8 @@
 
 use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
+use cnnkit::Network;
 use cnnkit_core::graph::Graph;
-use cnnkit_core::spec::{self, Overrides, files::Text};
 use cnnkit_formats::export::{same, yaml};
 use cnnkit_report::Report;
 use cnnkit_report::import::ImportSummary;
@@ -50,12 +50,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
 
 /// The network that a written spec says.
 fn read(text: &str) -> Result<Graph, Failure> {
-    let files = Text { name: "the written spec".into(), bytes: text.as_bytes().to_vec() };
-    let again = spec::load(&files, "-", &Overrides::default()).map_err(|rejected| {
-        let (sources, diagnostics) = *rejected;
-        Failure::Diagnostics(Box::new(sources), diagnostics)
-    })?;
-    Ok(again.graph)
+    Ok(Network::from_bytes("the written spec", text)?.graph)
 }
 
 /// Reads the text back: what it says must be the network that was imported.

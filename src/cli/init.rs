@@ -5,11 +5,9 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::cli::Failure;
-use cnnkit_check::rules::Facts;
+use cnnkit::Network;
 use cnnkit_check::rules::quantity::{Found, Subject, measure, written};
-use cnnkit_core::spec::expectation::EXPECTABLE;
-use cnnkit_core::spec::files::Text;
-use cnnkit_core::spec::{self, Overrides};
+use cnnkit_core::spec::quantity::{Expectable, Quantity};
 use cnnkit_report::Report;
 use cnnkit_report::init::{InitSummary, ProjectFile};
 
@@ -75,12 +73,12 @@ layers:
 ";
 
 /// What the starter network is expected to be, and how.
-const EXPECTED: [(&str, &str); 5] = [
-    ("params", "exact; a change of the network that changes it must change it here"),
-    ("macs", "or a bound: {max: 20M}"),
-    ("memory", "peak of the activations, f32"),
-    ("output", ""),
-    ("receptive_field", "of the last feature map; a bound would be {min: 24}"),
+const EXPECTED: [(Quantity, &str); 5] = [
+    (Quantity::Params, "exact; a change of the network that changes it must change it here"),
+    (Quantity::Macs, "or a bound: {max: 20M}"),
+    (Quantity::Memory, "peak of the activations, f32"),
+    (Quantity::Output, ""),
+    (Quantity::ReceptiveField, "of the last feature map; a bound would be {min: 24}"),
 ];
 
 const PROJECT: &str = "\
@@ -166,18 +164,14 @@ pub fn run(args: Args) -> Result<Report, Failure> {
 
 /// The starter network with what is found of it.
 fn starter() -> Result<String, Failure> {
-    let files = Text { name: "starter".into(), bytes: SPEC.into() };
-    let loaded = spec::load(&files, "starter", &Overrides::default()).map_err(|rejected| {
-        let (sources, errors) = *rejected;
-        Failure::Diagnostics(Box::new(sources), errors)
-    })?;
-    let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
+    let loaded = Network::from_bytes("starter.yaml", SPEC)?;
+    let facts = loaded.facts();
     let mut text =
         format!("{SPEC}expect:                              # held against the network by `cnnkit check`\n");
-    for (name, remark) in EXPECTED {
-        let Some(quantity) = EXPECTABLE.iter().find(|quantity| quantity.name == name) else { continue };
+    for (quantity, remark) in EXPECTED {
         let found: Found = measure(&facts, &Subject::Network, quantity)?;
-        let line = format!("  {name}: {}", written(quantity.unit, &found));
+        let Expectable { name, unit, .. } = quantity.expectable();
+        let line = format!("  {name}: {}", written(*unit, &found));
         let line = if remark.is_empty() { line } else { format!("{line:<37}# {remark}") };
         text += &format!("{}\n", line.trim_end());
     }

@@ -17,6 +17,7 @@ mod import;
 mod init;
 mod layers;
 pub mod load;
+mod machine;
 mod man;
 mod output;
 mod params;
@@ -35,10 +36,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use cnnkit::LoadError;
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
-use cnnkit_report::imported::{Figures, StatusAndImport};
 use cnnkit_report::render::Format;
 use output::Output;
 
@@ -158,6 +159,15 @@ impl Failure {
     }
 }
 
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Call(problem) => problem.into(),
+            LoadError::Rejected(sources, flaws) => Self::Diagnostics(sources, flaws),
+        }
+    }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::Usage(problem.message, problem.help)
@@ -184,20 +194,12 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && (report.partial || partial(&report.json))) => {
-                ExitCode::SUCCESS
-            }
+            Ok(()) if report.ok && !(strict && report.partial) => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
             Err(failure) => cli.output.fail(&failure),
         },
         Err(failure) => cli.output.fail(&failure),
     }
-}
-
-/// Whether a figure of the report is partial, for commands whose report says it only in its JSON.
-fn partial(json: &serde_json::Value) -> bool {
-    let is = |value: &serde_json::Value| value["status"] == "partial";
-    is(json) || json["results"].as_array().is_some_and(|results| results.iter().any(is))
 }
 
 fn run(command: Command) -> Result<Report, Failure> {
@@ -228,55 +230,6 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }
-}
-
-/// The JSON of a command about no single network.
-fn envelope_of(command: &str, body: &impl serde::Serialize) -> serde_json::Value {
-    let mut object = serde_json::Map::new();
-    object.insert("schema".into(), 1.into());
-    object.insert("command".into(), command.into());
-    object.insert("spec".into(), serde_json::json!({"name": null, "path": null}));
-    if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
-        object.extend(keys);
-    }
-    serde_json::Value::Object(object)
-}
-
-/// The JSON of a command about networks: one object with the keys of its only network, or `results` for several.
-fn envelope<'a, T: serde::Serialize>(
-    command: &str,
-    bodies: impl Iterator<Item = (&'a load::Loaded, T)>,
-) -> serde_json::Value {
-    let mut results: Vec<serde_json::Value> = bodies
-        .map(|(network, body)| {
-            let mut object = serde_json::Map::new();
-            object.insert(
-                "spec".into(),
-                serde_json::json!({"name": network.graph.name(), "path": network.path}),
-            );
-            if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
-                object.extend(keys);
-            }
-            let counts = matches!(command, "params" | "run");
-            let import = network.import(if counts { Figures::Counts } else { Figures::Dependences });
-            let import = import.map(|import| serde_json::to_value(StatusAndImport::from(import)));
-            if let Some(Ok(serde_json::Value::Object(keys))) = import {
-                object.extend(keys);
-            }
-            serde_json::Value::Object(object)
-        })
-        .collect();
-    let mut object = serde_json::Map::new();
-    object.insert("schema".into(), 1.into());
-    object.insert("command".into(), command.into());
-    match (results.len(), results.pop()) {
-        (1, Some(serde_json::Value::Object(keys))) => object.extend(keys),
-        (_, last) => {
-            results.extend(last);
-            object.insert("results".into(), results.into());
-        }
-    }
-    serde_json::Value::Object(object)
 }
 
 /// The argument parser, for completions, the man page and tests.

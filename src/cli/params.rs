@@ -3,12 +3,12 @@
 use rayon::prelude::*;
 
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::convention::Convention;
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_report::imported::Figures;
-use cnnkit_report::params::{By, Sort, View, footer, json, page};
-use cnnkit_report::{Page, Report, convention};
+use cnnkit_report::params::{By, Sort, View, summary};
+use cnnkit_report::{Report, convention};
 
 /// Count parameters, MACs and memory, layer by layer
 #[derive(Debug, clap::Args)]
@@ -71,30 +71,15 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         dtype: args.dtype,
     };
     let networks = args.spec.load_all()?;
-    // Tables of many networks are built on all cores, as they were read.
-    let built: Vec<_> = networks
+    // Many networks are counted on all cores, as they were read.
+    let entries = networks
         .par_iter()
         .map(|network| {
-            let mut page = page(&network.graph, &view);
-            network.import(Figures::Counts).iter().for_each(|import| import.explain(&mut page));
-            let other = match args.convention {
-                Some(tool) => {
-                    let (more, json) =
-                        convention::report(&network.graph, tool, view.batch).map_err(rates::failure)?;
-                    page.blocks.extend(more.blocks);
-                    Some(json)
-                }
-                None => None,
-            };
-            Ok((page, json(&network.graph, &view, other)))
+            let convention = |tool| convention::summary(&network.graph, tool, view.batch);
+            let convention = args.convention.map(convention).transpose().map_err(rates::failure)?;
+            let import = network.import(Figures::Counts);
+            Ok(network.entry(summary(&network.graph, view.clone(), convention, import)))
         })
         .collect::<Result<_, Failure>>()?;
-    let mut all = Page::default();
-    let mut bodies = Vec::new();
-    for (network, (page, json)) in networks.iter().zip(built) {
-        all.blocks.extend(page.blocks);
-        bodies.push((network, json));
-    }
-    footer(&mut all);
-    Ok(Report { page: all, json: envelope("params", bodies.into_iter()), ok: true, partial: false })
+    Ok(Report::of_networks(entries))
 }

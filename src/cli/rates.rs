@@ -1,6 +1,7 @@
 //! Lists of rates, kernels and strides as they are typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
 
 use crate::cli::Failure;
+use cnnkit::load::names_network;
 use cnnkit_core::analysis::dilated::Chains;
 use cnnkit_core::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
@@ -32,12 +33,8 @@ impl Target {
 
 /// Whether `text` can only be meant as a network: a mistyped list must be reported as a list.
 fn is_spec(text: &str) -> bool {
-    let file = [".yaml", ".yml", ".onnx"].iter().any(|ending| text.to_lowercase().ends_with(ending));
     let starts_as_list = text.starts_with(|c: char| c.is_ascii_digit());
-    text == "-"
-        || text.starts_with("zoo:")
-        || file
-        || (!starts_as_list && !text.contains(',') && text.chars().count() > 1)
+    names_network(text) || (!starts_as_list && !text.contains(',') && text.chars().count() > 1)
 }
 
 /// A list in one group, as `--kernels` and `--strides` have it.

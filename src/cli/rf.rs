@@ -1,12 +1,12 @@
 //! `cnnkit rf`
 
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
+use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
 use cnnkit_report::render::plot::{self, Picture};
-use cnnkit_report::rf::{Question, report};
+use cnnkit_report::rf::{Question, summary};
 use cnnkit_report::support::Exact;
-use cnnkit_report::{Page, Report};
 
 /// Tell what every layer sees of the input
 ///
@@ -66,8 +66,7 @@ fn offset(text: &str) -> Result<f64, String> {
 pub fn run(args: Args) -> Result<Report, Failure> {
     let picture = args.plot.as_deref().map(rates::picture).transpose()?;
     let networks = args.spec.load_all()?;
-    let mut page = Page::default();
-    let mut bodies = Vec::new();
+    let mut entries = Vec::new();
     for network in &networks {
         let question = Question {
             node: args.node.as_ref().map(|id| block_end(&network.graph, id)),
@@ -77,15 +76,14 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             unit: args.unit.clone().map(|Unit(unit)| unit),
             max_offset: args.max_offset,
         };
-        let (report, supports) = report(&network.graph, &question).map_err(rates::failure)?;
-        if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, supports.first()) {
-            save(file, exact, network.graph.name(), picture)?;
+        let found = summary(&network.graph, question, network.import(Figures::Dependences));
+        let found = found.map_err(rates::failure)?;
+        if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, found.supports.first()) {
+            save(file, exact, &network.graph.name(), picture)?;
         }
-        page.blocks.extend(report.page.blocks);
-        network.import(Figures::Dependences).iter().for_each(|import| import.explain(&mut page));
-        bodies.push((network, report.json));
+        entries.push(network.entry(found));
     }
-    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true, partial: false })
+    Ok(Report::of_networks(entries))
 }
 
 /// The last layer of the block `id`, or `id` itself.

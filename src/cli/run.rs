@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::load::{self, Replace};
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, envelope};
+use crate::cli::{Failure, machine};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_exec::fast::Plan;
@@ -14,7 +14,8 @@ use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::arrays;
 use cnnkit_formats::pictures::{self, Normalize};
 use cnnkit_report::Report;
-use cnnkit_report::run::{self, Engine, Measured};
+use cnnkit_report::imported::Figures;
+use cnnkit_report::run::{self, Context, Engine, Measured};
 
 /// Run the network on the CPU and measure what it really does
 ///
@@ -150,7 +151,7 @@ fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
         given.push((place, read(args, path, graph, all[place])?));
     }
     let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
-    run::affordable(graph, batch as u64).map_err(failed)?;
+    run::affordable(graph, batch as u64, machine::available_memory()).map_err(failed)?;
     let mut inputs = random_inputs(graph, batch, args.seed).map_err(failed)?;
     for (place, tensor) in given {
         inputs[place] = tensor;
@@ -239,7 +240,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             _ => arrays::write_weights(path, named).map_err(failed)?,
         }
     }
-    let page = run::page(&network, &measured, &engine, batch as u64, args.profile);
-    let body = run::json(&network, &measured, &engine, batch as u64);
-    Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true, partial: false })
+    let context = Context { batch: batch as u64, process: machine::resident_peak(), profile: args.profile };
+    let import = loaded.import(Figures::Counts);
+    let found = run::summary(&network, &measured, &engine, &context, import).map_err(failed)?;
+    Ok(Report::of_networks(vec![loaded.entry(found)]))
 }

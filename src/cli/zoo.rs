@@ -3,7 +3,6 @@
 use clap::Subcommand;
 
 use crate::cli::Failure;
-use crate::cli::load::zoo_path;
 use cnnkit::zoo::Zoo;
 use cnnkit_report::render::Format;
 use cnnkit_report::zoo::{ZooEntry, ZooShowSummary, ZooSummary};
@@ -54,7 +53,7 @@ fn list() -> Report {
 }
 
 fn show(name: &str) -> Result<Report, Failure> {
-    let file = format!("specs/{}", zoo_path(name)?);
+    let file = format!("specs/{}", Zoo::find(name)?);
     let yaml = Zoo::text(name).unwrap_or_default().to_owned();
     let spec = Spec { name: Some(name.into()), path: Some(format!("zoo:{name}")) };
     Ok(Report::of_networks(vec![Entry { spec, summary: ZooShowSummary { file, yaml } }]))

@@ -13,6 +13,7 @@ use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
 use cnnkit::onnx::bind::Bindings;
 use cnnkit::onnx::import::{Imported, import, load};
+use cnnkit::onnx::source::ModelSource;
 use cnnkit::onnx::{read, weights};
 use cnnkit::zoo::Zoo;
 use serde_json::Value;
@@ -232,7 +233,7 @@ fn a_model_has_the_figures_of_its_spec() {
 fn outputs(path: &Path, inputs: Vec<Tensor<f32>>) -> Vec<Tensor<f32>> {
     let model = load(path, &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"));
     let mut network = Network::<f32>::seeded(&model.graph, 0, Fill::Declared).expect("a small network");
-    let own = weights::load(&model.graph, &model.weights, &model.tensors, &model.path).expect("weights");
+    let own = model.load_weights().expect("weights");
     network.replace(own).expect("weights that fit");
     network.run(inputs, &Reference, |_| ()).expect("a network that runs").outputs
 }
@@ -279,7 +280,8 @@ fn absent_weights_are_no_matter_until_the_network_runs() {
     let files = graphs();
     let model = imported("resnet18.legacy.onnx", &files["resnet18.legacy.onnx"], &[1, 3, 224, 224]);
     let path = folder().join("resnet18.legacy.onnx");
-    let problem = weights::load(&model.graph, &model.weights, &model.tensors, &path).expect_err("no weights");
+    let problem = weights::load(&model.graph, &model.weights, &model.tensors, &ModelSource::from(&path))
+        .expect_err("no weights");
     assert!(problem.message.contains("conv1.weight"), "{problem}");
     assert!(problem.message.contains("weights_removed.data"), "{problem}");
     assert!(problem.help.is_some());
@@ -576,8 +578,7 @@ mod made {
         let counts = totals::of_graph(&imported.graph);
         assert_eq!((counts.params, counts.macs), (6, 2 * 3 * 16));
         assert!(imported.remarks.iter().any(|remark| remark.contains("quantised")), "{:?}", imported.remarks);
-        let own = weights::load(&imported.graph, &imported.weights, &imported.tensors, &imported.path)
-            .expect("weights");
+        let own = imported.load_weights().expect("weights");
         let weight = own.values().next().expect("one weight");
         assert_eq!(weight.data(), [0.5, 1.0, 1.5, -0.75, -0.25, 2.25]);
     }

@@ -286,8 +286,7 @@ fn external_data_stay_in_the_folder() {
             &Bindings::default(),
         )
         .expect("figures need no weights");
-        let problem = weights::load(&imported.graph, &imported.weights, &imported.tensors, &imported.path)
-            .expect_err("no weights");
+        let problem = imported.load_weights().expect_err("no weights");
         assert!(problem.message.contains(words), "{location}: {problem}");
     }
 }

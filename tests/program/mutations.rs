@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cnnkit::check::{self, Active, Selection};
+use cnnkit::diagnostic::Problem;
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::rules::RULES;
 use cnnkit::spec::files::Files;
@@ -17,10 +18,10 @@ struct Changed {
 }
 
 impl Files for Changed {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         if path == self.path { Ok(self.bytes.clone()) } else { Zoo.read(path) }
     }
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         Zoo.resolve(from, include)
     }
     fn display(&self, path: &str) -> String {

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
+use cnnkit::diagnostic::Problem;
 use cnnkit::disk::Disk;
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;
@@ -95,11 +96,11 @@ struct Replaced {
 }
 
 impl spec::files::Files for Replaced {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         if path == self.path { Ok(self.text.clone().into_bytes()) } else { Disk::of(&self.path).read(path) }
     }
 
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         Disk::of(&self.path).resolve(from, include)
     }
 

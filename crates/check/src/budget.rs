@@ -4,7 +4,7 @@ use crate::rules::quantity::{Found, Subject, difference, holds, measure, show_fo
 use crate::rules::{Facts, Finding, Location, Meta, OVER_BUDGET, WORSE_THAN_BASELINE};
 use crate::{Baseline, Budget, Figures};
 use cnnkit_core::source::SourceId;
-use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Limit, Target};
+use cnnkit_core::spec::expectation::{Better, Limit, Quantity, Target};
 use cnnkit_core::value::Number;
 
 /// Returns the findings about budgets for the spec at `path` (relative to the project's folder), and its ratcheted
@@ -23,9 +23,9 @@ pub fn judge(
             found.extend(over(facts, limit, place).map(|finding| (&OVER_BUDGET, finding)));
         }
         for &(quantity, span) in &budget.ratchet {
-            let name = EXPECTABLE[quantity].name;
+            let name = quantity.expectable().name;
             let place = Location::Token(cnnkit_core::source::Span { source, ..span });
-            match measure(facts, &Subject::Network, &EXPECTABLE[quantity]) {
+            match measure(facts, &Subject::Network, quantity) {
                 Ok(Found::Numbers(numbers)) => {
                     let before = baseline.and_then(|baseline| baseline.figures.get(path)?.get(name));
                     let worse = before.and_then(|before| worse(quantity, &numbers, before));
@@ -52,7 +52,7 @@ fn over(
     place: Location,
 ) -> Option<Finding> {
     let quantity = limit.expectable();
-    let measured = match measure(facts, &Subject::Network, quantity) {
+    let measured = match measure(facts, &Subject::Network, limit.quantity) {
         Ok(measured) if holds(&measured, limit.limit, &limit.target) => return None,
         Ok(measured) => measured,
         Err(problem) => {
@@ -81,8 +81,8 @@ fn over(
     )
 }
 
-fn worse(quantity: usize, now: &[Number], before: &[Number]) -> Option<Finding> {
-    let expectable = &EXPECTABLE[quantity];
+fn worse(quantity: Quantity, now: &[Number], before: &[Number]) -> Option<Finding> {
+    let expectable = quantity.expectable();
     let worse = |(now, before): (&Number, &Number)| match expectable.better {
         Some(Better::Less) => now > before,
         _ => now < before,

@@ -1,7 +1,7 @@
 //! Conditions on a change: `params > +5%`, `macs > 4.2G`, `receptive_field < -0`.
 
 use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
-use cnnkit_core::spec::expectation::{EXPECTABLE, Expectable, Unit, amount};
+use cnnkit_core::spec::expectation::{EXPECTABLE, Expectable, Quantity, Unit, amount};
 use cnnkit_core::value::Number;
 
 /// A condition under which a change is rejected.
@@ -9,8 +9,7 @@ use cnnkit_core::value::Number;
 pub struct Condition {
     /// As it was written.
     pub text: String,
-    /// Index into [`EXPECTABLE`].
-    quantity: usize,
+    quantity: Quantity,
     /// The comparison, and the value to compare with.
     operator: Operator,
     against: Against,
@@ -55,18 +54,23 @@ impl Condition {
         .ok_or_else(|| wrong(format!("`{text}` compares nothing")))?;
         let (name, value) = text.split_once(sign).unwrap_or((text, ""));
         let (name, value) = (name.trim(), value.trim());
-        let quantity = EXPECTABLE.iter().position(|e| e.name == name && comparable(e)).ok_or_else(|| {
-            let names: Vec<&str> = EXPECTABLE.iter().filter(|e| comparable(e)).map(|e| e.name).collect();
-            let help = did_you_mean(name, &names).unwrap_or_else(|| format!("known: {}", names.join(", ")));
-            Problem::new(Code::UnknownName, format!("`{name}` is nothing that a change can be judged by"))
-                .help(help)
-        })?;
+        let quantity = EXPECTABLE
+            .iter()
+            .find(|e| e.name == name && comparable(e))
+            .map(|e| e.quantity)
+            .ok_or_else(|| {
+                let names: Vec<&str> = EXPECTABLE.iter().filter(|e| comparable(e)).map(|e| e.name).collect();
+                let help =
+                    did_you_mean(name, &names).unwrap_or_else(|| format!("known: {}", names.join(", ")));
+                Problem::new(Code::UnknownName, format!("`{name}` is nothing that a change can be judged by"))
+                    .help(help)
+            })?;
         let (signed, digits, factor) = match value.chars().next() {
             Some('+') => (true, &value[1..], 1),
             Some('-') => (true, &value[1..], -1),
             _ => (false, value, 1),
         };
-        let unit = EXPECTABLE[quantity].unit;
+        let unit = quantity.expectable().unit;
         let against = match (signed, digits.trim_end().strip_suffix('%')) {
             (true, Some(share)) => {
                 let share = cnnkit_core::value::parse_decimal(share.trim())
@@ -87,8 +91,8 @@ impl Condition {
     }
 
     /// Returns the quantity that it compares.
-    pub fn quantity(&self) -> &'static Expectable {
-        &EXPECTABLE[self.quantity]
+    pub fn quantity(&self) -> Quantity {
+        self.quantity
     }
 
     /// Whether it is met on any axis; any growth from 0 meets a relative limit.

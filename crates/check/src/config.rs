@@ -30,7 +30,7 @@ use crate::toml;
 use crate::{Active, Selection, Selector};
 use cnnkit_core::diagnostic::{Code, Diagnostic, did_you_mean};
 use cnnkit_core::source::{Sources, Span};
-use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation};
+use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation, Quantity};
 use cnnkit_core::value::{Key, Located, Value};
 
 /// The file's name.
@@ -80,7 +80,7 @@ pub struct Budget {
     /// The limits, with positions in the project's file.
     pub limits: Vec<Expectation>,
     /// Quantities that may only improve, with their positions.
-    pub ratchet: Vec<(usize, Span)>,
+    pub ratchet: Vec<(Quantity, Span)>,
 }
 
 impl Choices {
@@ -235,8 +235,8 @@ impl Reader {
         for item in find(table, "ratchet").map(items).unwrap_or_default() {
             let Some(name) = self.text(item) else { continue };
             let improves = |e: &expectation::Expectable| e.network && e.better.is_some();
-            match EXPECTABLE.iter().position(|e| e.name == name && improves(e)) {
-                Some(quantity) => budget.ratchet.push((quantity, item.span)),
+            match EXPECTABLE.iter().find(|e| e.name == name && improves(e)) {
+                Some(found) => budget.ratchet.push((found.quantity, item.span)),
                 None => {
                     let names: Vec<&str> =
                         EXPECTABLE.iter().filter(|e| improves(e)).map(|e| e.name).collect();

@@ -104,6 +104,13 @@ impl Problem {
         self
     }
 
+    /// The flaw at `span`; none for a flaw of the whole input.
+    pub fn located(self, span: impl Into<Option<Span>>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.code, self.message, span);
+        diagnostic.help.extend(self.help);
+        diagnostic
+    }
+
     /// Returns the flaw at the position where the layer `id` (or its argument at fault) was written.
     pub fn in_layer(self, id: &str, origin: &Origin) -> Diagnostic {
         let span = match self.argument {
@@ -126,6 +133,8 @@ impl fmt::Display for Problem {
         f.write_str(&self.message)
     }
 }
+
+impl std::error::Error for Problem {}
 
 /// A flaw with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +173,18 @@ impl Diagnostic {
         self
     }
 }
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.node {
+            Some(node) => write!(f, " (in `{node}`)"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostic {}
 
 /// Returns the candidate closest to `name`, if it is close enough to be a typo: for `did you mean` help.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exact::Exact;
+use crate::exact::BigCount;
 use crate::hdc::Require;
 use crate::summary::Summary;
 use crate::{Cell, Column, Page, Row, Table, Tone, Value};
@@ -45,7 +45,7 @@ pub struct SearchSummary {
     /// Whether every schedule is accounted for: always.
     pub exhaustive: bool,
     /// How many schedules there are.
-    pub schedules: Exact,
+    pub schedules: BigCount,
     /// How many branches and multisets of rates were visited; bounds rule out the rest.
     pub visited: u64,
     /// The Pareto front of receptive field and evenness, by layers, then by receptive field.
@@ -169,7 +169,7 @@ impl SearchSummary {
             period: search.period,
             require: search.require.into(),
             exhaustive: true,
-            schedules: Exact(outcome.schedules.clone()),
+            schedules: BigCount(outcome.schedules.clone()),
             visited: outcome.visited,
             front: outcome.front.iter().map(DesignEntry::from).collect(),
             known: known.collect(),

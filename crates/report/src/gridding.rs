@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::coverage_map::{MOST_STEPS, map};
-use crate::exact::Exact;
+use crate::exact::BigCount;
 use crate::per_axis::{extent, per_axis};
 use crate::summary::Summary;
 use crate::verify::Measured;
@@ -48,11 +48,11 @@ pub struct GriddingSummary {
     /// Size of the receptive field's bounding box, per axis.
     pub size: Vec<u64>,
     /// Positions of the box that reach the output.
-    pub covered: Exact,
+    pub covered: BigCount,
     /// The same per axis.
     pub covered_per_axis: Vec<u64>,
     /// Positions of the box.
-    pub total: Exact,
+    pub total: BigCount,
     /// `covered / total`.
     pub coverage: f64,
     /// Largest distance between neighbouring covered positions of an axis; 1 is no hole.
@@ -62,15 +62,15 @@ pub struct GriddingSummary {
     /// Whether every position of the box is covered.
     pub hole_free: bool,
     /// Classes of outputs that share no input; null if no two outputs share any.
-    pub sub_grids: Option<Exact>,
+    pub sub_grids: Option<BigCount>,
     /// Ways through the kernels' taps: the sum of all multiplicities.
-    pub paths: Exact,
+    pub paths: BigCount,
     /// The first rate that leaves a hole, and the largest that would fit; null if no rate does.
     pub breaks: Option<Breaks>,
     /// `partial` if the multiplicities are too large to be listed unasked.
     pub status: Listed,
     /// For each position of an axis, the number of ways in which it reaches the output; null if not listed.
-    pub multiplicity: Option<Vec<Vec<Exact>>>,
+    pub multiplicity: Option<Vec<Vec<BigCount>>>,
     /// What a partial summary leaves out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -135,9 +135,9 @@ pub struct Step {
     /// Size of the box, per axis.
     pub size: Vec<u64>,
     /// Positions of the box that reach the output.
-    pub covered: Exact,
+    pub covered: BigCount,
     /// Positions of the box.
-    pub total: Exact,
+    pub total: BigCount,
     /// `covered / total`.
     pub coverage: f64,
     /// Largest distance between neighbouring covered positions of an axis.
@@ -207,19 +207,19 @@ impl GriddingSummary {
             axes: stack.axes(),
             jump: facts.axes.iter().map(|axis| axis.jump).collect(),
             size: facts.size(),
-            covered: Exact(facts.covered()),
+            covered: BigCount(facts.covered()),
             covered_per_axis: facts.axes.iter().map(|axis| axis.offsets.covered()).collect(),
-            total: Exact(facts.total()),
+            total: BigCount(facts.total()),
             coverage: facts.coverage(),
             max_gap: facts.max_gap(),
             max_gap_per_axis: facts.axes.iter().map(|axis| axis.offsets.max_gap()).collect(),
             hole_free: facts.hole_free(),
-            sub_grids: facts.sub_grids().map(Exact),
-            paths: Exact(facts.paths()),
+            sub_grids: facts.sub_grids().map(BigCount),
+            paths: BigCount(facts.paths()),
             breaks: broken(facts)?.map(Breaks::from),
             status: if lines.is_some() { Listed::Complete } else { Listed::Partial },
             multiplicity: lines
-                .map(|lines| lines.iter().map(|line| line.iter().map(Exact).collect()).collect()),
+                .map(|lines| lines.iter().map(|line| line.iter().map(BigCount).collect()).collect()),
             left_out,
             steps: if options.steps { Some(steps(stack)?) } else { None },
             verify: None,
@@ -278,10 +278,10 @@ impl GriddingSummary {
             }),
         ];
         out.push(match &self.sub_grids {
-            Some(Exact(grids)) if grids.is_one() => {
+            Some(BigCount(grids)) if grids.is_one() => {
                 Fact::new("sub-grids", Cell::count(1)).remark("all outputs are linked by shared inputs")
             }
-            Some(Exact(grids)) => Fact::new("sub-grids", Cell::integer(grids.clone()).tone(Tone::Bad))
+            Some(BigCount(grids)) => Fact::new("sub-grids", Cell::integer(grids.clone()).tone(Tone::Bad))
                 .remark("classes of outputs that share no input"),
             None => {
                 Fact::new("sub-grids", Cell::text("one per output")).remark("no two outputs share an input")
@@ -385,8 +385,8 @@ fn steps(stack: &Stack) -> Result<Vec<Step>, Problem> {
         Ok(Step {
             layer,
             size: facts.size(),
-            covered: Exact(facts.covered()),
-            total: Exact(facts.total()),
+            covered: BigCount(facts.covered()),
+            total: BigCount(facts.total()),
             coverage: facts.coverage(),
             max_gap: facts.max_gap(),
             hole_free: facts.hole_free(),

@@ -12,7 +12,7 @@ pub mod convention;
 mod coverage_map;
 pub mod demo;
 pub mod diff;
-mod exact;
+pub mod exact;
 pub mod finding;
 pub mod findings;
 pub mod hdc_chains;
@@ -46,7 +46,7 @@ mod map;
 use num_bigint::BigUint;
 use serde::Serialize;
 
-pub use exact::Exact;
+pub use exact::{BigCount, Decimal, Fraction};
 pub use map::{Bin, Line, Map, Panel};
 pub use summary::{Entry, Envelope, Spec, Summary};
 

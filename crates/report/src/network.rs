@@ -1,34 +1,41 @@
 //! A network to look at: its nodes, what each reads, and the blocks that they belong to.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Cell, Column, Row, Table};
+use crate::imported::{Import, StatusAndImport};
+use crate::{Block, Cell, Column, Page, Row, Summary, Table};
 use cnnkit_core::graph::{Graph, Op};
 
 /// A layer graph, ready to be drawn.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "GraphSummary")]
 pub struct Network {
     /// The network's name.
     #[serde(skip)]
     pub name: String,
     /// Nodes in execution order.
     pub nodes: Vec<Node>,
-    /// Pairs of indices into `nodes`, from a node to one that reads it.
+    /// The connections, from a node to one that reads it.
     pub edges: Vec<Edge>,
     /// Ids of what the network returns.
     pub outputs: Vec<String>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
 }
 
-/// A node of a [`Network`].
-#[derive(Debug, Clone, Serialize)]
+/// A node of a layer graph.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "GraphNode")]
 pub struct Node {
     /// Its id.
     pub id: String,
-    /// What it does: `conv`, `input`; `block` for several layers drawn as one.
+    /// The layer's name in the spec language; `input`, or `block` for several layers drawn as one.
     pub op: &'static str,
     /// Its settings in a few words; for a block the number of its layers.
     pub settings: String,
-    /// The shape of its output.
+    /// The shape of its output, without the batch.
     pub shape: Vec<u64>,
     /// Indices of the nodes that it reads.
     #[serde(skip)]
@@ -54,7 +61,8 @@ pub enum Part {
 }
 
 /// A connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "GraphEdge")]
 pub struct Edge {
     /// Id of the node that is read.
     pub from: String,
@@ -119,12 +127,18 @@ impl Network {
         Self::with_edges(graph.name().to_owned(), nodes)
     }
 
+    /// The same network with what is not analysed of it.
+    #[must_use]
+    pub fn with_import(self, import: Option<Import>) -> Self {
+        Self { import: import.map(StatusAndImport::from), ..self }
+    }
+
     fn with_edges(name: String, nodes: Vec<Node>) -> Self {
         let edge = |from: usize, to: &Node| Edge { from: nodes[from].id.clone(), to: to.id.clone() };
         let edges =
             nodes.iter().flat_map(|node| node.inputs.iter().map(move |&from| edge(from, node))).collect();
         let outputs = nodes.iter().filter(|node| node.output).map(|node| node.id.clone()).collect();
-        Self { name, edges, outputs, nodes }
+        Self { name, edges, outputs, nodes, import: None }
     }
 
     /// The same as a table, where nothing can be drawn.
@@ -141,6 +155,21 @@ impl Network {
             ])
         };
         Table { columns, rows: self.nodes.iter().map(row).collect() }
+    }
+}
+
+impl Summary for Network {
+    const COMMAND: &'static str = "graph";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.title_with(&self.name, format!("{} nodes", self.nodes.len()));
+        page.push(Block::Network(self.clone()));
+        page
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(StatusAndImport::partial)
     }
 }
 

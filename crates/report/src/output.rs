@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
 use crate::{
-    chains, changes, compare, demo, design, findings, gridding, hdc, hdc_chains, import, init, layers, rules,
-    sizes, survey, verify, zoo,
+    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, import,
+    init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
 };
 
 /// One form of a command's output.
@@ -35,8 +35,16 @@ impl Output {
 
 /// Every form of every command's output; forms of one command stand next to each other.
 pub const OUTPUTS: &[Output] = &[
+    Output::of_networks::<params::ParamsSummary>(),
     Output::of::<compare::CompareSummary>(),
+    Output::of_networks::<rf::RfSummary>(),
+    Output::of_networks::<channels::ChannelsSummary>(),
+    Output::of_networks::<paths::PathsSummary>(),
     Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<run::RunSummary>(),
+    Output::of::<diff::DiffSummary>(),
+    Output::of::<diff::DiffsSummary>(),
+    Output::of_networks::<network::Network>(),
     Output::of_networks::<verify::VerifySummary>(),
     Output::of::<demo::DemoListSummary>(),
     Output::of::<demo::DemoSummary>(),

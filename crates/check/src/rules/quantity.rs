@@ -11,7 +11,7 @@ use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
-pub use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Expectable, Unit};
+pub use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Expectable, Quantity, Unit};
 use cnnkit_core::spec::expectation::{Limit, Target};
 use cnnkit_core::value::{Number, show_number};
 
@@ -51,7 +51,7 @@ fn whole(value: u64) -> Found {
 }
 
 /// Computes `quantity`; a problem has the reason why it cannot be computed.
-pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> Result<Found, Problem> {
+pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: Quantity) -> Result<Found, Problem> {
     let counts = || match subject {
         Subject::Network => facts.totals(),
         Subject::Nodes(nodes) => {
@@ -60,30 +60,30 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
     };
     let bytes = |elements: u64| whole(elements.saturating_mul(Dtype::F32.bytes()));
     let graph = facts.graph;
-    Ok(match quantity.name {
-        "params" => whole(counts().params),
-        "buffers" => whole(counts().buffers),
-        "macs" => whole(counts().macs),
-        "other_ops" => whole(counts().other_ops()),
-        "flops" => whole(counts().flops()),
-        "activations" => bytes(counts().activations),
-        "weights" => bytes(counts().params),
-        "memory" => bytes(facts.peak().map_or(0, |peak| peak.elements)),
-        "depth" => whole(totals::depth(graph)),
-        "layers" => whole(match subject {
+    Ok(match quantity {
+        Quantity::Params => whole(counts().params),
+        Quantity::Buffers => whole(counts().buffers),
+        Quantity::Macs => whole(counts().macs),
+        Quantity::OtherOps => whole(counts().other_ops()),
+        Quantity::Flops => whole(counts().flops()),
+        Quantity::Activations => bytes(counts().activations),
+        Quantity::Weights => bytes(counts().params),
+        Quantity::Memory => bytes(facts.peak().map_or(0, |peak| peak.elements)),
+        Quantity::Depth => whole(totals::depth(graph)),
+        Quantity::Layers => whole(match subject {
             Subject::Network => graph.nodes().len() - graph.inputs().count(),
             Subject::Nodes(nodes) => nodes.len(),
         } as u64),
-        "output" | "shape" => shape(facts, subject)?,
-        "receptive_field" => {
+        Quantity::Output | Quantity::Shape => shape(facts, subject)?,
+        Quantity::ReceptiveField => {
             let field = field(facts, subject)?;
             Found::Numbers(field.axes.iter().map(|axis| Number::from_integer(axis.size)).collect())
         }
-        "jump" => Found::Numbers(field(facts, subject)?.axes.iter().map(|axis| axis.jump).collect()),
-        "coverage" => Found::Numbers(vec![coverage(facts, subject)?]),
-        "hole_free" => Found::Flag(coverage(facts, subject)? == Number::from_integer(1)),
-        "aligned" => Found::Flag(aligned(facts, subject)?),
-        "hdc" => {
+        Quantity::Jump => Found::Numbers(field(facts, subject)?.axes.iter().map(|axis| axis.jump).collect()),
+        Quantity::Coverage => Found::Numbers(vec![coverage(facts, subject)?]),
+        Quantity::HoleFree => Found::Flag(coverage(facts, subject)? == Number::from_integer(1)),
+        Quantity::Aligned => Found::Flag(aligned(facts, subject)?),
+        Quantity::Hdc => {
             let chains = facts.chains()?;
             if chains.truncated {
                 return Err(unknown("there are more dilated chains than can be listed"));
@@ -94,12 +94,11 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
             }
             Found::Flag(all)
         }
-        "paths" => {
+        Quantity::Paths => {
             let count = facts.paths()?.iter().map(|paths| paths.count.clone()).sum::<num_bigint::BigUint>();
             let count = count.to_i128().ok_or_else(|| unknown("there are 2^127 paths or more"))?;
             Found::Numbers(vec![Number::from_integer(count)])
         }
-        other => return Err(unknown(&format!("nothing measures `{other}`"))),
     })
 }
 

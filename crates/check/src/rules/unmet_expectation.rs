@@ -73,7 +73,7 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     };
     let of = expectation.node.as_ref().map_or(String::new(), |(id, _)| format!(" of `{id}`"));
     let place = Location::Token(expectation.span);
-    let measured = match measure(facts, &subject, quantity) {
+    let measured = match measure(facts, &subject, expectation.quantity) {
         Ok(measured) => measured,
         Err(problem) => {
             let message = format!("`{}`{of} cannot be told: {}", quantity.name, problem.message);

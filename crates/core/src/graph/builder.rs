@@ -1,6 +1,7 @@
 //! Builds a graph node by node, with shape inference.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -10,6 +11,39 @@ use crate::source::Origin;
 
 /// Maximum number of elements of one tensor, so that no later count comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
+
+/// Why a builder has no graph.
+#[derive(Debug)]
+pub enum Unbuilt {
+    /// Everything that is wrong with it.
+    Flaws(Vec<Diagnostic>),
+    /// Nothing else is wrong than what the front end has reported elsewhere: see [`Builder::poisoned`].
+    Poisoned,
+}
+
+impl Unbuilt {
+    /// Returns the flaws that were not reported elsewhere.
+    pub fn into_flaws(self) -> Vec<Diagnostic> {
+        match self {
+            Self::Flaws(flaws) => flaws,
+            Self::Poisoned => vec![],
+        }
+    }
+}
+
+impl fmt::Display for Unbuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flaws(flaws) => {
+                let texts: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join("\n"))
+            }
+            Self::Poisoned => f.write_str("a part of the network could not be built"),
+        }
+    }
+}
+
+impl std::error::Error for Unbuilt {}
 
 /// A graph under construction.
 #[derive(Debug, Default)]
@@ -64,6 +98,10 @@ impl Builder {
         shares: Option<NodeId>,
         origin: Origin,
     ) -> NodeId {
+        if inputs.iter().chain(&shares).any(|node| node.0 >= self.nodes.len()) {
+            let problem = Problem::new(Code::Reference, "it reads a node that does not stand before it");
+            return self.push(id, Op::Layer(layer), vec![], origin, Err(problem), None);
+        }
         let shapes: Option<Vec<Shape>> =
             inputs.iter().map(|input| self.nodes[input.0].shape.clone()).collect();
         let Some(shapes) = shapes else {
@@ -75,7 +113,9 @@ impl Builder {
 
     /// Declares that weight number `index` of `node` is the same tensor as a weight of an earlier node.
     pub fn tie(&mut self, node: NodeId, index: usize) {
-        self.nodes[node.0].tied.push(index);
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.tied.push(index);
+        }
     }
 
     /// Adds a node whose shape is unknown because of an error that was already reported.
@@ -146,15 +186,17 @@ impl Builder {
         self.nodes.is_empty()
     }
 
-    /// Returns the graph, or all errors. The list is empty if a node is poisoned by an error that the front end
-    /// reports itself.
-    pub fn finish(self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+    /// The graph, or everything that is wrong with it.
+    pub fn finish(mut self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Unbuilt> {
+        if self.diagnostics.is_empty() {
+            self.check_outputs(&outputs);
+        }
         if !self.diagnostics.is_empty() {
-            return Err(self.diagnostics);
+            return Err(Unbuilt::Flaws(self.diagnostics));
         }
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for pending in self.nodes {
-            let Some(shape) = pending.shape else { return Err(vec![]) };
+            let Some(shape) = pending.shape else { return Err(Unbuilt::Poisoned) };
             nodes.push(Node {
                 id: pending.id,
                 op: pending.op,
@@ -168,6 +210,21 @@ impl Builder {
             });
         }
         Ok(Graph { name: name.to_owned(), nodes, outputs })
+    }
+
+    /// Reports outputs that are not there and ids that two nodes have: a front end that is wrong.
+    fn check_outputs(&mut self, outputs: &[NodeId]) {
+        if outputs.iter().any(|output| output.0 >= self.nodes.len()) {
+            let message = "an output is not a node of the network";
+            self.diagnostics.push(Diagnostic::error(Code::Reference, message, None));
+        }
+        if self.ids.len() < self.nodes.len() {
+            let mut seen = HashSet::new();
+            let twice = self.nodes.iter().find(|node| !seen.insert(node.id.as_str()));
+            let id = twice.map(|node| node.id.clone()).unwrap_or_default();
+            let message = format!("two layers have the id `{id}`");
+            self.diagnostics.push(Diagnostic::error(Code::Reference, message, None));
+        }
     }
 
     fn infer(

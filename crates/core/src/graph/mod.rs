@@ -7,7 +7,7 @@
 mod builder;
 mod rebuild;
 
-pub use builder::Builder;
+pub use builder::{Builder, Unbuilt};
 
 use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;
@@ -174,6 +174,18 @@ pub struct Misfit {
     pub node: NodeId,
     /// The reason.
     pub problem: crate::diagnostic::Problem,
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl std::error::Error for Misfit {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.problem)
+    }
 }
 
 impl Graph {

@@ -4,9 +4,9 @@ mod blocks;
 mod include;
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
+use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
@@ -40,6 +40,8 @@ pub struct Document {
     pub blocks: HashMap<String, Block>,
     /// Names of blocks whose definition has an error, which was reported.
     pub broken: HashSet<String>,
+    /// Whether an include could not be read: a block that is not known may be defined there.
+    pub incomplete: bool,
     /// The position of the key `input`.
     pub input_span: Span,
 }
@@ -50,7 +52,7 @@ pub struct FileScope {
     /// Default arguments by canonical layer name.
     pub defaults: HashMap<&'static str, Vec<(Key, Located)>>,
     /// The file's variables.
-    pub env: Rc<Env>,
+    pub env: Arc<Env>,
     /// The text.
     pub source: SourceId,
     /// Everything written in it, key by key.
@@ -158,7 +160,7 @@ impl Reader<'_> {
             Value::Map(shapes) => shapes.clone(),
             _ => vec![(Key { name: grammar::INPUT.into(), span: input_key.span }, input.clone())],
         };
-        let env = self.scopes.first().map(|scope| Rc::clone(&scope.env)).unwrap_or_default();
+        let env = self.scopes.first().map(|scope| Arc::clone(&scope.env)).unwrap_or_default();
         let (expectations, expectation_errors) =
             find("expect").map(|(_, value)| expectation::parse(value, &env)).unwrap_or_default();
         Some(Document {
@@ -172,6 +174,7 @@ impl Reader<'_> {
             files: std::mem::take(&mut self.scopes),
             blocks: std::mem::take(&mut self.blocks),
             broken: std::mem::take(&mut self.broken),
+            incomplete: self.errors.iter().any(|error| error.code == Code::Include),
             input_span: input_key.span,
         })
     }
@@ -180,14 +183,13 @@ impl Reader<'_> {
     fn parse(&mut self, path: &str, at: Option<Span>) -> Option<(SourceId, Located)> {
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
-            Err((message, help)) => {
-                let (code, help) = match at {
-                    Some(_) => {
-                        (Code::Include, "name a YAML file, relative to the file that includes it".into())
-                    }
-                    None => (Code::Io, help),
+            Err(problem) => {
+                let problem = match at {
+                    Some(_) => Problem::new(Code::Include, problem.message)
+                        .help("name a YAML file, relative to the file that includes it"),
+                    None => problem,
                 };
-                self.errors.push(Diagnostic::error(code, message, at).help(help));
+                self.errors.push(problem.located(at));
                 return None;
             }
         };
@@ -267,7 +269,7 @@ impl Reader<'_> {
         found
     }
 
-    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Rc<Env> {
+    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Arc<Env> {
         let written = entries.iter().find(|(key, _)| key.name == "variables").map(|(_, value)| value);
         let mut values: Vec<(String, Value)> = Vec::new();
         let mut failed = Vec::new();
@@ -301,6 +303,7 @@ impl Reader<'_> {
                 self.errors.push(error);
             }
         }
+        let all: Vec<String> = list.iter().map(|(key, _)| key.name.clone()).collect();
         for (key, value) in list {
             let replaced = overrides.variables.iter().rev().find(|(name, _)| *name == key.name);
             let value = match replaced {
@@ -317,19 +320,11 @@ impl Reader<'_> {
                 }
                 None => value.clone(),
             };
-            let env = Env::outermost(values.clone(), failed.clone());
+            let env = Env::partial(values.clone(), failed.clone(), all.clone());
             match evaluate(&value, &env) {
                 Ok(value) => values.push((key.name.clone(), value.value)),
-                Err(mut errors) => {
+                Err(errors) => {
                     failed.push(key.name.clone());
-                    let later = |e: &Diagnostic| {
-                        list.iter().find(|(key, _)| e.message == format!("unknown variable `${}`", key.name))
-                    };
-                    for error in &mut errors {
-                        if let Some((key, _)) = later(error) {
-                            error.help = vec![format!("`{}` is defined after it: move it up", key.name)];
-                        }
-                    }
                     self.errors.extend(errors);
                 }
             }

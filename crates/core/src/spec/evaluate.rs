@@ -1,6 +1,6 @@
 //! The expressions in a value, evaluated.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
@@ -9,7 +9,7 @@ use crate::spec::expr;
 use crate::value::{Located, Value};
 
 /// Evaluates every expression in `value`.
-pub fn evaluate(value: &Located, env: &Rc<Env>) -> Result<Located, Vec<Diagnostic>> {
+pub fn evaluate(value: &Located, env: &Arc<Env>) -> Result<Located, Vec<Diagnostic>> {
     let span = value.span;
     let value = match &value.value {
         Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {

@@ -11,7 +11,7 @@
 //!     stage4: {shape: [2048, 7, 7], receptive_field: 427}
 //! ```
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_traits::{Signed as _, ToPrimitive as _};
 
@@ -19,111 +19,8 @@ use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::source::Span;
 use crate::spec::env::Env;
 use crate::spec::evaluate::evaluate;
+pub use crate::spec::quantity::{Better, EXPECTABLE, Expectable, Quantity, Unit};
 use crate::value::{Located, Number, Value, parse_decimal};
-
-/// A quantity that can be expected.
-#[derive(Debug)]
-pub struct Expectable {
-    /// Its key.
-    pub name: &'static str,
-    /// The unit of its value.
-    pub unit: Unit,
-    /// Whether it is a quantity of the network.
-    pub network: bool,
-    /// Whether it is a quantity of a layer, or of a named group of layers.
-    pub node: bool,
-    /// Which direction is an improvement, for ratchets.
-    pub better: Option<Better>,
-    /// What it means.
-    pub doc: &'static str,
-}
-
-/// The unit of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A whole number; k, M, G are powers of 1000.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// A shape without the batch.
-    Shape,
-    /// Input elements: one number for all axes, or one per axis.
-    Length,
-    /// A share from 0 to 1, or a percentage.
-    Share,
-    /// Yes or no.
-    Flag,
-}
-
-/// Which direction is an improvement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    /// Less is better.
-    Less,
-    /// More is better.
-    More,
-}
-
-const fn key(
-    name: &'static str,
-    unit: Unit,
-    [network, node]: [bool; 2],
-    better: Option<Better>,
-    doc: &'static str,
-) -> Expectable {
-    Expectable { name, unit, network, node, better, doc }
-}
-
-const BOTH: [bool; 2] = [true, true];
-const NETWORK: [bool; 2] = [true, false];
-const NODE: [bool; 2] = [false, true];
-
-/// All keys of `expect` except `nodes`.
-pub static EXPECTABLE: &[Expectable] = &[
-    key("params", Unit::Count, BOTH, Some(Better::Less), "learnable elements, shared ones once"),
-    key("buffers", Unit::Count, BOTH, Some(Better::Less), "kept, not learned elements: running statistics"),
-    key("macs", Unit::Count, BOTH, Some(Better::Less), "multiply-accumulates of one inference"),
-    key("other_ops", Unit::Count, BOTH, Some(Better::Less), "operations that are no multiply-accumulates"),
-    key("flops", Unit::Count, BOTH, Some(Better::Less), "2 x MACs + other operations"),
-    key("memory", Unit::Bytes, NETWORK, Some(Better::Less), "peak of the activations, f32"),
-    key("activations", Unit::Bytes, BOTH, Some(Better::Less), "all layer outputs together, f32"),
-    key("weights", Unit::Bytes, BOTH, Some(Better::Less), "parameters, f32"),
-    key("depth", Unit::Count, NETWORK, None, "layers with MACs on the longest path"),
-    key("layers", Unit::Count, BOTH, None, "layers of any kind"),
-    key("output", Unit::Shape, NETWORK, None, "shape of the network's only output; `~` for any size"),
-    key("shape", Unit::Shape, NODE, None, "shape of its output; `~` for any size"),
-    key(
-        "receptive_field",
-        Unit::Length,
-        BOTH,
-        Some(Better::More),
-        "of a network: of its output, or of the last feature map that does not see everything",
-    ),
-    key("jump", Unit::Length, BOTH, None, "input elements from one unit to the next, of the same map"),
-    key(
-        "coverage",
-        Unit::Share,
-        BOTH,
-        Some(Better::More),
-        "share of that receptive field's box that is really read, over the worst input",
-    ),
-    key("hole_free", Unit::Flag, BOTH, None, "whether all of that box is read"),
-    key(
-        "hdc",
-        Unit::Flag,
-        NETWORK,
-        None,
-        "every dilated chain: the rule of Wang et al. 2018 holds, and no hole",
-    ),
-    key(
-        "aligned",
-        Unit::Flag,
-        BOTH,
-        None,
-        "every merge on the way joins paths with the same jump and centre",
-    ),
-    key("paths", Unit::Count, NETWORK, None, "ways from an input to an output"),
-];
 
 /// The key under which layers and groups have their own expectations.
 pub const NODES: &str = "nodes";
@@ -133,8 +30,8 @@ pub const NODES: &str = "nodes";
 pub struct Expectation {
     /// The layer or group, with the position of its id; `None` for the network.
     pub node: Option<(String, Span)>,
-    /// The index of the quantity in [`EXPECTABLE`].
-    pub quantity: usize,
+    /// What is limited.
+    pub quantity: Quantity,
     /// How the value limits it.
     pub limit: Limit,
     /// The value.
@@ -170,12 +67,12 @@ pub enum Target {
 impl Expectation {
     /// Returns the expected quantity.
     pub fn expectable(&self) -> &'static Expectable {
-        &EXPECTABLE[self.quantity]
+        self.quantity.expectable()
     }
 }
 
 /// Returns the expectations in `value`, and all errors in it.
-pub fn parse(value: &Located, env: &Rc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
+pub fn parse(value: &Located, env: &Arc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
     let mut reader = Reader { env: Some(env), found: vec![], errors: vec![] };
     reader.level(value, None);
     (reader.found, reader.errors)
@@ -190,7 +87,7 @@ pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
 
 struct Reader<'a> {
     /// Variables of the spec; `None` outside of one, where layers have no names either.
-    env: Option<&'a Rc<Env>>,
+    env: Option<&'a Arc<Env>>,
     found: Vec<Expectation>,
     errors: Vec<Diagnostic>,
 }
@@ -221,7 +118,7 @@ impl Reader<'_> {
                 continue;
             }
             let here = |e: &&Expectable| if node.is_some() { e.node } else { e.network };
-            let place = EXPECTABLE.iter().position(|e| e.name == key.name && here(&e));
+            let place = EXPECTABLE.iter().find(|e| e.name == key.name && here(e)).map(|e| e.quantity);
             let Some(quantity) = place else {
                 let mut names: Vec<&str> = EXPECTABLE.iter().filter(here).map(|e| e.name).collect();
                 if node.is_none() && self.env.is_some() {
@@ -254,8 +151,8 @@ impl Reader<'_> {
     }
 
     /// Parses a value, or bounds.
-    fn quantity(&mut self, quantity: usize, value: &Located, node: Option<&(String, Span)>) {
-        let expectable = &EXPECTABLE[quantity];
+    fn quantity(&mut self, quantity: Quantity, value: &Located, node: Option<&(String, Span)>) {
+        let expectable = quantity.expectable();
         let bounded = !matches!(expectable.unit, Unit::Shape | Unit::Flag);
         let Value::Map(entries) = &value.value else {
             return self.limit(quantity, Limit::Exact, value, node);
@@ -281,8 +178,8 @@ impl Reader<'_> {
         }
     }
 
-    fn limit(&mut self, quantity: usize, limit: Limit, written: &Located, node: Option<&(String, Span)>) {
-        let expectable = &EXPECTABLE[quantity];
+    fn limit(&mut self, quantity: Quantity, limit: Limit, written: &Located, node: Option<&(String, Span)>) {
+        let expectable = quantity.expectable();
         let percent = matches!(&written.value, Value::Text(text) if text.trim_end().ends_with('%'));
         let value = match self.env {
             Some(env) if !percent => match evaluate(written, env) {

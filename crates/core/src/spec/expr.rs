@@ -32,6 +32,10 @@ pub struct ExprError {
 pub trait Variables {
     /// Returns the value of `name`.
     fn get(&self, name: &str) -> Option<&Value>;
+    /// Whether `name` gets its value only after this place.
+    fn later(&self, _name: &str) -> bool {
+        false
+    }
     /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
     /// Whether `name` has no value because of an error that was reported already.
@@ -334,6 +338,10 @@ impl Parser<'_> {
         }
         if self.variables.failed(name) {
             return Err(ExprError { silent: true, ..token.error("", "") });
+        }
+        if self.variables.later(name) {
+            let help = format!("`{name}` is defined after it: move it up");
+            return Err(token.error(format!("unknown variable `${name}`"), &help));
         }
         let names = self.variables.names();
         let help = suggest(name, names.iter().copied()).map(|close| format!("did you mean `${close}`?"));

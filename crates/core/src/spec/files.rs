@@ -2,13 +2,15 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::diagnostic::{Code, Problem};
+
 /// A source of specs. A `path` is whatever its own `resolve` returned, or the user's argument.
 pub trait Files {
     /// Returns the text of `path`, or why it cannot be read and what to do.
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)>;
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem>;
 
     /// Returns the path of `include` as written in the file `from`, or why it cannot be used.
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)>;
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem>;
 
     /// Returns the display name of `path`.
     fn display(&self, path: &str) -> String;
@@ -24,12 +26,13 @@ pub struct Text {
 }
 
 impl Files for Text {
-    fn read(&self, _: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, _: &str) -> Result<Vec<u8>, Problem> {
         Ok(self.bytes.clone())
     }
 
-    fn resolve(&self, _: &str, include: &str) -> Result<String, (String, String)> {
-        Err((format!("`{include}` cannot be included from {}", self.name), "save the spec as a file".into()))
+    fn resolve(&self, _: &str, include: &str) -> Result<String, Problem> {
+        let message = format!("`{include}` cannot be included from {}", self.name);
+        Err(Problem::new(Code::Include, message).help("save the spec as a file"))
     }
 
     fn display(&self, _: &str) -> String {

@@ -13,11 +13,12 @@ pub mod expr;
 pub mod files;
 pub mod grammar;
 pub mod names;
+pub mod quantity;
 pub mod schema;
 pub mod yaml;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Graph;
+use crate::graph::{Graph, Unbuilt};
 use crate::source::Sources;
 
 /// What the command line replaces in a spec.
@@ -59,17 +60,8 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
                 return Ok(Loaded { graph, document, sources, demonstrates });
             }
             Ok(_) => {}
-            Err(more) => {
-                // The contents of a broken include are unknown: a missing block is not an error of its own, unless it
-                // looks like a typo.
-                let broken = errors.iter().any(|error| error.code == Code::Include);
-                let follows = |error: &Diagnostic| {
-                    error.code == Code::UnknownName
-                        && error.message.starts_with("unknown layer or block")
-                        && !error.help.iter().any(|help| help.starts_with("did you mean"))
-                };
-                errors.extend(more.into_iter().filter(|error| !(broken && follows(error))));
-            }
+            Err(Unbuilt::Flaws(more)) => errors.extend(more),
+            Err(Unbuilt::Poisoned) => {}
         }
     }
     if errors.is_empty() {

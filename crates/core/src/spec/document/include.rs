@@ -1,7 +1,7 @@
 //! Files that a spec includes for their blocks.
 
 use super::Reader;
-use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean};
 use crate::source::Span;
 use crate::spec::Overrides;
 use crate::spec::grammar::{self, Field};
@@ -38,8 +38,8 @@ impl Reader<'_> {
             };
             match self.files.resolve(from, include) {
                 Ok(path) => self.include_one(&path, item.span),
-                Err((message, help)) => {
-                    self.errors.push(Diagnostic::error(Code::Include, message, item.span).help(help));
+                Err(problem) => {
+                    self.errors.push(Problem { code: Code::Include, ..problem }.located(item.span));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Constructs: residual sums, branches, repetition, dense connectivity, named groups.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Expander;
 use super::entry::Item;
@@ -187,7 +187,7 @@ impl Expander<'_> {
             };
             self.frame().env = Env::inside(&outer, vec![(index.clone(), Value::integer(round.into()))]);
             let output = self.list(body, Some(input));
-            self.frame().env = Rc::clone(&outer);
+            self.frame().env = Arc::clone(&outer);
             features.push(output?);
         }
         match features.as_slice() {
@@ -227,7 +227,7 @@ impl Expander<'_> {
             } else {
                 self.frame().env = env;
                 current = self.list(body, current);
-                self.frame().env = Rc::clone(&outer);
+                self.frame().env = Arc::clone(&outer);
             }
         }
         current

@@ -208,6 +208,11 @@ impl Expander<'_> {
                 "the next line was read as part of this text: align the dashes".into()
             }
             Some(close) => format!("did you mean `{close}`?"),
+            // What a broken include would have brought is not known: a missing block is not a mistake of its own.
+            None if self.document.incomplete => {
+                self.silenced += 1;
+                return;
+            }
             None => "`cnnkit layers` lists the layers; blocks are defined under `blocks:`".into(),
         };
         self.report(Code::UnknownName, format!("unknown layer or block `{}`", key.name), key.span, &help);

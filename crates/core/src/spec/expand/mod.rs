@@ -10,10 +10,10 @@ mod entry;
 mod names;
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Builder, Graph, NodeId};
+use crate::graph::{Builder, Graph, NodeId, Unbuilt};
 use crate::shape::Shape;
 use crate::source::{Origin, Span};
 use crate::spec::Overrides;
@@ -36,11 +36,11 @@ const MAX_DEPTH: usize = 48;
 const STAND_IN: u64 = 720_720 * 64;
 
 /// Returns the graph of `document`, or all errors in it.
-pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<Diagnostic>> {
+pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Unbuilt> {
     let mut expander = Expander {
         document,
         builder: Builder::new(),
-        frames: vec![Frame::root(Rc::clone(&document.files[0].env))],
+        frames: vec![Frame::root(Arc::clone(&document.files[0].env))],
         groups: HashMap::new(),
         unresolved: vec![],
         steps: 0,
@@ -194,7 +194,7 @@ impl Expander<'_> {
         !self.stopped
     }
 
-    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Unbuilt> {
         let mut outputs = Vec::new();
         match &self.document.outputs {
             None => outputs.extend(last),
@@ -218,7 +218,7 @@ impl Expander<'_> {
         self.report_unresolved();
         let name = self.document.name.clone();
         let graph = self.builder.finish(&name, outputs)?;
-        check_totals(&graph)?;
+        check_totals(&graph).map_err(|flaw| Unbuilt::Flaws(vec![flaw]))?;
         Ok(graph)
     }
 
@@ -228,8 +228,8 @@ impl Expander<'_> {
         &mut self.frames[last]
     }
 
-    fn env(&self) -> Rc<Env> {
-        Rc::clone(&self.frames[self.frames.len() - 1].env)
+    fn env(&self) -> Arc<Env> {
+        Arc::clone(&self.frames[self.frames.len() - 1].env)
     }
 
     fn report(&mut self, code: Code, message: String, span: Span, help: &str) {
@@ -266,7 +266,7 @@ impl Expander<'_> {
 }
 
 /// Checks that counts which are sums over the whole network fit into 64 bits as well.
-fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
+fn check_totals(graph: &Graph) -> Result<(), Diagnostic> {
     let mut totals = [0u64; 3];
     for node in &graph.nodes {
         let weights = node.weights.iter().try_fold(0u64, |sum, w| sum.checked_add(w.shape.elements().ok()?));
@@ -278,10 +278,8 @@ fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
                 None => {
                     let message =
                         format!("up to layer `{}`, the network's totals do not fit into 64 bits", node.id);
-                    return Err(vec![
-                        Diagnostic::error(Code::Overflow, message, node.origin.span)
-                            .help("check the sizes: no real network is this large"),
-                    ]);
+                    return Err(Diagnostic::error(Code::Overflow, message, node.origin.span)
+                        .help("check the sizes: no real network is this large"));
                 }
             }
         }

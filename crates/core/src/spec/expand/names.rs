@@ -1,7 +1,7 @@
 //! Ids: how they are generated, and how `from`, `share` and `outputs` resolve them.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Expander;
 use crate::diagnostic::{Code, Diagnostic, suggest};
@@ -20,7 +20,7 @@ pub(super) struct Frame {
     /// The meaning of `input` and of the block's named inputs here.
     pub(super) inputs: Vec<(String, NodeId)>,
     /// Variables.
-    pub(super) env: Rc<Env>,
+    pub(super) env: Arc<Env>,
     /// The file whose defaults apply.
     pub(super) file: usize,
     /// The uses of blocks that contain this level, innermost first.
@@ -51,7 +51,7 @@ pub(super) struct Unresolved {
 }
 
 impl Frame {
-    pub(super) fn root(env: Rc<Env>) -> Self {
+    pub(super) fn root(env: Arc<Env>) -> Self {
         Self {
             prefix: String::new(),
             counters: HashMap::new(),
@@ -69,7 +69,7 @@ impl Frame {
             prefix,
             counters: HashMap::new(),
             inputs: vec![],
-            env: Rc::clone(&self.env),
+            env: Arc::clone(&self.env),
             file: self.file,
             used_at: self.used_at.clone(),
             shares: None,
