@@ -1,6 +1,8 @@
 //! `cnnkit diff`
 
-use crate::cli::load::{Loaded, Replace};
+use serde_json::{Map, Value as Json};
+
+use crate::cli::load::{Complete, Loaded, Replace};
 use crate::cli::{Failure, envelope_of};
 use cnnkit::revision::Revision;
 use cnnkit_check::Condition;
@@ -25,6 +27,9 @@ pub struct Args {
     /// Compare with this commit, branch or tag
     #[arg(long, value_name = "REVISION")]
     git: Option<String>,
+    /// Whether partial figures are a failure.
+    #[command(flatten)]
+    pub complete: Complete,
     /// What is replaced on both sides.
     #[command(flatten)]
     replace: Replace,
@@ -71,11 +76,30 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         old.explain(&mut page, Figures::Dependences);
         new.explain(&mut page, Figures::Dependences);
         ok &= report.ok;
-        bodies.push(report.json);
+        bodies.push(with_imported(report.json, old, new));
     }
     let json = match bodies.len() {
         1 => envelope_of("diff", &bodies.remove(0)),
         _ => envelope_of("diff", &serde_json::json!({"results": bodies, "ok": ok})),
     };
     Ok(Report { page, json, ok })
+}
+
+/// Adds to the JSON of a comparison what is not analysed of its models.
+fn with_imported(mut body: Json, old: &Loaded, new: &Loaded) -> Json {
+    let mut sides = Map::new();
+    for (side, network) in [("old", old), ("new", new)] {
+        let mut keys = Map::new();
+        network.keys(&mut keys, Figures::Dependences);
+        if network.model.is_some() {
+            sides.insert(side.into(), keys.into());
+        }
+    }
+    if old.partial(Figures::Dependences) || new.partial(Figures::Dependences) {
+        body["status"] = "partial".into();
+    }
+    if !sides.is_empty() {
+        body["imported"] = sides.into();
+    }
+    body
 }
