@@ -4,7 +4,9 @@ mod check;
 mod cli;
 mod gridding;
 mod invalid;
+mod load;
 mod mutations;
+mod output;
 mod readme;
 mod schema;
 #[path = "../support/mod.rs"]

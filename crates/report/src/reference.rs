@@ -8,7 +8,7 @@ use crate::output::{Output, commands};
 const INTRODUCTION: &str = "\
 # JSON output
 
-<!-- Written by `CNNKIT_BLESS=1 cargo test --test output`, from the summaries in crates/report: change it there. -->
+<!-- Written by `CNNKIT_BLESS=1 cargo test --test program`, from the summaries in crates/report: change it there. -->
 
 `--format json` prints one object. Keys are snake_case, numbers are plain JSON numbers: counts are exact integers, never
 rounded and never with a unit. Later versions may add keys; they do not change or remove one without a new `schema`.

@@ -18,13 +18,13 @@ use super::squeeze_excite::Gates;
 use crate::reference;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::layer_norm::NormAxis;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::softmax::SoftmaxAxis;
 use cnnkit_core::layers::upsample::Interpolation;
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Layer, Weight};
 
 fn definition(site: &LayerUse<'_>) -> Prepared {
     let (layer, declared) = (Box::new(site.layer.clone()), site.declared.to_vec());

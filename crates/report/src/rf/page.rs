@@ -60,11 +60,6 @@ fn per_axis<T: PartialEq>(
     }
 }
 
-/// `-3..3`; `-` for nothing.
-pub fn range(range: Option<[i128; 2]>) -> String {
-    range.map_or("-".into(), |[first, last]| format!("{first}..{last}"))
-}
-
 fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
     let effective = summary.question.effective;
     let several = summary.inputs.len() > 1;
@@ -103,7 +98,7 @@ fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
                 Tone::Quiet,
             ),
             Cell::text(per_axis(axes, |a| whole(a, a.jump.to_string()), |text| text)),
-            Cell::text(per_axis(axes, |a| whole(a, range(ends(a.first))), |text| text)),
+            Cell::text(per_axis(axes, |a| whole(a, unit::range(ends(a.first))), |text| text)),
             Value::Share(facts.seen).into(),
         ]);
         if effective {

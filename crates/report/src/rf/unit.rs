@@ -86,12 +86,17 @@ pub fn explain(page: &mut Page, unit: &RfUnit) {
     let mut facts = Vec::new();
     for (axis, (&hull, &clipped)) in unit.hull.iter().zip(&unit.clipped).enumerate() {
         facts.push(
-            Fact::new(format!("axis {axis}"), Cell::text(super::page::range(clipped)))
-                .remark(format!("of the unbounded {}", super::page::range(hull))),
+            Fact::new(format!("axis {axis}"), Cell::text(range(clipped)))
+                .remark(format!("of the unbounded {}", range(hull))),
         );
     }
     facts.push(
         Fact::new("positions read", Cell::text(unit.positions.to_string())).remark("inside the real input"),
     );
     page.push(Block::Facts(facts));
+}
+
+/// `-3..3`; `-` for nothing.
+pub(super) fn range(range: Option<[i128; 2]>) -> String {
+    range.map_or("-".into(), |[first, last]| format!("{first}..{last}"))
 }

@@ -1,6 +1,6 @@
 //! The JSON output: its schema and its reference are current, every key is described, and what the commands print is valid.
 //!
-//! `CNNKIT_BLESS=1 cargo test --test output` rewrites `schema/output.schema.json` and `docs/json.md`.
+//! `CNNKIT_BLESS=1 cargo test --test program` rewrites `schema/output.schema.json` and `docs/json.md`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn current(path: &str, text: &str) {
         std::fs::write(&file, text).expect("writing the file");
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(committed == text, "{path} is out of date: run `CNNKIT_BLESS=1 cargo test --test output`");
+    assert!(committed == text, "{path} is out of date: run `CNNKIT_BLESS=1 cargo test --test program`");
 }
 
 #[test]
