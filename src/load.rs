@@ -13,8 +13,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-use cnnkit_check::Subject;
 use cnnkit_check::rules::Facts;
+use cnnkit_check::{Extra, Located, Selection, Subject, judge_all};
+use cnnkit_core::analysis::field::{self, Facts as FieldFacts};
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::{Graph, Op};
@@ -23,6 +24,8 @@ use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::files::{Files, Text};
 use cnnkit_core::spec::{self, Overrides, yaml};
+use cnnkit_exec::fast::Plan;
+use cnnkit_exec::network::{Fill, Network as Weighted};
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::import::{self, Imported};
@@ -295,6 +298,34 @@ impl Network {
     /// Returns the sums over all layers: parameters, MACs, other operations, activations.
     pub fn totals(&self) -> Counts {
         totals::of_graph(&self.graph)
+    }
+
+    /// Returns the receptive field of the output, or of the last feature map that does not see everything; none if no
+    /// feature map depends on an input with an extent.
+    ///
+    /// # Errors
+    /// If the fields are too large to be computed.
+    pub fn receptive_field(&self) -> Result<Option<FieldFacts>, Problem> {
+        Ok(field::headline(&self.graph, &field::analyse(&self.graph, field::Options::default())?))
+    }
+
+    /// Returns the findings of the default rules, in the order of their places.
+    pub fn findings(&self) -> Vec<Located> {
+        judge_all(&self.facts(), &Selection::default(), &|_| Extra::default()).findings
+    }
+
+    /// Computes the outputs for `inputs`, each with the batch as its first size. The weights are those of the model; for
+    /// a spec, those of seed 0.
+    ///
+    /// # Errors
+    /// If the inputs do not fit, or weights of the model cannot be read.
+    pub fn run(&self, inputs: &[Tensor<f32>]) -> Result<Vec<Tensor<f32>>, Problem> {
+        let mut network = Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?;
+        if let Some(weights) = self.weights()? {
+            network.replace(weights)?;
+        }
+        let batch = inputs.first().map_or(1, Tensor::batch);
+        Ok(Plan::new(&network, batch)?.run(inputs, |_| {})?.outputs)
     }
 
     /// Reads the weights that a model brings along: a tensor for each, by its full name. None for a spec.

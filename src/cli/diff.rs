@@ -1,7 +1,7 @@
 //! `cnnkit diff`
 
 use crate::cli::Failure;
-use crate::cli::load::{Loaded, Replace};
+use crate::cli::load::{Complete, Loaded, Replace};
 use cnnkit::revision::Revision;
 use cnnkit_check::Condition;
 use cnnkit_report::Report;
@@ -26,6 +26,9 @@ pub struct Args {
     /// Compare with this commit, branch or tag
     #[arg(long, value_name = "REVISION")]
     git: Option<String>,
+    /// Whether partial figures are a failure.
+    #[command(flatten)]
+    pub complete: Complete,
     /// What is replaced on both sides.
     #[command(flatten)]
     replace: Replace,
@@ -65,13 +68,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let mut results = Vec::new();
     for (old, new, [old_name, new_name]) in &pairs {
-        let imports = [old, new].into_iter().filter_map(|side| side.import(Figures::Dependences)).collect();
-        results.push(diff::summary(
-            [old_name, new_name],
-            [&old.facts(), &new.facts()],
-            &conditions,
-            imports,
-        )?);
+        let imports = [old, new].map(|side| side.import(Figures::Dependences));
+        results.push(diff::summary([old_name, new_name], [&old.facts(), &new.facts()], &conditions, imports)?);
     }
     Ok(match <[DiffSummary; 1]>::try_from(results) {
         Ok([only]) => Report::of(only),

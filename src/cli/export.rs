@@ -27,7 +27,7 @@ use cnnkit_report::{Page, Report};
   cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
   cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
 pub struct Args {
-    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// Spec file (.yaml) or model (.onnx), `zoo:NAME` for a built-in one, `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]

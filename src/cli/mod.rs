@@ -130,6 +130,7 @@ impl Command {
         match self {
             Self::Params(args) => args.complete.strict,
             Self::Compare(args) => args.complete.strict,
+            Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,

@@ -29,7 +29,7 @@ use cnnkit_report::run::{self, Context, Engine, Measured};
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
   cnnkit run net.yaml --save-weights net.npz               what the seed made")]
 pub struct Args {
-    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// Spec file (.yaml) or model (.onnx), `zoo:NAME` for a built-in one, `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     /// Another input shape, or what the network reads: a .npy, PNG or JPEG file, or `random`; NAME= in front if there are

@@ -12,11 +12,10 @@ name: small
 input: [3, 8, 8]
 variables: {width: 4}
 layers:
-  - conv: {out: $width, kernel: 3}
+  - conv: {out_channels: $width, kernel: 3}
   - relu
   - global_avg_pool
-  - flatten
-  - linear: {out: 2}
+  - linear: {out_features: 2}
 ";
 
 fn cnnkit(args: &[&str], stdin: &[u8]) -> Output {
@@ -211,7 +210,7 @@ fn the_library_loads_from_memory() {
 
 #[test]
 fn errors_carry_the_text_and_every_place() {
-    let wrong = SPEC.replace("relu", "rellu").replace("out: 2", "uot: 2");
+    let wrong = SPEC.replace("relu", "rellu").replace("out_features", "uot_features");
     let error = Network::from_bytes("net.yaml", wrong).expect_err("two flaws");
     let LoadError::Rejected(sources, flaws) = &error else { panic!("{error:?}") };
     assert!(flaws.len() >= 2 && flaws.iter().all(|flaw| flaw.span.is_some()), "{flaws:?}");

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exact::Decimal;
-use super::imported::{Import, Status};
+use super::imported::{Import, Status, StatusAndImport};
 use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;
@@ -55,9 +55,20 @@ pub struct DiffSummary {
     /// `partial` if something that the figures of a model need is not analysed, else left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What there is to say about each imported model.
-    #[serde(skip)]
-    pub imports: Vec<Import>,
+    /// What there is to say about the sides that are models; left out if none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<DiffImported>,
+}
+
+/// What there is to say about the imported sides of a comparison.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DiffImported {
+    /// The old network; left out if it is a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<StatusAndImport>,
+    /// The new network; left out if it is a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<StatusAndImport>,
 }
 
 /// The changes of several specs since a git revision.
@@ -132,13 +143,13 @@ pub struct Pair {
     new: Result<Found, Problem>,
 }
 
-/// Computes the change from `old` to `new`; it fails if one of `conditions` is met. `imports` says what is not analysed
-/// of the sides that are models.
+/// Computes the change from `old` to `new`; it fails if one of `conditions` is met. The imports are what there is to say about
+/// the sides that are models.
 pub fn summary(
     names: [&str; 2],
     [old, new]: [&Facts<'_>; 2],
     conditions: &[Condition],
-    imports: Vec<Import>,
+    [old_import, new_import]: [Option<Import>; 2],
 ) -> Result<DiffSummary, Problem> {
     let quantity = |quantity: &Quantity| {
         let of = |facts| measure(facts, &Subject::Network, *quantity);
@@ -155,6 +166,7 @@ pub fn summary(
             met.push(condition.text.clone());
         }
     }
+    let partial = [&old_import, &new_import].into_iter().flatten().any(|import| import.partial);
     Ok(DiffSummary {
         old: names[0].to_owned(),
         new: names[1].to_owned(),
@@ -162,8 +174,9 @@ pub fn summary(
         blocks: changes(old.graph, new.graph),
         ok: met.is_empty(),
         met,
-        status: imports.iter().any(|import| import.partial).then_some(Status::Partial),
-        imports,
+        status: partial.then_some(Status::Partial),
+        imported: (old_import.is_some() || new_import.is_some())
+            .then(|| DiffImported { old: old_import.map(Into::into), new: new_import.map(Into::into) }),
     })
 }
 
@@ -215,7 +228,9 @@ impl Summary for DiffSummary {
             "Blocks: the first part of the layers' ids; only those that differ. Memory: activations alive at the worst step, f32. \
              RF: of the output, or of the last feature map that does not see everything.",
         );
-        self.imports.iter().for_each(|import| import.explain(&mut page));
+        for import in self.imported.iter().flat_map(|sides| [&sides.old, &sides.new]).flatten() {
+            import.explain(&mut page);
+        }
         page
     }
 

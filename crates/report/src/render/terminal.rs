@@ -1,6 +1,5 @@
 //! A page for a terminal: aligned tables, colour by meaning, no wider than the canvas if possible.
 
-use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
 use crate::render::fit::{shorten, wrap};
@@ -99,22 +98,20 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Marks the row that becomes a thin line; a private-use character cannot come from a spec's printable text.
-const RULE: &str = "\u{E0C1}";
 const GAP: usize = 2;
 
 fn draw_table(table: &Table, canvas: Canvas) -> String {
     let shown = columns_that_fit(table, canvas.width);
-    let mut comfy = comfy_table::Table::new();
-    comfy.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    comfy.set_header(shown.iter().map(|&(i, _)| ComfyCell::new(&table.columns[i].title)).collect::<Vec<_>>());
-    let rule: Vec<ComfyCell> = shown.iter().map(|_| ComfyCell::new(RULE)).collect();
-    comfy.add_row(rule.clone());
-    let mut tones: Vec<Option<Vec<Tone>>> = vec![None, None];
+    let total: usize =
+        shown.iter().map(|&(_, width)| width).sum::<usize>() + GAP * shown.len().saturating_sub(1);
+    let rule = paint(&"─".repeat(total), Tone::Quiet, canvas) + "\n";
+    let titles: String = (0..shown.len())
+        .map(|position| aligned(&table.columns[shown[position].0].title, table, &shown, position))
+        .collect();
+    let mut out = paint(titles.trim_end(), Tone::Quiet, canvas) + "\n" + &rule;
     for row in &table.rows {
         if row.rule_above {
-            comfy.add_row(rule.clone());
-            tones.push(None);
+            out += &rule;
         }
         let lines = |&(i, width): &(usize, usize)| {
             let text = row.cells.get(i).map(|cell| value::readable(&cell.value)).unwrap_or_default();
@@ -122,56 +119,34 @@ fn draw_table(table: &Table, canvas: Canvas) -> String {
         };
         let cells: Vec<Vec<String>> = shown.iter().map(lines).collect();
         for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
-            let text = |cell: &Vec<String>| ComfyCell::new(cell.get(line).map_or("", String::as_str));
-            comfy.add_row(cells.iter().map(text).collect::<Vec<_>>());
-            tones.push(Some(
-                shown.iter().map(|&(i, _)| row.cells.get(i).map_or(Tone::Plain, |cell| cell.tone)).collect(),
-            ));
+            let drawn: String = cells
+                .iter()
+                .enumerate()
+                .map(|(position, cell)| {
+                    let text = cell.get(line).map_or("", String::as_str);
+                    let tone = row.cells.get(shown[position].0).map_or(Tone::Plain, |cell| cell.tone);
+                    // The lines that a broken cell leaves empty carry no escapes.
+                    let tone = if text.trim().is_empty() { Tone::Plain } else { tone };
+                    paint(&aligned(text, table, &shown, position), tone, canvas)
+                })
+                .collect();
+            out += drawn.trim_end();
+            out.push('\n');
         }
-    }
-    for (position, &(i, width)) in shown.iter().enumerate() {
-        if let Some(column) = comfy.column_mut(position) {
-            let alignment = if table.columns[i].right { CellAlignment::Right } else { CellAlignment::Left };
-            column.set_cell_alignment(alignment);
-            column.set_padding((0, if position + 1 == shown.len() { 0 } else { GAP as u16 }));
-            let gap = if position + 1 == shown.len() { 0 } else { GAP };
-            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed((width + gap) as u16)));
-        }
-    }
-    let total: usize =
-        shown.iter().map(|&(_, width)| width).sum::<usize>() + GAP * shown.len().saturating_sub(1);
-    let mut out = String::new();
-    for (line, tones) in comfy.lines().zip(tones) {
-        if line.contains(RULE) {
-            out += &paint(&"─".repeat(total), Tone::Quiet, canvas);
-        } else if let Some(tones) = tones {
-            out += paint_columns(&line, &shown, &tones, canvas).trim_end();
-        } else {
-            out += &paint(line.trim_end(), Tone::Quiet, canvas);
-        }
-        out.push('\n');
     }
     out
 }
 
-/// Cuts `line` at the columns' borders and paints each cell in its tone.
-fn paint_columns(line: &str, shown: &[(usize, usize)], tones: &[Tone], canvas: Canvas) -> String {
-    if !canvas.color {
-        return line.to_owned();
+/// `text` in the column at `position` of those shown, with the gap behind it.
+fn aligned(text: &str, table: &Table, shown: &[(usize, usize)], position: usize) -> String {
+    let (column, width) = shown[position];
+    let gap = if position + 1 == shown.len() { 0 } else { GAP };
+    if table.columns[column].right {
+        let before = " ".repeat(width.saturating_sub(text.width()));
+        format!("{before}{text}{}", " ".repeat(gap))
+    } else {
+        pad(text, width + gap)
     }
-    let mut rest = line.chars();
-    let mut out = String::new();
-    for (&(_, width), &tone) in shown.iter().zip(tones) {
-        let mut cell = String::new();
-        while cell.width() < width + GAP {
-            let Some(c) = rest.next() else { break };
-            cell.push(c);
-        }
-        // The empty lines of a wrapped cell have no escapes.
-        let tone = if cell.trim().is_empty() { Tone::Plain } else { tone };
-        out += &paint(&cell, tone, canvas);
-    }
-    out
 }
 
 /// Returns the columns to draw with their widths: optional ones are dropped and text is shortened until the table
