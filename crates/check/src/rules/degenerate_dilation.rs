@@ -14,11 +14,12 @@ static META: Meta = Meta {
     family: Family::Gridding,
     severity: Severity::Warning,
     default: true,
-    summary: "a dilated kernel has a single tap on the real feature map",
-    what: "Counts for every dilated convolution, position by position, how many taps fall onto the real feature \
-           map. Fires if a single tap does at more than the share `single` of all positions.",
-    why: "Taps on padding read zeros. At rate 63 on a 65x65 map a 3x3 kernel reads one element nearly everywhere: \
-          the other eight weights are parameters without use, and the layer has no context at all.",
+    summary: "a dilated kernel has a single tap on the feature map",
+    what: "Counts for every dilated convolution, position by position, how many taps lie on the feature \
+           map, not on padding. Fires if a single tap does at more than the share `single` of all \
+           positions.",
+    why: "Taps on padding read zeros. At rate 63 on a 65x65 map a 3x3 kernel reads one element nearly \
+          everywhere: the other eight weights are useless, and the layer has no context at all.",
     instead: "Use a rate that fits the map (twice the rate is less than its size), or image-level features by \
               global pooling, as DeepLab v3 does.",
     source: "Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, section 3.3, figure \
@@ -34,7 +35,7 @@ layers:
     settings: &[Setting {
         name: "single",
         value: 0.5,
-        doc: "share of the positions at which a single tap is on the map",
+        doc: "share of the positions with a single tap on the map",
     }],
     fixes: false,
 };

@@ -16,12 +16,12 @@ static META: Meta = Meta {
     severity: Severity::Error,
     default: true,
     summary: "an expectation of the spec does not hold",
-    what: "Measures every quantity under `expect` and holds it against what the spec says: an exact value, or bounds, which \
-           are inclusive. A layer or block is named by its id.",
-    why: "The numbers under `expect` are what the paper, the review or the target device promised. If they do not hold, \
-          either the network or the promise is wrong.",
-    instead: "Mend the network. If the change was meant, `cnnkit check --update` writes the found numbers back and keeps \
-              comments and layout, so that the review shows them.",
+    what: "Measures every quantity under `expect` and compares it with the spec's value: an exact value, or \
+           bounds, which are inclusive. A layer or block is named by its id.",
+    why: "The numbers under `expect` are what the paper, the review or the target device promised. If they \
+          do not hold, either the network or the promise is wrong.",
+    instead: "Fix the network. If the change was intended, `cnnkit check --update` writes the measured \
+              numbers back and keeps comments and layout, so that the review shows them.",
     source: "docs/check.md",
     bad: "input: [3, 32, 32]
 layers:
