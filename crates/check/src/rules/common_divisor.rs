@@ -77,7 +77,7 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
         format!(" on spatial axis {axis}")
     };
     let grids = facts.sub_grids().map_or_else(String::new, |grids| {
-        format!(": its outputs fall apart into {grids} grids that share no input")
+        format!(": its outputs split into {grids} grids that share no input")
     });
     let divisor = divisors[axis];
     let message = format!(

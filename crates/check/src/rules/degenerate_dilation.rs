@@ -53,7 +53,7 @@ impl Rule for DegenerateDilation {
             }
             let join = |list: &[u64]| list.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
             let message = format!(
-                "at rate {} on a {} map, {} of the positions see a single tap of the {} kernel: it has become a 1x1 kernel",
+                "at rate {} on a {} map, {} of the positions use a single tap of the {} kernel: it has become a 1x1 kernel",
                 number::per_axis(&taps.rates),
                 join(&taps.map),
                 number::share(taps.single_share),
@@ -62,7 +62,7 @@ impl Rule for DegenerateDilation {
             let fits = taps.map.iter().min().map_or(0, |size| (size.saturating_sub(1)) / 2).max(1);
             found.push(
                 Finding::new(Location::Argument(taps.node, "dilation"), message)
-                    .help(format!("a rate of at most {fits} has a place for all taps; `global_avg_pool` gives image-level context")),
+                    .help(format!("a rate of at most {fits} keeps all taps on the map; `global_avg_pool` gives image-level context")),
             );
         }
         Ok(())

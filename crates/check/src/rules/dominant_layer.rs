@@ -65,7 +65,7 @@ impl Rule for DominantLayer {
                 continue;
             }
             let message = format!(
-                "`{}` holds {} of the {} parameters ({})",
+                "`{}` has {} of the {} parameters ({})",
                 node.id,
                 number::grouped(params),
                 number::grouped(total),

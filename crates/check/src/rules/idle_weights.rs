@@ -69,7 +69,7 @@ impl Rule for IdleWeights {
             });
             let (place, help) = match taps {
                 Some((idle, taps)) => {
-                    message += &format!(": {idle} of the {taps} taps of its kernel meet nothing but padding");
+                    message += &format!(": {idle} of the {taps} taps of its kernel read only padding");
                     let argument = if dilated { "dilation" } else { "padding" };
                     (Location::Argument(first.node, argument), "use a rate or a kernel that fits the map")
                 }

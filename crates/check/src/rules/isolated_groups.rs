@@ -48,7 +48,7 @@ impl Rule for IsolatedGroups {
         for seam in facts.seams()? {
             let id = |node| &facts.node(node).id;
             let message = format!(
-                "`{}` and `{}` keep {} groups of channels apart",
+                "`{}` and `{}` keep {} groups of channels isolated",
                 id(seam.first),
                 id(seam.second),
                 seam.isolated_groups

@@ -68,7 +68,7 @@ impl Rule for LargeHead {
             let bias = if linear.bias { linear.out_features } else { 0 };
             let pooled = map.channels() * linear.out_features + bias;
             let message = format!(
-                "`{}` holds {} parameters, one for every position of {map}; behind a global average pool it would hold {}",
+                "`{}` has {} parameters, with separate weights for every position of {map}; after a global average pool it would have {}",
                 node.id,
                 number::grouped(params),
                 number::grouped(pooled)

@@ -56,7 +56,7 @@ impl Rule for LargeKernel {
             let shape = |taps: &[u64]| taps.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
             let less = 1.0 - saving.params as f64 / before.params as f64;
             let mut message = format!(
-                "{} convolutions of {} see as far as this {} with {} instead of {} parameters ({} less)",
+                "{} convolutions of {} have the receptive field of this {} with {} instead of {} parameters ({} less)",
                 saving.layers,
                 shape(&saving.kernel),
                 shape(&node.weights[0].shape.sizes()[2..]),

@@ -63,9 +63,8 @@ impl Rule for LinearPair {
                 continue;
             }
             let (a, b) = (&facts.node(first).id, &facts.node(second).id);
-            let message = format!(
-                "nothing non-linear stands between `{a}` and `{b}`: together they are one linear map"
-            );
+            let message =
+                format!("there is no nonlinearity between `{a}` and `{b}`: together they are one linear map");
             let mut finding = Finding::new(Location::Node(second), message)
                 .related(Location::Node(first), format!("`{a}` comes before it"))
                 .help("put an activation between them, or write one layer");

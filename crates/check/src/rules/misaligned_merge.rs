@@ -72,7 +72,7 @@ impl Rule for MisalignedMerge {
             let message = if merge.drifts() {
                 let jumps: Vec<String> = merge.paths.iter().map(|path| path.jump.to_string()).collect();
                 format!(
-                    "the operands of `{name}` step {} input positions a unit on spatial axis {}: they drift apart",
+                    "the operands of `{name}` step {} input positions per unit on spatial axis {}: they drift apart",
                     jumps.join(" and "),
                     merge.axis
                 )

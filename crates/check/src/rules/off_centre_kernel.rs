@@ -62,7 +62,7 @@ impl Rule for OffCentreKernel {
                         format!(" on spatial axis {axis}")
                     };
                     let message = format!(
-                        "a kernel that spans {extent} positions has no middle: the map moves by half a position{on}"
+                        "a kernel that spans {extent} positions has no middle: the map shifts by half a position{on}"
                     );
                     let help = format!("use a kernel that spans {} or {}", extent - 1, extent + 1);
                     found.push(Finding::new(Location::Argument(id, "kernel"), message).help(help));

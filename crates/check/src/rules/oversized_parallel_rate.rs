@@ -67,9 +67,9 @@ impl Rule for OversizedParallelRate {
             }
             let map: Vec<String> = taps.map.iter().map(u64::to_string).collect();
             let full = if taps.full_share > 0.0 {
-                format!("{} of the positions see all taps", number::share(taps.full_share))
+                format!("{} of the positions use all taps", number::share(taps.full_share))
             } else {
-                "no position sees all taps".into()
+                "no position uses all taps".into()
             };
             let message = format!(
                 "at rate {} on a {} map, {full}, and {} of all taps read padding",

@@ -61,7 +61,7 @@ impl Rule for PaddedPointwise {
                 continue;
             }
             let message = format!(
-                "{} of the {} outputs read nothing but padding: the kernel has one tap on spatial axis {axis}",
+                "{} of the {} outputs read only padding: the kernel has one tap on spatial axis {axis}",
                 number::grouped(frame),
                 number::grouped(all)
             );

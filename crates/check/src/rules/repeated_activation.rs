@@ -54,7 +54,7 @@ impl Rule for RepeatedActivation {
             let (a, b) = (layer.doc().name, next.doc().name);
             let useless = is_identity_after(layer, next);
             let message = if useless {
-                format!("`{b}` changes nothing: `{a}` before it gives no value that it would change")
+                format!("this `{b}` has no effect: `{a}` returns only values that it leaves unchanged")
             } else {
                 format!("`{b}` directly after `{a}`")
             };

@@ -57,7 +57,7 @@ impl Rule for SeveredGradient {
             let mut finding = Finding::new(Location::Node(cut.at), message);
             if let Some(&last) = cut.weights.last() {
                 finding = finding
-                    .related(Location::Node(last), format!("`{}` can never learn", facts.node(last).id));
+                    .related(Location::Node(last), format!("`{}` receives no gradient", facts.node(last).id));
             }
             found.push(finding.help(cut.why.remedy()));
         }

@@ -84,7 +84,7 @@ impl Rule for ShadowedId {
                 level = above;
             };
             let Some((outer, full)) = outer else { continue };
-            let message = format!("the id `{name}` of `{}` hides `{full}`", node.id);
+            let message = format!("the id `{name}` of `{}` shadows `{full}`", node.id);
             found.push(
                 Finding::new(Location::Node(id), message)
                     .related(Location::Node(outer), format!("`{full}` is here"))

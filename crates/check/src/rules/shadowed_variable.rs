@@ -55,7 +55,7 @@ impl Rule for ShadowedVariable {
         for shadow in names::shadowed_variables(document) {
             let mut finding = Finding::new(
                 Location::Token(shadow.inner),
-                format!("`${}` hides {}", shadow.name, shadow.what),
+                format!("`${}` shadows {}", shadow.name, shadow.what),
             );
             if let Some(outer) = shadow.outer {
                 finding = finding.related(Location::Token(outer), "which is here");

@@ -74,13 +74,13 @@ impl Rule for ShortSightedOutput {
                 };
                 let share = number::share(field.seen);
                 let message = format!(
-                    "the output `{}` sees {} positions ({share} of the input in its middle), less than {wanted}",
+                    "the output `{}` reads {} positions ({share} of the input in its middle), less than {wanted}",
                     facts.node(output).id,
                     sizes.join("x")
                 );
                 found.push(
                     Finding::new(Location::Node(output), message)
-                        .help("`cnnkit rf` shows what each layer adds; strides and dilation add most, global pooling sees everything"),
+                        .help("`cnnkit rf` shows what each layer adds; strides and dilation add most, global pooling covers everything"),
                 );
             }
         }

@@ -71,7 +71,7 @@ impl Rule for UnalignedChannels {
             let below = above - multiple;
             let sizes = if below == 0 { above.to_string() } else { format!("{below} or {above}") };
             let message = format!(
-                "`{}` has {channels} channels, no multiple of {multiple}: it may take the time of {above}",
+                "`{}` has {channels} channels, not a multiple of {multiple}: it may take the time of {above}",
                 node.id
             );
             found.push(Finding::new(Location::Argument(id, argument), message).help(format!("use {sizes}")));

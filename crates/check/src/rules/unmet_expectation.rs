@@ -76,7 +76,7 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     let measured = match measure(facts, &subject, quantity) {
         Ok(measured) => measured,
         Err(problem) => {
-            let message = format!("`{}`{of} cannot be told: {}", quantity.name, problem.message);
+            let message = format!("cannot compute `{}`{of}: {}", quantity.name, problem.message);
             let help = problem.help.unwrap_or_else(|| "leave the expectation out".into());
             return Some(Finding::new(place, message).help(help));
         }
@@ -100,8 +100,8 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     );
     let fix = update(facts, expectation, &measured);
     let help = match &fix {
-        Some(_) => format!("mend the network, or let `--update` write `{}`", written(unit, &measured)),
-        None => "mend the network, or the expectation".into(),
+        Some(_) => format!("fix the network, or run `--update` to write `{}`", written(unit, &measured)),
+        None => "fix the network, or the expectation".into(),
     };
     let mut finding = Finding::new(place, message).help(help).fix(fix);
     if let Some(place) = node_place {
@@ -130,7 +130,7 @@ fn update(facts: &Facts<'_>, expectation: &Expectation, found: &Found) -> Option
     let one_line = !text.starts_with('[') || text.ends_with(']');
     let edit = Edit { span: expectation.span, text: written(expectation.expectable().unit, found) };
     (expectation.literal && one_line && !text.starts_with(['-', '*'])).then(|| Fix {
-        title: "write the found value".into(),
+        title: "write the measured value".into(),
         edits: vec![edit],
         safe: false,
         params: 0,

@@ -65,7 +65,7 @@ impl Rule for UnproductiveTail {
         let params: u64 = tail.iter().map(|(id, _)| facts.counts(*id).params).sum();
         let share = params as f64 / facts.totals().params.max(1) as f64;
         let message = format!(
-            "from here on {} of {} convolutions read what has seen the whole input (smallest field {smallest}): {} parameters, {} of all",
+            "from here on {} of {} convolutions read maps that already cover the whole input (smallest field {smallest}): {} parameters, {} of all",
             number::grouped(tail.len() as u64),
             number::grouped(all),
             number::grouped(params),

@@ -68,7 +68,7 @@ impl Rule for WideKernel {
             }
             let kernel: Vec<String> = saving.kernel.iter().map(u64::to_string).collect();
             let message = format!(
-                "a bottleneck of {middle} channels around this {} holds {} instead of {} parameters ({} less)",
+                "a bottleneck of {middle} channels around this {} has {} instead of {} parameters ({} less)",
                 kernel.join("x"),
                 number::grouped(saving.params),
                 number::grouped(before),

@@ -90,7 +90,7 @@ pub fn reached(
 
 fn too_many() -> Problem {
     Problem::new(Code::Limit, "not supported: this network has too many different sets of channels")
-        .help("look at a part of it")
+        .help("analyse a part of it")
 }
 
 /// Returns the sets of the channels of a layer that reads `runs` along the channel axis.
@@ -383,7 +383,7 @@ pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
         .collect();
     if grouped.len() > MAX_GROUPED {
         let message = format!("not supported: {} grouped layers, more than {MAX_GROUPED}", grouped.len());
-        return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+        return Err(Problem::new(Code::Limit, message).help("analyse a part of the network"));
     }
     let mut found = Vec::new();
     for (i, &first) in grouped.iter().enumerate() {

@@ -81,9 +81,15 @@ const NODE: [bool; 2] = [false, true];
 /// All keys of `expect` except `nodes`.
 pub static EXPECTABLE: &[Expectable] = &[
     key("params", Unit::Count, BOTH, Some(Better::Less), "learnable elements, shared ones once"),
-    key("buffers", Unit::Count, BOTH, Some(Better::Less), "kept, not learned elements: running statistics"),
+    key(
+        "buffers",
+        Unit::Count,
+        BOTH,
+        Some(Better::Less),
+        "stored but not learned elements: running statistics",
+    ),
     key("macs", Unit::Count, BOTH, Some(Better::Less), "multiply-accumulates of one inference"),
-    key("other_ops", Unit::Count, BOTH, Some(Better::Less), "operations that are no multiply-accumulates"),
+    key("other_ops", Unit::Count, BOTH, Some(Better::Less), "operations that are not multiply-accumulates"),
     key("flops", Unit::Count, BOTH, Some(Better::Less), "2 x MACs + other operations"),
     key("memory", Unit::Bytes, NETWORK, Some(Better::Less), "peak of the activations, f32"),
     key("activations", Unit::Bytes, BOTH, Some(Better::Less), "all layer outputs together, f32"),
@@ -97,7 +103,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Length,
         BOTH,
         Some(Better::More),
-        "of a network: of its output, or of the last feature map that does not see everything",
+        "of a network: of its output, or of the last feature map whose field is not global",
     ),
     key("jump", Unit::Length, BOTH, None, "input elements from one unit to the next, of the same map"),
     key(
@@ -105,7 +111,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Share,
         BOTH,
         Some(Better::More),
-        "share of that receptive field's box that is really read, over the worst input",
+        "share of that receptive field's box that is read, over the worst input",
     ),
     key("hole_free", Unit::Flag, BOTH, None, "whether all of that box is read"),
     key(
@@ -113,7 +119,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Flag,
         NETWORK,
         None,
-        "every dilated chain: the rule of Wang et al. 2018 holds, and no hole",
+        "every dilated chain passes the rule of Wang et al. 2018 and leaves no hole",
     ),
     key(
         "aligned",
@@ -122,7 +128,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         None,
         "every merge on the way joins paths with the same jump and centre",
     ),
-    key("paths", Unit::Count, NETWORK, None, "ways from an input to an output"),
+    key("paths", Unit::Count, NETWORK, None, "paths from an input to an output"),
 ];
 
 /// The key under which layers and groups have their own expectations.
@@ -228,7 +234,7 @@ impl Reader<'_> {
                     names.push(NODES);
                 }
                 let what = if node.is_some() { "a layer" } else { "a network" };
-                let message = format!("`{}` is nothing that can be expected of {what}", key.name);
+                let message = format!("`{}` is not a quantity of {what}", key.name);
                 let help = did_you_mean(&key.name, &names)
                     .unwrap_or_else(|| format!("known here: {}", names.join(", ")));
                 self.error(Code::UnknownName, message, key.span, help);
@@ -261,11 +267,11 @@ impl Reader<'_> {
             return self.limit(quantity, Limit::Exact, value, node);
         };
         if !bounded {
-            let message = format!("`{}` is expected as it is, it has no bounds", expectable.name);
+            let message = format!("`{}` takes an exact value, not bounds", expectable.name);
             return self.error(Code::InvalidValue, message, value.span, example(expectable));
         }
         if entries.is_empty() {
-            let message = format!("`{}` has no bound", expectable.name);
+            let message = format!("`{}` needs a bound", expectable.name);
             return self.error(Code::Missing, message, value.span, example(expectable));
         }
         for (key, value) in entries {
@@ -314,7 +320,7 @@ fn example(expectable: &Expectable) -> String {
         Unit::Count => format!("`{name}: 25557032`, or bounds: `{name}: {{max: 26M}}`"),
         Unit::Bytes => format!("`{name}: {{max: 110MB}}`; 1 MB is 1,000,000 bytes, 1 MiB is 1,048,576"),
         Unit::Shape => format!("`{name}: [512, 7, 7]`; `~` for any size"),
-        Unit::Length => format!("`{name}: 427`, one an axis, or bounds: `{name}: {{min: 224}}`"),
+        Unit::Length => format!("`{name}: 427`, one per axis, or bounds: `{name}: {{min: 224}}`"),
         Unit::Share => format!("`{name}: {{min: 90%}}`, or a number from 0 to 1"),
         Unit::Flag => format!("`{name}: true`"),
     }
@@ -376,14 +382,14 @@ pub fn amount(unit: Unit, text: &str) -> Result<Number, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && !".,_".contains(c)).unwrap_or(text.len());
     let (amount, suffix) = (text[..digits].replace(['_', ','], ""), text[digits..].trim());
-    let amount = parse_decimal(&amount).ok_or_else(|| format!("`{text}` is no number"))?;
+    let amount = parse_decimal(&amount).ok_or_else(|| format!("`{text}` is not a number"))?;
     if suffix == "%" && unit == Unit::Share {
         return Ok(amount / 100);
     }
     let Some((_, factor, of)) = UNITS.iter().find(|(name, ..)| *name == suffix) else {
         let fitting: Vec<&str> = UNITS.iter().filter(|(_, _, of)| *of == Some(unit)).map(|u| u.0).collect();
         let hint = did_you_mean(suffix, &fitting).map_or(String::new(), |hint| format!("; {hint}"));
-        return Err(format!("`{suffix}` is no unit{hint}"));
+        return Err(format!("`{suffix}` is not a unit{hint}"));
     };
     if of.is_some_and(|of| of != unit) {
         let what = match unit {
