@@ -1,4 +1,4 @@
-//! Every layer of the vocabulary in ONNX's operators. Our axis `a` is ONNX's `a + 1`: the batch comes first.
+//! Every layer of the vocabulary as ONNX operators. Our axis `a` is ONNX's `a + 1`, because the batch comes first.
 
 use super::emit::{Layer as Out, Value, float, int, permutation, text};
 use super::windows;
@@ -100,7 +100,7 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
         Layer::PixelShuffle(layer) => {
             let cells = vec![layer.upscale_factor; rank];
             let split = out.reshaped("cells", x, &[&[sizes[0]], cells.as_slice(), x.spatial()].concat());
-            // Each spatial axis before its place in the cell.
+            // Each spatial axis before its position in the cell.
             let order: Vec<usize> =
                 std::iter::once(0).chain((0..rank).flat_map(|axis| [1 + rank + axis, 1 + axis])).collect();
             let spread = out.transposed("spread", &split, &order);
@@ -240,20 +240,20 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
     Ok(())
 }
 
-/// The shape that stretches a learned tensor of so many axes over as many images as `x` has.
+/// Returns the shape that broadcasts a learned tensor of `axes` axes over the images of `x`.
 fn for_each_image(out: &mut Out<'_>, x: &Value, axes: usize) -> String {
     let batch = out.whole("batch", "Shape", vec![x.name.clone()], vec![int("start", 0), int("end", 1)]);
     let ones = out.integers("ones", &vec![1; axes]);
     out.whole("batch_shape", "Concat", vec![batch, ones], vec![int("axis", 0)])
 }
 
-/// The sizes with which a weight is written: those that broadcast against its layer's input.
+/// Returns the sizes with which a weight is written: those that broadcast with its layer's input.
 pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u64> {
     let across = |sizes: &[u64]| [sizes, &vec![1; input.len().saturating_sub(1)]].concat();
     match layer {
         Layer::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
         Layer::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
-        // Broadcast over the batch; the kernels of convolutions are not broadcast.
+        // Weights broadcast over the batch, except for the kernels of convolutions.
         Layer::LearnedTokens(_) | Layer::LearnedTensor(_) => [&[1], sizes].concat(),
         _ => sizes.to_vec(),
     }
@@ -298,7 +298,7 @@ fn reduce(out: &mut Out<'_>, x: &Value, layer: &Reduce, sizes: Vec<u64>) {
     let axes = out.integers("axes", &axes);
     let inputs = vec![x.name.clone(), axes];
     let keep = vec![int("keepdims", i64::from(layer.keepdim))];
-    // What is left of everything is a list of one.
+    // A full reduction leaves a list of one element.
     if !layer.keepdim && layer.axes.len() == x.sizes.len() {
         let bare = out.before("reduced", operator, inputs, keep, []);
         out.last_reshaped_to(&bare, &[-1, 1], &sizes);
@@ -320,7 +320,7 @@ fn global(out: &mut Out<'_>, x: &Value, operator: &str, keepdim: bool, sizes: Ve
 
 fn softplus(out: &mut Out<'_>, x: &Value, layer: &Softplus) {
     let sizes = x.sizes.clone();
-    // At 20, the function is its argument to the last bit of f32.
+    // From 20 on, the function equals its argument to the last bit of f32.
     let plain = layer.threshold >= 20.0;
     if layer.beta == 1.0 && plain {
         out.last("Softplus", vec![x.name.clone()], vec![], sizes);
@@ -335,7 +335,7 @@ fn softplus(out: &mut Out<'_>, x: &Value, layer: &Softplus) {
     }
     let soft = out.before("soft", "Div", vec![bent.name, beta], vec![], sizes.clone());
     let threshold = out.scalar("threshold", layer.threshold);
-    // Not a number, but a choice: its type is not written down.
+    // A boolean, not a number: its type is not written.
     let above = out.choice("above", "Greater", vec![sharp.name, threshold]);
     out.last("Where", vec![above, x.name.clone(), soft.name], vec![], sizes);
 }
