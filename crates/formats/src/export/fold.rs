@@ -1,8 +1,8 @@
 //! Detects repetition: groups of the same structure become one class, and the values in which they differ its
 //! parameters.
-//!
-//! Two groups are of one class if they have the same layers under the same names, wired the same way; their arguments may
-//! differ. A group that has one more inner group than another, through which a value otherwise passes unchanged (the
+//! Two groups belong to one class if they have the same layers under the same names, connected in the same way; their
+//! arguments may differ. A group with one more inner group than another, through which a value otherwise passes
+//! unchanged (the projection on the shortcut of some residual modules), belongs to that class with an **option**.
 //! projection on the shortcut of some residual modules), is of that class with an **option**.
 
 mod terms;

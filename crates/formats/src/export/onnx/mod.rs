@@ -47,7 +47,7 @@ pub struct Options {
 pub struct Model {
     /// The model.
     pub proto: ModelProto,
-    /// Number of the network's nodes in the model, with the number of operators of each.
+    /// Number of operators in the model.
     pub operators: usize,
 }
 
