@@ -50,9 +50,9 @@ impl Rule for LargeHead {
         let facts = context.facts;
         for (id, node, layer) in facts.layers() {
             let Layer::Linear(linear) = layer else { continue };
-            let nothing = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(flatten) =
-                facts.before(id, nothing).filter(|&id| matches!(facts.layer(id), Some(Layer::Flatten(_))))
+            let Some(flatten) = facts
+                .before(id, Layer::passes)
+                .filter(|&id| matches!(facts.layer(id), Some(Layer::Flatten(_))))
             else {
                 continue;
             };

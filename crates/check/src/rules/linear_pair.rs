@@ -88,7 +88,7 @@ impl Rule for LinearPair {
 
 /// Layers that leave a linear map linear, at inference.
 fn is_transparent(layer: &Layer) -> bool {
-    matches!(layer, Layer::BatchNorm(_) | Layer::Dropout(_) | Layer::Identity(_) | Layer::Flatten(_))
+    layer.passes() || matches!(layer, Layer::BatchNorm(_) | Layer::Flatten(_))
 }
 
 /// Whether the pair is restricted on purpose, as low-rank designs are.

@@ -48,8 +48,7 @@ impl Rule for RepeatedActivation {
             if !is_activation(layer) || matches!(layer, Layer::Glu(_)) {
                 continue;
             }
-            let dropout = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(second) = facts.next(first, dropout) else { continue };
+            let Some(second) = facts.next(first, Layer::passes) else { continue };
             let Some(next) = facts.layer(second).filter(|next| is_activation(next)) else { continue };
             let (a, b) = (layer.doc().name, next.doc().name);
             let useless = is_identity_after(layer, next);

@@ -45,8 +45,7 @@ impl Rule for RepeatedNorm {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         for (first, _, layer) in facts.layers().filter(|(_, _, layer)| is_norm(layer)) {
-            let nothing = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(second) = facts.next(first, nothing) else { continue };
+            let Some(second) = facts.next(first, Layer::passes) else { continue };
             let Some(next) = facts.layer(second).filter(|next| is_norm(next)) else { continue };
             let (a, b) = (layer.doc().name, next.doc().name);
             let params = facts.counts(second).params;

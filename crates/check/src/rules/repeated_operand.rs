@@ -46,7 +46,7 @@ impl Rule for RepeatedOperand {
         // For each node, the node whose values it passes on unchanged.
         let mut origin: Vec<NodeId> = Vec::with_capacity(facts.graph.nodes().len());
         for (id, node) in facts.graph.iter() {
-            let passes = matches!(facts.layer(id), Some(Layer::Identity(_) | Layer::Dropout(_)));
+            let passes = facts.layer(id).is_some_and(Layer::passes);
             origin.push(node.inputs.first().filter(|_| passes).map_or(id, |input| origin[input.index()]));
         }
         for (id, node, layer) in facts.layers() {

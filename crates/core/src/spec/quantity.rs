@@ -207,7 +207,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         None,
         "every merge on the way joins paths with the same jump and centre",
     ),
-    key(Quantity::Paths, "paths", Unit::Count, NETWORK, None, "ways from an input to an output"),
+    key(Quantity::Paths, "paths", Unit::Count, NETWORK, None, "paths from an input to an output"),
 ];
 
 #[cfg(test)]

@@ -224,12 +224,23 @@ fn for_each_image(out: &mut Out<'_>, x: &Value, axes: usize) -> String {
 /// Returns the sizes with which a weight is written: those that broadcast with its layer's input.
 pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u64> {
     let across = |sizes: &[u64]| [sizes, &vec![1; input.len().saturating_sub(1)]].concat();
-    match layer {
-        Layer::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
-        Layer::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
-        // Weights broadcast over the batch, except for the kernels of convolutions.
-        Layer::LearnedTokens(_) | Layer::LearnedTensor(_) => [&[1], sizes].concat(),
-        _ => sizes.to_vec(),
+    use Arithmetic as A;
+    match layer.arithmetic() {
+        A::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
+        A::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
+        // Broadcast over the batch; the kernels of convolutions are not broadcast.
+        A::LearnedTokens(_) | A::LearnedTensor(_) => [&[1], sizes].concat(),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
+        | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+        | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::SqueezeExcite(_)
+        | A::Opaque(_) => sizes.to_vec(),
     }
 }
 
