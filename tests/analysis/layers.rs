@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use cnnkit::layers::{Io, KINDS, Kind, Layer, Role, find};
+use cnnkit::layers::activation::Pointwise;
+use cnnkit::layers::interchange::{Attributes, OnnxAttribute, Operand};
+use cnnkit::layers::{Example, Io, KINDS, Kind, Layer, Role, Values, find, of_onnx, onnx_operators};
 use cnnkit::source::{Sources, Span};
 use cnnkit::spec::yaml;
 
@@ -85,6 +87,93 @@ fn every_layer_documents_itself() {
         let arguments = arguments(kind).len();
         let least = if arguments > 0 { 2 } else { 1 };
         assert!((kind.examples)().len() >= least, "{} needs {least} examples", doc.name);
+    }
+}
+
+/// Attributes as a layer writes them.
+struct Written(Vec<OnnxAttribute>);
+
+impl Attributes for Written {
+    fn float(&self, name: &str, default: f64) -> f64 {
+        let own = self.0.iter().find_map(|attribute| match attribute {
+            OnnxAttribute::Float(own, value) if *own == name => Some(*value),
+            _ => None,
+        });
+        own.unwrap_or(default)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|attribute| match attribute {
+            OnnxAttribute::Text(own, word) if *own == name => Some(*word),
+            _ => None,
+        })
+    }
+}
+
+/// Every use of a pointwise layer in the examples, with its function.
+fn pointwise() -> Vec<(String, Layer, Pointwise)> {
+    let uses = KINDS.iter().flat_map(|kind| {
+        let of = move |example: Example| {
+            let layer = build(kind, example.args);
+            let pointwise = layer.pointwise()?;
+            Some((format!("{} {}", kind.doc.name, example.args), layer, pointwise))
+        };
+        (kind.examples)().into_iter().filter_map(of)
+    });
+    uses.collect()
+}
+
+#[test]
+fn facts_of_pointwise_layers_are_their_functions() {
+    let inputs: Vec<f64> = (-4000..=4000).map(|i| f64::from(i) * 0.01).chain([-1e9, 1e9]).collect();
+    let uses = pointwise();
+    assert!(uses.len() > 40, "{}", uses.len());
+    for (name, layer, pointwise) in uses {
+        let Pointwise { activation, range: [least, most], fixed, .. } = pointwise;
+        for &x in &inputs {
+            let value = activation.value(x);
+            assert!(value.is_nan() || (least..=most).contains(&value), "{name}: {value} at {x}");
+            if fixed.is_some_and(|[from, to]| (from..=to).contains(&x)) {
+                assert_eq!(value, x, "{name} changes what it fixes");
+            }
+        }
+        // The bounds are tight: within 1e-3, or as far as the inputs go.
+        let values = || inputs.iter().map(|&x| activation.value(x)).filter(|value| !value.is_nan());
+        let (low, high) =
+            (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        assert!(least.is_infinite() || low < least + 1e-3, "{name}: {low}, not {least}");
+        assert!(most.is_infinite() || high > most - 1e-3, "{name}: {high}, not {most}");
+        let Values::Mapped { zero, .. } = layer.values() else { panic!("{name} maps values") };
+        assert_eq!(zero, activation.value(0.0) == 0.0, "{name}");
+    }
+}
+
+#[test]
+fn onnx_operators_of_pointwise_layers_serve_both_ways() {
+    for (name, layer, _) in pointwise() {
+        let nodes = layer.onnx();
+        assert!(!nodes.is_empty() && layer.pytorch().is_some(), "{name}");
+        for (index, node) in nodes.iter().enumerate() {
+            for operand in &node.inputs {
+                let Operand::Part(part) = operand else { continue };
+                assert!(nodes[..index].iter().any(|earlier| earlier.part == *part), "{name}: {part}");
+            }
+        }
+        let [only] = nodes.as_slice() else { continue };
+        if only.inputs == [Operand::Input]
+            && let Some(read) = of_onnx(only.operator, &Written(only.attributes.clone()))
+        {
+            assert_eq!(read.as_ref(), Some(&layer), "{name}");
+        }
+    }
+    let names: Vec<&str> = onnx_operators().collect();
+    assert_eq!(
+        names.iter().collect::<HashSet<_>>().len(),
+        names.len(),
+        "two layers claim one operator: {names:?}"
+    );
+    for name in names {
+        assert!(matches!(of_onnx(name, &Written(vec![])), Some(Some(_))), "{name} with ONNX's defaults");
     }
 }
 

@@ -314,7 +314,7 @@ fn a_wrong_project_file_is_explained_at_its_place() {
             "3:27",
             "counts are given in k, M, G",
         ),
-        ("[[budget]]\nspecs = [\"**\"]\nratchet = [\"output\"]\n", "3:13", "cannot ratchet"),
+        ("[[budget]]\nspecs = [\"**\"]\nratchet = [\"output\"]\n", "3:13", "cannot be ratcheted"),
         ("exclud = []\n", "1:1", "did you mean `exclude`?"),
         ("a = = 3\n", "1:", "docs/check.md"),
     ] {

@@ -452,9 +452,9 @@ fn taps_on_the_map_are_counted_one_by_one() {
         if (full as f64) < 0.05 * all as f64 {
             let found = messages("CK306", &text);
             let seen = if full == 0 {
-                "no position sees".into()
+                "no position uses".into()
             } else {
-                format!("{} of the positions see", share(full, all))
+                format!("{} of the positions use", share(full, all))
             };
             let wasted = share(9 * all - taps, 9 * all);
             assert!(
@@ -466,7 +466,7 @@ fn taps_on_the_map_are_counted_one_by_one() {
         assert_eq!(!found.is_empty(), single as f64 > 0.5 * all as f64, "{found:?}");
         if let Some(found) = found.first() {
             assert!(
-                found.contains(&format!("{} of the positions see a single tap", share(single, all))),
+                found.contains(&format!("{} of the positions use a single tap", share(single, all))),
                 "{found}"
             );
         }
@@ -503,7 +503,7 @@ fn groups_that_are_called_isolated_share_no_input_channel() {
     }
     assert_eq!(
         messages("CK503", text),
-        [format!("`conv1` and `conv2` keep {} groups of channels apart", groups.len())]
+        [format!("`conv1` and `conv2` keep {} groups of channels isolated", groups.len())]
     );
 }
 

@@ -147,3 +147,117 @@ fn names_of_tests_are_short() {
     }
     assert!(count > 300, "only {count} tests were found");
 }
+
+/// The files whose code contains one of `words` as a whole word, whatever its case.
+fn files_with(word: &str) -> Vec<String> {
+    let word = word.to_lowercase();
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let has = |line: &str| line.to_lowercase().split(|c| !part(c)).any(|token| token == word);
+    let found = sources().into_iter().filter(|(_, text)| code(text).any(|(_, line)| has(line)));
+    found.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn an_activation_is_one_file_and_a_line_in_the_list() {
+    let list = "crates/core/src/layers/mod.rs";
+    assert_eq!(files_with("celu"), ["crates/core/src/layers/celu.rs", list]);
+    let (_, text) = sources().into_iter().find(|(name, _)| name == list).expect("the list");
+    assert_eq!(code(&text).filter(|(_, line)| line.contains("Celu")).count(), 1);
+}
+
+/// Where a layer with arithmetic of its own is thought of, beside its own file and the list. CONTRIBUTING.md has the same
+/// list for whoever adds one.
+const OWN_ARITHMETIC: &[&str] = &[
+    "crates/core/src/analysis/convention.rs",
+    "crates/core/src/analysis/dead_weights.rs",
+    "crates/core/src/analysis/gradient.rs",
+    "crates/core/src/analysis/support/pullback.rs",
+    "crates/exec/src/reference/mod.rs",
+    "crates/formats/src/export/onnx/layers.rs",
+    "crates/formats/src/export/pytorch/layers.rs",
+    "crates/verify/src/probe.rs",
+    "crates/verify/src/rebuild.rs",
+    "crates/verify/src/trace.rs",
+];
+
+#[test]
+fn a_layer_with_own_arithmetic_is_in_the_listed_files_only() {
+    let norm = [
+        "crates/exec/src/reference/norms.rs",
+        "crates/formats/src/export/onnx/norms.rs",
+        "crates/formats/src/onnx/lower/norm.rs",
+    ];
+    let divide = ["crates/formats/src/onnx/lower/arithmetic.rs"];
+    for (word, file, kernels) in
+        [("LocalResponseNorm", "local_response_norm", norm.as_slice()), ("Divide", "divide", &divide)]
+    {
+        let own = [format!("crates/core/src/layers/{file}.rs"), "crates/core/src/layers/mod.rs".to_owned()];
+        let stated: Vec<&str> =
+            OWN_ARITHMETIC.iter().chain(kernels).copied().chain(own.iter().map(String::as_str)).collect();
+        let mut found = files_with(word);
+        // Patterns that recognise layers in a model's operators may name any of them.
+        found.retain(|name| !name.starts_with("crates/formats/src/onnx/patterns/"));
+        for name in &found {
+            assert!(
+                stated.contains(&name.as_str()),
+                "`{word}` stands in {name} too: state it, and in CONTRIBUTING.md"
+            );
+        }
+        for name in OWN_ARITHMETIC {
+            assert!(found.iter().any(|found| found == name), "`{word}` does not stand in {name}");
+        }
+    }
+    let contributing = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md"));
+    let contributing = contributing.expect("CONTRIBUTING.md");
+    for name in OWN_ARITHMETIC {
+        assert!(contributing.contains(&format!("`{name}`")), "CONTRIBUTING.md does not name {name}");
+    }
+}
+
+/// Arms of the `match` that begins on line `start` of `lines`: those at its own depth.
+fn arms<'a>(lines: &[&'a str], start: usize) -> Vec<&'a str> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let own = depth(lines[start]);
+    let inside = lines[start + 1..].iter().take_while(|line| line.trim().is_empty() || depth(line) > own);
+    inside.filter(|line| depth(line) == own + 4).map(|line| line.trim()).collect()
+}
+
+/// Where a `match` on layers may have a default: those who only recognise some of them, and do the general thing else.
+const RECOGNISING: &[(&str, &str)] = &[
+    ("crates/check/src/rules/", "a rule names the layers that it judges"),
+    ("crates/core/src/spec/expand/constructs.rs", "`residual` joins by `add`, and refuses other joins"),
+    ("crates/core/src/analysis/convention.rs", "tools do not see deformable convolutions"),
+    ("crates/exec/src/fast/", "a layer without a fast kernel runs by its definition"),
+    ("crates/exec/src/reference/mod.rs", "parts of the two closed matches"),
+    ("crates/formats/src/onnx/patterns/", "what is not recognised stays as it is"),
+    ("crates/formats/src/onnx/lower/quantised.rs", "what is not recognised stays as it is"),
+    ("crates/report/src/imported.rs", "lists what is opaque"),
+    ("crates/verify/src/channel_sample.rs", "a layer that is not sampled runs whole"),
+    ("crates/verify/src/perturb.rs", "deformable convolutions state the bound of their offsets"),
+];
+
+#[test]
+fn no_default_stands_where_a_new_layer_must_be_thought_of() {
+    let mut found = Vec::new();
+    let mut closed = 0;
+    for (name, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for start in (0..lines.len()).filter(|&i| lines[i].contains("match ") && lines[i].ends_with('{')) {
+            let arms = arms(&lines, start);
+            let default = arms.iter().any(|arm| arm.starts_with("_ =>") || arm.starts_with("_ if"));
+            let plain = arms.iter().any(|arm| {
+                ["Layer::", "Some(Layer::", "(Layer::", "Op::Layer(Layer::"]
+                    .iter()
+                    .any(|way| arm.starts_with(way))
+            });
+            let on_arithmetic = lines[start].contains(".arithmetic()");
+            closed += usize::from(on_arithmetic && !default);
+            let allowed = !on_arithmetic && RECOGNISING.iter().any(|(place, _)| name.starts_with(place));
+            if default && (plain || on_arithmetic) && !allowed {
+                found.push(format!("{name}:{}: {}", start + 1, lines[start].trim()));
+            }
+        }
+    }
+    never("match on `Layer::arithmetic` without a default, or give the layer a facet", found);
+    assert!(closed > 12, "{closed} matches on the arithmetic are found: does this test still see them?");
+}

@@ -39,13 +39,13 @@ impl Baseline {
     /// Parses the baseline in `text`.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
         let wrong = |why: String| {
-            Problem::new(Code::Syntax, format!("`{name}` is no baseline: {why}"))
+            Problem::new(Code::Syntax, format!("`{name}` is not a baseline: {why}"))
                 .help("`cnnkit check --baseline FILE --update-baseline` writes one")
         };
         let root: Json = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         match root["cnnkit_baseline"].as_u64() {
             Some(VERSION) => {}
-            Some(other) => return Err(wrong(format!("version {other}, this program knows {VERSION}"))),
+            Some(other) => return Err(wrong(format!("version {other}, this program supports {VERSION}"))),
             None => return Err(wrong("it has no `cnnkit_baseline`".into())),
         }
         let findings = serde_json::from_value(root["findings"].clone())
@@ -58,7 +58,8 @@ impl Baseline {
                     Json::Array(list) => list.iter().map(number).collect(),
                     one => number(one).map(|number| vec![number]),
                 };
-                let numbers = numbers.ok_or_else(|| wrong(format!("`{name}` of `{path}` is no number")))?;
+                let numbers =
+                    numbers.ok_or_else(|| wrong(format!("`{name}` of `{path}` is not a number")))?;
                 known.insert(name.clone(), numbers);
             }
             baseline.figures.insert(path.clone(), known);

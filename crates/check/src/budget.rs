@@ -36,8 +36,8 @@ pub fn judge(
                 }
                 Ok(Found::Flag(_)) => {}
                 Err(problem) => {
-                    let message = format!("`{name}` cannot be told: {}", problem.message);
-                    let finding = Finding::new(Location::Network, message).help("take it out of `ratchet`");
+                    let message = format!("cannot compute `{name}`: {}", problem.message);
+                    let finding = Finding::new(Location::Network, message).help("remove it from `ratchet`");
                     found.push((&WORSE_THAN_BASELINE, finding.related(place, "it may only improve")));
                 }
             }
@@ -56,8 +56,8 @@ fn over(
         Ok(measured) if holds(&measured, limit.limit, &limit.target) => return None,
         Ok(measured) => measured,
         Err(problem) => {
-            let message = format!("`{}` cannot be told: {}", quantity.name, problem.message);
-            let finding = Finding::new(Location::Network, message).help("take it out of the budget");
+            let message = format!("cannot compute `{}`: {}", quantity.name, problem.message);
+            let finding = Finding::new(Location::Network, message).help("remove it from the budget");
             return Some(finding.related(place, "the budget"));
         }
     };
@@ -105,6 +105,6 @@ fn worse(quantity: Quantity, now: &[Number], before: &[Number]) -> Option<Findin
     );
     Some(
         Finding::new(Location::Network, message)
-            .help("mend it, or accept it with `cnnkit check --update-baseline`"),
+            .help("improve it again, or accept it with `cnnkit check --update-baseline`"),
     )
 }

@@ -51,7 +51,7 @@ impl Condition {
         ]
         .into_iter()
         .find(|(_, sign)| text.contains(sign))
-        .ok_or_else(|| wrong(format!("`{text}` compares nothing")))?;
+        .ok_or_else(|| wrong(format!("`{text}` has no comparison")))?;
         let (name, value) = text.split_once(sign).unwrap_or((text, ""));
         let (name, value) = (name.trim(), value.trim());
         let quantity = EXPECTABLE
@@ -62,7 +62,7 @@ impl Condition {
                 let names: Vec<&str> = EXPECTABLE.iter().filter(|e| comparable(e)).map(|e| e.name).collect();
                 let help =
                     did_you_mean(name, &names).unwrap_or_else(|| format!("known: {}", names.join(", ")));
-                Problem::new(Code::UnknownName, format!("`{name}` is nothing that a change can be judged by"))
+                Problem::new(Code::UnknownName, format!("`{name}` cannot be used in a condition"))
                     .help(help)
             })?;
         let (signed, digits, factor) = match value.chars().next() {
@@ -74,13 +74,11 @@ impl Condition {
         let against = match (signed, digits.trim_end().strip_suffix('%')) {
             (true, Some(share)) => {
                 let share = cnnkit_core::value::parse_decimal(share.trim())
-                    .ok_or_else(|| wrong(format!("`{value}` is no number")))?;
+                    .ok_or_else(|| wrong(format!("`{value}` is not a number")))?;
                 Against::Share(share * factor / 100)
             }
             (false, Some(_)) if unit != Unit::Share => {
-                return Err(wrong(format!(
-                    "`{value}` is a share of nothing: a change has a sign, `+{value}`"
-                )));
+                return Err(wrong(format!("a relative change needs a sign: `+{value}`")));
             }
             (signed, _) => {
                 let number = amount(unit, digits).map_err(wrong)?;

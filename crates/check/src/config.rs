@@ -241,12 +241,12 @@ impl Reader {
                     let names: Vec<&str> =
                         EXPECTABLE.iter().filter(|e| improves(e)).map(|e| e.name).collect();
                     let help = did_you_mean(&name, &names).unwrap_or_default();
-                    self.error(Code::UnknownName, format!("`{name}` cannot ratchet"), item.span, help);
+                    self.error(Code::UnknownName, format!("`{name}` cannot be ratcheted"), item.span, help);
                 }
             }
         }
         if budget.limits.is_empty() && budget.ratchet.is_empty() {
-            let message = "a budget without `limit` and `ratchet` limits nothing".into();
+            let message = "a budget needs `limit` or `ratchet`".into();
             self.error(Code::Missing, message, table.span, "`limit = {params = {max = \"5M\"}}`");
         }
         self.project.budgets.push(budget);
@@ -357,7 +357,7 @@ impl Reader {
             match GlobBuilder::new(&text).literal_separator(true).build() {
                 Ok(glob) => drop(set.add(glob)),
                 Err(error) => {
-                    let message = format!("`{text}` is no glob: {}", error.kind());
+                    let message = format!("`{text}` is not a glob: {}", error.kind());
                     self.error(Code::InvalidValue, message, item.span, "`*` is any name, `**` any folders");
                 }
             }

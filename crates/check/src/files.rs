@@ -55,7 +55,7 @@ impl Targets {
 
     fn glob(&mut self, pattern: &str) -> Result<(), Problem> {
         let invalid = |error: globset::Error| {
-            Problem::new(Code::InvalidValue, format!("`{pattern}` is no glob: {}", error.kind()))
+            Problem::new(Code::InvalidValue, format!("`{pattern}` is not a glob: {}", error.kind()))
                 .help("`*` is any name, `**` any folders, `{a,b}` either")
         };
         let plain = pattern.strip_prefix("./").unwrap_or(pattern);
@@ -71,7 +71,7 @@ impl Targets {
         let root = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
         if self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path))) == 0 {
             return Err(Problem::new(Code::Io, format!("no spec matches `{pattern}`"))
-                .help("`*` is any name, `**` any folders; quote it, or the shell takes it apart"));
+                .help("`*` is any name, `**` any folders; quote it, or the shell expands it"));
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Selector {
             return Ok(Self { rules });
         }
         if let Some(meta) = crate::rules::find(text) {
-            let message = format!("`{}` ({}) cannot be switched", meta.id, meta.name);
+            let message = format!("`{}` ({}) cannot be configured", meta.id, meta.name);
             return Err(Problem::new(Code::InvalidValue, message).help("it is always on"));
         }
         let known: Vec<&str> = RULES.iter().flat_map(|rule| [rule.meta().id, rule.meta().name]).collect();

@@ -91,8 +91,8 @@ impl Suppressions {
                 let word: String =
                     directive.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
                 let message = match word.as_str() {
-                    "ignore" | "ignore-file" => format!("`{word}` does not say which rule"),
-                    _ => format!("`cnnkit: {word}` is no directive"),
+                    "ignore" | "ignore-file" => format!("`{word}` does not name a rule"),
+                    _ => format!("`cnnkit: {word}` is not a directive"),
                 };
                 let token = Span::new(span.source, offset, offset + word.len().max(1));
                 return self.refuse(token, message, FORM.into());
@@ -110,7 +110,7 @@ impl Suppressions {
             match rules::find(name) {
                 Some(rule) if rule.family == Family::Spec => {
                     let message = format!("`{}` cannot be suppressed: the network cannot be built", rule.id);
-                    self.refuse(token, message, "mend the spec".into());
+                    self.refuse(token, message, "fix the spec".into());
                 }
                 Some(rule) => self.list.push(Suppression {
                     rule,
@@ -128,7 +128,11 @@ impl Suppressions {
         }
         if !reason.chars().any(char::is_alphabetic) {
             let message = "a suppression without a reason".into();
-            self.refuse(whole, message, "say why behind the bracket: `ignore[CK301] as published`".into());
+            self.refuse(
+                whole,
+                message,
+                "give the reason after the bracket: `ignore[CK301] as published`".into(),
+            );
         }
     }
 
@@ -158,7 +162,7 @@ impl Suppressions {
         unused
             .map(|suppression| {
                 let (id, name) = (suppression.rule.id, suppression.rule.name);
-                let message = format!("`{id}` ({name}) finds nothing here that could be suppressed");
+                let message = format!("`{id}` ({name}) has no finding here");
                 finding(&UNUSED_SUPPRESSION, suppression.token, message, "remove it".into())
             })
             .collect()

@@ -14,7 +14,7 @@ pub fn parse(text: &str, source: SourceId) -> (Located, Vec<Diagnostic>) {
         let range = error.span().unwrap_or(0..0);
         let message = error.message().trim_end_matches('.').replace('\n', ", ");
         Diagnostic::error(Code::Syntax, lower(&message), Span::new(source, range.start, range.end))
-            .help("docs/check.md shows a whole file; texts stand in quotes")
+            .help("docs/check.md shows a whole file; text needs quotes")
     });
     let errors = errors.collect();
     let span = Span::new(source, 0, 0);

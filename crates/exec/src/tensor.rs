@@ -22,7 +22,7 @@ impl<S: Scalar> Tensor<S> {
     pub fn new(sizes: &[usize], data: Vec<S>) -> Result<Self, Problem> {
         let found = data.len();
         ArrayD::from_shape_vec(IxDyn(sizes), data).map(Self).map_err(|_| {
-            Problem::shape(format!("{found} elements cannot fill a tensor of the sizes {sizes:?}"))
+            Problem::shape(format!("{found} elements do not match a tensor of the sizes {sizes:?}"))
         })
     }
 

@@ -9,7 +9,7 @@ use cnnkit_core::analysis::support::{Borders, Region};
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
-use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::Arithmetic as A;
 
 /// Number of outputs that are measured by default.
 pub(super) const MOST_OUTPUTS: usize = 4;
@@ -43,15 +43,25 @@ pub(super) fn by_channel(field: &Field) -> bool {
 pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
     graph.nodes().iter().take(node.index() + 1).any(|node| {
         let several = || node.shape.spatial().iter().any(|&size| size > 1);
-        match &node.op {
-            Op::Layer(Layer::AdaptiveAvgPool(_) | Layer::AdaptiveMaxPool(_)) => several(),
-            Op::Layer(Layer::Upsample(resize)) => resize.size.is_some() && several(),
-            Op::Layer(Layer::Flatten(_) | Layer::Reshape(_)) => {
+        let Op::Layer(layer) = &node.op else { return false };
+        match layer.arithmetic() {
+            A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) => several(),
+            A::Upsample(resize) => resize.size.is_some() && several(),
+            A::Flatten(_) | A::Reshape(_) => {
                 let input = &graph.node(node.inputs[0]).shape;
                 let map = input.channels() == 1 && input.spatial().iter().any(|&size| size > 1);
                 node.shape.rank() == 1 && map
             }
-            _ => false,
+            #[rustfmt::skip]
+            A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+            | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+            | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
+            | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
+            | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
+            | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Pad(_) | A::Crop(_)
+            | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Permute(_) | A::Add(_) | A::Multiply(_)
+            | A::Divide(_) | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+            | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => false,
         }
     })
 }

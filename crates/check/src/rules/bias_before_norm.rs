@@ -16,13 +16,13 @@ static META: Meta = Meta {
     family: Family::Redundancy,
     severity: Severity::Warning,
     default: true,
-    summary: "a bias that the normalisation behind it removes",
-    what: "Looks at convolutions and linear layers with a bias whose only reader is a batch norm or instance norm. Layers \
-           that share their weights are left alone.",
-    why: "The normalisation subtracts the mean of each channel, and a constant added to the channel goes with it. The bias \
-          has no effect, receives no gradient, and costs parameters, optimiser state and time; the shift of the norm takes \
-          its part.",
-    instead: "Write `bias: false`, once for the file under `defaults: {conv: {bias: false}}`.",
+    summary: "a bias that the following normalisation removes",
+    what: "Checks convolutions and linear layers with a bias whose only reader is a batch norm or instance \
+           norm. Layers that share their weights are exempt.",
+    why: "The normalisation subtracts the mean of each channel, and with it any constant added to the \
+          channel. The bias has no effect, receives no gradient, and costs parameters, optimiser state and \
+          time; the shift of the norm replaces it.",
+    instead: "Write `bias: false`, or once per file under `defaults: {conv: {bias: false}}`.",
     source: "Ioffe & Szegedy 2015, Batch Normalization, section 3.2: `the bias b can be ignored`",
     bad: "input: [3, 32, 32]
 layers:

@@ -16,12 +16,12 @@ static META: Meta = Meta {
     severity: Severity::Note,
     default: false,
     summary: "the exact receptive field of an output has holes",
-    what: "Computes the exact set of input positions that the unit in the middle of an output reads, over all \
-           paths. Where an output sees everything, the last map before it is looked at. Fires if the bounding box \
-           has positions that are not read.",
-    why: "The size of a receptive field counts the box; what lies in a hole has no influence whatever. Holes come \
-          from dilation, from strides that exceed kernels, and from parallel paths with kernels of different form \
-          (Inception v3 has 12,288).",
+    what: "Computes the exact set of input positions that the unit in the middle of an output reads, over \
+           all paths. If an output reads everything, the rule checks the last map before it that does not. \
+           Fires if the bounding box has positions that are not read.",
+    why: "The size of a receptive field counts the box; positions in a hole have no influence at all. Holes \
+          come from dilation, from strides that exceed kernels, and from parallel paths with kernels of \
+          different shape (Inception v3 has 12,288).",
     instead: "`cnnkit rf --exact` counts the holes of each layer and shows where they begin.",
     source: "the exact support; Wang et al. 2018, section 3.2, for the case of dilation",
     bad: "input: [8, 64, 64]

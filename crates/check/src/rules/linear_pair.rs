@@ -17,16 +17,16 @@ static META: Meta = Meta {
     family: Family::Redundancy,
     severity: Severity::Warning,
     default: true,
-    summary: "two linear layers in a row without an activation between them",
-    what: "Looks at a convolution or linear layer whose only reader, behind batch norm, dropout or flatten, is a \
-           convolution or linear layer again. Pairs that are meant to stay linear are left alone: depthwise and \
-           grouped layers (depthwise-separable convolutions), fewer channels between the two than before and \
-           behind them (linear bottlenecks, low-rank factors), a 1x1 convolution that projects what a depthwise \
-           one gave (inverted residuals), kernels on different axes (1x3 then 3x1), transposed convolutions and \
-           shared weights.",
-    why: "Linear maps in a row are one linear map; batch norm is linear at inference and does not change that. \
-          The second layer costs parameters and time and adds nothing that one layer could not express, apart \
-          from a larger kernel.",
+    summary: "two consecutive linear layers without an activation between them",
+    what: "Checks convolutions and linear layers whose only reader, possibly after batch norm, dropout or \
+           flatten, is another convolution or linear layer. Pairs that are linear on purpose are exempt: \
+           depthwise and grouped layers (depthwise-separable convolutions), fewer channels between the two \
+           than before and after them (linear bottlenecks, low-rank factors), a 1x1 convolution that \
+           projects the output of a depthwise one (inverted residuals), kernels on different axes (1x3 then \
+           3x1), transposed convolutions and shared weights.",
+    why: "Consecutive linear maps are one linear map; batch norm is linear at inference and does not change \
+          that. The second layer costs parameters and time and adds nothing that one layer could not \
+          express, except a larger kernel.",
     instead: "Put an activation between the two, or write one layer.",
     source: "Goodfellow, Bengio & Courville 2016, Deep Learning, section 6.1; linear on purpose: Sandler et al. \
              2018, MobileNetV2, section 3.2",
@@ -63,9 +63,8 @@ impl Rule for LinearPair {
                 continue;
             }
             let (a, b) = (&facts.node(first).id, &facts.node(second).id);
-            let message = format!(
-                "nothing non-linear stands between `{a}` and `{b}`: together they are one linear map"
-            );
+            let message =
+                format!("there is no nonlinearity between `{a}` and `{b}`: together they are one linear map");
             let mut finding = Finding::new(Location::Node(second), message)
                 .related(Location::Node(first), format!("`{a}` comes before it"))
                 .help("put an activation between them, or write one layer");
@@ -89,7 +88,7 @@ impl Rule for LinearPair {
 
 /// Layers that leave a linear map linear, at inference.
 fn is_transparent(layer: &Layer) -> bool {
-    matches!(layer, Layer::BatchNorm(_) | Layer::Dropout(_) | Layer::Identity(_) | Layer::Flatten(_))
+    layer.passes() || matches!(layer, Layer::BatchNorm(_) | Layer::Flatten(_))
 }
 
 /// Whether the pair is restricted on purpose, as low-rank designs are.

@@ -77,11 +77,11 @@ impl Family {
         match self {
             Self::Spec => "the spec cannot be built",
             Self::Style => "the way a spec is written",
-            Self::ReceptiveField => "what the units of the network see of its input",
+            Self::ReceptiveField => "the receptive fields of the network's units",
             Self::Gridding => "holes between the taps of dilated convolutions",
-            Self::Redundancy => "layers and weights that change nothing",
+            Self::Redundancy => "layers and weights without effect",
             Self::Cost => "parameters and MACs that could be saved",
-            Self::Expectation => "expectations and budgets that do not hold",
+            Self::Expectation => "expectations and budgets that are not met",
         }
     }
 

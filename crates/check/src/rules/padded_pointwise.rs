@@ -16,11 +16,11 @@ static META: Meta = Meta {
     family: Family::ReceptiveField,
     severity: Severity::Warning,
     default: true,
-    summary: "padding around a kernel of one tap adds a frame that sees no input",
-    what: "Looks at convolutions and pools with padding on an axis on which their kernel has one tap.",
-    why: "The outputs of the frame read nothing but padding: they hold the bias, whatever the input. They cost as \
-          much as any output, and the map grows by them.",
-    instead: "Write no padding for a kernel of 1; `same` gives none by itself.",
+    summary: "padding around a kernel of one tap adds a border that reads no input",
+    what: "Checks convolutions and pools with padding on an axis on which their kernel has one tap.",
+    why: "The outputs at the border read only padding: their value is the bias, whatever the input. They \
+          cost as much as any output, and they enlarge the map.",
+    instead: "Write no padding for a kernel of 1; `same` adds none.",
     source: "follows from the definition of convolution; Dumoulin & Visin 2016, chapter 2",
     bad: "input: [8, 32, 32]
 layers:
@@ -61,7 +61,7 @@ impl Rule for PaddedPointwise {
                 continue;
             }
             let message = format!(
-                "{} of the {} outputs read nothing but padding: the kernel has one tap on spatial axis {axis}",
+                "{} of the {} outputs read only padding: the kernel has one tap on spatial axis {axis}",
                 number::grouped(frame),
                 number::grouped(all)
             );

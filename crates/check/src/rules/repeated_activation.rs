@@ -15,10 +15,11 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "an activation directly after another activation",
-    what: "Looks at an activation whose only reader, behind dropout, is an activation again. Comes with a fix \
-           where the second is the identity on everything that the first gives, such as any ReLU after a ReLU.",
-    why: "After a ReLU, a second one changes nothing. Other pairs do change values, and rarely for the better: a \
-          sigmoid after a ReLU never gives less than 0.5, a softmax after a ReLU cannot tell small classes apart.",
+    what: "Checks activations whose only reader, possibly after dropout, is another activation. Has a fix \
+           where the second is the identity on every output of the first, such as any ReLU after a ReLU.",
+    why: "After a ReLU, a second one has no effect. Other pairs do change values, and rarely for the \
+          better: a sigmoid after a ReLU never returns less than 0.5, a softmax after a ReLU cannot \
+          distinguish small logits.",
     instead: "Keep one of the two.",
     source: "follows from the definitions: max(max(x, 0), 0) = max(x, 0)",
     bad: "input: [8, 16, 16]
@@ -47,13 +48,12 @@ impl Rule for RepeatedActivation {
             if !is_activation(layer) || matches!(layer, Layer::Glu(_)) {
                 continue;
             }
-            let dropout = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(second) = facts.next(first, dropout) else { continue };
+            let Some(second) = facts.next(first, Layer::passes) else { continue };
             let Some(next) = facts.layer(second).filter(|next| is_activation(next)) else { continue };
             let (a, b) = (layer.doc().name, next.doc().name);
             let useless = is_identity_after(layer, next);
             let message = if useless {
-                format!("`{b}` changes nothing: `{a}` before it gives no value that it would change")
+                format!("this `{b}` has no effect: `{a}` returns only values that it leaves unchanged")
             } else {
                 format!("`{b}` directly after `{a}`")
             };

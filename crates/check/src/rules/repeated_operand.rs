@@ -16,13 +16,13 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a merge that joins a tensor with itself",
-    what: "Looks at `add` and `concat` layers, those of `residual` and `branches` included, that read one tensor \
-           twice, directly or through identity and dropout. `multiply` is left alone: a square is a function of \
-           its own.",
-    why: "x + x is 2x, which the next layer's weights or norm take in; the concatenation of a tensor with itself \
-          doubles the weights of the next layer and adds nothing. A residual connection around nothing is no \
-          residual connection.",
-    instead: "Put layers into the body, or read another layer: most often a `from` names the wrong one.",
+    what: "Checks `add` and `concat` layers, including those of `residual` and `branches`, that read one \
+           tensor twice, directly or through identity and dropout. `multiply` is exempt: a square is a \
+           useful function.",
+    why: "x + x is 2x, which the next layer's weights or norm absorb; the concatenation of a tensor with \
+          itself doubles the weights of the next layer and adds nothing. A residual connection around \
+          nothing is no residual connection.",
+    instead: "Put layers into the body, or read another layer: usually a `from` names the wrong one.",
     source: "He et al. 2016, Deep Residual Learning, section 3.2: y = F(x) + x needs an F",
     bad: "input: [8, 16, 16]
 layers:
@@ -46,7 +46,7 @@ impl Rule for RepeatedOperand {
         // For each node, the node whose values it passes on unchanged.
         let mut origin: Vec<NodeId> = Vec::with_capacity(facts.graph.nodes().len());
         for (id, node) in facts.graph.iter() {
-            let passes = matches!(facts.layer(id), Some(Layer::Identity(_) | Layer::Dropout(_)));
+            let passes = facts.layer(id).is_some_and(Layer::passes);
             origin.push(node.inputs.first().filter(|_| passes).map_or(id, |input| origin[input.index()]));
         }
         for (id, node, layer) in facts.layers() {

@@ -15,11 +15,11 @@ static META: Meta = Meta {
     family: Family::Cost,
     severity: Severity::Note,
     default: false,
-    summary: "a number of channels that is no multiple of 8",
-    what: "Looks at the output channels of convolutions and linear layers that another such layer reads later on. \
-           The last ones are left alone: their channels are the task's classes.",
-    why: "Tensor cores and vector units work on 8 (f16) or more channels at once. A layer of 30 channels takes \
-          the time of 32 and gives the result of 30; some libraries fall back to slower kernels altogether.",
+    summary: "a number of channels that is not a multiple of 8",
+    what: "Checks the output channels of convolutions and linear layers that another such layer reads \
+           later. The last ones are exempt: their channels are the task's classes.",
+    why: "Tensor cores and vector units process 8 (f16) or more channels at once. A layer of 30 channels \
+          takes the time of 32; some libraries fall back to slower kernels altogether.",
     instead: "Round to a multiple of 8, as MobileNet does: `$round_to(width, 8)`.",
     source: "NVIDIA, Deep Learning Performance Guide, convolutional layers, section on channels; Sandler et al. \
              2018, MobileNetV2 (`_make_divisible`)",
@@ -33,7 +33,11 @@ layers:
   - conv: {out_channels: 32, kernel: 3}
   - conv: {out_channels: 10, kernel: 1}
 ",
-    settings: &[Setting { name: "multiple", value: 8.0, doc: "channels that are computed at once" }],
+    settings: &[Setting {
+        name: "multiple",
+        value: 8.0,
+        doc: "number of channels that the hardware processes at once",
+    }],
     fixes: false,
 };
 
@@ -67,7 +71,7 @@ impl Rule for UnalignedChannels {
             let below = above - multiple;
             let sizes = if below == 0 { above.to_string() } else { format!("{below} or {above}") };
             let message = format!(
-                "`{}` has {channels} channels, no multiple of {multiple}: it may take the time of {above}",
+                "`{}` has {channels} channels, not a multiple of {multiple}: it may take the time of {above}",
                 node.id
             );
             found.push(Finding::new(Location::Argument(id, argument), message).help(format!("use {sizes}")));

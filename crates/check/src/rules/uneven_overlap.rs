@@ -16,10 +16,10 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "the kernel of a transposed convolution is not divisible by its stride",
-    what: "Counts for every transposed convolution how many kernel taps meet at each output position. Fires if \
-           the numbers differ.",
-    why: "Where more taps meet, outputs are larger: a checkerboard over the whole image, which training weakens \
-          but does not remove.",
+    what: "Counts for every transposed convolution how many kernel taps overlap at each output position. \
+           Fires if the numbers differ.",
+    why: "Where more taps overlap, outputs are larger: a checkerboard over the whole image, which training \
+          weakens but does not remove.",
     instead: "Use a kernel that the stride divides (4 at stride 2), or `upsample` followed by a convolution, \
               which overlaps evenly by construction.",
     source: "Odena, Dumoulin & Olah 2016, Deconvolution and Checkerboard Artifacts, Distill",

@@ -16,12 +16,12 @@ static META: Meta = Meta {
     severity: Severity::Error,
     default: true,
     summary: "an expectation of the spec does not hold",
-    what: "Measures every quantity under `expect` and holds it against what the spec says: an exact value, or bounds, which \
-           are inclusive. A layer or block is named by its id.",
-    why: "The numbers under `expect` are what the paper, the review or the target device promised. If they do not hold, \
-          either the network or the promise is wrong.",
-    instead: "Mend the network. If the change was meant, `cnnkit check --update` writes the found numbers back and keeps \
-              comments and layout, so that the review shows them.",
+    what: "Measures every quantity under `expect` and compares it with the spec's value: an exact value, or \
+           bounds, which are inclusive. A layer or block is named by its id.",
+    why: "The numbers under `expect` are what the paper, the review or the target device promised. If they \
+          do not hold, either the network or the promise is wrong.",
+    instead: "Fix the network. If the change was intended, `cnnkit check --update` writes the measured \
+              numbers back and keeps comments and layout, so that the review shows them.",
     source: "docs/check.md",
     bad: "input: [3, 32, 32]
 layers:
@@ -76,7 +76,7 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     let measured = match measure(facts, &subject, expectation.quantity) {
         Ok(measured) => measured,
         Err(problem) => {
-            let message = format!("`{}`{of} cannot be told: {}", quantity.name, problem.message);
+            let message = format!("cannot compute `{}`{of}: {}", quantity.name, problem.message);
             let help = problem.help.unwrap_or_else(|| "leave the expectation out".into());
             return Some(Finding::new(place, message).help(help));
         }
@@ -100,8 +100,8 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     );
     let fix = update(facts, expectation, &measured);
     let help = match &fix {
-        Some(_) => format!("mend the network, or let `--update` write `{}`", written(unit, &measured)),
-        None => "mend the network, or the expectation".into(),
+        Some(_) => format!("fix the network, or run `--update` to write `{}`", written(unit, &measured)),
+        None => "fix the network, or the expectation".into(),
     };
     let mut finding = Finding::new(place, message).help(help).fix(fix);
     if let Some(place) = node_place {
@@ -130,7 +130,7 @@ fn update(facts: &Facts<'_>, expectation: &Expectation, found: &Found) -> Option
     let one_line = !text.starts_with('[') || text.ends_with(']');
     let edit = Edit { span: expectation.span, text: written(expectation.expectable().unit, found) };
     (expectation.literal && one_line && !text.starts_with(['-', '*'])).then(|| Fix {
-        title: "write the found value".into(),
+        title: "write the measured value".into(),
         edits: vec![edit],
         safe: false,
         params: 0,

@@ -16,10 +16,10 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a layer or input that no output of the network depends on",
-    what: "Looks for layers whose result is read by nobody and is not an output, and for inputs that reach no \
-           output. Layers that lead only to such a layer are counted with it.",
-    why: "Such layers are built, hold parameters and cost time and memory, but nothing that the network returns \
-          depends on them. Most often a `from` names the wrong layer, or an `outputs` entry is missing.",
+    what: "Finds layers whose result has no reader and is not an output, and inputs that reach no output. \
+           Layers that lead only to such a layer are counted with it.",
+    why: "Such layers are built, have parameters and cost time and memory, but no output of the network \
+          depends on them. Usually a `from` names the wrong layer, or an `outputs` entry is missing.",
     instead: "Read it, list it under `outputs`, or remove it.",
     source: "dead code; PyTorch's DistributedDataParallel stops at such parameters (`find_unused_parameters`)",
     bad: "input: [8, 16, 16]

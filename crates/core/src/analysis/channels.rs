@@ -291,7 +291,7 @@ pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
         .collect();
     if grouped.len() > MAX_GROUPED {
         let message = format!("not supported: {} grouped layers, more than {MAX_GROUPED}", grouped.len());
-        return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+        return Err(Problem::new(Code::Limit, message).help("analyse a part of the network"));
     }
     let mut found = Vec::new();
     for (i, &first) in grouped.iter().enumerate() {

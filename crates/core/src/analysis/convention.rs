@@ -1,4 +1,4 @@
-//! What other counters print for the same network, because "your tool says something else" is the field's first question.
+//! What other counters print for the same network, because users first ask why their tool prints a different number.
 //!
 //! Every rule was measured by running the tool on single layers and on torchvision's networks (`tests/data/peers`):
 //! fvcore 0.1.5, thop 0.1.1, ptflops 0.7.5, torchinfo 1.8.0, and the counter of torchvision's own tests, with PyTorch

@@ -104,7 +104,7 @@ impl Search {
                 if work >= MOST_WORK {
                     let message = format!("not supported: this search is too large at {layers} layers");
                     return Err(Problem::new(Code::Limit, message)
-                        .help("lower --max-rate or --layers, or ask for a --period"));
+                        .help("lower --max-rate or --layers, or give a --period"));
                 }
                 let share = (i as u64 * rounds + j as u64 + 1) * 1000;
                 progress(share / (rounds * depths.len() as u64));
@@ -180,7 +180,7 @@ impl Search {
         if paths.is_none_or(|paths| paths > 1 << 32) {
             let message = format!("not supported: {last} layers with kernel {}", self.kernel);
             return Err(Problem::new(Code::Limit, message).help(
-                "the search counts up to 2^32 paths a line: at most 20 layers at kernel 3, 13 at kernel 5",
+                "the search counts up to 2^32 paths per line: at most 20 layers at kernel 3, 13 at kernel 5",
             ));
         }
         Ok(())

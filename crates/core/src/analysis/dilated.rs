@@ -73,7 +73,7 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
             Code::Limit,
             format!("not supported: chains among {} convolutions", members.len()),
         )
-        .help("at most 4,096 stride-1 convolutions are followed"));
+        .help("the limit is 4,096 stride-1 convolutions"));
     }
     let order = |id: NodeId| members.binary_search(&id).unwrap_or(usize::MAX);
     // For each node, the member convolutions whose outputs it reads through pointwise layers only.

@@ -147,9 +147,9 @@ fn affordable(size: u64, combs: &[Taps]) -> Result<(), Problem> {
     }
     Err(Problem::new(
         Code::Limit,
-        format!("not supported: multiplicities of {size} positions behind {} layers", combs.len()),
+        format!("not supported: multiplicities of {size} positions after {} layers", combs.len()),
     )
-    .help("ask without --multiplicity: size, coverage, gaps and sub-grids are exact at any width"))
+    .help("omit --multiplicity: size, coverage, gaps and sub-grids are exact at any width"))
 }
 
 /// Computes the convolution of `combs`: each pass adds what enters the comb's window and subtracts what leaves it.

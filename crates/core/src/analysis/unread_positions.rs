@@ -57,8 +57,8 @@ pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<Vec<Unread>, P
         match of_map(graph, id, sizes, readers, &mut budget) {
             Ok(map) => found.extend(map),
             Err(TooMuch) => {
-                let message = "not supported: the rows that are read of maps this large and many";
-                return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+                let message = "not supported: unread positions of so many large maps";
+                return Err(Problem::new(Code::Limit, message).help("analyse a part of the network"));
             }
         }
     }

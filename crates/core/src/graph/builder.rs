@@ -320,7 +320,7 @@ fn bounded(shape: &Shape) -> Result<(), Problem> {
             Code::Limit,
             format!("the tensor {shape} has {elements} elements, the limit is 2^48"),
         )
-        .help("check the sizes: no machine holds such a tensor")),
+        .help("check the sizes: no machine can store such a tensor")),
         _ => Ok(()),
     }
 }

@@ -35,7 +35,7 @@ use crate::diagnostic::{Diagnostic, Problem, suggest};
 use crate::shape::Shape;
 use crate::source::Span;
 use crate::value::{Located, decode};
-use activation::Pointwise;
+use activation::{Pointwise, UNBOUNDED};
 use interchange::{Attributes, OnnxNode, PyTorch};
 
 /// Declares everything from one list: layers with arithmetic of their own, and pointwise ones.
@@ -246,6 +246,11 @@ impl Layer {
     /// Returns the function of one number that it is, if it is one.
     pub fn pointwise(&self) -> Option<Pointwise> {
         if let Arithmetic::Pointwise(pointwise) = self.arithmetic() { Some(pointwise) } else { None }
+    }
+
+    /// Whether its output is its input, at inference: an identity, a dropout.
+    pub fn passes(&self) -> bool {
+        self.values().keeps(UNBOUNDED)
     }
 }
 

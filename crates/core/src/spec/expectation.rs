@@ -125,7 +125,7 @@ impl Reader<'_> {
                     names.push(NODES);
                 }
                 let what = if node.is_some() { "a layer" } else { "a network" };
-                let message = format!("`{}` is nothing that can be expected of {what}", key.name);
+                let message = format!("`{}` is not a quantity of {what}", key.name);
                 let help = did_you_mean(&key.name, &names)
                     .unwrap_or_else(|| format!("known here: {}", names.join(", ")));
                 self.error(Code::UnknownName, message, key.span, help);
@@ -158,11 +158,11 @@ impl Reader<'_> {
             return self.limit(quantity, Limit::Exact, value, node);
         };
         if !bounded {
-            let message = format!("`{}` is expected as it is, it has no bounds", expectable.name);
+            let message = format!("`{}` takes an exact value, not bounds", expectable.name);
             return self.error(Code::InvalidValue, message, value.span, example(expectable));
         }
         if entries.is_empty() {
-            let message = format!("`{}` has no bound", expectable.name);
+            let message = format!("`{}` needs a bound", expectable.name);
             return self.error(Code::Missing, message, value.span, example(expectable));
         }
         for (key, value) in entries {
@@ -211,7 +211,7 @@ fn example(expectable: &Expectable) -> String {
         Unit::Count => format!("`{name}: 25557032`, or bounds: `{name}: {{max: 26M}}`"),
         Unit::Bytes => format!("`{name}: {{max: 110MB}}`; 1 MB is 1,000,000 bytes, 1 MiB is 1,048,576"),
         Unit::Shape => format!("`{name}: [512, 7, 7]`; `~` for any size"),
-        Unit::Length => format!("`{name}: 427`, one an axis, or bounds: `{name}: {{min: 224}}`"),
+        Unit::Length => format!("`{name}: 427`, one per axis, or bounds: `{name}: {{min: 224}}`"),
         Unit::Share => format!("`{name}: {{min: 90%}}`, or a number from 0 to 1"),
         Unit::Flag => format!("`{name}: true`"),
     }
@@ -273,14 +273,14 @@ pub fn amount(unit: Unit, text: &str) -> Result<Number, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && !".,_".contains(c)).unwrap_or(text.len());
     let (amount, suffix) = (text[..digits].replace(['_', ','], ""), text[digits..].trim());
-    let amount = parse_decimal(&amount).ok_or_else(|| format!("`{text}` is no number"))?;
+    let amount = parse_decimal(&amount).ok_or_else(|| format!("`{text}` is not a number"))?;
     if suffix == "%" && unit == Unit::Share {
         return Ok(amount / 100);
     }
     let Some((_, factor, of)) = UNITS.iter().find(|(name, ..)| *name == suffix) else {
         let fitting: Vec<&str> = UNITS.iter().filter(|(_, _, of)| *of == Some(unit)).map(|u| u.0).collect();
         let hint = did_you_mean(suffix, &fitting).map_or(String::new(), |hint| format!("; {hint}"));
-        return Err(format!("`{suffix}` is no unit{hint}"));
+        return Err(format!("`{suffix}` is not a unit{hint}"));
     };
     if of.is_some_and(|of| of != unit) {
         let what = match unit {

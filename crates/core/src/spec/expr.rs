@@ -74,8 +74,8 @@ pub fn evaluate(text: &str, variables: &dyn Variables) -> Result<Value, ExprErro
     match parser.peek() {
         None => Ok(value),
         Some(token) => Err(match token.lexeme {
-            Lexeme::Symbol(")") => token.error("this `)` closes nothing", "remove it, or open it before"),
-            _ => token.error("nothing can stand here", "an operator is missing before it: `2 * $width`"),
+            Lexeme::Symbol(")") => token.error("this `)` closes nothing", "remove it, or open it earlier"),
+            _ => token.error("this is unexpected here", "an operator is missing before it: `2 * $width`"),
         }),
     }
 }
@@ -312,7 +312,7 @@ impl Parser<'_> {
             Lexeme::Symbol(symbol) => {
                 return Err(token.error(
                     format!("a value is missing before `{symbol}`"),
-                    "an operator stands between two values",
+                    "an operator needs a value on both sides",
                 ));
             }
             Lexeme::Word(word) if word == "true" => Value::Bool(true),
@@ -464,7 +464,7 @@ fn arithmetic(left: &Operand, right: &Operand, token: &Token) -> Result<Value, E
     if matches!(symbol, "/" | "//" | "%") && b.is_zero() {
         return Err(right
             .token
-            .error("division by zero", "the divisor must not be 0: `max(1, ...)` keeps it away"));
+            .error("division by zero", "the divisor must not be 0: `max(1, ...)` prevents it"));
     }
     let result = match symbol {
         "+" => a.checked_add(&b),

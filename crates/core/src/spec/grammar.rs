@@ -98,7 +98,12 @@ pub static DOCUMENT: &[Field] = &[
     field("blocks", FieldKind::Blocks, false, "named groups of layers with arguments, used like layers"),
     field("layers", FieldKind::Layers, true, "the network, from its input to its output"),
     field("outputs", FieldKind::Names, false, "ids of what the network returns; its last layer if not given"),
-    field("expect", FieldKind::Expectations, false, "what `cnnkit check` holds the network against"),
+    field(
+        "expect",
+        FieldKind::Expectations,
+        false,
+        "expectations that `cnnkit check` compares with the network",
+    ),
 ];
 
 /// The techniques that a spec can demonstrate: the identities that `cnnkit demo` runs.
@@ -140,7 +145,7 @@ pub static MODIFIERS: &[Field] = &[
         false,
         "what it reads instead of the layer before it: an id or a list of ids",
     ),
-    field("if", FieldKind::Bool, false, "it is left out unless this holds"),
+    field("if", FieldKind::Bool, false, "it is skipped unless this is true"),
     field("share", FieldKind::Name, false, "the layer or block whose weights it uses"),
 ];
 
@@ -173,7 +178,7 @@ pub static CONSTRUCTS: &[Construct] = &[
     },
     Construct {
         name: "branches",
-        doc: "paths side by side that read the same input and are joined (Inception)",
+        doc: "parallel paths that read the same input and are joined (Inception)",
         fields: &[
             field("paths", FieldKind::Paths, true, "the paths; an empty one is the identity"),
             field("join", FieldKind::Join, false, "how they are joined; `concat` if not given"),
@@ -194,7 +199,7 @@ pub static CONSTRUCTS: &[Construct] = &[
                 "for",
                 FieldKind::Loop,
                 false,
-                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`; several lists go side by side",
+                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`; several lists advance together",
             ),
             field("index", FieldKind::Name, false, "name of the index; `i` if not given"),
             field("body", FieldKind::Layers, true, "what is repeated"),

@@ -126,7 +126,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Count,
         BOTH,
         Some(Better::Less),
-        "kept, not learned elements: running statistics",
+        "stored but not learned elements: running statistics",
     ),
     key(
         Quantity::Macs,
@@ -142,7 +142,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Count,
         BOTH,
         Some(Better::Less),
-        "operations that are no multiply-accumulates",
+        "operations that are not multiply-accumulates",
     ),
     key(Quantity::Flops, "flops", Unit::Count, BOTH, Some(Better::Less), "2 x MACs + other operations"),
     key(Quantity::Memory, "memory", Unit::Bytes, NETWORK, Some(Better::Less), "peak of the activations, f32"),
@@ -172,7 +172,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Length,
         BOTH,
         Some(Better::More),
-        "of a network: of its output, or of the last feature map that does not see everything",
+        "of a network: of its output, or of the last feature map whose field is not global",
     ),
     key(
         Quantity::Jump,
@@ -188,7 +188,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Share,
         BOTH,
         Some(Better::More),
-        "share of that receptive field's box that is really read, over the worst input",
+        "share of that receptive field's box that is read, over the worst input",
     ),
     key(Quantity::HoleFree, "hole_free", Unit::Flag, BOTH, None, "whether all of that box is read"),
     key(
@@ -197,7 +197,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Flag,
         NETWORK,
         None,
-        "every dilated chain: the rule of Wang et al. 2018 holds, and no hole",
+        "every dilated chain passes the rule of Wang et al. 2018 and leaves no hole",
     ),
     key(
         Quantity::Aligned,
@@ -207,7 +207,7 @@ pub static EXPECTABLE: &[Expectable] = &[
         None,
         "every merge on the way joins paths with the same jump and centre",
     ),
-    key(Quantity::Paths, "paths", Unit::Count, NETWORK, None, "ways from an input to an output"),
+    key(Quantity::Paths, "paths", Unit::Count, NETWORK, None, "paths from an input to an output"),
 ];
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ fn remedy(found: &Value, expected: &str) -> Option<String> {
         Value::Number(_) => "check the value",
         Value::Null => "give a value, or leave the key out",
         Value::List(_) if expected.contains("list") || expected.contains("axis") => {
-            "for example `3`, or `[3, 3]` for one an axis"
+            "for example `3`, or `[3, 3]` for one per axis"
         }
         Value::List(_) => "give one value without brackets",
         Value::Map(_) => "give the value itself, without `key:`",

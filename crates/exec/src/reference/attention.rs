@@ -60,7 +60,9 @@ impl<'a, S: Scalar> Plan<'a, S> {
             && v[rank - 2] == k[rank - 2]
             && terms.iter().all(|term| term.sizes.len() == rank);
         if !fits {
-            return Err(Problem::shape("queries, keys, values and what is added to the scores do not fit"));
+            return Err(Problem::shape(
+                "queries, keys, values and the terms added to the scores have incompatible shapes",
+            ));
         }
         let scale = layer.factor(q[rank - 1] as u64);
         Ok(Self {

@@ -32,7 +32,7 @@ impl<'a, S: Scalar> Call<'a, S> {
     /// Returns the weight `name`, or an error.
     pub fn need(&self, name: &str) -> Result<&'a Tensor<S>, Problem> {
         self.weight(name)
-            .ok_or_else(|| Problem::new(Code::Missing, format!("the weight `{name}` is not there")))
+            .ok_or_else(|| Problem::new(Code::Missing, format!("the weight `{name}` is missing")))
     }
 
     fn place(&self, name: &str) -> Option<usize> {

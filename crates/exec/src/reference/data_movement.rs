@@ -200,7 +200,7 @@ pub(super) fn crop(layer: &Crop, input: &[usize]) -> Result<Map, Problem> {
         let left = size
             .checked_sub(removed(window.before)?)
             .and_then(|left| left.checked_sub(removed(window.after).ok()?));
-        output.push(left.ok_or_else(|| Problem::shape("more is cropped than there is"))?);
+        output.push(left.ok_or_else(|| Problem::shape("the crop is larger than the input"))?);
     }
     Ok(Map::gather(output, input, |indices, source| {
         source.copy_from_slice(indices);

@@ -22,7 +22,7 @@ fn plan<S: Scalar>(call: Call<'_, S>) -> Result<Plan, Problem> {
     let (a, b) = (left.sizes(), right.sizes());
     let (rows, inner, columns) = (a[rank - 2], a[rank - 1], b[rank - 1]);
     if b[rank - 2] != inner {
-        return Err(Problem::shape("the columns of the left matrix are not the rows of the right one"));
+        return Err(Problem::shape("the left matrix needs as many columns as the right one has rows"));
     }
     let outer: Vec<usize> = (0..rank - 2).map(|axis| a[axis].max(b[axis])).collect();
     let mut at = vec![0; outer.len()];

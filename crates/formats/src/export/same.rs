@@ -1,9 +1,9 @@
-//! Whether two graphs are the same network.
+//! Compares two graphs for equality as networks.
 
 use cnnkit_core::graph::{Graph, Node, NodeId};
 
-/// The first thing in which `found` is not `wanted`, in words; nothing if they have the same layers in the same order, wired
-/// the same way, with the same shapes, weights and costs. Ids do not matter.
+/// Returns the first difference between `found` and `wanted`, in words; `None` if they have the same layers in the
+/// same order, connected in the same way, with the same shapes, weights and costs. Ids do not matter.
 pub fn difference(wanted: &Graph, found: &Graph) -> Option<String> {
     if wanted.nodes().len() != found.nodes().len() {
         return Some(format!("it has {} layers, not {}", found.nodes().len(), wanted.nodes().len()));
@@ -23,7 +23,7 @@ pub fn difference(wanted: &Graph, found: &Graph) -> Option<String> {
     (wanted.outputs() != found.outputs()).then(|| "it returns other layers".into())
 }
 
-/// The node whose weights `node` uses in the end, if they are not its own.
+/// Returns the node whose weights `node` finally uses, if they are not its own.
 fn owner(graph: &Graph, node: &Node) -> Option<NodeId> {
     let mut owner = node.shares?;
     while let Some(next) = graph.node(owner).shares {

@@ -25,7 +25,7 @@ pub(super) fn shuffle(_: u64) -> Result<Vec<Fact>, Problem> {
     let with = run(&grouped, &[&dealt], std::slice::from_ref(&weight))?;
     Ok(vec![
         figure(
-            "input channels that an output channel sees, with the shuffle",
+            "input channels that an output channel reads, with the shuffle",
             "12 of 12",
             format!("{} of 12", least(&with)),
         ),

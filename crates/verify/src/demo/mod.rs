@@ -91,7 +91,7 @@ pub static DEMOS: &[Demo] = &[
     demo!(
         "shuffle-unit",
         connect::shuffle,
-        "two grouped convs see all channels with a shuffle between, one group without",
+        "two grouped convs read all channels with a shuffle between them, one group without",
         "Zhang et al. 2018, section 3.1"
     ),
     demo!(

@@ -1,7 +1,7 @@
 //! Dense blocks: layers that read all preceding feature maps (Huang et al. 2017).
 //!
-//! A block of `L` layers has `L (L + 1) / 2` direct connections: layer `l` reads the block's input and the `l - 1` layers
-//! before it.
+//! A block of `L` layers has `L (L + 1) / 2` direct connections: layer `l` reads the block's input and the outputs of
+//! the `l - 1` layers before it.
 
 use std::collections::{BTreeSet, HashMap};
 

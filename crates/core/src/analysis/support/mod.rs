@@ -54,9 +54,9 @@ impl Budget {
         self.0.set(left.ok_or_else(|| {
             Problem::new(
                 Code::Limit,
-                "not supported: the exact support of this unit is made of too many pieces",
+                "not supported: the exact support of this unit consists of too many pieces",
             )
-            .help("ask for a node nearer to the input, or for the box only (without `--exact`)")
+            .help("choose a node nearer to the input, or omit `--exact` for the box only")
         })?);
         Ok(())
     }
@@ -96,7 +96,7 @@ fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) 
             Code::InvalidValue,
             format!("`{id}` has {rank} spatial axes, the unit has {} indices", unit.len()),
         )
-        .help("give one index for each spatial axis"));
+        .help("give one index per spatial axis"));
     }
     // All channels of the unit together.
     let mut start = vec![Set::below(graph.node(node).shape.channels())];

@@ -11,7 +11,7 @@ use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::conv::PaddingMode;
 use crate::layers::rearrange::Rearrangement;
-use crate::layers::{AxisReach, Io, Layer, Reach, Role};
+use crate::layers::{Arithmetic as A, AxisReach, Io, Reach, Role};
 
 /// Options of the propagation.
 #[derive(Debug, Clone, Copy)]
@@ -168,10 +168,21 @@ fn image(
 
 /// Returns how the border of `node`'s input is padded.
 fn mirror(node: &Node) -> PaddingMode {
-    match &node.op {
-        Op::Layer(Layer::Conv(conv)) => conv.padding_mode,
-        Op::Layer(Layer::Pad(pad)) => pad.mode,
-        _ => PaddingMode::Zeros,
+    let Op::Layer(layer) = &node.op else { return PaddingMode::Zeros };
+    match layer.arithmetic() {
+        A::Conv(conv) => conv.padding_mode,
+        A::Pad(pad) => pad.mode,
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_) | A::Linear(_)
+        | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
+        | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
+        | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
+        | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+        | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => PaddingMode::Zeros,
     }
 }
 

@@ -53,7 +53,7 @@ impl Reader<'_> {
                     self.open.iter().filter(|(_, done)| !done).map(|(open, _)| open.as_str()).collect();
                 self.errors.push(
                     Diagnostic::error(Code::Include, format!("`{path}` includes itself"), at)
-                        .help(format!("the circle is {} -> {path}", chain.join(" -> "))),
+                        .help(format!("the cycle is {} -> {path}", chain.join(" -> "))),
                 );
                 return;
             }
@@ -80,7 +80,7 @@ impl Reader<'_> {
                 if !allowed.iter().any(|field| field.name == key.name) {
                     let known = grammar::DOCUMENT.iter().any(|field| field.name == key.name);
                     let message = if known {
-                        format!("an included file gives blocks, it cannot have `{}`", key.name)
+                        format!("an included file defines blocks, it cannot have `{}`", key.name)
                     } else {
                         format!("unknown key `{}` in an included file", key.name)
                     };

@@ -116,7 +116,7 @@ impl Expander<'_> {
                 Code::InvalidValue,
                 message,
                 item.key.span,
-                "give two or more; `[]` is a path that changes nothing",
+                "give two or more; `[]` is an identity path",
             );
             return None;
         }
@@ -244,7 +244,7 @@ impl Expander<'_> {
         let mut rounds: Vec<Vec<(String, Value)>> = Vec::new();
         for (column, (key, list)) in entries.iter().enumerate() {
             let Value::List(items) = self.eval(list)?.value else {
-                let message = format!("`{}` goes through a list of values", key.name);
+                let message = format!("`{}` needs a list of values", key.name);
                 self.report(Code::InvalidValue, message, list.span, "`for: {rate: [1, 2, 5]}`");
                 return None;
             };

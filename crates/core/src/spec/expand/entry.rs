@@ -108,7 +108,7 @@ impl Expander<'_> {
                 let (message, help) = match close {
                     Some(help) => (format!("unknown key `{}` beside a layer", unknown.name), help),
                     None => (
-                        format!("one item holds both `{}` and `{}`", first.name, second.name),
+                        format!("one item contains both `{}` and `{}`", first.name, second.name),
                         format!("start a new item for `{}`: `- {}`", second.name, second.name),
                     ),
                 };
@@ -160,12 +160,7 @@ impl Expander<'_> {
             Ok(Value::Text(name)) => Some(Key { name, span }),
             Ok(other) => {
                 let message = format!("expected a layer's name, found {}", other.describe());
-                self.report(
-                    Code::InvalidValue,
-                    message,
-                    span,
-                    "the variable must hold a name, such as `relu`",
-                );
+                self.report(Code::InvalidValue, message, span, "the variable must be a name, such as `relu`");
                 None
             }
             Err(error) => {
@@ -246,7 +241,8 @@ impl Expander<'_> {
             (true, None) => {
                 let names: Vec<&str> =
                     self.document.inputs.iter().map(|(key, _)| key.name.as_str()).collect();
-                let help = format!("say which input it reads: `from: {}`", names.first().unwrap_or(&"input"));
+                let help =
+                    format!("name the input that it reads: `from: {}`", names.first().unwrap_or(&"input"));
                 self.report(Code::Reference, "this layer has nothing to read".into(), item.key.span, &help);
                 broken = true;
                 vec![]
@@ -420,7 +416,7 @@ impl Expander<'_> {
             let shown: String = name.chars().take(100).collect();
             (format!("`{shown}` cannot be an id"), "use letters, digits, `_` and `-`")
         } else if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
-            (format!("`{name}` has a meaning of its own in `from`"), "give it another `id`")
+            (format!("`{name}` is reserved in `from`"), "give it another `id`")
         } else {
             return true;
         };

@@ -222,7 +222,7 @@ impl Expander<'_> {
         }
         match ids().find(|id| id.ends_with(&format!(".{name}"))) {
             Some(id) => format!("inside another block there is `{id}`"),
-            None => "give the layer it should read an `id`; `cnnkit graph` lists all ids".into(),
+            None => "give an `id` to the layer that it should read; `cnnkit graph` lists all ids".into(),
         }
     }
 }

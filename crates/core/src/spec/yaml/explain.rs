@@ -12,25 +12,25 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("unsupported tag", "a tag (`!name`) has no meaning in a spec", "a layer is a key: `- conv: {...}`"),
     ("unclosed quote", "this quote is never closed", "close it with the same quote"),
-    ("misplaced bracket", "this bracket closes nothing", "remove it, or open it before"),
+    ("misplaced bracket", "this bracket closes nothing", "remove it, or open it earlier"),
     (
         "mapping values are not allowed",
-        "a `:` cannot stand here",
+        "a `:` is not allowed here",
         "a key and its value are `key: value`: is a `:` missing before, or a quote around the text?",
     ),
     ("simple key expected", "a `:` is missing after this word", "a layer starts with a dash: `- relu`"),
     (
         "did not find expected",
-        "this does not fit to the lines before it",
+        "this does not fit the lines above",
         "is the line indented like its neighbours?",
     ),
     ("expected string scalar", "a key must be a word", "write `name: value`"),
-    ("merge value", "`<<` needs a mapping", "`<<: *name` takes over the mapping marked `&name`"),
+    ("merge value", "`<<` needs a mapping", "`<<: *name` merges the mapping marked `&name`"),
     ("non-finite float", "infinity and NaN are not numbers here", "give a finite number"),
     (
         "unknown anchor",
-        "this alias stands for nothing",
-        "`*name` repeats what `&name` marks; quote the text if it is meant as it stands",
+        "this alias refers to nothing",
+        "`*name` repeats what `&name` marks; quote the text if it is meant literally",
     ),
 ];
 
@@ -77,7 +77,7 @@ pub(super) fn explain(error: &serde_saphyr::Error) -> (String, String) {
         }
         _ if line.starts_with("unexpected character") => {
             let found = line.split_once('`').map_or("", |(_, rest)| rest.trim_end_matches('\''));
-            (format!("unexpected character `{found}`"), "quote the text if it is meant as it stands".into())
+            (format!("unexpected character `{found}`"), "quote the text if it is meant literally".into())
         }
         _ => (lower(&line), "check the YAML around this place: indentation, quotes, brackets".into()),
     }

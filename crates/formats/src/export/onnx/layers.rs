@@ -1,4 +1,4 @@
-//! Every layer of the vocabulary in ONNX's operators. Our axis `a` is ONNX's `a + 1`: the batch comes first.
+//! Every layer of the vocabulary as ONNX operators. Our axis `a` is ONNX's `a + 1`, because the batch comes first.
 
 use super::emit::{Layer as Out, Value, float, int, permutation, text};
 use super::windows;
@@ -74,7 +74,7 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
         Arithmetic::PixelShuffle(layer) => {
             let cells = vec![layer.upscale_factor; rank];
             let split = out.reshaped("cells", x, &[&[sizes[0]], cells.as_slice(), x.spatial()].concat());
-            // Each spatial axis before its place in the cell.
+            // Each spatial axis before its position in the cell.
             let order: Vec<usize> =
                 std::iter::once(0).chain((0..rank).flat_map(|axis| [1 + rank + axis, 1 + axis])).collect();
             let spread = out.transposed("spread", &split, &order);
@@ -214,22 +214,33 @@ fn pointwise(out: &mut Out<'_>, x: &Value, nodes: &[OnnxNode]) {
     }
 }
 
-/// The shape that stretches a learned tensor of so many axes over as many images as `x` has.
+/// Returns the shape that broadcasts a learned tensor of `axes` axes over the images of `x`.
 fn for_each_image(out: &mut Out<'_>, x: &Value, axes: usize) -> String {
     let batch = out.whole("batch", "Shape", vec![x.name.clone()], vec![int("start", 0), int("end", 1)]);
     let ones = out.integers("ones", &vec![1; axes]);
     out.whole("batch_shape", "Concat", vec![batch, ones], vec![int("axis", 0)])
 }
 
-/// The sizes with which a weight is written: those that broadcast against its layer's input.
+/// Returns the sizes with which a weight is written: those that broadcast with its layer's input.
 pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u64> {
     let across = |sizes: &[u64]| [sizes, &vec![1; input.len().saturating_sub(1)]].concat();
-    match layer {
-        Layer::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
-        Layer::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
+    use Arithmetic as A;
+    match layer.arithmetic() {
+        A::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
+        A::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
         // Broadcast over the batch; the kernels of convolutions are not broadcast.
-        Layer::LearnedTokens(_) | Layer::LearnedTensor(_) => [&[1], sizes].concat(),
-        _ => sizes.to_vec(),
+        A::LearnedTokens(_) | A::LearnedTensor(_) => [&[1], sizes].concat(),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
+        | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+        | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::SqueezeExcite(_)
+        | A::Opaque(_) => sizes.to_vec(),
     }
 }
 
@@ -272,7 +283,7 @@ fn reduce(out: &mut Out<'_>, x: &Value, layer: &Reduce, sizes: Vec<u64>) {
     let axes = out.integers("axes", &axes);
     let inputs = vec![x.name.clone(), axes];
     let keep = vec![int("keepdims", i64::from(layer.keepdim))];
-    // What is left of everything is a list of one.
+    // A full reduction leaves a list of one element.
     if !layer.keepdim && layer.axes.len() == x.sizes.len() {
         let bare = out.before("reduced", operator, inputs, keep, []);
         out.last_reshaped_to(&bare, &[-1, 1], &sizes);

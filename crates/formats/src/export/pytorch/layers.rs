@@ -1,4 +1,5 @@
-//! Every layer of the vocabulary in PyTorch. Our axis `a` is PyTorch's dimension `a + 1`: the batch comes first.
+//! Every layer of the vocabulary in PyTorch. Our axis `a` is PyTorch's dimension `a + 1`, because the batch comes
+//! first.
 
 use super::leaf::{Binds, Leaf, float, full_tuple, refuse, truth, tuple};
 use super::windows::{self, amounts, mode, ranked};
@@ -15,7 +16,7 @@ use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
 use cnnkit_core::layers::{Arithmetic, Io, Layer};
 
-/// `layer` in PyTorch, or why it cannot be.
+/// Returns `layer` in PyTorch, or why PyTorch cannot express it.
 pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
     let input = io.input();
     let (channels, rank) = (input.channels(), input.spatial().len());
@@ -230,7 +231,7 @@ fn reduce(layer: &Reduce, io: Io<'_>) -> Leaf {
         Reduction::L2 => "norm",
     };
     let keep = if layer.keepdim { ", keepdim=True" } else { "" };
-    // What is left of everything is a list of one.
+    // A full reduction leaves a list of one element.
     let whole = !layer.keepdim && layer.axes.len() == io.input().rank();
     let list = if whole { ".unsqueeze(1)" } else { "" };
     let axes = full_tuple(&axes);
@@ -262,17 +263,17 @@ fn attention(layer: &Attention, io: Io<'_>) -> Leaf {
     }
 }
 
-/// The sizes of a tensor that is broadcast to the input.
+/// Returns the sizes of a tensor that is broadcast to the input.
 fn broadcast(shape: Option<&[u64]>, io: Io<'_>) -> Vec<u64> {
     shape.unwrap_or(io.input().sizes()).to_vec()
 }
 
-/// The module that holds a tensor of these sizes.
+/// Returns the module that contains a tensor of these sizes.
 fn tensor(sizes: &[u64], learned: bool) -> Leaf {
     Leaf::module("Tensor").with("shape", full_tuple(sizes)).key("learned", truth(learned), "True")
 }
 
-/// `x.mean((2, 3))`, over all spatial axes.
+/// Returns `x.mean((2, 3))`, over all spatial axes.
 fn global(what: &str, rank: usize, keepdim: bool) -> String {
     let axes: Vec<usize> = (2..2 + rank).collect();
     let keep = if keepdim { ", keepdim=True" } else { "" };

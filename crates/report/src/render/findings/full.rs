@@ -22,7 +22,7 @@ pub fn render(findings: &Findings, canvas: Canvas) -> String {
         out += "\n\n";
     }
     for Skipped { spec, rule, reason } in &findings.skipped {
-        let text = format!("{spec}: {} ({}) could not judge: {reason}", rule.id, rule.name);
+        let text = format!("{spec}: {} ({}) was not applied: {reason}", rule.id, rule.name);
         for line in crate::render::fit::wrap(&text, canvas.width) {
             out += &(paint(&line, Tone::Warn, canvas) + "\n");
         }
@@ -68,7 +68,7 @@ fn groups(item: &Item, canvas: Canvas) -> Vec<Group<'_>> {
         && let [(spot, text)] = fix.edits.as_slice()
         && let Some(patch) = patch(spot, text)
     {
-        let how = if fix.safe { "`--fix` does it" } else { "`--fix --unsafe` does it; look at it first" };
+        let how = if fix.safe { "`--fix` does it" } else { "`--fix --unsafe` does it; review it first" };
         groups.push(Level::HELP.secondary_title(format!("{}: {how}", fix.title)).element(patch));
     }
     groups

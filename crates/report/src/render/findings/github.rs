@@ -24,7 +24,7 @@ pub fn render(findings: &Findings) -> String {
         left += of_kind.len().saturating_sub(room);
     }
     let more = if left > 0 {
-        format!("; GitHub shows {SHOWN} of a kind, {} more in the log", counted(left, "finding"))
+        format!("; GitHub shows {SHOWN} per severity, {} more in the log", counted(left, "finding"))
     } else {
         String::new()
     };
