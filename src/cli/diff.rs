@@ -69,7 +69,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut results = Vec::new();
     for (old, new, [old_name, new_name]) in &pairs {
         let imports = [old, new].map(|side| side.import(Figures::Dependences));
-        results.push(diff::summary([old_name, new_name], [&old.facts(), &new.facts()], &conditions, imports)?);
+        results.push(diff::summary(
+            [old_name, new_name],
+            [&old.facts(), &new.facts()],
+            &conditions,
+            imports,
+        )?);
     }
     Ok(match <[DiffSummary; 1]>::try_from(results) {
         Ok([only]) => Report::of(only),

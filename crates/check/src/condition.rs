@@ -62,8 +62,7 @@ impl Condition {
                 let names: Vec<&str> = EXPECTABLE.iter().filter(|e| comparable(e)).map(|e| e.name).collect();
                 let help =
                     did_you_mean(name, &names).unwrap_or_else(|| format!("known: {}", names.join(", ")));
-                Problem::new(Code::UnknownName, format!("`{name}` cannot be used in a condition"))
-                    .help(help)
+                Problem::new(Code::UnknownName, format!("`{name}` cannot be used in a condition")).help(help)
             })?;
         let (signed, digits, factor) = match value.chars().next() {
             Some('+') => (true, &value[1..], 1),

@@ -184,8 +184,8 @@ impl From<Pair> for DiffQuantity {
     fn from(pair: Pair) -> Self {
         let value = |found: &Result<Found, Problem>| match found {
             Ok(Found::Numbers(numbers)) => Some(match numbers.as_slice() {
-                [only] if pair.quantity.unit != Unit::Shape => DiffValue::One(Decimal(only.clone())),
-                several => DiffValue::Several(several.iter().cloned().map(Decimal).collect()),
+                [only] if pair.quantity.unit != Unit::Shape => DiffValue::One(Decimal(*only)),
+                several => DiffValue::Several(several.iter().copied().map(Decimal).collect()),
             }),
             Ok(Found::Flag(flag)) => Some(DiffValue::Flag(*flag)),
             Err(_) => None,

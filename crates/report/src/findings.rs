@@ -45,6 +45,7 @@ pub struct Skipped {
     pub reason: String,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn id<S: serde::Serializer>(rule: &&'static Meta, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(rule.id)
 }

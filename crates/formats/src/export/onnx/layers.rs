@@ -123,7 +123,7 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             cut(out, x, &[(axis, start, start + sizes[axis])], sizes);
         }
         Arithmetic::Flatten(_) if sizes.len() == 1 => {
-            out.last("Flatten", name(), vec![int("axis", 1)], sizes)
+            out.last("Flatten", name(), vec![int("axis", 1)], sizes);
         }
         Arithmetic::Flatten(_) | Arithmetic::Reshape(_) => out.last_reshaped(x, &sizes),
         Arithmetic::Permute(layer) => {
