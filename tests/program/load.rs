@@ -129,8 +129,8 @@ fn check_refuses_a_size_that_is_none() {
 fn standard_input_may_be_a_model() {
     let (_, spec, model) = folder("stdin");
     let bytes = std::fs::read(&model).expect("a model");
-    assert_eq!(json(&["params", "-"], &bytes)["total"]["params"], PARAMS);
-    assert_eq!(json(&["params", "-"], SPEC.as_bytes())["total"]["params"], PARAMS);
+    assert_eq!(json(&["params", "-"], &bytes)["totals"]["params"], PARAMS);
+    assert_eq!(json(&["params", "-"], SPEC.as_bytes())["totals"]["params"], PARAMS);
     let diff = json(&["diff", &spec, "-"], &bytes);
     assert_eq!(quantity(&diff, "macs")["old"], quantity(&diff, "macs")["new"]);
     assert!(cnnkit(&["check", "-", "--no-config"], &bytes).status.success());
@@ -153,10 +153,10 @@ fn a_model_is_known_by_its_content() {
     let (folder, _, model) = folder("content");
     let plain = folder.join("model");
     std::fs::copy(&model, &plain).expect("a copy");
-    assert_eq!(json(&["params", plain.to_str().expect("UTF-8")], b"")["total"]["params"], PARAMS);
+    assert_eq!(json(&["params", plain.to_str().expect("UTF-8")], b"")["totals"]["params"], PARAMS);
     let spec = folder.join("spec");
     std::fs::write(&spec, SPEC).expect("a file");
-    assert_eq!(json(&["params", spec.to_str().expect("UTF-8")], b"")["total"]["params"], PARAMS);
+    assert_eq!(json(&["params", spec.to_str().expect("UTF-8")], b"")["totals"]["params"], PARAMS);
 }
 
 #[test]
