@@ -80,12 +80,16 @@ pub enum Coverage {
     /// It was computed.
     Complete {
         /// Size of the box, per axis.
+        #[schemars(extend("unit" = "positions"))]
         size: Vec<i128>,
         /// Positions of the box that are read.
+        #[schemars(extend("unit" = "positions"))]
         positions: i128,
         /// Positions of the box that are not.
+        #[schemars(extend("unit" = "positions"))]
         holes: i128,
         /// The share of the box that is read.
+        #[schemars(extend("unit" = "share"))]
         coverage: f64,
     },
     /// The support cannot be computed.
@@ -105,14 +109,18 @@ pub struct LayerTaps {
     /// Its rates, per axis.
     pub rates: Vec<u64>,
     /// Size of the feature map that it reads, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub map: Vec<u64>,
     /// Per axis: how many output positions have how many taps on the map, ascending by taps.
     pub classes: Vec<Vec<TapClass>>,
     /// Mean share of the taps that fall onto the map.
+    #[schemars(extend("unit" = "share"))]
     pub mean_share: f64,
     /// Share of the positions with all taps on the map.
+    #[schemars(extend("unit" = "share"))]
     pub full_share: f64,
     /// Share of the positions with a single tap on the map: there the kernel acts as 1x1.
+    #[schemars(extend("unit" = "share"))]
     pub single_share: f64,
 }
 
@@ -120,8 +128,10 @@ pub struct LayerTaps {
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct TapClass {
     /// Taps on the map.
+    #[schemars(extend("unit" = "taps"))]
     pub taps: u64,
     /// How many positions have them.
+    #[schemars(extend("unit" = "positions"))]
     pub positions: u64,
 }
 

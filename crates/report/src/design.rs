@@ -37,6 +37,7 @@ pub struct SearchSummary {
     /// The largest rate.
     pub max_rate: u64,
     /// The smallest receptive field, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub min_size: u64,
     /// After how many layers the rates repeat; null if they need not.
     pub period: Option<usize>,
@@ -62,6 +63,7 @@ pub struct DesignEntry {
     /// Its number of layers.
     pub layers: usize,
     /// Its receptive field, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub size: u64,
     /// Smallest / largest multiplicity of an axis.
     pub evenness: f64,

@@ -44,24 +44,33 @@ pub struct GriddingSummary {
     /// Number of spatial axes.
     pub axes: usize,
     /// Input positions between neighbouring outputs, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub jump: Vec<u64>,
     /// Size of the receptive field's bounding box, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub size: Vec<u64>,
     /// Positions of the box that reach the output.
+    #[schemars(extend("unit" = "positions"))]
     pub covered: BigCount,
     /// The same per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub covered_per_axis: Vec<u64>,
     /// Positions of the box.
+    #[schemars(extend("unit" = "positions"))]
     pub total: BigCount,
     /// `covered / total`.
+    #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
     /// Largest distance between neighbouring covered positions of an axis; 1 is no hole.
+    #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
     /// The same per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub max_gap_per_axis: Vec<u64>,
     /// Whether every position of the box is covered.
     pub hole_free: bool,
     /// Classes of outputs that share no input; null if no two outputs share any.
+    #[schemars(extend("unit" = "grids"))]
     pub sub_grids: Option<BigCount>,
     /// Ways through the kernels' taps: the sum of all multiplicities.
     pub paths: BigCount,
@@ -133,14 +142,19 @@ pub struct Step {
     /// How many layers, from the input.
     pub layer: usize,
     /// Size of the box, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub size: Vec<u64>,
     /// Positions of the box that reach the output.
+    #[schemars(extend("unit" = "positions"))]
     pub covered: BigCount,
     /// Positions of the box.
+    #[schemars(extend("unit" = "positions"))]
     pub total: BigCount,
     /// `covered / total`.
+    #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
     /// Largest distance between neighbouring covered positions of an axis.
+    #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
     /// Whether every position of the box is covered.
     pub hole_free: bool,

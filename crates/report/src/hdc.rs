@@ -94,12 +94,16 @@ pub struct ExactVerdict {
     /// Whether every position of the box is read.
     pub hole_free: bool,
     /// The share of the box that is read.
+    #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
     /// Largest distance between neighbouring positions that are read; 1 is no hole.
+    #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
     /// Size of the box, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub size: u64,
     /// Positions that are never read, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub missed: u64,
     /// The first rate that leaves a hole; null if none does.
     pub breaks: Option<Breaks>,
@@ -128,6 +132,7 @@ pub struct ProposalSummary {
     /// How much the rates change in all: the sum of the differences.
     pub change: u64,
     /// Its receptive field, per axis.
+    #[schemars(extend("unit" = "positions"))]
     pub size: u64,
 }
 

@@ -88,8 +88,10 @@ pub struct MixedVerdict {
     /// Whether every position of the box is read.
     pub hole_free: bool,
     /// The share of the box that is read.
+    #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
     /// Largest distance between neighbouring positions that are read; 1 is no hole.
+    #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
 }
 

@@ -90,14 +90,19 @@ pub struct Use {
     /// The shape of its output.
     pub output: Shape,
     /// Learnable elements.
+    #[schemars(extend("unit" = "elements"))]
     pub params: u64,
     /// Elements of buffers.
+    #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates.
+    #[schemars(extend("unit" = "MACs"))]
     pub macs: u64,
     /// Multiply-accumulates of bilinear sampling.
+    #[schemars(extend("unit" = "MACs"))]
     pub sampling_macs: u64,
     /// Additions, comparisons, exponentials and the like.
+    #[schemars(extend("unit" = "operations"))]
     pub other_ops: u64,
 }
 

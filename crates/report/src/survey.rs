@@ -36,6 +36,7 @@ pub struct SurveyCounts {
     /// The rule fails, and there are holes.
     pub neither: u64,
     /// The share of the schedules on which both agree.
+    #[schemars(extend("unit" = "share"))]
     pub agreement: f64,
     /// M_2 <= K whatever the greatest common divisor, yet there are holes.
     pub m2_only: u64,
