@@ -33,7 +33,7 @@ fn summary(findings: &Findings, canvas: Canvas) -> String {
     paint(&findings.sentence(), worst.map_or(Tone::Good, tone), canvas) + "\n"
 }
 
-/// One line a finding: `specs/a.yaml:4:50: warning[CK301] the dilation rates ...`, and the summary.
+/// One line per finding: `specs/a.yaml:4:50: warning[CK301] the dilation rates ...`, and the summary.
 pub fn concise(findings: &Findings, canvas: Canvas) -> String {
     let line = |item: &Item| {
         let (line, column) = item.start();
@@ -53,7 +53,7 @@ pub fn concise(findings: &Findings, canvas: Canvas) -> String {
     findings.items.iter().map(line).collect::<String>() + &summary(findings, canvas)
 }
 
-/// One JSON object a line and finding.
+/// One JSON object per line and finding.
 pub fn jsonl(findings: &Findings) -> String {
     findings.items.iter().map(|item| serde_json::to_string(item).unwrap_or_default() + "\n").collect()
 }
