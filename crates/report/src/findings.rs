@@ -46,6 +46,7 @@ pub struct Skipped {
     pub reason: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn id<S: serde::Serializer>(rule: &&'static Meta, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(rule.id)
 }
