@@ -6,7 +6,7 @@ use cnnkit_report::Report;
 use cnnkit_report::channels::summary;
 use cnnkit_report::imported::Figures;
 
-/// Tell which input channels an output channel can see
+/// Compute which input channels each output channel depends on
 ///
 /// Grouped convolutions keep groups of channels apart until a shuffle or a dense layer joins them.
 #[derive(Debug, clap::Args)]

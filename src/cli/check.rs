@@ -18,7 +18,7 @@ use cnnkit_report::{Entry, Report, Spec};
 
 /// Check specs against rules, expectations and budgets
 ///
-/// An invalid spec is a finding. Exits with 1 if a finding is as bad as `--fail-on` or worse. `cnnkit rules` lists the
+/// An invalid spec is a finding. Exits with 1 if a finding is at least as severe as `--fail-on`. `cnnkit rules` lists the
 /// rules, `cnnkit explain CK301` explains one; docs/check.md shows `expect:` and cnnkit.toml.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -27,7 +27,7 @@ use cnnkit_report::{Entry, Report, Spec};
   cnnkit check spec.yaml --select all           the rules that give advice as well
   cnnkit check net.yaml --set width=32          with another value of a variable
   cnnkit check --fix                            apply the fixes that are safe
-  cnnkit check --update                         write what was found into `expect:`
+  cnnkit check --update                         write the computed values into `expect:`
   cnnkit check --format github                  annotations on the lines of a pull request
   cnnkit check --output sarif=cnnkit.sarif      a file for code scanning, beside what is printed")]
 pub struct Args {
@@ -40,37 +40,37 @@ pub struct Args {
     /// Run these rules only: ids, names, families, `all`, `default`
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     select: Vec<String>,
-    /// Run these rules beside the others
+    /// Run these rules in addition
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     extend_select: Vec<String>,
     /// Do not run these rules
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     ignore: Vec<String>,
-    /// The least bad finding that makes the call fail; `warning` unless cnnkit.toml says otherwise
+    /// Fail if a finding is at least this severe [default: warning, or as in cnnkit.toml]
     #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Rules")]
     fail_on: Option<Level>,
-    /// Run the networks as well, and hold every prediction against the measurement
+    /// Run the networks as well, and compare every prediction with a measurement
     #[arg(long, help_heading = "Rules")]
     verify: bool,
-    /// Leave cnnkit.toml alone
+    /// Ignore cnnkit.toml
     #[arg(long, help_heading = "Rules")]
     no_config: bool,
-    /// Accept the findings in FILE
+    /// Accept the findings that stand in FILE
     #[arg(long, value_name = "FILE", help_heading = "Rules")]
     baseline: Option<String>,
-    /// Accept today's findings, and today's figures that may only improve
+    /// Write the present findings, and the figures that may only improve, to the baseline
     #[arg(long, help_heading = "Rules", conflicts_with_all = ["fix", "update", "diff"])]
     update_baseline: bool,
     /// Apply the fixes that are safe
     #[arg(long, help_heading = "Changes")]
     fix: bool,
-    /// With `--fix`: apply those that are not safe as well
+    /// With `--fix`: apply the fixes that are not safe as well
     #[arg(long = "unsafe", help_heading = "Changes")]
     also_unsafe: bool,
-    /// Write what was found into `expect:`, where it does not hold
+    /// Write the computed values into `expect:` where it does not hold
     #[arg(long, help_heading = "Changes")]
     update: bool,
-    /// Show what `--fix` (or `--update`) would change, and change nothing
+    /// Show what `--fix` or `--update` would change, without changing it
     #[arg(long, help_heading = "Changes")]
     diff: bool,
 }
@@ -78,11 +78,11 @@ pub struct Args {
 /// A severity, as the command line has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Level {
-    /// Advice as well
+    /// Notes, warnings and errors
     Note,
-    /// What is nearly always a mistake
+    /// Warnings and errors
     Warning,
-    /// What is wrong
+    /// Errors only
     Error,
 }
 

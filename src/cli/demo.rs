@@ -10,12 +10,12 @@ use cnnkit_verify::demo::{DEMOS, Demo, Fact, find};
 /// Without a name, lists the techniques. Exits with 1 if an identity does not hold.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit demo                      the list
+  cnnkit demo                      the techniques
   cnnkit demo small-kernels        two 3x3 convolutions are one 5x5
   cnnkit demo all --seed 7         every identity, on other tensors")]
 pub struct Args {
     /// The technique, or `all`
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "DEMO")]
     name: Option<String>,
     /// Seed of the tensors
     #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]

@@ -20,7 +20,7 @@ use cnnkit_report::imported::Figures;
   cnnkit diff --git main specs/net.yaml --format markdown     for a pull request
   cnnkit diff --git HEAD~1 net.yaml --fail-if 'params > +5%' --fail-if 'macs > 4.2G'")]
 pub struct Args {
-    /// OLD and NEW; with `--git`, the specs that are compared with their former selves
+    /// OLD and NEW; with `--git`, the specs to compare with that revision
     #[arg(required = true, value_name = "SPEC")]
     specs: Vec<String>,
     /// Compare with this commit, branch or tag
@@ -32,7 +32,7 @@ pub struct Args {
     /// What is replaced on both sides.
     #[command(flatten)]
     replace: Replace,
-    /// Fail if this holds: QUANTITY, a comparison, and an amount; `+` or `-` makes it a change
+    /// Fail if this holds: a quantity, a comparison and an amount, with a sign if it is a change: `params > +5%`
     #[arg(long, value_name = "CONDITION")]
     fail_if: Vec<String>,
 }

@@ -22,12 +22,12 @@ use cnnkit_report::{Page, Report};
 /// its attributes are the ids, so that weights from `run --save-weights` load by name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit export net.yaml -o net.onnx                      seeded weights; the file's ending says the format
+  cnnkit export net.yaml -o net.onnx                      seeded weights; the ending decides the format
   cnnkit export net.yaml -o net.onnx --weights net.safetensors --dynamic-batch
   cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
   cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
 pub struct Args {
-    /// Spec file (.yaml) or model (.onnx), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]
@@ -38,16 +38,16 @@ pub struct Args {
     /// Load the weights from a .npz or .safetensors file
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
     weights: Option<String>,
-    /// Leave the weights out: they are external data that do not exist
+    /// Leave the weights out: the model names an external file that is not written
     #[arg(long, conflicts_with_all = ["seed", "weights"])]
     no_weights: bool,
     /// Version of ONNX's operator set
     #[arg(long, default_value_t = onnx::OLDEST, value_name = "N", value_parser = clap::value_parser!(i64).range(onnx::OLDEST..=onnx::NEWEST))]
     opset: i64,
-    /// Images in the batch
+    /// Batch size
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
     batch: u64,
-    /// Leave the number of images open
+    /// Leave the batch size open
     #[arg(long, conflicts_with = "batch")]
     dynamic_batch: bool,
     /// What is written, and where to.

@@ -8,13 +8,18 @@ use cnnkit_report::network::Network;
 
 /// Draw the layer graph with its branches, joins and skips
 ///
-/// `--format text` (the default) draws it in the terminal, `dot` is for Graphviz, `mermaid` for Markdown; both group
+/// `--format table` (the default) draws it in the terminal, `dot` is for Graphviz, `mermaid` for Markdown; both group
 /// layers by block. `json` lists nodes and edges. ● has weights, ○ has none, ◇ is an input.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit graph zoo:resnet18                           in the terminal
+  cnnkit graph zoo:inception_v3 --depth 1             one node per block
+  cnnkit graph net.yaml --format dot -o net.dot       for Graphviz
+  cnnkit graph net.yaml --format mermaid              for a page of Markdown")]
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
-    /// Draw blocks below so many levels as one node each
+    /// Open N levels of blocks; draw each block below as one node
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     depth: Option<u64>,
 }

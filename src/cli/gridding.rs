@@ -12,8 +12,8 @@ use cnnkit_report::render::plot::{self, Picture};
 
 /// Show which input positions a stack of dilated convolutions reads
 ///
-/// Draws the coverage map, each position shaded by the number of ways in which it reaches the output, and says how
-/// much of the receptive field is never read. Exact at any width.
+/// Draws the coverage map, each position shaded by the number of ways in which it reaches the output, and computes which
+/// share of the receptive field is never read. Exact at any width.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit gridding 2,2,2                       the classic case: 71 % of the box is never read
@@ -25,7 +25,7 @@ use cnnkit_report::render::plot::{self, Picture};
   cnnkit gridding 2,2,2 --verify              the map against a run on an impulse
   cnnkit gridding zoo:deeplabv3_resnet50      every chain of a network, and its taps on the real maps")]
 pub struct Args {
-    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, whose chains are shown
+    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, to show its chains
     #[arg(value_name = "RATES|SPEC")]
     target: String,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub struct Args {
     /// Kernel sizes layer by layer: 3,5,3 or 1x7,7x1
     #[arg(long, value_name = "LIST", conflicts_with = "kernel")]
     kernels: Option<String>,
-    /// Strides layer by layer
+    /// Strides layer by layer [default: 1]
     #[arg(long, default_value = "1", value_name = "LIST", hide_default_value = true)]
     strides: String,
     /// Spatial axes [default: 2, or as many as the lists have]
@@ -50,7 +50,7 @@ pub struct Args {
     /// Draw the map into FILE.svg or FILE.png
     #[arg(long, value_name = "FILE")]
     plot: Option<String>,
-    /// List every multiplicity in the JSON output, however wide the line
+    /// List every multiplicity in the JSON output, however wide the box
     #[arg(long)]
     multiplicity: bool,
     /// Run the stack on an impulse with unit weights and compare every position; exits with 1 if one differs
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     };
     let strides = rates::list("--strides", &args.strides)?;
     if args.kernels.is_none() && kernels.len() > 1 {
-        return Err(Failure::usage("--kernel takes one size", "for a size each layer use --kernels"));
+        return Err(Failure::usage("--kernel takes one size", "for one size per layer use --kernels"));
     }
     let stack = rates::stack(&rates, &kernels, &strides, args.axes.map(usize::from))?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };

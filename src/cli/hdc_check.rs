@@ -26,7 +26,7 @@ use cnnkit_report::imported::{Figures, StatusAndImport};
   cnnkit hdc-check zoo:resnet101_hdc     every chain of a network")]
 pub struct Args {
     /// Dilation rates from the input to the output; groups may be separated by `/`
-    /// (a network instead: each of its chains is checked)
+    /// (or a network, to check each of its chains)
     #[arg(value_name = "RATES|SPEC")]
     target: String,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub struct Args {
     // Before `--strict` came to mean "a partial figure is a failure", this option had that name.
     #[arg(long, alias = "strict", value_enum, default_value_t = Require::Both, value_name = "WHAT")]
     require: Require,
-    /// Print the rule, the exact criterion, and the rate that breaks it
+    /// Explain the rule, the exact criterion, and the rate that breaks it
     #[arg(long)]
     explain: bool,
     /// Run the layers on an impulse with unit weights and compare what is read; exits with 1 if it differs
@@ -96,12 +96,12 @@ fn network(spec: &str, args: &Args, require: hdc::Require) -> Result<Report, Fai
     Ok(Report::of_networks(vec![loaded.entry(summary)]))
 }
 
-/// The rule knows one rate a layer.
+/// The rule knows one rate per layer.
 fn square(item: rates::Item) -> Result<u64, Failure> {
     match item[..] {
         [first, ref rest @ ..] if rest.iter().all(|&rate| rate == first) => Ok(first),
         _ => Err(Failure::usage(
-            "the published rule knows one rate a layer, not one an axis",
+            "the published rule knows one rate per layer, not one per axis",
             "check each axis by itself, or use `cnnkit gridding`",
         )),
     }

@@ -11,14 +11,14 @@ use cnnkit_report::imported::{Figures, StatusAndImport};
 
 /// Write a model as a readable spec
 ///
-/// Groups that come again become blocks with arguments, residual sums and branches the constructs of the language. A spec
-/// can be imported too: its variables and expressions are worked out, its structure is found anew.
+/// Repeated groups of layers become blocks with arguments; residual sums and branches become the constructs of the spec
+/// language. A spec can be imported too: its expressions are evaluated, and its structure is found again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit import model.onnx -o spec.yaml                   into a file
   cnnkit import zoo:resnet50 --set classes=10             on the terminal")]
 pub struct Args {
-    /// Model (.onnx) or spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a model (.onnx), a spec file (.yaml), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use cnnkit_report::init::{InitSummary, ProjectFile};
 
 /// Start a project: a spec with expectations, cnnkit.toml, and CI
 ///
-/// Writes files that are not there yet, and says what each is for; nothing is overwritten.
+/// Writes the files that do not exist yet, and names the purpose of each; nothing is overwritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit init                       net.yaml, cnnkit.toml, .github/workflows/cnnkit.yml
@@ -21,7 +21,7 @@ use cnnkit_report::init::{InitSummary, ProjectFile};
   cnnkit init --ci none")]
 pub struct Args {
     /// The spec to write
-    #[arg(default_value = "net.yaml", value_name = "SPEC")]
+    #[arg(default_value = "net.yaml", value_name = "FILE")]
     spec: String,
     /// The CI service to write a job for
     #[arg(long, value_enum, default_value = "github", value_name = "SERVICE")]
@@ -36,7 +36,7 @@ enum Service {
     Gitlab,
     /// .pre-commit-config.yaml
     PreCommit,
-    /// Nothing
+    /// No job
     None,
 }
 

@@ -9,12 +9,13 @@ use cnnkit_report::layers::{LayerSummary, LayersSummary};
 /// List the layers of the spec language, or show one: arguments, formulas, examples
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit layers                       every layer with a line
+  cnnkit layers                       every layer, one per line
   cnnkit layers deform_conv           its arguments, formulas and examples
   cnnkit layers Conv2d                PyTorch's names are understood
   cnnkit layers conv --format json    for programs")]
 pub struct Args {
-    /// A layer's name
+    /// A layer's name, in a spec or in PyTorch
+    #[arg(value_name = "LAYER")]
     name: Option<String>,
 }
 

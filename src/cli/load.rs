@@ -9,7 +9,7 @@ use cnnkit::{LoadError, Loader};
 /// Which networks, and what is replaced in them.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// Spec files (.yaml) or models (.onnx), `zoo:NAME` for a built-in one, `-` for standard input
+    /// Networks: spec files (.yaml), models (.onnx), `zoo:NAME`, or `-` for standard input
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<String>,
     /// What is replaced in them.
@@ -28,10 +28,10 @@ pub struct Complete {
 /// What the command line replaces in a spec.
 #[derive(Debug, Args)]
 pub struct Replace {
-    /// Replace the spec's input shape; NAME= in front if there are several inputs
+    /// Replace the input shape, without the batch axis; `NAME=` in front if there are several inputs
     #[arg(long, value_name = "[NAME=]C,H,W", value_parser = input_shape)]
     pub input: Vec<(String, Vec<u64>)>,
-    /// Replace a variable of the spec
+    /// Replace a variable of the spec, or an open size of a model
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
 }

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use crate::cli::{Failure, command, output};
+use crate::cli::commands::command;
+use crate::cli::{Failure, output};
 use cnnkit_report::{Page, Report};
 
 /// Print the manual page; with `-o DIR`, write a page for each command
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit man | man -l -
+  cnnkit man -o ~/.local/share/man/man1")]
 pub struct Args {
     /// The folder given by `-o`.
     #[arg(skip)]

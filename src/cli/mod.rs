@@ -3,6 +3,7 @@
 
 mod channels;
 mod check;
+mod commands;
 mod compare;
 mod completions;
 mod demo;
@@ -34,26 +35,26 @@ mod zoo;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 use cnnkit::LoadError;
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
-use cnnkit_report::render::Format;
 use output::Output;
 
-/// Tells the truth about a convolutional network.
+/// Analyse a convolutional network, and prove the figures by running it.
 ///
-/// Reads an architecture from a YAML spec, builds a typed layer graph and reports its parameters, MACs, shapes,
-/// memory and receptive fields; checks stacks of dilated convolutions for gridding; runs the network to verify it all.
+/// Reads an architecture from a YAML spec or an ONNX model and computes its parameters, MACs, shapes, memory and
+/// receptive fields; checks stacks of dilated convolutions for gridding; runs the network to verify it all.
 #[derive(Debug, Parser)]
 #[command(
     name = "cnnkit",
     version,
     max_term_width = 100,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = "`cnnkit COMMAND --help` shows the options and examples of a command. `zoo:NAME` works wherever a SPEC does."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -92,40 +93,7 @@ enum Command {
 }
 
 impl Command {
-    /// Its name where it matters for messages, and what it can be written as.
-    fn formats(&self) -> (&'static str, &'static [Format]) {
-        match self {
-            Self::Graph(_) => ("graph", Format::GRAPH),
-            Self::Schema(_) => ("schema", Format::TEXT_OR_JSON),
-            Self::Zoo(args) => args.formats(),
-            Self::Completions(_) => ("completions", Format::TEXT),
-            Self::Man(_) => ("man", Format::TEXT),
-            Self::Params(_) => ("params", Format::TABLES),
-            Self::Compare(_) => ("compare", Format::TABLES),
-            Self::Sizes(_) => ("sizes", Format::TABLES),
-            Self::Run(_) => ("run", Format::TABLES),
-            Self::Verify(_) => ("verify", Format::TABLES),
-            Self::Diff(_) => ("diff", Format::TABLES),
-            Self::Init(_) => ("init", Format::TEXT_OR_JSON),
-            Self::Check(_) => ("check", Format::FINDINGS),
-            Self::Rules(_) => ("rules", Format::TABLES),
-            Self::Explain(_) => ("explain", Format::TABLES),
-            Self::Demo(_) => ("demo", Format::TABLES),
-            Self::Export(_) => ("export", Format::EXPORT),
-            Self::Import(_) => ("import", Format::TEXT_OR_JSON),
-            Self::Rf(_) => ("rf", Format::TABLES),
-            Self::Channels(_) => ("channels", Format::TABLES),
-            Self::Paths(_) => ("paths", Format::TABLES),
-            Self::Gridding(_) => ("gridding", Format::TABLES),
-            Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
-            Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
-            Self::Layers(_) => ("layers", Format::TABLES),
-        }
-    }
-}
-
-impl Command {
-    /// Whether a partial figure is a failure. `hdc-check` has a `--strict WHAT` of its own.
+    /// Whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
             Self::Params(args) => args.complete.strict,
@@ -177,9 +145,13 @@ impl From<Problem> for Failure {
 
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    let (name, formats) = cli.command.formats();
-    if let Err(failure) = cli.output.check(name, formats) {
+    let matches = commands::command().get_matches();
+    let mut cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.format(&mut commands::command()).exit(),
+    };
+    let name = named(&matches);
+    if let Err(failure) = cli.output.check(&name, commands::formats(&name)) {
         return cli.output.fail(&failure);
     }
     if let Command::Man(args) = &mut cli.command {
@@ -201,6 +173,17 @@ pub fn main() -> ExitCode {
         },
         Err(failure) => cli.output.fail(&failure),
     }
+}
+
+/// The command of the call, `zoo show` for a command of a command.
+fn named(matches: &ArgMatches) -> String {
+    let mut names = Vec::new();
+    let mut level = matches;
+    while let Some((name, below)) = level.subcommand() {
+        names.push(name);
+        level = below;
+    }
+    names.join(" ")
 }
 
 fn run(command: Command) -> Result<Report, Failure> {
@@ -231,9 +214,4 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }
-}
-
-/// The argument parser, for completions, the man page and tests.
-pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
 }

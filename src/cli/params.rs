@@ -16,7 +16,7 @@ use cnnkit_report::{Report, convention};
   cnnkit params zoo:resnet50                      blocks, totals, memory
   cnnkit params zoo:resnet50 --depth all          every layer
   cnnkit params net.yaml --by layer --sort macs --top 10
-  cnnkit params zoo:resnet50 --convention thop    why another tool says something else
+  cnnkit params zoo:resnet50 --convention thop    why another tool prints other MACs
   cnnkit params net.yaml --input 3,512,512 --set classes=21 --format json")]
 pub struct Args {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct Args {
     /// How many levels of blocks to open: a number, or `all`
     #[arg(long, value_name = "N", default_value = "1", value_parser = depth)]
     depth: Depth,
-    /// What a row stands for
+    /// What each row shows
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     by: By,
     /// Order of the rows
@@ -35,13 +35,13 @@ pub struct Args {
     /// Show only the first N rows
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Images at once
+    /// Batch size
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batch: u64,
-    /// Number format of the bytes in JSON
+    /// Data type of the byte figures in JSON
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Show beside our MACs what another counter prints, and why it differs
+    /// Show what another counter prints, and why it differs from our MACs
     #[arg(long, value_enum, value_name = "TOOL")]
     convention: Option<Convention>,
 }

@@ -21,7 +21,7 @@ pub enum Target {
     Spec(String),
 }
 
-/// One entry of a list: a number for all axes, or one an axis (`1x7`).
+/// One entry of a list: a number for all axes, or one per axis (`1x7`).
 pub type Item = Vec<u64>;
 
 impl Target {
@@ -83,7 +83,7 @@ fn at(problem: Problem, source: SourceId, start: usize, token: &str) -> Diagnost
     diagnostic
 }
 
-/// `3`, or `1x7` with one number an axis.
+/// `3`, or `1x7` with one number per axis.
 fn item(token: &str) -> Result<Item, Problem> {
     let whole = "give whole numbers of at least 1 with commas between: 1,2,5";
     let invalid = |message: String| Problem::new(Code::InvalidValue, message).help(whole);

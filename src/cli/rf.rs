@@ -8,7 +8,7 @@ use cnnkit_report::render::plot::{self, Picture};
 use cnnkit_report::rf::{Question, summary};
 use cnnkit_report::support::Exact;
 
-/// Tell what every layer sees of the input
+/// Compute the receptive field of every layer
 ///
 /// Size, jump, start and alignment of the receptive field for any graph: strides, dilations, merges, upsampling,
 /// transposed and deformable convolutions, several inputs.
@@ -23,22 +23,22 @@ pub struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     pub complete: Complete,
-    /// Only this layer, or the last layer of this block
+    /// Show this layer only, or the last layer of this block
     #[arg(long, value_name = "ID")]
     node: Option<String>,
     /// Show every layer, not only those that change the field
     #[arg(long)]
     all: bool,
-    /// The exact support of the outputs (of their last feature map), or of the node: positions and holes, drawn
+    /// Compute the exact support of the outputs (of their last feature map) or of the node, and draw its positions and holes
     #[arg(long)]
     exact: bool,
-    /// The predicted effective receptive field
+    /// Predict the effective receptive field
     #[arg(long)]
     effective: bool,
-    /// What this very unit reads, clipped to the real input
+    /// Compute what this unit reads, clipped to the real input
     #[arg(long, value_name = "Y,X", value_parser = unit)]
     unit: Option<Unit>,
-    /// Largest offset of deformable convolutions in pixels, in place of the spec's
+    /// Replace the largest offset of deformable convolutions
     #[arg(long, value_name = "PIXELS", value_parser = offset)]
     max_offset: Option<f64>,
     /// Draw the exact support into FILE.svg or FILE.png

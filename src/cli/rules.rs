@@ -8,13 +8,17 @@ use cnnkit_report::rules::{ExplainSummary, RulesSummary};
 
 /// List the rules of `cnnkit check`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit rules
+  cnnkit rules --family cost          the rules of one family
+  cnnkit rules --format json          with their documentation")]
 pub struct Args {
-    /// One family only
-    #[arg(long, value_name = "NAME", value_parser = family)]
+    /// List one family only
+    #[arg(long, value_name = "FAMILY", value_parser = family)]
     family: Option<Family>,
 }
 
-/// Explain a rule: what it looks at, why the flaw is bad, what to do instead
+/// Explain a rule: what it checks, why, and what to do instead
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit explain CK301

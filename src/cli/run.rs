@@ -17,7 +17,7 @@ use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
 use cnnkit_report::run::{self, Context, Engine, Measured};
 
-/// Run the network on the CPU and measure what it really does
+/// Run the network on the CPU and measure time, MACs and memory
 ///
 /// Computes in f32, with weights from a file or seeded ones that are the same on every machine, and shows the outputs,
 /// the time, the multiply-adds that were done and the memory that was used, beside what `params` predicts.
@@ -27,37 +27,37 @@ use cnnkit_report::run::{self, Context, Engine, Measured};
   cnnkit run net.yaml --input cat.png --normalize imagenet --weights net.safetensors
   cnnkit run net.yaml --input image.npy -o out.npy         [C, H, W] or [batch, C, H, W]
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
-  cnnkit run net.yaml --save-weights net.npz               what the seed made")]
+  cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// Spec file (.yaml) or model (.onnx), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
-    /// Another input shape, or what the network reads: a .npy, PNG or JPEG file, or `random`; NAME= in front if there are
+    /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are
     /// several inputs
     #[arg(long, value_name = "[NAME=]C,H,W|FILE|random", value_parser = input)]
     input: Vec<(String, Input)>,
-    /// Replace a variable of the spec
+    /// Replace a variable of the spec, or an open size of a model
     #[arg(long, value_name = "NAME=VALUE", value_parser = load::assignment)]
     set: Vec<(String, String)>,
-    /// What is done to the pixels of pictures, which are first stretched to the input's size and scaled to 0..1
+    /// Normalisation of the pixels of a picture, after it was resized to the input and scaled to 0..1
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     normalize: Normalize,
     /// Seed of the weights and of random data
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Images at once; a picture is repeated
+    /// Batch size; a picture is repeated
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: Option<u32>,
-    /// Run so many times and show the fastest
+    /// Run N times and show the fastest
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
     /// Show the time of every layer
     #[arg(long)]
     profile: bool,
-    /// Threads to run on; as many as there are cores if not given
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Which code computes the layers
+    /// Kernels that compute the layers
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     kernels: Kernels,
     /// Load the weights from a .npz or .safetensors file
@@ -77,7 +77,7 @@ enum Kernels {
     /// Vectorised and fused, on all threads
     #[default]
     Fast,
-    /// Each layer's definition in plain loops
+    /// The definition of each layer in plain loops
     Definition,
 }
 

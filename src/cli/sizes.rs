@@ -17,7 +17,7 @@ pub struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     pub complete: Complete,
-    /// Show the sizes next to this one, an axis each: 500x375 (height x width)
+    /// Show the sizes next to this one, one value per axis: 500x375 (height x width)
     #[arg(long, value_name = "HxW", value_parser = near)]
     near: Option<Near>,
 }
@@ -28,7 +28,7 @@ struct Near(Vec<u64>);
 fn near(text: &str) -> Result<Near, String> {
     let sizes = text.split(['x', ',']).map(|size| match size.trim().parse() {
         Ok(size @ 1..=1_000_000) => Ok(size),
-        _ => Err(format!("`{size}` is not a size; write one size an axis, for example 500x375")),
+        _ => Err(format!("`{size}` is not a size; write one size per axis, for example 500x375")),
     });
     Ok(Near(sizes.collect::<Result<_, _>>()?))
 }
@@ -55,7 +55,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
                         network.graph.name(),
                         axes.len()
                     ),
-                    "give one size for all axes, or one an axis",
+                    "give one size for all axes, or one per axis",
                 ));
             }
             None => None,

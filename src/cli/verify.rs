@@ -13,7 +13,7 @@ use cnnkit_report::imported::Figures;
 use cnnkit_report::verify::VerifySummary;
 use cnnkit_verify::{Analysis, Effort, Kind, Options, Outcome, verify};
 
-/// Run networks and confront every predicted number with a measured one
+/// Run networks and compare every prediction with a measurement
 ///
 /// Parameters, shapes, multiply-adds, memory, receptive fields, gridding and channels are measured by executing the
 /// network with the definition of each layer. Exits with 1 if a claim does not hold.
@@ -28,25 +28,25 @@ pub struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     pub complete: Complete,
-    /// Measure these claims only; may be given several times, or as a list
+    /// Measure these claims only; several as a list, or by repeating the option
     #[arg(long, value_enum, value_name = "CLAIM", value_delimiter = ',')]
     only: Vec<Kind>,
     /// Measure the field of this node too; may be given several times
     #[arg(long, value_name = "ID")]
     node: Vec<String>,
-    /// Measure what takes a second or so
+    /// Measure only what takes about a second
     #[arg(long, conflicts_with = "thorough")]
     fast: bool,
     /// Measure everything at the network's own size, however long it takes
     #[arg(long)]
     thorough: bool,
-    /// Relative difference up to which counts agree
+    /// Largest relative difference at which counts agree
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", hide_default_value = true, value_parser = share)]
     tolerance: f64,
-    /// Seed of weights and inputs
+    /// Seed of the weights and inputs
     #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
     seed: u64,
-    /// Say how each figure was measured
+    /// Show how each figure was measured
     #[arg(long)]
     methods: bool,
 }

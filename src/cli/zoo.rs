@@ -4,7 +4,6 @@ use clap::Subcommand;
 
 use crate::cli::Failure;
 use cnnkit::zoo::Zoo;
-use cnnkit_report::render::Format;
 use cnnkit_report::zoo::{ZooEntry, ZooShowSummary, ZooSummary};
 use cnnkit_report::{Entry, Report, Spec};
 
@@ -12,6 +11,10 @@ use cnnkit_report::{Entry, Report, Spec};
 ///
 /// `zoo:NAME` works wherever a SPEC does.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit zoo                          every built-in network, with a line
+  cnnkit zoo show resnet50            its YAML
+  cnnkit zoo show unet > mine.yaml    a start for a spec of your own")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -20,20 +23,14 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the YAML of a built-in spec
+    #[command(after_help = "Examples:
+  cnnkit zoo show vgg16
+  cnnkit zoo show zoo:unet > mine.yaml")]
     Show {
         /// Its name, as `cnnkit zoo` lists it
+        #[arg(value_name = "BUILT-IN")]
         name: String,
     },
-}
-
-impl Args {
-    /// What it can be written as.
-    pub fn formats(&self) -> (&'static str, &'static [Format]) {
-        match self.command {
-            None => ("zoo", Format::TABLES),
-            Some(Command::Show { .. }) => ("zoo show", Format::TEXT_OR_JSON),
-        }
-    }
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {

@@ -220,7 +220,7 @@ fn the_calls_of_the_contract() {
 }
 
 #[test]
-fn strictness_decides_the_exit_status() {
+fn what_is_required_decides_the_exit_status() {
     for (rates, strict, code) in [
         ("2,2,3", "rule", 0),
         ("2,2,3", "exact", 1),
@@ -233,11 +233,13 @@ fn strictness_decides_the_exit_status() {
         ("2,4,6", "both", 1),
     ] {
         for format in ["table", "json", "csv", "markdown"] {
-            let (found, ..) = cnnkit(&["hdc-check", rates, "--strict", strict, "--format", format]);
-            assert_eq!(found, Some(code), "{rates} --strict {strict} --format {format}");
+            let (found, ..) = cnnkit(&["hdc-check", rates, "--require", strict, "--format", format]);
+            assert_eq!(found, Some(code), "{rates} --require {strict} --format {format}");
         }
     }
     assert_eq!(cnnkit(&["hdc-check", "2,2,2", "--exit-zero"]).0, Some(0));
+    // The option's former name, which `--help` no longer shows.
+    assert_eq!(cnnkit(&["hdc-check", "2,2,3", "--strict", "rule"]).0, Some(0));
 }
 
 #[test]
@@ -285,7 +287,7 @@ fn bad_calls_say_what_is_wrong() {
         (&["gridding", "2", "--plot", "map.bmp"], ".svg or .png"),
         (&["gridding", "nowhere.yaml"], "there is no such file"),
         (&["gridding", "zoo:dilated", "--kernel", "5"], "--kernel is for a list of rates"),
-        (&["hdc-check", "1x2,2"], "one rate a layer"),
+        (&["hdc-check", "1x2,2"], "one rate per layer"),
         (&["hdc-check", "1,2", "--kernel", "0"], "0 is not in"),
         (&["hdc-design", "--layers", "30"], "not supported"),
         (&["hdc-design", "--survey", "9,99"], "not supported"),

@@ -57,7 +57,7 @@ pub struct ChainHdc {
 #[serde(untagged)]
 pub enum ChainCheck {
     /// One kernel size and one rate per layer: the published rule applies.
-    Uniform(HdcSummary),
+    Uniform(Box<HdcSummary>),
     /// Kernels or rates that differ within the chain: only the exact verdict exists.
     Mixed(MixedSummary),
 }
@@ -102,7 +102,7 @@ impl NetworkHdcSummary {
             let check = match chain.uniform() {
                 Some((kernel, rates)) => {
                     let check = Check::of(kernel, &[rates], chain.rates.len())?;
-                    ChainCheck::Uniform(HdcSummary::of(&check, require, explain, None))
+                    ChainCheck::Uniform(Box::new(HdcSummary::of(&check, require, explain, None)))
                 }
                 None => ChainCheck::Mixed(MixedSummary::of(chain, require)?),
             };

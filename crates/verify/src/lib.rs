@@ -72,7 +72,7 @@ pub enum Kind {
     DeadWeights,
     /// The shape of every node
     Shapes,
-    /// Multiply-adds of convolutions and linear maps
+    /// Multiply-accumulates of convolutions and linear maps
     Macs,
     /// The fast kernels against the reference in f64
     Numerics,
@@ -84,13 +84,13 @@ pub enum Kind {
     Support,
     /// Whether gates or statistics reach beyond the local field
     Context,
-    /// A unit changes with its field, and not by one bit with the rest
+    /// A unit changes when its field does, and not by one bit when anything else does
     Perturbation,
     /// The number of paths from each input position to a unit
     Gridding,
     /// The input channels that each output channel reads
     Channels,
-    /// The identity that makes the technique work, where the spec says which it demonstrates
+    /// The identity behind the technique that the spec demonstrates
     Technique,
 }
 

@@ -33,25 +33,25 @@ pub enum Format {
     Csv,
     /// The tables as Markdown, for a pull request.
     Markdown,
-    /// The layer graph for Graphviz (`graph` only).
+    /// The layer graph for Graphviz.
     Dot,
-    /// The layer graph as a Mermaid flowchart (`graph` only).
+    /// The layer graph as a Mermaid flowchart.
     Mermaid,
-    /// One line per finding (`check` only).
+    /// One line per finding.
     Concise,
-    /// One JSON object per line and finding (`check` only).
+    /// One JSON object per line and finding.
     Jsonl,
-    /// SARIF 2.1.0, for code scanning (`check` only).
+    /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// Annotations of a GitHub workflow (`check` only).
+    /// Annotations of a GitHub workflow.
     Github,
-    /// GitLab's code quality report (`check` only).
+    /// GitLab's code quality report.
     Gitlab,
-    /// JUnit XML (`check` only).
+    /// JUnit XML.
     Junit,
-    /// An ONNX model (`export` only).
+    /// An ONNX model.
     Onnx,
-    /// A Python file with an `nn.Module` (`export` only).
+    /// A Python file with an `nn.Module`.
     Pytorch,
 }
 
