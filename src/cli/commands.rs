@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, CommandFactory as _, ValueEnum as _};
 
 use crate::cli::Cli;
 use cnnkit_report::render::Format;
-use cnnkit_report::render::terminal::wrap;
+use cnnkit_report::render::fit::wrap;
 
 /// The width of the list of commands: it fits any terminal.
 const COLUMNS: usize = 80;
