@@ -55,8 +55,11 @@ fn every_key_of_the_output_is_described() {
     let mut keys = Vec::new();
     properties(&schema["$defs"], "", &mut keys);
     assert!(keys.len() > 100, "{} keys", keys.len());
-    let silent: Vec<&String> =
-        keys.iter().filter(|(_, key)| !key["description"].is_string()).map(|(path, _)| path).collect();
+    let silent: Vec<&String> = keys
+        .iter()
+        .filter(|(_, key)| !key["description"].is_string() && !key["$ref"].is_string())
+        .map(|(path, _)| path)
+        .collect();
     assert!(silent.is_empty(), "without a doc comment: {silent:#?}");
     let empty: Vec<&str> = reference_rows().filter(|row| row.contains("|  |  |")).collect();
     assert!(empty.is_empty(), "{empty:#?}");
@@ -109,7 +112,8 @@ fn close(schema: &mut Value, part: bool) {
 
 /// The schema of one command's output.
 fn of_command(schema: &Value, command: &str) -> Value {
-    json!({"$schema": schema["$schema"], "$ref": format!("#/$defs/{command}"), "$defs": schema["$defs"]})
+    let name = command.replace(' ', "%20");
+    json!({"$schema": schema["$schema"], "$ref": format!("#/$defs/{name}"), "$defs": schema["$defs"]})
 }
 
 /// What a call prints as JSON, whatever it finds.

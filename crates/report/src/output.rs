@@ -72,7 +72,8 @@ pub(crate) fn commands() -> impl Iterator<Item = (&'static str, &'static [Output
 }
 
 fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/$defs/{name}")})
+    // A space is not allowed in a reference.
+    json!({"$ref": format!("#/$defs/{}", name.replace(' ', "%20"))})
 }
 
 /// Returns the JSON Schema of the output: one definition per command, which the root chooses from.
@@ -101,6 +102,7 @@ pub fn schema() -> Value {
     }
     let choices: Vec<Value> = definitions.keys().map(|command| reference(command)).collect();
     definitions.extend(generator.take_definitions(true));
+    definitions.values_mut().for_each(finish);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "cnnkit output",
@@ -108,6 +110,54 @@ pub fn schema() -> Value {
         "anyOf": choices,
         "$defs": definitions,
     })
+}
+
+/// Adds to a schema what its derivation cannot tell: a key of an enum's variant is described by the variant, and a key
+/// that may be missing is never null.
+pub(crate) fn finish(schema: &mut Value) {
+    finish_part(schema, false);
+}
+
+/// The same for a schema that may be the variant of an enum.
+fn finish_part(schema: &mut Value, variant: bool) {
+    match schema {
+        Value::Object(keys) => {
+            let description = keys.get("description").filter(|_| variant).cloned();
+            let required = keys.get("required").cloned().unwrap_or_default();
+            let required =
+                |name: &String| required.as_array().is_some_and(|list| list.contains(&json!(name)));
+            if let Some(Value::Object(properties)) = keys.get_mut("properties") {
+                for (name, property) in properties {
+                    if !required(name) {
+                        never_null(property);
+                    }
+                    if let (Value::Object(property), Some(description)) = (property, &description)
+                        && !property.contains_key("$ref")
+                    {
+                        property.entry("description").or_insert_with(|| description.clone());
+                    }
+                }
+            }
+            for (name, value) in keys.iter_mut() {
+                finish_part(value, ["oneOf", "anyOf"].contains(&name.as_str()));
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| finish_part(value, variant)),
+        _ => {}
+    }
+}
+
+/// Takes null out of what a key can be.
+fn never_null(property: &mut Value) {
+    if let Some(Value::Array(types)) = property.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            property["type"] = only.clone();
+        }
+    }
+    if let Some(Value::Array(forms)) = property.get_mut("anyOf") {
+        forms.retain(|form| form["type"] != "null");
+    }
 }
 
 /// `object` with `keys` in front of its properties, all of them required.

@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use crate::output::{Output, commands};
+use crate::output::{Output, commands, finish};
 
 const INTRODUCTION: &str = "\
 # JSON output
@@ -43,8 +43,11 @@ pub fn page() -> String {
 /// What a form of a command's output is, and its keys.
 fn section(form: &Output) -> String {
     let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let schema = (form.schema)(&mut generator).to_value();
-    let mut keys = Keys { definitions: generator.take_definitions(true), rows: vec![] };
+    let mut schema = (form.schema)(&mut generator).to_value();
+    let mut definitions = generator.take_definitions(true);
+    finish(&mut schema);
+    definitions.values_mut().for_each(finish);
+    let mut keys = Keys { definitions, rows: vec![], objects: vec![] };
     keys.object("", &schema);
     let about = schema["description"].as_str().unwrap_or_default();
     let mut text = format!("\n{about}\n\n| key | type | unit | meaning |\n| --- | --- | --- | --- |\n");
@@ -65,6 +68,8 @@ struct Row {
 struct Keys {
     definitions: Map<String, Value>,
     rows: Vec<Row>,
+    /// Objects whose keys are in the table, with their paths.
+    objects: Vec<(Value, String)>,
 }
 
 impl Keys {
@@ -100,10 +105,13 @@ impl Keys {
 
     /// Adds a key, and those below it.
     fn key(&mut self, path: &str, schema: &Value, required: bool) {
-        if self.rows.iter().any(|row| row.key == path) {
+        let mut kind = self.kind(schema);
+        if let Some(row) = self.rows.iter_mut().find(|row| row.key == path) {
+            if !row.kind.contains(&kind) {
+                row.kind += &format!(" or {kind}");
+            }
             return;
         }
-        let mut kind = self.kind(schema);
         if !required {
             kind += ", optional";
         }
@@ -112,15 +120,22 @@ impl Keys {
         let mut meaning = own.unwrap_or_default().replace('\n', " ");
         for form in self.forms(schema) {
             if let (Some(word), Some(text)) = (form["const"].as_str(), form["description"].as_str()) {
-                meaning += &format!(" `{word}`: {}", text.replace('\n', " "));
+                meaning += &format!(" `{word}`: {}.", text.replace('\n', " ").trim_end_matches('.'));
             }
         }
         self.rows.push(Row { key: path.into(), kind, unit, meaning: meaning.trim().replace('|', "\\|") });
+        let row = self.rows.len() - 1;
         let (mut path, mut schemas) = (path.to_owned(), vec![schema.clone()]);
         loop {
             let forms: Vec<Value> = schemas.iter().flat_map(|schema| self.forms(schema)).cloned().collect();
             for form in forms.iter().filter(|form| form["properties"].is_object()) {
-                self.object(&format!("{path}."), form);
+                match self.objects.iter().find(|(other, _)| other == form) {
+                    Some((_, other)) => self.rows[row].meaning += &format!(" Keys as in `{other}`."),
+                    None => {
+                        self.objects.push((form.clone(), path.clone()));
+                        self.object(&format!("{path}."), form);
+                    }
+                }
             }
             schemas = forms.iter().filter_map(|form| form.get("items")).cloned().collect();
             if schemas.is_empty() {
@@ -162,7 +177,12 @@ impl Keys {
         };
         let array = || {
             let items = form.get("items").map_or_else(|| "any".into(), |items| self.kind(items));
-            let items = if items.contains(" or ") { format!("({items})") } else { items };
+            let items = match items.as_str() {
+                several if several.contains(" or ") => format!("({several})"),
+                arrays if arrays.starts_with("array ") => arrays.replacen("array", "arrays", 1),
+                any @ "any" => any.to_owned(),
+                one => format!("{one}s"),
+            };
             match (form["minItems"].as_u64(), form["maxItems"].as_u64()) {
                 (Some(least), Some(most)) if least == most => format!("array of {least} {items}"),
                 _ => format!("array of {items}"),
