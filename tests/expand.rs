@@ -109,3 +109,79 @@ fn the_first_input_of_a_residual_sum_is_its_body_in_either_order() {
     let ids: Vec<&str> = sum.inputs.iter().map(|&input| graph.node(input).id.as_str()).collect();
     assert_eq!(ids, ["relu1", "shortcut.tanh1"]);
 }
+
+/// Parameters and MACs.
+fn figures(spec: &str) -> (u64, u64) {
+    let graph = network(spec).unwrap_or_else(|errors| panic!("{spec}: {errors:?}"));
+    let counts = cnnkit::analysis::totals::of_graph(&graph);
+    (counts.params, counts.macs)
+}
+
+#[test]
+fn a_shared_block_runs_all_its_layers_again() {
+    // mmdetection#2294: RetinaNet's head is one module that is called at every level. PyTorch: 96 parameters, and
+    // 92,160 MACs a call.
+    let head = "{input: [3, 32, 32], blocks: {head: {layers: [
+        conv: {out_channels: 3, kernel: 3, padding: 1}, relu, conv: {out_channels: 3, kernel: 1}]}}, layers: [";
+    let spec = format!("{head}{{id: a, head: {{}}}}, {{share: a}}, {{share: a}}]}}");
+    assert_eq!(figures(&spec), (96, 276_480));
+    let ids: Vec<String> = shapes(&spec).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids[4..7], ["head1.conv1", "head1.relu1", "head1.conv2"]);
+    // One that shares can be shared; a size of its own is its own.
+    let chain = format!(
+        "{head}{{id: a, head: {{}}}}, max_pool: {{kernel: 2}}, {{id: b, share: a}}, {{share: b, from: a}}, {{share: a}}]}}"
+    );
+    assert_eq!(figures(&chain), (96, 92_160 + 23_040 + 92_160 + 92_160));
+}
+
+#[test]
+fn a_shared_block_keeps_its_arguments_and_knows_its_new_input() {
+    let spec = "
+input: [4, 12, 12]
+blocks:
+  back:
+    args: {width: ~, half: $width // 2}
+    layers: [conv: {out_channels: $half, kernel: 1, stride: 2}, upsample: {size: $in_size}, conv: {out_channels: $width, kernel: 1}]
+layers:
+  - repeat:
+      for: {w: [8, 16]}
+      body: [conv: {out_channels: 4, kernel: 1}, {id: a$i, back: {width: $w}}, conv: {out_channels: 4, kernel: 1}]
+  - max_pool: {kernel: 2}
+  - {share: a1}
+";
+    assert_eq!(last(spec), [16, 6, 6]);
+}
+
+#[test]
+fn every_kind_of_group_can_be_shared() {
+    let conv = "conv: {out_channels: 4, kernel: 1, bias: false}";
+    for (group, name) in [
+        (format!("{{id: g, sequential: [{conv}, relu, {conv}]}}"), "g"),
+        (format!("{{id: g, residual: [{conv}, {conv}]}}"), "g"),
+        (format!("{{id: g, repeat: {{times: 1, body: [{conv}, {conv}]}}}}"), "g1"),
+        (format!("{{id: g, branches: {{paths: [[{conv}], [{conv}]], join: add}}}}"), "g"),
+        (format!("branches: {{paths: {{p: [{conv}, {conv}], q: []}}, join: add}}"), "p"),
+        (format!("residual: {{body: [], shortcut: [{conv}, {conv}]}}"), "shortcut"),
+    ] {
+        let spec = format!("{{input: [4, 3, 3], layers: [{group}, {{share: {name}}}]}}");
+        assert_eq!(figures(&spec), (32, 4 * 4 * 9 * 4), "{spec}");
+    }
+}
+
+#[test]
+fn what_share_cannot_mean_is_an_error() {
+    let head = "{input: [3, 8, 8], blocks: {h: {args: {more: false}, layers: [
+        conv: {out_channels: 3, kernel: 1}, {if: $more, conv: {out_channels: 3, kernel: 1}}, relu]}}, layers: [";
+    for (layers, words) in [
+        ("h, {share: previous}]}", "`previous` is the last layer of `h1`"),
+        ("h, {conv: {out_channels: 3, kernel: 1}, share: h1}]}", "`h1` is a block or group"),
+        ("{id: a, h: {}}, {h: {more: true}, share: a}]}", "there is no `a.conv2` whose weights it could use"),
+        ("{id: a, sequential: [relu, {share: a}]}]}", "that is a cycle"),
+        ("h, {share: h1, from: [input, h1]}]}", "reads 1 input, 2 given"),
+        ("{id: g, sequential: [relu]}, {share: g, from: [input, g]}]}", "reads one input, 2 are given"),
+    ] {
+        let errors = network(&format!("{head}{layers}")).expect_err(layers);
+        assert_eq!(errors.len(), 1, "{layers}: {errors:?}");
+        assert!(errors[0].message.contains(words), "{layers}: {errors:?}");
+    }
+}

@@ -116,6 +116,11 @@ impl Builder {
         self.nodes[node.0].shape.as_ref()
     }
 
+    /// Whether a node has weights, its own or another's.
+    pub fn has_weights(&self, node: NodeId) -> bool {
+        !self.nodes[node.0].weights.is_empty()
+    }
+
     /// Where a node was written.
     pub fn origin(&self, node: NodeId) -> &Origin {
         &self.nodes[node.0].origin

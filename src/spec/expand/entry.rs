@@ -12,8 +12,8 @@ use crate::value::{Key, Located, Value};
 pub(super) struct Item<'a> {
     /// What it is: `conv`, `residual`, a block's name.
     pub(super) key: Key,
-    /// What is given to it.
-    pub(super) value: &'a Located,
+    /// What is given to it, if anything is.
+    pub(super) value: Option<&'a Located>,
     /// The written id.
     pub(super) id: Option<(String, Span)>,
     /// What it reads.
@@ -22,15 +22,26 @@ pub(super) struct Item<'a> {
     pub(super) share: Option<(String, Span)>,
 }
 
-impl Expander<'_> {
+impl<'a> Item<'a> {
+    /// What is given to it.
+    pub(super) fn given(&self) -> &'a Value {
+        static NOTHING: Value = Value::Null;
+        self.value.map_or(&NOTHING, |value| &value.value)
+    }
+
+    /// Where that stands.
+    pub(super) fn place(&self) -> Span {
+        self.value.map_or(self.key.span, |value| value.span)
+    }
+}
+
+impl<'a> Expander<'a> {
     /// Expands one item that follows `current`; returns what it gives.
-    pub(super) fn item(&mut self, item: &Located, current: Option<NodeId>) -> Option<NodeId> {
-        const NOTHING: Value = Value::Null;
+    pub(super) fn item(&mut self, item: &'a Located, current: Option<NodeId>) -> Option<NodeId> {
         match &item.value {
             Value::Text(name) => {
-                let nothing = Located { value: NOTHING, span: item.span };
                 let key = self.layer_name(name, item.span)?;
-                let item = Item { key, value: &nothing, id: None, from: vec![], share: None };
+                let item = Item { key, value: None, id: None, from: vec![], share: None };
                 self.dispatch(item, current, false)
             }
             Value::Map(entries) => self.entries(item, entries, current),
@@ -49,13 +60,13 @@ impl Expander<'_> {
 
     fn entries(
         &mut self,
-        item: &Located,
-        entries: &[(Key, Located)],
+        item: &'a Located,
+        entries: &'a [(Key, Located)],
         current: Option<NodeId>,
     ) -> Option<NodeId> {
         let modifier = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value);
         let is_modifier = |key: &Key| grammar::MODIFIERS.iter().any(|field| field.name == key.name);
-        let main: Vec<&(Key, Located)> = entries.iter().filter(|(key, _)| !is_modifier(key)).collect();
+        let main: Vec<&'a (Key, Located)> = entries.iter().filter(|(key, _)| !is_modifier(key)).collect();
         if let Some(condition) = modifier("if") {
             match self.eval(condition)?.value {
                 Value::Bool(true) => {}
@@ -77,13 +88,11 @@ impl Expander<'_> {
         if let Some(value) = modifier("from") {
             (from, broken) = self.sources(value, current);
         }
-        let whole;
         let (key, value) = match main.as_slice() {
-            [(key, value)] => (key.clone(), value),
+            [(key, value)] => (key.clone(), Some(value)),
             [] if share.is_some() => {
-                // `- {share: conv1}`: the same layer once more.
-                whole = Located { value: Value::Null, span: item.span };
-                (Key { name: String::new(), span: item.span }, &whole)
+                // `- {share: conv1}`: the same layer, block or group once more.
+                (Key { name: String::new(), span: item.span }, None)
             }
             [] => {
                 self.report(
@@ -174,7 +183,7 @@ impl Expander<'_> {
         }
     }
 
-    fn dispatch(&mut self, item: Item<'_>, current: Option<NodeId>, broken: bool) -> Option<NodeId> {
+    fn dispatch(&mut self, item: Item<'a>, current: Option<NodeId>, broken: bool) -> Option<NodeId> {
         let document = self.document;
         let start = if item.from.is_empty() { current } else { item.from.first().copied() };
         if grammar::construct(&item.key.name).is_some() {
@@ -183,8 +192,8 @@ impl Expander<'_> {
         if let Some(block) = document.blocks.get(&item.key.name) {
             return self.block(item, block, start, broken);
         }
-        if item.key.name.is_empty() {
-            return self.layer(item, None, current, broken);
+        if item.key.name.is_empty() && item.share.is_some() {
+            return self.again(item, current, broken);
         }
         if let Some((kind, rank)) = layers::find(&item.key.name) {
             return self.layer(item, Some((kind, rank)), current, broken);
@@ -219,20 +228,20 @@ impl Expander<'_> {
         }
     }
 
-    fn layer(
+    pub(super) fn layer(
         &mut self,
-        mut item: Item<'_>,
+        mut item: Item<'a>,
         kind: Option<(&'static Kind, Option<usize>)>,
         current: Option<NodeId>,
         mut broken: bool,
     ) -> Option<NodeId> {
         // `- concat: [a, b]` is short for `- {concat: {}, from: [a, b]}`.
-        let shorthand = matches!((kind, &item.value.value), (Some((kind, _)), Value::List(_)) if kind.doc.inputs == Arity::Many);
+        let shorthand = matches!((kind, item.given()), (Some((kind, _)), Value::List(_)) if kind.doc.inputs == Arity::Many);
         let mark = self.unresolved();
         if shorthand && item.from.is_empty() {
-            (item.from, broken) = self.sources(item.value, current);
+            (item.from, broken) = item.value.map_or((vec![], true), |list| self.sources(list, current));
         }
-        let owner = item.share.as_ref().and_then(|(name, span)| self.resolve(name, *span, current));
+        let owner = item.share.as_ref().and_then(|(name, span)| self.layer_to_share(name, *span, current));
         let inputs = match (item.from.is_empty(), current) {
             (false, _) => item.from.clone(),
             (true, Some(current)) => vec![current],
@@ -275,13 +284,33 @@ impl Expander<'_> {
                     self.builder.poisoned(&id, inputs)
                 } else {
                     let shares = owner.or_else(|| self.shared_owner(&id));
-                    self.builder.layer(&id, layer, inputs, shares, origin)
+                    let node = self.builder.layer(&id, layer, inputs, shares, origin);
+                    if shares.is_none() {
+                        self.own_weights_while_sharing(node, &id, item.key.span);
+                    }
+                    node
                 }
             }
             _ => self.builder.poisoned(&id, inputs),
         };
         self.wanted_by(mark, node);
         Some(node)
+    }
+
+    /// The layer that `share` names beside a layer; a block or group has many.
+    fn layer_to_share(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
+        if name != grammar::PREVIOUS
+            && let Some(group) = self.named_group(name, current)
+        {
+            let message = format!("`{name}` is a block or group, and this is one layer");
+            let first = self.builder.ids().find_map(|id| id.strip_prefix(&group)?.strip_prefix('.'));
+            let named =
+                first.map_or(String::new(), |first| format!("name its layer, such as `{name}.{first}`; "));
+            let help = format!("{named}`- {{share: {name}}}` alone is all of it");
+            self.report(Code::Reference, message, span, &help);
+            return None;
+        }
+        self.resolve(name, span, current)
     }
 
     /// PyTorch's `Conv1d` on an image is a mistake worth naming.
@@ -299,23 +328,14 @@ impl Expander<'_> {
         )
     }
 
-    /// Inside a block that shares the weights of another: the layer at the same place there.
-    fn shared_owner(&self, id: &str) -> Option<NodeId> {
-        self.frames.iter().rev().find_map(|frame| {
-            let theirs = frame.shares.as_ref()?;
-            let rest = id.strip_prefix(&frame.prefix)?;
-            self.builder.find(&format!("{theirs}{rest}"))
-        })
-    }
-
     /// The layer with its written and default arguments, and the arguments' places.
     fn build(
         &mut self,
         kind: &'static Kind,
-        item: &Item<'_>,
+        item: &Item<'a>,
         shorthand: bool,
     ) -> Option<(Layer, Vec<(String, Span)>)> {
-        let written: &[(Key, Located)] = match &item.value.value {
+        let written: &[(Key, Located)] = match item.given() {
             Value::Map(entries) => entries,
             Value::Null => &[],
             Value::List(_) if shorthand => &[],
@@ -329,7 +349,7 @@ impl Expander<'_> {
                     }
                     None => format!("`{}` has no arguments: write `- {}`", kind.doc.name, kind.doc.name),
                 };
-                self.report(Code::InvalidValue, message, item.value.span, &help);
+                self.report(Code::InvalidValue, message, item.place(), &help);
                 return None;
             }
         };

@@ -4,6 +4,7 @@
 //! block's own id in front (`stage2.bottleneck1.conv2`). `repeat` and the body of `residual` and `dense` add no level,
 //! the shortcut and each branch do. A written `id` replaces the generated name.
 
+mod again;
 mod block;
 mod constructs;
 mod entry;
@@ -61,7 +62,7 @@ struct Expander<'a> {
     builder: Builder,
     frames: Vec<Frame>,
     /// Outputs of named groups and blocks, by full id.
-    groups: HashMap<String, Group>,
+    groups: HashMap<String, Group<'a>>,
     unresolved: Vec<Unresolved>,
     steps: usize,
     stopped: bool,
@@ -69,7 +70,7 @@ struct Expander<'a> {
     silenced: usize,
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
     /// Adds the network's inputs; returns what the first layer reads, if there is only one input.
     fn inputs(&mut self, overrides: &Overrides) -> Option<NodeId> {
         let document = self.document;
@@ -132,7 +133,7 @@ impl Expander<'_> {
     }
 
     /// Expands a list of layers that starts from `current`; returns what the last one gives.
-    fn list(&mut self, list: &Located, current: Option<NodeId>) -> Option<NodeId> {
+    fn list(&mut self, list: &'a Located, current: Option<NodeId>) -> Option<NodeId> {
         let items = match &list.value {
             Value::List(items) => items.as_slice(),
             Value::Null => &[],

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Expander;
+use super::again::Recipe;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::graph::NodeId;
 use crate::source::Span;
@@ -30,8 +31,17 @@ pub(super) struct Frame {
 }
 
 /// A named group or block.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Group {
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    /// How far its expansion is.
+    pub(super) state: State,
+    /// How to expand it once more; none if it could not be expanded.
+    pub(super) recipe: Option<Recipe<'a>>,
+}
+
+/// How far the expansion of a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
     /// Its layers are being expanded.
     Open,
     /// What it gives; nothing if it is empty and has no input.
@@ -129,9 +139,9 @@ impl Expander<'_> {
             if let Some(node) = self.builder.find(&full) {
                 return Some(node);
             }
-            match self.groups.get(&full) {
-                Some(Group::Closed(node)) => return *node,
-                Some(Group::Open) => {
+            match self.groups.get(&full).map(|group| group.state) {
+                Some(State::Closed(node)) => return node,
+                Some(State::Open) => {
                     let message =
                         format!("`{name}` is the group that this layer is part of: that is a cycle");
                     self.report(Code::Reference, message, span, "read a layer before it, or `input`");
@@ -162,8 +172,8 @@ impl Expander<'_> {
         for missing in std::mem::take(&mut self.unresolved) {
             let name = &missing.name;
             let later = missing.candidates.iter().find_map(|full| {
-                let group = match self.groups.get(full) {
-                    Some(Group::Closed(node)) => *node,
+                let group = match self.groups.get(full).map(|group| group.state) {
+                    Some(State::Closed(node)) => node,
                     _ => None,
                 };
                 self.builder.find(full).or(group)
