@@ -19,7 +19,9 @@ pub mod quantity;
 mod spec_errors;
 mod suppression;
 
+mod batch_in_input;
 mod bias_before_norm;
+mod channels_last_input;
 mod common_divisor;
 mod degenerate_dilation;
 mod dominant_layer;
@@ -33,6 +35,7 @@ mod large_kernel;
 mod linear_pair;
 mod m2_above_kernel;
 mod misaligned_merge;
+mod missing_flatten;
 mod off_centre_kernel;
 mod oversized_parallel_rate;
 mod padded_pointwise;
@@ -80,6 +83,9 @@ pub static RULES: &[&dyn Rule] = &[
     &unused_argument::UnusedArgument,                // CK103
     &shadowed_id::ShadowedId,                        // CK104
     &shadowed_variable::ShadowedVariable,            // CK105
+    &batch_in_input::BatchInInput,                   // CK106
+    &channels_last_input::ChannelsLastInput,         // CK107
+    &missing_flatten::MissingFlatten,                // CK108
     &short_sighted_output::ShortSightedOutput,       // CK201
     &unproductive_tail::UnproductiveTail,            // CK202
     &skipped_positions::SkippedPositions,            // CK203

@@ -9,6 +9,7 @@ mod block;
 mod constructs;
 mod entry;
 mod names;
+mod shape;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -100,7 +101,12 @@ impl<'a> Expander<'a> {
             let span = if replaced.is_some() { None } else { Some(value.span) };
             let origin = Origin { span, ..Origin::default() };
             let shape = match replaced {
-                Some((_, sizes)) => Some(Shape::new(sizes.clone())),
+                Some((_, sizes)) => {
+                    let flaw = self.written_shape(value).and_then(|own| shape::mistaken(key, &own, sizes));
+                    let fine = flaw.is_none();
+                    flaw.into_iter().for_each(|error| self.builder.report(error));
+                    fine.then(|| Shape::new(sizes.clone()))
+                }
                 None => self.eval(value).and_then(|value| {
                     match decode::<Vec<u64>>(&value, value.span, "`input`") {
                         Ok(sizes) => Some(Shape::new(sizes)),
@@ -130,6 +136,12 @@ impl<'a> Expander<'a> {
             [only] => Some(*only),
             _ => None,
         }
+    }
+
+    /// The shape that the spec gives an input, whatever replaces it; none if it is wrong.
+    fn written_shape(&self, value: &Located) -> Option<Vec<u64>> {
+        let value = evaluate(value, &self.env()).ok()?;
+        decode(&value, value.span, "`input`").ok()
     }
 
     /// Expands a list of layers that starts from `current`; returns what the last one gives.
