@@ -185,3 +185,41 @@ fn what_share_cannot_mean_is_an_error() {
         assert!(errors[0].message.contains(words), "{layers}: {errors:?}");
     }
 }
+
+/// A text in YAML, or why it is not.
+fn parses(text: &str) -> Result<(), String> {
+    let mut sources = cnnkit::source::Sources::default();
+    let source = sources.add("example", text);
+    cnnkit::spec::yaml::parse(&sources, source).map(|_| ()).map_err(|error| format!("{text}: {error:?}"))
+}
+
+#[test]
+fn every_example_of_the_spec_language_parses_as_it_is_written() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/spec.md")).expect("the page");
+    let (mut fences, mut inline) = (0, 0);
+    for (index, part) in page.split("```").enumerate() {
+        if let Some(block) = part.strip_prefix("yaml\n") {
+            fences += 1;
+            parses(block).unwrap_or_else(|error| panic!("{error}"));
+        } else if index % 2 == 0 {
+            // Examples stand inside braces nearly everywhere.
+            for code in part.split('`').skip(1).step_by(2).filter(|code| code.contains(['$', '{'])) {
+                inline += 1;
+                let code = code.strip_prefix("- ").unwrap_or(code);
+                let entry =
+                    if code.starts_with(['{', '$', '"']) || !code.contains(": ") { "x: " } else { "" };
+                parses(&format!("- {{{entry}{code}}}")).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+    }
+    assert!(fences > 2 && inline > 15, "{fences} {inline}");
+}
+
+#[test]
+fn an_index_in_quotes_is_one_rate_a_round() {
+    let spec = "{input: [3, 32, 32], variables: {rates: [1, 2, 5]}, layers: [repeat: {times: 3,
+        body: [conv: {out_channels: 8, kernel: 3, dilation: \"$rates[$i]\", padding: \"$rates[$i]\"}]}]}";
+    assert_eq!(shapes(spec).len(), 4);
+    assert_eq!(last(spec), [8, 32, 32]);
+}
