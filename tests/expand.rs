@@ -223,3 +223,68 @@ fn an_index_in_quotes_is_one_rate_a_round() {
     assert_eq!(shapes(spec).len(), 4);
     assert_eq!(last(spec), [8, 32, 32]);
 }
+
+/// Names that people try first, of PyTorch, Keras and papers: none of them gets a list of all layers, or a wrong guess.
+const FIRST_GUESSES: &str = "
+    Conv1d Conv2d Conv3d nn.Conv2d torch.nn.Conv2d Conv2D keras.layers.Conv2D tf.keras.layers.Conv2D Convolution2D conv2d
+    ConvTranspose2d nn.ConvTranspose2d Conv2DTranspose Conv1DTranspose Conv3DTranspose deconv Deconv2d LazyConv2d LazyLinear
+    SeparableConv2D separable_conv SeparableConv1D DepthwiseConv2D depthwise_conv pointwise_conv DepthwiseSeparableConv
+    GroupConv DilatedConv CausalConv1d ConvBNReLU conv_block Linear nn.Linear Dense dense_layer fc FullyConnected Bilinear
+    ReLU nn.ReLU torch.nn.ReLU F.relu ReLU6 LeakyReLU PReLU ELU SELU CELU GELU SiLU Swish Mish Sigmoid Tanh Hardsigmoid
+    Hardswish Hardtanh Softplus Softmax LogSoftmax Softmax2d Softsign LogSigmoid Threshold ThresholdedReLU Activation GLU
+    BatchNorm1d BatchNorm2d nn.BatchNorm2d BatchNormalization SyncBatchNorm LayerNorm LayerNormalization GroupNorm
+    GroupNormalization InstanceNorm2d InstanceNormalization LocalResponseNorm RMSNorm weight_norm spectral_norm Normalization
+    MaxPool1d MaxPool2d nn.MaxPool2d MaxPooling2D AvgPool2d AveragePooling2D AdaptiveAvgPool2d nn.AdaptiveAvgPool2d
+    AdaptiveMaxPool2d GlobalAveragePooling2D GlobalAvgPool2D GlobalMaxPooling2D GlobalMaxPool2D gap LPPool2d
+    FractionalMaxPool2d MaxUnpool2d pool BlurPool
+    Dropout Dropout2d SpatialDropout2D AlphaDropout DropPath DropBlock GaussianNoise
+    ZeroPad2d ZeroPadding2D ReflectionPad2d ReplicationPad2d CircularPad2d ConstantPad2d Cropping2D CenterCrop
+    Upsample nn.Upsample UpSampling2D UpsamplingNearest2d UpsamplingBilinear2d F.interpolate Resizing resize
+    PixelShuffle PixelUnshuffle ChannelShuffle Flatten nn.Flatten Reshape view Permute transpose squeeze unsqueeze stack
+    torch.stack torch.cat cat concat Concatenate Add add sum Multiply Subtract Average Maximum mean max flip roll tile Rescaling
+    Identity nn.Identity Sequential nn.Sequential ModuleList Lambda Input InputLayer Embedding
+    GRU LSTM RNN SimpleRNN GRUCell LSTMCell Bidirectional ConvLSTM2D MultiheadAttention MultiHeadAttention
+    TransformerEncoderLayer scaled_dot_product_attention Unfold Fold GridSample RoIAlign einsum matmul bmm
+    SEBlock SELayer CBAM ASPP SPP FPN BasicBlock Bottleneck ResidualBlock InvertedResidual MBConv shortcut residual_block";
+
+#[test]
+fn first_guesses_are_understood_or_get_the_layer_that_does_it() {
+    let mut wrong = Vec::new();
+    let names: Vec<&str> = FIRST_GUESSES.split_whitespace().collect();
+    assert!(names.len() > 163);
+    for name in &names {
+        if cnnkit::layers::find(name).is_some() {
+            continue;
+        }
+        let errors = network(&format!("{{input: [4, 8, 8], layers: [{name}: {{}}]}}")).expect_err(name);
+        let help = errors[0].help.join(" ");
+        let sequential = name.ends_with("Sequential") && help == "did you mean `sequential`?";
+        if !sequential && (help.contains("did you mean") || help.contains("lists the layers;")) {
+            wrong.push(format!("{name}: {help}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn arguments_of_keras_mean_what_they_mean_there() {
+    let keras = "{input: [3, 9, 9], defaults: {conv: {bias: true, kernel: 5}}, layers: [
+        Conv2D: {filters: 8, kernel_size: 3, strides: 2, use_bias: false, dilation_rate: 2, padding: same},
+        BatchNormalization: {epsilon: 0.001}, MaxPooling2D: {pool_size: 2, strides: 1},
+        GlobalAveragePooling2D, nn.Dropout: {rate: 0.5}, linear: {units: 10}]}";
+    // 8 * 3 * 9 weights, 2 * 8 of the norm, 8 * 10 + 10.
+    assert_eq!(figures(keras).0, 216 + 16 + 90);
+    assert_eq!(last(keras), [10]);
+    for (layer, argument, words) in [
+        ("BatchNorm2d: {num_features: 8}", "num_features", "it follows from the input"),
+        ("relu: {inplace: true}", "inplace", "leave it out"),
+        ("softmax: {dim: 1}", "dim", "without the batch"),
+        ("conv: {filters: 8, kernel: 3, activation: relu}", "activation", "`- relu`"),
+        ("conv: {filters: 8, kernel: 3, data_format: nhwc}", "data_format", "channels first"),
+    ] {
+        let errors = network(&format!("{{input: [8, 9, 9], layers: [{layer}]}}")).expect_err(layer);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].message.ends_with(&format!("has no argument `{argument}`")), "{errors:?}");
+        assert!(errors[0].help[0].contains(words), "{errors:?}");
+    }
+}

@@ -135,14 +135,20 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     } else if let Some(baseline) = baseline {
         stale = baseline.accept(&mut checked);
     }
+    let spec = match checked.as_slice() {
+        [only] => Some(serde_json::json!({"name": only.name, "path": only.path})),
+        _ => None,
+    };
+    // It is about the project's file, which no baseline is for.
+    checked.extend(check::idle_budgets(&project, &targets.specs));
     let mut findings = Findings::of(&checked);
     findings.summary.stale = stale;
     findings.summary.fixed = fixed;
     let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
     let ok = findings.pass(limit);
     let mut json = super::envelope_of("check", &findings.json(ok));
-    if let [only] = checked.as_slice() {
-        json["spec"] = serde_json::json!({"name": only.name, "path": only.path});
+    if let Some(spec) = spec {
+        json["spec"] = spec;
     }
     let mut page = Page::default();
     page.push(Block::Findings(findings));

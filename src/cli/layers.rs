@@ -4,13 +4,14 @@ use crate::cli::Failure;
 use crate::diagnostic::did_you_mean;
 use crate::layers::{KINDS, find};
 use crate::report::{Report, layers};
+use crate::spec::grammar;
 
 /// List the layers of the spec language, or show one: arguments, formulas, examples
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit layers                       every layer with a line
   cnnkit layers deform_conv           its arguments, formulas and examples
-  cnnkit layers Conv2d                PyTorch's names are understood
+  cnnkit layers Conv2d                names of PyTorch and Keras are understood
   cnnkit layers conv --format json    for programs")]
 pub struct Args {
     /// A layer's name
@@ -28,6 +29,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         .flat_map(|kind| std::iter::once(&kind.doc.name).chain(kind.doc.aliases))
         .copied()
         .collect();
-    let help = did_you_mean(&name, &names).unwrap_or_else(|| "`cnnkit layers` lists them".into());
+    if let Some(construct) = grammar::construct(&name) {
+        let help = format!("it is a construct of the spec language, {}: docs/spec.md", construct.doc);
+        return Err(Failure::usage(format!("there is no layer `{name}`"), help));
+    }
+    let foreign = crate::layers::foreign::hint(&name).map(str::to_owned);
+    let help = foreign
+        .or_else(|| did_you_mean(&name, &names))
+        .unwrap_or_else(|| "`cnnkit layers` lists them".into());
     Err(Failure::usage(format!("there is no layer `{name}`"), help))
 }

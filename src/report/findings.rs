@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::check::{Checked, Located, fingerprints};
+use crate::check::{Checked, Located, PROJECT_FILE, fingerprints};
 use crate::rules::{Edit, Meta, Severity};
 use crate::source::{Sources, Span};
 
@@ -131,8 +132,11 @@ impl Spot {
 impl Findings {
     /// The findings of `checked`; the same flaw of an included file is told once, with the specs that have it.
     pub fn of(checked: &[Checked]) -> Self {
-        let mut all =
-            Self { specs: checked.iter().map(|spec| spec.path.clone()).collect(), ..Self::default() };
+        // What is said of the project's own file is said of no spec.
+        let project =
+            |spec: &&Checked| Path::new(&spec.path).file_name().is_some_and(|name| name == PROJECT_FILE);
+        let specs = || checked.iter().filter(|spec| !project(spec));
+        let mut all = Self { specs: specs().map(|spec| spec.path.clone()).collect(), ..Self::default() };
         let mut known = HashMap::new();
         for spec in checked {
             let outcome = &spec.outcome;
@@ -151,7 +155,7 @@ impl Findings {
                 .map(|skipped| (spec.path.clone(), skipped.rule, skipped.problem.message.clone()));
             all.skipped.extend(why);
         }
-        all.summary.specs = checked.len();
+        all.summary.specs = specs().count();
         all.summary.suppressed = all.suppressed.len();
         all.summary.skipped = all.skipped.len();
         all.count();

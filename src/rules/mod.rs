@@ -58,7 +58,7 @@ mod unused_layer;
 mod unused_variable;
 mod wide_kernel;
 
-pub use budget::{FAILED_CLAIM, OVER_BUDGET, WORSE_THAN_BASELINE};
+pub use budget::{FAILED_CLAIM, IDLE_BUDGET, OVER_BUDGET, WORSE_THAN_BASELINE};
 pub use facts::Facts;
 pub use finding::{Edit, Finding, Fix, Place};
 pub use meta::{Family, Meta, Setting, Severity};
@@ -144,8 +144,14 @@ pub fn find(id_or_name: &str) -> Option<&'static Meta> {
 }
 
 /// What is found beside the rules: in comments, and against a project's budgets.
-pub static OTHERS: [&Meta; 5] =
-    [&UNUSED_SUPPRESSION, &MALFORMED_SUPPRESSION, &OVER_BUDGET, &WORSE_THAN_BASELINE, &FAILED_CLAIM];
+pub static OTHERS: [&Meta; 6] = [
+    &UNUSED_SUPPRESSION,
+    &MALFORMED_SUPPRESSION,
+    &OVER_BUDGET,
+    &WORSE_THAN_BASELINE,
+    &FAILED_CLAIM,
+    &IDLE_BUDGET,
+];
 
 /// Everything that a finding can be about: errors of a spec, comments and budgets, then the rules by id.
 pub fn all() -> impl Iterator<Item = &'static Meta> {

@@ -9,12 +9,8 @@ use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Unit};
 use crate::spec::grammar::{self, Field, FieldKind};
 
 /// Other names under which layers take an argument; schemars does not see serde's aliases.
-const ALIASES: &[(&str, &str)] = &[
-    ("kernel_size", "kernel"),
-    ("affine", "elementwise_affine"),
-    ("amount", "padding"),
-    ("scale", "scale_factor"),
-];
+const ALIASES: &[(&str, &str)] =
+    &[("affine", "elementwise_affine"), ("amount", "padding"), ("scale", "scale_factor")];
 
 /// The schema.
 pub fn generate() -> Value {
@@ -28,7 +24,7 @@ pub fn generate() -> Value {
         if let Some(object) = arguments.as_object_mut() {
             object.remove("title");
             object.insert("description".into(), kind.doc.summary.into());
-            add_aliases(object);
+            add_aliases(name, object);
             // `defaults:` can give any argument, so none is required at its place.
             object.remove("required");
             defaults.insert(name.into(), Value::Object(object.clone()));
@@ -175,8 +171,10 @@ fn open_items(schema: &mut Value) {
 }
 
 /// Other names of arguments: an alias is accepted where its name is.
-fn add_aliases(object: &mut Map<String, Value>) {
-    for &(alias, name) in ALIASES {
+fn add_aliases(layer: &str, object: &mut Map<String, Value>) {
+    let foreign = layers::foreign::ARGUMENTS.iter().filter(|(.., layers)| layers.contains(&layer));
+    let foreign = foreign.map(|&(alias, name, _)| (alias, name));
+    for (alias, name) in foreign.chain(ALIASES.iter().copied()) {
         if let Some(Value::Object(properties)) = object.get_mut("properties")
             && let Some(property) = properties.get(name).cloned()
         {

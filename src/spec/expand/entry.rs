@@ -212,6 +212,9 @@ impl<'a> Expander<'a> {
         names.sort_unstable();
         let close = suggest(&key.name, names).or_else(|| layers::closest(&key.name));
         let help = match close {
+            _ if layers::foreign::hint(&key.name).is_some() => {
+                layers::foreign::hint(&key.name).unwrap_or_default().to_owned()
+            }
             _ if key.name.contains(" - ") => {
                 "the next line was read as part of this text: align the dashes".into()
             }
@@ -353,12 +356,13 @@ impl<'a> Expander<'a> {
                 return None;
             }
         };
+        let ours = |name| layers::foreign::argument(kind.doc.name, name);
         let file = self.frame().file;
         let defaults = self.document.files[file].defaults.get(kind.doc.name);
         let missing = defaults
             .into_iter()
             .flatten()
-            .filter(|(key, _)| !written.iter().any(|(w, _)| w.name == key.name));
+            .filter(|(key, _)| !written.iter().any(|(w, _)| ours(&w.name) == ours(&key.name)));
         let env = self.env();
         let mut args = Vec::new();
         let mut failed = false;
@@ -374,7 +378,7 @@ impl<'a> Expander<'a> {
         if failed {
             return None;
         }
-        let places = args.iter().map(|(key, value)| (key.name.clone(), value.span)).collect();
+        let places = args.iter().map(|(key, value)| (ours(&key.name).to_owned(), value.span)).collect();
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
             Ok(layer) => Some((layer, places)),
             Err(errors) => {
