@@ -17,7 +17,8 @@ use crate::onnx::proto::TensorProto;
 use crate::report::Page;
 use crate::report::imported::{self, Figures, LeftOut};
 use crate::source::Sources;
-use crate::spec::files::{Disk, Text, Zoo};
+use crate::spec::document::Document;
+use crate::spec::files::{Disk, Files, Text, Zoo};
 use crate::spec::{self, Overrides};
 
 /// Which networks, and what is replaced in them.
@@ -144,19 +145,22 @@ impl SpecArgs {
                 Err(failure) => failures.push(failure),
             }
         }
-        match (failures.len(), failures.pop()) {
-            (_, None) => Ok(networks),
-            (1, Some(failure)) => Err(failure),
-            (_, Some(last)) => {
-                failures.push(last);
-                Err(Failure::Several(failures))
-            }
-        }
+        Failure::unless_none(failures).map(|()| networks)
     }
 }
 
 impl Replace {
-    fn overrides(&self) -> Overrides {
+    /// A spec whose network is not built yet.
+    pub fn read(&self, spec: &str) -> Result<(Document, Sources), Failure> {
+        let (files, path) = place(spec)?;
+        spec::read(files.as_ref(), &path, &self.overrides()).map_err(|rejected| {
+            let (sources, diagnostics) = *rejected;
+            Failure::Diagnostics(Box::new(sources), diagnostics)
+        })
+    }
+
+    /// What is replaced, for the reader of specs.
+    pub fn overrides(&self) -> Overrides {
         Overrides { variables: self.set.clone(), inputs: self.input.clone() }
     }
 
@@ -196,18 +200,12 @@ impl Replace {
 
     /// The network of one SPEC argument.
     pub fn load(&self, spec: &str) -> Result<Loaded, Failure> {
-        if Path::new(spec).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+        if is_model(spec) {
             return self.import(spec);
         }
         let overrides = self.overrides();
-        let result = if let Some(name) = spec.strip_prefix("zoo:") {
-            spec::load(&Zoo, &zoo_path(name)?, &overrides)
-        } else if spec == "-" {
-            spec::load(&Text { name: "<stdin>".into(), bytes: stdin()? }, "-", &overrides)
-        } else {
-            spec::load(&Disk::of(spec), spec, &overrides)
-        };
-        match result {
+        let (files, path) = place(spec)?;
+        match spec::load(files.as_ref(), &path, &overrides) {
             Ok(loaded) => Ok(Loaded {
                 path: spec.to_owned(),
                 graph: loaded.graph,
@@ -221,6 +219,22 @@ impl Replace {
             }
         }
     }
+}
+
+/// Whether a SPEC argument names a model rather than a spec.
+pub fn is_model(spec: &str) -> bool {
+    Path::new(spec).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// Where the spec of a SPEC argument is read from, and its path there.
+fn place(spec: &str) -> Result<(Box<dyn Files>, String), Failure> {
+    if let Some(name) = spec.strip_prefix("zoo:") {
+        return Ok((Box::new(Zoo), zoo_path(name)?));
+    }
+    if spec == "-" {
+        return Ok((Box::new(Text { name: "<stdin>".into(), bytes: stdin()? }), "-".into()));
+    }
+    Ok((Box::new(Disk::of(spec)), spec.to_owned()))
 }
 
 /// What stands on standard input, at most as much as a spec may have.

@@ -155,6 +155,18 @@ impl Failure {
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
     }
+
+    /// All of `failures` as one, if there are any.
+    fn unless_none(mut failures: Vec<Self>) -> Result<(), Self> {
+        match (failures.len(), failures.pop()) {
+            (_, None) => Ok(()),
+            (1, Some(failure)) => Err(failure),
+            (_, Some(last)) => {
+                failures.push(last);
+                Err(Self::Several(failures))
+            }
+        }
+    }
 }
 
 impl From<Problem> for Failure {
@@ -244,16 +256,28 @@ fn envelope<'a, T: serde::Serialize>(
     command: &str,
     bodies: impl Iterator<Item = (&'a load::Loaded, T)>,
 ) -> serde_json::Value {
+    let named = bodies
+        .map(|(network, body)| (network.graph.name.as_str(), network.path.as_str(), Some(network), body));
+    envelope_named(command, named)
+}
+
+/// The same for networks that may not have been built: each with its name and path.
+fn envelope_named<'a, T: serde::Serialize>(
+    command: &str,
+    bodies: impl Iterator<Item = (&'a str, &'a str, Option<&'a load::Loaded>, T)>,
+) -> serde_json::Value {
     let mut results: Vec<serde_json::Value> = bodies
-        .map(|(network, body)| {
+        .map(|(name, path, network, body)| {
             let mut object = serde_json::Map::new();
-            object
-                .insert("spec".into(), serde_json::json!({"name": network.graph.name, "path": network.path}));
+            object.insert("spec".into(), serde_json::json!({"name": name, "path": path}));
             if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
                 object.extend(keys);
             }
             let counts = matches!(command, "params" | "run");
-            network.keys(&mut object, if counts { Figures::Counts } else { Figures::Dependences });
+            let figures = if counts { Figures::Counts } else { Figures::Dependences };
+            if let Some(network) = network {
+                network.keys(&mut object, figures);
+            }
             serde_json::Value::Object(object)
         })
         .collect();

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Block, Cell, Column, Page, Row, Span, Table, Tone};
 use crate::analysis::sizes::{AxisSizes, SizeSet};
-use crate::graph::Graph;
+use crate::shape::Shape;
 
 /// The JSON of one network's sizes.
 #[derive(Debug, Serialize)]
@@ -16,11 +16,20 @@ pub struct SizesJson {
 struct AxisJson {
     input: String,
     axis: usize,
+    /// Other axes that must have the same size.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    with: Vec<SlotJson>,
     current: u64,
     works: SetJson,
     lossless: SetJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     near: Option<NearJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct SlotJson {
+    input: String,
+    axis: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,8 +58,18 @@ fn axis_name(axes: usize, axis: usize) -> &'static str {
     }
 }
 
-/// The sizes for programs; `near` holds a size of interest for each axis.
-pub fn json(axes: &[AxisSizes], near: Option<&[u64]>) -> SizesJson {
+/// `H`, `left H` if there are several inputs, `H = W` for axes that must agree.
+fn label(inputs: &[(String, Shape)], sizes: &AxisSizes) -> String {
+    let one = |slot: &crate::analysis::sizes::Slot| {
+        let (input, shape) = &inputs[slot.input];
+        let axis = axis_name(shape.spatial().len(), slot.axis);
+        if inputs.len() > 1 { format!("{input} {axis}") } else { axis.to_owned() }
+    };
+    sizes.slots.iter().map(one).collect::<Vec<_>>().join(" = ")
+}
+
+/// The sizes for programs; `near` holds a size of interest for each row.
+pub fn json(inputs: &[(String, Shape)], axes: &[AxisSizes], near: Option<&[u64]>) -> SizesJson {
     let set = |set: &SizeSet, current: u64| SetJson {
         contains_current: set.contains(current),
         smallest: set.smallest,
@@ -58,19 +77,24 @@ pub fn json(axes: &[AxisSizes], near: Option<&[u64]>) -> SizesJson {
         modulus: set.modulus,
         residues: set.residues.clone(),
     };
-    let axis = |sizes: &AxisSizes| AxisJson {
+    let other = |slot: &crate::analysis::sizes::Slot| SlotJson {
+        input: inputs[slot.input].0.clone(),
+        axis: slot.axis,
+    };
+    let axis = |(row, sizes): (usize, &AxisSizes)| AxisJson {
         input: sizes.input.clone(),
         axis: sizes.axis,
+        with: sizes.slots[1..].iter().map(other).collect(),
         current: sizes.current,
         works: set(&sizes.works, sizes.current),
         lossless: set(&sizes.lossless, sizes.current),
-        near: near.and_then(|near| near.get(sizes.axis)).map(|&size| NearJson {
+        near: near.and_then(|near| near.get(row)).map(|&size| NearJson {
             size,
             works: pair(sizes.works.around(size)),
             lossless: pair(sizes.lossless.around(size)),
         }),
     };
-    SizesJson { axes: axes.iter().map(axis).collect() }
+    SizesJson { axes: axes.iter().enumerate().map(axis).collect() }
 }
 
 fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
@@ -78,10 +102,10 @@ fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
 }
 
 /// The sizes for people.
-pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
+pub fn page(name: &str, inputs: &[(String, Shape)], axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
     let mut page = Page::default();
-    let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(&graph.name, format!("input {}", inputs.join(" and ")));
+    let shapes: Vec<String> = inputs.iter().map(|(_, shape)| shape.to_string()).collect();
+    page.title_with(name, format!("input {}", shapes.join(" and ")));
     let mut table = Table {
         columns: vec![
             Column::text("axis"),
@@ -93,10 +117,10 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
         rows: vec![],
     };
     for sizes in axes {
-        let name = axis_name(axes.len(), sizes.axis);
+        let name = &label(inputs, sizes);
         let lossless = sizes.lossless.contains(sizes.current);
         table.rows.push(Row::new(vec![
-            Cell::toned(name, Tone::Name),
+            Cell::toned(name.clone(), Tone::Name),
             Cell::count(sizes.current).tone(if lossless { Tone::Good } else { Tone::Warn }),
             sizes.works.smallest.map_or_else(Cell::default, Cell::count),
             Cell::text(describe(&sizes.works, name)),
@@ -105,12 +129,12 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
     }
     page.table(table);
     if let Some(near) = near {
-        page.table(near_table(axes, near));
+        page.table(near_table(inputs, axes, near));
     }
-    let dropped: Vec<&str> = axes
+    let dropped: Vec<String> = axes
         .iter()
-        .filter(|sizes| !sizes.lossless.contains(sizes.current))
-        .map(|sizes| axis_name(axes.len(), sizes.axis))
+        .filter(|sizes| sizes.works.contains(sizes.current) && !sizes.lossless.contains(sizes.current))
+        .map(|sizes| label(inputs, sizes))
         .collect();
     if !dropped.is_empty() {
         page.push(Block::Text(vec![
@@ -123,32 +147,54 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
     }
     page.note(
         "Works: shape inference succeeds with the spec's own weights. Loses no pixel: every strided layer divides its input \
-         evenly. Found by trying every size until the pattern repeats with the product of the strides.",
+         evenly. Found by trying sizes until the pattern repeats with the product of the strides.",
     );
     page
 }
 
-/// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`.
+/// Says why the network does not fit its own size, and whether other sizes mean other weights.
+pub fn unfit(page: &mut Page, flaw: &str, varies: bool) {
+    let mut text = format!(": the network cannot be built at its own size: {flaw}.");
+    if varies {
+        text += " Its weights depend on the size: each size that works is a network of its own.";
+    }
+    page.push(Block::Text(vec![Span::new("note", Tone::Warn), Span::plain(text)]));
+}
+
+/// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`, `L % 1024 in {340..343}`.
 fn describe(set: &SizeSet, name: &str) -> String {
     let Some(smallest) = set.smallest else { return "no size".into() };
-    if let Some(members) = set.finite() {
-        let mut shown: Vec<String> = members.iter().take(4).map(u64::to_string).collect();
-        if members.len() > 4 {
-            shown.push(format!("... ({} sizes)", members.len()));
+    let run = |&(first, last): &(u64, u64)| {
+        if first == last { first.to_string() } else { format!("{first}..{last}") }
+    };
+    let list = |runs: &[(u64, u64)], count: usize| {
+        let mut shown: Vec<String> = runs.iter().take(4).map(run).collect();
+        if runs.len() > 4 {
+            shown.push(format!("... ({count} in all)"));
         }
-        return format!("{name} = {} only", shown.join(" or "));
+        shown
+    };
+    if let Some(members) = set.finite() {
+        let count = members.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        return format!(
+            "{name} = {} only",
+            list(members, usize::try_from(count).unwrap_or(usize::MAX)).join(" or ")
+        );
     }
     if set.modulus == 1 {
         return format!("{name} >= {smallest}");
     }
-    let mut residues: Vec<String> = set.residues.iter().take(6).map(u64::to_string).collect();
-    if set.residues.len() > 6 {
-        residues.push(format!("... ({} of {})", set.residues.len(), set.modulus));
-    }
-    format!("{name} % {} == {}, from {smallest}", set.modulus, residues.join(" or "))
+    let runs = set.runs();
+    let name = if name.contains(' ') { format!("({name})") } else { name.to_owned() };
+    let residues = if runs.len() <= 3 && runs.iter().all(|(first, last)| first == last) {
+        format!("== {}", list(&runs, 0).join(" or "))
+    } else {
+        format!("in {{{}}}", list(&runs, set.residues.len()).join(", "))
+    };
+    format!("{name} % {} {residues}, from {smallest}", set.modulus)
 }
 
-fn near_table(axes: &[AxisSizes], near: &[u64]) -> Table {
+fn near_table(inputs: &[(String, Shape)], axes: &[AxisSizes], near: &[u64]) -> Table {
     let mut table = Table {
         columns: vec![
             Column::text("near"),
@@ -165,7 +211,7 @@ fn near_table(axes: &[AxisSizes], near: &[u64]) -> Table {
         let (works_low, works_high) = sizes.works.around(wanted);
         let (low, high) = sizes.lossless.around(wanted);
         table.rows.push(Row::new(vec![
-            Cell::toned(axis_name(axes.len(), sizes.axis), Tone::Name),
+            Cell::toned(label(inputs, sizes), Tone::Name),
             Cell::count(wanted),
             cell(works_low),
             cell(works_high),

@@ -27,6 +27,8 @@ use crate::value::{Located, Value, decode};
 
 use names::{Frame, Group, Unresolved};
 
+pub use shape::input_shapes;
+
 /// Most items of layer lists that are visited, so that empty repetitions end as well.
 const MAX_STEPS: usize = 1_000_000;
 /// Most nodes of a graph.

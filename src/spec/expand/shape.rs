@@ -1,8 +1,13 @@
-//! Shapes given with `--input`: the two that other tools take, and that would build another network in silence.
+//! Shapes of the inputs: as they are written or replaced, and those given with `--input` that other tools take, and that
+//! would build another network in silence.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::shape::Shape;
+use crate::spec::Overrides;
+use crate::spec::document::Document;
+use crate::spec::expand::evaluate;
 use crate::spec::grammar::INPUT;
-use crate::value::Key;
+use crate::value::{Key, decode};
 
 /// An axis from this size on is an image's height or width rather than its channels.
 const LARGE: u64 = 16;
@@ -55,4 +60,21 @@ pub(super) fn mistaken(key: &Key, own: &[u64], given: &[u64]) -> Option<Diagnost
             format!("{} has its channels last, the spec's input {} has them first", option(given), list(own));
         error(message).help(format!("write {}", option(&first)))
     })
+}
+
+/// The shapes of the inputs of `document`, with their names; none if one of them is wrong.
+pub fn input_shapes(document: &Document, overrides: &Overrides) -> Option<Vec<(String, Shape)>> {
+    let env = &document.files.first()?.env;
+    let shape = |(key, value): &(Key, crate::value::Located)| {
+        let replaced = overrides.inputs.iter().rev().find(|(name, _)| name.is_empty() || *name == key.name);
+        let sizes = match replaced {
+            Some((_, sizes)) => sizes.clone(),
+            None => {
+                let value = evaluate(value, env).ok()?;
+                decode(&value, value.span, "`input`").ok()?
+            }
+        };
+        Some((key.name.clone(), Shape::new(sizes)))
+    };
+    document.inputs.iter().map(shape).collect()
 }
