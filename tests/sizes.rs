@@ -2,8 +2,9 @@
 //! size.
 
 use cnnkit::analysis::sizes::{AxisSizes, Fixed, Spec, Trial as _, analyse};
+use cnnkit::disk::Disk;
 use cnnkit::graph::Graph;
-use cnnkit::spec::files::{Disk, Files, Text};
+use cnnkit::spec::files::{Files, Text};
 use cnnkit::spec::{self, Overrides};
 
 fn zoo(name: &str) -> (Box<dyn Files>, String) {
@@ -228,7 +229,7 @@ fn brute_force(name: &str, source: &Source, sizes_of: &dyn Fn(&AxisSizes) -> Vec
 
 #[test]
 fn the_sets_are_what_trial_finds_on_every_network_of_the_zoo() {
-    for (folder, name) in spec::files::Zoo::names() {
+    for (folder, name) in cnnkit::zoo::Zoo::names() {
         if folder != "zoo" {
             continue;
         }

@@ -1,10 +1,10 @@
 //! `cnnkit layers`
 
 use crate::cli::Failure;
-use crate::diagnostic::did_you_mean;
-use crate::layers::{KINDS, find};
-use crate::report::{Report, layers};
-use crate::spec::grammar;
+use cnnkit_core::diagnostic::did_you_mean;
+use cnnkit_core::layers::{KINDS, find};
+use cnnkit_core::spec::grammar;
+use cnnkit_report::{Report, layers};
 
 /// List the layers of the spec language, or show one: arguments, formulas, examples
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let help = format!("it is a construct of the spec language, {}: docs/spec.md", construct.doc);
         return Err(Failure::usage(format!("there is no layer `{name}`"), help));
     }
-    let foreign = crate::layers::foreign::hint(&name).map(str::to_owned);
+    let foreign = cnnkit_core::layers::foreign::hint(&name).map(str::to_owned);
     let help = foreign
         .or_else(|| did_you_mean(&name, &names))
         .unwrap_or_else(|| "`cnnkit layers` lists them".into());

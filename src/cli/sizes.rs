@@ -1,12 +1,12 @@
 //! `cnnkit sizes`
 
-use crate::analysis::sizes::{Fixed, Spec, Trial as _, Unsupported, analyse};
 use crate::cli::load::{Complete, Loaded, Replace, SpecArgs, is_model};
 use crate::cli::{Failure, envelope_named};
-use crate::diagnostic::Diagnostic;
-use crate::report::sizes::{SizesJson, json, page, unfit};
-use crate::report::{Page, Report};
-use crate::spec;
+use cnnkit_core::analysis::sizes::{Fixed, Spec, Trial as _, Unsupported, analyse};
+use cnnkit_core::diagnostic::Diagnostic;
+use cnnkit_core::spec;
+use cnnkit_report::sizes::{SizesJson, json, page, unfit};
+use cnnkit_report::{Page, Report};
 
 /// Find the input sizes that fit a network
 #[derive(Debug, clap::Args)]

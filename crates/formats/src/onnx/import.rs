@@ -1,0 +1,352 @@
+//! From a model file to a graph.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::bind::{Bindings, bind};
+use super::constant::{Change, Constant};
+use super::inline::{flatten, opset};
+use super::ir::{Draft, compact, without_identities};
+use super::lower::{Left, Lower, Tensor, Use, Value};
+use super::names::{ModulePath, ids};
+use super::patterns;
+use super::proto::{ModelProto, TensorProto};
+use super::read::{self, Failure};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::graph::{Builder, Graph, NodeId};
+use cnnkit_core::source::Origin;
+
+/// Oldest operator set that is understood.
+pub const OLDEST: i64 = 7;
+/// The newest that this version was written for; newer ones are tried, with a remark.
+pub const NEWEST: i64 = 28;
+/// Most errors that are told at once.
+const MAX_ERRORS: usize = 20;
+
+/// A network that was read from a model, and where its weights are.
+#[derive(Debug)]
+pub struct Imported {
+    /// The network.
+    pub graph: Graph,
+    /// For each node, a constant for each weight that it declares; empty where a node uses another's.
+    pub weights: Vec<Vec<Constant>>,
+    /// The stored tensors that the constants refer to.
+    pub tensors: Vec<TensorProto>,
+    /// The model file.
+    pub path: PathBuf,
+    /// What there is to say about the whole model.
+    pub remarks: Vec<String>,
+    /// Nodes that are in no figure at all.
+    pub left: Vec<Left>,
+}
+
+/// Reads the model `path` and makes a graph of it.
+///
+/// # Errors
+/// Everything that is wrong with the model, at most 20 flaws, each with the node's name.
+pub fn load(path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+    let model = open(path).map_err(|problem| vec![diagnostic(problem)])?;
+    import(model, path, bindings)
+}
+
+fn diagnostic(problem: Problem) -> Diagnostic {
+    problem.in_layer("", &Origin::default())
+}
+
+/// The messages of a model file, without its large tensors.
+pub fn open(path: &Path) -> Result<ModelProto, Problem> {
+    let shown = path.display();
+    let io = |error: std::io::Error| Problem::new(Code::Io, format!("cannot read `{shown}`: {error}"));
+    let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.is_dir() {
+        return Err(
+            Problem::new(Code::Io, format!("`{shown}` is a folder")).help("name the .onnx file in it")
+        );
+    }
+    let model = read::read(file).map_err(|failure| match failure {
+        Failure::Io(error) => io(error),
+        Failure::Limit(message) => Problem::new(Code::Limit, format!("`{shown}`: {message}"))
+            .help("no network is like this; is the file damaged?"),
+        Failure::Malformed { message, place } => {
+            let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
+            Problem::new(
+                Code::Syntax,
+                format!("`{shown}` is not an ONNX model, or damaged: {message}{place}"),
+            )
+            .help("copy it again; with git, `git lfs pull` fetches what a pointer file stands for")
+        }
+    })?;
+    if model.graph.is_none() {
+        return Err(Problem::new(Code::Missing, format!("`{shown}` has no graph"))
+            .help("is it an ONNX model, and complete?"));
+    }
+    Ok(model)
+}
+
+/// A graph of a model that was read from `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+    let name = name(&model, path);
+    let stored = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+    stored.for_each(|tensor| super::weights::recall(tensor, path));
+    let (mut lower, outputs, inputs) = lowered(model, bindings)?;
+    let (drafts, outputs) = finish(&mut lower, outputs)?;
+    let built = build(&name, drafts, outputs, &inputs, &mut lower.remarks)?;
+    let (graph, weights) = built;
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        path: path.to_owned(),
+        remarks: lower.remarks,
+        left: lower.left,
+    })
+}
+
+/// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
+fn name(model: &ModelProto, path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    if stem.is_empty() {
+        model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default()
+    } else {
+        stem
+    }
+}
+
+/// All nodes lowered; the names of the outputs, and of the inputs with the places of their drafts.
+fn lowered(
+    mut model: ModelProto,
+    bindings: &Bindings,
+) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
+    let one = |problem: Problem| vec![diagnostic(problem)];
+    let graph = model.graph.take().unwrap_or_default();
+    let version = opset(&model.opset_import).unwrap_or(1);
+    if version < OLDEST {
+        let message =
+            format!("not supported: operator set {version}; the oldest that is understood is {OLDEST}");
+        return Err(one(Problem::new(Code::InvalidValue, message)
+            .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
+    }
+    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
+    if version > NEWEST {
+        lower.remark(format!(
+            "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
+        ));
+    }
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let given: Vec<_> = graph.input.iter().filter(|input| !stored.contains(input.name.as_str())).collect();
+    if given.is_empty() {
+        return Err(one(
+            Problem::new(Code::Missing, "the model has no inputs").help("every network reads something")
+        ));
+    }
+    let bound = bind(&given, &graph.value_info, &graph.output, bindings).map_err(one)?;
+    lower.batch = bound.batch;
+    lower.stated = bound.stated;
+    let mut names = Vec::new();
+    for input in bound.inputs {
+        let draft = lower.drafts.len();
+        let shape = super::lower::shape(&input.dims, input.batch);
+        lower.drafts.push(Draft {
+            place: ModulePath::default(),
+            title: format!("the input `{}`", input.name),
+            layer: None,
+            inputs: vec![],
+            shape,
+            weights: vec![],
+        });
+        let tensor = Tensor { draft, dims: input.dims, batch: input.batch };
+        lower.values.insert(input.name.clone(), Value::Tensor(tensor));
+        names.push(input.name);
+    }
+    let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    if outputs.is_empty() {
+        return Err(one(
+            Problem::new(Code::Missing, "the model has no outputs").help("every network returns something")
+        ));
+    }
+    let mut known: HashSet<&str> = stored.clone();
+    known.extend(names.iter().map(String::as_str));
+    known.extend(
+        graph.sparse_initializer.iter().filter_map(|tensor| Some(tensor.values.as_ref()?.name.as_str())),
+    );
+    let items = flatten(
+        graph.node,
+        &model.functions,
+        version,
+        &|name| known.contains(name),
+        &outputs.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+    .map_err(one)?;
+    if let Some(missing) = outputs.iter().find(|name| !known.contains(name.as_str()) && !makes(&items, name))
+    {
+        let message = format!("the output `{missing}` is made by no node");
+        return Err(one(
+            Problem::new(Code::Reference, message).help("the file is damaged or cut out of a larger model")
+        ));
+    }
+    unused(&mut lower, &items, &graph.initializer, &outputs);
+    for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
+        lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
+    }
+    for tensor in graph.initializer {
+        lower.add_stored(tensor).map_err(one)?;
+    }
+    lower.initializers = lower.tensors.len();
+    let mut errors = Vec::new();
+    for item in &items {
+        if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
+            errors.push(diagnostic(problem));
+            for output in &item.node.output {
+                lower.values.insert(output.clone(), Value::Unknown("an error before it".into()));
+            }
+            if errors.len() >= MAX_ERRORS {
+                break;
+            }
+        }
+    }
+    if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
+}
+
+fn makes(items: &[super::inline::Item], name: &str) -> bool {
+    items.iter().any(|item| item.node.output.iter().any(|output| output == name))
+}
+
+/// Remarks on stored tensors that nothing reads.
+fn unused(lower: &mut Lower, items: &[super::inline::Item], stored: &[TensorProto], outputs: &[String]) {
+    let read: HashSet<&str> = items
+        .iter()
+        .flat_map(|item| super::inline::reads(&item.node))
+        .chain(outputs.iter().map(String::as_str))
+        .collect();
+    let idle: Vec<&TensorProto> =
+        stored.iter().filter(|tensor| !read.contains(tensor.name.as_str())).collect();
+    if let Some(first) = idle.first() {
+        let elements = |tensor: &&TensorProto| -> u64 {
+            tensor.dims.iter().fold(1u64, |product, &size| product.saturating_mul(size.unsigned_abs()))
+        };
+        let total = idle.iter().map(elements).fold(0u64, u64::saturating_add);
+        let which = if idle.len() == 1 {
+            format!("`{}`", first.name)
+        } else {
+            format!("`{}` and others", first.name)
+        };
+        lower.remark(format!(
+            "{} stored tensor{} with {total} elements {} read by nothing and not counted: {which}",
+            idle.len(),
+            if idle.len() == 1 { "" } else { "s" },
+            if idle.len() == 1 { "is" } else { "are" },
+        ));
+    }
+}
+
+/// Patterns recognised, dead layers left out.
+fn finish(lower: &mut Lower, outputs: Vec<String>) -> Result<(Vec<Draft>, Vec<usize>), Vec<Diagnostic>> {
+    let mut ends = Vec::new();
+    let mut cut = None;
+    for name in &outputs {
+        match lower.values.get(name) {
+            Some(Value::Tensor(tensor)) => ends.push(tensor.draft),
+            Some(Value::Constant(_)) => {
+                lower.remark(format!("the output `{name}` is a constant and left out"));
+            }
+            Some(Value::Unknown(reason)) => cut = Some((name.clone(), reason.clone())),
+            None => {}
+        }
+    }
+    let mut drafts = std::mem::take(&mut lower.drafts);
+    if let Some((name, reason)) = cut {
+        lower.remark(format!("the output `{name}` is left out: {reason}"));
+        // What only the left-out part reads is where the analysed network ends.
+        let uses = super::ir::uses(&drafts, &ends);
+        ends.extend((0..drafts.len()).filter(|&index| uses[index] == 0 && drafts[index].layer.is_some()));
+    }
+    if ends.is_empty() {
+        let message = "no output of the model can be analysed: each depends on what is not understood";
+        let help = lower.left.first().map_or_else(
+            || "every output is a constant".to_owned(),
+            |left| format!("{}: {}", left.title, left.reason),
+        );
+        return Err(vec![diagnostic(Problem::new(Code::InvalidValue, message).help(help))]);
+    }
+    let holds = |draft: &Draft| {
+        matches!(draft.layer, Some(cnnkit_core::layers::Layer::Opaque(_))) && !draft.weights.is_empty()
+    };
+    // What nothing depends on is no second reader of anything.
+    drafts = compact(drafts, &mut ends, holds);
+    patterns::recognise(&mut drafts, &ends);
+    without_identities(&mut drafts, &mut ends);
+    let drafts = compact(drafts, &mut ends, holds);
+    Ok((drafts, ends))
+}
+
+/// The graph, with the weights of each node.
+fn build(
+    name: &str,
+    drafts: Vec<Draft>,
+    outputs: Vec<usize>,
+    inputs: &[String],
+    remarks: &mut Vec<String>,
+) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
+    let places: Vec<ModulePath> =
+        drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
+    let mut names =
+        inputs.iter().cloned().chain(ids(&places, &inputs.iter().map(String::as_str).collect::<Vec<_>>()));
+    let mut builder = Builder::new();
+    let mut owners: HashMap<String, NodeId> = HashMap::new();
+    let mut weights = Vec::with_capacity(drafts.len());
+    for draft in &drafts {
+        let id = names.next().unwrap_or_default();
+        let Some(layer) = &draft.layer else {
+            builder.input(&id, draft.shape.clone(), Origin::default());
+            weights.push(vec![]);
+            continue;
+        };
+        let reads = draft.inputs.iter().map(|&input| NodeId(input)).collect();
+        // Layers with the very same stored weights share them.
+        let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
+        let owner = key.as_ref().and_then(|key| owners.get(key).copied());
+        let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
+        weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
+        if let (Some(key), None) = (key, owner) {
+            owners.insert(key, node);
+        }
+    }
+    tie(&mut builder, &weights, remarks);
+    let graph = builder.finish(name, outputs.into_iter().map(NodeId).collect())?;
+    Ok((graph, weights))
+}
+
+/// Weights that are the same stored tensor as an earlier node's count there, though the layers differ in other weights.
+fn tie(builder: &mut Builder, weights: &[Vec<Constant>], remarks: &mut Vec<String>) {
+    let mut seen: HashMap<usize, &Constant> = HashMap::new();
+    let mut tied: HashSet<usize> = HashSet::new();
+    for (node, list) in weights.iter().enumerate() {
+        for (index, constant) in list.iter().enumerate() {
+            let Some(root) = constant.root else { continue };
+            match seen.get(&root) {
+                None => {
+                    seen.insert(root, constant);
+                }
+                // Different parts of one tensor (a fused projection that is taken apart) are each counted.
+                Some(first) if parts(first) != parts(constant) => {}
+                Some(_) => {
+                    builder.tie(NodeId(node), index);
+                    tied.insert(root);
+                }
+            }
+        }
+    }
+    if !tied.is_empty() {
+        let plural = if tied.len() == 1 { " is" } else { "s are" };
+        remarks.push(format!("{} stored tensor{plural} used by several layers and counted once", tied.len()));
+    }
+}
+
+/// The parts that were taken of a stored tensor.
+fn parts(constant: &Constant) -> Vec<&Change> {
+    constant.view.iter().filter(|change| matches!(change, Change::Slice { .. })).collect()
+}

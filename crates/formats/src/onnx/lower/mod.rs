@@ -1,0 +1,28 @@
+//! From ONNX operators to layers. One file a family of operators; [`operators`] is the only list.
+//!
+//! Operators on constants are computed (shape arithmetic vanishes); operators on values become layers. Tensors of the
+//! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
+
+mod arithmetic;
+mod attention;
+mod constant_source;
+mod context;
+mod control;
+mod conv;
+mod einsum;
+mod fold;
+mod gather;
+mod linear;
+mod mean;
+mod norm;
+mod opaque;
+mod pointwise;
+mod pool;
+mod quantised;
+mod resize;
+mod shapes;
+mod slice_concat;
+mod table;
+
+pub use context::{Flaw, Left, Lower, Outcome, Tensor, Use, Value, shape};
+pub use table::{Operator, operators};
