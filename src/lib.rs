@@ -1,6 +1,7 @@
 //! cnnkit: the truth about a convolutional network.
 
 pub mod disk;
+pub mod resized;
 pub mod revision;
 pub mod zoo;
 

@@ -288,3 +288,48 @@ fn arguments_of_keras_mean_what_they_mean_there() {
         assert!(errors[0].help[0].contains(words), "{errors:?}");
     }
 }
+
+/// Parameters, fixed weights and all buffers.
+fn split(spec: &str) -> (u64, u64, u64) {
+    let graph = network(spec).unwrap_or_else(|errors| panic!("{spec}: {errors:?}"));
+    let counts = cnnkit::analysis::totals::of_graph(&graph);
+    (counts.params, counts.frozen, counts.buffers)
+}
+
+#[test]
+fn fixed_weights_are_buffers() {
+    // antialiased-cnns#32: the blur kernel is fixed. PyTorch: no parameters, a buffer of 576 elements, 451,584 MACs.
+    let blur = "{input: [64, 56, 56], layers: [max_pool: {kernel: 2, stride: 1}, conv: {out_channels: 64, kernel: 3, stride: 2,
+        padding: 1, padding_mode: reflect, groups: depthwise, bias: false, learned: false}]}";
+    assert_eq!(split(blur), (0, 576, 576));
+    assert_eq!(figures(blur).1, 451_584);
+    // A frozen stem; running statistics are buffers anyway, and what shares fixed weights has none to learn either.
+    let stem = "{input: [4, 9, 9], variables: {train: false}, defaults: {batch_norm: {learned: $train}}, layers: [
+        {id: a, conv: {out_channels: 4, kernel: 1, learned: $train}}, batch_norm, {share: a}, conv: {out_channels: 2, kernel: 1}]}";
+    assert_eq!(split(stem), (10, 20 + 8, 20 + 8 + 8));
+    for (layer, words) in [
+        ("relu: {learned: false}", "`relu` has no argument `learned`"),
+        ("conv: {out_channels: 4, kernel: 1, learned: 3}", "expected `true` or `false`"),
+    ] {
+        let errors = network(&format!("{{input: [4, 9, 9], layers: [{layer}]}}")).expect_err(layer);
+        assert!(errors.len() == 1 && errors[0].message.contains(words), "{errors:?}");
+    }
+}
+
+#[test]
+fn every_layer_with_weights_can_be_fixed() {
+    use cnnkit::layers::{Io, KINDS, WeightRole};
+    for kind in KINDS {
+        for example in (kind.examples)() {
+            let mut sources = cnnkit::source::Sources::default();
+            let source = sources.add("example", example.args);
+            let args = cnnkit::spec::yaml::parse(&sources, source).expect("YAML");
+            let layer = kind.build(&args, cnnkit::source::Span::new(source, 0, 0)).expect("an example");
+            let output = layer.infer(&example.inputs).expect("an example");
+            let weights = layer.weights(Io { inputs: &example.inputs, output: &output }).expect("an example");
+            let learns = weights.iter().any(|weight| weight.role == WeightRole::Parameter);
+            let known = kind.is_freezable() || kind.argument_names().iter().any(|name| name == "learned");
+            assert!(!learns || known, "{}", kind.doc.name);
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! Input sizes: against torchvision's published minima, the U-Net paper's rule, reports of users, and plain trial of every
 //! size.
 
-use cnnkit::analysis::sizes::{AxisSizes, Fixed, Spec, Trial as _, analyse};
+use cnnkit::analysis::sizes::{AxisSizes, Fixed, Trial as _, analyse};
 use cnnkit::disk::Disk;
 use cnnkit::graph::Graph;
+use cnnkit::resized::Spec;
 use cnnkit::spec::files::{Files, Text};
 use cnnkit::spec::{self, Overrides};
 

@@ -2,7 +2,8 @@
 
 use crate::cli::load::{Complete, Loaded, Replace, SpecArgs, is_model};
 use crate::cli::{Failure, envelope_named};
-use cnnkit_core::analysis::sizes::{Fixed, Spec, Trial as _, Unsupported, analyse};
+use cnnkit::resized::Spec;
+use cnnkit_core::analysis::sizes::{Fixed, Trial as _, Unsupported, analyse};
 use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::spec;
 use cnnkit_report::sizes::{SizesJson, json, page, unfit};

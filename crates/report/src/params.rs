@@ -72,6 +72,10 @@ pub struct ParamsJson {
 #[derive(Debug, Serialize)]
 struct TotalsJson {
     params: u64,
+    /// Parameters that training changes: all of them, as fixed weights are buffers.
+    trainable: u64,
+    /// Elements of weights that training does not change, a part of the buffers.
+    frozen: u64,
     buffers: u64,
     macs: u64,
     sampling_macs: u64,
@@ -168,6 +172,8 @@ pub fn json(graph: &Graph, view: &View, convention: Option<ConventionJson>) -> P
     ParamsJson {
         totals: TotalsJson {
             params: counts.params,
+            trainable: counts.params,
+            frozen: counts.frozen,
             buffers: counts.buffers,
             macs: counts.macs,
             sampling_macs: counts.sampling_macs,
@@ -406,9 +412,11 @@ fn totals_block(page: &mut Page, graph: &Graph, view: &View, total: Counts) {
         Fact::new("parameters", Value::Count(total.params)).remark("learnable elements, shared ones once"),
     ];
     if total.buffers > 0 {
-        facts.push(
-            Fact::new("buffers", Value::Count(total.buffers)).remark("kept, not learned: running statistics"),
-        );
+        let remark = match total.frozen {
+            0 => "kept, not learned: running statistics".to_owned(),
+            frozen => format!("kept, not learned; {} of them are fixed weights", number::grouped(frozen)),
+        };
+        facts.push(Fact::new("buffers", Value::Count(total.buffers)).remark(remark));
     }
     facts.push(Fact::new("MACs", Value::Count(total.macs)));
     if total.sampling_macs > 0 {

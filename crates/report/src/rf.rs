@@ -10,7 +10,7 @@ use cnnkit_core::analysis::field::Interval as Range;
 use cnnkit_core::analysis::field::family::Jump;
 use cnnkit_core::analysis::field::{AxisFacts, Facts, Sampling};
 use cnnkit_core::analysis::field::{Fields, Misaligned, Options, PathEnd, analyse};
-use cnnkit_core::analysis::support::{Borders, support as read_by};
+use cnnkit_core::analysis::support::{Borders, Region, Set, support as read_by};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 
@@ -342,11 +342,14 @@ fn one_unit(
                 ),
                 format!("of input `{}` {}", source.id, source.shape),
             );
+            let rows: Vec<Vec<[i128; 2]>> = (0..sizes.len()).map(|axis| rows_read(&real, axis)).collect();
+            let bound = fields.of(node, input).is_some_and(|field| field.bound);
             let mut facts = Vec::new();
-            for (axis, (range_, inside)) in boxes.iter().zip(&clipped).enumerate() {
+            for (axis, (range_, rows)) in boxes.iter().zip(&rows).enumerate() {
+                let of = if bound { "of at most" } else { "of the unbounded" };
                 facts.push(
-                    Fact::new(format!("axis {axis}"), Cell::text(range(*inside)))
-                        .remark(format!("of the unbounded {}", range(*range_))),
+                    Fact::new(format!("axis {axis}"), Cell::text(runs(rows)))
+                        .remark(format!("{of} {}", range(*range_))),
                 );
             }
             facts.push(
@@ -359,11 +362,32 @@ fn one_unit(
                 "node": graph.node(node).id, "input": source.id, "unit": unit,
                 "box": boxes.iter().map(pair).collect::<Vec<_>>(),
                 "clipped": clipped.iter().map(pair).collect::<Vec<_>>(),
+                "rows": rows,
                 "positions": positions,
             }));
         }
     }
     Ok(Json::Array(list))
+}
+
+/// The indices of `region` along `axis`, as first and last of each run: the border of a circular padding is read from the
+/// other end.
+fn rows_read(region: &Region, axis: usize) -> Vec<[i128; 2]> {
+    let products = region.products();
+    let spans = products.iter().filter_map(|sets| sets.get(axis)).flat_map(|set| set.spans());
+    Set::of(spans.copied().collect()).spans().iter().map(|span| [span.lo, span.hi]).collect()
+}
+
+/// `0..1, 7`.
+fn runs(rows: &[[i128; 2]]) -> String {
+    const SHOWN: usize = 8;
+    let single = |lo: i128, hi: i128| lo == hi && rows.len() > 1;
+    let run = |&[lo, hi]: &[i128; 2]| if single(lo, hi) { lo.to_string() } else { format!("{lo}..{hi}") };
+    let mut shown: Vec<String> = rows.iter().take(SHOWN).map(run).collect();
+    if rows.len() > SHOWN {
+        shown.push(format!("... {} runs in all", rows.len()));
+    }
+    if shown.is_empty() { "nothing".into() } else { shown.join(", ") }
 }
 
 fn footer(page: &mut Page, shown: &[&Facts], question: &Question) {

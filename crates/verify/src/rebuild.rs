@@ -29,7 +29,7 @@ fn rebuild(
                 let shapes: Vec<Shape> = sources.iter().map(|input| nodes[input.0].shape.clone()).collect();
                 let output = layer.infer(&shapes)?;
                 let io = Io { inputs: &shapes, output: &output };
-                (node.weights, node.cost) = (layer.weights(io)?, layer.cost(io)?);
+                (node.weights, node.cost) = (node.as_kept(layer.weights(io)?), layer.cost(io)?);
                 node.inputs = sources;
                 node.op = Op::Layer(layer);
                 node.shape = output;

@@ -63,6 +63,8 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
     Ok(match quantity.name {
         "params" => whole(counts().params),
         "buffers" => whole(counts().buffers),
+        "trainable" => whole(counts().params),
+        "frozen" => whole(counts().frozen),
         "macs" => whole(counts().macs),
         "other_ops" => whole(counts().other_ops()),
         "flops" => whole(counts().flops()),

@@ -9,7 +9,7 @@ mod set;
 mod trial;
 
 pub use set::SizeSet;
-pub use trial::{Fixed, Sized, Spec, Trial};
+pub use trial::{Fixed, Sized, Trial, inputs_of};
 
 use search::Search;
 

@@ -30,6 +30,7 @@ struct Pending {
     cost: Cost,
     shares: Option<NodeId>,
     tied: Vec<usize>,
+    frozen: bool,
     origin: Origin,
 }
 
@@ -70,7 +71,18 @@ impl Builder {
             return self.silent(id, Op::Layer(layer), inputs, origin);
         };
         let facts = self.infer(&layer, &shapes, shares);
-        self.push(id, Op::Layer(layer), inputs, origin, facts, shares)
+        let node = self.push(id, Op::Layer(layer), inputs, origin, facts, shares);
+        if shares.is_some_and(|owner| self.nodes[owner.0].frozen) {
+            self.freeze(node);
+        }
+        node
+    }
+
+    /// Says that the weights of `node` are not learned.
+    pub fn freeze(&mut self, node: NodeId) {
+        let node = &mut self.nodes[node.0];
+        node.frozen = true;
+        node.weights = std::mem::take(&mut node.weights).into_iter().map(Weight::fixed).collect();
     }
 
     /// Says that weight number `index` of `node` is the same tensor as a weight of an earlier node.
@@ -169,6 +181,7 @@ impl Builder {
                 cost: pending.cost,
                 shares: pending.shares,
                 tied: pending.tied,
+                frozen: pending.frozen,
                 origin: pending.origin,
             });
         }
@@ -188,7 +201,11 @@ impl Builder {
         weights.iter().try_for_each(|weight| bounded(&weight.shape))?;
         if let Some(owner) = shares {
             let theirs = &self.nodes[owner.0];
-            if theirs.shape.is_some() && theirs.weights != weights {
+            let mut own = weights.clone();
+            if theirs.frozen {
+                own = own.into_iter().map(Weight::fixed).collect();
+            }
+            if theirs.shape.is_some() && theirs.weights != own {
                 let show = |weights: &[Weight]| {
                     let shapes: Vec<String> =
                         weights.iter().map(|w| format!("{} {}", w.name, w.shape)).collect();
@@ -235,6 +252,7 @@ impl Builder {
             cost,
             shares,
             tied: vec![],
+            frozen: false,
             origin,
         })
     }
@@ -250,6 +268,7 @@ impl Builder {
             cost: Cost::FREE,
             shares: None,
             tied: vec![],
+            frozen: false,
             origin,
         })
     }

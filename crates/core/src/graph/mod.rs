@@ -46,6 +46,8 @@ pub struct Node {
     pub shares: Option<NodeId>,
     /// Which of `weights` are the same tensor as an earlier node's, counted there.
     pub tied: Vec<usize>,
+    /// Whether its weights are not learned (`learned: false`).
+    pub frozen: bool,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -63,6 +65,11 @@ impl Node {
     /// The inputs whose values it reads: none for a learned tensor, which only asks how many images there are.
     pub fn sources(&self) -> &[NodeId] {
         if matches!(self.op, Op::Layer(Layer::LearnedTensor(_))) { &[] } else { &self.inputs }
+    }
+
+    /// The weights that its layer declares, as they are here: fixed if they are not learned.
+    pub fn as_kept(&self, weights: Vec<Weight>) -> Vec<Weight> {
+        if self.frozen { weights.into_iter().map(Weight::fixed).collect() } else { weights }
     }
 
     /// The weights that are counted here: none that are another node's.
@@ -157,7 +164,7 @@ impl Graph {
                     if !node.weights.is_empty() {
                         let weights =
                             layer.weights(Io { inputs: &sources, output: &output }).map_err(misfit)?;
-                        if weights != node.weights {
+                        if node.as_kept(weights) != node.weights {
                             let message = format!("`{}` has weights for one input size only", node.id);
                             return Err(misfit(crate::diagnostic::Problem::shape(message)));
                         }

@@ -204,7 +204,7 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (
         &["blurpool", "blur", "antialias", "sobel", "fixedconv"],
-        "write `conv: {out_channels: $in_channels, kernel: 3, groups: depthwise, bias: false}`",
+        "write `conv: {out_channels: $in_channels, kernel: 3, groups: depthwise, bias: false, learned: false}`",
     ),
     (
         &["lppool", "fractionalmaxpool", "maxunpool", "stochasticpool", "adaptivelppool"],

@@ -154,7 +154,32 @@ layers! {
     squeeze_excite::SqueezeExcite,
 }
 
+/// Layers whose weights may be fixed by `learned: false`, beside those that have an argument of that name.
+pub const FREEZABLE: &[&str] = &[
+    "conv",
+    "conv_transpose",
+    "deform_conv",
+    "deform_sample",
+    "linear",
+    "attention",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "prelu",
+    "layer_scale",
+    "squeeze_excite",
+];
+
+/// The argument that says whether the weights of a [`FREEZABLE`] layer are learned.
+pub const LEARNED: &str = "learned";
+
 impl Kind {
+    /// Whether its weights may be fixed by [`LEARNED`], an argument that stands beside its own.
+    pub fn is_freezable(&self) -> bool {
+        FREEZABLE.contains(&self.doc.name)
+    }
+
     /// Names of its arguments, in the order in which they are declared.
     pub fn argument_names(&self) -> Vec<String> {
         let mut generator = schemars::SchemaGenerator::default();

@@ -376,7 +376,9 @@ impl Reader<'_> {
             };
             let names = kind.argument_names();
             for (argument, _) in args {
-                if !names.iter().any(|own| own == layers::foreign::argument(kind.doc.name, &argument.name)) {
+                let freezes = argument.name == layers::LEARNED && kind.is_freezable();
+                let ours = layers::foreign::argument(kind.doc.name, &argument.name);
+                if !freezes && !names.iter().any(|own| own == ours) {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
                     let message = format!("`{}` has no argument `{}`", kind.doc.name, argument.name);
                     let mut error = Diagnostic::error(Code::UnknownName, message, argument.span);

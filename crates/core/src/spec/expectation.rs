@@ -80,7 +80,27 @@ const NODE: [bool; 2] = [false, true];
 /// All keys of `expect` but `nodes`.
 pub static EXPECTABLE: &[Expectable] = &[
     key("params", Unit::Count, BOTH, Some(Better::Less), "learnable elements, shared ones once"),
-    key("buffers", Unit::Count, BOTH, Some(Better::Less), "kept, not learned elements: running statistics"),
+    key(
+        "buffers",
+        Unit::Count,
+        BOTH,
+        Some(Better::Less),
+        "kept, not learned elements: running statistics, fixed weights",
+    ),
+    key(
+        "trainable",
+        Unit::Count,
+        BOTH,
+        Some(Better::Less),
+        "elements of weights that training changes: the parameters",
+    ),
+    key(
+        "frozen",
+        Unit::Count,
+        BOTH,
+        None,
+        "elements of weights with `learned: false`, a part of the buffers",
+    ),
     key("macs", Unit::Count, BOTH, Some(Better::Less), "multiply-accumulates of one inference"),
     key("other_ops", Unit::Count, BOTH, Some(Better::Less), "operations that are no multiply-accumulates"),
     key("flops", Unit::Count, BOTH, Some(Better::Less), "2 x MACs + other operations"),

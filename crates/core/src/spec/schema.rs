@@ -25,6 +25,16 @@ pub fn generate() -> Value {
             object.remove("title");
             object.insert("description".into(), kind.doc.summary.into());
             add_aliases(name, object);
+            if kind.is_freezable()
+                && let Some(Value::Object(properties)) = object.get_mut("properties")
+            {
+                let doc = "whether training changes its weights; fixed ones are buffers";
+                let either = json!([{"type": "boolean"}, reference("expression")]);
+                properties.insert(
+                    layers::LEARNED.into(),
+                    json!({"description": doc, "default": true, "anyOf": either}),
+                );
+            }
             // `defaults:` can give any argument, so none is required at its place.
             object.remove("required");
             defaults.insert(name.into(), Value::Object(object.clone()));

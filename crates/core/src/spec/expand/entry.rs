@@ -22,6 +22,15 @@ pub(super) struct Item<'a> {
     pub(super) share: Option<(String, Span)>,
 }
 
+/// A layer as it is written.
+struct Built {
+    layer: Layer,
+    /// Where its arguments stand.
+    places: Vec<(String, Span)>,
+    /// Whether its weights are learned.
+    learned: bool,
+}
+
 impl<'a> Item<'a> {
     /// What is given to it.
     pub(super) fn given(&self) -> &'a Value {
@@ -268,19 +277,20 @@ impl<'a> Expander<'a> {
         let built = match kind {
             Some((kind, _)) => self.build(kind, &item, shorthand),
             None => {
-                owner.and_then(|owner| self.builder.layer_of(owner).cloned()).map(|layer| (layer, vec![]))
+                let layer = owner.and_then(|owner| self.builder.layer_of(owner).cloned());
+                layer.map(|layer| Built { layer, places: vec![], learned: true })
             }
         };
         let name = match (&built, kind) {
-            (Some((layer, _)), _) => layer.doc().name,
+            (Some(built), _) => built.layer.doc().name,
             (None, Some((kind, _))) => kind.doc.name,
             (None, None) => "layer",
         };
         let id = self.name(name, item.id.take());
         let node = match built {
-            Some((layer, args)) if !broken => {
+            Some(Built { layer, places, learned }) if !broken => {
                 let origin =
-                    Origin { span: Some(item.key.span), args, used_at: self.frame().used_at.clone() };
+                    Origin { span: Some(item.key.span), args: places, used_at: self.frame().used_at.clone() };
                 let rank = kind.and_then(|(_, rank)| rank);
                 if let Some(problem) = self.wrong_rank(rank, &item.key.name, &inputs) {
                     self.builder.report(problem.in_layer(&id, &origin));
@@ -288,6 +298,9 @@ impl<'a> Expander<'a> {
                 } else {
                     let shares = owner.or_else(|| self.shared_owner(&id));
                     let node = self.builder.layer(&id, layer, inputs, shares, origin);
+                    if !learned {
+                        self.builder.freeze(node);
+                    }
                     if shares.is_none() {
                         self.own_weights_while_sharing(node, &id, item.key.span);
                     }
@@ -332,12 +345,7 @@ impl<'a> Expander<'a> {
     }
 
     /// The layer with its written and default arguments, and the arguments' places.
-    fn build(
-        &mut self,
-        kind: &'static Kind,
-        item: &Item<'a>,
-        shorthand: bool,
-    ) -> Option<(Layer, Vec<(String, Span)>)> {
+    fn build(&mut self, kind: &'static Kind, item: &Item<'a>, shorthand: bool) -> Option<Built> {
         let written: &[(Key, Located)] = match item.given() {
             Value::Map(entries) => entries,
             Value::Null => &[],
@@ -379,13 +387,33 @@ impl<'a> Expander<'a> {
             return None;
         }
         let places = args.iter().map(|(key, value)| (ours(&key.name).to_owned(), value.span)).collect();
+        let learned = if kind.is_freezable() { self.learned(&mut args)? } else { true };
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
-            Ok(layer) => Some((layer, places)),
+            Ok(layer) => Some(Built { layer, places, learned }),
             Err(errors) => {
                 self.report_all(errors);
                 None
             }
         }
+    }
+
+    /// Takes the argument `learned` out of `args`; nothing if it is wrong.
+    fn learned(&mut self, args: &mut Vec<(Key, Located)>) -> Option<bool> {
+        let Some(at) = args.iter().position(|(key, _)| key.name == layers::LEARNED) else {
+            return Some(true);
+        };
+        let (_, value) = args.remove(at);
+        if let Value::Bool(learned) = value.value {
+            return Some(learned);
+        }
+        let message = format!("expected `true` or `false`, found {}", value.value.describe());
+        self.report(
+            Code::InvalidValue,
+            message,
+            value.span,
+            "write `learned: false` for weights that are not trained",
+        );
+        None
     }
 
     /// The nodes named by a `from`, and whether one of them is missing.
