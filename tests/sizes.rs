@@ -237,7 +237,7 @@ fn the_sets_are_what_trial_finds_on_every_network_of_the_zoo() {
         let near = |axis: &AxisSizes| {
             let around = axis.current.saturating_sub(3).max(1)..axis.current + 4;
             let edge = axis.works.from.saturating_sub(2).max(1)..axis.works.from + 3;
-            (1..12).chain((13..700).step_by(61)).chain(around).chain(edge).collect()
+            (1..8).chain((13..700).step_by(97)).chain(around).chain(edge).collect()
         };
         brute_force(name, &zoo(name), &near);
     }
@@ -304,7 +304,7 @@ fn random_network(seed: u64) -> String {
 #[test]
 fn the_sets_are_what_trial_finds_on_random_networks() {
     let (mut fit, mut unfit, mut hopeless) = (0, 0, 0);
-    for seed in 0..60 {
+    for seed in 0..40 {
         let yaml = random_network(seed);
         let source = text(&yaml);
         let (document, _) = spec::read(source.0.as_ref(), &source.1, &Overrides::default()).expect("a spec");
@@ -330,7 +330,7 @@ fn the_sets_are_what_trial_finds_on_random_networks() {
             (1..=90).chain(edge).chain([997, 1000, 1024]).collect()
         });
     }
-    assert!(fit > 20 && unfit > 3, "{fit} {unfit} {hopeless}");
+    assert!(fit > 15 && unfit > 2, "{fit} {unfit} {hopeless}");
 }
 
 #[test]

@@ -374,7 +374,7 @@ fn one_unit(
 /// other end.
 fn rows_read(region: &Region, axis: usize) -> Vec<[i128; 2]> {
     let products = region.products();
-    let spans = products.iter().filter_map(|sets| sets.get(axis)).flat_map(|set| set.spans());
+    let spans = products.iter().filter_map(|sets| sets.get(axis)).flat_map(Set::spans);
     Set::of(spans.copied().collect()).spans().iter().map(|span| [span.lo, span.hi]).collect()
 }
 

@@ -22,7 +22,7 @@ pub(super) fn mistaken(key: &Key, own: &[u64], given: &[u64]) -> Option<Diagnost
         let name = if key.name == INPUT { String::new() } else { format!("{}=", key.name) };
         format!("`--input {name}{}`", list.join(","))
     };
-    let list = |sizes: &[u64]| format!("{:?}", sizes);
+    let list = |sizes: &[u64]| format!("{sizes:?}");
     let error = |message: String| Diagnostic::error(Code::Shape, message, None);
     if given.len() != own.len() {
         let message = format!(
