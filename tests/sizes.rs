@@ -228,10 +228,14 @@ fn brute_force(name: &str, source: &Source, sizes_of: &dyn Fn(&AxisSizes) -> Vec
     }
 }
 
+/// Networks of every kind that are built quickly: each size is a network built anew.
+const QUICK: [&str; 8] =
+    ["unet", "deeplabv3_resnet50", "googlenet", "alexnet", "tcn", "shufflenet_v2_x1_0", "squeezenet1_1", "resnet18"];
+
 #[test]
-fn the_sets_are_what_trial_finds_on_every_network_of_the_zoo() {
+fn the_sets_are_what_trial_finds_on_networks_of_the_zoo() {
     for (folder, name) in cnnkit::zoo::Zoo::names() {
-        if folder != "zoo" {
+        if folder != "zoo" || !QUICK.contains(&name) {
             continue;
         }
         let near = |axis: &AxisSizes| {
