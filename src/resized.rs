@@ -2,7 +2,7 @@
 
 use cnnkit_core::analysis::sizes::{AxisSizes, Sized, Trial, inputs_of};
 use cnnkit_core::diagnostic::{Code, Diagnostic};
-use cnnkit_core::graph::Graph;
+use cnnkit_core::graph::{Graph, Unbuilt};
 use cnnkit_core::layers::Weight;
 use cnnkit_core::shape::Shape;
 use cnnkit_core::spec::Overrides;
@@ -28,7 +28,7 @@ impl<'a> Spec<'a> {
     pub fn new(document: &'a Document, overrides: &Overrides) -> Result<Self, Vec<Diagnostic>> {
         let (own, flaws) = match expand(document, overrides) {
             Ok(graph) => (Some(graph), vec![]),
-            Err(errors) => (None, errors),
+            Err(unbuilt) => (None, unbuilt.into_flaws()),
         };
         let of_size = |error: &Diagnostic| {
             matches!(
@@ -85,13 +85,13 @@ impl<'a> Spec<'a> {
         let mut overrides = self.overrides.clone();
         let named = self.inputs.iter().zip(inputs);
         overrides.inputs = named.map(|((name, _), shape)| (name.clone(), shape.sizes().to_vec())).collect();
-        expand(self.document, &overrides)
+        expand(self.document, &overrides).map_err(Unbuilt::into_flaws)
     }
 }
 
 /// The weights that are counted, in order.
 fn weights(graph: &Graph) -> Vec<&Weight> {
-    graph.nodes.iter().flat_map(|node| node.own_weights().map(|(_, weight)| weight)).collect()
+    graph.nodes().iter().flat_map(|node| node.own_weights().map(|(_, weight)| weight)).collect()
 }
 
 impl Trial for Spec<'_> {

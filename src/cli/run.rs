@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::load::{self, Replace};
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, envelope};
+use crate::cli::{Failure, machine};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_exec::fast::Plan;
@@ -14,9 +14,10 @@ use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::arrays;
 use cnnkit_formats::pictures::{self, Normalize};
 use cnnkit_report::Report;
-use cnnkit_report::run::{self, Engine, Measured};
+use cnnkit_report::imported::Figures;
+use cnnkit_report::run::{self, Context, Engine, Measured};
 
-/// Run the network on the CPU and measure what it really does
+/// Run the network on the CPU and measure time, MACs and memory
 ///
 /// Computes in f32, with weights from a file or seeded ones that are the same on every machine, and shows the outputs,
 /// the time, the multiply-adds that were done and the memory that was used, beside what `params` predicts.
@@ -26,37 +27,37 @@ use cnnkit_report::run::{self, Engine, Measured};
   cnnkit run net.yaml --input cat.png --normalize imagenet --weights net.safetensors
   cnnkit run net.yaml --input image.npy -o out.npy         [C, H, W] or [batch, C, H, W]
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
-  cnnkit run net.yaml --save-weights net.npz               what the seed made")]
+  cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
-    /// Another input shape, or what the network reads: a .npy, PNG or JPEG file, or `random`; NAME= in front if there are
+    /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are
     /// several inputs
     #[arg(long, value_name = "[NAME=]C,H,W|FILE|random", value_parser = input)]
     input: Vec<(String, Input)>,
-    /// Replace a variable of the spec
+    /// Replace a variable of the spec, or an open size of a model
     #[arg(long, value_name = "NAME=VALUE", value_parser = load::assignment)]
     set: Vec<(String, String)>,
-    /// What is done to the pixels of pictures, which are first stretched to the input's size and scaled to 0..1
+    /// Normalisation of the pixels of a picture, after it was resized to the input and scaled to 0..1
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     normalize: Normalize,
     /// Seed of the weights and of random data
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Images at once; a picture is repeated
+    /// Batch size; a picture is repeated
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: Option<u32>,
-    /// Run so many times and show the fastest
+    /// Run N times and show the fastest
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
     /// Show the time of every layer
     #[arg(long)]
     profile: bool,
-    /// Threads to run on; as many as there are cores if not given
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Which code computes the layers
+    /// Kernels that compute the layers
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     kernels: Kernels,
     /// Load the weights from a .npz or .safetensors file
@@ -76,7 +77,7 @@ enum Kernels {
     /// Vectorised and fused, on all threads
     #[default]
     Fast,
-    /// Each layer's definition in plain loops
+    /// The definition of each layer in plain loops
     Definition,
 }
 
@@ -150,7 +151,7 @@ fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
         given.push((place, read(args, path, graph, all[place])?));
     }
     let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
-    run::affordable(graph, batch as u64).map_err(failed)?;
+    run::affordable(graph, batch as u64, machine::available_memory()).map_err(failed)?;
     let mut inputs = random_inputs(graph, batch, args.seed).map_err(failed)?;
     for (place, tensor) in given {
         inputs[place] = tensor;
@@ -165,7 +166,7 @@ fn measure(
     mut run: impl FnMut(&mut dyn FnMut(NodeId)) -> Result<Run<f32>, Problem>,
 ) -> Result<Measured, Failure> {
     let progress = Progress::start("running");
-    let total: u64 = graph.nodes.iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
+    let total: u64 = graph.nodes().iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
     let mut measured = Measured::default();
     for repeat in 0..u64::from(args.repeat) {
         let mut done = 0u64;
@@ -208,10 +209,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = replace.load(&args.spec)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))
-        && graph.outputs.len() > 1
+        && graph.outputs().len() > 1
     {
         return Err(Failure::usage(
-            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs.len()),
+            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs().len()),
             "write a .npz file: it holds them by name",
         ));
     }
@@ -233,13 +234,14 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     })?;
     let (measured, engine) = pool.install(|| execute(&args, &network, &inputs))?;
     if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
-        let named = graph.outputs.iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
+        let named = graph.outputs().iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
         match run.outputs.as_slice() {
             [only] if arrays::is(path, "npy") => arrays::write_npy(path, only).map_err(failed)?,
             _ => arrays::write_weights(path, named).map_err(failed)?,
         }
     }
-    let page = run::page(&network, &measured, &engine, batch as u64, args.profile);
-    let body = run::json(&network, &measured, &engine, batch as u64);
-    Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true })
+    let context = Context { batch: batch as u64, process: machine::resident_peak(), profile: args.profile };
+    let import = loaded.import(Figures::Counts);
+    let found = run::summary(&network, &measured, &engine, &context, import).map_err(failed)?;
+    Ok(Report::of_networks(vec![loaded.entry(found)]))
 }

@@ -1,6 +1,7 @@
 //! What there is to say about an imported model besides its figures: what is not analysed, and what that means for them.
 
-use serde_json::{Map, Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Block, Page, StyledText, Tone};
 use cnnkit_core::graph::{Graph, Op};
@@ -9,6 +10,9 @@ use cnnkit_core::layers::opaque::Opaque;
 
 /// Most nodes that are listed for people: what follows one of unknown shape can be hundreds.
 const MOST_LINES: usize = 12;
+
+/// What is said of a node that is in no figure at all.
+const IN_NO_FIGURE: &str = "in no figure";
 
 /// Which figures a command shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +32,76 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// Whether figures are complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything is in the figures.
+    #[default]
+    Complete,
+    /// A layer that the figures need is not analysed; `not_analysed` names it.
+    Partial,
+}
+
+/// An operator of a model that is not analysed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotAnalysed {
+    /// Id of the node that stands for the operator in the graph; null if it is in no figure.
+    pub id: Option<String>,
+    /// The operator's type, for an operator that is in no figure with its name in the model.
+    pub operator: String,
+    /// Why it is not analysed.
+    pub reason: String,
+    /// What that means for the figures.
+    pub meaning: &'static str,
+}
+
+/// Keys that only imported models have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Import {
+    /// Operators that are not analysed; only for imported models.
+    pub not_analysed: Vec<NotAnalysed>,
+    /// Remarks about the whole model; only for imported models.
+    pub remarks: Vec<String>,
+    /// Whether the command's figures need something that is not analysed.
+    #[serde(skip)]
+    pub partial: bool,
+}
+
+/// The same keys for a command that says whether it is complete only if it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusAndImport {
+    /// `partial` if something that the figures need is not analysed, else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Import,
+}
+
+impl From<Import> for StatusAndImport {
+    fn from(import: Import) -> Self {
+        Self { status: import.partial.then_some(Status::Partial), import }
+    }
+}
+
+impl StatusAndImport {
+    /// Whether the command's figures need something that is not analysed.
+    pub fn partial(&self) -> bool {
+        self.import.partial
+    }
+
+    /// Appends what is not analysed for people.
+    pub fn explain(&self, page: &mut Page) {
+        self.import.explain(page);
+    }
+}
+
 fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
-    graph.nodes.iter().filter_map(|node| match &node.op {
+    graph.nodes().iter().filter_map(|node| match &node.op {
         Op::Layer(Layer::Opaque(opaque)) => Some((node.id.as_str(), opaque)),
         _ => None,
     })
-}
-
-/// Whether something that these figures need is left out.
-pub fn partial(graph: &Graph, left: &[LeftOut], figures: Figures) -> bool {
-    !left.is_empty() || opaque(graph).any(|(_, node)| figures == Figures::Dependences || node.may_multiply())
 }
 
 /// What is not known of the node.
@@ -49,59 +113,64 @@ fn meaning(node: &Opaque) -> &'static str {
     }
 }
 
-/// The keys of an imported model in JSON: `status` where it is partial, `not_analysed`, `remarks`.
-pub fn keys(
-    object: &mut Map<String, Json>,
-    graph: &Graph,
-    remarks: &[String],
-    left: &[LeftOut],
-    figures: Figures,
-) {
-    let mut list: Vec<Json> = opaque(graph)
-        .map(|(id, node)| json!({"id": id, "operator": node.operator, "reason": node.reason, "meaning": meaning(node)}))
-        .collect();
-    let out = |left: &LeftOut| json!({"id": null, "operator": left.title, "reason": left.reason, "meaning": "in no figure"});
-    list.extend(left.iter().map(out));
-    if partial(graph, left, figures) {
-        object.insert("status".into(), "partial".into());
-    }
-    object.insert("not_analysed".into(), list.into());
-    object.insert("remarks".into(), remarks.to_vec().into());
-}
-
-/// The same for people; nothing if all is analysed and there is nothing to remark.
-pub fn blocks(page: &mut Page, graph: &Graph, remarks: &[String], left: &[LeftOut], figures: Figures) {
-    let mut lines: Vec<(String, String)> = opaque(graph)
-        .map(|(id, node)| {
-            (id.to_owned(), format!(" ({}): {}; {}", node.operator, node.reason, meaning(node)))
-        })
-        .collect();
-    lines.extend(left.iter().map(|node| (node.title.clone(), format!(": {}; in no figure", node.reason))));
-    if !lines.is_empty() {
-        let is_partial = partial(graph, left, figures);
-        let (what, tone) = if is_partial {
-            ("Not analysed, so that figures are partial (--strict makes that a failure):", Tone::Warn)
-        } else {
-            ("Not analysed; these figures are complete without it:", Tone::Plain)
+impl Import {
+    /// Collects what is not analysed of an imported model, and whether `figures` are partial because of it.
+    pub fn of(graph: &Graph, remarks: &[String], left: &[LeftOut], figures: Figures) -> Self {
+        let node = |(id, node): (&str, &Opaque)| NotAnalysed {
+            id: Some(id.to_owned()),
+            operator: node.operator.clone(),
+            reason: node.reason.clone(),
+            meaning: meaning(node),
         };
-        page.push(Block::Text(vec![StyledText::new(what, tone)]));
+        let out = |left: &LeftOut| NotAnalysed {
+            id: None,
+            operator: left.title.clone(),
+            reason: left.reason.clone(),
+            meaning: IN_NO_FIGURE,
+        };
+        let needed = |node: &Opaque| figures == Figures::Dependences || node.may_multiply();
+        Self {
+            not_analysed: opaque(graph).map(node).chain(left.iter().map(out)).collect(),
+            remarks: remarks.to_vec(),
+            partial: !left.is_empty() || opaque(graph).any(|(_, node)| needed(node)),
+        }
     }
-    let hidden = lines.len().saturating_sub(MOST_LINES);
-    lines.truncate(MOST_LINES);
-    for (name, text) in lines {
-        page.push(Block::Text(vec![
-            StyledText::plain("- "),
-            StyledText::new(name, Tone::Name),
-            StyledText::plain(text),
-        ]));
+
+    /// Returns whether the figures are complete.
+    pub fn status(&self) -> Status {
+        if self.partial { Status::Partial } else { Status::Complete }
     }
-    if hidden > 0 {
-        page.push(Block::Text(vec![StyledText::new(
-            format!("  and {hidden} more, all in the JSON"),
-            Tone::Quiet,
-        )]));
-    }
-    for remark in remarks {
-        page.note(remark.clone());
+
+    /// Appends the same for people; nothing if all is analysed and there is nothing to remark.
+    pub fn explain(&self, page: &mut Page) {
+        if !self.not_analysed.is_empty() {
+            let (what, tone) = if self.partial {
+                ("Not analysed, so that figures are partial (--strict makes that a failure):", Tone::Warn)
+            } else {
+                ("Not analysed; these figures are complete without it:", Tone::Plain)
+            };
+            page.push(Block::Text(vec![StyledText::new(what, tone)]));
+        }
+        for node in self.not_analysed.iter().take(MOST_LINES) {
+            let (name, text) = match &node.id {
+                Some(id) => (id, format!(" ({}): {}; {}", node.operator, node.reason, node.meaning)),
+                None => (&node.operator, format!(": {}; {}", node.reason, node.meaning)),
+            };
+            page.push(Block::Text(vec![
+                StyledText::plain("- "),
+                StyledText::new(name, Tone::Name),
+                StyledText::plain(text),
+            ]));
+        }
+        let hidden = self.not_analysed.len().saturating_sub(MOST_LINES);
+        if hidden > 0 {
+            page.push(Block::Text(vec![StyledText::new(
+                format!("  and {hidden} more, all in the JSON"),
+                Tone::Quiet,
+            )]));
+        }
+        for remark in &self.remarks {
+            page.note(remark.clone());
+        }
     }
 }

@@ -1,51 +1,157 @@
 //! What `cnnkit sizes` says: which input sizes fit a network.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
-use cnnkit_core::analysis::sizes::{AxisSizes, SizeSet};
+use super::imported::{Import, StatusAndImport};
+use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
+use cnnkit_core::analysis::sizes::{AxisSizes, SizeSet, Slot};
 use cnnkit_core::shape::Shape;
 
-/// The JSON of one network's sizes.
-#[derive(Debug, Serialize)]
-pub struct SizesJson {
-    axes: Vec<AxisJson>,
+/// The input sizes that fit a network, axis by axis.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesSummary {
+    /// The spatial axes of the inputs.
+    pub axes: Vec<SizesAxis>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
+    /// The network's name.
+    #[serde(skip)]
+    pub name: String,
+    /// Its inputs with their shapes.
+    #[serde(skip)]
+    pub inputs: Vec<(String, Shape)>,
+    /// Why it does not fit its own size; none if it does.
+    #[serde(skip)]
+    pub unfit: Option<Unfit>,
 }
 
-#[derive(Debug, Serialize)]
-struct AxisJson {
-    input: String,
-    axis: usize,
+/// Why a network does not fit its own size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// What is wrong there.
+    pub flaw: String,
+    /// Whether other sizes mean other weights.
+    pub varies: bool,
+}
+
+/// The sizes of one axis.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesAxis {
+    /// Id of the input.
+    pub input: String,
+    /// Index of the axis among the spatial axes, from 0.
+    pub axis: usize,
     /// Other axes that must have the same size.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    with: Vec<SlotJson>,
-    current: u64,
-    works: SetJson,
-    lossless: SetJson,
+    pub with: Vec<SizesSlot>,
+    /// The size that the spec gives.
+    #[schemars(extend("unit" = "positions"))]
+    pub current: u64,
+    /// Sizes for which shape inference succeeds with the spec's own weights.
+    pub works: SizesSet,
+    /// Sizes for which every strided layer divides its input evenly.
+    pub lossless: SizesSet,
+    /// The sizes next to the one that `--near` gives.
     #[serde(skip_serializing_if = "Option::is_none")]
-    near: Option<NearJson>,
+    pub near: Option<SizesNear>,
+    /// The sets themselves.
+    #[serde(skip)]
+    pub sizes: AxisSizes,
 }
 
-#[derive(Debug, Serialize)]
-struct SlotJson {
-    input: String,
-    axis: usize,
+/// A spatial axis of an input.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesSlot {
+    /// Id of the input.
+    pub input: String,
+    /// Index of the axis among the spatial axes, from 0.
+    pub axis: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct SetJson {
-    contains_current: bool,
-    smallest: Option<u64>,
-    from: u64,
-    modulus: u64,
-    residues: Vec<u64>,
+/// A set of sizes: those from `from` on whose remainder after division by `modulus` is one of `residues`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesSet {
+    /// Whether the current size is in the set.
+    pub contains_current: bool,
+    /// The smallest size of the set; null if it is empty.
+    #[schemars(extend("unit" = "positions"))]
+    pub smallest: Option<u64>,
+    /// From here on the pattern repeats.
+    #[schemars(extend("unit" = "positions"))]
+    pub from: u64,
+    /// The period of the pattern.
+    #[schemars(extend("unit" = "positions"))]
+    pub modulus: u64,
+    /// Remainders of the sizes in the set.
+    #[schemars(extend("unit" = "positions"))]
+    pub residues: Vec<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct NearJson {
-    size: u64,
-    works: [Option<u64>; 2],
-    lossless: [Option<u64>; 2],
+/// The sizes next to a wanted one.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesNear {
+    /// The wanted size.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: u64,
+    /// The largest size up to it and the smallest from it on that work; null if there is none.
+    #[schemars(extend("unit" = "positions"))]
+    pub works: [Option<u64>; 2],
+    /// The same for the sizes that lose no position.
+    #[schemars(extend("unit" = "positions"))]
+    pub lossless: [Option<u64>; 2],
+}
+
+/// Describes the sizes of the network `name` that `axes` tells; `near` holds a size of interest for each of them.
+pub fn summary(
+    name: &str,
+    inputs: &[(String, Shape)],
+    axes: Vec<AxisSizes>,
+    near: Option<&[u64]>,
+    import: Option<Import>,
+) -> SizesSummary {
+    let set = |set: &SizeSet, current: u64| SizesSet {
+        contains_current: set.contains(current),
+        smallest: set.smallest,
+        from: set.from,
+        modulus: set.modulus,
+        residues: set.residues.clone(),
+    };
+    let other = |slot: &Slot| SizesSlot { input: inputs[slot.input].0.clone(), axis: slot.axis };
+    let axis = |(place, sizes): (usize, AxisSizes)| SizesAxis {
+        input: sizes.input.clone(),
+        axis: sizes.axis,
+        with: sizes.slots[1..].iter().map(other).collect(),
+        current: sizes.current,
+        works: set(&sizes.works, sizes.current),
+        lossless: set(&sizes.lossless, sizes.current),
+        near: near.and_then(|near| near.get(place)).map(|&size| SizesNear {
+            size,
+            works: pair(sizes.works.around(size)),
+            lossless: pair(sizes.lossless.around(size)),
+        }),
+        sizes,
+    };
+    SizesSummary {
+        axes: axes.into_iter().enumerate().map(axis).collect(),
+        import: import.map(StatusAndImport::from),
+        name: name.to_owned(),
+        inputs: inputs.to_vec(),
+        unfit: None,
+    }
+}
+
+impl Summary for SizesSummary {
+    const COMMAND: &'static str = "sizes";
+
+    fn page(&self) -> Page {
+        page(self)
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(StatusAndImport::partial)
+    }
 }
 
 /// Names of spatial axes as formulas have them.
@@ -60,7 +166,7 @@ fn axis_name(axes: usize, axis: usize) -> &'static str {
 
 /// `H`, `left H` if there are several inputs, `H = W` for axes that must agree.
 fn label(inputs: &[(String, Shape)], sizes: &AxisSizes) -> String {
-    let one = |slot: &cnnkit_core::analysis::sizes::Slot| {
+    let one = |slot: &Slot| {
         let (input, shape) = &inputs[slot.input];
         let axis = axis_name(shape.spatial().len(), slot.axis);
         if inputs.len() > 1 { format!("{input} {axis}") } else { axis.to_owned() }
@@ -68,44 +174,16 @@ fn label(inputs: &[(String, Shape)], sizes: &AxisSizes) -> String {
     sizes.slots.iter().map(one).collect::<Vec<_>>().join(" = ")
 }
 
-/// The sizes for programs; `near` holds a size of interest for each row.
-pub fn json(inputs: &[(String, Shape)], axes: &[AxisSizes], near: Option<&[u64]>) -> SizesJson {
-    let set = |set: &SizeSet, current: u64| SetJson {
-        contains_current: set.contains(current),
-        smallest: set.smallest,
-        from: set.from,
-        modulus: set.modulus,
-        residues: set.residues.clone(),
-    };
-    let other = |slot: &cnnkit_core::analysis::sizes::Slot| SlotJson {
-        input: inputs[slot.input].0.clone(),
-        axis: slot.axis,
-    };
-    let axis = |(row, sizes): (usize, &AxisSizes)| AxisJson {
-        input: sizes.input.clone(),
-        axis: sizes.axis,
-        with: sizes.slots[1..].iter().map(other).collect(),
-        current: sizes.current,
-        works: set(&sizes.works, sizes.current),
-        lossless: set(&sizes.lossless, sizes.current),
-        near: near.and_then(|near| near.get(row)).map(|&size| NearJson {
-            size,
-            works: pair(sizes.works.around(size)),
-            lossless: pair(sizes.lossless.around(size)),
-        }),
-    };
-    SizesJson { axes: axes.iter().enumerate().map(axis).collect() }
-}
-
 fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
     [low, high]
 }
 
-/// The sizes for people.
-pub fn page(name: &str, inputs: &[(String, Shape)], axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
+fn page(summary: &SizesSummary) -> Page {
+    let axes = &summary.axes;
     let mut page = Page::default();
+    let inputs = summary.inputs.as_slice();
     let shapes: Vec<String> = inputs.iter().map(|(_, shape)| shape.to_string()).collect();
-    page.title_with(name, format!("input {}", shapes.join(" and ")));
+    page.title_with(&summary.name, format!("input {}", shapes.join(" and ")));
     let mut table = Table {
         columns: vec![
             Column::text("axis"),
@@ -116,7 +194,7 @@ pub fn page(name: &str, inputs: &[(String, Shape)], axes: &[AxisSizes], near: Op
         ],
         rows: vec![],
     };
-    for sizes in axes {
+    for SizesAxis { sizes, .. } in axes {
         let name = &label(inputs, sizes);
         let lossless = sizes.lossless.contains(sizes.current);
         table.rows.push(Row::new(vec![
@@ -128,13 +206,13 @@ pub fn page(name: &str, inputs: &[(String, Shape)], axes: &[AxisSizes], near: Op
         ]));
     }
     page.table(table);
-    if let Some(near) = near {
-        page.table(near_table(inputs, axes, near));
+    if axes.iter().any(|axis| axis.near.is_some()) {
+        page.table(near_table(inputs, axes));
     }
     let dropped: Vec<String> = axes
         .iter()
-        .filter(|sizes| sizes.works.contains(sizes.current) && !sizes.lossless.contains(sizes.current))
-        .map(|sizes| label(inputs, sizes))
+        .filter(|axis| axis.works.contains_current && !axis.lossless.contains_current)
+        .map(|axis| label(inputs, &axis.sizes))
         .collect();
     if !dropped.is_empty() {
         page.push(Block::Text(vec![
@@ -149,16 +227,14 @@ pub fn page(name: &str, inputs: &[(String, Shape)], axes: &[AxisSizes], near: Op
         "Works: shape inference succeeds with the spec's own weights. Loses no pixel: every strided layer divides its input \
          evenly. Found by trying sizes until the pattern repeats with the product of the strides.",
     );
-    page
-}
-
-/// Says why the network does not fit its own size, and whether other sizes mean other weights.
-pub fn unfit(page: &mut Page, flaw: &str, varies: bool) {
-    let mut text = format!(": the network cannot be built at its own size: {flaw}.");
-    if varies {
-        text += " Its weights depend on the size: each size that works is a network of its own.";
+    if let Some(Unfit { flaw, varies }) = &summary.unfit {
+        let mut text = format!(": the network cannot be built at its own size: {flaw}.");
+        if *varies {
+            text += " Its weights depend on the size: each size that works is a network of its own.";
+        }
+        page.push(Block::Text(vec![StyledText::new("note", Tone::Warn), StyledText::plain(text)]));
     }
-    page.push(Block::Text(vec![StyledText::new("note", Tone::Warn), StyledText::plain(text)]));
+    page
 }
 
 /// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`, `L % 1024 in {340..343}`.
@@ -194,7 +270,7 @@ fn describe(set: &SizeSet, name: &str) -> String {
     format!("{name} % {} {residues}, from {smallest}", set.modulus)
 }
 
-fn near_table(inputs: &[(String, Shape)], axes: &[AxisSizes], near: &[u64]) -> Table {
+fn near_table(inputs: &[(String, Shape)], axes: &[SizesAxis]) -> Table {
     let mut table = Table {
         columns: vec![
             Column::text("near"),
@@ -207,12 +283,14 @@ fn near_table(inputs: &[(String, Shape)], axes: &[AxisSizes], near: &[u64]) -> T
         rows: vec![],
     };
     let cell = |size: Option<u64>| size.map_or_else(|| Cell::toned("-", Tone::Quiet), Cell::count);
-    for (sizes, &wanted) in axes.iter().zip(near) {
-        let (works_low, works_high) = sizes.works.around(wanted);
-        let (low, high) = sizes.lossless.around(wanted);
+    for axis in axes {
+        let Some(SizesNear { size, works: [works_low, works_high], lossless: [low, high] }) = axis.near
+        else {
+            continue;
+        };
         table.rows.push(Row::new(vec![
-            Cell::toned(label(inputs, sizes), Tone::Name),
-            Cell::count(wanted),
+            Cell::toned(label(inputs, &axis.sizes), Tone::Name),
+            Cell::count(size),
             cell(works_low),
             cell(works_high),
             cell(low).tone(Tone::Good),

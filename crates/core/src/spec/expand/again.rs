@@ -1,47 +1,14 @@
 //! `- {share: enc1}`: a layer, block or group once more, with the weights of the first time.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Expander;
 use super::entry::Item;
-use super::names::{Frame, Group, State};
+use super::level::{Frame, Group, Recipe, State, What};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::NodeId;
 use crate::source::Span;
-use crate::spec::document::Block;
-use crate::spec::env::Env;
 use crate::spec::grammar::PREVIOUS;
-use crate::value::{Key, Located};
-
-/// What a group is made from.
-#[derive(Debug, Clone)]
-pub(super) enum What<'a> {
-    /// A block and its arguments as they are written.
-    Block(&'a Block, Option<&'a Located>),
-    /// A construct with an id.
-    Construct(Key, Option<&'a Located>),
-    /// A path of a construct, or a round of a repetition.
-    Layers(&'a Located),
-}
-
-/// How a group was expanded, so that it can be expanded once more.
-#[derive(Debug, Clone)]
-pub(super) struct Recipe<'a> {
-    pub(super) what: What<'a>,
-    /// The variables around a block's use; those inside any other group.
-    pub(super) env: Rc<Env>,
-    /// The file whose defaults hold.
-    pub(super) file: usize,
-    /// What `input` and the names of inputs mean in it.
-    pub(super) inputs: Vec<(String, NodeId)>,
-}
-
-impl<'a> Recipe<'a> {
-    /// For a group whose level is `frame`.
-    pub(super) fn of(what: What<'a>, frame: &Frame) -> Self {
-        Self { what, env: Rc::clone(&frame.env), file: frame.file, inputs: frame.inputs.clone() }
-    }
-}
 
 impl<'a> Expander<'a> {
     /// Expands a group in a level of its own and records what it gives.
@@ -159,7 +126,7 @@ impl<'a> Expander<'a> {
         }
         let prefix = self.name(if base.is_empty() { "group" } else { &base }, item.id.take());
         let mut frame = self.frame().inner(prefix);
-        frame.env = Rc::clone(&recipe.env);
+        frame.env = Arc::clone(&recipe.env);
         frame.file = recipe.file;
         frame.inputs.clone_from(&recipe.inputs);
         frame.shares = Some(full.to_owned());

@@ -1,14 +1,14 @@
-//! Uses of blocks: their arguments, their inputs, their own level of ids and variables.
+//! Uses of blocks: arguments, inputs, and a level of ids and variables of their own.
 
-use super::again::{Recipe, What};
 use super::entry::Item;
-use super::names::{Group, State};
-use super::{Expander, MAX_DEPTH, evaluate};
+use super::level::{Group, Recipe, State, What};
+use super::{Expander, MAX_DEPTH};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::graph::NodeId;
 use crate::source::Span;
 use crate::spec::document::Block;
 use crate::spec::env::Env;
+use crate::spec::evaluate::evaluate;
 use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 
@@ -86,7 +86,7 @@ impl<'a> Expander<'a> {
         found
     }
 
-    /// The variables of a block: its arguments as given, else its defaults.
+    /// Returns the variables of a block: its arguments as given, or their defaults.
     fn block_args(
         &mut self,
         item: &Item<'_>,
@@ -155,7 +155,7 @@ impl<'a> Expander<'a> {
                 None => failed = true,
             }
         }
-        // The first of a name counts: an argument replaces the builtin.
+        // The first variable of a name counts: an argument replaces the builtin.
         values.extend(builtins);
         (!failed).then_some(values)
     }

@@ -1,98 +1,26 @@
-//! Ids: how they are made, and how `from`, `share` and `outputs` find them.
-
-use std::collections::HashMap;
-use std::rc::Rc;
+//! Ids: how they are generated, and how `from`, `share` and `outputs` resolve them.
 
 use super::Expander;
-use super::again::Recipe;
+use super::level::State;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::graph::NodeId;
 use crate::source::Span;
-use crate::spec::env::Env;
 use crate::spec::grammar::{INPUT, PREVIOUS};
 
-/// A level of ids: the network, a block, a branch, a named group.
-#[derive(Debug)]
-pub(super) struct Frame {
-    /// Full id of the level; empty at the root.
-    pub(super) prefix: String,
-    /// How many of each kind it has so far.
-    counters: HashMap<String, u64>,
-    /// What `input` and the block's named inputs mean here.
-    pub(super) inputs: Vec<(String, NodeId)>,
-    /// Variables.
-    pub(super) env: Rc<Env>,
-    /// The file whose defaults hold.
-    pub(super) file: usize,
-    /// The uses of blocks that led here, innermost first.
-    pub(super) used_at: Vec<(String, Span)>,
-    /// The group whose weights this one shares, by full id.
-    pub(super) shares: Option<String>,
-}
-
-/// A named group or block.
-#[derive(Debug)]
-pub(super) struct Group<'a> {
-    /// How far its expansion is.
-    pub(super) state: State,
-    /// How to expand it once more; none if it could not be expanded.
-    pub(super) recipe: Option<Recipe<'a>>,
-}
-
-/// How far the expansion of a group is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// Its layers are being expanded.
-    Open,
-    /// What it gives; nothing if it is empty and has no input.
-    Closed(Option<NodeId>),
-}
-
-/// A name that stood for nothing when it was read.
+/// A name that did not exist when it was read.
 #[derive(Debug)]
 pub(super) struct Unresolved {
     name: String,
     span: Span,
     /// Full ids that the name could have meant, innermost first.
     candidates: Vec<String>,
-    /// The node that wanted it.
+    /// The node that refers to it.
     pub(super) reader: Option<NodeId>,
     uses: Vec<(String, Span)>,
 }
 
-impl Frame {
-    pub(super) fn root(env: Rc<Env>) -> Self {
-        Self {
-            prefix: String::new(),
-            counters: HashMap::new(),
-            inputs: vec![],
-            env,
-            file: 0,
-            used_at: vec![],
-            shares: None,
-        }
-    }
-
-    /// A level inside this one.
-    pub(super) fn inner(&self, prefix: String) -> Self {
-        Self {
-            prefix,
-            counters: HashMap::new(),
-            inputs: vec![],
-            env: Rc::clone(&self.env),
-            file: self.file,
-            used_at: self.used_at.clone(),
-            shares: None,
-        }
-    }
-
-    pub(super) fn join(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
-    }
-}
-
 impl Expander<'_> {
-    /// The full id of a new layer, block or branch: the written `id`, or its kind and the next free number.
+    /// Returns the full id of a new layer, block or branch: the written `id`, or its kind and the next free number.
     pub(super) fn name(&mut self, kind: &str, written: Option<(String, Span)>) -> String {
         if let Some((name, span)) = written {
             let full = self.frame().join(&name);
@@ -121,7 +49,7 @@ impl Expander<'_> {
         self.builder.find(full).is_some() || self.groups.contains_key(full)
     }
 
-    /// The node that `name` means here; if there is none (yet), that is reported at the end.
+    /// Returns the node that `name` refers to here; if there is none (yet), the end of the expansion reports it.
     pub(super) fn resolve(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
         if name == PREVIOUS {
             if current.is_none() {
@@ -155,19 +83,19 @@ impl Expander<'_> {
         None
     }
 
-    /// Says that the names not found since `mark` were wanted by `reader`.
+    /// Records that `reader` refers to the names not found since `mark`.
     pub(super) fn wanted_by(&mut self, mark: usize, reader: NodeId) {
         for unresolved in &mut self.unresolved[mark..] {
             unresolved.reader = Some(reader);
         }
     }
 
-    /// How many names were not found so far.
+    /// Returns the number of names not found so far.
     pub(super) fn unresolved(&self) -> usize {
         self.unresolved.len()
     }
 
-    /// Reports the names that were not found: those that come later (a cycle, or out of order) and those that never come.
+    /// Reports the names that were not found: those defined later (a cycle, or wrong order) and those never defined.
     pub(super) fn report_unresolved(&mut self) {
         for missing in std::mem::take(&mut self.unresolved) {
             let name = &missing.name;
@@ -232,7 +160,7 @@ impl Expander<'_> {
         }
         match ids().find(|id| id.ends_with(&format!(".{name}"))) {
             Some(id) => format!("inside another block there is `{id}`"),
-            None => "give the layer it should read an `id`; `cnnkit graph` lists all ids".into(),
+            None => "give an `id` to the layer that it should read; `cnnkit graph` lists all ids".into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::shape::Shape;
 use crate::spec::Overrides;
 use crate::spec::document::Document;
-use crate::spec::expand::evaluate;
+use crate::spec::evaluate::evaluate;
 use crate::spec::grammar::INPUT;
 use crate::value::{Key, decode};
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::onnx::inline::{MAX_NODES, title};
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::layers::onnx_operators;
 
 /// What an operator becomes.
 pub struct Operator {
@@ -21,6 +22,7 @@ macro_rules! operators {
     };
 }
 
+/// Functions of one number are not among them: each stands in its layer's file.
 static OPERATORS: &[Operator] = operators! {
     control::constant => "Constant";
     control::identity => "Identity" "Dropout";
@@ -46,7 +48,6 @@ static OPERATORS: &[Operator] = operators! {
     pool::avg_pool => "AveragePool";
     pool::global_avg_pool => "GlobalAveragePool";
     pool::global_max_pool => "GlobalMaxPool";
-    pointwise::function => "Relu" "Sigmoid" "Tanh" "Mish" "HardSwish" "Swish" "Softplus" "LeakyRelu" "Elu" "Celu" "Selu" "Gelu" "Erf" "Exp" "Log" "Sqrt" "Abs" "Reciprocal" "Sin" "Cos" "Neg";
     pointwise::hard_sigmoid => "HardSigmoid";
     pointwise::clip => "Clip";
     pointwise::prelu => "PRelu";
@@ -83,7 +84,7 @@ pub(super) const SMALL: u64 = 64;
 
 /// All operators that become layers or vanish.
 pub fn operators() -> impl Iterator<Item = &'static str> {
-    OPERATORS.iter().map(|operator| operator.name)
+    OPERATORS.iter().map(|operator| operator.name).chain(onnx_operators())
 }
 
 impl Lower {
@@ -170,6 +171,7 @@ impl Lower {
         }
         match OPERATORS.iter().find(|operator| operator.name == node.op_type) {
             Some(operator) => (operator.lower)(self, used),
+            None if onnx_operators().any(|name| name == node.op_type) => pointwise::function(self, used),
             None => used.unsupported("no layer for it"),
         }
     }
