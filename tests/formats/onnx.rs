@@ -602,9 +602,9 @@ mod made {
         assert_eq!(counts.macs, 4 * 27 * 36 + 8 * 36);
         assert_eq!(count(&imported.graph, "opaque"), 1);
         assert!(imported.remarks.iter().any(|remark| remark.contains("`idle`")), "{:?}", imported.remarks);
-        use cnnkit::report::imported::{Figures, partial};
-        assert!(partial(&imported.graph, &[], Figures::Counts));
-        assert!(partial(&imported.graph, &[], Figures::Dependences));
+        use cnnkit::report::imported::{Figures, Import};
+        assert!(Import::of(&imported.graph, &[], &[], Figures::Counts).partial);
+        assert!(Import::of(&imported.graph, &[], &[], Figures::Dependences).partial);
     }
 
     /// A chain of a convolution, this operator with its weights, and a convolution of what it gives.
@@ -952,7 +952,7 @@ mod made {
 
     #[test]
     fn every_operator_without_a_layer_is_listed_with_its_parameters() {
-        use cnnkit::report::imported::{Figures, partial};
+        use cnnkit::report::imported::{Figures, Import};
         /// Names and sizes.
         type Weights<'a> = &'a [(&'a str, &'a [i64])];
         // The operator, its weights, whether it multiplies.
@@ -980,8 +980,12 @@ mod made {
             assert_eq!(counts.params, 12 + 8 + own, "{operator}");
             assert_eq!(counts.macs, (12 + 8) * 36, "{operator}");
             assert_eq!(count(&imported.graph, "opaque"), 1, "{operator}");
-            assert_eq!(partial(&imported.graph, &[], Figures::Counts), multiplies, "{operator}");
-            assert!(partial(&imported.graph, &[], Figures::Dependences), "{operator}");
+            assert_eq!(
+                Import::of(&imported.graph, &[], &[], Figures::Counts).partial,
+                multiplies,
+                "{operator}"
+            );
+            assert!(Import::of(&imported.graph, &[], &[], Figures::Dependences).partial, "{operator}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! Models on the command line: every command that takes a spec takes an `.onnx` file.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 use serde_json::Value;
 
