@@ -90,6 +90,8 @@
 pub mod disk;
 pub mod load;
 #[doc(hidden)]
+pub mod resized;
+#[doc(hidden)]
 pub mod revision;
 pub mod zoo;
 

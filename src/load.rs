@@ -60,6 +60,20 @@ pub struct Network {
     pub model: Option<Model>,
 }
 
+/// A network that need not fit its own input: `cnnkit sizes` tries it at others.
+#[derive(Debug)]
+pub enum Draft {
+    /// A model, whose graph is given.
+    Model(Box<Network>),
+    /// A spec, which is expanded for each size; see [`crate::resized`].
+    Spec {
+        /// The spec as it is written.
+        document: Box<Document>,
+        /// The texts that it was read from.
+        sources: Sources,
+    },
+}
+
 /// What is known of an imported model besides its graph.
 #[derive(Debug)]
 pub struct Model {
@@ -171,23 +185,47 @@ impl Loader {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(&self, name: &str) -> Result<Network, LoadError> {
+        self.build(name, self.find(name)?)
+    }
+
+    /// Reads what `name` names, as [`Loader::load`] does, but does not build a spec, which may not fit its own input.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn draft(&self, name: &str) -> Result<Draft, LoadError> {
+        match self.find(name)? {
+            Found::Model(source) => Ok(Draft::Model(Box::new(self.model(name, source)?))),
+            Found::Spec(files, path) => {
+                let (document, sources) = spec::read(files.as_ref(), &path, &self.overrides)?;
+                Ok(Draft::Spec { document: Box::new(document), sources })
+            }
+        }
+    }
+
+    /// Returns what is replaced, for the reader of specs.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// Where what `name` names is read from.
+    fn find(&self, name: &str) -> Result<Found, LoadError> {
         if let Some(inside) = name.strip_prefix("zoo:") {
-            return self.spec(name, &Zoo, &Zoo::find(inside)?);
+            return Ok(Found::Spec(Box::new(Zoo), Zoo::find(inside)?));
         }
         if name == "-" {
             let bytes = self.stdin.clone().ok_or_else(|| {
                 Problem::new(Code::Io, "standard input was not read").help("name a file, or `zoo:NAME`")
             })?;
-            return self.from_memory(name, STDIN, bytes);
+            return Ok(Found::of_bytes(name, STDIN, bytes));
         }
         let path = Path::new(name);
         let streamed = match ending(name) {
             Some(Format::Spec) => None,
-            Some(Format::Model) => return self.model(name, path.into()),
+            Some(Format::Model) => return Ok(Found::Model(path.into())),
             None => match std::fs::metadata(path) {
                 Ok(data) if data.is_file() => {
                     if begins_as_model(path) {
-                        return self.model(name, path.into());
+                        return Ok(Found::Model(path.into()));
                     }
                     None
                 }
@@ -196,10 +234,10 @@ impl Loader {
                 _ => None,
             },
         };
-        match streamed {
-            Some(bytes) => self.from_memory(name, name, bytes),
-            None => self.spec(name, &Disk::of(name), name),
-        }
+        Ok(match streamed {
+            Some(bytes) => Found::of_bytes(name, name, bytes),
+            None => Found::Spec(Box::new(Disk::of(name)), name.to_owned()),
+        })
     }
 
     /// Loads a spec or model from memory. Messages show `name`; its ending chooses the format, if it has one. A spec can
@@ -208,7 +246,7 @@ impl Loader {
     /// # Errors
     /// As [`Loader::load`].
     pub fn bytes(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Result<Network, LoadError> {
-        self.from_memory(name, name, bytes.into())
+        self.build(name, Found::of_bytes(name, name, bytes.into()))
     }
 
     /// Loads the file `path` of `files`, which are anywhere: an archive, a revision, an editor's buffers.
@@ -222,11 +260,10 @@ impl Loader {
         self.spec(path, files, path)
     }
 
-    fn from_memory(&self, name: &str, shown: &str, bytes: Vec<u8>) -> Result<Network, LoadError> {
-        let by_content = if looks_like_model(&bytes) { Format::Model } else { Format::Spec };
-        match ending(name).unwrap_or(by_content) {
-            Format::Model => self.model(name, ModelSource::memory(shown, bytes)),
-            Format::Spec => self.spec(name, &Text { name: shown.to_owned(), bytes }, name),
+    fn build(&self, name: &str, found: Found) -> Result<Network, LoadError> {
+        match found {
+            Found::Model(source) => self.model(name, source),
+            Found::Spec(files, path) => self.spec(name, files.as_ref(), &path),
         }
     }
 
@@ -358,6 +395,24 @@ impl From<Network> for Subject {
         };
         let left_out = network.model.as_ref().map_or(0, opaque);
         Self { graph: network.graph, document: network.document, sources: network.sources, left_out }
+    }
+}
+
+/// Where a network is read from.
+enum Found {
+    Model(ModelSource),
+    /// Files, and the path of the spec among them.
+    Spec(Box<dyn Files>, String),
+}
+
+impl Found {
+    /// The spec or model `bytes`, which messages name `shown`; the ending of `name` chooses the format, if it has one.
+    fn of_bytes(name: &str, shown: &str, bytes: Vec<u8>) -> Self {
+        let by_content = if looks_like_model(&bytes) { Format::Model } else { Format::Spec };
+        match ending(name).unwrap_or(by_content) {
+            Format::Model => Self::Model(ModelSource::memory(shown, bytes)),
+            Format::Spec => Self::Spec(Box::new(Text { name: shown.to_owned(), bytes }), name.to_owned()),
+        }
     }
 }
 

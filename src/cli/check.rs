@@ -164,14 +164,17 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     } else if let Some(baseline) = baseline {
         stale = baseline.accept(&mut checked);
     }
-    let mut findings = Findings::of(&checked);
-    findings.summary.stale = stale;
-    findings.summary.fixed = fixed;
-    let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
     let spec = match checked.as_slice() {
         [only] => Spec { name: only.name.clone(), path: Some(only.path.clone()) },
         _ => Spec::default(),
     };
+    // These are about the project's file, which no baseline is for.
+    let zoo: Vec<&str> = Zoo::names().into_iter().map(|(_, name)| name).collect();
+    checked.extend(cnnkit_check::idle_budgets(&project, &targets.specs, &zoo));
+    let mut findings = Findings::of(&checked);
+    findings.summary.stale = stale;
+    findings.summary.fixed = fixed;
+    let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
     Ok(Report::of_networks(vec![Entry { spec, summary: findings.judged(limit) }]))
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::Failure;
 use cnnkit_core::diagnostic::did_you_mean;
 use cnnkit_core::layers::{KINDS, find};
+use cnnkit_core::spec::grammar;
 use cnnkit_report::Report;
 use cnnkit_report::layers::{LayerSummary, LayersSummary};
 
@@ -11,7 +12,7 @@ use cnnkit_report::layers::{LayerSummary, LayersSummary};
 #[command(after_help = "Examples:
   cnnkit layers                       every layer, one per line
   cnnkit layers deform_conv           its arguments, formulas and examples
-  cnnkit layers Conv2d                PyTorch's names are understood
+  cnnkit layers Conv2d                names of PyTorch and Keras are understood
   cnnkit layers conv --format json    for programs")]
 pub struct Args {
     /// A layer's name, in a spec or in PyTorch
@@ -30,6 +31,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         .flat_map(|kind| std::iter::once(&kind.doc.name).chain(kind.doc.aliases))
         .copied()
         .collect();
-    let help = did_you_mean(&name, &names).unwrap_or_else(|| "`cnnkit layers` lists them".into());
+    if let Some(construct) = grammar::construct(&name) {
+        let help = format!("it is a construct of the spec language, {}: docs/spec.md", construct.doc);
+        return Err(Failure::usage(format!("there is no layer `{name}`"), help));
+    }
+    let foreign = cnnkit_core::layers::foreign::hint(&name).map(str::to_owned);
+    let help = foreign
+        .or_else(|| did_you_mean(&name, &names))
+        .unwrap_or_else(|| "`cnnkit layers` lists them".into());
     Err(Failure::usage(format!("there is no layer `{name}`"), help))
 }

@@ -73,14 +73,7 @@ impl SpecArgs {
                 Err(error) => failures.push(Failure::from(error)),
             }
         }
-        match (failures.len(), failures.pop()) {
-            (_, None) => Ok(networks),
-            (1, Some(failure)) => Err(failure),
-            (_, Some(last)) => {
-                failures.push(last);
-                Err(Failure::Several(failures))
-            }
-        }
+        Failure::unless_none(failures).map(|()| networks)
     }
 }
 

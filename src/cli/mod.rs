@@ -126,6 +126,18 @@ impl Failure {
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
     }
+
+    /// All of `failures` as one, if there are any.
+    fn unless_none(mut failures: Vec<Self>) -> Result<(), Self> {
+        match (failures.len(), failures.pop()) {
+            (_, None) => Ok(()),
+            (1, Some(failure)) => Err(failure),
+            (_, Some(last)) => {
+                failures.push(last);
+                Err(Self::Several(failures))
+            }
+        }
+    }
 }
 
 impl From<LoadError> for Failure {

@@ -330,9 +330,14 @@ fn a_wrong_project_file_is_explained_at_its_place() {
 fn a_baseline_accepts_what_was_there_and_nothing_new() {
     let folder = mixed("baseline");
     let base = ["--baseline", "base.json"];
+    // A spec that cannot be built is never accepted, not even by a file that says so.
+    assert_eq!(folder.status(&[&base[..], &["--update-baseline"]].concat()), 1);
+    assert_eq!(folder.found(&base), ["CK002 3:5", "CK002 4:5"]);
+    assert!(!folder.read("base.json").contains("CK002"));
+    folder.write("typo.yaml", BIAS);
     assert_eq!(folder.status(&[&base[..], &["--update-baseline"]].concat()), 0);
     assert_eq!(folder.status(&base), 0);
-    assert!(folder.text(&base).contains("no findings; 5 accepted by the baseline"));
+    assert!(folder.text(&base).contains("no findings; 4 accepted by the baseline"));
     // Lines above change nothing, another flaw is new.
     folder.write("sub/bias.yaml", &format!("# one more line\n{BIAS}"));
     assert_eq!(folder.status(&base), 0);
@@ -343,7 +348,7 @@ fn a_baseline_accepts_what_was_there_and_nothing_new() {
     assert_eq!(folder.found(&base), ["CK401 7:5"]);
     // What is gone is told, and an update of one spec keeps the others.
     folder.write("typo.yaml", CLEAN);
-    assert!(folder.text(&base).contains("2 in the baseline only"));
+    assert!(folder.text(&base).contains("1 in the baseline only"));
     assert_eq!(folder.status(&["sub", "--baseline", "base.json", "--update-baseline"]), 0);
     assert_eq!(folder.status(&base), 0);
     let value: Value = serde_json::from_str(&folder.read("base.json")).expect("JSON");
@@ -565,4 +570,36 @@ fn hostile_text_is_told_and_nothing_panics() {
         folder.run(&["a.yaml", "--update"]);
         assert!(folder.read("a.yaml").starts_with(start), "{end}");
     }
+}
+
+#[test]
+fn yaml_of_other_tools_is_no_spec_unless_it_is_named() {
+    let helm = "input: foo\nreplicas: 3\n";
+    let folder = Folder::new(
+        "foreign",
+        &[("a.yaml", CLEAN), ("values.yaml", helm), ("docker.yml", "layers: [base]\n")],
+    );
+    assert_eq!(folder.status(&[]), 0);
+    assert_eq!(folder.json(&[])["spec"]["path"], "a.yaml");
+    assert_eq!(folder.status(&["values.yaml"]), 1);
+    // The schema's line settles it.
+    folder.write(
+        "b.yaml",
+        "# yaml-language-server: $schema=../cnnkit.schema.json\ninputs: [3, 8, 8]\nlayers: [relu]\n",
+    );
+    assert_eq!(folder.status(&[]), 1);
+}
+
+#[test]
+fn a_budget_that_matches_nothing_is_told() {
+    let budget =
+        |globs: &str| format!("\n[[budget]]\nspecs = [{globs}]\nlimit = {{params = {{max = \"5M\"}}}}\n");
+    let folder = Folder::new("idle", &[("nets/a.yaml", CLEAN), ("b.yaml", CLEAN)]);
+    folder.write("cnnkit.toml", &(budget("\"nope/**\"") + &budget("\"nets/**\"")));
+    assert_eq!(folder.found(&[]), ["CK605 3:9"]);
+    // A call for one file does not blame the budgets of the others; built-in specs are specs.
+    assert_eq!(folder.found(&["b.yaml"]), ["CK605 3:9"]);
+    folder.write("cnnkit.toml", &(budget("\"nets/**\"") + &budget("\"zoo:resnet*\"")));
+    assert!(folder.found(&["b.yaml"]).is_empty());
+    assert_eq!(folder.json(&["b.yaml"])["spec"]["path"], "b.yaml");
 }

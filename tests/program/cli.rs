@@ -246,3 +246,33 @@ fn completions_and_manual_pages_name_every_command() {
         assert!(folder.join(page).is_file(), "{page}");
     }
 }
+
+#[test]
+fn rf_of_a_unit_lists_the_rows_that_it_reads() {
+    // Wrap-around padding (WatChMaL#64, spconv#114): by gradient, unit 0, 0 reads rows and columns 0, 1 and 7.
+    let circular = temporary("circular.yaml");
+    let text = "input: [1, 8, 8]\nlayers: [conv: {out_channels: 1, kernel: 3, padding: 1, padding_mode: circular}]\n";
+    std::fs::write(&circular, text).expect("a file");
+    let path = circular.to_string_lossy().into_owned();
+    let value = json(&["rf", &path, "--unit", "0,0", "--format", "json"]);
+    let rows = &value["unit"][0]["rows"];
+    assert_eq!(*rows, serde_json::json!([[[0, 1], [7, 7]], [[0, 1], [7, 7]]]), "{value}");
+    assert_eq!(value["unit"][0]["positions"], 9);
+    assert!(stdout(&["rf", &path, "--unit", "0,0"]).contains("0..1, 7"));
+}
+
+#[test]
+fn sizes_answers_where_the_spec_does_not_fit() {
+    let unet = temporary("unfit.yaml");
+    let text = "input: [3, 30, 32]\nlayers:\n  - {id: a, conv: {out_channels: 4, kernel: 1}}\n  - max_pool: {kernel: 4}\n  - upsample: {scale_factor: 4}\n  - add: [a, previous]\n";
+    std::fs::write(&unet, text).expect("a file");
+    let path = unet.to_string_lossy().into_owned();
+    let refused = run(&["params", &path]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("`cnnkit sizes` lists"));
+    let value = json(&["sizes", &path, "--near", "30", "--format", "json"]);
+    assert_eq!(value["spec"]["name"], "unfit");
+    let axis = &value["axes"][0];
+    assert_eq!((&axis["works"]["contains_current"], &axis["works"]["modulus"]), (&false.into(), &4.into()));
+    assert_eq!(axis["near"]["works"], serde_json::json!([28, 32]));
+    assert!(stdout(&["sizes", &path]).contains("cannot be built at its own size"));
+}

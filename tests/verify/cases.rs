@@ -51,6 +51,48 @@ layers:
         &[Kind::Support],
     ),
     (
+        "rows that became channels become places again: each unit reads one of them",
+        "
+input: [3, 4, 5]
+layers:
+  - permute: {axes: [1, 2, 0]}
+  - pixel_shuffle: {upscale_factor: 2}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "rows that became channels are shuffled: each unit reads one of them",
+        "
+input: [3, 6, 5]
+layers:
+  - permute: {axes: [1, 2, 0]}
+  - channel_shuffle: {groups: 3}
+  - conv: {out_channels: 6, kernel: 3, padding: 1, groups: 6}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "a cost volume: disparities side by side, of which a convolution reads three (PSMNet#167)",
+        "
+input: {left: [3, 16, 24], right: [3, 16, 24]}
+layers:
+  - {id: l, from: left, conv: {out_channels: 2, kernel: 3, stride: 2, padding: 1}}
+  - {id: r, from: right, share: l}
+  - {id: v0, concat: [l, r]}
+  - {id: s0, reshape: {shape: [4, 1, 8, 12]}}
+  - repeat:
+      for: {k: [1, 2, 3, 4]}
+      body:
+        - {id: l$k, from: l, sequential: [slice: {axis: 2, start: $k}, pad: {padding: [[0, 0], [$k, 0]]}]}
+        - {id: r$k, from: r, sequential: [slice: {axis: 2, end: -$k}, pad: {padding: [[0, 0], [$k, 0]]}]}
+        - {id: v$k, concat: [l$k, r$k]}
+        - {id: s$k, reshape: {shape: [4, 1, 8, 12]}}
+  - {concat: {axis: 1}, from: [s0, s1, s2, s3, s4]}
+  - conv: {out_channels: 2, kernel: 3, padding: 1}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
         "rows and channels that are reduced away leave columns as channels, one of which is padding",
         "
 input: [3, 4, 5]

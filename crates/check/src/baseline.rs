@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use crate::rules::WORSE_THAN_BASELINE;
+use crate::rules::{Family, WORSE_THAN_BASELINE};
 use crate::{Checked, Figures, Located, fingerprints, in_project};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::value::{Number, parse_decimal, show_number};
@@ -75,9 +75,10 @@ impl Baseline {
             let known: HashSet<&str> = known.iter().map(|finding| finding.fingerprint.as_str()).collect();
             let mut prints = fingerprints(spec, &spec.outcome.findings).into_iter();
             let before = spec.outcome.findings.len();
-            spec.outcome
-                .findings
-                .retain(|_| !prints.next().is_some_and(|print| known.contains(print.as_str())));
+            spec.outcome.findings.retain(|finding| {
+                let print = prints.next();
+                !acceptable(finding) || !print.is_some_and(|print| known.contains(print.as_str()))
+            });
             let accepted = before - spec.outcome.findings.len();
             spec.outcome.accepted += accepted;
             stale += known.len() - accepted;
@@ -99,7 +100,8 @@ impl Baseline {
             let outcome = &spec.outcome;
             // Findings about the baseline itself are not accepted: the new figures resolve them.
             let lasting = outcome.findings.iter().zip(fingerprints(spec, &outcome.findings));
-            let lasting = lasting.filter(|(finding, _)| finding.rule.id != WORSE_THAN_BASELINE.id);
+            let lasting = lasting
+                .filter(|(finding, _)| finding.rule.id != WORSE_THAN_BASELINE.id && acceptable(finding));
             let list: Vec<Accepted> = lasting.map(accept).collect();
             if list.is_empty() {
                 new.findings.remove(&path);
@@ -129,6 +131,11 @@ impl Baseline {
         let root = json!({"cnnkit_baseline": VERSION, "findings": self.findings, "figures": figures});
         serde_json::to_string_pretty(&root).unwrap_or_default() + "\n"
     }
+}
+
+/// A network that cannot be built is never accepted: nothing else could be found in it.
+fn acceptable(finding: &Located) -> bool {
+    finding.rule.family != Family::Spec
 }
 
 fn all(numbers: &[Number]) -> Json {

@@ -77,6 +77,8 @@ pub struct Choices {
 pub struct Budget {
     /// The specs that it applies to.
     pub specs: GlobSet,
+    /// Where that stands.
+    pub place: Span,
     /// The limits, with positions in the project's file.
     pub limits: Vec<Expectation>,
     /// Quantities that may only improve, with their positions.
@@ -225,8 +227,10 @@ impl Reader {
 
     fn budget(&mut self, table: &Located) {
         self.known(table, &["specs", "limit", "ratchet"], "in `[[budget]]`");
-        let specs = self.required(table, "specs").map(|value| self.globs(value)).unwrap_or_default();
-        let mut budget = Budget { specs, limits: vec![], ratchet: vec![] };
+        let written = self.required(table, "specs");
+        let place = written.map_or(table.span, |value| value.span);
+        let specs = written.map(|value| self.globs(value)).unwrap_or_default();
+        let mut budget = Budget { specs, place, limits: vec![], ratchet: vec![] };
         if let Some(value) = find(table, "limit") {
             let (limits, errors) = expectation::limits(value);
             budget.limits = limits;

@@ -128,16 +128,22 @@ fn model(path: &Path) -> Kind {
     if read.is_ok() && start == *POINTER { Kind::Other } else { Kind::Spec }
 }
 
-/// Decided by its top-level keys, which a file that is not valid YAML has as well.
+/// Decided by its top-level keys, which a file that is not valid YAML has as well: other tools have an `input` or `layers`
+/// too (a Helm chart's values), but not both. A line that names the schema settles it.
 fn kind(text: &str) -> Kind {
     let has = |key: &str| {
         text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
     };
-    let flow = text.trim_start().starts_with('{') && text.contains("layers");
-    if flow || has("layers") || has("input") {
-        Kind::Spec
-    } else if has("blocks") {
+    let schema = text
+        .lines()
+        .take_while(|line| line.starts_with('#'))
+        .any(|line| line.contains("$schema=") && line.contains("cnnkit"));
+    let blocks = has("blocks") && !has("layers") && !has("input");
+    let flow = text.trim_start().starts_with('{') && text.contains("layers") && text.contains("input");
+    if blocks {
         Kind::Blocks
+    } else if flow || schema || (has("layers") && has("input")) {
+        Kind::Spec
     } else {
         Kind::Other
     }
@@ -151,7 +157,18 @@ mod tests {
     fn a_spec_is_told_from_other_yaml() {
         assert_eq!(kind("name: x\ninput: [3, 8, 8]\nlayers: [relu]\n"), Kind::Spec);
         assert_eq!(kind("{input: [3, 8, 8], layers: [relu]}"), Kind::Spec);
-        assert_eq!(kind("layers:\n - [unclosed\n"), Kind::Spec);
+        assert_eq!(kind("input: [3, 8, 8]\nlayers:\n - [unclosed\n"), Kind::Spec);
+        assert_eq!(
+            kind("# yaml-language-server: $schema=cnnkit.schema.json\ninputs: [3, 8, 8]\nlayers:\n"),
+            Kind::Spec
+        );
+        assert_eq!(
+            kind("# yaml-language-server: $schema=cnnkit.schema.json\nblocks:\n  a: [relu]\n"),
+            Kind::Blocks
+        );
+        // A Helm values file, a Docker layer list.
+        assert_eq!(kind("input: foo\nreplicas: 3\n"), Kind::Other);
+        assert_eq!(kind("layers:\n  - base\n"), Kind::Other);
         assert_eq!(kind("blocks:\n  a: [relu]\n"), Kind::Blocks);
         assert_eq!(kind("on: push\njobs:\n  x:\n    layers: 3\n"), Kind::Other);
     }

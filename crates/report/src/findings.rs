@@ -4,6 +4,7 @@ pub use crate::item::{Change, Item, Spot};
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::summary::Summary;
 use crate::{Block, Page};
 use cnnkit_check::rules::{Meta, Severity};
-use cnnkit_check::{Checked, fingerprints};
+use cnnkit_check::{Checked, PROJECT_FILE, fingerprints};
 
 /// What `cnnkit check` finds.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -80,8 +81,11 @@ pub struct Counts {
 impl Findings {
     /// The findings of `checked`; the same flaw of an included file is told once, with the specs that have it.
     pub fn of(checked: &[Checked]) -> Self {
-        let mut all =
-            Self { specs: checked.iter().map(|spec| spec.path.clone()).collect(), ..Self::default() };
+        // A finding about the project's own file belongs to no spec.
+        let project =
+            |spec: &&Checked| Path::new(&spec.path).file_name().is_some_and(|name| name == PROJECT_FILE);
+        let specs = || checked.iter().filter(|spec| !project(spec));
+        let mut all = Self { specs: specs().map(|spec| spec.path.clone()).collect(), ..Self::default() };
         let mut known = HashMap::new();
         for spec in checked {
             let outcome = &spec.outcome;
@@ -101,7 +105,7 @@ impl Findings {
             });
             all.skipped.extend(why);
         }
-        all.summary.specs = checked.len();
+        all.summary.specs = specs().count();
         all.summary.suppressed = all.suppressed.len();
         all.summary.skipped = all.skipped.len();
         all.count();

@@ -96,7 +96,13 @@ pub struct ParamsTotals {
     /// Learnable elements; shared weights count once.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
-    /// Elements that are kept but not learned: running statistics.
+    /// Parameters that training changes: all of them, as fixed weights are buffers.
+    #[schemars(extend("unit" = "elements"))]
+    pub trainable: u64,
+    /// Elements of weights that training does not change, a part of the buffers.
+    #[schemars(extend("unit" = "elements"))]
+    pub frozen: u64,
+    /// Elements that are kept but not learned: running statistics, fixed weights.
     #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates of convolutions and linear maps, taps on padding included.
@@ -245,6 +251,8 @@ pub fn summary(
     ParamsSummary {
         totals: ParamsTotals {
             params: counts.params,
+            trainable: counts.params,
+            frozen: counts.frozen,
             buffers: counts.buffers,
             macs: counts.macs,
             sampling_macs: counts.sampling_macs,

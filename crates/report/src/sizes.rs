@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::imported::{Import, StatusAndImport};
 use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
-use cnnkit_core::analysis::sizes::{AxisSizes, SizeSet};
-use cnnkit_core::graph::Graph;
+use cnnkit_core::analysis::sizes::{AxisSizes, SizeSet, Slot};
 use cnnkit_core::shape::Shape;
 
 /// The input sizes that fit a network, axis by axis.
@@ -20,9 +19,21 @@ pub struct SizesSummary {
     /// The network's name.
     #[serde(skip)]
     pub name: String,
-    /// The shapes of its inputs.
+    /// Its inputs with their shapes.
     #[serde(skip)]
-    pub inputs: Vec<Shape>,
+    pub inputs: Vec<(String, Shape)>,
+    /// Why it does not fit its own size; none if it does.
+    #[serde(skip)]
+    pub unfit: Option<Unfit>,
+}
+
+/// Why a network does not fit its own size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// What is wrong there.
+    pub flaw: String,
+    /// Whether other sizes mean other weights.
+    pub varies: bool,
 }
 
 /// The sizes of one axis.
@@ -32,6 +43,9 @@ pub struct SizesAxis {
     pub input: String,
     /// Index of the axis among the spatial axes, from 0.
     pub axis: usize,
+    /// Other axes that must have the same size.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<SizesSlot>,
     /// The size that the spec gives.
     #[schemars(extend("unit" = "positions"))]
     pub current: u64,
@@ -45,6 +59,15 @@ pub struct SizesAxis {
     /// The sets themselves.
     #[serde(skip)]
     pub sizes: AxisSizes,
+}
+
+/// A spatial axis of an input.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesSlot {
+    /// Id of the input.
+    pub input: String,
+    /// Index of the axis among the spatial axes, from 0.
+    pub axis: usize,
 }
 
 /// A set of sizes: those from `from` on whose remainder after division by `modulus` is one of `residues`.
@@ -80,9 +103,10 @@ pub struct SizesNear {
     pub lossless: [Option<u64>; 2],
 }
 
-/// Describes the sizes of `graph` that `axes` tells; `near` holds a size of interest for each of them.
+/// Describes the sizes of the network `name` that `axes` tells; `near` holds a size of interest for each of them.
 pub fn summary(
-    graph: &Graph,
+    name: &str,
+    inputs: &[(String, Shape)],
     axes: Vec<AxisSizes>,
     near: Option<&[u64]>,
     import: Option<Import>,
@@ -94,9 +118,11 @@ pub fn summary(
         modulus: set.modulus,
         residues: set.residues.clone(),
     };
+    let other = |slot: &Slot| SizesSlot { input: inputs[slot.input].0.clone(), axis: slot.axis };
     let axis = |(place, sizes): (usize, AxisSizes)| SizesAxis {
         input: sizes.input.clone(),
         axis: sizes.axis,
+        with: sizes.slots[1..].iter().map(other).collect(),
         current: sizes.current,
         works: set(&sizes.works, sizes.current),
         lossless: set(&sizes.lossless, sizes.current),
@@ -110,8 +136,9 @@ pub fn summary(
     SizesSummary {
         axes: axes.into_iter().enumerate().map(axis).collect(),
         import: import.map(StatusAndImport::from),
-        name: graph.name().to_owned(),
-        inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
+        name: name.to_owned(),
+        inputs: inputs.to_vec(),
+        unfit: None,
     }
 }
 
@@ -137,6 +164,16 @@ fn axis_name(axes: usize, axis: usize) -> &'static str {
     }
 }
 
+/// `H`, `left H` if there are several inputs, `H = W` for axes that must agree.
+fn label(inputs: &[(String, Shape)], sizes: &AxisSizes) -> String {
+    let one = |slot: &Slot| {
+        let (input, shape) = &inputs[slot.input];
+        let axis = axis_name(shape.spatial().len(), slot.axis);
+        if inputs.len() > 1 { format!("{input} {axis}") } else { axis.to_owned() }
+    };
+    sizes.slots.iter().map(one).collect::<Vec<_>>().join(" = ")
+}
+
 fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
     [low, high]
 }
@@ -144,8 +181,9 @@ fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
 fn page(summary: &SizesSummary) -> Page {
     let axes = &summary.axes;
     let mut page = Page::default();
-    let inputs: Vec<String> = summary.inputs.iter().map(Shape::to_string).collect();
-    page.title_with(&summary.name, format!("input {}", inputs.join(" and ")));
+    let inputs = summary.inputs.as_slice();
+    let shapes: Vec<String> = inputs.iter().map(|(_, shape)| shape.to_string()).collect();
+    page.title_with(&summary.name, format!("input {}", shapes.join(" and ")));
     let mut table = Table {
         columns: vec![
             Column::text("axis"),
@@ -157,10 +195,10 @@ fn page(summary: &SizesSummary) -> Page {
         rows: vec![],
     };
     for SizesAxis { sizes, .. } in axes {
-        let name = axis_name(axes.len(), sizes.axis);
+        let name = &label(inputs, sizes);
         let lossless = sizes.lossless.contains(sizes.current);
         table.rows.push(Row::new(vec![
-            Cell::toned(name, Tone::Name),
+            Cell::toned(name.clone(), Tone::Name),
             Cell::count(sizes.current).tone(if lossless { Tone::Good } else { Tone::Warn }),
             sizes.works.smallest.map_or_else(Cell::default, Cell::count),
             Cell::text(describe(&sizes.works, name)),
@@ -169,12 +207,12 @@ fn page(summary: &SizesSummary) -> Page {
     }
     page.table(table);
     if axes.iter().any(|axis| axis.near.is_some()) {
-        page.table(near_table(axes));
+        page.table(near_table(inputs, axes));
     }
-    let dropped: Vec<&str> = axes
+    let dropped: Vec<String> = axes
         .iter()
-        .filter(|axis| !axis.lossless.contains_current)
-        .map(|axis| axis_name(axes.len(), axis.axis))
+        .filter(|axis| axis.works.contains_current && !axis.lossless.contains_current)
+        .map(|axis| label(inputs, &axis.sizes))
         .collect();
     if !dropped.is_empty() {
         page.push(Block::Text(vec![
@@ -187,32 +225,52 @@ fn page(summary: &SizesSummary) -> Page {
     }
     page.note(
         "Works: shape inference succeeds with the spec's own weights. Loses no pixel: every strided layer divides its input \
-         evenly. Found by trying every size until the pattern repeats with the product of the strides.",
+         evenly. Found by trying sizes until the pattern repeats with the product of the strides.",
     );
+    if let Some(Unfit { flaw, varies }) = &summary.unfit {
+        let mut text = format!(": the network cannot be built at its own size: {flaw}.");
+        if *varies {
+            text += " Its weights depend on the size: each size that works is a network of its own.";
+        }
+        page.push(Block::Text(vec![StyledText::new("note", Tone::Warn), StyledText::plain(text)]));
+    }
     page
 }
 
-/// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`.
+/// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`, `L % 1024 in {340..343}`.
 fn describe(set: &SizeSet, name: &str) -> String {
     let Some(smallest) = set.smallest else { return "no size".into() };
-    if let Some(members) = set.finite() {
-        let mut shown: Vec<String> = members.iter().take(4).map(u64::to_string).collect();
-        if members.len() > 4 {
-            shown.push(format!("... ({} sizes)", members.len()));
+    let run = |&(first, last): &(u64, u64)| {
+        if first == last { first.to_string() } else { format!("{first}..{last}") }
+    };
+    let list = |runs: &[(u64, u64)], count: usize| {
+        let mut shown: Vec<String> = runs.iter().take(4).map(run).collect();
+        if runs.len() > 4 {
+            shown.push(format!("... ({count} in all)"));
         }
-        return format!("{name} = {} only", shown.join(" or "));
+        shown
+    };
+    if let Some(members) = set.finite() {
+        let count = members.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        return format!(
+            "{name} = {} only",
+            list(members, usize::try_from(count).unwrap_or(usize::MAX)).join(" or ")
+        );
     }
     if set.modulus == 1 {
         return format!("{name} >= {smallest}");
     }
-    let mut residues: Vec<String> = set.residues.iter().take(6).map(u64::to_string).collect();
-    if set.residues.len() > 6 {
-        residues.push(format!("... ({} of {})", set.residues.len(), set.modulus));
-    }
-    format!("{name} % {} == {}, from {smallest}", set.modulus, residues.join(" or "))
+    let runs = set.runs();
+    let name = if name.contains(' ') { format!("({name})") } else { name.to_owned() };
+    let residues = if runs.len() <= 3 && runs.iter().all(|(first, last)| first == last) {
+        format!("== {}", list(&runs, 0).join(" or "))
+    } else {
+        format!("in {{{}}}", list(&runs, set.residues.len()).join(", "))
+    };
+    format!("{name} % {} {residues}, from {smallest}", set.modulus)
 }
 
-fn near_table(axes: &[SizesAxis]) -> Table {
+fn near_table(inputs: &[(String, Shape)], axes: &[SizesAxis]) -> Table {
     let mut table = Table {
         columns: vec![
             Column::text("near"),
@@ -231,7 +289,7 @@ fn near_table(axes: &[SizesAxis]) -> Table {
             continue;
         };
         table.rows.push(Row::new(vec![
-            Cell::toned(axis_name(axes.len(), axis.axis), Tone::Name),
+            Cell::toned(label(inputs, &axis.sizes), Tone::Name),
             Cell::count(size),
             cell(works_low),
             cell(works_high),

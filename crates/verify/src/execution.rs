@@ -53,7 +53,7 @@ fn parameters(
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
             match weight.role {
                 WeightRole::Parameter => learned += tensor.len() as u64,
-                WeightRole::Buffer => kept += tensor.len() as u64,
+                WeightRole::Buffer | WeightRole::Fixed => kept += tensor.len() as u64,
             }
         }
     }

@@ -1,4 +1,4 @@
-//! CK602 to CK604: violations of a project's `cnnkit.toml` and failures of `--verify`. The check itself reports them,
+//! CK602 to CK605: violations of a project's `cnnkit.toml` and failures of `--verify`. The check itself reports them,
 //! because it has the project and may run the network.
 
 use super::{Family, Meta, Severity};
@@ -55,6 +55,25 @@ pub static FAILED_CLAIM: Meta = Meta {
            verify --fast` does: parameters, shapes, MACs, memory, receptive fields, gridding, channels.",
     why: "One of the two is wrong, and every other number about this network is in doubt.",
     instead: "Report it as a bug of cnnkit, with the spec.",
+    source: "docs/check.md",
+    bad: "",
+    good: "",
+    settings: &[],
+    fixes: false,
+};
+
+/// A budget that holds for no spec.
+pub static IDLE_BUDGET: Meta = Meta {
+    id: "CK605",
+    name: "idle-budget",
+    family: Family::Expectation,
+    severity: Severity::Warning,
+    default: true,
+    summary: "the globs of a budget match no spec of the project",
+    what: "Holds `specs` of every `[[budget]]` in cnnkit.toml against the specs of the call, and if none fits, against all specs \
+           and models below the project's folder.",
+    why: "A folder that was renamed switches the guard off in silence.",
+    instead: "Mend the globs, which are relative to the folder of cnnkit.toml, or remove the budget.",
     source: "docs/check.md",
     bad: "",
     good: "",

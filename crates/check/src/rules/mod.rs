@@ -19,7 +19,9 @@ pub mod quantity;
 mod spec_errors;
 mod suppression;
 
+mod batch_in_input;
 mod bias_before_norm;
+mod channels_last_input;
 mod common_divisor;
 mod degenerate_dilation;
 mod dominant_layer;
@@ -33,6 +35,7 @@ mod large_kernel;
 mod linear_pair;
 mod m2_above_kernel;
 mod misaligned_merge;
+mod missing_flatten;
 mod off_centre_kernel;
 mod oversized_parallel_rate;
 mod padded_pointwise;
@@ -55,7 +58,7 @@ mod unused_layer;
 mod unused_variable;
 mod wide_kernel;
 
-pub use budget::{FAILED_CLAIM, OVER_BUDGET, WORSE_THAN_BASELINE};
+pub use budget::{FAILED_CLAIM, IDLE_BUDGET, OVER_BUDGET, WORSE_THAN_BASELINE};
 pub use facts::Facts;
 pub use finding::{Edit, Finding, Fix, Location};
 pub use meta::{Family, Meta, Setting, Severity};
@@ -81,6 +84,9 @@ pub static RULES: &[&dyn Rule] = &[
     &unused_argument::UnusedArgument,                // CK103
     &shadowed_id::ShadowedId,                        // CK104
     &shadowed_variable::ShadowedVariable,            // CK105
+    &batch_in_input::BatchInInput,                   // CK106
+    &channels_last_input::ChannelsLastInput,         // CK107
+    &missing_flatten::MissingFlatten,                // CK108
     &short_sighted_output::ShortSightedOutput,       // CK201
     &unproductive_tail::UnproductiveTail,            // CK202
     &skipped_positions::SkippedPositions,            // CK203
@@ -139,8 +145,14 @@ pub fn find(id_or_name: &str) -> Option<&'static Meta> {
 }
 
 /// Metadata of findings that come from no rule: about comments, and about a project's budgets.
-pub static OTHERS: [&Meta; 5] =
-    [&UNUSED_SUPPRESSION, &MALFORMED_SUPPRESSION, &OVER_BUDGET, &WORSE_THAN_BASELINE, &FAILED_CLAIM];
+pub static OTHERS: [&Meta; 6] = [
+    &UNUSED_SUPPRESSION,
+    &MALFORMED_SUPPRESSION,
+    &OVER_BUDGET,
+    &WORSE_THAN_BASELINE,
+    &FAILED_CLAIM,
+    &IDLE_BUDGET,
+];
 
 /// Iterates over all metadata: errors of a spec, comments and budgets, then the rules by id.
 pub fn all() -> impl Iterator<Item = &'static Meta> {

@@ -63,6 +63,8 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: Quantity) -> Resu
     Ok(match quantity {
         Quantity::Params => whole(counts().params),
         Quantity::Buffers => whole(counts().buffers),
+        Quantity::Trainable => whole(counts().params),
+        Quantity::Frozen => whole(counts().frozen),
         Quantity::Macs => whole(counts().macs),
         Quantity::OtherOps => whole(counts().other_ops()),
         Quantity::Flops => whole(counts().flops()),

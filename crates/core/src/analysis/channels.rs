@@ -253,7 +253,7 @@ fn separators(graph: &Graph, source: NodeId, node: NodeId) -> Vec<NodeId> {
 /// (depthwise).
 pub fn groups(graph: &Graph, node: &Node) -> Option<(u64, bool)> {
     let kernel =
-        node.weights.iter().any(|weight| weight.role == WeightRole::Parameter && weight.shape.rank() > 1);
+        node.weights.iter().any(|weight| weight.role != WeightRole::Buffer && weight.shape.rank() > 1);
     if !kernel {
         return None;
     }

@@ -135,9 +135,9 @@ pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
     scaled.to_f64().unwrap_or(0.0) / 1e18
 }
 
-/// Whether a layer multiplies and accumulates with learned weights.
+/// Whether a layer multiplies and accumulates with weights, learned or fixed.
 pub fn is_weighted(node: &Node) -> bool {
-    node.cost.macs > 0 && node.weights.iter().any(|weight| weight.role == WeightRole::Parameter)
+    node.cost.macs > 0 && node.weights.iter().any(|weight| weight.role != WeightRole::Buffer)
 }
 
 /// Computes the distribution of labels over the paths to each output: a path starts with the label `start`, and every

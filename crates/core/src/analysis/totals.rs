@@ -14,8 +14,10 @@ pub const FLOPS_PER_MAC: u64 = 2;
 pub struct Counts {
     /// Learnable elements; shared weights count once, at their owner.
     pub params: u64,
-    /// Stored but not learned elements (batch norm's running statistics).
+    /// Stored but not learned elements (batch norm's running statistics), fixed weights among them.
     pub buffers: u64,
+    /// Elements of weights that are not learned (`learned: false`): a part of the buffers.
+    pub frozen: u64,
     /// Multiply-accumulates of convolutions and linear maps.
     pub macs: u64,
     /// Multiply-accumulates of bilinear sampling in deformable convolutions.
@@ -43,6 +45,7 @@ impl Counts {
         Self {
             params: self.params.saturating_add(other.params),
             buffers: self.buffers.saturating_add(other.buffers),
+            frozen: self.frozen.saturating_add(other.frozen),
             macs: self.macs.saturating_add(other.macs),
             sampling_macs: self.sampling_macs.saturating_add(other.sampling_macs),
             ops: Ops {
@@ -64,7 +67,8 @@ pub fn of_node(node: &Node) -> Counts {
     let is_layer = matches!(node.op, crate::graph::Op::Layer(_));
     Counts {
         params: elements(WeightRole::Parameter),
-        buffers: elements(WeightRole::Buffer),
+        buffers: elements(WeightRole::Buffer).saturating_add(elements(WeightRole::Fixed)),
+        frozen: elements(WeightRole::Fixed),
         macs: node.cost.macs,
         sampling_macs: node.cost.sampling_macs,
         ops: node.cost.ops,

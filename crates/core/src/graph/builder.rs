@@ -64,6 +64,7 @@ struct Pending {
     cost: Cost,
     shares: Option<NodeId>,
     tied: Vec<usize>,
+    frozen: bool,
     origin: Origin,
 }
 
@@ -108,7 +109,18 @@ impl Builder {
             return self.silent(id, Op::Layer(layer), inputs, origin);
         };
         let facts = self.infer(&layer, &shapes, shares);
-        self.push(id, Op::Layer(layer), inputs, origin, facts, shares)
+        let node = self.push(id, Op::Layer(layer), inputs, origin, facts, shares);
+        if shares.is_some_and(|owner| self.nodes[owner.0].frozen) {
+            self.freeze(node);
+        }
+        node
+    }
+
+    /// Says that the weights of `node` are not learned.
+    pub fn freeze(&mut self, node: NodeId) {
+        let node = &mut self.nodes[node.0];
+        node.frozen = true;
+        node.weights = std::mem::take(&mut node.weights).into_iter().map(Weight::fixed).collect();
     }
 
     /// Declares that weight number `index` of `node` is the same tensor as a weight of an earlier node.
@@ -154,6 +166,11 @@ impl Builder {
     /// Returns the inferred shape of a node; `None` if it, or something it depends on, failed.
     pub fn shape(&self, node: NodeId) -> Option<&Shape> {
         self.nodes[node.0].shape.as_ref()
+    }
+
+    /// Whether a node has weights, its own or another's.
+    pub fn has_weights(&self, node: NodeId) -> bool {
+        !self.nodes[node.0].weights.is_empty()
     }
 
     /// Returns where a node was written.
@@ -206,6 +223,7 @@ impl Builder {
                 cost: pending.cost,
                 shares: pending.shares,
                 tied: pending.tied,
+                frozen: pending.frozen,
                 origin: pending.origin,
             });
         }
@@ -240,7 +258,11 @@ impl Builder {
         weights.iter().try_for_each(|weight| bounded(&weight.shape))?;
         if let Some(owner) = shares {
             let theirs = &self.nodes[owner.0];
-            if theirs.shape.is_some() && theirs.weights != weights {
+            let mut own = weights.clone();
+            if theirs.frozen {
+                own = own.into_iter().map(Weight::fixed).collect();
+            }
+            if theirs.shape.is_some() && theirs.weights != own {
                 let show = |weights: &[Weight]| {
                     let shapes: Vec<String> =
                         weights.iter().map(|w| format!("{} {}", w.name, w.shape)).collect();
@@ -287,6 +309,7 @@ impl Builder {
             cost,
             shares,
             tied: vec![],
+            frozen: false,
             origin,
         })
     }
@@ -302,6 +325,7 @@ impl Builder {
             cost: Cost::FREE,
             shares: None,
             tied: vec![],
+            frozen: false,
             origin,
         })
     }

@@ -57,6 +57,8 @@ pub struct Node {
     pub shares: Option<NodeId>,
     /// Indices of `weights` that are the same tensor as an earlier node's weight and are counted there.
     pub tied: Vec<usize>,
+    /// Whether its weights are not learned (`learned: false`).
+    pub frozen: bool,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -75,6 +77,11 @@ impl Node {
     /// images.
     pub fn sources(&self) -> &[NodeId] {
         if matches!(self.op, Op::Layer(Layer::LearnedTensor(_))) { &[] } else { &self.inputs }
+    }
+
+    /// The weights that its layer declares, as they are here: fixed if they are not learned.
+    pub fn as_kept(&self, weights: Vec<Weight>) -> Vec<Weight> {
+        if self.frozen { weights.into_iter().map(Weight::fixed).collect() } else { weights }
     }
 
     /// Iterates over the weights that are counted at this node, without those of another node.
@@ -205,7 +212,7 @@ impl Graph {
                     if !node.weights.is_empty() {
                         let weights =
                             layer.weights(Io { inputs: &sources, output: &output }).map_err(misfit)?;
-                        if weights != node.weights {
+                        if node.as_kept(weights) != node.weights {
                             let message = format!("`{}` has weights for one input size only", node.id);
                             return Err(misfit(crate::diagnostic::Problem::shape(message)));
                         }

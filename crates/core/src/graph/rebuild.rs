@@ -24,7 +24,7 @@ impl Graph {
                     let shapes = shapes(&nodes, &sources)?;
                     let output = layer.infer(&shapes)?;
                     let io = Io { inputs: &shapes, output: &output };
-                    (node.weights, node.cost) = (layer.weights(io)?, layer.cost(io)?);
+                    (node.weights, node.cost) = (node.as_kept(layer.weights(io)?), layer.cost(io)?);
                     node.inputs = sources;
                     node.op = Op::Layer(layer);
                     node.shape = output;

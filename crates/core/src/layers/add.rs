@@ -36,7 +36,7 @@ pub(super) fn broadcast(name: &str, inputs: &[Shape]) -> Result<Shape, Problem> 
             let help = if axis == 0 {
                 "make them equal, for a residual with a 1x1 conv on the shortcut; `concat` joins different channels"
             } else {
-                "the paths need the same strides and paddings; `crop` or `upsample` can bring them together"
+                "the paths need the same strides and paddings (`cnnkit sizes` lists the input sizes at which they agree); `crop` or `upsample` can bring them together"
             };
             return Err(Problem::shape(format!(
                 "`{name}` cannot join {}: {what} differ ({})",

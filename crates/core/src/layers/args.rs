@@ -357,7 +357,10 @@ pub fn spatial<'a>(name: &str, input: &'a Shape) -> Result<&'a [u64], Problem> {
             "`{name}` needs channels and 1 to 3 spatial axes, the input {input} has {rank} {}",
             if rank == 1 { "axis" } else { "axes" }
         ))
-        .help("shapes are [C, L], [C, H, W] or [C, D, H, W]; is a `flatten` too early?")),
+        .help(match rank {
+            1 => "a `flatten` before it is too early; a global pool keeps its axes with `keepdim: true`",
+            _ => "shapes are [C, L], [C, H, W] or [C, D, H, W]",
+        })),
     }
 }
 

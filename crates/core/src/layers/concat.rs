@@ -53,7 +53,7 @@ impl LayerKind for Concat {
                         list(),
                         sizes[i]
                     ))
-                    .help("the paths need the same strides and paddings; `crop` or `upsample` can bring them together"));
+                    .help("the paths need the same strides and paddings (`cnnkit sizes` lists the input sizes at which they agree); `crop` or `upsample` can bring them together"));
                 }
             }
         }

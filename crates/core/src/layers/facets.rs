@@ -160,6 +160,8 @@ pub enum WeightRole {
     Parameter,
     /// Kept, not learned: batch norm's running statistics.
     Buffer,
+    /// A weight that training does not change (`learned: false`): a blur, a frozen stem. It counts as a buffer.
+    Fixed,
 }
 
 /// How a weight starts.
@@ -179,6 +181,15 @@ impl Weight {
     /// A learnable tensor.
     pub fn parameter(name: &'static str, shape: impl Into<Shape>, init: Init) -> Self {
         Self { name, shape: shape.into(), role: WeightRole::Parameter, init }
+    }
+
+    /// The same tensor, not learned.
+    #[must_use]
+    pub fn fixed(mut self) -> Self {
+        if self.role == WeightRole::Parameter {
+            self.role = WeightRole::Fixed;
+        }
+        self
     }
 
     /// A kept, not learned tensor.

@@ -25,6 +25,25 @@ pub struct Linear {
     pub in_features: Option<u64>,
 }
 
+impl Linear {
+    /// A wrong `in_features` on a map is nearly always a forgotten `flatten`: then the number is right behind it.
+    fn unflattened(&self, input: &Shape, problem: Problem) -> Problem {
+        let all = input.elements().ok();
+        if all.is_some() && all == self.in_features {
+            return problem.help(format!("is `flatten` missing? it makes [{}] of {input}", all.unwrap_or(0)));
+        }
+        if self.in_features == Some(input.channels()) && input.rank() > 2 {
+            return problem.help(format!("is `global_avg_pool` missing? it makes [{}] of {input}", input.channels()));
+        }
+        match all {
+            Some(all) => problem.help(format!(
+                "`linear` maps the last axis; is `flatten` missing before it? it would give {all} features"
+            )),
+            None => problem,
+        }
+    }
+}
+
 fn features(input: &Shape) -> u64 {
     input.sizes().last().copied().unwrap_or(1)
 }
@@ -47,7 +66,8 @@ impl LayerKind for Linear {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
         let input = &inputs[0];
-        expect_size("in_features", self.in_features, features(input), input)?;
+        expect_size("in_features", self.in_features, features(input), input)
+            .map_err(|problem| if input.rank() > 1 { self.unflattened(input, problem) } else { problem })?;
         positive("out_features", self.out_features)?;
         // On [C, H, W] PyTorch would map the width: nearly always a forgotten flatten.
         if input.rank() == 3 && input.sizes()[1..].iter().all(|&size| size == 1) && features(input) == 1 {

@@ -18,6 +18,7 @@ pub mod args;
 pub mod axes;
 mod defaults;
 mod facets;
+pub mod foreign;
 pub mod interchange;
 pub mod rearrange;
 mod values;
@@ -31,10 +32,10 @@ pub use values::Values;
 
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostic, Problem, suggest};
+use crate::diagnostic::{Code, Diagnostic, Problem, suggest};
 use crate::shape::Shape;
 use crate::source::Span;
-use crate::value::{Located, decode};
+use crate::value::{Key, Located, Value, decode};
 use activation::{Pointwise, UNBOUNDED};
 use interchange::{Attributes, OnnxNode, PyTorch};
 
@@ -254,7 +255,32 @@ impl Layer {
     }
 }
 
+/// Layers whose weights may be fixed by `learned: false`, beside those that have an argument of that name.
+pub const FREEZABLE: &[&str] = &[
+    "conv",
+    "conv_transpose",
+    "deform_conv",
+    "deform_sample",
+    "linear",
+    "attention",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "prelu",
+    "layer_scale",
+    "squeeze_excite",
+];
+
+/// The argument that says whether the weights of a [`FREEZABLE`] layer are learned.
+pub const LEARNED: &str = "learned";
+
 impl Kind {
+    /// Whether its weights may be fixed by [`LEARNED`], an argument that stands beside its own.
+    pub fn is_freezable(&self) -> bool {
+        FREEZABLE.contains(&self.doc.name)
+    }
+
     /// Names of its arguments, in the order in which they are declared.
     pub fn argument_names(&self) -> Vec<String> {
         let mut generator = schemars::SchemaGenerator::default();
@@ -268,20 +294,45 @@ impl Kind {
 
     /// Builds the layer from its written arguments; `span` is the place of its name.
     pub fn build(&self, args: &Located, span: Span) -> Result<Layer, Vec<Diagnostic>> {
-        (self.build)(args, span, &format!("`{}`", self.doc.name))
+        let name = format!("`{}`", self.doc.name);
+        let Value::Map(entries) = &args.value else { return (self.build)(args, span, &name) };
+        let (mut ours, mut foreign) = (Vec::with_capacity(entries.len()), Vec::new());
+        for (key, value) in entries {
+            match foreign::argument_hint(self, &key.name) {
+                Some(hint) => foreign.push(
+                    Diagnostic::error(
+                        Code::UnknownName,
+                        format!("{name} has no argument `{}`", key.name),
+                        key.span,
+                    )
+                    .help(hint),
+                ),
+                None => {
+                    let known = foreign::argument(self.doc.name, &key.name).to_owned();
+                    ours.push((Key { name: known, span: key.span }, value.clone()));
+                }
+            }
+        }
+        let built = (self.build)(&Located { value: Value::Map(ours), span: args.span }, span, &name);
+        match built {
+            Err(more) => Err(foreign.into_iter().chain(more).collect()),
+            Ok(_) if !foreign.is_empty() => Err(foreign),
+            Ok(layer) => Ok(layer),
+        }
     }
 }
 
-/// The layer named `name`: its own name, an alias, or PyTorch's class (`Conv2d`, `BatchNorm2d`), with the number of
-/// spatial axes that such a name prescribes.
+/// The layer named `name`: its own name, an alias, or a class of PyTorch or Keras (`Conv2d`, `nn.BatchNorm2d`,
+/// `BatchNormalization`), with the number of spatial axes that such a name prescribes.
 pub fn find(name: &str) -> Option<(&'static Kind, Option<usize>)> {
     if let Some(kind) = KINDS.iter().find(|kind| kind.doc.name == name) {
         return Some((kind, None));
     }
-    let (wanted, rank) = normalise(name);
+    let (wanted, rank) = normalise(foreign::unqualified(name));
     let matches = |candidate: &str| normalise(candidate).0 == wanted;
-    let kind =
-        KINDS.iter().find(|kind| matches(kind.doc.name) || kind.doc.aliases.iter().any(|a| matches(a)))?;
+    let own = KINDS.iter().find(|kind| matches(kind.doc.name) || kind.doc.aliases.iter().any(|a| matches(a)));
+    let same = || KINDS.iter().find(|kind| foreign::same(&wanted) == Some(kind.doc.name));
+    let kind = own.or_else(same)?;
     Some((kind, rank))
 }
 

@@ -354,7 +354,8 @@ impl Reader<'_> {
                 let mut error =
                     Diagnostic::error(Code::UnknownName, format!("unknown layer `{}`", key.name), key.span);
                 let close = suggest(&key.name, names).or_else(|| layers::closest(&key.name));
-                let close = close.map(|close| format!("did you mean `{close}`?"));
+                let foreign = layers::foreign::hint(&key.name).map(str::to_owned);
+                let close = foreign.or_else(|| close.map(|close| format!("did you mean `{close}`?")));
                 error.help.push(close.unwrap_or_else(|| "`cnnkit layers` lists the layers".into()));
                 self.errors.push(error);
                 continue;
@@ -370,7 +371,9 @@ impl Reader<'_> {
             };
             let names = kind.argument_names();
             for (argument, _) in args {
-                if !names.contains(&argument.name) {
+                let freezes = argument.name == layers::LEARNED && kind.is_freezable();
+                let ours = layers::foreign::argument(kind.doc.name, &argument.name);
+                if !freezes && !names.iter().any(|own| own == ours) {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
                     let message = format!("`{}` has no argument `{}`", kind.doc.name, argument.name);
                     let mut error = Diagnostic::error(Code::UnknownName, message, argument.span);

@@ -71,8 +71,21 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
     Err(Box::new((sources, tidy(errors))))
 }
 
+/// Reads the spec `path` from `files` without building its graph.
+pub fn read(
+    files: &dyn files::Files,
+    path: &str,
+    overrides: &Overrides,
+) -> Result<(document::Document, Sources), Rejected> {
+    let mut sources = Sources::default();
+    match document::read(files, path, overrides, &mut sources) {
+        (Some(document), errors) if errors.is_empty() => Ok((document, sources)),
+        (_, errors) => Err(Box::new((sources, tidy(errors)))),
+    }
+}
+
 /// Merges the same flaw found in each use of a block into one error, and truncates very long lists.
-fn tidy(errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub fn tidy(errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = std::collections::HashSet::new();
     let mut unique: Vec<Diagnostic> =
         errors.into_iter().filter(|e| seen.insert((e.code, e.span, e.message.clone()))).collect();

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use crate::layers;
 use crate::source::Span;
 use crate::spec::document::{Block, Document, FileScope};
+use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 
 /// Iterates over the names after a `$` in `text`.
@@ -40,6 +41,13 @@ fn read<'a>(values: impl IntoIterator<Item = &'a Located>) -> HashSet<&'a str> {
         texts(value, &mut |text| names.extend(variables(text)));
     }
     names
+}
+
+/// Whether anything in `document` reads the shape of an input, so that another input size may give another network.
+pub fn reads_shapes(document: &Document) -> bool {
+    let written = document.files.iter().flat_map(|file| file.entries.iter().map(|(_, value)| value));
+    let read = read(written);
+    grammar::BUILTINS.iter().any(|(name, _)| read.contains(name))
 }
 
 /// Returns the blocks of `document`, in the order of their positions.

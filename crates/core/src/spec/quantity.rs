@@ -5,8 +5,12 @@
 pub enum Quantity {
     /// Learnable elements, shared ones once.
     Params,
-    /// Kept, not learned elements: running statistics.
+    /// Stored but not learned elements: running statistics, fixed weights.
     Buffers,
+    /// Elements of weights that training changes: the parameters.
+    Trainable,
+    /// Elements of weights with `learned: false`, a part of the buffers.
+    Frozen,
     /// Multiply-accumulates of one inference.
     Macs,
     /// Operations that are no multiply-accumulates.
@@ -126,7 +130,23 @@ pub static EXPECTABLE: &[Expectable] = &[
         Unit::Count,
         BOTH,
         Some(Better::Less),
-        "stored but not learned elements: running statistics",
+        "stored but not learned elements: running statistics, fixed weights",
+    ),
+    key(
+        Quantity::Trainable,
+        "trainable",
+        Unit::Count,
+        BOTH,
+        Some(Better::Less),
+        "elements of weights that training changes: the parameters",
+    ),
+    key(
+        Quantity::Frozen,
+        "frozen",
+        Unit::Count,
+        BOTH,
+        None,
+        "elements of weights with `learned: false`, a part of the buffers",
     ),
     key(
         Quantity::Macs,

@@ -11,12 +11,8 @@ use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Unit};
 use crate::spec::grammar::{self, Field, FieldKind};
 
 /// Aliases of arguments; schemars does not read serde's aliases.
-const ALIASES: &[(&str, &str)] = &[
-    ("kernel_size", "kernel"),
-    ("affine", "elementwise_affine"),
-    ("amount", "padding"),
-    ("scale", "scale_factor"),
-];
+const ALIASES: &[(&str, &str)] =
+    &[("affine", "elementwise_affine"), ("amount", "padding"), ("scale", "scale_factor")];
 
 /// Returns the schema.
 pub fn generate() -> Value {
@@ -30,7 +26,17 @@ pub fn generate() -> Value {
         if let Some(object) = arguments.as_object_mut() {
             object.remove("title");
             object.insert("description".into(), kind.doc.summary.into());
-            add_aliases(object);
+            add_aliases(name, object);
+            if kind.is_freezable()
+                && let Some(Value::Object(properties)) = object.get_mut("properties")
+            {
+                let doc = "whether training changes its weights; fixed ones are buffers";
+                let either = json!([{"type": "boolean"}, reference("expression")]);
+                properties.insert(
+                    layers::LEARNED.into(),
+                    json!({"description": doc, "default": true, "anyOf": either}),
+                );
+            }
             // `defaults:` can give any argument, so none is required there.
             object.remove("required");
             defaults.insert(name.into(), Value::Object(object.clone()));
@@ -177,8 +183,10 @@ fn open_items(schema: &mut Value) {
 }
 
 /// Adds aliases of arguments: an alias is accepted where its name is.
-fn add_aliases(object: &mut Map<String, Value>) {
-    for &(alias, name) in ALIASES {
+fn add_aliases(layer: &str, object: &mut Map<String, Value>) {
+    let foreign = layers::foreign::ARGUMENTS.iter().filter(|(.., layers)| layers.contains(&layer));
+    let foreign = foreign.map(|&(alias, name, _)| (alias, name));
+    for (alias, name) in foreign.chain(ALIASES.iter().copied()) {
         if let Some(Value::Object(properties)) = object.get_mut("properties")
             && let Some(property) = properties.get(name).cloned()
         {

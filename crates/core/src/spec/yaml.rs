@@ -2,6 +2,7 @@
 //! position and translates its errors. See `docs/decisions/yaml.md`.
 
 mod explain;
+mod flow;
 
 use std::fmt;
 
@@ -51,6 +52,14 @@ pub fn parse(sources: &Sources, source: SourceId) -> Result<Located, Diagnostic>
         Err(error) => {
             let error = error.without_snippet();
             let mut span = error.location().map_or(whole, place);
+            let line_end = text[span.end..].find('\n').map_or(text.len(), |offset| span.end + offset);
+            if let Some((start, end)) = flow::unquoted_expression(text, line_end) {
+                let message = format!("`{}` has brackets of its own, and is not quoted", &text[start..end]);
+                let help = format!("inside `{{...}}` and `[...]`, quote it: `\"{}\"`", &text[start..end]);
+                return Err(
+                    Diagnostic::error(Code::Syntax, message, Span::new(source, start, end)).help(help)
+                );
+            }
             let (message, help) = explain::explain(error);
             if message.contains("tab")
                 && let Some(tab) = text[..span.start].rfind('\t')
@@ -125,7 +134,7 @@ enum Raw {
 
 fn convert(raw: Raw, location: Location, context: &Context<'_>) -> Located {
     let mut span = context.span(location);
-    let value = match raw {
+    let mut value = match raw {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
         Raw::Integer(value) => Value::integer(value),
@@ -146,6 +155,9 @@ fn convert(raw: Raw, location: Location, context: &Context<'_>) -> Located {
         }
     };
     let slice = context.slice(span);
+    if let (Value::Map(entries), true) = (&mut value, slice.starts_with('{')) {
+        flow::join_tuples(entries, context.text);
+    }
     match &value {
         Value::Map(entries) if slice.starts_with('{') => {
             span = context.flow(span, entries.last().map(|(_, value)| value.span), '}');

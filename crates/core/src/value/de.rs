@@ -174,6 +174,7 @@ fn remedy(found: &Value, expected: &str) -> Option<String> {
     let bool = expected.contains("`true`");
     let text = match found {
         Value::Text(_) | Value::Number(_) if bool => "write `true` or `false`",
+        Value::Text(text) if slip(text).is_some() => return slip(text),
         Value::Text(text) if text.len() > 15 && text.bytes().all(|b| b.is_ascii_digit()) => {
             "check the sizes: no real network is this large"
         }
@@ -198,6 +199,25 @@ fn remedy(found: &Value, expected: &str) -> Option<String> {
         Value::Bool(_) => "give a number, or an expression such as `4 * $width`",
     };
     Some(text.to_owned())
+}
+
+/// The remedy for a text that is a number or a list in another notation: `"16"`, `(3, 3)`, `3x3`, `None`.
+fn slip(text: &str) -> Option<String> {
+    let number = |part: &str| part.parse::<u32>().is_ok();
+    if super::parse_decimal(text).is_some() && text.len() <= 15 {
+        return Some(format!("remove the quotes: `{text}`"));
+    }
+    if text == "None" {
+        return Some("leave the argument out".into());
+    }
+    let tuple =
+        text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).filter(|rest| rest.contains(','));
+    if let Some(inside) = tuple {
+        return Some(format!("a list has square brackets: `[{}]`", inside.trim().trim_end_matches(',')));
+    }
+    let sides: Vec<&str> = text.split(['x', '×']).map(str::trim).collect();
+    (sides.len() > 1 && sides.iter().copied().all(number))
+        .then(|| format!("write one number per axis: `[{}]`", sides.join(", ")))
 }
 
 impl<'de> de::Deserializer<'de> for &Located {

@@ -204,9 +204,11 @@ fn totals_block(page: &mut Page, total: &ParamsTotals) {
         Fact::new("parameters", Value::Count(total.params)).remark("learnable elements, shared ones once"),
     ];
     if total.buffers > 0 {
-        facts.push(
-            Fact::new("buffers", Value::Count(total.buffers)).remark("kept, not learned: running statistics"),
-        );
+        let remark = match total.frozen {
+            0 => "kept, not learned: running statistics".to_owned(),
+            frozen => format!("kept, not learned; {} of them are fixed weights", number::grouped(frozen)),
+        };
+        facts.push(Fact::new("buffers", Value::Count(total.buffers)).remark(remark));
     }
     facts.push(Fact::new("MACs", Value::Count(total.macs)));
     if total.sampling_macs > 0 {

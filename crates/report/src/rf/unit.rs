@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{Block, Cell, Fact, Page};
 use cnnkit_core::analysis::field::{Fields, Interval};
-use cnnkit_core::analysis::support::{Borders, support};
+use cnnkit_core::analysis::support::{Borders, Region, Set, support};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::shape::Shape;
@@ -26,12 +26,18 @@ pub struct RfUnit {
     /// The part of the box inside the input; null if there is none.
     #[schemars(extend("unit" = "input positions"))]
     pub clipped: Vec<Option<[i128; 2]>>,
+    /// The indices inside the input that it reads along each axis, as first and last of each run.
+    #[schemars(extend("unit" = "input positions"))]
+    pub rows: Vec<Vec<[i128; 2]>>,
     /// Number of positions inside the input that it reads.
     #[schemars(extend("unit" = "input positions"))]
     pub positions: i128,
     /// The input's shape.
     #[serde(skip)]
     pub shape: Shape,
+    /// Whether the box is only a bound.
+    #[serde(skip)]
+    pub bound: bool,
 }
 
 /// Computes what `unit` of each of `nodes` reads.
@@ -49,13 +55,16 @@ pub fn read_by(
             let inside =
                 |(range, &size): (&Option<Interval>, &u64)| range.and_then(|range| range.clipped(size));
             let clipped = boxes.iter().zip(source.shape.spatial()).map(inside);
+            let real = support(graph, node, input, unit, Borders::Real)?;
             list.push(RfUnit {
                 node: graph.node(node).id.clone(),
                 input: source.id.clone(),
                 unit: unit.to_vec(),
                 clipped: clipped.map(super::ends).collect(),
                 hull: boxes.iter().copied().map(super::ends).collect(),
-                positions: support(graph, node, input, unit, Borders::Real)?.positions()?,
+                rows: (0..boxes.len()).map(|axis| rows_read(&real, axis)).collect(),
+                positions: real.positions()?,
+                bound: fields.of(node, input).is_some_and(|field| field.bound),
                 shape: source.shape.clone(),
             });
         }
@@ -84,16 +93,36 @@ pub fn explain(page: &mut Page, unit: &RfUnit) {
         format!("of input `{}` {}", unit.input, unit.shape),
     );
     let mut facts = Vec::new();
-    for (axis, (&hull, &clipped)) in unit.hull.iter().zip(&unit.clipped).enumerate() {
+    let of = if unit.bound { "of at most" } else { "of the unbounded" };
+    for (axis, (&hull, rows)) in unit.hull.iter().zip(&unit.rows).enumerate() {
         facts.push(
-            Fact::new(format!("axis {axis}"), Cell::text(range(clipped)))
-                .remark(format!("of the unbounded {}", range(hull))),
+            Fact::new(format!("axis {axis}"), Cell::text(runs(rows))).remark(format!("{of} {}", range(hull))),
         );
     }
     facts.push(
         Fact::new("positions read", Cell::text(unit.positions.to_string())).remark("inside the real input"),
     );
     page.push(Block::Facts(facts));
+}
+
+/// Returns the indices of `region` along `axis`, as first and last of each run: the border of a circular padding is read
+/// from the other end.
+fn rows_read(region: &Region, axis: usize) -> Vec<[i128; 2]> {
+    let products = region.products();
+    let spans = products.iter().filter_map(|sets| sets.get(axis)).flat_map(Set::spans);
+    Set::of(spans.copied().collect()).spans().iter().map(|span| [span.lo, span.hi]).collect()
+}
+
+/// `0..1, 7`.
+fn runs(rows: &[[i128; 2]]) -> String {
+    const SHOWN: usize = 8;
+    let single = |lo: i128, hi: i128| lo == hi && rows.len() > 1;
+    let run = |&[lo, hi]: &[i128; 2]| if single(lo, hi) { lo.to_string() } else { format!("{lo}..{hi}") };
+    let mut shown: Vec<String> = rows.iter().take(SHOWN).map(run).collect();
+    if rows.len() > SHOWN {
+        shown.push(format!("... {} runs in all", rows.len()));
+    }
+    if shown.is_empty() { "nothing".into() } else { shown.join(", ") }
 }
 
 /// `-3..3`; `-` for nothing.

@@ -46,10 +46,12 @@ pub(super) fn channels(
     let chosen = |reach: &Reach| {
         let moving = of(reach.input).into_iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
         let first = usize::from(moving.into_iter().all(|piece| piece.by != Some(0)));
-        reach.axes.iter().skip(first).any(|axis| matches!(axis, AxisReach::Table { .. }))
+        let by_index = |axis: &AxisReach| matches!(axis, AxisReach::Table { .. } | AxisReach::Shuffle { .. });
+        reach.axes.iter().skip(first).any(by_index)
     };
     all.bound |= local().any(chosen);
     all.bound |= local().any(|reach| side_by_side(reach, reaches, of(reach.input)));
+    all.bound |= stacked(reaches, &of);
     let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));
     rearranged(graph, node, of(0), mixed, &mut all);
     all
@@ -72,6 +74,33 @@ fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool
     })
 }
 
+/// Whether a layer puts operands that see different boxes side by side along an axis other than the channels (the
+/// disparities of a cost volume): a unit is one operand's, and the box is that of all of them.
+fn stacked<'a>(reaches: &[Reach], of: &impl Fn(usize) -> Option<&'a Field>) -> bool {
+    let local: Vec<&Reach> = reaches.iter().filter(|reach| reach.role != Role::Context).collect();
+    let boxes = |field: &'a Field| {
+        let pieces = field
+            .axes
+            .iter()
+            .map(|axis| (axis.whole, axis.union.iter().map(|piece| (piece.by, &piece.family))));
+        pieces.map(|(whole, pieces)| (whole, pieces.collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    let Some((first, rest)) = local.split_first() else { return false };
+    rest.iter().any(|other| {
+        let beside = |axis: usize| match (first.axes.get(axis), other.axes.get(axis)) {
+            (
+                Some(AxisReach::Window { by, window }),
+                Some(AxisReach::Window { by: theirs, window: other }),
+            ) => (*by, *theirs) == (axis, axis) && window.kernel == 1 && window.before != other.before,
+            _ => false,
+        };
+        let fields = of(first.input).zip(of(other.input));
+        first.input != other.input
+            && (1..first.axes.len()).any(beside)
+            && fields.is_some_and(|(one, two)| one.local && two.local && boxes(one) != boxes(two))
+    })
+}
+
 /// Handles layers whose reaches alone are only a bound.
 fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, all: &mut Channels) {
     let (Op::Layer(layer), Some(field)) = (&node.op, operand) else { return };
@@ -80,7 +109,11 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
         // Its output channels are the positions of a cell.
         Some(Rearrangement::ToChannels(factor)) => all.uniform &= factor == 1,
         // Each position of a cell reads one channel.
-        Some(Rearrangement::ToSpace(_)) => all.bound |= apart || !field.uniform,
+        Some(Rearrangement::ToSpace(factor)) => {
+            // So does a place whose channels are positions of the input: behind a permutation.
+            let positions = field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0));
+            all.bound |= apart || !field.uniform || (positions && factor > 1);
+        }
         Some(Rearrangement::Regroup(runs)) => {
             let moves = |axis: usize| {
                 field.axes.iter().any(|own| own.union.iter().any(|piece| piece.by == Some(axis)))

@@ -1,7 +1,7 @@
 //! Uses of blocks: arguments, inputs, and a level of ids and variables of their own.
 
 use super::entry::Item;
-use super::names::{Frame, Group};
+use super::level::{Group, Recipe, State, What};
 use super::{Expander, MAX_DEPTH};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::graph::NodeId;
@@ -12,11 +12,11 @@ use crate::spec::evaluate::evaluate;
 use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
     pub(super) fn block(
         &mut self,
-        mut item: Item<'_>,
-        block: &Block,
+        mut item: Item<'a>,
+        block: &'a Block,
         start: Option<NodeId>,
         broken: bool,
     ) -> Option<NodeId> {
@@ -55,7 +55,7 @@ impl Expander<'_> {
                 format!("give them in the order of its `inputs: [{}]`: `from: [...]`", names.join(", "))
             };
             self.report(Code::Reference, message, item.key.span, &help);
-            self.groups.insert(prefix, Group::Closed(None));
+            self.groups.insert(prefix, Group { state: State::Closed(None), recipe: None });
             return None;
         }
         if let Some(&first) = given.first() {
@@ -63,18 +63,9 @@ impl Expander<'_> {
         }
         frame.inputs.extend(block.inputs.iter().zip(&given).map(|(key, &node)| (key.name.clone(), node)));
         frame.shares = item.share.as_ref().and_then(|(name, span)| self.shared_group(name, *span));
-        Some(self.group(frame, &block.layers, given.first().copied())).flatten()
-    }
-
-    /// Expands `layers` in a level of their own and records their output.
-    pub(super) fn group(&mut self, frame: Frame, layers: &Located, start: Option<NodeId>) -> Option<NodeId> {
-        let prefix = frame.prefix.clone();
-        self.groups.insert(prefix.clone(), Group::Open);
-        self.frames.push(frame);
-        let result = self.list(layers, start);
-        self.frames.pop();
-        self.groups.insert(prefix, Group::Closed(result));
-        result
+        let what = What::Block(block, item.value);
+        let recipe = Recipe { what, env: self.env(), file: block.file, inputs: vec![] };
+        self.group(frame, recipe, given.first().copied())
     }
 
     fn shared_group(&mut self, name: &str, span: Span) -> Option<String> {
@@ -103,7 +94,7 @@ impl Expander<'_> {
         builtins: Vec<(String, Value)>,
     ) -> Option<Vec<(String, Value)>> {
         let name = &block.key.name;
-        let written: &[(Key, Located)] = match &item.value.value {
+        let written: &[(Key, Located)] = match item.given() {
             Value::Map(entries) => entries,
             Value::Null => &[],
             other => {
@@ -111,7 +102,7 @@ impl Expander<'_> {
                 self.report(
                     Code::InvalidValue,
                     message,
-                    item.value.span,
+                    item.place(),
                     "write them as a mapping: `{width: 64}`",
                 );
                 return None;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Expander;
 use super::entry::Item;
+use super::level::{Recipe, What};
 use crate::diagnostic::{Code, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Layer};
@@ -13,11 +14,11 @@ use crate::spec::grammar;
 use crate::value::{Key, Located, Number, Value};
 use num_traits::ToPrimitive as _;
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
     /// Expands a construct; with an `id`, in a level of its own.
     pub(super) fn construct(
         &mut self,
-        mut item: Item<'_>,
+        mut item: Item<'a>,
         start: Option<NodeId>,
         broken: bool,
     ) -> Option<NodeId> {
@@ -44,24 +45,20 @@ impl Expander<'_> {
         let prefix = self.name("", Some(id));
         let mut frame = self.frame().inner(prefix.clone());
         frame.inputs = self.frame().inputs.clone();
-        self.groups.insert(prefix.clone(), super::names::Group::Open);
-        self.frames.push(frame);
-        let result = self.inside(&item, start);
-        self.frames.pop();
-        self.groups.insert(prefix, super::names::Group::Closed(result));
-        result
+        let recipe = Recipe::of(What::Construct(item.key, item.value), &frame);
+        self.group(frame, recipe, start)
     }
 
-    fn inside(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+    pub(super) fn inside(&mut self, item: &Item<'a>, start: Option<NodeId>) -> Option<NodeId> {
         match item.key.name.as_str() {
             "residual" => self.residual(item, start),
             "branches" => self.branches(item, start),
             "dense" => self.dense(item, start),
-            _ => self.list(item.value, start),
+            _ => item.value.map_or(start, |value| self.list(value, start)),
         }
     }
 
-    fn residual(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+    fn residual(&mut self, item: &Item<'a>, start: Option<NodeId>) -> Option<NodeId> {
         let fields = self.fields(item, "body")?;
         // They run in the order in which they are written, which determines the lifetimes of tensors and thus the
         // peak memory.
@@ -85,14 +82,15 @@ impl Expander<'_> {
         (!fields.broken).then(|| self.joint(join, vec![body, shortcut]))
     }
 
-    fn shortcut(&mut self, fields: &Fields<'_>, start: Option<NodeId>) -> Option<NodeId> {
+    fn shortcut(&mut self, fields: &Fields<'a>, start: Option<NodeId>) -> Option<NodeId> {
         let Some(list) = fields.get("shortcut") else { return start };
         let prefix = self.path_name("shortcut");
         let frame = self.frame().inner(prefix);
-        self.group(frame, list, start)
+        let recipe = Recipe::of(What::Layers(list), &frame);
+        self.group(frame, recipe, start)
     }
 
-    fn branches(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+    fn branches(&mut self, item: &Item<'a>, start: Option<NodeId>) -> Option<NodeId> {
         let fields = self.fields(item, "paths")?;
         let paths = fields.get("paths")?;
         let paths: Vec<(Option<&Key>, &Located)> = match &paths.value {
@@ -145,7 +143,8 @@ impl Expander<'_> {
                 from = Some(self.part(start?, index, paths.len(), item.key.span)?);
                 frame = self.frames.pop()?;
             }
-            ends.extend(self.group(frame, path, from));
+            let recipe = Recipe::of(What::Layers(path), &frame);
+            ends.extend(self.group(frame, recipe, from));
         }
         (ends.len() == paths.len() && !fields.broken).then(|| self.joint(join, ends))
     }
@@ -169,7 +168,7 @@ impl Expander<'_> {
         Some(self.joint((layer, span), vec![whole]))
     }
 
-    fn dense(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+    fn dense(&mut self, item: &Item<'a>, start: Option<NodeId>) -> Option<NodeId> {
         let fields = self.fields(item, "body")?;
         let body = fields.get("body")?;
         let times = self.times(fields.get("times")?)?;
@@ -196,7 +195,7 @@ impl Expander<'_> {
         }
     }
 
-    fn repeat(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
+    fn repeat(&mut self, item: &Item<'a>, start: Option<NodeId>) -> Option<NodeId> {
         let fields = self.fields(item, "body")?;
         let body = fields.get("body")?;
         let index = self.index_name(&fields)?;
@@ -223,7 +222,8 @@ impl Expander<'_> {
                 let mut frame = self.frame().inner(prefix);
                 frame.inputs = self.frame().inputs.clone();
                 frame.env = env;
-                current = self.group(frame, body, current);
+                let recipe = Recipe::of(What::Layers(body), &frame);
+                current = self.group(frame, recipe, current);
             } else {
                 self.frame().env = env;
                 current = self.list(body, current);
@@ -360,21 +360,22 @@ impl Expander<'_> {
     }
 
     /// Returns the keys of a construct, checked against the grammar. A bare list is short for the key `main`.
-    fn fields<'v>(&mut self, item: &Item<'v>, main: &'static str) -> Option<Fields<'v>> {
+    fn fields(&mut self, item: &Item<'a>, main: &'static str) -> Option<Fields<'a>> {
         let construct = grammar::construct(&item.key.name)?;
-        let entries: &[(Key, Located)] = match &item.value.value {
-            Value::Map(entries) => entries,
-            Value::List(_) if construct.fields.iter().all(|f| !f.required || f.name == main) => {
-                return Some(Fields { entries: &[], bare: Some((main, item.value)), broken: false });
+        let bare = construct.fields.iter().all(|f| !f.required || f.name == main);
+        let entries: &'a [(Key, Located)] = match (item.given(), item.value) {
+            (Value::Map(entries), _) => entries,
+            (Value::List(_), Some(list)) if bare => {
+                return Some(Fields { entries: &[], bare: Some((main, list)), broken: false });
             }
-            other => {
+            (other, _) => {
                 let required: Vec<String> =
                     construct.fields.iter().filter(|f| f.required).map(|f| format!("`{}`", f.name)).collect();
                 let message = format!("`{}` is {}", construct.name, other.describe());
                 self.report(
                     Code::InvalidValue,
                     message,
-                    item.value.span,
+                    item.place(),
                     &format!("it is a mapping with {}", required.join(" and ")),
                 );
                 return None;

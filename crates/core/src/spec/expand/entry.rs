@@ -13,8 +13,8 @@ use crate::value::{Key, Located, Value};
 pub(super) struct Item<'a> {
     /// The name of the layer, construct or block: `conv`, `residual`.
     pub(super) key: Key,
-    /// Its arguments.
-    pub(super) value: &'a Located,
+    /// Its arguments, if there are any.
+    pub(super) value: Option<&'a Located>,
     /// The written id.
     pub(super) id: Option<(String, Span)>,
     /// The nodes that it reads.
@@ -23,15 +23,35 @@ pub(super) struct Item<'a> {
     pub(super) share: Option<(String, Span)>,
 }
 
-impl Expander<'_> {
+/// A layer as it is written.
+struct Built {
+    layer: Layer,
+    /// Where its arguments stand.
+    places: Vec<(String, Span)>,
+    /// Whether its weights are learned.
+    learned: bool,
+}
+
+impl<'a> Item<'a> {
+    /// What is given to it.
+    pub(super) fn given(&self) -> &'a Value {
+        static NOTHING: Value = Value::Null;
+        self.value.map_or(&NOTHING, |value| &value.value)
+    }
+
+    /// Where that stands.
+    pub(super) fn place(&self) -> Span {
+        self.value.map_or(self.key.span, |value| value.span)
+    }
+}
+
+impl<'a> Expander<'a> {
     /// Expands one item that follows `current`; returns its output.
-    pub(super) fn item(&mut self, item: &Located, current: Option<NodeId>) -> Option<NodeId> {
-        const NOTHING: Value = Value::Null;
+    pub(super) fn item(&mut self, item: &'a Located, current: Option<NodeId>) -> Option<NodeId> {
         match &item.value {
             Value::Text(name) => {
-                let nothing = Located { value: NOTHING, span: item.span };
                 let key = self.layer_name(name, item.span)?;
-                let item = Item { key, value: &nothing, id: None, from: vec![], share: None };
+                let item = Item { key, value: None, id: None, from: vec![], share: None };
                 self.dispatch(item, current, false)
             }
             Value::Map(entries) => self.entries(item, entries, current),
@@ -50,13 +70,13 @@ impl Expander<'_> {
 
     fn entries(
         &mut self,
-        item: &Located,
-        entries: &[(Key, Located)],
+        item: &'a Located,
+        entries: &'a [(Key, Located)],
         current: Option<NodeId>,
     ) -> Option<NodeId> {
         let modifier = |name: &str| entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value);
         let is_modifier = |key: &Key| grammar::MODIFIERS.iter().any(|field| field.name == key.name);
-        let main: Vec<&(Key, Located)> = entries.iter().filter(|(key, _)| !is_modifier(key)).collect();
+        let main: Vec<&'a (Key, Located)> = entries.iter().filter(|(key, _)| !is_modifier(key)).collect();
         if let Some(condition) = modifier("if") {
             match self.eval(condition)?.value {
                 Value::Bool(true) => {}
@@ -78,13 +98,11 @@ impl Expander<'_> {
         if let Some(value) = modifier("from") {
             (from, broken) = self.sources(value, current);
         }
-        let whole;
         let (key, value) = match main.as_slice() {
-            [(key, value)] => (key.clone(), value),
+            [(key, value)] => (key.clone(), Some(value)),
             [] if share.is_some() => {
-                // `- {share: conv1}`: the same layer once more.
-                whole = Located { value: Value::Null, span: item.span };
-                (Key { name: String::new(), span: item.span }, &whole)
+                // `- {share: conv1}`: the same layer, block or group once more.
+                (Key { name: String::new(), span: item.span }, None)
             }
             [] => {
                 self.report(
@@ -170,7 +188,7 @@ impl Expander<'_> {
         }
     }
 
-    fn dispatch(&mut self, item: Item<'_>, current: Option<NodeId>, broken: bool) -> Option<NodeId> {
+    fn dispatch(&mut self, item: Item<'a>, current: Option<NodeId>, broken: bool) -> Option<NodeId> {
         let document = self.document;
         let start = if item.from.is_empty() { current } else { item.from.first().copied() };
         if grammar::construct(&item.key.name).is_some() {
@@ -179,8 +197,8 @@ impl Expander<'_> {
         if let Some(block) = document.blocks.get(&item.key.name) {
             return self.block(item, block, start, broken);
         }
-        if item.key.name.is_empty() {
-            return self.layer(item, None, current, broken);
+        if item.key.name.is_empty() && item.share.is_some() {
+            return self.again(item, current, broken);
         }
         if let Some((kind, rank)) = layers::find(&item.key.name) {
             return self.layer(item, Some((kind, rank)), current, broken);
@@ -199,6 +217,9 @@ impl Expander<'_> {
         names.sort_unstable();
         let close = suggest(&key.name, names).or_else(|| layers::closest(&key.name));
         let help = match close {
+            _ if layers::foreign::hint(&key.name).is_some() => {
+                layers::foreign::hint(&key.name).unwrap_or_default().to_owned()
+            }
             _ if key.name.contains(" - ") => {
                 "the next line was read as part of this text: align the dashes".into()
             }
@@ -220,20 +241,20 @@ impl Expander<'_> {
         }
     }
 
-    fn layer(
+    pub(super) fn layer(
         &mut self,
-        mut item: Item<'_>,
+        mut item: Item<'a>,
         kind: Option<(&'static Kind, Option<usize>)>,
         current: Option<NodeId>,
         mut broken: bool,
     ) -> Option<NodeId> {
         // `- concat: [a, b]` is short for `- {concat: {}, from: [a, b]}`.
-        let shorthand = matches!((kind, &item.value.value), (Some((kind, _)), Value::List(_)) if kind.doc.inputs == Arity::Many);
+        let shorthand = matches!((kind, item.given()), (Some((kind, _)), Value::List(_)) if kind.doc.inputs == Arity::Many);
         let mark = self.unresolved();
         if shorthand && item.from.is_empty() {
-            (item.from, broken) = self.sources(item.value, current);
+            (item.from, broken) = item.value.map_or((vec![], true), |list| self.sources(list, current));
         }
-        let owner = item.share.as_ref().and_then(|(name, span)| self.resolve(name, *span, current));
+        let owner = item.share.as_ref().and_then(|(name, span)| self.layer_to_share(name, *span, current));
         let inputs = match (item.from.is_empty(), current) {
             (false, _) => item.from.clone(),
             (true, Some(current)) => vec![current],
@@ -258,32 +279,56 @@ impl Expander<'_> {
         let built = match kind {
             Some((kind, _)) => self.build(kind, &item, shorthand),
             None => {
-                owner.and_then(|owner| self.builder.layer_of(owner).cloned()).map(|layer| (layer, vec![]))
+                let layer = owner.and_then(|owner| self.builder.layer_of(owner).cloned());
+                layer.map(|layer| Built { layer, places: vec![], learned: true })
             }
         };
         let name = match (&built, kind) {
-            (Some((layer, _)), _) => layer.doc().name,
+            (Some(built), _) => built.layer.doc().name,
             (None, Some((kind, _))) => kind.doc.name,
             (None, None) => "layer",
         };
         let id = self.name(name, item.id.take());
         let node = match built {
-            Some((layer, args)) if !broken => {
+            Some(Built { layer, places, learned }) if !broken => {
                 let origin =
-                    Origin { span: Some(item.key.span), args, used_at: self.frame().used_at.clone() };
+                    Origin { span: Some(item.key.span), args: places, used_at: self.frame().used_at.clone() };
                 let rank = kind.and_then(|(_, rank)| rank);
                 if let Some(problem) = self.wrong_rank(rank, &item.key.name, &inputs) {
                     self.builder.report(problem.in_layer(&id, &origin));
                     self.builder.poisoned(&id, inputs)
                 } else {
                     let shares = owner.or_else(|| self.shared_owner(&id));
-                    self.builder.layer(&id, layer, inputs, shares, origin)
+                    let node = self.builder.layer(&id, layer, inputs, shares, origin);
+                    if !learned {
+                        self.builder.freeze(node);
+                    }
+                    if shares.is_none() {
+                        self.own_weights_while_sharing(node, &id, item.key.span);
+                    }
+                    node
                 }
             }
             _ => self.builder.poisoned(&id, inputs),
         };
         self.wanted_by(mark, node);
         Some(node)
+    }
+
+    /// The layer that `share` names beside a layer; a block or group has many.
+    fn layer_to_share(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
+        if name != grammar::PREVIOUS
+            && let Some(group) = self.named_group(name, current)
+        {
+            let message = format!("`{name}` is a block or group, and this is one layer");
+            let first = self.builder.ids().find_map(|id| id.strip_prefix(&group)?.strip_prefix('.'));
+            let named =
+                first.map_or(String::new(), |first| format!("name its layer, such as `{name}.{first}`; "));
+            let help = format!("{named}`- {{share: {name}}}` alone is all of it");
+            self.report(Code::Reference, message, span, &help);
+            return None;
+        }
+        self.resolve(name, span, current)
     }
 
     /// Reports PyTorch's `Conv1d` on an image, a common mistake.
@@ -301,23 +346,9 @@ impl Expander<'_> {
         )
     }
 
-    /// Returns, inside a block that shares the weights of another, the corresponding layer there.
-    fn shared_owner(&self, id: &str) -> Option<NodeId> {
-        self.frames.iter().rev().find_map(|frame| {
-            let theirs = frame.shares.as_ref()?;
-            let rest = id.strip_prefix(&frame.prefix)?;
-            self.builder.find(&format!("{theirs}{rest}"))
-        })
-    }
-
     /// Returns the layer with its written and default arguments, and the positions of the arguments.
-    fn build(
-        &mut self,
-        kind: &'static Kind,
-        item: &Item<'_>,
-        shorthand: bool,
-    ) -> Option<(Layer, Vec<(String, Span)>)> {
-        let written: &[(Key, Located)] = match &item.value.value {
+    fn build(&mut self, kind: &'static Kind, item: &Item<'a>, shorthand: bool) -> Option<Built> {
+        let written: &[(Key, Located)] = match item.given() {
             Value::Map(entries) => entries,
             Value::Null => &[],
             Value::List(_) if shorthand => &[],
@@ -331,16 +362,17 @@ impl Expander<'_> {
                     }
                     None => format!("`{}` has no arguments: write `- {}`", kind.doc.name, kind.doc.name),
                 };
-                self.report(Code::InvalidValue, message, item.value.span, &help);
+                self.report(Code::InvalidValue, message, item.place(), &help);
                 return None;
             }
         };
+        let ours = |name| layers::foreign::argument(kind.doc.name, name);
         let file = self.frame().file;
         let defaults = self.document.files[file].defaults.get(kind.doc.name);
         let missing = defaults
             .into_iter()
             .flatten()
-            .filter(|(key, _)| !written.iter().any(|(w, _)| w.name == key.name));
+            .filter(|(key, _)| !written.iter().any(|(w, _)| ours(&w.name) == ours(&key.name)));
         let env = self.env();
         let mut args = Vec::new();
         let mut failed = false;
@@ -356,14 +388,34 @@ impl Expander<'_> {
         if failed {
             return None;
         }
-        let places = args.iter().map(|(key, value)| (key.name.clone(), value.span)).collect();
+        let places = args.iter().map(|(key, value)| (ours(&key.name).to_owned(), value.span)).collect();
+        let learned = if kind.is_freezable() { self.learned(&mut args)? } else { true };
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
-            Ok(layer) => Some((layer, places)),
+            Ok(layer) => Some(Built { layer, places, learned }),
             Err(errors) => {
                 self.report_all(errors);
                 None
             }
         }
+    }
+
+    /// Takes the argument `learned` out of `args`; nothing if it is wrong.
+    fn learned(&mut self, args: &mut Vec<(Key, Located)>) -> Option<bool> {
+        let Some(at) = args.iter().position(|(key, _)| key.name == layers::LEARNED) else {
+            return Some(true);
+        };
+        let (_, value) = args.remove(at);
+        if let Value::Bool(learned) = value.value {
+            return Some(learned);
+        }
+        let message = format!("expected `true` or `false`, found {}", value.value.describe());
+        self.report(
+            Code::InvalidValue,
+            message,
+            value.span,
+            "write `learned: false` for weights that are not trained",
+        );
+        None
     }
 
     /// Returns the nodes named by a `from`, and whether one of them is missing.

@@ -4,10 +4,13 @@
 //! the block's own id as a prefix (`stage2.bottleneck1.conv2`). `repeat` and the body of `residual` and `dense` add
 //! no level; the shortcut and each branch do. A written `id` replaces the generated name.
 
+mod again;
 mod block;
 mod constructs;
 mod entry;
+mod level;
 mod names;
+mod shape;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +27,10 @@ use crate::spec::expr::Variables as _;
 use crate::spec::grammar;
 use crate::value::{Located, Value, decode};
 
-use names::{Frame, Group, Unresolved};
+use level::{Frame, Group};
+use names::Unresolved;
+
+pub use shape::input_shapes;
 
 /// Maximum number of visited items of layer lists, so that empty repetitions end as well.
 const MAX_STEPS: usize = 1_000_000;
@@ -62,7 +68,7 @@ struct Expander<'a> {
     builder: Builder,
     frames: Vec<Frame>,
     /// Outputs of named groups and blocks, by full id.
-    groups: HashMap<String, Group>,
+    groups: HashMap<String, Group<'a>>,
     unresolved: Vec<Unresolved>,
     steps: usize,
     stopped: bool,
@@ -70,7 +76,7 @@ struct Expander<'a> {
     silenced: usize,
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
     /// Adds the network's inputs; returns the node that the first layer reads, if there is only one input.
     fn inputs(&mut self, overrides: &Overrides) -> Option<NodeId> {
         let document = self.document;
@@ -100,7 +106,12 @@ impl Expander<'_> {
             let span = if replaced.is_some() { None } else { Some(value.span) };
             let origin = Origin { span, ..Origin::default() };
             let shape = match replaced {
-                Some((_, sizes)) => Some(Shape::new(sizes.clone())),
+                Some((_, sizes)) => {
+                    let flaw = self.written_shape(value).and_then(|own| shape::mistaken(key, &own, sizes));
+                    let fine = flaw.is_none();
+                    flaw.into_iter().for_each(|error| self.builder.report(error));
+                    fine.then(|| Shape::new(sizes.clone()))
+                }
                 None => self.eval(value).and_then(|value| {
                     match decode::<Vec<u64>>(&value, value.span, "`input`") {
                         Ok(sizes) => Some(Shape::new(sizes)),
@@ -132,8 +143,14 @@ impl Expander<'_> {
         }
     }
 
+    /// The shape that the spec gives an input, whatever replaces it; none if it is wrong.
+    fn written_shape(&self, value: &Located) -> Option<Vec<u64>> {
+        let value = evaluate(value, &self.env()).ok()?;
+        decode(&value, value.span, "`input`").ok()
+    }
+
     /// Expands a list of layers that starts from `current`; returns the output of the last one.
-    fn list(&mut self, list: &Located, current: Option<NodeId>) -> Option<NodeId> {
+    fn list(&mut self, list: &'a Located, current: Option<NodeId>) -> Option<NodeId> {
         let items = match &list.value {
             Value::List(items) => items.as_slice(),
             Value::Null => &[],

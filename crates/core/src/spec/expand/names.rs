@@ -1,42 +1,11 @@
 //! Ids: how they are generated, and how `from`, `share` and `outputs` resolve them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use super::Expander;
+use super::level::State;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::graph::NodeId;
 use crate::source::Span;
-use crate::spec::env::Env;
 use crate::spec::grammar::{INPUT, PREVIOUS};
-
-/// A level of ids: the network, a block, a branch, a named group.
-#[derive(Debug)]
-pub(super) struct Frame {
-    /// Full id of the level; empty at the root.
-    pub(super) prefix: String,
-    /// The number of layers of each kind so far.
-    counters: HashMap<String, u64>,
-    /// The meaning of `input` and of the block's named inputs here.
-    pub(super) inputs: Vec<(String, NodeId)>,
-    /// Variables.
-    pub(super) env: Arc<Env>,
-    /// The file whose defaults apply.
-    pub(super) file: usize,
-    /// The uses of blocks that contain this level, innermost first.
-    pub(super) used_at: Vec<(String, Span)>,
-    /// The group whose weights this one shares, by full id.
-    pub(super) shares: Option<String>,
-}
-
-/// A named group or block.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Group {
-    /// Its layers are being expanded.
-    Open,
-    /// Its output; `None` if it is empty and has no input.
-    Closed(Option<NodeId>),
-}
 
 /// A name that did not exist when it was read.
 #[derive(Debug)]
@@ -48,37 +17,6 @@ pub(super) struct Unresolved {
     /// The node that refers to it.
     pub(super) reader: Option<NodeId>,
     uses: Vec<(String, Span)>,
-}
-
-impl Frame {
-    pub(super) fn root(env: Arc<Env>) -> Self {
-        Self {
-            prefix: String::new(),
-            counters: HashMap::new(),
-            inputs: vec![],
-            env,
-            file: 0,
-            used_at: vec![],
-            shares: None,
-        }
-    }
-
-    /// Returns a level inside this one.
-    pub(super) fn inner(&self, prefix: String) -> Self {
-        Self {
-            prefix,
-            counters: HashMap::new(),
-            inputs: vec![],
-            env: Arc::clone(&self.env),
-            file: self.file,
-            used_at: self.used_at.clone(),
-            shares: None,
-        }
-    }
-
-    pub(super) fn join(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
-    }
 }
 
 impl Expander<'_> {
@@ -129,9 +67,9 @@ impl Expander<'_> {
             if let Some(node) = self.builder.find(&full) {
                 return Some(node);
             }
-            match self.groups.get(&full) {
-                Some(Group::Closed(node)) => return *node,
-                Some(Group::Open) => {
+            match self.groups.get(&full).map(|group| group.state) {
+                Some(State::Closed(node)) => return node,
+                Some(State::Open) => {
                     let message =
                         format!("`{name}` is the group that this layer is part of: that is a cycle");
                     self.report(Code::Reference, message, span, "read a layer before it, or `input`");
@@ -162,8 +100,8 @@ impl Expander<'_> {
         for missing in std::mem::take(&mut self.unresolved) {
             let name = &missing.name;
             let later = missing.candidates.iter().find_map(|full| {
-                let group = match self.groups.get(full) {
-                    Some(Group::Closed(node)) => *node,
+                let group = match self.groups.get(full).map(|group| group.state) {
+                    Some(State::Closed(node)) => node,
                     _ => None,
                 };
                 self.builder.find(full).or(group)

@@ -33,6 +33,10 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
             leaves.push(Leaf::default());
             continue;
         };
+        if node.frozen {
+            let help = "leave `learned: false` out, and call `.requires_grad_(False)` on the module";
+            refusals.push(leaf::refuse("fixed weights", help).in_layer(&node.id, &node.origin));
+        }
         match layers::leaf(layer, Io { inputs: &graph.input_shapes(node), output: &node.shape }) {
             Ok(leaf) => leaves.push(leaf),
             Err(problem) => {

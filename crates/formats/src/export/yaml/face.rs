@@ -46,8 +46,12 @@ impl Faces {
             };
             let (kind, args) = taken_apart(layer, graph, node);
             let text = format!("{kind}{}", Json::Object(args.clone()));
-            let face = known.entry(text).or_insert_with(|| face(&kind, &args, span));
-            list.push(Some(face.clone()));
+            let mut face = known.entry(text).or_insert_with(|| face(&kind, &args, span)).clone();
+            if node.frozen {
+                let (name, value) = (layers::LEARNED.to_owned(), "false".to_owned());
+                face.slots.push(Slot { name, value, default: None, fixed: true });
+            }
+            list.push(Some(face));
         }
         let mut faces = Self { list, defaults: vec![] };
         faces.take_defaults();

@@ -1,0 +1,107 @@
+//! A network tried at other input sizes.
+
+use super::Verdict;
+use crate::graph::{Graph, Op};
+use crate::layers::window::Window;
+use crate::layers::{AxisReach, Io};
+use crate::shape::Shape;
+
+/// A network that can be tried at other input sizes.
+pub trait Trial {
+    /// Its inputs with their shapes, in order.
+    fn inputs(&self) -> &[(String, Shape)];
+
+    /// The network with inputs of these shapes, if it runs there with the weights that it has.
+    fn at(&self, inputs: &[Shape]) -> Option<Sized<'_>>;
+}
+
+/// A network at one size.
+pub enum Sized<'a> {
+    /// A graph with other shapes.
+    Reshaped(&'a Graph, Vec<Shape>),
+    /// A graph of its own.
+    Built(Box<Graph>),
+}
+
+impl Sized<'_> {
+    /// The graph, whose own shapes may be those of another size.
+    pub(super) fn graph(&self) -> &Graph {
+        match self {
+            Self::Reshaped(graph, _) => graph,
+            Self::Built(graph) => graph,
+        }
+    }
+
+    fn shape(&self, node: usize) -> &Shape {
+        match self {
+            Self::Reshaped(_, shapes) => &shapes[node],
+            Self::Built(graph) => &graph.nodes[node].shape,
+        }
+    }
+
+    /// Whether every strided window along `axes` divides its input evenly.
+    fn lossless(&self, axes: &[usize]) -> bool {
+        self.graph().iter().all(|(id, node)| {
+            let Op::Layer(layer) = &node.op else { return true };
+            let inputs: Vec<Shape> = node.inputs.iter().map(|input| self.shape(input.0).clone()).collect();
+            let output = self.shape(id.0);
+            layer.reach(Io { inputs: &inputs, output }).iter().all(|reach| {
+                reach.axes.iter().enumerate().all(|(input_axis, how)| match how {
+                    AxisReach::Window { by, window } if axes.contains(by) && window.stride > 1 => {
+                        even(window, inputs[reach.input].sizes()[input_axis], output.sizes()[*by])
+                    }
+                    _ => true,
+                })
+            })
+        })
+    }
+}
+
+/// How the network does with inputs of these shapes, of which `axes` are judged.
+pub(super) fn judge(trial: &dyn Trial, inputs: &[Shape], axes: &[usize]) -> Verdict {
+    match trial.at(inputs) {
+        None => Verdict::default(),
+        Some(network) => Verdict { works: true, lossless: network.lossless(axes) },
+    }
+}
+
+/// A padded window (padding of at least extent - stride, so that it can give size / stride outputs) divides evenly if
+/// the stride divides the size; an unpadded one if its last step ends at the border.
+fn even(window: &Window, size: u64, outputs: u64) -> bool {
+    let Ok(extent) = window.extent() else { return false };
+    let (extent, stride) = (i128::from(extent), i128::from(window.stride));
+    let (before, after) = (i128::from(window.before), i128::from(window.after));
+    if before + after >= extent - stride {
+        return i128::from(size) % stride == 0;
+    }
+    let end = (i128::from(outputs) - 1) * stride + extent;
+    end >= i128::from(size) + before + after
+}
+
+/// A graph that is what it is: an imported model, whose sizes may be constants of the export.
+pub struct Fixed<'a> {
+    graph: &'a Graph,
+    inputs: Vec<(String, Shape)>,
+}
+
+/// The inputs of `graph` with their shapes.
+pub fn inputs_of(graph: &Graph) -> Vec<(String, Shape)> {
+    graph.inputs().map(|(_, node)| (node.id.clone(), node.shape.clone())).collect()
+}
+
+impl<'a> Fixed<'a> {
+    /// The trial of `graph`.
+    pub fn new(graph: &'a Graph) -> Self {
+        Self { graph, inputs: inputs_of(graph) }
+    }
+}
+
+impl Trial for Fixed<'_> {
+    fn inputs(&self) -> &[(String, Shape)] {
+        &self.inputs
+    }
+
+    fn at(&self, inputs: &[Shape]) -> Option<Sized<'_>> {
+        self.graph.reinfer(inputs).ok().map(|shapes| Sized::Reshaped(self.graph, shapes))
+    }
+}

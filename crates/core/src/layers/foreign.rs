@@ -1,0 +1,445 @@
+//! Names of other frameworks: what PyTorch and Keras call a layer or an argument, and what it is here. The one place for
+//! them; where a name means the same, it is understood, else it gets a hint.
+
+use super::Kind;
+
+/// How other frameworks qualify the names of their layers.
+const PREFIXES: &[&str] = &[
+    "torch.nn.functional.",
+    "torch.nn.",
+    "nn.functional.",
+    "nn.",
+    "F.",
+    "torch.",
+    "tf.keras.layers.",
+    "tensorflow.keras.layers.",
+    "keras.layers.",
+    "layers.",
+    "tf.nn.",
+    "flax.linen.",
+];
+
+/// Folded names that mean the same as a layer of ours, beside its own aliases.
+const SAME: &[(&str, &str)] = &[
+    ("alphadropout", "dropout"),
+    ("averagepooling", "avg_pool"),
+    ("batchnormalization", "batch_norm"),
+    ("conv1dtranspose", "conv_transpose"),
+    ("conv2dtranspose", "conv_transpose"),
+    ("conv3dtranspose", "conv_transpose"),
+    ("convolution1dtranspose", "conv_transpose"),
+    ("convolution2dtranspose", "conv_transpose"),
+    ("convolution3dtranspose", "conv_transpose"),
+    ("dropblock", "dropout"),
+    ("featurealphadropout", "dropout"),
+    ("gaussiandropout", "dropout"),
+    ("globalaveragepooling", "global_avg_pool"),
+    ("globalmaxpooling", "global_max_pool"),
+    ("groupnormalization", "group_norm"),
+    ("hardsilu", "hardswish"),
+    ("instancenormalization", "instance_norm"),
+    ("layernormalization", "layer_norm"),
+    ("lazybatchnorm", "batch_norm"),
+    ("lazyconv", "conv"),
+    ("lazyconvtranspose", "conv_transpose"),
+    ("lazyinstancenorm", "instance_norm"),
+    ("lazylinear", "linear"),
+    ("localresponsenormalization", "local_response_norm"),
+    ("selayer", "squeeze_excite"),
+    ("seblock", "squeeze_excite"),
+    ("semodule", "squeeze_excite"),
+    ("spatialdropout", "dropout"),
+    ("syncbatchnorm", "batch_norm"),
+    ("convtransposed", "conv_transpose"),
+    ("zeropadding", "pad"),
+];
+
+/// Folded names that no layer of ours means by itself, and what does it.
+const HINTS: &[(&[&str], &str)] = &[
+    (&["dense"], "Keras' `Dense` is `linear: {out_features: ...}`; `dense` is the construct of DenseNet"),
+    (
+        &["separableconv", "sepconv", "depthwiseseparableconv", "dsconv", "separableconvolution"],
+        "that is two layers: `conv: {out_channels: $in_channels, kernel: 3, groups: depthwise}`, then `conv: {out_channels: ..., kernel: 1}`",
+    ),
+    (
+        &["depthwiseconv", "dwconv", "depthwise", "depthwiseconvolution"],
+        "write `conv: {out_channels: $in_channels, kernel: 3, groups: depthwise}`",
+    ),
+    (&["pointwiseconv", "pointwise", "conv1x1", "pwconv"], "write `conv: {out_channels: ..., kernel: 1}`"),
+    (&["conv3x3"], "write `conv: {out_channels: ..., kernel: 3, padding: 1}`"),
+    (&["groupconv", "groupedconv"], "write `conv: {out_channels: ..., kernel: 3, groups: 8}`"),
+    (&["dilatedconv", "atrousconv"], "write `conv: {out_channels: ..., kernel: 3, dilation: 2, padding: 2}`"),
+    (&["causalconv"], "write `conv: {out_channels: ..., kernel: 3, padding: causal}`"),
+    (
+        &[
+            "convbn",
+            "convbnrelu",
+            "convbnact",
+            "convnormactivation",
+            "convmodule",
+            "convblock",
+            "doubleconv",
+            "convbnsilu",
+        ],
+        "that is several layers: `conv`, `batch_norm`, `relu`; name them under `blocks:`",
+    ),
+    (
+        &[
+            "basicblock",
+            "bottleneck",
+            "resblock",
+            "residualblock",
+            "invertedresidual",
+            "mbconv",
+            "fusedmbconv",
+            "inceptionblock",
+            "denseblock",
+            "aspp",
+            "spp",
+            "sppf",
+            "fpn",
+            "ppm",
+            "c2f",
+            "c3",
+            "csp",
+            "stem",
+            "stage",
+        ],
+        "blocks are your own, under `blocks:`; `cnnkit zoo` lists specs that have one, and `include:` takes them over",
+    ),
+    (
+        &["residual", "skip", "shortcut", "skipconnection", "residualadd", "shortcutadd"],
+        "write `residual: {body: [...]}`, or name the layer and `add: [previous, NAME]`",
+    ),
+    (
+        &["modulelist", "moduledict", "containers"],
+        "write the layers one after another, or under `sequential:`",
+    ),
+    (&["activation"], "write the activation itself: `- relu`"),
+    (
+        &["input", "inputlayer", "placeholder"],
+        "the input stands at the top of the spec: `input: [3, 224, 224]`",
+    ),
+    (&["output"], "the outputs stand at the top of the spec: `outputs: [id]`; the last layer if not given"),
+    (
+        &[
+            "gru",
+            "lstm",
+            "rnn",
+            "grucell",
+            "lstmcell",
+            "rnncell",
+            "simplernn",
+            "bidirectional",
+            "convlstm",
+            "convgru",
+            "timedistributed",
+        ],
+        "recurrent layers are not supported; `conv` with `padding: causal` is the convolution over time",
+    ),
+    (
+        &["embedding", "embeddingbag", "hashing", "textvectorization"],
+        "look-up tables are not supported; `learned_tensor` is a table that is read as a whole",
+    ),
+    (
+        &[
+            "transformer",
+            "transformerencoder",
+            "transformerencoderlayer",
+            "transformerdecoder",
+            "transformerdecoderlayer",
+        ],
+        "that is several layers: `layer_norm`, `linear`, `attention`, `residual`; name them under `blocks:`",
+    ),
+    (
+        &["multiheadattention", "selfattention", "mha", "additiveattention", "multiheadselfattention"],
+        "the products are `attention`; the projections before and after it are `linear` layers of their own",
+    ),
+    (
+        &["cbam", "eca", "ecalayer", "gc", "coordatt", "nonlocal", "selfattention"],
+        "build it from `reduce`, `conv`, `sigmoid` and `multiply` under `blocks:`",
+    ),
+    (
+        &["flip", "reverse", "fliplr", "flipud"],
+        "write `gather: {axis: ..., indices: [...]}` with the indices in reverse",
+    ),
+    (&["roll"], "write two `slice` layers and `concat` them the other way round"),
+    (&["squeeze", "unsqueeze", "expanddims"], "write `reshape: {shape: [...]}`"),
+    (&["stack"], "write `reshape` for the new axis of each, then `concat`"),
+    (
+        &["tile", "repeatvector", "expand", "broadcast", "broadcastto"],
+        "`add` and `multiply` repeat axes of size 1 by themselves; `concat` repeats any",
+    ),
+    (&["einsum", "dot"], "write `matmul`, with `permute` before it"),
+    (
+        &["mean", "max", "min", "amax", "amin", "norm", "reducemean", "reducemax", "reducesum", "avg"],
+        "write `reduce: {reduction: ..., axes: [...]}`",
+    ),
+    (&["average"], "write `add: {weights: [0.5, 0.5]}` for the mean of two"),
+    (&["subtract", "sub", "minus"], "write `add: {weights: [1, -1]}`"),
+    (
+        &["maximum", "minimum", "maxout"],
+        "the larger of two maps is not supported; `relu` and `add` express it: b + relu(a - b)",
+    ),
+    (&["cropping", "centercropping"], "write `crop: {amount: ...}`, or `crop: {size: [...]}`"),
+    (&["reflectionpad"], "write `pad: {padding: ..., mode: reflect}`"),
+    (&["replicationpad", "edgepad"], "write `pad: {padding: ..., mode: replicate}`"),
+    (&["circularpad", "wrappad"], "write `pad: {padding: ..., mode: circular}`"),
+    (
+        &["upsamplingnearest", "upsampling", "upscale", "upsamplenearest"],
+        "write `upsample: {scale_factor: 2}`, or `upsample: {size: [...]}`",
+    ),
+    (
+        &["upsamplingbilinear", "upsamplebilinear"],
+        "write `upsample: {scale_factor: 2, mode: bilinear, align_corners: true}`",
+    ),
+    (&["resizing", "resizebilinear"], "write `upsample: {size: [...], mode: bilinear}`"),
+    (
+        &["rescaling", "normalization", "normalize", "scale"],
+        "write `rescale: {scale: ..., shift: ...}` for constants, `learned_scale` for weights",
+    ),
+    (
+        &["downsample", "subsample", "stridedpool"],
+        "write `avg_pool: {kernel: 2}`, or a `conv` with `stride: 2`",
+    ),
+    (
+        &["blurpool", "blur", "antialias", "sobel", "fixedconv"],
+        "write `conv: {out_channels: $in_channels, kernel: 3, groups: depthwise, bias: false, learned: false}`",
+    ),
+    (
+        &["lppool", "fractionalmaxpool", "maxunpool", "stochasticpool", "adaptivelppool"],
+        "not supported; `max_pool` and `avg_pool` slide, `adaptive_avg_pool` has a fixed output",
+    ),
+    (&["globalpool", "globalpooling"], "write `global_avg_pool`, or `global_max_pool`"),
+    (&["pool", "pooling"], "write `max_pool: {kernel: 2}`, or `avg_pool: {kernel: 2}`"),
+    (
+        &["norm2d", "normlayer", "weightnorm", "spectralnorm"],
+        "a weight that is normalised costs as much as a plain one: write the layer itself",
+    ),
+    (&["rmsnorm", "rmsnormalization"], "not supported; `layer_norm: {bias: false}` has as many parameters"),
+    (
+        &["logsoftmax", "softmin", "softmaxd", "sparsemax"],
+        "write `softmax`; the logarithm behind it belongs to the loss",
+    ),
+    (
+        &[
+            "softsign",
+            "softshrink",
+            "hardshrink",
+            "tanhshrink",
+            "logsigmoid",
+            "rrelu",
+            "threshold",
+            "thresholdedrelu",
+            "crelu",
+            "hardtanhshrink",
+        ],
+        "not supported; `cnnkit layers` lists the activations, and `clip` cuts off",
+    ),
+    (
+        &[
+            "gaussiannoise",
+            "noise",
+            "randomflip",
+            "randomrotation",
+            "randomcrop",
+            "masking",
+            "activityregularization",
+        ],
+        "it does nothing at inference: leave it out",
+    ),
+    (
+        &["lambda", "custom", "module"],
+        "there are no functions in a spec: name the layers it is made of under `blocks:`",
+    ),
+    (
+        &[
+            "fold",
+            "unfold",
+            "im2col",
+            "col2im",
+            "locallyconnected",
+            "bilinear",
+            "cosinesimilarity",
+            "pairwisedistance",
+            "gridsample",
+            "affinegrid",
+            "roialign",
+            "roipool",
+        ],
+        "not supported: `cnnkit layers` lists what is",
+    ),
+    (&["crossentropyloss", "mseloss", "loss"], "losses are no part of a network: leave it out"),
+    (&["to", "cuda", "contiguous", "detach"], "it changes no value: leave it out"),
+];
+
+const CONVOLUTIONS: &[&str] = &["conv", "conv_transpose", "deform_conv"];
+const SLIDING: &[&str] = &["conv", "conv_transpose", "deform_conv", "deform_sample", "max_pool", "avg_pool"];
+const BIASED: &[&str] = &["conv", "conv_transpose", "deform_conv", "deform_sample", "linear"];
+const NORMS: &[&str] = &["batch_norm", "layer_norm", "group_norm", "instance_norm"];
+
+/// Arguments that mean the same as one of ours: the other name, ours, and the layers that have it.
+pub const ARGUMENTS: &[(&str, &str, &[&str])] = &[
+    ("filters", "out_channels", CONVOLUTIONS),
+    ("num_filters", "out_channels", CONVOLUTIONS),
+    ("units", "out_features", &["linear"]),
+    ("strides", "stride", SLIDING),
+    ("pool_size", "kernel", &["max_pool", "avg_pool"]),
+    ("kernel_size", "kernel", SLIDING),
+    ("dilation_rate", "dilation", CONVOLUTIONS),
+    ("dilations", "dilation", CONVOLUTIONS),
+    ("use_bias", "bias", BIASED),
+    ("epsilon", "eps", NORMS),
+    ("rate", "p", &["dropout"]),
+];
+
+/// Arguments that none of ours means, and what to do.
+const ARGUMENT_HINTS: &[(&[&str], &str)] = &[
+    (
+        &[
+            "num_features",
+            "num_channels",
+            "in_planes",
+            "inplanes",
+            "in_ch",
+            "in_chans",
+            "input_channels",
+            "in_filters",
+            "normalized_shape",
+            "input_dim",
+            "input_shape",
+            "batch_input_shape",
+            "n_in",
+        ],
+        "leave it out: it follows from the input",
+    ),
+    (
+        &[
+            "inplace",
+            "training",
+            "momentum",
+            "seed",
+            "dtype",
+            "device",
+            "return_indices",
+            "name_scope",
+            "trainable_weights",
+        ],
+        "leave it out: it changes nothing that is computed at inference",
+    ),
+    (
+        &[
+            "kernel_initializer",
+            "bias_initializer",
+            "kernel_regularizer",
+            "bias_regularizer",
+            "kernel_constraint",
+            "weight_decay",
+            "beta_initializer",
+            "gamma_initializer",
+            "activity_regularizer",
+        ],
+        "leave it out: it concerns training alone",
+    ),
+    (
+        &["activation", "act", "act_layer", "nonlinearity"],
+        "write the activation as a layer of its own behind it: `- relu`",
+    ),
+    (
+        &["norm", "norm_layer", "batch_norm", "normalization"],
+        "write the norm as a layer of its own behind it: `- batch_norm`",
+    ),
+    (&["data_format", "channels_last"], "leave it out: shapes are channels first"),
+    (
+        &["dim", "dims", "start_dim", "end_dim"],
+        "axes are counted without the batch: PyTorch's `dim: 1` is axis 0 (`axis`, `axes`, `start_axis`)",
+    ),
+    (&["name"], "write `id` beside the layer: `- {id: NAME, conv: {...}}`"),
+    (
+        &[
+            "filter",
+            "channels",
+            "ch",
+            "features",
+            "out",
+            "planes",
+            "out_planes",
+            "out_ch",
+            "c_out",
+            "num_outputs",
+            "n_out",
+            "width",
+        ],
+        "the number of output channels is `out_channels`, of `linear` `out_features`",
+    ),
+    (
+        &["k", "ksize", "kernel_shape", "filter_size", "window", "kernel_width", "pool"],
+        "the size of the window is `kernel`",
+    ),
+    (&["s", "subsample", "step"], "the step of the window is `stride`"),
+    (&["pad", "pads", "padding_size"], "write `padding`"),
+    (&["d", "atrous_rate", "dil"], "write `dilation`"),
+    (&["g", "num_groups", "cardinality", "group"], "write `groups`; of `group_norm` it is `num_groups`"),
+    (&["depth_multiplier"], "write `out_channels`: so many times the input's, with `groups: depthwise`"),
+    (&["interpolation", "method", "resize_mode"], "write `mode`"),
+    (&["scale", "factor", "ratio"], "of `upsample` it is `scale_factor`, of `squeeze_excite` `reduction`"),
+    (&["alpha", "slope"], "of `leaky_relu` it is `negative_slope`"),
+    (&["trainable", "requires_grad", "frozen"], "write `learned: false` for weights that are not trained"),
+];
+
+/// `name` without the module it is qualified with.
+pub(super) fn unqualified(name: &str) -> &str {
+    PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+}
+
+/// The layer that the folded name of another framework means.
+pub(super) fn same(folded: &str) -> Option<&'static str> {
+    SAME.iter().find(|(name, _)| *name == folded).map(|&(_, ours)| ours)
+}
+
+/// What does what a layer of another framework does, if no layer of ours does it by itself.
+pub fn hint(name: &str) -> Option<&'static str> {
+    let plain = unqualified(name);
+    let full: String = plain.chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect();
+    let stem = ["1d", "2d", "3d"].iter().find_map(|digits| full.strip_suffix(digits)).unwrap_or(&full);
+    HINTS
+        .iter()
+        .find(|(names, _)| names.iter().any(|known| *known == full || *known == stem))
+        .map(|&(_, hint)| hint)
+}
+
+/// Our name of the argument that a layer named `layer` may be given as `name`.
+pub fn argument<'a>(layer: &str, name: &'a str) -> &'a str {
+    let same = ARGUMENTS.iter().find(|(other, _, layers)| *other == name && layers.contains(&layer));
+    same.map_or(name, |&(_, ours, _)| ours)
+}
+
+/// What to do instead of giving `kind` the argument `name`, which is another framework's.
+pub(super) fn argument_hint(kind: &Kind, name: &str) -> Option<&'static str> {
+    let hint = ARGUMENT_HINTS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, hint)| hint)?;
+    // Some layers have an argument of that name.
+    (!kind.argument_names().iter().any(|own| own == name)).then_some(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::{KINDS, find};
+
+    #[test]
+    fn the_table_names_layers_and_arguments_that_exist() {
+        for (name, ours) in SAME {
+            assert!(find(name).is_some_and(|(kind, _)| kind.doc.name == *ours), "{name}");
+        }
+        let hinted = HINTS.iter().flat_map(|(names, _)| *names);
+        let understood: Vec<&&str> = hinted.filter(|name| find(name).is_some()).collect();
+        assert!(understood.is_empty(), "these need no hint: {understood:?}");
+        for (_, ours, layers) in ARGUMENTS {
+            for layer in *layers {
+                let kind =
+                    KINDS.iter().find(|kind| kind.doc.name == *layer).unwrap_or_else(|| panic!("{layer}"));
+                assert!(kind.argument_names().iter().any(|own| own == ours), "{layer} {ours}");
+            }
+        }
+    }
+}

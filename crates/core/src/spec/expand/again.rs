@@ -1,0 +1,166 @@
+//! `- {share: enc1}`: a layer, block or group once more, with the weights of the first time.
+
+use std::sync::Arc;
+
+use super::Expander;
+use super::entry::Item;
+use super::level::{Frame, Group, Recipe, State, What};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::NodeId;
+use crate::source::Span;
+use crate::spec::grammar::PREVIOUS;
+
+impl<'a> Expander<'a> {
+    /// Expands a group in a level of its own and records what it gives.
+    pub(super) fn group(
+        &mut self,
+        frame: Frame,
+        recipe: Recipe<'a>,
+        start: Option<NodeId>,
+    ) -> Option<NodeId> {
+        let prefix = frame.prefix.clone();
+        let what = recipe.what.clone();
+        self.groups.insert(prefix.clone(), Group { state: State::Open, recipe: Some(recipe) });
+        self.frames.push(frame);
+        let result = match what {
+            What::Block(block, _) => self.list(&block.layers, start),
+            What::Layers(list) => self.list(list, start),
+            What::Construct(key, value) => {
+                self.inside(&Item { key, value, id: None, from: vec![], share: None }, start)
+            }
+        };
+        self.frames.pop();
+        if let Some(group) = self.groups.get_mut(&prefix) {
+            group.state = State::Closed(result);
+        }
+        result
+    }
+
+    /// Expands an item that has a `share` and nothing to share it with: what it names, once more.
+    pub(super) fn again(&mut self, item: Item<'a>, current: Option<NodeId>, broken: bool) -> Option<NodeId> {
+        let Some((name, span)) = item.share.clone() else { return current };
+        match self.named_group(&name, current) {
+            None => self.layer(item, None, current, broken),
+            Some(full) if name == PREVIOUS => self.ambiguous(&full, current, span),
+            Some(full) => self.group_again(item, &full, current, broken),
+        }
+    }
+
+    /// The full id of the group that `name` means here; none if it means a layer, an input or nothing. `previous` means a
+    /// group if the layer before is the end of one.
+    pub(super) fn named_group(&self, name: &str, current: Option<NodeId>) -> Option<String> {
+        if name == PREVIOUS {
+            let end = State::Closed(Some(current?));
+            let last = self.builder.ids().nth(current?.0)?;
+            let ended = self.groups.iter().filter(|(full, group)| {
+                group.state == end
+                    && last.strip_prefix(full.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            });
+            return ended.map(|(full, _)| full).min_by_key(|full| full.len()).cloned();
+        }
+        for frame in self.frames.iter().rev() {
+            let full = frame.join(name);
+            if frame.inputs.iter().any(|(input, _)| input == name) || self.builder.find(&full).is_some() {
+                return None;
+            }
+            if self.groups.contains_key(&full) {
+                return Some(full);
+            }
+        }
+        None
+    }
+
+    /// Reports that `previous` is the end of the group `full`, so that it could mean either.
+    fn ambiguous(&mut self, full: &str, current: Option<NodeId>, span: Span) -> Option<NodeId> {
+        let here = |id: &str| {
+            let prefix = &self.frames[self.frames.len() - 1].prefix;
+            id.strip_prefix(prefix.as_str()).map_or(id, |rest| rest.trim_start_matches('.')).to_owned()
+        };
+        let group = here(full);
+        let last = current.and_then(|node| self.builder.ids().nth(node.0)).map(here).unwrap_or_default();
+        let message = format!("`{PREVIOUS}` is the last layer of `{group}`");
+        let help = format!("write `share: {group}` for all of it, `share: {last}` for that layer alone");
+        self.report(Code::Reference, message, span, &help);
+        None
+    }
+
+    fn group_again(
+        &mut self,
+        mut item: Item<'a>,
+        full: &str,
+        current: Option<NodeId>,
+        broken: bool,
+    ) -> Option<NodeId> {
+        let group = self.groups.get(full)?;
+        if group.state == State::Open {
+            let (name, span) = item.share?;
+            // It says that this is a cycle.
+            return self.resolve(&name, span, current);
+        }
+        // A group that could not be expanded was reported.
+        let recipe = group.recipe.clone()?;
+        let start = if item.from.is_empty() { current } else { item.from.first().copied() };
+        let base = match &recipe.what {
+            What::Block(block, value) => {
+                item.key.name.clone_from(&block.key.name);
+                item.value = *value;
+                // The arguments are read where they were written.
+                let outer = std::mem::replace(&mut self.frame().env, recipe.env);
+                let result = self.block(item, block, start, broken);
+                self.frame().env = outer;
+                return result;
+            }
+            What::Construct(key, _) => key.name.clone(),
+            What::Layers(_) => {
+                let last = full.rsplit('.').next().unwrap_or(full);
+                last.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+            }
+        };
+        if broken {
+            return None;
+        }
+        if item.from.len() > 1 {
+            let message = format!("`{full}` reads one input, {} are given", item.from.len());
+            self.report(Code::Reference, message, item.key.span, "join them first: `- concat: [a, b]`");
+            return None;
+        }
+        let prefix = self.name(if base.is_empty() { "group" } else { &base }, item.id.take());
+        let mut frame = self.frame().inner(prefix);
+        frame.env = Arc::clone(&recipe.env);
+        frame.file = recipe.file;
+        frame.inputs.clone_from(&recipe.inputs);
+        frame.shares = Some(full.to_owned());
+        self.group(frame, recipe, start)
+    }
+
+    /// Inside a group that shares the weights of another: the layer at the same place there.
+    pub(super) fn shared_owner(&self, id: &str) -> Option<NodeId> {
+        self.sharing(id).find_map(|(_, theirs)| self.builder.find(&theirs))
+    }
+
+    /// The groups around `id` that share, innermost first, each with the full id that `id` would have in the other.
+    fn sharing(&self, id: &str) -> impl Iterator<Item = (&str, String)> {
+        self.frames.iter().rev().filter_map(move |frame| {
+            let theirs = frame.shares.as_ref()?;
+            let rest = id.strip_prefix(&frame.prefix)?;
+            Some((theirs.as_str(), format!("{theirs}{rest}")))
+        })
+    }
+
+    /// Reports a layer with weights of its own in a group that shares another's: they would be counted twice in silence.
+    pub(super) fn own_weights_while_sharing(&mut self, node: NodeId, id: &str, span: Span) {
+        if !self.builder.has_weights(node) {
+            return;
+        }
+        let Some((group, theirs)) = self.sharing(id).map(|(group, theirs)| (group.to_owned(), theirs)).next()
+        else {
+            return;
+        };
+        let message = format!("`{id}` has weights, and there is no `{theirs}` whose weights it could use");
+        let help =
+            format!("`share` needs the same layers as in `{group}`: the same block, the same conditions");
+        let mut error = Diagnostic::error(Code::Reference, message, span).help(help);
+        error.node = Some(id.to_owned());
+        self.report_in_block(error);
+    }
+}
