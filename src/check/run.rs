@@ -83,10 +83,9 @@ fn imported(path: &str, plan: &Plan<'_>) -> Checked {
     let mut outcome = judged(path, plan, &model.graph, None, &mut sources);
     let opaque =
         model.graph.nodes.iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
-    let left = opaque + model.left.len();
     // A budget that holds for a part of the network holds for nothing.
-    if left > 0 && plan.project.budgets(path).next().is_some() {
-        let message = format!("{left} operators of the model are not analysed, so its figures are partial");
+    if opaque > 0 && plan.project.budgets(path).next().is_some() {
+        let message = format!("{opaque} operators of the model are not analysed, so its figures are partial");
         let problem = Problem::new(Code::Limit, message).help("`cnnkit params` lists them");
         outcome.skipped.push(Skipped { rule: &OVER_BUDGET, problem });
     }

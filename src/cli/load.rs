@@ -15,7 +15,7 @@ use crate::onnx::bind::Bindings;
 use crate::onnx::constant::Constant;
 use crate::onnx::proto::TensorProto;
 use crate::report::Page;
-use crate::report::imported::{self, Figures, LeftOut};
+use crate::report::imported::{self, Figures};
 use crate::source::Sources;
 use crate::spec::files::{Disk, Text, Zoo};
 use crate::spec::{self, Overrides};
@@ -76,21 +76,19 @@ pub struct Model {
     pub path: PathBuf,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
-    /// Nodes that are in no figure.
-    pub left: Vec<LeftOut>,
 }
 
 impl Loaded {
     /// What is not analysed of an imported model, for people.
     pub fn explain(&self, page: &mut Page, figures: Figures) {
         if let Some(model) = &self.model {
-            imported::blocks(page, &self.graph, &model.remarks, &model.left, figures);
+            imported::blocks(page, &self.graph, &model.remarks, figures);
         }
     }
 
     /// Whether something that these figures need is not analysed.
     pub fn partial(&self, figures: Figures) -> bool {
-        self.model.as_ref().is_some_and(|model| imported::partial(&self.graph, &model.left, figures))
+        self.model.is_some() && imported::partial(&self.graph, figures)
     }
 
     /// The weights that a model brings along.
@@ -103,7 +101,7 @@ impl Loaded {
     /// The same for programs.
     pub fn keys(&self, object: &mut serde_json::Map<String, serde_json::Value>, figures: Figures) {
         if let Some(model) = &self.model {
-            imported::keys(object, &self.graph, &model.remarks, &model.left, figures);
+            imported::keys(object, &self.graph, &model.remarks, figures);
         }
     }
 }
@@ -182,11 +180,6 @@ impl Replace {
                     tensors: imported.tensors,
                     path: imported.path,
                     remarks: imported.remarks,
-                    left: imported
-                        .left
-                        .into_iter()
-                        .map(|node| LeftOut { title: node.title, reason: node.reason })
-                        .collect(),
                 }),
                 demonstrates: None,
             }),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::layers::{Cost, Io, Layer, Weight};
+use crate::layers::{Cost, Io, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 use crate::source::Origin;
 
@@ -30,6 +30,7 @@ struct Pending {
     cost: Cost,
     shares: Option<NodeId>,
     tied: Vec<usize>,
+    counts: Vec<(usize, u64)>,
     origin: Origin,
 }
 
@@ -76,6 +77,18 @@ impl Builder {
     /// Says that weight number `index` of `node` is the same tensor as a weight of an earlier node.
     pub fn tie(&mut self, node: NodeId, index: usize) {
         self.nodes[node.0].tied.push(index);
+    }
+
+    /// Says that weight number `index` of `node` counts as so many elements.
+    pub fn count(&mut self, node: NodeId, index: usize, elements: u64) {
+        self.nodes[node.0].counts.push((index, elements));
+    }
+
+    /// Says that weight number `index` of `node` is not learned.
+    pub fn fix(&mut self, node: NodeId, index: usize) {
+        if let Some(weight) = self.nodes[node.0].weights.get_mut(index) {
+            weight.role = WeightRole::Buffer;
+        }
     }
 
     /// Adds a node whose shape cannot be known because of an error that was already reported.
@@ -164,6 +177,7 @@ impl Builder {
                 cost: pending.cost,
                 shares: pending.shares,
                 tied: pending.tied,
+                counts: pending.counts,
                 origin: pending.origin,
             });
         }
@@ -183,7 +197,10 @@ impl Builder {
         weights.iter().try_for_each(|weight| bounded(&weight.shape))?;
         if let Some(owner) = shares {
             let theirs = &self.nodes[owner.0];
-            if theirs.shape.is_some() && theirs.weights != weights {
+            let alike = |(a, b): (&Weight, &Weight)| a.name == b.name && a.shape == b.shape;
+            let same =
+                theirs.weights.len() == weights.len() && theirs.weights.iter().zip(&weights).all(alike);
+            if theirs.shape.is_some() && !same {
                 let show = |weights: &[Weight]| {
                     let shapes: Vec<String> =
                         weights.iter().map(|w| format!("{} {}", w.name, w.shape)).collect();
@@ -230,6 +247,7 @@ impl Builder {
             cost,
             shares,
             tied: vec![],
+            counts: vec![],
             origin,
         })
     }
@@ -245,6 +263,7 @@ impl Builder {
             cost: Cost::FREE,
             shares: None,
             tied: vec![],
+            counts: vec![],
             origin,
         })
     }

@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::shape::product;
 
 /// Most elements of a constant whose values are looked at during analysis: shapes, axes, scales.
-pub const KNOWN: u64 = 1 << 18;
+pub const KNOWN: u64 = 1 << 20;
 
 /// A constant of the model, or what was computed from constants.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Constant {
     pub values: Option<Values>,
     /// Whether it was computed from weights of the model.
     pub derived: bool,
+    /// The stored tensors from which it was computed.
+    pub sources: Vec<usize>,
 }
 
 /// A rearrangement of a stored tensor.
@@ -95,6 +97,7 @@ impl Constant {
             view: vec![],
             values: Some(Values::Ints(values)),
             derived: false,
+            sources: vec![],
         }
     }
 
@@ -107,6 +110,7 @@ impl Constant {
             view: vec![],
             values: Some(Values::Floats(values)),
             derived: false,
+            sources: vec![],
         }
     }
 
@@ -155,7 +159,7 @@ impl Constant {
         };
         let mut view = self.view.clone();
         view.push(change);
-        Self { dims, view, values, ..*self }
+        Self { dims, view, values, sources: self.sources.clone(), ..*self }
     }
 
     /// The tensor with index `root` of the file. Its values are decoded if they are few and in the model file itself.
@@ -175,8 +179,15 @@ impl Constant {
             let message = format!("`{}` has {elements} elements, the limit is 2^48", tensor.name);
             return Err(Problem::new(Code::Limit, message).help("no file holds such a tensor"));
         }
-        let mut constant =
-            Self { dims, data_type, root: Some(root), view: vec![], values: None, derived: false };
+        let mut constant = Self {
+            dims,
+            data_type,
+            root: Some(root),
+            view: vec![],
+            values: None,
+            derived: false,
+            sources: vec![],
+        };
         if elements <= KNOWN && tensor.left.is_empty() && tensor.data_location == 0 {
             constant.values = decode(tensor, data_type, elements as usize)?;
         }

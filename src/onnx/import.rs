@@ -5,10 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::bind::{Bindings, bind};
-use super::constant::{Change, Constant};
+use super::constant::Constant;
 use super::draft::{Draft, compact, without_identities};
 use super::flat::{flatten, opset};
-use super::lower::{Left, Lower, Tensor, Use, Value};
+use super::lower::{Lower, Tensor, Use, Value};
 use super::names::{Place, ids};
 use super::patterns;
 use super::proto::{ModelProto, TensorProto};
@@ -37,8 +37,6 @@ pub struct Imported {
     pub path: PathBuf,
     /// What there is to say about the whole model.
     pub remarks: Vec<String>,
-    /// Nodes that are in no figure at all.
-    pub left: Vec<Left>,
 }
 
 /// Reads the model `path` and makes a graph of it.
@@ -90,20 +88,11 @@ pub fn open(path: &Path) -> Result<ModelProto, Problem> {
 /// As [`load`].
 pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
     let name = name(&model, path);
-    let stored = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
-    stored.for_each(|tensor| super::weights::recall(tensor, path));
+    super::weights::recall_all(&mut model, path);
     let (mut lower, outputs, inputs) = lowered(model, bindings)?;
     let (drafts, outputs) = finish(&mut lower, outputs)?;
-    let built = build(&name, drafts, outputs, &inputs, &mut lower.remarks)?;
-    let (graph, weights) = built;
-    Ok(Imported {
-        graph,
-        weights,
-        tensors: lower.tensors,
-        path: path.to_owned(),
-        remarks: lower.remarks,
-        left: lower.left,
-    })
+    let (graph, weights) = build(&name, drafts, outputs, &inputs, &mut lower)?;
+    Ok(Imported { graph, weights, tensors: lower.tensors, path: path.to_owned(), remarks: lower.remarks })
 }
 
 /// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
@@ -124,6 +113,12 @@ fn lowered(
     let one = |problem: Problem| vec![diagnostic(problem)];
     let graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
+    if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
+        let message =
+            format!("not supported: the operators of `{}`, the only ones that the model uses", other.domain);
+        return Err(one(Problem::new(Code::InvalidValue, message)
+            .help("networks of ONNX's own operators are analysed, not trees, scalers and the like")));
+    }
     if version < OLDEST {
         let message =
             format!("not supported: operator set {version}; the oldest that is understood is {OLDEST}");
@@ -158,6 +153,9 @@ fn lowered(
             shape,
             weights: vec![],
         });
+        if super::constant::is_integer(input.data_type) {
+            lower.whole.insert(draft, input.data_type);
+        }
         let tensor = Tensor { draft, dims: input.dims, batch: input.batch };
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
@@ -195,7 +193,8 @@ fn lowered(
     for tensor in graph.initializer {
         lower.add_stored(tensor).map_err(one)?;
     }
-    lower.initializers = lower.tensors.len();
+    // Paddle and spox write all weights as nodes.
+    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -209,6 +208,16 @@ fn lowered(
         }
     }
     if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
+}
+
+/// Whether a stored tensor is more than a setting.
+fn is_weight(tensor: &TensorProto) -> bool {
+    use super::proto::DataType as D;
+    let float = matches!(
+        D::try_from(tensor.data_type),
+        Ok(D::Float | D::Float16 | D::Bfloat16 | D::Double | D::Int8 | D::Uint8)
+    );
+    float && super::constant::sizes(&tensor.dims).is_ok_and(|dims| dims.iter().any(|&size| size > 1))
 }
 
 fn makes(items: &[super::flat::Item], name: &str) -> bool {
@@ -246,40 +255,28 @@ fn unused(lower: &mut Lower, items: &[super::flat::Item], stored: &[TensorProto]
 /// Patterns recognised, dead layers left out.
 fn finish(lower: &mut Lower, outputs: Vec<String>) -> Result<(Vec<Draft>, Vec<usize>), Vec<Diagnostic>> {
     let mut ends = Vec::new();
-    let mut cut = None;
     for name in &outputs {
         match lower.values.get(name) {
             Some(Value::Tensor(tensor)) => ends.push(tensor.draft),
             Some(Value::Constant(_)) => {
                 lower.remark(format!("the output `{name}` is a constant and left out"));
             }
-            Some(Value::Unknown(reason)) => cut = Some((name.clone(), reason.clone())),
-            None => {}
+            Some(Value::Unknown(_)) | None => ends.extend(lower.unknown.get(name)),
         }
     }
     let mut drafts = std::mem::take(&mut lower.drafts);
-    if let Some((name, reason)) = cut {
-        lower.remark(format!("the output `{name}` is left out: {reason}"));
-        // What only the left-out part reads is where the analysed network ends.
-        let uses = super::draft::uses(&drafts, &ends);
-        ends.extend((0..drafts.len()).filter(|&index| uses[index] == 0 && drafts[index].layer.is_some()));
-    }
     if ends.is_empty() {
-        let message = "no output of the model can be analysed: each depends on what is not understood";
-        let help = lower.left.first().map_or_else(
-            || "every output is a constant".to_owned(),
-            |left| format!("{}: {}", left.title, left.reason),
-        );
-        return Err(vec![diagnostic(Problem::new(Code::InvalidValue, message).help(help))]);
+        let message = "no output of the model can be analysed: every output is a constant";
+        return Err(vec![diagnostic(
+            Problem::new(Code::InvalidValue, message)
+                .help("a network computes something of what it is given"),
+        )]);
     }
-    let holds = |draft: &Draft| {
-        matches!(draft.layer, Some(crate::layers::Layer::Opaque(_))) && !draft.weights.is_empty()
-    };
     // What nothing depends on is no second reader of anything.
-    drafts = compact(drafts, &mut ends, holds);
+    drafts = compact(drafts, &mut ends);
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
-    let drafts = compact(drafts, &mut ends, holds);
+    let drafts = compact(drafts, &mut ends);
     Ok((drafts, ends))
 }
 
@@ -289,7 +286,7 @@ fn build(
     drafts: Vec<Draft>,
     outputs: Vec<usize>,
     inputs: &[String],
-    remarks: &mut Vec<String>,
+    lower: &mut Lower,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<Place> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -310,43 +307,18 @@ fn build(
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
+        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        fixed.for_each(|(index, _)| builder.fix(node, index));
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
         }
     }
-    tie(&mut builder, &weights, remarks);
+    let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
+    if shared > 0 {
+        let plural = if shared == 1 { " is" } else { "s are" };
+        lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
+    }
     let graph = builder.finish(name, outputs.into_iter().map(NodeId).collect())?;
     Ok((graph, weights))
-}
-
-/// Weights that are the same stored tensor as an earlier node's count there, though the layers differ in other weights.
-fn tie(builder: &mut Builder, weights: &[Vec<Constant>], remarks: &mut Vec<String>) {
-    let mut seen: HashMap<usize, &Constant> = HashMap::new();
-    let mut tied: HashSet<usize> = HashSet::new();
-    for (node, list) in weights.iter().enumerate() {
-        for (index, constant) in list.iter().enumerate() {
-            let Some(root) = constant.root else { continue };
-            match seen.get(&root) {
-                None => {
-                    seen.insert(root, constant);
-                }
-                // Different parts of one tensor (a fused projection that is taken apart) are each counted.
-                Some(first) if parts(first) != parts(constant) => {}
-                Some(_) => {
-                    builder.tie(NodeId(node), index);
-                    tied.insert(root);
-                }
-            }
-        }
-    }
-    if !tied.is_empty() {
-        let plural = if tied.len() == 1 { " is" } else { "s are" };
-        remarks.push(format!("{} stored tensor{plural} used by several layers and counted once", tied.len()));
-    }
-}
-
-/// The parts that were taken of a stored tensor.
-fn parts(constant: &Constant) -> Vec<&Change> {
-    constant.view.iter().filter(|change| matches!(change, Change::Slice { .. })).collect()
 }

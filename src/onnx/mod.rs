@@ -14,6 +14,7 @@
 
 pub mod bind;
 pub mod constant;
+mod counting;
 pub mod draft;
 pub mod flat;
 pub mod import;

@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use super::constant::{Constant, Values, changed, raw};
-use super::proto::{DataType, TensorProto};
+use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use crate::diagnostic::{Code, Problem};
 use crate::exec::tensor::Tensor;
 use crate::graph::Graph;
@@ -40,9 +40,27 @@ pub fn load(
     Ok(result)
 }
 
+/// Puts the data of all stored tensors of whole numbers into their messages, wherever they stand.
+pub(super) fn recall_all(model: &mut ModelProto, path: &Path) {
+    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
+    let mut nodes: Vec<&mut NodeProto> =
+        model.functions.iter_mut().flat_map(|function| &mut function.node).collect();
+    loop {
+        while let Some(graph) = graphs.pop() {
+            graph.initializer.iter_mut().for_each(|tensor| recall(tensor, path));
+            nodes.extend(&mut graph.node);
+        }
+        let Some(node) = nodes.pop() else { break };
+        for attribute in &mut node.attribute {
+            attribute.t.iter_mut().chain(&mut attribute.tensors).for_each(|tensor| recall(tensor, path));
+            graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
 /// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
 /// are. What cannot be read stays away, and is not known then.
-pub fn recall(tensor: &mut TensorProto, path: &Path) {
+fn recall(tensor: &mut TensorProto, path: &Path) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
     let away = tensor.data_location == 1
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();

@@ -102,8 +102,9 @@ struct LayerJson {
     id: String,
     op: &'static str,
     settings: String,
-    input_shapes: Vec<Shape>,
-    output_shape: Shape,
+    input_shapes: Vec<Option<Shape>>,
+    /// None where an imported model leaves it open.
+    output_shape: Option<Shape>,
     params: u64,
     buffers: u64,
     macs: u64,
@@ -117,7 +118,7 @@ struct LayerJson {
 #[derive(Debug, Serialize)]
 struct OutputJson {
     id: String,
-    shape: Shape,
+    shape: Option<Shape>,
 }
 
 /// The counts of one network in the view's batch.
@@ -152,8 +153,8 @@ pub fn json(graph: &Graph, view: &View, convention: Option<ConventionJson>) -> P
             id: node.id.clone(),
             op: node.op.name(),
             settings: settings(node),
-            input_shapes: graph.input_shapes(node),
-            output_shape: node.shape.clone(),
+            input_shapes: node.inputs.iter().map(|&input| graph.node(input).known_shape().cloned()).collect(),
+            output_shape: node.known_shape().cloned(),
             params: counts.params,
             buffers: counts.buffers,
             macs: counts.macs,
@@ -189,7 +190,10 @@ pub fn json(graph: &Graph, view: &View, convention: Option<ConventionJson>) -> P
         outputs: graph
             .outputs
             .iter()
-            .map(|&id| OutputJson { id: graph.node(id).id.clone(), shape: graph.node(id).shape.clone() })
+            .map(|&id| OutputJson {
+                id: graph.node(id).id.clone(),
+                shape: graph.node(id).known_shape().cloned(),
+            })
             .collect(),
         convention,
     }
@@ -287,7 +291,7 @@ fn table(graph: &Graph, view: &View, total: Counts) -> Table {
             summary: true,
         });
     }
-    let outputs: Vec<String> = graph.outputs.iter().map(|&id| graph.node(id).shape.to_string()).collect();
+    let outputs: Vec<String> = graph.outputs.iter().map(|&id| graph.node(id).shown_shape()).collect();
     table.rows.push(Row::total(vec![
         Cell::toned("total", Tone::Strong),
         Cell::toned(plural(graph.nodes.len() - graph.inputs().count(), "layer"), Tone::Quiet),
@@ -323,7 +327,7 @@ fn line(graph: &Graph, node: &Node) -> Line {
     Line {
         name: node.id.clone(),
         what: label(graph, node),
-        output: node.shape.to_string(),
+        output: node.shown_shape(),
         counts: totals::of_node(node),
         heading: false,
     }
@@ -393,7 +397,7 @@ fn group(graph: &Graph, block: &str) -> Line {
     Line {
         name: block.to_owned(),
         what: plural(members.len(), "layer"),
-        output: members.last().map(|node| node.shape.to_string()).unwrap_or_default(),
+        output: members.last().map(|node| node.shown_shape()).unwrap_or_default(),
         counts: members.iter().map(|node| totals::of_node(node)).fold(Counts::default(), Counts::plus),
         heading: false,
     }

@@ -48,12 +48,12 @@ fn parameters(
     let (params, buffers) = predict.parameters(graph);
     let (mut learned, mut kept) = (0u64, 0u64);
     for node in &graph.nodes {
-        for (_, weight) in node.own_weights() {
+        for (index, weight) in node.own_weights() {
             // One tensor at a time: VGG's would not all fit beside each other.
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
             match weight.role {
-                WeightRole::Parameter => learned += tensor.len() as u64,
-                WeightRole::Buffer => kept += tensor.len() as u64,
+                WeightRole::Parameter => learned += node.counted(index, tensor.len() as u64),
+                WeightRole::Buffer => kept += node.counted(index, tensor.len() as u64),
             }
         }
     }

@@ -31,6 +31,7 @@ fn rebuild(
                 let io = Io { inputs: &shapes, output: &output };
                 (node.weights, node.cost) = (layer.weights(io)?, layer.cost(io)?);
                 node.inputs = sources;
+                node.counts.clear();
                 node.op = Op::Layer(layer);
                 node.shape = output;
             }

@@ -3,6 +3,7 @@
 use super::fold::small;
 use super::scope::{Flaw, Lower, Outcome, Use, Value, shortest};
 use crate::diagnostic::{Code, Problem};
+use crate::layers::Layer;
 use crate::onnx::constant::{Constant, Values, is_integer, sizes};
 use crate::onnx::flat;
 use crate::onnx::proto::DataType;
@@ -19,8 +20,12 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
         "value" => {
             let tensor =
                 attribute.t.clone().ok_or_else(|| Problem::new(Code::Missing, "its `value` is no tensor"))?;
-            let constant = Constant::of_tensor(&tensor, lower.tensors.len())?;
+            let root = lower.tensors.len();
+            let constant = Constant::of_tensor(&tensor, root)?;
             lower.tensors.push(tensor);
+            if !lower.weights_in_nodes {
+                lower.in_nodes.insert(root);
+            }
             constant
         }
         "value_int" => Constant::ints(vec![], vec![attribute.i.unwrap_or(0)]),
@@ -69,6 +74,14 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
         constant.data_type = to;
     } else if is_integer(to) && matches!(value, Value::Tensor(_)) {
         return used.unsupported("a cast of computed values to whole numbers");
+    }
+    if let Value::Tensor(tensor) = &value
+        && lower.is_whole(tensor.draft)
+    {
+        // Whole numbers become numbers: what follows computes as usual.
+        let identity = Layer::Identity(crate::layers::identity::Identity {});
+        let numbers = lower.map(used, identity, &tensor.clone(), vec![])?;
+        return Ok(vec![Value::Tensor(numbers)]);
     }
     Ok(vec![value])
 }
@@ -124,6 +137,7 @@ pub(super) fn constant_of_shape(lower: &mut Lower, used: Use<'_>) -> Outcome {
         view: vec![],
         values,
         derived: false,
+        sources: vec![],
     })])
 }
 
@@ -164,7 +178,13 @@ pub(super) fn branch(lower: &mut Lower, used: Use<'_>) -> Outcome {
             ))
         })
     };
-    graph.output.iter().map(output).collect()
+    let values = graph.output.iter().map(output).collect::<Result<Vec<_>, _>>()?;
+    for (inner, outer) in graph.output.iter().zip(&used.node.output) {
+        if let Some(&draft) = lower.unknown.get(&inner.name) {
+            lower.unknown.insert(outer.clone(), draft);
+        }
+    }
+    Ok(values)
 }
 
 /// The number that an f32 of the file was meant to be.

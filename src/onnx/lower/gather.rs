@@ -63,7 +63,7 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// Whether `constant` is a weight of the file, whole.
 fn stored(lower: &Lower, constant: &Constant) -> bool {
-    constant.root.is_some_and(|root| root < lower.initializers) && !constant.is_integer()
+    lower.is_learned(constant) && !constant.is_integer()
 }
 
 /// Scattered indices of an axis.

@@ -19,8 +19,8 @@ pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return used.unsupported("its input does not have the batch as its first axis");
     }
     if used.int("training_mode", 0) != 0 {
-        let at = used.node.name.as_str();
-        lower.remark(format!("`{at}` is exported in training mode; it is taken with its running statistics"));
+        let at = crate::onnx::flat::title(used.node);
+        lower.remark(format!("{at} is exported in training mode; it is taken with its running statistics"));
     }
     if used.opset < 9 && used.int("spatial", 1) == 0 {
         return used.unsupported("statistics for each position instead of each channel");

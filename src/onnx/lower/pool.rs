@@ -3,11 +3,11 @@
 use super::conv::{image, numbers, window};
 use super::scope::{Lower, Outcome, Use, Value};
 use crate::diagnostic::{Code, Problem};
+use crate::layers::Layer;
 use crate::layers::avg_pool::AvgPool;
 use crate::layers::global_avg_pool::GlobalAvgPool;
 use crate::layers::global_max_pool::GlobalMaxPool;
 use crate::layers::max_pool::MaxPool;
-use crate::layers::{Layer, LayerKind};
 
 fn kernel(used: Use<'_>, rank: usize) -> Result<Vec<u64>, Problem> {
     if used.ints("kernel_shape").is_none_or(<[i64]>::is_empty) {
@@ -36,17 +36,6 @@ pub(super) fn avg_pool(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
     let window = window(used, &kernel(used, input.dims.len().saturating_sub(2))?)?;
     if !window.dilation.is(1) {
-        // The largest of the same windows has the same sizes.
-        let same = MaxPool {
-            kernel: window.kernel,
-            stride: Some(window.stride),
-            padding: window.padding,
-            dilation: window.dilation,
-            ceil_mode: used.int("ceil_mode", 0) != 0,
-        };
-        let shape = same.infer(&[input.shape()])?;
-        let dims = input.dims[..1].iter().chain(shape.sizes()).map(|&size| Some(size)).collect();
-        lower.stated.extend(used.node.output.first().map(|name| (name.clone(), dims)));
         return used.unsupported("a dilated average pool");
     }
     let layer = AvgPool {

@@ -8,7 +8,7 @@ use crate::layers::axes::Scale;
 use crate::layers::upsample::{Interpolation, Upsample};
 
 /// The factors of all axes, if they are given.
-fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw> {
+pub(super) fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw> {
     if let Some(attribute) = used.attribute("scales") {
         return Ok(Some(attribute.floats.iter().map(|&scale| super::scope::shortest(scale)).collect()));
     }

@@ -31,7 +31,7 @@ fn starts(constant: &Constant) -> bool {
 
 /// The node's outcome with these constants as tensors; everything is as before if there is none.
 fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Option<Vec<Value>> {
-    let mark = (lower.drafts.len(), lower.left.len());
+    let mark = lower.drafts.len();
     let mut outcome: Result<Vec<Value>, Flaw> = Ok(vec![]);
     for (index, constant) in constants {
         match tensor(lower, used, constant) {
@@ -46,8 +46,7 @@ fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Op
         lower.values.insert(used.node.input[*index].clone(), Value::Constant(constant.clone()));
     }
     if outcome.is_err() {
-        lower.drafts.truncate(mark.0);
-        lower.left.truncate(mark.1);
+        lower.drafts.truncate(mark);
     }
     outcome.ok()
 }
@@ -55,7 +54,7 @@ fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Op
 /// `constant` as a tensor, the same for every image.
 pub(super) fn tensor(lower: &mut Lower, used: Use<'_>, constant: &Constant) -> Result<Tensor, Flaw> {
     let shape = super::scope::shape(&constant.dims, None).sizes().to_vec();
-    let learned = super::arithmetic::is_learned(lower, constant);
+    let learned = lower.is_learned(constant);
     let place = super::arithmetic::place_of(lower, used, constant);
     let layer = Layer::LearnedTensor(LearnedTensor { shape: shape.clone(), learned });
     let weight = constant.changed(Change::Reshape(shape.clone()), shape);

@@ -6,7 +6,9 @@ use super::{
     pool, quantised, resize, shapes, start,
 };
 use crate::diagnostic::{Code, Problem};
+use crate::onnx::constant::Constant;
 use crate::onnx::flat::{MAX_NODES, title};
+use crate::onnx::proto::DataType;
 
 /// What an operator becomes.
 pub struct Operator {
@@ -78,6 +80,9 @@ static OPERATORS: &[Operator] = operators! {
     quantised::whole_matmul => "MatMulInteger";
 };
 
+/// Operator set of nodes whose own is of no matter.
+pub(super) const LATEST: i64 = i64::MAX;
+
 /// Computed constants of up to so many elements are always kept.
 pub(super) const SMALL: u64 = 64;
 
@@ -98,31 +103,49 @@ impl Lower {
             Ok(values) => self.limited(used, values),
             Err(Flaw::Unsupported(reason)) => match start::retried(self, used) {
                 Some(values) => self.limited(used, values),
-                None => opaque::opaque(self, used, &reason),
+                None => match fold::of_known_shape(self, used) {
+                    Some(value) => self.limited(used, vec![value]),
+                    None => opaque::opaque(self, used, &reason),
+                },
             },
             Err(Flaw::Invalid(problem)) => {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
             }
         };
         for (index, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            let value = values
-                .get(index)
-                .cloned()
-                .unwrap_or_else(|| Value::Unknown("an output that is not followed".into()));
+            let value = match values.get(index) {
+                Some(Value::Unknown(reason)) if !self.unknown.contains_key(name) => {
+                    self.passed_on(used, index).unwrap_or_else(|| opaque::another(self, used, index, reason))
+                }
+                Some(value) => value.clone(),
+                None => opaque::another(self, used, index, "an output that is not followed"),
+            };
             self.values.insert(name.clone(), value);
         }
         Ok(())
     }
 
+    /// The value of unknown shape that the node passes on as it is.
+    fn passed_on(&mut self, used: Use<'_>, index: usize) -> Option<Value> {
+        if index > 0 || !matches!(used.node.op_type.as_str(), "Identity" | "Dropout" | "Cast" | "CastLike") {
+            return None;
+        }
+        let (input, output) = (used.node.input.first()?, used.node.output.first()?);
+        let draft = *self.unknown.get(input)?;
+        self.unknown.insert(output.clone(), draft);
+        self.values.get(input).cloned()
+    }
+
     /// The values with known constants as long as there is room for them, and a mark on what comes from weights.
     fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
-        let from_weights = (0..used.node.input.len()).any(|index| match self.value(used, index) {
-            Ok(Value::Constant(constant)) => {
-                constant.derived
-                    || !constant.is_integer() && constant.root.is_some_and(|root| root < self.initializers)
-            }
-            _ => false,
-        });
+        let mut sources: Vec<usize> = Vec::new();
+        for index in 0..used.node.input.len() {
+            let Ok(Value::Constant(constant)) = self.value(used, index) else { continue };
+            let own = constant.root.filter(|root| self.holds_weights(constant, *root));
+            sources.extend(own.iter().chain(&constant.sources));
+        }
+        sources.sort_unstable();
+        sources.dedup();
         for value in &mut values {
             if let Value::Constant(constant) = value {
                 let size = constant.elements().unwrap_or(u64::MAX);
@@ -135,10 +158,22 @@ impl Lower {
                         constant.values = None;
                     }
                 }
-                constant.derived |= from_weights && constant.root.is_none() && !constant.is_integer();
+                if constant.root.is_none() && !constant.is_integer() && !sources.is_empty() {
+                    constant.derived = true;
+                    constant.sources.clone_from(&sources);
+                }
             }
         }
         values
+    }
+
+    /// Whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an initialiser.
+    fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
+        let small =
+            matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
+        (!constant.is_integer() || small)
+            && constant.elements().is_ok_and(|count| count > 1)
+            && !self.in_nodes.contains(&root)
     }
 
     /// Drops all large known constants, so that nothing more is computed from them.
