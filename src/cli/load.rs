@@ -13,6 +13,7 @@ use crate::graph::Graph;
 use crate::onnx;
 use crate::onnx::bind::Bindings;
 use crate::onnx::constant::Constant;
+use crate::onnx::import::FileOutput;
 use crate::onnx::proto::TensorProto;
 use crate::report::Page;
 use crate::report::imported::{self, Figures};
@@ -74,6 +75,8 @@ pub struct Model {
     pub tensors: Vec<TensorProto>,
     /// The file.
     pub path: PathBuf,
+    /// Its outputs as the file has them, in the order of the graph's.
+    pub outputs: Vec<FileOutput>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
@@ -179,6 +182,7 @@ impl Replace {
                     weights: imported.weights,
                     tensors: imported.tensors,
                     path: imported.path,
+                    outputs: imported.outputs,
                     remarks: imported.remarks,
                 }),
                 demonstrates: None,

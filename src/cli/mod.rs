@@ -18,6 +18,7 @@ mod layers;
 pub mod load;
 mod man;
 mod output;
+mod outputs;
 mod params;
 mod paths;
 mod progress;

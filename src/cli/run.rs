@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::load::{self, Replace};
+use crate::cli::load::{self, Loaded, Replace};
+use crate::cli::outputs;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
 use crate::diagnostic::Problem;
@@ -14,6 +15,7 @@ use crate::exec::run::{Definition, Run};
 use crate::exec::tensor::Tensor;
 use crate::graph::{Graph, NodeId};
 use crate::report::Report;
+use crate::report::imported::Figures;
 use crate::report::run::{self, Engine, Measured};
 
 /// Run the network on the CPU and measure what it really does
@@ -118,6 +120,10 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
             ));
         }
     };
+    if tensor.sizes().is_empty() {
+        // A scalar is a list of one.
+        return tensor.reshaped(&[1, 1]).map_err(failed);
+    }
     // One image without a batch axis is a batch of one, or as many as are asked for.
     let alone = tensor.sizes().len() == shape.rank();
     let sizes = [&[1], tensor.sizes()].concat();
@@ -198,6 +204,26 @@ fn execute(
     Ok((measured, Engine::fast(&plan, threads, planning)))
 }
 
+/// The network; open sizes of a model are those of the arrays that it is given.
+fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
+    let failure = match replace.load(&args.spec) {
+        Err(failure) if args.spec.to_ascii_lowercase().ends_with(".onnx") => failure,
+        result => return result,
+    };
+    let sizes = |(name, input): &(String, Input)| {
+        let Input::File(path) = input else { return None };
+        let tensor = files::read_npy(path).ok().filter(|_| files::is(path, "npy"))?;
+        let sizes: Vec<u64> = tensor.sizes().iter().map(|&size| size as u64).collect();
+        Some((name.clone(), if sizes.len() > 1 { sizes[1..].to_vec() } else { sizes }))
+    };
+    let arrays: Vec<(String, Vec<u64>)> = args.input.iter().filter_map(sizes).collect();
+    if arrays.is_empty() {
+        return Err(failure);
+    }
+    let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
+    given.load(&args.spec).map_err(|_| failure)
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let shapes = args.input.iter().filter_map(|(name, input)| match input {
@@ -205,7 +231,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => None,
     });
     let replace = Replace { input: shapes.collect(), set: args.set.clone() };
-    let loaded = replace.load(&args.spec)?;
+    let loaded = load(&args, &replace)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| files::is(path, "npy"))
         && graph.outputs.len() > 1
@@ -233,13 +259,17 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     })?;
     let (measured, engine) = pool.install(|| execute(&args, &network, &inputs))?;
     if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
-        let named = graph.outputs.iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
-        match run.outputs.as_slice() {
+        let (names, tensors) = outputs::named(&loaded, &run.outputs).map_err(failed)?;
+        match tensors.as_slice() {
             [only] if files::is(path, "npy") => files::write_npy(path, only).map_err(failed)?,
-            _ => files::write_weights(path, named).map_err(failed)?,
+            _ => files::write_weights(path, names.into_iter().zip(&tensors)).map_err(failed)?,
         }
     }
-    let page = run::page(&network, &measured, &engine, batch as u64, args.profile);
-    let body = run::json(&network, &measured, &engine, batch as u64);
+    let mut page = run::page(&network, &measured, &engine, batch as u64, args.profile);
+    loaded.explain(&mut page, Figures::Counts);
+    let mut body = run::json(&network, &measured, &engine, batch as u64);
+    if let serde_json::Value::Object(object) = &mut body {
+        loaded.keys(object, Figures::Counts);
+    }
     Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true })
 }

@@ -35,8 +35,21 @@ pub struct Imported {
     pub tensors: Vec<TensorProto>,
     /// The model file.
     pub path: PathBuf,
+    /// The file's outputs, in the order of the graph's.
+    pub outputs: Vec<FileOutput>,
     /// What there is to say about the whole model.
     pub remarks: Vec<String>,
+}
+
+/// An output as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOutput {
+    /// Its name.
+    pub name: String,
+    /// Its sizes, batch included; none where the shape is not known.
+    pub dims: Option<Vec<u64>>,
+    /// Which of them is the batch; none if it has no batch axis.
+    pub batch: Option<usize>,
 }
 
 /// Reads the model `path` and makes a graph of it.
@@ -90,9 +103,16 @@ pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result
     let name = name(&model, path);
     super::weights::recall_all(&mut model, path);
     let (mut lower, outputs, inputs) = lowered(model, bindings)?;
-    let (drafts, outputs) = finish(&mut lower, outputs)?;
-    let (graph, weights) = build(&name, drafts, outputs, &inputs, &mut lower)?;
-    Ok(Imported { graph, weights, tensors: lower.tensors, path: path.to_owned(), remarks: lower.remarks })
+    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        path: path.to_owned(),
+        outputs,
+        remarks: lower.remarks,
+    })
 }
 
 /// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
@@ -252,32 +272,44 @@ fn unused(lower: &mut Lower, items: &[super::flat::Item], stored: &[TensorProto]
     }
 }
 
+/// The network before it becomes a graph.
+struct Finished {
+    drafts: Vec<Draft>,
+    /// The drafts of the outputs.
+    ends: Vec<usize>,
+    outputs: Vec<FileOutput>,
+}
+
 /// Patterns recognised, dead layers left out.
-fn finish(lower: &mut Lower, outputs: Vec<String>) -> Result<(Vec<Draft>, Vec<usize>), Vec<Diagnostic>> {
-    let mut ends = Vec::new();
-    for name in &outputs {
-        match lower.values.get(name) {
-            Some(Value::Tensor(tensor)) => ends.push(tensor.draft),
-            Some(Value::Constant(_)) => {
-                lower.remark(format!("the output `{name}` is a constant and left out"));
-            }
-            Some(Value::Unknown(_)) | None => ends.extend(lower.unknown.get(name)),
-        }
+fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
+    let (mut ends, mut outputs) = (Vec::new(), Vec::new());
+    for name in names {
+        let tensor = match lower.values.get(name).cloned() {
+            Some(Value::Tensor(tensor)) => Some(tensor),
+            Some(Value::Constant(constant)) => super::lower::constant_output(lower, name, &constant),
+            Some(Value::Unknown(_)) | None => None,
+        };
+        let draft = tensor.as_ref().map(|tensor| tensor.draft).or_else(|| lower.unknown.get(name).copied());
+        let Some(draft) = draft else {
+            lower.remark(format!("the output `{name}` is a constant without elements and left out"));
+            continue;
+        };
+        ends.push(draft);
+        let (dims, batch) = tensor.map_or((None, None), |tensor| (Some(tensor.dims), tensor.batch));
+        outputs.push(FileOutput { name: name.clone(), dims, batch });
     }
     let mut drafts = std::mem::take(&mut lower.drafts);
     if ends.is_empty() {
-        let message = "no output of the model can be analysed: every output is a constant";
-        return Err(vec![diagnostic(
-            Problem::new(Code::InvalidValue, message)
-                .help("a network computes something of what it is given"),
-        )]);
+        let message = "no output of the model can be analysed: every output is a constant without elements";
+        let problem = Problem::new(Code::InvalidValue, message);
+        return Err(vec![diagnostic(problem.help("a network computes something of what it is given"))]);
     }
     // What nothing depends on is no second reader of anything.
     drafts = compact(drafts, &mut ends);
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends);
-    Ok((drafts, ends))
+    Ok(Finished { drafts, ends, outputs })
 }
 
 /// The graph, with the weights of each node.

@@ -76,7 +76,7 @@ fn add_constant(
 
 fn multiply_constant(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, constant: &Constant) -> Outcome {
     let place = place_of(lower, used, constant);
-    let (layer, weight) = match factors(constant, tensor) {
+    let (layer, weight) = match factors(constant, tensor).filter(|_| lower.is_learned(constant)) {
         Some((weight, axis)) => (Layer::LayerScale(LayerScale { init: 1.0, axis }), weight),
         None => {
             let (shape, weight, learned) = learned(lower, used, constant, tensor)?;

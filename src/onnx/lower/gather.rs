@@ -67,7 +67,7 @@ fn stored(lower: &Lower, constant: &Constant) -> bool {
 }
 
 /// Scattered indices of an axis.
-fn chosen(
+pub(super) fn chosen(
     lower: &mut Lower,
     used: Use<'_>,
     tensor: &Tensor,

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod attention;
+mod attributes;
 mod control;
 mod conv;
 mod einsum;
@@ -21,6 +22,7 @@ mod pointwise;
 mod pool;
 mod quantised;
 mod resize;
+mod runtime;
 mod scope;
 mod shapes;
 mod slots;
@@ -28,4 +30,5 @@ mod start;
 mod table;
 
 pub use scope::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
+pub use start::constant_output;
 pub use table::{Operator, operators};

@@ -11,6 +11,7 @@ use crate::layers::learned_tokens::LearnedTokens;
 use crate::layers::pad::Pad;
 use crate::layers::permute::Permute;
 use crate::layers::pixel_shuffle::PixelShuffle;
+use crate::layers::pixel_unshuffle::PixelUnshuffle;
 use crate::layers::slice::Slice;
 use crate::onnx::constant::{Change, Constant, Values, steps, strided};
 
@@ -419,6 +420,17 @@ pub(super) fn depth_to_space(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn space_to_depth(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let (size, input) = blocks(lower, used)?;
+    match used.text("mode") {
+        None | Some("DCR") => {}
+        Some("CRD") => {
+            return lower.simple(
+                used,
+                Layer::PixelUnshuffle(PixelUnshuffle { downscale_factor: size }),
+                &input,
+            );
+        }
+        Some(other) => return used.unsupported(format!("the order {other}")),
+    }
     let [n, c, h, w] = [input.dims[0], input.dims[1], input.dims[2], input.dims[3]];
     if !h.is_multiple_of(size) || !w.is_multiple_of(size) {
         return Err(Problem::shape(format!("{h}x{w} is no multiple of {size}")).into());

@@ -7,6 +7,7 @@ use crate::layers::Layer;
 use crate::layers::learned_tensor::LearnedTensor;
 use crate::onnx::constant::{Change, Constant};
 use crate::onnx::flat::title;
+use crate::onnx::proto::NodeProto;
 
 /// Operands that may start a branch.
 const OPERANDS: usize = 2;
@@ -49,6 +50,13 @@ fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Op
         lower.drafts.truncate(mark);
     }
     outcome.ok()
+}
+
+/// An output of the model that is a constant; none if it has no elements.
+pub fn constant_output(lower: &mut Lower, name: &str, constant: &Constant) -> Option<Tensor> {
+    let node = NodeProto { op_type: "Constant".into(), name: name.to_owned(), ..NodeProto::default() };
+    let used = Use { node: &node, opset: super::table::LATEST };
+    tensor(lower, used, constant).ok()
 }
 
 /// `constant` as a tensor, the same for every image.

@@ -2,8 +2,8 @@
 
 use super::scope::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, attention, control, conv, einsum, fold, gather, linear, mean, moves, norm, opaque, pointwise,
-    pool, quantised, resize, shapes, start,
+    arithmetic, attention, attributes, control, conv, einsum, fold, gather, linear, mean, moves, norm,
+    opaque, pointwise, pool, quantised, resize, runtime, shapes, start,
 };
 use crate::diagnostic::{Code, Problem};
 use crate::onnx::constant::Constant;
@@ -192,8 +192,9 @@ impl Lower {
 
     pub(super) fn outcome(&mut self, used: Use<'_>) -> Outcome {
         let node = used.node;
-        if node.domain == "com.microsoft"
-            && let Some(outcome) = quantised::runtime(self, used)
+        let simplified = node.domain.is_empty() && node.op_type == "SimplifiedLayerNormalization";
+        if (node.domain == "com.microsoft" || simplified)
+            && let Some(outcome) = runtime::fused(self, used).or_else(|| quantised::runtime(self, used))
         {
             return outcome;
         }
@@ -204,7 +205,15 @@ impl Lower {
             return outcome;
         }
         match OPERATORS.iter().find(|operator| operator.name == node.op_type) {
-            Some(operator) => (operator.lower)(self, used),
+            Some(operator) => {
+                let names = node.attribute.iter().map(|attribute| attribute.name.as_str());
+                if let Some(name) = attributes::unknown(&node.op_type, names) {
+                    return used.unsupported(format!(
+                        "the setting `{name}`, which the operator is not known to have"
+                    ));
+                }
+                (operator.lower)(self, used)
+            }
             None => used.unsupported("no layer for it"),
         }
     }
