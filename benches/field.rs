@@ -4,8 +4,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::support::{Borders, support};
+use cnnkit::disk::Disk;
 use cnnkit::graph::{Graph, NodeId};
-use cnnkit::spec::files::{Disk, Text};
+use cnnkit::spec::files::Text;
 use cnnkit::spec::{self, Overrides};
 
 fn zoo(name: &str) -> Graph {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use cnnkit::exec::fast::{Fast, Plan};
 use cnnkit::exec::network::{Fill, Network, random_inputs};
-use cnnkit::exec::run::{Definition, Kernels};
+use cnnkit::exec::run::{Kernels, Reference};
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::Graph;
-use cnnkit::spec::files::{Text, Zoo};
+use cnnkit::spec::files::Text;
 use cnnkit::spec::{self, Overrides};
+use cnnkit::zoo::Zoo;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn graph(text: &str) -> Graph {
@@ -82,7 +83,7 @@ fn definition(criterion: &mut Criterion) {
     }
     let fast = Fast::default();
     criterion.bench_function("conv, norm, relu/definition", |bencher| {
-        bencher.iter(|| run(&|inputs| one(&network, inputs, &Definition)));
+        bencher.iter(|| run(&|inputs| one(&network, inputs, &Reference)));
     });
     criterion.bench_function("conv, norm, relu/fast, one by one", |bencher| {
         bencher.iter(|| run(&|inputs| one(&network, inputs, &fast)));

@@ -2,8 +2,9 @@
 
 use cnnkit::analysis::convention::Convention;
 use cnnkit::analysis::totals;
+use cnnkit::disk::Disk;
 use cnnkit::graph::Graph;
-use cnnkit::spec::files::{Disk, Text};
+use cnnkit::spec::files::Text;
 use cnnkit::spec::{self, Overrides};
 use serde_json::Value;
 

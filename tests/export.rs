@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use cnnkit::disk::Disk;
 use cnnkit::export::{pytorch, same, yaml};
 use cnnkit::graph::{Builder, Graph, NodeId};
 use cnnkit::layers::{KINDS, Layer};
 use cnnkit::source::{Origin, Sources, Span};
-use cnnkit::spec::files::{Disk, Text};
+use cnnkit::spec::files::Text;
 use cnnkit::spec::yaml as yaml_text;
 use cnnkit::spec::{self, Overrides};
 

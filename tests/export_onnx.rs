@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use cnnkit::analysis::totals;
+use cnnkit::disk::Disk;
 use cnnkit::exec::network::{Fill, Network};
 use cnnkit::export::onnx::{Options, bytes, write, write_weights};
 use cnnkit::graph::{Graph, Node, Op};
@@ -12,7 +13,7 @@ use cnnkit::layers::{Layer, WeightRole};
 use cnnkit::onnx::bind::Bindings;
 use cnnkit::onnx::import;
 use cnnkit::onnx::proto::ModelProto;
-use cnnkit::spec::files::{Disk, Text};
+use cnnkit::spec::files::Text;
 use cnnkit::spec::{self, Overrides};
 use prost::Message as _;
 

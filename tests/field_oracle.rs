@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cnnkit::analysis::field::{Facts, Options, analyse};
 use cnnkit::analysis::support::{Borders, support};
 use cnnkit::graph::{Graph, NodeId, Op};
-use cnnkit::spec::files::Zoo;
 use cnnkit::spec::{Overrides, load};
+use cnnkit::zoo::Zoo;
 use serde_json::Value;
 
 fn zoo(name: &str) -> Graph {
@@ -93,7 +93,7 @@ fn every_network_and_every_layer_agrees_with_pytorch() {
             let node = facts.node;
             let region = support(&graph, node, NodeId(0), &[3, 5], Borders::Ignored).expect("a support");
             let hull = region.hull().expect("not empty");
-            let area: i128 = hull.iter().map(cnnkit::analysis::field::Span::size).product();
+            let area: i128 = hull.iter().map(cnnkit::analysis::field::Interval::size).product();
             let positions = region.positions().expect("a count");
             if area - positions != i128::from(holes) {
                 wrong.push(format!("{name}: {holes} holes, found {}", area - positions));

@@ -433,7 +433,12 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
         }
         // Back from the input: which units see position 3?
         let seeing = fields
-            .units_seeing(&net.graph, net.output(), NodeId(0), &vec![field::Span { lo: 3, hi: 4 }; net.rank])
+            .units_seeing(
+                &net.graph,
+                net.output(),
+                NodeId(0),
+                &vec![field::Interval { lo: 3, hi: 4 }; net.rank],
+            )
             .expect("a mapping");
         if net.rank == 1 {
             let extent = net.extent(net.output().0, 0);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cnnkit::analysis::gridding::{Gridding, Layer, Stack, criterion};
 use cnnkit::analysis::hdc::{Check, distances};
-use cnnkit::analysis::offsets::{Comb, Offsets};
+use cnnkit::analysis::offsets::{Offsets, Taps};
 use num_bigint::BigUint;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -179,7 +179,7 @@ proptest! {
         layers in prop::collection::vec((1u64..6, 1u64..40), 1..8).prop_shuffle(),
         turn in 0usize..8,
     ) {
-        let combs: Vec<Comb> = layers.iter().map(|&(taps, step)| Comb { step, taps }).collect();
+        let combs: Vec<Taps> = layers.iter().map(|&(taps, step)| Taps { step, taps }).collect();
         let mut turned = combs.clone();
         turned.rotate_left(turn % combs.len());
         prop_assert_eq!(Offsets::of(&combs), Offsets::of(&turned));

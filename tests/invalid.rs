@@ -7,8 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use cnnkit::disk::Disk;
 use cnnkit::render::{Canvas, diagnostics};
-use cnnkit::spec::files::Disk;
 use cnnkit::spec::{self, Overrides};
 
 /// What the first line of `text` asks for.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use cnnkit::check::{self, Active, Selection};
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::rules::RULES;
-use cnnkit::spec::files::{Files, Zoo};
+use cnnkit::spec::files::Files;
 use cnnkit::spec::{self, Loaded, Overrides};
+use cnnkit::zoo::Zoo;
 
 /// Built-in files, one of them replaced.
 struct Changed {

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::exec::network::{Fill, Network};
-use cnnkit::exec::run::Definition;
+use cnnkit::exec::run::Reference;
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
 use cnnkit::onnx::bind::Bindings;
 use cnnkit::onnx::import::{Imported, import, load};
 use cnnkit::onnx::{read, weights};
-use cnnkit::spec::files::Zoo;
+use cnnkit::zoo::Zoo;
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -234,7 +234,7 @@ fn outputs(path: &Path, inputs: Vec<Tensor<f32>>) -> Vec<Tensor<f32>> {
     let mut network = Network::<f32>::seeded(&model.graph, 0, Fill::Declared).expect("a small network");
     let own = weights::load(&model.graph, &model.weights, &model.tensors, &model.path).expect("weights");
     network.replace(own).expect("weights that fit");
-    network.run(inputs, &Definition, |_| ()).expect("a network that runs").outputs
+    network.run(inputs, &Reference, |_| ()).expect("a network that runs").outputs
 }
 
 #[test]

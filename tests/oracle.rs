@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cnnkit::disk::Disk;
 use cnnkit::graph::{Graph, Node, Op};
 use cnnkit::layers::{Layer, WeightRole};
 use cnnkit::shape::Shape;
-use cnnkit::spec::files::Disk;
 use cnnkit::spec::{Overrides, load};
 use serde::Deserialize;
 

@@ -4,9 +4,9 @@
 //! rounded one is derived from it.
 
 use cnnkit::analysis::totals::{Counts, of_graph};
+use cnnkit::disk::Disk;
 use cnnkit::graph::{Graph, Node, Op};
 use cnnkit::layers::{Layer, WeightRole};
-use cnnkit::spec::files::Disk;
 use cnnkit::spec::{Overrides, load};
 
 /// The network of the spec `name` (`techniques/bottleneck`) with these variables and, if not empty, this input.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use cnnkit::analysis::field::{Fields, Jump, Options, analyse};
+use cnnkit::disk::Disk;
 use cnnkit::graph::{Graph, NodeId};
-use cnnkit::spec::files::Disk;
 use cnnkit::spec::{Overrides, load};
 
 /// A line of the table.

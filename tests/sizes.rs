@@ -1,9 +1,10 @@
 //! Input sizes: against torchvision's published minima, the U-Net paper's rule, and plain trial of every size.
 
 use cnnkit::analysis::sizes::{AxisSizes, analyse};
+use cnnkit::disk::Disk;
 use cnnkit::graph::Graph;
 use cnnkit::shape::Shape;
-use cnnkit::spec::files::{Disk, Text};
+use cnnkit::spec::files::Text;
 use cnnkit::spec::{self, Overrides};
 
 fn zoo(name: &str, overrides: &Overrides) -> Graph {

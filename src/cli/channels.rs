@@ -2,9 +2,9 @@
 
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
-use crate::report::channels::report;
-use crate::report::imported::Figures;
-use crate::report::{Page, Report};
+use cnnkit_report::channels::report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::{Page, Report};
 
 /// Tell which input channels an output channel can see
 ///

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::check::{self, Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
 use crate::cli::{Failure, load};
-use crate::report::findings::Findings;
-use crate::report::{Block, Page, Report, changes};
-use crate::rules::Severity;
+use cnnkit_check::rules::Severity;
+use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
+use cnnkit_report::findings::Findings;
+use cnnkit_report::{Block, Page, Report, changes};
 
 /// Check specs against rules, expectations and budgets
 ///
@@ -96,7 +96,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         load::zoo_path(name)?;
     }
     let project = if args.no_config { Project::default() } else { project()? };
-    let mut targets = check::targets(&args.paths)?;
+    let mut targets = cnnkit_check::targets(&args.paths)?;
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
     let stdin = if targets.specs.iter().any(|spec| spec == "-") { Some(load::stdin()?) } else { None };
     let file = baseline_file(&args, &project)?;
@@ -106,13 +106,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => None,
     };
     let baseline = old.as_ref().filter(|_| !args.update_baseline);
-    let plan =
-        Plan { project: &project, choices: &choices, baseline, verify: args.verify, stdin: stdin.as_deref() };
-    let mut checked = check::run(&targets.specs, &plan);
+    let load = |path: &str| load::subject(path, stdin.as_deref());
+    let plan = Plan { project: &project, choices: &choices, baseline, verify: args.verify, load: &load };
+    let mut checked = cnnkit_check::run(&targets.specs, &plan);
     let mut fixed = 0;
     if args.fix || args.update || args.diff {
         let wanted = |finding: &Located| wanted(&args, finding);
-        let first = check::rewrites(&checked, wanted);
+        let first = cnnkit_check::rewrites(&checked, wanted);
         if args.diff {
             return Ok(changes::report(&first));
         }
@@ -124,7 +124,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             let again = write(&rewrites, &targets.specs, &checked, &plan)?;
             fixed += rewrites.iter().map(|rewrite| rewrite.fixes).sum::<usize>();
             checked = again;
-            rewrites = check::rewrites(&checked, wanted);
+            rewrites = cnnkit_check::rewrites(&checked, wanted);
         }
     }
     let mut stale = 0;
@@ -202,7 +202,7 @@ fn write(
     for rewrite in rewrites {
         super::output::save(&rewrite.file, &rewrite.after)?;
     }
-    let after = check::run(specs, plan);
+    let after = cnnkit_check::run(specs, plan);
     let broken =
         before.iter().zip(&after).find(|(before, after)| before.name.is_some() && after.name.is_none());
     if let Some((spec, _)) = broken {

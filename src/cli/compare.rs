@@ -2,9 +2,9 @@
 
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope_of};
-use crate::report::Report;
-use crate::report::compare::{figures, json, page};
-use crate::report::imported::Figures;
+use cnnkit_report::Report;
+use cnnkit_report::compare::{figures, json, page};
+use cnnkit_report::imported::Figures;
 
 /// Put networks side by side, with ratios against the first
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use clap_complete::Shell;
 
 use crate::cli::command;
-use crate::report::{Page, Report};
+use cnnkit_report::{Page, Report};
 
 /// Print shell completions
 ///

@@ -1,9 +1,9 @@
 //! `cnnkit demo`
 
 use crate::cli::{Failure, envelope_of};
-use crate::report::Report;
-use crate::report::verify::{demo_list, demo_page};
-use crate::verify::demo::{DEMOS, Demo, Fact, find};
+use cnnkit_report::Report;
+use cnnkit_report::verify::{demo_list, demo_page};
+use cnnkit_verify::demo::{DEMOS, Demo, Fact, find};
 
 /// Run the identity behind a technique on real tensors
 ///
@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         }
         Some("all") => DEMOS.iter().collect(),
         Some(name) => vec![find(name).ok_or_else(|| {
-            let close = crate::diagnostic::suggest(name, DEMOS.iter().map(|demo| demo.name));
+            let close = cnnkit_core::diagnostic::suggest(name, DEMOS.iter().map(|demo| demo.name));
             let help = close
                 .map_or("`cnnkit demo` lists them".to_owned(), |close| format!("did you mean `{close}`?"));
             Failure::usage(format!("there is no demonstration `{name}`"), help)

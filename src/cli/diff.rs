@@ -1,11 +1,11 @@
 //! `cnnkit diff`
 
-use crate::check::{self, Condition};
 use crate::cli::{Failure, envelope_of};
-use crate::report::{Page, Report, diff};
-use crate::rules::Facts;
-use crate::spec::revision::Revision;
-use crate::spec::{self, Loaded, Overrides};
+use cnnkit::revision::Revision;
+use cnnkit_check::Condition;
+use cnnkit_check::rules::Facts;
+use cnnkit_core::spec::{self, Loaded, Overrides};
+use cnnkit_report::{Page, Report, diff};
 
 /// Show what a change does to a network
 ///
@@ -78,7 +78,7 @@ fn load(path: &str) -> Result<Loaded, Failure> {
         super::load::zoo_path(name)?;
     }
     let stdin = if path == "-" { Some(super::load::stdin()?) } else { None };
-    check::load(path, stdin.as_deref(), &Overrides::default()).map_err(refused)
+    super::load::spec(path, stdin.as_deref(), &Overrides::default()).map_err(refused)
 }
 
 #[expect(clippy::boxed_local, reason = "the signature that `map_err` needs")]

@@ -4,16 +4,15 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use prost::Message as _;
-
 use crate::cli::load::{Loaded, Replace};
 use crate::cli::{Failure, output};
-use crate::diagnostic::Problem;
-use crate::exec::files;
-use crate::exec::network::{Fill, Network};
-use crate::export::{onnx, pytorch};
-use crate::render::{Format, number};
-use crate::report::{Page, Report};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::number;
+use cnnkit_exec::network::{Fill, Network};
+use cnnkit_formats::arrays;
+use cnnkit_formats::export::{onnx, pytorch};
+use cnnkit_report::render::Format;
+use cnnkit_report::{Page, Report};
 
 /// Write the network as an ONNX model or a PyTorch module
 ///
@@ -128,7 +127,7 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
     } else {
         let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
         if let Some(path) = &args.weights {
-            network.replace(files::read_weights(path).map_err(failed)?).map_err(failed)?;
+            network.replace(arrays::read_weights(path).map_err(failed)?).map_err(failed)?;
         }
         Some(network)
     };
@@ -137,7 +136,7 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
     let cannot = |path: &str, error: std::io::Error| {
         Failure::usage(format!("cannot write `{path}`: {error}"), "check the folder and its permissions")
     };
-    std::fs::write(file, model.proto.encode_to_vec()).map_err(|error| cannot(file, error))?;
+    std::fs::write(file, model.bytes()).map_err(|error| cannot(file, error))?;
     let size = number::bytes(bytes);
     let weights = match (&network, beside) {
         (None, _) => format!("without its {size} of weights"),

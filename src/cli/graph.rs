@@ -2,8 +2,8 @@
 
 use crate::cli::load::SpecArgs;
 use crate::cli::{Failure, envelope};
-use crate::report::network::Network;
-use crate::report::{Block, Page, Report};
+use cnnkit_report::network::Network;
+use cnnkit_report::{Block, Page, Report};
 
 /// Draw the layer graph with its branches, joins and skips
 ///

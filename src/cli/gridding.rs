@@ -1,12 +1,12 @@
 //! `cnnkit gridding`
 
-use crate::analysis::dilated;
-use crate::analysis::gridding::Gridding;
 use crate::cli::load::{Complete, Replace};
 use crate::cli::{Failure, envelope, rates};
-use crate::render::plot::{self, Picture};
-use crate::report::gridding::{self, Options};
-use crate::report::{Map, Report, chains};
+use cnnkit_core::analysis::dilated;
+use cnnkit_core::analysis::gridding::Gridding;
+use cnnkit_report::gridding::{self, Options};
+use cnnkit_report::render::plot::{self, Picture};
+use cnnkit_report::{Map, Report, chains};
 
 /// Show which input positions a stack of dilated convolutions reads
 ///

@@ -1,12 +1,12 @@
 //! `cnnkit hdc-check`
 
-use crate::analysis::dilated;
-use crate::analysis::gridding::Stack;
-use crate::analysis::hdc::Check;
-use crate::analysis::proposal::proposals;
 use crate::cli::load::Replace;
 use crate::cli::{Failure, envelope, rates};
-use crate::report::{Report, chains, hdc};
+use cnnkit_core::analysis::dilated;
+use cnnkit_core::analysis::gridding::Stack;
+use cnnkit_core::analysis::hdc::Check;
+use cnnkit_core::analysis::proposal::proposals;
+use cnnkit_report::{Report, chains, hdc};
 
 /// Hold dilation rates against the published HDC rule and against the truth
 ///

@@ -1,10 +1,10 @@
 //! `cnnkit hdc-design`
 
-use crate::analysis::design::{self, Search};
-use crate::analysis::survey::survey;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, rates};
-use crate::report::{Report, design as words};
+use cnnkit_core::analysis::design::{self, Search};
+use cnnkit_core::analysis::survey::survey;
+use cnnkit_report::{Report, design as words};
 
 /// Find dilation rates: the best trade of receptive field, layers and evenness
 ///

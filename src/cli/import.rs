@@ -2,10 +2,10 @@
 
 use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
-use crate::export::{same, yaml};
-use crate::graph::Graph;
-use crate::report::{Page, Report};
-use crate::spec::{self, Overrides, files::Text};
+use cnnkit_core::graph::Graph;
+use cnnkit_core::spec::{self, Overrides, files::Text};
+use cnnkit_formats::export::{same, yaml};
+use cnnkit_report::{Page, Report};
 
 /// Write a model as a readable spec
 ///

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::check;
 use crate::cli::Failure;
-use crate::report::{Page, Report};
-use crate::rules::Facts;
-use crate::rules::quantity::{Found, Subject, measure, written};
-use crate::spec::expectation::EXPECTABLE;
-use crate::spec::files::Text;
-use crate::spec::{self, Overrides};
+use cnnkit_check::rules::Facts;
+use cnnkit_check::rules::quantity::{Found, Subject, measure, written};
+use cnnkit_core::spec::expectation::EXPECTABLE;
+use cnnkit_core::spec::files::Text;
+use cnnkit_core::spec::{self, Overrides};
+use cnnkit_report::{Page, Report};
 
 /// Start a project: a spec with expectations, cnnkit.toml, and CI
 ///
@@ -134,7 +133,7 @@ repos:
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let mut files = vec![(args.spec.clone(), starter()?, "the network, with what is expected of it")];
-    files.push((check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
+    files.push((cnnkit_check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
     let job = "runs `cnnkit check` on every change";
     match args.ci {
         Service::Github => files.push((".github/workflows/cnnkit.yml".into(), GITHUB.into(), job)),

@@ -1,9 +1,9 @@
 //! `cnnkit layers`
 
 use crate::cli::Failure;
-use crate::diagnostic::did_you_mean;
-use crate::layers::{KINDS, find};
-use crate::report::{Report, layers};
+use cnnkit_core::diagnostic::did_you_mean;
+use cnnkit_core::layers::{KINDS, find};
+use cnnkit_report::{Report, layers};
 
 /// List the layers of the spec language, or show one: arguments, formulas, examples
 #[derive(Debug, clap::Args)]

@@ -7,19 +7,23 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::Failure;
-use crate::diagnostic::Problem;
-use crate::exec::tensor::Tensor;
-use crate::graph::Graph;
-use crate::onnx;
-use crate::onnx::bind::Bindings;
-use crate::onnx::constant::Constant;
-use crate::onnx::import::FileOutput;
-use crate::onnx::proto::TensorProto;
-use crate::report::Page;
-use crate::report::imported::{self, Figures};
-use crate::source::Sources;
-use crate::spec::files::{Disk, Text, Zoo};
-use crate::spec::{self, Overrides};
+use cnnkit::disk::Disk;
+use cnnkit::zoo::Zoo;
+use cnnkit_check::Subject;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, Op};
+use cnnkit_core::layers::Layer;
+use cnnkit_core::source::Sources;
+use cnnkit_core::spec::files::{Files, Text};
+use cnnkit_core::spec::{self, Overrides, Rejected};
+use cnnkit_exec::tensor::Tensor;
+use cnnkit_formats::onnx;
+use cnnkit_formats::onnx::bind::Bindings;
+use cnnkit_formats::onnx::constant::Constant;
+use cnnkit_formats::onnx::import::FileOutput;
+use cnnkit_formats::onnx::proto::TensorProto;
+use cnnkit_report::Page;
+use cnnkit_report::imported::{self, Figures};
 
 /// Which networks, and what is replaced in them.
 #[derive(Debug, Args)]
@@ -111,7 +115,7 @@ impl Loaded {
 
 pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
     let (name, shape) = text.split_once('=').unwrap_or(("", text));
-    if crate::exec::files::is(shape, "npy") {
+    if cnnkit_formats::arrays::is(shape, "npy") {
         return Err(format!("a shape is wanted here; only `cnnkit run` reads data: --input {text}"));
     }
     let sizes = shape.trim_matches(['[', ']']).split(',').map(|size| {
@@ -234,9 +238,35 @@ pub fn stdin() -> Result<Vec<u8>, Failure> {
 pub fn zoo_path(name: &str) -> Result<String, Failure> {
     Zoo::path(name).ok_or_else(|| {
         let names: Vec<&str> = Zoo::names().into_iter().map(|(_, name)| name).collect();
-        let help = crate::diagnostic::suggest(name, names.iter().copied());
+        let help = cnnkit_core::diagnostic::suggest(name, names.iter().copied());
         let help =
             help.map_or("`cnnkit zoo` lists them".to_owned(), |close| format!("did you mean `zoo:{close}`?"));
         Failure::usage(format!("there is no built-in spec `{name}`"), help)
     })
+}
+
+/// The network of a spec.
+pub fn spec(path: &str, stdin: Option<&[u8]>, overrides: &Overrides) -> Result<spec::Loaded, Rejected> {
+    if let Some(name) = path.strip_prefix("zoo:") {
+        let inside = Zoo::path(name).unwrap_or_else(|| name.to_owned());
+        return spec::load(&Zoo, &inside, overrides);
+    }
+    let files: Box<dyn Files> = match (path, stdin) {
+        ("-", Some(bytes)) => Box::new(Text { name: "<stdin>".into(), bytes: bytes.to_vec() }),
+        _ => Box::new(Disk::of(path)),
+    };
+    spec::load(files.as_ref(), path, overrides)
+}
+
+/// The network of a SPEC argument, to be checked.
+pub fn subject(path: &str, stdin: Option<&[u8]>) -> Result<Subject, Rejected> {
+    if Path::new(path).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+        let model = onnx::import::load(Path::new(path), &Bindings::default())
+            .map_err(|errors| Box::new((Sources::default(), errors)))?;
+        let left_out =
+            model.graph.nodes.iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count();
+        return Ok(Subject { graph: model.graph, document: None, sources: Sources::default(), left_out });
+    }
+    let spec::Loaded { graph, document, sources, .. } = spec(path, stdin, &Overrides::default())?;
+    Ok(Subject { graph, document: Some(document), sources, left_out: 0 })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::{Failure, command, output};
-use crate::report::{Page, Report};
+use cnnkit_report::{Page, Report};
 
 /// Print the manual page; with `-o DIR`, write a page for each command
 #[derive(Debug, clap::Args)]

@@ -35,11 +35,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::{Diagnostic, Problem};
-use crate::render::Format;
-use crate::report::Report;
-use crate::report::imported::Figures;
-use crate::source::Sources;
+use cnnkit_core::diagnostic::{Diagnostic, Problem};
+use cnnkit_core::source::Sources;
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::render::Format;
 use output::Output;
 
 /// Tells the truth about a convolutional network.

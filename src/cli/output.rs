@@ -7,9 +7,9 @@ use clap::{Args, ColorChoice, ValueEnum as _};
 
 use crate::cli::Failure;
 use crate::cli::export::Target;
-use crate::exec::files;
-use crate::render::{self, Canvas, Format, diagnostics};
-use crate::report::Report;
+use cnnkit_formats::arrays;
+use cnnkit_report::Report;
+use cnnkit_report::render::{self, Canvas, Format, diagnostics};
 
 /// Output options, common to all commands.
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ impl Output {
 
     /// The file of `-o`, if its name says that it is for tensors.
     pub fn take_tensors(&mut self) -> Option<String> {
-        self.file.take_if(|file| files::is(file, "npy") || files::is(file, "npz"))
+        self.file.take_if(|file| arrays::is(file, "npy") || arrays::is(file, "npz"))
     }
 
     /// Prints `report` and writes the files that were asked for.

@@ -1,9 +1,9 @@
 //! What a run returns, by name, as it is written to files.
 
 use crate::cli::load::Loaded;
-use crate::diagnostic::Problem;
-use crate::exec::tensor::Tensor;
-use crate::onnx::import::FileOutput;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_exec::tensor::Tensor;
+use cnnkit_formats::onnx::import::FileOutput;
 
 /// The outputs by their names; those of a model by the file's names and in the file's layout.
 pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, Vec<Tensor<f32>>), Problem> {

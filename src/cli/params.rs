@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::analysis::convention::Convention;
-use crate::analysis::memory::Dtype;
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
-use crate::report::imported::Figures;
-use crate::report::params::{By, Sort, View, footer, json, page};
-use crate::report::{Page, Report, convention};
+use cnnkit_core::analysis::convention::Convention;
+use cnnkit_core::analysis::memory::Dtype;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::params::{By, Sort, View, footer, json, page};
+use cnnkit_report::{Page, Report, convention};
 
 /// Count parameters, MACs and memory, layer by layer
 #[derive(Debug, clap::Args)]

@@ -2,9 +2,9 @@
 
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
-use crate::report::imported::Figures;
-use crate::report::paths::report;
-use crate::report::{Page, Report};
+use cnnkit_report::imported::Figures;
+use cnnkit_report::paths::report;
+use cnnkit_report::{Page, Report};
 
 /// Count the paths from the input to the output
 ///

@@ -1,16 +1,16 @@
 //! Lists of rates, kernels and strides as they are typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
 
-use crate::analysis::dilated::Chains;
-use crate::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use crate::cli::Failure;
-use crate::diagnostic::{Code, Diagnostic, Problem};
-use crate::graph::Graph;
-use crate::render::plot::Picture;
-use crate::report::Report;
-use crate::report::verify::attach;
-use crate::source::{SourceId, Sources, Span};
-use crate::verify::gridding::claims;
-use crate::verify::{Analysis, Claim};
+use cnnkit_core::analysis::dilated::Chains;
+use cnnkit_core::analysis::gridding::{Layer, MOST_LAYERS, Stack};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::graph::Graph;
+use cnnkit_core::source::{SourceId, Sources, Span};
+use cnnkit_report::Report;
+use cnnkit_report::render::plot::Picture;
+use cnnkit_report::verify::attach;
+use cnnkit_verify::gridding::claims;
+use cnnkit_verify::{Analysis, Claim};
 
 /// What a positional argument names.
 #[derive(Debug)]

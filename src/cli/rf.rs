@@ -2,11 +2,11 @@
 
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope, rates};
-use crate::render::plot::{self, Picture};
-use crate::report::imported::Figures;
-use crate::report::rf::{Question, report};
-use crate::report::support::Exact;
-use crate::report::{Page, Report};
+use cnnkit_report::imported::Figures;
+use cnnkit_report::render::plot::{self, Picture};
+use cnnkit_report::rf::{Question, report};
+use cnnkit_report::support::Exact;
+use cnnkit_report::{Page, Report};
 
 /// Tell what every layer sees of the input
 ///
@@ -89,9 +89,9 @@ pub fn run(args: Args) -> Result<Report, Failure> {
 }
 
 /// The last layer of the block `id`, or `id` itself.
-fn block_end(graph: &crate::graph::Graph, id: &str) -> String {
+fn block_end(graph: &cnnkit_core::graph::Graph, id: &str) -> String {
     let member =
-        |node: &&crate::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
+        |node: &&cnnkit_core::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
     match graph.find(id) {
         Some(_) => id.to_owned(),
         None => graph.nodes.iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
-use crate::diagnostic::suggest;
-use crate::report::{Block, Cell, Column, Page, Report, Row, Span, Table, Tone};
-use crate::rules::{self, Family, Meta};
+use cnnkit_check::rules::{self, Family, Meta};
+use cnnkit_core::diagnostic::suggest;
+use cnnkit_report::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone};
 
 /// List the rules of `cnnkit check`
 #[derive(Debug, clap::Args)]
@@ -99,18 +99,24 @@ fn describe(meta: &Meta, page: &mut Page) {
     page.title_with(format!("{} {}", meta.id, meta.name), meta.summary);
     page.text(format!("{}, {}, {on}{fixes}.", meta.family.name(), meta.severity.name()));
     let mut part = |title: &str, text: &str| {
-        page.push(Block::Text(vec![Span::new(format!("{title}. "), Tone::Strong), Span::plain(text)]));
+        page.push(Block::Text(vec![
+            StyledText::new(format!("{title}. "), Tone::Strong),
+            StyledText::plain(text),
+        ]));
     };
     part("What", meta.what);
     part("Why", meta.why);
     if !meta.bad.is_empty() {
         part("Flawed", "the smallest spec in which it fires:");
         page.source(&indented(meta.bad));
-        page.push(Block::Text(vec![Span::new("Better.", Tone::Strong)]));
+        page.push(Block::Text(vec![StyledText::new("Better.", Tone::Strong)]));
         page.source(&indented(meta.good));
     }
     let mut part = |title: &str, text: &str| {
-        page.push(Block::Text(vec![Span::new(format!("{title}. "), Tone::Strong), Span::plain(text)]));
+        page.push(Block::Text(vec![
+            StyledText::new(format!("{title}. "), Tone::Strong),
+            StyledText::plain(text),
+        ]));
     };
     part("Instead", meta.instead);
     for setting in meta.settings {

@@ -6,17 +6,17 @@ use crate::cli::load::{self, Loaded, Replace};
 use crate::cli::outputs;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
-use crate::diagnostic::Problem;
-use crate::exec::fast::Plan;
-use crate::exec::files;
-use crate::exec::images::{self, Normalize};
-use crate::exec::network::{Fill, Network, random_inputs};
-use crate::exec::run::{Definition, Run};
-use crate::exec::tensor::Tensor;
-use crate::graph::{Graph, NodeId};
-use crate::report::Report;
-use crate::report::imported::Figures;
-use crate::report::run::{self, Engine, Measured};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_exec::fast::Plan;
+use cnnkit_exec::network::{Fill, Network, random_inputs};
+use cnnkit_exec::run::{Reference, Run};
+use cnnkit_exec::tensor::Tensor;
+use cnnkit_formats::arrays;
+use cnnkit_formats::pictures::{self, Normalize};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::run::{self, Engine, Measured};
 
 /// Run the network on the CPU and measure what it really does
 ///
@@ -111,8 +111,8 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
     let shape = &graph.node(id).shape;
     let extension = std::path::Path::new(path).extension().and_then(|end| end.to_str()).unwrap_or("");
     let tensor = match extension.to_ascii_lowercase().as_str() {
-        "npy" => files::read_npy(path).map_err(failed)?,
-        "png" | "jpg" | "jpeg" => images::read(path, shape, args.normalize).map_err(failed)?,
+        "npy" => arrays::read_npy(path).map_err(failed)?,
+        "png" | "jpg" | "jpeg" => pictures::read(path, shape, args.normalize).map_err(failed)?,
         _ => {
             return Err(Failure::usage(
                 format!("`{path}` is neither an input shape nor a file that can be read"),
@@ -194,7 +194,7 @@ fn execute(
 ) -> Result<(Measured, Engine), Failure> {
     let threads = rayon::current_num_threads();
     if args.kernels == Kernels::Definition {
-        let run = |tell: &mut dyn FnMut(NodeId)| network.run(inputs.to_vec(), &Definition, tell);
+        let run = |tell: &mut dyn FnMut(NodeId)| network.run(inputs.to_vec(), &Reference, tell);
         return Ok((measure(args, network.graph, run)?, Engine::definition()));
     }
     let start = Instant::now();
@@ -212,7 +212,7 @@ fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     };
     let sizes = |(name, input): &(String, Input)| {
         let Input::File(path) = input else { return None };
-        let tensor = files::read_npy(path).ok().filter(|_| files::is(path, "npy"))?;
+        let tensor = arrays::read_npy(path).ok().filter(|_| arrays::is(path, "npy"))?;
         let sizes: Vec<u64> = tensor.sizes().iter().map(|&size| size as u64).collect();
         Some((name.clone(), if sizes.len() > 1 { sizes[1..].to_vec() } else { sizes }))
     };
@@ -233,7 +233,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let replace = Replace { input: shapes.collect(), set: args.set.clone() };
     let loaded = load(&args, &replace)?;
     let graph = &loaded.graph;
-    if let Some(path) = args.tensors.as_ref().filter(|path| files::is(path, "npy"))
+    if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))
         && graph.outputs.len() > 1
     {
         return Err(Failure::usage(
@@ -245,13 +245,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let batch = inputs.first().map_or(1, Tensor::batch);
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {
-        network.replace(files::read_weights(path).map_err(failed)?).map_err(failed)?;
+        network.replace(arrays::read_weights(path).map_err(failed)?).map_err(failed)?;
     } else if let Some(weights) = loaded.weights().map_err(failed)? {
         network.replace(weights).map_err(failed)?;
     }
     if let Some(path) = &args.save_weights {
         let named = network.named().map(|(name, _, _, tensor)| (name, tensor.as_ref()));
-        files::write_weights(path, named).map_err(failed)?;
+        arrays::write_weights(path, named).map_err(failed)?;
     }
     let threads = args.threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
@@ -261,8 +261,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
         let (names, tensors) = outputs::named(&loaded, &run.outputs).map_err(failed)?;
         match tensors.as_slice() {
-            [only] if files::is(path, "npy") => files::write_npy(path, only).map_err(failed)?,
-            _ => files::write_weights(path, names.into_iter().zip(&tensors)).map_err(failed)?,
+            [only] if arrays::is(path, "npy") => arrays::write_npy(path, only).map_err(failed)?,
+            _ => arrays::write_weights(path, names.into_iter().zip(&tensors)).map_err(failed)?,
         }
     }
     let mut page = run::page(&network, &measured, &engine, batch as u64, args.profile);

@@ -1,7 +1,7 @@
 //! `cnnkit schema`
 
-use crate::report::{Page, Report};
-use crate::spec::schema;
+use cnnkit_core::spec::schema;
+use cnnkit_report::{Page, Report};
 
 /// Print the JSON Schema of the spec language, for editors
 ///
@@ -13,6 +13,6 @@ pub struct Args {}
 pub fn run(_: Args) -> Report {
     let json = schema::generate();
     let mut page = Page::default();
-    page.source(&crate::render::json(&json));
+    page.source(&cnnkit_report::render::json(&json));
     Report { page, json, ok: true }
 }

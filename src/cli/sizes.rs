@@ -1,10 +1,10 @@
 //! `cnnkit sizes`
 
-use crate::analysis::sizes::analyse;
 use crate::cli::load::{Complete, SpecArgs};
 use crate::cli::{Failure, envelope};
-use crate::report::sizes::{json, page};
-use crate::report::{Page, Report};
+use cnnkit_core::analysis::sizes::analyse;
+use cnnkit_report::sizes::{json, page};
+use cnnkit_report::{Page, Report};
 
 /// Find the input sizes that fit a network
 #[derive(Debug, clap::Args)]

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, envelope};
-use crate::graph::NodeId;
-use crate::report::verify::{json, page};
-use crate::report::{Page, Report};
-use crate::verify::{Analysis, Effort, Kind, Options, Outcome, verify};
+use cnnkit_core::graph::NodeId;
+use cnnkit_report::verify::{json, page};
+use cnnkit_report::{Page, Report};
+use cnnkit_verify::{Analysis, Effort, Kind, Options, Outcome, verify};
 
 /// Run networks and confront every predicted number with a measured one
 ///
@@ -61,7 +61,7 @@ fn share(text: &str) -> Result<f64, String> {
 fn find(network: &Loaded, id: &str) -> Result<NodeId, Failure> {
     network.graph.find(id).ok_or_else(|| {
         let names = network.graph.nodes.iter().map(|node| node.id.as_str());
-        let help = match crate::diagnostic::suggest(id, names) {
+        let help = match cnnkit_core::diagnostic::suggest(id, names) {
             Some(close) => format!("did you mean `{close}`?"),
             None => "`cnnkit params` lists the nodes".to_owned(),
         };

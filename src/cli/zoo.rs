@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::cli::load::zoo_path;
 use crate::cli::{Failure, envelope_of};
-use crate::render::Format;
-use crate::report::{Cell, Column, Page, Report, Row, Table, Tone};
-use crate::spec::files::Zoo;
+use cnnkit::zoo::Zoo;
+use cnnkit_report::render::Format;
+use cnnkit_report::{Cell, Column, Page, Report, Row, Table, Tone};
 
 /// List the built-in networks, or print one
 ///

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cnnkit::exec::files;
 use cnnkit::exec::tensor::Tensor;
+use cnnkit::formats::arrays;
 use serde_json::Value;
 
 /// Arguments, and files in a folder of the test's own.
@@ -58,7 +58,7 @@ fn outputs_are_the_same_with_all_kernels_and_threads() {
         let path = folder.file(name);
         let (status, _, errors) = cnnkit(&[&["run", &spec, "--batch", "3", "-o", &path], args].concat());
         assert_eq!(status, 0, "{errors}");
-        files::read_npy(&path).expect("it was written")
+        arrays::read_npy(&path).expect("it was written")
     };
     let one = output("one.npy", &["--threads", "1"]);
     assert_eq!(one.sizes(), [3, 10]);
@@ -74,11 +74,11 @@ fn inputs_are_read_from_files() {
     let spec = folder.spec("{input: [3, 2, 4], layers: [identity]}");
     let (from, to) = (folder.file("in.npy"), folder.file("out.npy"));
     let tensor = Tensor::from_fn(&[3, 2, 4], |i| i as f32);
-    files::write_npy(&from, &tensor).expect("written");
+    arrays::write_npy(&from, &tensor).expect("written");
     // Without a batch axis it is one image, repeated if more are asked for.
     let (status, _, errors) = cnnkit(&["run", &spec, "--input", &from, "--batch", "2", "-o", &to]);
     assert_eq!(status, 0, "{errors}");
-    let found = files::read_npy(&to).expect("it was written");
+    let found = arrays::read_npy(&to).expect("it was written");
     assert_eq!((found.sizes(), found.image(1)), (&[2, 3, 2, 4][..], tensor.data()));
 
     // A picture of one colour stays that, whatever its size: red 51 of 255 is 0.2.
@@ -86,19 +86,19 @@ fn inputs_are_read_from_files() {
     png(&picture, 5, 7, [51, 102, 255]);
     let (status, _, errors) = cnnkit(&["run", &spec, "--input", &picture, "-o", &to]);
     assert_eq!(status, 0, "{errors}");
-    let found = files::read_npy(&to).expect("it was written");
+    let found = arrays::read_npy(&to).expect("it was written");
     for (plane, value) in found.data().chunks(8).zip([0.2, 0.4, 1.0]) {
         assert!(plane.iter().all(|x| (x - value).abs() < 1e-6), "{plane:?} is not {value}");
     }
     let (status, _, errors) =
         cnnkit(&["run", &spec, "--input", &picture, "--normalize", "imagenet", "-o", &to]);
     assert_eq!(status, 0, "{errors}");
-    let found = files::read_npy(&to).expect("it was written");
+    let found = arrays::read_npy(&to).expect("it was written");
     assert!((found.data()[0] - (0.2 - 0.485) / 0.229).abs() < 1e-5);
     // Grey: 0.299 R + 0.587 G + 0.114 B. A shape and a file together.
     let (status, _, errors) = cnnkit(&["run", &spec, "--input", "1,3,3", "--input", &picture, "-o", &to]);
     assert_eq!(status, 0, "{errors}");
-    let found = files::read_npy(&to).expect("it was written");
+    let found = arrays::read_npy(&to).expect("it was written");
     assert_eq!(found.sizes(), [1, 1, 3, 3]);
     assert!((found.data()[4] - (0.299 * 0.2 + 0.587 * 0.4 + 0.114)).abs() < 1e-5);
 }
@@ -119,10 +119,10 @@ fn several_inputs_and_outputs_have_names() {
         "{input: {a: [1, 3], b: [1, 3]}, layers: [{add: {}, from: [a, b], id: sum}, {relu: {}, id: act}], outputs: [sum, act]}",
     );
     let (from, to) = (folder.file("b.npy"), folder.file("out.npz"));
-    files::write_npy(&from, &Tensor::from_fn(&[1, 3], |_| -50.0)).expect("written");
+    arrays::write_npy(&from, &Tensor::from_fn(&[1, 3], |_| -50.0)).expect("written");
     let (status, _, errors) = cnnkit(&["run", &spec, "--input", &format!("b={from}"), "-o", &to]);
     assert_eq!(status, 0, "{errors}");
-    let found = files::read_weights(&to).expect("it was written");
+    let found = arrays::read_weights(&to).expect("it was written");
     assert!(found["sum"].data().iter().all(|x| (-60.0..-40.0).contains(x)));
     assert!(found["act"].data().iter().all(|x| *x == 0.0));
     let (status, _, errors) = cnnkit(&["run", &spec, "-o", &folder.file("out.npy")]);
@@ -140,7 +140,7 @@ fn what_cannot_be_read_is_said() {
     let text = folder.file("text.png");
     std::fs::write(&text, "not a picture").expect("written");
     let wrong = folder.file("wrong.npy");
-    files::write_npy(&wrong, &Tensor::from_fn(&[3, 4, 4], |_| 0.0)).expect("written");
+    arrays::write_npy(&wrong, &Tensor::from_fn(&[3, 4, 4], |_| 0.0)).expect("written");
     let deep = folder.file("deep.yaml");
     std::fs::write(&deep, "{input: [4, 8], layers: [relu]}").expect("written");
     let picture = folder.file("red.png");

@@ -1,12 +1,12 @@
 //! Whole networks: what is allocated, freed and computed, and gradients through merges and shared weights.
 
 use cnnkit::analysis::memory;
-use cnnkit::exec::files;
 use cnnkit::exec::network::{Fill, Network, random_inputs};
 use cnnkit::exec::reference::Counter;
-use cnnkit::exec::run::Definition;
+use cnnkit::exec::run::Reference;
 use cnnkit::exec::scalar::{Exact, Scalar as _};
 use cnnkit::exec::tensor::Tensor;
+use cnnkit::formats::arrays;
 use cnnkit::graph::{Builder, Graph, NodeId};
 use cnnkit::shape::Shape;
 use cnnkit::source::Origin;
@@ -45,7 +45,7 @@ fn a_network_allocates_computes_and_frees_what_is_predicted() {
         .sum();
     assert_eq!(network.elements(), declared);
     let inputs = random_inputs(&graph, 2, 3).expect("small");
-    let run = network.run(inputs, &Definition, |_| ()).expect("it runs");
+    let run = network.run(inputs, &Reference, |_| ()).expect("it runs");
     let peak = memory::peak(&graph).expect("small");
     assert_eq!(run.peak, 2 * 4 * peak.elements, "bytes of two images in f32");
     let done: u64 = run.steps.iter().map(|step| step.counter.total()).sum();
@@ -60,7 +60,7 @@ fn the_same_seed_makes_the_same_numbers() {
     let output = |seed| {
         let network = Network::<f32>::seeded(&graph, seed, Fill::Declared).expect("small");
         network
-            .run(random_inputs(&graph, 1, seed).expect("small"), &Definition, |_| ())
+            .run(random_inputs(&graph, 1, seed).expect("small"), &Reference, |_| ())
             .expect("it runs")
             .outputs
     };
@@ -80,7 +80,7 @@ fn gradients_through_a_network_are_those_of_differences() {
     let graph = network();
     let network = Network::<f64>::seeded(&graph, 5, Fill::Generic).expect("small");
     let inputs: Vec<Tensor<f64>> = random_inputs(&graph, 1, 5).expect("small");
-    let trace = network.trace(inputs.clone(), &Definition).expect("it runs");
+    let trace = network.trace(inputs.clone(), &Reference).expect("it runs");
     let vector = |id: NodeId| {
         let mut stream = cnnkit::exec::random::Stream::new(9, &graph.node(id).id);
         Tensor::from_fn(trace.values[id.0].sizes(), |_| stream.normal())
@@ -88,7 +88,7 @@ fn gradients_through_a_network_are_those_of_differences() {
     let seeds: Vec<(NodeId, Tensor<f64>)> = graph.outputs.iter().map(|&id| (id, vector(id))).collect();
     let gradients = network.backward(&trace, seeds.clone(), false).expect("it is differentiable");
     let loss = |network: &Network<'_, f64>, inputs: &[Tensor<f64>]| -> f64 {
-        let run = network.run(inputs.to_vec(), &Definition, |_| ()).expect("it runs");
+        let run = network.run(inputs.to_vec(), &Reference, |_| ()).expect("it runs");
         let products = run.outputs.iter().zip(&seeds).map(|(output, (_, vector))| {
             output.data().iter().zip(vector.data()).map(|(a, b)| a * b).sum::<f64>()
         });
@@ -138,7 +138,7 @@ fn an_impulse_counts_paths_in_exact_integers() {
     let graph = builder.finish("stack", vec![last]).expect("valid");
     let network = Network::<Exact>::filled(&graph, |_, _| || Exact::ONE).expect("small");
     let impulse = Tensor::from_fn(&[1, 1, 25], |i| if i == 12 { Exact::ONE } else { Exact::ZERO });
-    let run = network.run(vec![impulse], &Definition, |_| ()).expect("it runs");
+    let run = network.run(vec![impulse], &Reference, |_| ()).expect("it runs");
     let counts: Vec<i128> =
         run.outputs[0].data()[6..19].iter().map(|value| value.value().expect("exact")).collect();
     assert_eq!(counts, [1, 0, 3, 0, 6, 0, 7, 0, 6, 0, 3, 0, 1]);
@@ -151,9 +151,9 @@ fn what_has_no_exact_value_is_an_error() {
     let node = builder.layer("s", build("sigmoid", "{}"), vec![input], None, Origin::default());
     let graph = builder.finish("net", vec![node]).expect("valid");
     let network = Network::<Exact>::filled(&graph, |_, _| || Exact::ONE).expect("small");
-    let error = network.run(vec![Tensor::zeros(&[1, 2])], &Definition, |_| ()).expect_err("not exact");
+    let error = network.run(vec![Tensor::zeros(&[1, 2])], &Reference, |_| ()).expect_err("not exact");
     assert!(error.message.contains("not supported: `s` (sigmoid)"), "{error}");
-    let error = network.run(vec![Tensor::zeros(&[1, 3])], &Definition, |_| ()).expect_err("wrong size");
+    let error = network.run(vec![Tensor::zeros(&[1, 3])], &Reference, |_| ()).expect_err("wrong size");
     assert_eq!(error.message, "the input `x` is [batch, 2], the tensor is [1, 3]");
     assert_eq!(Counter::default().total(), 0);
 }
@@ -166,9 +166,9 @@ fn weights_survive_both_file_formats() {
         let path = std::env::temp_dir().join(format!("cnnkit-weights-{}.{extension}", std::process::id()));
         let path = path.to_str().expect("a plain path");
         let named = network.named().map(|(name, _, _, tensor)| (name, tensor.as_ref()));
-        files::write_weights(path, named).expect("written");
+        arrays::write_weights(path, named).expect("written");
         let mut other = Network::<f32>::seeded(&graph, 4, Fill::Declared).expect("small");
-        other.replace(files::read_weights(path).expect("read")).expect("they fit");
+        other.replace(arrays::read_weights(path).expect("read")).expect("they fit");
         std::fs::remove_file(path).expect("removed");
         assert!(network.named().zip(other.named()).all(|(a, b)| a.3 == b.3), "{extension}");
         let mut fewer = files_without(&other, "head.bias");
@@ -178,7 +178,7 @@ fn weights_survive_both_file_formats() {
         let error = other.replace(fewer).expect_err("misspelt");
         assert_eq!(error.help.as_deref(), Some("did you mean `head.bias`?"));
     }
-    assert!(files::read_weights("weights.bin").is_err());
+    assert!(arrays::read_weights("weights.bin").is_err());
 }
 
 fn files_without(

@@ -2,13 +2,13 @@
 
 use cnnkit::exec::fast::{Fast, Plan};
 use cnnkit::exec::network::{Fill, Network, random_inputs};
-use cnnkit::exec::run::{Definition, Run};
+use cnnkit::exec::run::{Reference, Run};
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Builder, Graph, NodeId};
 use cnnkit::shape::Shape;
 use cnnkit::source::Origin;
-use cnnkit::spec::files::Zoo;
 use cnnkit::spec::{self, Overrides};
+use cnnkit::zoo::Zoo;
 
 use super::build;
 
@@ -48,7 +48,7 @@ fn planned_networks_are_the_definition() {
         // The kernels one by one are checked against the definition; they stand in where that would take long.
         let macs: u64 = graph.nodes.iter().map(|node| node.cost.macs).sum();
         let expected = match macs {
-            0..25_000_000 => network.run(inputs.clone(), &Definition, |_| ()),
+            0..25_000_000 => network.run(inputs.clone(), &Reference, |_| ()),
             _ => network.run(inputs.clone(), &Fast::default(), |_| ()),
         };
         let expected = expected.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -112,7 +112,7 @@ fn net(layers: &[(&str, &str, &[usize])], outputs: &[usize]) -> Graph {
 fn check(graph: &Graph, taken_over: &[&str]) {
     let network = Network::<f32>::seeded(graph, 3, Fill::Generic).expect("small");
     let inputs = random_inputs::<f32>(graph, 2, 3).expect("small");
-    let expected = network.run(inputs.clone(), &Definition, |_| ()).expect("it runs");
+    let expected = network.run(inputs.clone(), &Reference, |_| ()).expect("it runs");
     let mut plan = Plan::new(&network, 2).expect("it can be planned");
     let found = plan.run(&inputs, |_| ()).expect("it runs");
     let names =
@@ -130,7 +130,7 @@ fn check(graph: &Graph, taken_over: &[&str]) {
 fn check_places(graph: &Graph, in_place: &[&str]) {
     let network = Network::<f32>::seeded(graph, 5, Fill::Generic).expect("small");
     let inputs = random_inputs::<f32>(graph, 1, 5).expect("small");
-    let expected = network.run(inputs.clone(), &Definition, |_| ()).expect("it runs");
+    let expected = network.run(inputs.clone(), &Reference, |_| ()).expect("it runs");
     let mut plan = Plan::new(&network, 1).expect("it can be planned");
     for _ in 0..2 {
         let found = plan.run(&inputs, |_| ()).expect("it runs");

@@ -27,9 +27,9 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
+use cnnkit::disk::Disk;
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;
-use cnnkit::spec::files::Disk;
 use cnnkit::spec::{self, Overrides};
 use cnnkit::verify::{Analysis, Effort, Kind, verify};
 

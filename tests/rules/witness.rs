@@ -1,10 +1,10 @@
 //! The numbers of the messages have an independent witness: the replacement is built and counted, or the network is run.
 
 use cnnkit::analysis::field::{Options, analyse};
-use cnnkit::analysis::{gradient, savings, totals, unread};
+use cnnkit::analysis::{gradient, savings, totals, unread_positions};
 use cnnkit::check::{self, Selection};
 use cnnkit::exec::network::{Fill, Network, random_inputs};
-use cnnkit::exec::run::{Definition, Trace};
+use cnnkit::exec::run::{Reference, Trace};
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Graph, NodeId};
 use cnnkit::spec::files::Text;
@@ -30,7 +30,7 @@ fn messages(id: &str, text: &str) -> Vec<String> {
 fn trace(graph: &Graph, image: Option<Vec<Tensor<f64>>>) -> (Network<'_, f64>, Trace<f64>) {
     let network = Network::<f64>::seeded(graph, 3, Fill::Generic).expect("weights");
     let image = image.unwrap_or_else(|| random_inputs(graph, 2, 5).expect("an image"));
-    let trace = network.trace(image, &Definition).expect("runs");
+    let trace = network.trace(image, &Reference).expect("runs");
     (network, trace)
 }
 
@@ -141,7 +141,7 @@ fn a_linear_pair_is_linear_and_one_layer_sees_as_far() {
     let outcome = check::network(&load(&two), &Selection::only("CK402"));
     let counted = totals::of_graph(&graph(&pair(1, 3, 1)[1])).params;
     let help = &outcome.findings[0].help;
-    let grouped = cnnkit::render::number::grouped(counted);
+    let grouped = cnnkit::number::grouped(counted);
     assert!(
         help.iter().any(|help| help.contains(&format!("with {grouped} instead of"))),
         "{help:?} {grouped}"
@@ -185,7 +185,7 @@ fn unread_positions_have_no_gradient_and_all_others_do() {
     ] {
         let graph = graph(text);
         let (network, trace) = trace(&graph, None);
-        let unread = unread::unread(&graph, &graph.consumers()).expect("small");
+        let unread = unread_positions::unread(&graph, &graph.consumers()).expect("small");
         assert!(!unread.is_empty(), "{text}");
         for map in unread {
             // The readers alone: what they give is summed up.
@@ -241,7 +241,7 @@ fn taps_that_meet_are_counted_by_running_a_kernel_of_ones() {
         let graph = graph(&text);
         let network = Network::<f64>::filled(&graph, |_, _| || 1.0).expect("weights");
         let image = Tensor::from_fn(&[1, 1, 12, 12], |_| 1.0);
-        let trace = network.trace(vec![image], &Definition).expect("runs");
+        let trace = network.trace(vec![image], &Reference).expect("runs");
         let output = &trace.values[1];
         let (rows, columns) = (output.sizes()[2], output.sizes()[3]);
         // Away from the borders, where fewer inputs meet.
@@ -297,7 +297,7 @@ impl Fixed {
             given.extend(tensors.into_iter().map(|(name, tensor)| (format!("{}.{name}", node.id), tensor)));
         }
         fixed.replace(given).expect("the same weights");
-        let after = fixed.trace(image, &Definition).expect("runs");
+        let after = fixed.trace(image, &Reference).expect("runs");
         let pairs = self.before.outputs.iter().zip(&self.after.outputs);
         pairs
             .flat_map(|(a, b)| {
@@ -422,7 +422,7 @@ fn holes_are_those_of_the_running_network() {
             "{chain:?} {side}"
         );
         let support = messages("CK304", &text);
-        let holes = cnnkit::render::number::grouped(size * size - read as u64);
+        let holes = cnnkit::number::grouped(size * size - read as u64);
         assert!(
             support[0].contains(&format!("does not read {holes} of the {size}x{size}")),
             "{support:?} {holes}"
@@ -446,7 +446,7 @@ fn taps_on_the_map_are_counted_one_by_one() {
                 taps += on;
             }
         }
-        let share = |part: u64, whole: u64| cnnkit::render::number::share(part as f64 / whole as f64);
+        let share = |part: u64, whole: u64| cnnkit::number::share(part as f64 / whole as f64);
         let all = map * map;
         if (full as f64) < 0.05 * all as f64 {
             let found = messages("CK306", &text);
@@ -531,7 +531,7 @@ fn an_even_kernel_moves_the_centre_by_half_a_position() {
         let network = Network::<f64>::filled(&graph, |_, _| || 1.0).expect("weights");
         let mut image = Tensor::<f64>::zeros(&[1, 1, 16, 16]);
         image.data_mut()[8 * 16 + 8] = 1.0;
-        let trace = network.trace(vec![image], &Definition).expect("runs");
+        let trace = network.trace(vec![image], &Reference).expect("runs");
         let answer = trace.values[1].data();
         let mass: f64 = answer.iter().sum();
         let row: f64 =

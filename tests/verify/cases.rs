@@ -447,7 +447,7 @@ fn idle_taps_are_named_and_counted() {
 /// Pooling after a crop is global over the crop, which has a size and a place: conv 3x3 around the middle 8 of 24.
 #[test]
 fn a_crop_is_not_the_whole_input() {
-    use cnnkit::analysis::field::{Options, Span, analyse};
+    use cnnkit::analysis::field::{Interval, Options, analyse};
     let facts = |layers: &str| {
         let graph = load(&format!("{{input: [2, 24, 24], layers: [{layers}, global_avg_pool: {{}}]}}"));
         let fields = analyse(&graph, Options::default()).expect("small");
@@ -455,7 +455,7 @@ fn a_crop_is_not_the_whole_input() {
     };
     let cropped = facts("conv: {out_channels: 2, kernel: 3, padding: 1}, crop: {size: 8}");
     assert!(!cropped.global);
-    assert_eq!(cropped.axes[1].middle, Some(Span { lo: 7, hi: 16 }));
+    assert_eq!(cropped.axes[1].middle, Some(Interval { lo: 7, hi: 16 }));
     assert_eq!(cropped.axes[1].size, 10);
     // One column less is a part; the border that a stride leaves unread is not.
     assert!(!facts("slice: {axis: 2, start: 1}").global);
@@ -502,7 +502,7 @@ fn zeros_of_a_pad_layer_are_padding() {
 /// The bound on samples is measured as a bound: a claimed reach of one pixel less is found out.
 #[test]
 fn samples_beyond_their_claimed_reach_are_found_out() {
-    use cnnkit::analysis::field::Span;
+    use cnnkit::analysis::field::Interval;
     use cnnkit::diagnostic::Problem;
     use cnnkit::graph::{Graph, NodeId};
     use cnnkit::verify::{Box, Predict};
@@ -518,7 +518,7 @@ fn samples_beyond_their_claimed_reach_are_found_out() {
             unit: &[i128],
         ) -> Result<Option<Box>, Problem> {
             let spans = Analysis.reachable(graph, node, input, unit)?;
-            let less = |span: Span| Span { lo: span.lo + self.0, hi: span.hi - self.0 };
+            let less = |span: Interval| Interval { lo: span.lo + self.0, hi: span.hi - self.0 };
             Ok(spans.map(|spans| spans.into_iter().map(|span| span.map(less)).collect()))
         }
     }

@@ -3,7 +3,7 @@
 
 mod cases;
 mod graphs;
-mod lies;
+mod mutants;
 mod techniques;
 
 use cnnkit::graph::Graph;

@@ -2,9 +2,10 @@
 
 use cnnkit::graph::Graph;
 use cnnkit::spec::grammar::TECHNIQUES;
-use cnnkit::spec::{self, Overrides, files::Zoo};
+use cnnkit::spec::{self, Overrides};
 use cnnkit::verify::demo::DEMOS;
 use cnnkit::verify::{Analysis, Effort, Kind, Options};
+use cnnkit::zoo::Zoo;
 use rayon::prelude::*;
 
 use super::{broken, measure};

@@ -1,0 +1,179 @@
+//! Which specs a call names: files, folders, globs, built-in networks, standard input.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSetBuilder};
+use ignore::WalkBuilder;
+
+use cnnkit_core::diagnostic::{Code, Problem};
+
+/// How a file begins that stands for one in Git's large file storage.
+const POINTER: &[u8; 34] = b"version https://git-lfs.github.com";
+
+/// The specs of a call.
+#[derive(Debug, Default)]
+pub struct Targets {
+    /// What is checked, in order, each once.
+    pub specs: Vec<String>,
+    /// Files in folders that only give blocks: they are checked through the specs that include them.
+    pub blocks: usize,
+}
+
+/// The specs and models that `paths` name. A file that is named is checked whatever it holds; in a folder, or behind a glob,
+/// only files that look like a spec are (other tools keep YAML in repositories as well), and models that are there (not
+/// those for which Git LFS has left a pointer). `.gitignore` is obeyed there.
+pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
+    let mut found = Targets::default();
+    for path in paths {
+        if path == "-" || path.starts_with("zoo:") {
+            found.add(path.clone());
+        } else if Path::new(path).is_dir() {
+            if found.walk(Path::new(path), |_| true) == 0 && paths.len() == 1 {
+                return Err(Problem::new(Code::Io, format!("there is no spec in `{path}`"))
+                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx file; `cnnkit init` writes a spec"));
+            }
+        } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
+            if !Path::new(path).exists() {
+                return Err(Problem::new(Code::Io, format!("there is no file `{path}`"))
+                    .help("check the path; `cnnkit zoo` lists the built-in specs"));
+            }
+            found.add(path.clone());
+        } else {
+            found.glob(path)?;
+        }
+    }
+    Ok(found)
+}
+
+impl Targets {
+    fn add(&mut self, spec: String) {
+        if !self.specs.contains(&spec) {
+            self.specs.push(spec);
+        }
+    }
+
+    fn glob(&mut self, pattern: &str) -> Result<(), Problem> {
+        let invalid = |error: globset::Error| {
+            Problem::new(Code::InvalidValue, format!("`{pattern}` is no glob: {}", error.kind()))
+                .help("`*` is any name, `**` any folders, `{a,b}` either")
+        };
+        let plain = pattern.strip_prefix("./").unwrap_or(pattern);
+        let glob = GlobBuilder::new(plain).literal_separator(true).build().map_err(invalid)?;
+        let set = GlobSetBuilder::new().add(glob).build().map_err(invalid)?;
+        // The folders before the first wildcard.
+        let fixed = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
+        let root: PathBuf = if pattern.starts_with('/') {
+            std::iter::once("/").chain(fixed).collect()
+        } else {
+            fixed.collect()
+        };
+        let root = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
+        if self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path))) == 0 {
+            return Err(Problem::new(Code::Io, format!("no spec matches `{pattern}`"))
+                .help("`*` is any name, `**` any folders; quote it, or the shell takes it apart"));
+        }
+        Ok(())
+    }
+
+    /// Adds the specs below `root` that are wanted; returns how many there are, those that were listed before included.
+    fn walk(&mut self, root: &Path, wanted: impl Fn(&Path) -> bool) -> usize {
+        let mut specs = 0;
+        let mut files: Vec<PathBuf> = WalkBuilder::new(root)
+            .require_git(false)
+            .build()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
+            .map(ignore::DirEntry::into_path)
+            .filter(|path| {
+                path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "onnx")
+            })
+            .filter(|path| wanted(path))
+            .collect();
+        files.sort();
+        for path in files {
+            // What cannot be read is reported when it is checked.
+            let kind = if path.extension().is_some_and(|ending| ending == "onnx") {
+                model(&path)
+            } else {
+                let text = std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                text.map_or(Kind::Spec, |text| kind(&text))
+            };
+            let shown = path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned();
+            match kind {
+                Kind::Spec => {
+                    specs += 1;
+                    self.add(shown);
+                }
+                Kind::Blocks => self.blocks += 1,
+                Kind::Other => {}
+            }
+        }
+        specs
+    }
+}
+
+/// What a YAML file seems to be.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Spec,
+    Blocks,
+    Other,
+}
+
+/// A model may be large: only its first bytes are looked at.
+fn model(path: &Path) -> Kind {
+    let mut start = [0; POINTER.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    if read.is_ok() && start == *POINTER { Kind::Other } else { Kind::Spec }
+}
+
+/// Judged by its top-level keys, which a file that is not valid YAML has as well.
+fn kind(text: &str) -> Kind {
+    let has = |key: &str| {
+        text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
+    };
+    let flow = text.trim_start().starts_with('{') && text.contains("layers");
+    if flow || has("layers") || has("input") {
+        Kind::Spec
+    } else if has("blocks") {
+        Kind::Blocks
+    } else {
+        Kind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_is_told_from_other_yaml() {
+        assert_eq!(kind("name: x\ninput: [3, 8, 8]\nlayers: [relu]\n"), Kind::Spec);
+        assert_eq!(kind("{input: [3, 8, 8], layers: [relu]}"), Kind::Spec);
+        assert_eq!(kind("layers:\n - [unclosed\n"), Kind::Spec);
+        assert_eq!(kind("blocks:\n  a: [relu]\n"), Kind::Blocks);
+        assert_eq!(kind("on: push\njobs:\n  x:\n    layers: 3\n"), Kind::Other);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        for missing in ["nowhere.yaml", "nowhere/*.yaml", "src/check", "a[.yaml"] {
+            assert!(targets(&[missing.into()]).is_err(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_glob_finds_what_a_folder_holds_once() {
+        let found = targets(&["specs/techniques".into(), "specs/**/bottleneck*.yaml".into()]).expect("specs");
+        let once = |name: &str| found.specs.iter().filter(|spec| spec.ends_with(name)).count();
+        assert_eq!((once("/bottleneck.yaml"), once("/bottleneck-plain.yaml")), (1, 1));
+        assert_eq!(targets(&["specs".into()]).expect("specs").blocks, 9);
+    }
+
+    #[test]
+    fn models_are_found_in_folders() {
+        let found = targets(&["tests/data/onnx".into()]).expect("models");
+        assert!(found.specs.contains(&"tests/data/onnx/tiny_vit.legacy.onnx".into()), "{found:?}");
+    }
+}

@@ -1,0 +1,65 @@
+//! What identifies a finding while the text around it changes: the rule, the layer and the line's own content, not its
+//! number.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::{Checked, Located};
+
+/// One fingerprint a finding. Findings that agree in everything are numbered, so that two of them stay two.
+pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
+    let mut seen: HashMap<u64, u64> = HashMap::new();
+    let mut out = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let (file, content) = match finding.span {
+            Some(span) => {
+                let source = spec.sources.get(span.source);
+                let start = source.text[..span.start].rfind('\n').map_or(0, |i| i + 1);
+                let line = source.text[start..].lines().next().unwrap_or("");
+                // The comment of a line says nothing of the network.
+                (source.name.as_str(), line.split(" #").next().unwrap_or(line).trim())
+            }
+            None => (spec.path.as_str(), ""),
+        };
+        let file = in_project(file);
+        let node = finding.node.as_deref().unwrap_or("");
+        let hash = fnv1a([finding.rule.id, &file, node, content].join("\u{0}").as_bytes());
+        let count = seen.entry(hash).or_default();
+        out.push(format!("{:016x}", hash.wrapping_add(*count)));
+        *count += 1;
+    }
+    out
+}
+
+/// The path from the project's folder (the nearest with `.git` or `cnnkit.toml`), so that it does not matter from
+/// where the program is called.
+pub fn in_project(file: &str) -> String {
+    let Ok(real) = Path::new(file).canonicalize() else { return file.to_owned() };
+    let root =
+        real.ancestors().skip(1).find(|dir| dir.join(".git").exists() || dir.join("cnnkit.toml").exists());
+    let inside = root.and_then(|root| real.strip_prefix(root).ok());
+    inside.map_or_else(
+        || file.strip_prefix("./").unwrap_or(file).to_owned(),
+        |path| path.to_string_lossy().replace('\\', "/"),
+    )
+}
+
+/// The 64-bit FNV-1a hash: stable from release to release, which the standard library's is not.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        // Test vectors of draft-eastlake-fnv.
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,141 @@
+//! `cnnkit check`: rules run over specs, their findings brought to places in the text.
+//!
+//! ```text
+//! spec -> graph, document -> facts -> rules -> findings -> places, uses counted -> levels, suppressions -> outcome
+//! ```
+//!
+//! One flaw in a block that is used sixteen times is one finding, at the block's definition.
+
+mod baseline;
+mod budget;
+mod condition;
+mod config;
+mod files;
+mod fingerprint;
+mod fix;
+mod located;
+pub mod rules;
+mod run;
+mod selection;
+mod suppress;
+mod toml;
+mod verified;
+
+pub use baseline::{Accepted, Baseline};
+pub use budget::{Figures, judge};
+pub use condition::Condition;
+pub use config::{Budget, Choices, FILE as PROJECT_FILE, Project};
+pub use files::{Targets, targets};
+pub use fingerprint::{fingerprints, in_project};
+pub use fix::{Rewrite, apply, rewrites};
+pub use located::{Located, locate, places};
+pub use run::{Checked, Plan, Subject, run};
+pub use selection::{Active, Selection, Selector};
+pub use suppress::Suppressions;
+
+use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, of_code};
+use cnnkit_core::diagnostic::{Diagnostic, Problem};
+use cnnkit_core::spec::Loaded;
+
+/// What is to be said of one spec.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its findings, in the order of their places.
+    pub findings: Vec<Located>,
+    /// Findings that a comment with a reason suppresses.
+    pub suppressed: Vec<Located>,
+    /// How many findings the baseline accepts.
+    pub accepted: usize,
+    /// Figures of the network that may only improve.
+    pub figures: Figures,
+    /// Rules that could not judge this network.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A rule that could not judge.
+#[derive(Debug)]
+pub struct Skipped {
+    /// The rule.
+    pub rule: &'static Meta,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// What else is to be said of a network.
+#[derive(Debug, Default)]
+pub struct Extra {
+    /// Findings of no rule.
+    pub findings: Vec<(&'static Meta, Finding)>,
+    /// Figures to keep.
+    pub figures: Figures,
+    /// What could not be judged.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Runs the rules of `selection` over the network of a spec.
+pub fn network(loaded: &Loaded, selection: &Selection) -> Outcome {
+    let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
+    judge_all(&facts, selection, &|_| Extra::default())
+}
+
+/// Runs the rules of `selection`, and `extra`, over a network.
+pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts<'_>) -> Extra) -> Outcome {
+    let files = facts.document.map_or(&[][..], |document| &document.files);
+    let comments: Vec<Suppressions> =
+        files.iter().map(|file| Suppressions::read(facts.sources, file.source)).collect();
+    let (mut findings, mut suppressed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sort_out = |meta: &'static Meta, severity: Severity, found: Vec<Finding>| {
+        let (hidden, shown): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| {
+            let places = places(facts, finding);
+            // Every comment that covers it is in use.
+            comments.iter().filter(|comments| comments.cover(facts.sources, meta, &places)).count() > 0
+        });
+        findings.extend(locate(facts, meta, severity, shown));
+        suppressed.extend(locate(facts, meta, severity, hidden));
+    };
+    for active in &selection.rules {
+        let mut found: Vec<Finding> = Vec::new();
+        let meta = active.rule.meta();
+        let context = Context { facts, settings: &active.settings, meta };
+        if let Err(problem) = active.rule.check(&context, &mut found) {
+            skipped.push(Skipped { rule: meta, problem });
+        }
+        sort_out(meta, active.severity, found);
+    }
+    let extra = extra(facts);
+    for (meta, finding) in extra.findings {
+        sort_out(meta, meta.severity, vec![finding]);
+    }
+    skipped.extend(extra.skipped);
+    let errors = facts.document.into_iter().flat_map(|document| &document.expectation_errors);
+    findings.extend(errors.map(|error| Located::of_error(of_code(error.code), error.clone())));
+    // An included file serves other specs as well: what is unused here may be used there.
+    let ran = |meta: &Meta| selection.runs(meta.id) || OTHERS.iter().any(|other| other.id == meta.id);
+    findings.extend(comments.first().map(|own| own.unused(ran)).unwrap_or_default());
+    findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));
+    sort(&mut findings);
+    sort(&mut suppressed);
+    Outcome { findings, suppressed, accepted: 0, figures: extra.figures, skipped }
+}
+
+/// The findings of a spec that could not be built.
+pub fn rejected(errors: Vec<Diagnostic>) -> Outcome {
+    let mut findings: Vec<Located> =
+        errors.into_iter().map(|error| Located::of_error(of_code(error.code), error)).collect();
+    sort(&mut findings);
+    Outcome { findings, suppressed: vec![], accepted: 0, figures: Figures::new(), skipped: vec![] }
+}
+
+impl Outcome {
+    /// Puts everything into the order of its places.
+    pub fn sort(&mut self) {
+        sort(&mut self.findings);
+        sort(&mut self.suppressed);
+    }
+}
+
+fn sort(findings: &mut [Located]) {
+    findings.sort_by_key(|finding| {
+        (finding.span.map(|span| (span.source, span.start, span.end)), finding.rule.id)
+    });
+}

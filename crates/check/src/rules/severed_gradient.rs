@@ -1,0 +1,66 @@
+//! CK406: weights whose every way to an output leads through a layer that always gives the same value.
+
+use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::number;
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct SeveredGradient;
+
+static META: Meta = Meta {
+    id: "CK406",
+    name: "severed-gradient",
+    family: Family::Redundancy,
+    severity: Severity::Warning,
+    default: true,
+    summary: "weights that cannot receive a gradient",
+    what: "Looks for layers that give the same value whatever they read (a softmax over one element, a norm over \
+           one element, a dropout with p = 1, an operand that is multiplied by 0), and for weights all of whose \
+           ways to an output lead through them. Unused layers are another rule's.",
+    why: "No gradient passes such a layer: the weights before it keep their random start for ever, while \
+          parameters, MACs and memory are spent on them, and the output does not depend on the image.",
+    instead: "Use a sigmoid for a single logit (or two channels for a softmax), and no norm over a 1x1 map.",
+    source: "follows from the definitions: exp(x) / exp(x) = 1, x - mean(x) = 0 for one element",
+    bad: "input: [16, 8, 8]
+layers:
+  - global_avg_pool
+  - linear: {out_features: 1}
+  - softmax
+",
+    good: "input: [16, 8, 8]
+layers:
+  - global_avg_pool
+  - linear: {out_features: 1}
+  - sigmoid
+",
+    settings: &[],
+    fixes: false,
+};
+
+impl Rule for SeveredGradient {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
+        let facts = context.facts;
+        for cut in facts.severed() {
+            let layer = facts.node(cut.at);
+            let params: u64 = cut.weights.iter().map(|&id| facts.counts(id).params).sum();
+            let message = format!(
+                "`{}` {}: the {} parameters before it receive no gradient",
+                layer.id,
+                cut.why.phrase(),
+                number::grouped(params)
+            );
+            let mut finding = Finding::new(Location::Node(cut.at), message);
+            if let Some(&last) = cut.weights.last() {
+                finding = finding
+                    .related(Location::Node(last), format!("`{}` can never learn", facts.node(last).id));
+            }
+            found.push(finding.help(cut.why.remedy()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Comments that suppress findings: `# cnnkit: ignore[CK301] the reason`.
+//!
+//! Behind code it stands for its own line; alone on a line, for the next line of code; `ignore-file[...]` for the whole
+//! file. A line is that of the flaw, or of a use of the block that the flaw is in. The reason is required. A suppression
+//! that suppresses nothing is a finding, and so is a comment that looks like one and is none: a silent typo would
+//! either hide a flaw or let someone believe it was accepted.
+
+use std::cell::Cell;
+
+use crate::Located;
+use crate::rules::{self, Family, MALFORMED_SUPPRESSION, Meta, Severity, UNUSED_SUPPRESSION};
+use cnnkit_core::diagnostic::did_you_mean;
+use cnnkit_core::source::{SourceId, Sources, Span};
+
+/// The suppressions of one text.
+#[derive(Debug, Default)]
+pub struct Suppressions {
+    list: Vec<Suppression>,
+    /// Comments that are refused.
+    pub malformed: Vec<Located>,
+}
+
+/// One rule, suppressed somewhere.
+#[derive(Debug)]
+struct Suppression {
+    rule: &'static Meta,
+    /// The rule's name in the comment.
+    token: Span,
+    /// From 1; none for the whole file.
+    line: Option<usize>,
+    used: Cell<bool>,
+}
+
+/// Words by which people of other tools would try.
+const WORDS: [&str; 6] = ["ignore", "disable", "noqa", "allow", "suppress", "nolint"];
+const FORM: &str = "write `# cnnkit: ignore[CK301] the reason`, or `ignore-file[...]` for the whole file";
+
+impl Suppressions {
+    /// The suppressions written in `source`.
+    pub fn read(sources: &Sources, source: SourceId) -> Self {
+        let text = &*sources.get(source).text;
+        let mut found = Self::default();
+        // Nearly all specs have none.
+        if !text.contains("cnnkit") && !WORDS.iter().any(|word| text.contains(word)) {
+            return found;
+        }
+        let mut waiting = 0;
+        let mut start = 0;
+        for (index, line) in text.split_inclusive('\n').enumerate() {
+            let (code, comment) = split(line);
+            let blank = code.trim().is_empty();
+            if !blank {
+                for suppression in &mut found.list[waiting..] {
+                    suppression.line = suppression.line.map(|_| index + 1);
+                }
+                waiting = found.list.len();
+            }
+            if let Some(comment) = comment {
+                let at = start + code.len() + 1;
+                found.comment(comment, Span::new(source, at, at + comment.len()), index + 1);
+            }
+            if !blank {
+                waiting = found.list.len();
+            }
+            start += line.len();
+        }
+        found
+    }
+
+    /// Reads one comment, without its `#`.
+    fn comment(&mut self, comment: &str, span: Span, line: usize) {
+        let indent = comment.len() - comment.trim_start().len();
+        let text = comment.trim();
+        let whole = Span::new(span.source, span.start + indent, span.start + indent + text.len());
+        let Some(rest) = text.strip_prefix("cnnkit:") else {
+            if looks_like_one(text) {
+                let id = rule_id(text).unwrap_or("CK301");
+                let help = format!(
+                    "write `# cnnkit: ignore[{id}] the reason`, or `ignore-file[...]` for the whole file"
+                );
+                self.refuse(whole, "this comment suppresses nothing".into(), help);
+            }
+            return;
+        };
+        let directive = rest.trim_start();
+        let offset = whole.end - directive.len();
+        let (file, list) = match (directive.strip_prefix("ignore-file["), directive.strip_prefix("ignore[")) {
+            (Some(list), _) => (true, list),
+            (_, Some(list)) => (false, list),
+            (None, None) => {
+                let word: String =
+                    directive.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
+                let message = match word.as_str() {
+                    "ignore" | "ignore-file" => format!("`{word}` does not say which rule"),
+                    _ => format!("`cnnkit: {word}` is no directive"),
+                };
+                let token = Span::new(span.source, offset, offset + word.len().max(1));
+                return self.refuse(token, message, FORM.into());
+            }
+        };
+        let Some((names, reason)) = list.split_once(']') else {
+            return self.refuse(whole, "the bracket is never closed".into(), FORM.into());
+        };
+        let mut at = whole.end - list.len();
+        for written in names.split(',') {
+            let name = written.trim();
+            let from = at + (written.len() - written.trim_start().len());
+            let token = Span::new(span.source, from, from + name.len().max(1));
+            at += written.len() + 1;
+            match rules::find(name) {
+                Some(rule) if rule.family == Family::Spec => {
+                    let message = format!("`{}` cannot be suppressed: the network cannot be built", rule.id);
+                    self.refuse(token, message, "mend the spec".into());
+                }
+                Some(rule) => self.list.push(Suppression {
+                    rule,
+                    token,
+                    line: (!file).then_some(line),
+                    used: Cell::new(false),
+                }),
+                None => {
+                    let known: Vec<&str> = rules::all().flat_map(|meta| [meta.id, meta.name]).collect();
+                    let help = did_you_mean(name, &known).filter(|help| help.starts_with("did"));
+                    let message = format!("there is no rule `{name}`");
+                    self.refuse(token, message, help.unwrap_or("`cnnkit rules` lists them".into()));
+                }
+            }
+        }
+        if !reason.chars().any(char::is_alphabetic) {
+            let message = "a suppression without a reason".into();
+            self.refuse(whole, message, "say why behind the bracket: `ignore[CK301] as published`".into());
+        }
+    }
+
+    fn refuse(&mut self, span: Span, message: String, help: String) {
+        self.malformed.push(finding(&MALFORMED_SUPPRESSION, span, message, help));
+    }
+
+    /// Whether a finding of `rule` whose flaw, or a use of the block around it, is at one of `places` is suppressed.
+    pub fn cover(&self, sources: &Sources, rule: &Meta, places: &[Span]) -> bool {
+        let mut covered = false;
+        for suppression in self.list.iter().filter(|suppression| suppression.rule.id == rule.id) {
+            let here = places.iter().filter(|place| place.source == suppression.token.source).any(|place| {
+                suppression.line.is_none_or(|line| sources.line_column(place.source, place.start).0 == line)
+            });
+            if here {
+                suppression.used.set(true);
+                covered = true;
+            }
+        }
+        covered
+    }
+
+    /// Suppressions of rules that ran and found nothing there.
+    pub fn unused(&self, ran: impl Fn(&Meta) -> bool) -> Vec<Located> {
+        let unused = self.list.iter().filter(|suppression| !suppression.used.get() && ran(suppression.rule));
+        unused
+            .map(|suppression| {
+                let (id, name) = (suppression.rule.id, suppression.rule.name);
+                let message = format!("`{id}` ({name}) finds nothing here that could be suppressed");
+                finding(&UNUSED_SUPPRESSION, suppression.token, message, "remove it".into())
+            })
+            .collect()
+    }
+}
+
+fn finding(rule: &'static Meta, span: Span, message: String, help: String) -> Located {
+    let severity: Severity = rule.severity;
+    Located {
+        rule,
+        severity,
+        message,
+        span: Some(span),
+        node: None,
+        also: vec![],
+        related: vec![],
+        help: vec![help],
+        fix: None,
+    }
+}
+
+/// Whether a comment was probably meant to suppress something: `noqa: CK301`, `cnnkit-disable CK301`, `ignore[CK301]`.
+fn looks_like_one(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let names_rule = rule_id(text).is_some();
+    let first = lower.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or("");
+    let second =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).nth(1).unwrap_or("");
+    let word = |text: &str| WORDS.iter().any(|word| text.starts_with(word));
+    (word(first) && names_rule) || (first == "cnnkit" && word(second))
+}
+
+/// The first rule's id in `text`, in upper or lower case.
+fn rule_id(text: &str) -> Option<&str> {
+    let starts = text.match_indices(['C', 'c']).map(|(start, _)| start);
+    let mut ids = starts.filter_map(|start| text.get(start..start + 5));
+    ids.find(|id| {
+        let (letters, digits) = id.as_bytes().split_at(2);
+        letters.eq_ignore_ascii_case(b"ck") && digits.iter().all(u8::is_ascii_digit)
+    })
+}
+
+/// A line as code and comment; the comment without its `#`. Quoted text is code.
+fn split(line: &str) -> (&str, Option<&str>) {
+    let line = line.trim_end_matches(['\n', '\r']);
+    let (mut quote, mut before) = (None, ' ');
+    for (i, c) in line.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if before.is_whitespace() || "[{,:(".contains(before) => quote = Some(c),
+            (None, '#') if before.is_whitespace() => return (&line[..i], Some(&line[i + 1..])),
+            _ => {}
+        }
+        before = c;
+    }
+    (line, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_suppression_is_told_from_prose() {
+        for yes in
+            ["noqa: CK301", "cnnkit-disable CK301", "ignore[CK301] x", "cnnkit ignore CK301", "Disable CK401"]
+        {
+            assert!(looks_like_one(yes), "{yes}");
+        }
+        for no in
+            ["see CK301", "cnnkit reads this", "ignore the padding", "^^^^ CK301 ignored", "allow 3 channels"]
+        {
+            assert!(!looks_like_one(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_comment_starts_behind_a_blank_and_outside_of_quotes() {
+        assert_eq!(split("a: 1 # b"), ("a: 1 ", Some(" b")));
+        assert_eq!(split("a: 'x # y' # b"), ("a: 'x # y' ", Some(" b")));
+        assert_eq!(split("a: b#c"), ("a: b#c", None));
+        assert_eq!(split("# c\n"), ("", Some(" c")));
+    }
+}

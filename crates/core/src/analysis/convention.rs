@@ -1,0 +1,314 @@
+//! What other counters print for the same network, because "your tool says something else" is the field's first question.
+//!
+//! Every rule was measured by running the tool on single layers and on torchvision's networks (`tests/data/peers`):
+//! fvcore 0.1.5, thop 0.1.1, ptflops 0.7.5, torchinfo 1.8.0, and the counter of torchvision's own tests, with PyTorch 2.2.
+//! A tool's mistakes are reproduced; that is the purpose. What a tool does not see counts 0 there.
+
+use crate::analysis::totals;
+use crate::diagnostic::{Code, Problem};
+use crate::graph::{Graph, Node, Op};
+use crate::layers::args::Padding;
+use crate::layers::conv::PaddingMode;
+use crate::layers::layer_norm::NormAxis;
+use crate::layers::softmax::SoftmaxAxis;
+use crate::layers::squeeze_excite::SqueezeActivation;
+use crate::layers::upsample::Interpolation;
+use crate::layers::{Layer, Weight, WeightRole};
+use crate::shape::{Shape, product};
+
+/// Whose count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum Convention {
+    /// fvcore 0.1.5: its "flops" are MACs, plus norms, adaptive pools and resizing
+    Fvcore,
+    /// thop 0.1.1: "MACs" with norms, pools and softmax; transposed convolutions by their output
+    Thop,
+    /// ptflops 0.7.5: "MACs" with biases, norms, activations and pools
+    Ptflops,
+    /// torchinfo 1.8.0: "mult-adds", parameters times output positions
+    Torchinfo,
+    /// torchvision's documented `_ops`: convolutions and linear maps
+    Torchvision,
+    /// Papers (ResNet, MobileNet): multiply-adds of convolutions and linear maps
+    Paper,
+}
+
+impl Convention {
+    /// The tool's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fvcore => "fvcore",
+            Self::Thop => "thop",
+            Self::Ptflops => "ptflops",
+            Self::Torchinfo => "torchinfo",
+            Self::Torchvision => "torchvision",
+            Self::Paper => "paper",
+        }
+    }
+
+    /// What the tool calls its unit, and what it is.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Fvcore => "flops (1 for a multiply-accumulate)",
+            Self::Thop | Self::Ptflops => "MACs (with other operations among them)",
+            Self::Torchinfo => "mult-adds",
+            Self::Torchvision => "GFLOPS (multiply-accumulates)",
+            Self::Paper => "multiply-adds",
+        }
+    }
+
+    /// What it prints for `node`, one image.
+    pub fn count(self, graph: &Graph, node: &Node) -> Result<u64, Problem> {
+        let Op::Layer(layer) = &node.op else { return Ok(0) };
+        let inputs = graph.input_shapes(node);
+        let Some(input) = inputs.first() else { return Ok(0) };
+        let seen = Seen { layer, input, output: &node.shape, weights: &node.weights, macs: node.cost.macs };
+        match self {
+            Self::Paper => Ok(seen.macs),
+            Self::Torchvision => seen.without_sampled_taps(),
+            Self::Fvcore => seen.fvcore(),
+            Self::Thop => seen.thop(),
+            Self::Ptflops => seen.ptflops(),
+            Self::Torchinfo => seen.torchinfo(),
+        }
+    }
+
+    /// What it prints for the network, one image.
+    pub fn total(self, graph: &Graph) -> Result<u64, Problem> {
+        graph.nodes.iter().try_fold(0u64, |sum, node| {
+            sum.checked_add(self.count(graph, node)?).ok_or_else(|| Problem::overflow("the total"))
+        })
+    }
+
+    /// The kinds of layers for which its count differs from our MACs: kind, ours, theirs.
+    pub fn differences(self, graph: &Graph) -> Result<Vec<(&'static str, u64, u64)>, Problem> {
+        let mut kinds: Vec<(&'static str, u64, u64)> = Vec::new();
+        for node in &graph.nodes {
+            let (ours, theirs) = (totals::of_node(node).macs, self.count(graph, node)?);
+            match kinds.iter_mut().find(|(kind, _, _)| *kind == node.op.name()) {
+                Some((_, sum, other)) => {
+                    (*sum, *other) = (sum.saturating_add(ours), other.saturating_add(theirs));
+                }
+                None => kinds.push((node.op.name(), ours, theirs)),
+            }
+        }
+        kinds.retain(|(_, ours, theirs)| ours != theirs);
+        kinds.sort_by_key(|&(_, ours, theirs)| std::cmp::Reverse(ours.abs_diff(theirs)));
+        Ok(kinds)
+    }
+}
+
+/// A layer in use.
+struct Seen<'a> {
+    layer: &'a Layer,
+    input: &'a Shape,
+    output: &'a Shape,
+    weights: &'a [Weight],
+    macs: u64,
+}
+
+fn times(factors: &[u64]) -> Result<u64, Problem> {
+    product(factors).ok_or_else(|| Problem::overflow("the count"))
+}
+
+impl Seen<'_> {
+    fn inputs(&self) -> Result<u64, Problem> {
+        self.input.elements()
+    }
+
+    fn outputs(&self) -> Result<u64, Problem> {
+        self.output.elements()
+    }
+
+    fn weight(&self, name: &str) -> Option<&Weight> {
+        self.weights.iter().find(|weight| weight.name == name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.weight(name).is_some()
+    }
+
+    fn params(&self) -> Result<u64, Problem> {
+        self.weights
+            .iter()
+            .filter(|weight| weight.role == WeightRole::Parameter)
+            .try_fold(0u64, |sum, weight| Ok(sum + weight.shape.elements()?))
+    }
+
+    fn positions(&self) -> Result<u64, Problem> {
+        times(self.output.spatial())
+    }
+
+    /// Two spatial axes: some of fvcore's rules know images only.
+    fn image(&self) -> bool {
+        self.input.rank() == 3
+    }
+
+    /// Our MACs without the main part of a deformable convolution, which these tools do not see.
+    fn without_sampled_taps(&self) -> Result<u64, Problem> {
+        match (self.layer, self.weight("weight")) {
+            (Layer::DeformConv(_), Some(weight)) => {
+                let taps = times(&weight.shape.sizes()[1..])?;
+                Ok(self.macs.saturating_sub(times(&[self.outputs()?, taps])?))
+            }
+            _ => Ok(self.macs),
+        }
+    }
+
+    fn fvcore(&self) -> Result<u64, Problem> {
+        match self.layer {
+            // `aten::_convolution_mode` is not in its table: with `padding="same"` the layer is 0.
+            Layer::Conv(conv)
+                if conv.padding == Padding::Same
+                    && conv.padding_mode == PaddingMode::Zeros
+                    && conv.stride.is(1) =>
+            {
+                Ok(0)
+            }
+            Layer::BatchNorm(_) => times(&[self.inputs()?, if self.has("weight") { 2 } else { 1 }]),
+            Layer::LayerNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => {
+                times(&[self.inputs()?, if self.has("weight") { 5 } else { 4 }])
+            }
+            // None of these tools knows PyTorch's fused function.
+            Layer::Attention(_) => Ok(0),
+            Layer::AdaptiveAvgPool(_) | Layer::GlobalAvgPool(_) if self.image() => self.inputs(),
+            Layer::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
+            Layer::Upsample(_) if self.image() => {
+                times(&[self.outputs()?, if self.linear() { 4 } else { 1 }])
+            }
+            _ => self.without_sampled_taps(),
+        }
+    }
+
+    fn linear(&self) -> bool {
+        !matches!(self.layer, Layer::Upsample(layer) if layer.mode == Interpolation::Nearest)
+    }
+
+    fn thop(&self) -> Result<u64, Problem> {
+        match self.layer {
+            // Output elements times taps, as for an ordinary convolution: too many by the product of the strides.
+            Layer::ConvTranspose(_) => {
+                let Some(weight) = self.weight("weight") else { return Ok(0) };
+                // The weight is [in, out / groups, kernel...]; each output is charged with in / groups of it.
+                let groups = self.output.channels() / weight.shape.sizes()[1].max(1);
+                let taps = times(&weight.shape.sizes()[2..])?;
+                times(&[self.outputs()?, self.input.channels() / groups.max(1), taps])
+            }
+            Layer::BatchNorm(_) | Layer::InstanceNorm(_) => {
+                times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }])
+            }
+            // A norm over the channels of an image is functional in PyTorch, and unseen.
+            Layer::LayerNorm(_) if self.channel_norm() => Ok(0),
+            Layer::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
+            // Functions are unseen.
+            Layer::Attention(_) | Layer::Matmul(_) => Ok(0),
+            Layer::Prelu(_) => self.inputs(),
+            Layer::AvgPool(_) => self.outputs(),
+            Layer::AdaptiveAvgPool(_) | Layer::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
+            Layer::SqueezeExcite(_) => Ok(self.macs + self.inputs()? + self.input.channels()),
+            Layer::Softmax(_) => {
+                let over = self.softmax_size()?;
+                times(&[self.inputs()? / over.max(1), 3 * over - 1])
+            }
+            Layer::Upsample(_) => {
+                let per_output = match (self.linear(), self.input.rank()) {
+                    (false, _) => 1,
+                    (true, 2) => 5,
+                    (true, 3) => 11,
+                    (true, _) => 0,
+                };
+                times(&[self.outputs()?, per_output])
+            }
+            _ => self.without_sampled_taps(),
+        }
+    }
+
+    /// Whether a layer norm runs over the channels of a map, not over a last axis.
+    fn channel_norm(&self) -> bool {
+        self.input.rank() > 1
+            && matches!(self.layer, Layer::LayerNorm(norm) if norm.axis == NormAxis::Channels)
+    }
+
+    /// Elements that one softmax runs over.
+    fn softmax_size(&self) -> Result<u64, Problem> {
+        let sizes = self.input.sizes();
+        match self.layer {
+            Layer::Softmax(softmax) => match softmax.axis {
+                SoftmaxAxis::Space => times(self.input.spatial()),
+                SoftmaxAxis::Last => Ok(sizes.last().copied().unwrap_or(1)),
+                SoftmaxAxis::Channels => Ok(self.input.channels()),
+            },
+            _ => Ok(1),
+        }
+    }
+
+    fn ptflops(&self) -> Result<u64, Problem> {
+        let bias = |name: &str, count: u64| if self.has(name) { count } else { 0 };
+        match self.layer {
+            Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::Linear(_) => {
+                Ok(self.macs + bias("bias", self.outputs()?))
+            }
+            Layer::Attention(_) => Ok(0),
+            // 24 operations for each sampled place (25 with a mask), and all biases.
+            Layer::DeformConv(deform) => {
+                let Some(weight) = self.weight("weight") else { return Ok(self.macs) };
+                let taps = times(&weight.shape.sizes()[2..])?;
+                let each = if deform.modulated { 25 } else { 24 };
+                let offset = self.weight("offset.weight").map_or(0, |weight| weight.shape.sizes()[0]);
+                let sampling = times(&[self.positions()?, taps, each])?;
+                let offset_bias = bias("offset.bias", times(&[offset, self.positions()?])?);
+                Ok(self.macs + bias("bias", self.outputs()?) + offset_bias + sampling)
+            }
+            Layer::BatchNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => {
+                times(&[self.inputs()?, if self.has("weight") { 2 } else { 1 }])
+            }
+            Layer::LayerNorm(_) if self.channel_norm() => Ok(0),
+            Layer::LayerNorm(_)
+            | Layer::Relu6(_)
+            | Layer::LeakyRelu(_)
+            | Layer::Silu(_)
+            | Layer::Softmax(_) => self.inputs(),
+            // The module and the function it calls are both counted.
+            Layer::Relu(_) | Layer::Elu(_) | Layer::Gelu(_) | Layer::Prelu(_) => times(&[self.inputs()?, 2]),
+            Layer::MaxPool(_)
+            | Layer::AvgPool(_)
+            | Layer::AdaptiveAvgPool(_)
+            | Layer::AdaptiveMaxPool(_)
+            | Layer::GlobalAvgPool(_)
+            | Layer::GlobalMaxPool(_) => times(&[self.inputs()?, 2]),
+            Layer::Upsample(_) => times(&[self.outputs()?, 2]),
+            Layer::SqueezeExcite(gate) => {
+                let squeezed = self.weight("fc1.weight").map_or(0, |weight| weight.shape.sizes()[0]);
+                let biases = if self.has("fc1.bias") { squeezed + self.input.channels() } else { 0 };
+                let activation = match gate.activation {
+                    SqueezeActivation::Relu | SqueezeActivation::Elu | SqueezeActivation::Gelu => 2,
+                    SqueezeActivation::Silu => 1,
+                    SqueezeActivation::Hardswish => 0,
+                };
+                Ok(self.macs + 2 * self.inputs()? + biases + activation * squeezed)
+            }
+            Layer::LocalResponseNorm(_) => Err(Problem::new(
+                Code::InvalidValue,
+                "not supported: what ptflops counts for local_response_norm",
+            )
+            .help("it depends on how PyTorch composes the layer; use another convention")),
+            _ => Ok(self.macs),
+        }
+    }
+
+    fn torchinfo(&self) -> Result<u64, Problem> {
+        match self.layer {
+            // Every parameter once for each output position, the bias too; for a transposed convolution that is too
+            // many by the product of the strides.
+            Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::DeformConv(_) => {
+                times(&[self.params()?, self.positions()?])
+            }
+            // A parameter held outside a leaf module is not seen.
+            Layer::LayerScale(_) => Ok(0),
+            // Linear layers and norms once, whatever the input's size.
+            _ => self.params(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Where boxes are a bound, because channels that see different boxes are told apart.
+//!
+//! Boxes are products of axes. A pixel unshuffle or a reshape that mixes axes gives each channel positions of its own: a
+//! layer that picks channels behind it leaves a box that may be too large, and so does one that makes positions of
+//! channels that see different boxes (a pixel shuffle or a permutation of a concat). The exact support has no such limit.
+
+use super::channel_groups::{joins, takes_all};
+use super::{Field, Fields};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::rearrange::Rearrangement;
+use crate::layers::{AxisReach, Io, Reach, Role};
+
+/// Whether the boxes of a node are those of each of its channels, and whether they may be too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Channels {
+    pub uniform: bool,
+    pub bound: bool,
+}
+
+/// What holds of `node` with respect to `input`, given its operands' fields; `apart` says which operands have classes of
+/// channels with different fields.
+pub(super) fn channels(
+    graph: &Graph,
+    node: &Node,
+    reaches: &[Reach],
+    fields: &Fields,
+    input: NodeId,
+    apart: impl Fn(NodeId) -> bool,
+) -> Channels {
+    let of = |operand: usize| node.inputs.get(operand).and_then(|&operand| fields.of(operand, input));
+    let mut all = Channels { uniform: true, bound: false };
+    let local = || reaches.iter().filter(|reach| reach.role != Role::Context);
+    for reach in local() {
+        let Some(field) = of(reach.input).filter(|field| field.local) else { continue };
+        let operand = node.inputs[reach.input];
+        let size = graph.node(operand).shape.channels();
+        let axis = reach.axes.first();
+        all.bound |= field.bound;
+        all.bound |= apart(operand) && axis.and_then(AxisReach::by).is_some_and(|by| by != 0);
+        if !field.uniform {
+            all.bound |= !axis.is_some_and(|axis| takes_all(axis, size, node.shape.channels()));
+            all.uniform &= joins(axis, size);
+        }
+    }
+    // Which index a position has is not followed; behind a permutation, channels are positions.
+    let chosen = |reach: &Reach| {
+        let moving = of(reach.input).into_iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
+        let first = usize::from(moving.into_iter().all(|piece| piece.by != Some(0)));
+        reach.axes.iter().skip(first).any(|axis| matches!(axis, AxisReach::Table { .. }))
+    };
+    all.bound |= local().any(chosen);
+    all.bound |= local().any(|reach| side_by_side(reach, reaches, of(reach.input)));
+    let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));
+    rearranged(graph, node, of(0), mixed, &mut all);
+    all
+}
+
+/// Whether a layer puts operands side by side along an axis on which a unit of theirs moves: the box is that of all of
+/// them, but each unit is one operand's.
+fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool {
+    let place = |reach: &Reach, axis: usize| match reach.axes.get(axis) {
+        Some(AxisReach::Window { by, window }) if *by == axis && window.kernel == 1 => Some(window.before),
+        _ => None,
+    };
+    let moving = field.iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
+    moving.filter_map(|piece| piece.by).any(|axis| {
+        let own = place(reach, axis);
+        reaches.iter().any(|other| {
+            let theirs = place(other, axis);
+            other.input != reach.input && own.is_some() && theirs.is_some() && own != theirs
+        })
+    })
+}
+
+/// What a layer does whose reaches are a bound by themselves.
+fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, all: &mut Channels) {
+    let (Op::Layer(layer), Some(field)) = (&node.op, operand) else { return };
+    let shapes = graph.input_shapes(node);
+    match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
+        // Its channels are the places of a cell.
+        Some(Rearrangement::ToChannels(factor)) => all.uniform &= factor == 1,
+        // Each place of a cell reads one channel.
+        Some(Rearrangement::ToSpace(_)) => all.bound |= apart || !field.uniform,
+        Some(Rearrangement::Regroup(runs)) => {
+            let moves = |axis: usize| {
+                field.axes.iter().any(|own| own.union.iter().any(|piece| piece.by == Some(axis)))
+            };
+            for run in runs.iter().filter(|run| run.input.len() + run.output.len() > 2) {
+                let positions = run.input.iter().any(|&axis| moves(axis));
+                let channels = run.input.contains(&0) && (apart || !field.uniform);
+                if positions || channels {
+                    all.uniform = false;
+                    // A vector of all elements is one unit, unless its elements were positions before.
+                    all.bound |= run.output != [0] || moves(0);
+                }
+            }
+        }
+        None => {}
+    }
+}

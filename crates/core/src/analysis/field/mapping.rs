@@ -1,0 +1,114 @@
+//! From feature maps to the input and back, as anchors need it.
+
+use super::family::too_large;
+use super::{Field, Fields, Interval, Piece};
+use crate::diagnostic::{Code, Problem};
+use crate::graph::{Graph, NodeId};
+
+impl Fields {
+    /// The input box that the unit `unit` of `node` sees (one index a spatial axis of the node): one interval for each
+    /// spatial axis of `input`, not clipped; none where the unit sees nothing.
+    pub fn input_box(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        input: NodeId,
+        unit: &[i128],
+    ) -> Result<Vec<Option<Interval>>, Problem> {
+        let field = self.dependence(graph, node, input)?;
+        let index: Vec<i128> = std::iter::once(0).chain(unit.iter().copied()).collect();
+        let sizes = graph.node(input).shape.spatial();
+        let boxes = field.axes.iter().zip(sizes).map(|(axis, &size)| {
+            if axis.whole {
+                Some(Some(Interval { lo: 0, hi: i128::from(size) - 1 }))
+            } else {
+                axis.hull(&index)
+            }
+        });
+        boxes.collect::<Option<Vec<_>>>().ok_or_else(too_large)
+    }
+
+    /// The units of `node` whose boxes meet `region` of `input` (one interval an axis): one interval of unit indices
+    /// for each spatial axis of the node, inside the map. None if no unit sees it.
+    pub fn units_seeing(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        input: NodeId,
+        region: &[Interval],
+    ) -> Result<Option<Vec<Interval>>, Problem> {
+        let field = self.dependence(graph, node, input)?;
+        let extents = graph.node(node).shape.sizes();
+        let whole = |&size: &u64| Interval { lo: 0, hi: i128::from(size) - 1 };
+        let mut units: Vec<Interval> = extents.iter().map(whole).collect();
+        for (axis, wanted) in field.axes.iter().zip(region) {
+            // A fixed piece is seen from everywhere or from nowhere; moving ones narrow the units down.
+            let fixed = axis.whole
+                || axis.union.iter().any(|piece| {
+                    piece.by.is_none()
+                        && matches!(piece.family.at(0), Some(Some(span)) if span.lo <= wanted.hi && span.hi >= wanted.lo)
+                });
+            if fixed {
+                continue;
+            }
+            let mut drivers: Vec<usize> = axis.union.iter().filter_map(|piece| piece.by).collect();
+            drivers.dedup();
+            match drivers[..] {
+                [] => return Ok(None),
+                [by] => {
+                    let mut meeting: Option<Interval> = None;
+                    for piece in axis.union.iter().filter(|piece| piece.by == Some(by)) {
+                        let more = meets(piece, *wanted, extents[by]).ok_or_else(too_large)?;
+                        meeting = match (meeting, more) {
+                            (Some(a), Some(b)) => Some(a.hull(b)),
+                            (a, b) => a.or(b),
+                        };
+                    }
+                    let Some(meeting) = meeting else { return Ok(None) };
+                    let both =
+                        Interval { lo: units[by].lo.max(meeting.lo), hi: units[by].hi.min(meeting.hi) };
+                    if both.lo > both.hi {
+                        return Ok(None);
+                    }
+                    units[by] = both;
+                }
+                // Two axes follow this one: every unit of the one is met by some unit of the other.
+                _ => {}
+            }
+        }
+        Ok(Some(units.split_off(1.min(units.len()))))
+    }
+
+    fn dependence(&self, graph: &Graph, node: NodeId, input: NodeId) -> Result<&Field, Problem> {
+        self.of(node, input).ok_or_else(|| {
+            let (node, input) = (&graph.node(node).id, &graph.node(input).id);
+            Problem::new(Code::Reference, format!("`{node}` does not depend on the input `{input}`"))
+        })
+    }
+}
+
+/// The hull of the units of one piece, inside the map, whose boxes meet `wanted`.
+fn meets(piece: &Piece<Interval>, wanted: Interval, extent: u64) -> Option<Option<Interval>> {
+    let family = &piece.family;
+    let last = i128::from(extent) - 1;
+    let mut all: Option<Interval> = None;
+    for (phase, span) in (0i128..).zip(&family.phases) {
+        let Some(span) = span else { continue };
+        if family.shift == 0 {
+            if span.lo <= wanted.hi && span.hi >= wanted.lo {
+                return Some(Some(Interval { lo: 0, hi: last }));
+            }
+            continue;
+        }
+        // hi + q * shift >= wanted.lo and lo + q * shift <= wanted.hi, and the unit on the map.
+        let from = -(span.hi.checked_sub(wanted.lo)?).div_euclid(family.shift);
+        let to = wanted.hi.checked_sub(span.lo)?.div_euclid(family.shift);
+        let from = from.max(0);
+        let to = to.min((last - phase).div_euclid(family.period));
+        if from <= to {
+            let met = Interval { lo: phase + from * family.period, hi: phase + to * family.period };
+            all = Some(all.map_or(met, |all| all.hull(met)));
+        }
+    }
+    Some(all)
+}

@@ -1,0 +1,160 @@
+//! Receptive fields of any graph, per node, network input and spatial axis.
+//!
+//! The input is taken as unbounded: windows ignore borders, so a field may start at a negative index and does not
+//! depend on the input's size. One pass in execution order carries, along every axis of every network input, the
+//! family of units of each node (see [`family`]): which box a unit sees at most (union over all paths) and at least (the
+//! path with the smallest field), how far data-dependent sampling could reach, and the moments of the taps. The work is
+//! linear in the edges of the graph, times the phases that upsampling causes (1 without it).
+//!
+//! Channels are taken together: the field of a concat is the union of its operands' fields, and a slice of it sees those
+//! of the channels that it takes (see `apart`). Where that cannot be told, boxes are a bound, and say so (see `channels`).
+//!
+//! What one axis of one node may look like is a list of [`Piece`]s. There is one piece as long as all paths have the
+//! same jump and follow the same output axis; paths that do not agree stay apart, which keeps their union exact for
+//! every unit, and make the node misaligned (Araujo, Norris & Sim 2019).
+
+#![expect(clippy::option_option, reason = "outside: an overflow; inside: a unit that sees nothing")]
+
+mod channel_groups;
+mod channels;
+mod facts;
+pub mod family;
+mod forward;
+pub mod interval;
+mod mapping;
+pub mod moments;
+pub mod relation;
+
+pub use facts::{AxisFacts, Effective, Facts, Sampling, headline};
+pub use family::Jump;
+pub use forward::analyse;
+pub use interval::Interval;
+
+use std::collections::HashMap;
+
+use crate::graph::NodeId;
+use family::Family;
+use moments::Moments;
+
+/// Settings of the analysis.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Largest offset of data-dependent sampling, in pixels, in place of what the layers say.
+    pub max_offset: Option<f64>,
+}
+
+/// The receptive fields of a graph.
+#[derive(Debug, Clone)]
+pub struct Fields {
+    /// The network's inputs, in order.
+    pub inputs: Vec<NodeId>,
+    /// For each node, its field with respect to each input that it depends on.
+    pub nodes: Vec<Vec<Field>>,
+    /// Merges whose operands do not fit onto each other.
+    pub misaligned: Vec<Misaligned>,
+}
+
+/// The field of one node with respect to one input.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a key of the JSON")]
+pub struct Field {
+    /// The input.
+    pub input: NodeId,
+    /// One entry for each spatial axis of the input.
+    pub axes: Vec<AxisField>,
+    /// Whether a gate or statistics over the whole map act on it, beside the local field.
+    pub context: bool,
+    /// Whether it is reached locally at all, not only through a gate.
+    pub local: bool,
+    /// Whether all merges on the way join paths with the same jump and centre.
+    pub aligned: bool,
+    /// Data-dependent sampling on the way.
+    pub sampled: bool,
+    /// Whether all channels see the same boxes.
+    pub uniform: bool,
+    /// Whether the boxes may be too large: a layer on the way tells channels apart that see different boxes, or mixes
+    /// positions in a reshape.
+    pub bound: bool,
+}
+
+/// What the units of a node see along one axis of an input.
+#[derive(Debug, Clone, Default)]
+pub struct AxisField {
+    /// The whole axis: after global pooling, or a linear layer over it.
+    pub whole: bool,
+    /// The union over all paths.
+    pub union: Vec<Piece<Interval>>,
+    /// The path with the smallest box; none if every path sees the whole axis.
+    pub smallest: Option<Vec<Piece<Interval>>>,
+    /// The union if sampling positions move as far as they may; none if there is no bound.
+    pub reachable: Option<Vec<Piece<Interval>>>,
+    /// The distribution of taps.
+    pub taps: Vec<Piece<Moments>>,
+}
+
+/// Units that follow one output axis with one jump.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece<T> {
+    /// The output axis that moves the field (0 is the channel axis); none if all units see the same.
+    pub by: Option<usize>,
+    /// What the units see.
+    pub family: Family<T>,
+    /// Where a part of the axis was left out (by a crop or a slice): what all units together see at most.
+    pub cut: Option<Interval>,
+}
+
+/// A merge whose operands do not fit onto each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Misaligned {
+    /// The merging node.
+    pub node: NodeId,
+    /// The network input concerned.
+    pub input: NodeId,
+    /// The spatial axis of that input, from 0.
+    pub axis: usize,
+    /// The operands.
+    pub paths: Vec<PathEnd>,
+}
+
+/// One operand of a misaligned merge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathEnd {
+    /// The operand.
+    pub node: NodeId,
+    /// Its jump as the merge sees it.
+    pub jump: Jump,
+    /// The centre of unit 0 (averaged over phases), in input pixels with pixel centres at whole numbers.
+    pub centre: Jump,
+    /// The other output axes and jumps of an operand that is itself a misaligned union are left out.
+    pub mixed: bool,
+}
+
+impl Misaligned {
+    /// The largest distance between two operands' centres at unit 0, in pixels.
+    pub fn offset(&self) -> Jump {
+        let centres = self.paths.iter().map(|path| path.centre);
+        let (low, high) = (centres.clone().min(), centres.max());
+        high.zip(low).map_or(Jump::from_integer(0), |(high, low)| high - low)
+    }
+
+    /// Whether the jumps differ, so that the operands drift apart.
+    pub fn drifts(&self) -> bool {
+        self.paths.iter().any(|path| path.jump != self.paths[0].jump)
+    }
+}
+
+impl Fields {
+    /// The field of `node` with respect to `input`; none if it does not depend on it.
+    pub fn of(&self, node: NodeId, input: NodeId) -> Option<&Field> {
+        self.nodes.get(node.0)?.iter().find(|field| field.input == input)
+    }
+
+    /// The misaligned merges by node.
+    pub fn misaligned_at(&self) -> HashMap<NodeId, Vec<&Misaligned>> {
+        let mut map: HashMap<NodeId, Vec<&Misaligned>> = HashMap::new();
+        for merge in &self.misaligned {
+            map.entry(merge.node).or_default().push(merge);
+        }
+        map
+    }
+}

@@ -1,0 +1,275 @@
+//! Which offsets a stack of combs reaches on one axis: the exact set, never the square it spans.
+//!
+//! A convolution with `taps` taps, `step` input positions apart, is a comb. A stack reaches every sum of one tap of
+//! each comb, so the reach is a sum of sets and does not depend on their order. That freedom is what keeps it small:
+//! combs are taken in ascending order of step, equal steps are joined into one comb, and the common divisor of all
+//! steps is divided out. What remains is held as a list of runs. An interval at least as long as the next step only
+//! grows, so stacks without holes cost nothing however wide they are. Only if the runs become too many does a
+//! bit set take over, and if that too would be too large, the answer is an error, not an exhausted machine.
+
+use num_integer::Integer as _;
+
+use crate::analysis::bits::Bits;
+use crate::diagnostic::{Code, Problem};
+
+/// The most runs written in all while a reach is put together (16 bytes each, at most two lists alive).
+const MOST_RUNS: usize = 1 << 22;
+
+/// `taps` taps, `step` input positions apart, the first at offset 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Taps {
+    /// Distance between neighbouring taps, in input positions.
+    pub step: u64,
+    /// Number of taps, at least 1.
+    pub taps: u64,
+}
+
+/// The set of offsets that a stack of combs reaches on one axis. The smallest is 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offsets {
+    size: u64,
+    covered: u64,
+    max_gap: u64,
+    /// All offsets are multiples of it; the set below counts in it.
+    unit: u64,
+    set: Set,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Set {
+    /// Ascending, disjoint and not touching.
+    Runs(Vec<Run>),
+    Bits(Bits),
+}
+
+/// The offsets `start..end`.
+type Run = (u64, u64);
+
+impl Offsets {
+    /// The reach of `combs`, in any order.
+    pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
+        let size = extent(combs)?;
+        let mut joined = join(combs);
+        let unit = joined.iter().fold(0, |unit: u64, comb| unit.gcd(&comb.step)).max(1);
+        for comb in &mut joined {
+            comb.step /= unit;
+        }
+        let set = match runs(&joined) {
+            Some(runs) => Set::Runs(runs),
+            None => Set::Bits(Bits::of(&joined, (size - 1) / unit + 1)?),
+        };
+        let (covered, gap) = match &set {
+            Set::Runs(runs) => {
+                let between = runs.windows(2).map(|pair| pair[1].0 - pair[0].1 + 1).max();
+                let inside = u64::from(runs.iter().any(|run| run.1 - run.0 > 1));
+                (runs.iter().map(|run| run.1 - run.0).sum(), between.unwrap_or(0).max(inside))
+            }
+            Set::Bits(bits) => (bits.count(), bits.max_gap()),
+        };
+        Ok(Self { size, covered, max_gap: (gap * unit).max(1), unit, set })
+    }
+
+    /// The width of the bounding box, in input positions.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many offsets are reached.
+    pub fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    /// The largest distance between neighbouring reached offsets; 1 if there is no hole (a single offset has none).
+    pub fn max_gap(&self) -> u64 {
+        self.max_gap
+    }
+
+    /// Whether every offset of the box is reached.
+    pub fn hole_free(&self) -> bool {
+        self.covered == self.size
+    }
+
+    /// How many offsets of `start..end` are reached.
+    pub fn covered_in(&self, start: u64, end: u64) -> u64 {
+        let (start, end) = (start.div_ceil(self.unit), end.div_ceil(self.unit));
+        match &self.set {
+            Set::Runs(runs) => {
+                let first = runs.partition_point(|run| run.1 <= start);
+                let inside = runs[first..].iter().take_while(|run| run.0 < end);
+                inside.map(|run| run.1.min(end) - run.0.max(start)).sum()
+            }
+            Set::Bits(bits) => bits.count_in(start, end),
+        }
+    }
+
+    /// The greatest common divisor of those `d` for which `middle + d * jump` is reached, `d > 0`; 0 if none is.
+    pub(crate) fn divisor_of_multiples(&self, middle: u64, jump: u64) -> u64 {
+        // In units: d * jump is a multiple of the unit exactly if d is one of `every`.
+        let common = self.unit.gcd(&jump);
+        let (middle, jump, every) = (middle / self.unit, jump / common, self.unit / common);
+        let mut divisor = 0u64;
+        let mut meet = |start: u64, end: u64| {
+            let (start, end) = (start.max(middle + 1), end.max(middle + 1));
+            let (first, last) = ((start - middle).div_ceil(jump), (end - 1 - middle) / jump);
+            if start < end && first <= last {
+                // Two multiples in a row divide into 1.
+                divisor = if first < last { 1 } else { divisor.gcd(&first) };
+            }
+        };
+        match &self.set {
+            Set::Runs(runs) => runs.iter().for_each(|run| meet(run.0, run.1)),
+            Set::Bits(bits) => bits.for_each(|offset| meet(offset, offset + 1)),
+        }
+        divisor.saturating_mul(every)
+    }
+
+    /// The reached offsets, ascending.
+    fn for_each(&self, mut visit: impl FnMut(u64)) {
+        match &self.set {
+            Set::Runs(runs) => {
+                runs.iter().flat_map(|run| run.0..run.1).for_each(|offset| visit(offset * self.unit));
+            }
+            Set::Bits(bits) => bits.for_each(|offset| visit(offset * self.unit)),
+        }
+    }
+
+    /// The reached offsets in ascending order, for small sets and tests.
+    pub fn to_vec(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        self.for_each(|offset| all.push(offset));
+        all
+    }
+}
+
+/// The width of the box that `combs` span: 1 + sum of (taps - 1) * step.
+pub fn extent(combs: &[Taps]) -> Result<u64, Problem> {
+    let reach = combs.iter().try_fold(0u64, |sum, comb| {
+        comb.taps.saturating_sub(1).checked_mul(comb.step).and_then(|reach| sum.checked_add(reach))
+    });
+    // One bit is kept free so that no position of a shifted set can overflow.
+    reach.filter(|&reach| reach < 1 << 62).map(|reach| reach + 1).ok_or_else(|| {
+        Problem::new(Code::Overflow, "not supported: a receptive field wider than 2^62 positions")
+            .help("use smaller rates, strides or kernels, or fewer layers")
+    })
+}
+
+/// The combs with more than one tap, ascending by step, those of equal step as one.
+pub(crate) fn join(combs: &[Taps]) -> Vec<Taps> {
+    let mut sorted: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1 && comb.step > 0).collect();
+    sorted.sort_unstable();
+    let mut joined: Vec<Taps> = Vec::new();
+    for comb in sorted {
+        match joined.last_mut() {
+            Some(last) if last.step == comb.step => last.taps += comb.taps - 1,
+            _ => joined.push(comb),
+        }
+    }
+    joined
+}
+
+/// The reach as runs, unless that takes too many of them.
+fn runs(combs: &[Taps]) -> Option<Vec<Run>> {
+    let mut runs: Vec<Run> = vec![(0, 1)];
+    let mut written = 0;
+    for comb in combs {
+        if let [(_, end)] = runs.as_mut_slice()
+            && *end >= comb.step
+        {
+            *end += (comb.taps - 1) * comb.step;
+            continue;
+        }
+        // n taps are the union of m taps and the same shifted by n - m, for any m of at least half n.
+        let mut taps = 1;
+        while taps < comb.taps {
+            let more = taps.min(comb.taps - taps);
+            runs = union_with_shifted(&runs, more * comb.step);
+            taps += more;
+            written += runs.len();
+            if written > MOST_RUNS {
+                return None;
+            }
+        }
+    }
+    Some(runs)
+}
+
+fn union_with_shifted(runs: &[Run], shift: u64) -> Vec<Run> {
+    let mut out: Vec<Run> = Vec::with_capacity(runs.len() * 2);
+    let (mut left, mut right) = (runs.iter().peekable(), runs.iter().peekable());
+    loop {
+        let next = match (left.peek(), right.peek()) {
+            (Some(a), Some(b)) if a.0 <= b.0 + shift => left.next().copied(),
+            (Some(_), None) => left.next().copied(),
+            (_, Some(_)) => right.next().map(|run| (run.0 + shift, run.1 + shift)),
+            (None, None) => return out,
+        };
+        let Some(run) = next else { return out };
+        match out.last_mut() {
+            Some(last) if run.0 <= last.1 => last.1 = last.1.max(run.1),
+            _ => out.push(run),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offsets(pairs: &[(u64, u64)]) -> Offsets {
+        let combs: Vec<Taps> = pairs.iter().map(|&(step, taps)| Taps { step, taps }).collect();
+        Offsets::of(&combs).expect("small")
+    }
+
+    #[test]
+    fn the_seed_picture() {
+        let set = offsets(&[(2, 3), (2, 3), (2, 3)]);
+        assert_eq!((set.size(), set.covered(), set.max_gap(), set.hole_free()), (13, 7, 2, false));
+        assert_eq!(set.to_vec(), [0, 2, 4, 6, 8, 10, 12]);
+        assert_eq!(set.covered_in(1, 5), 2);
+        assert_eq!(set.covered_in(0, 13), 7);
+    }
+
+    #[test]
+    fn a_single_position_has_no_hole() {
+        let set = offsets(&[(7, 1)]);
+        assert_eq!((set.size(), set.covered(), set.max_gap(), set.hole_free()), (1, 1, 1, true));
+        assert_eq!(offsets(&[]).to_vec(), [0]);
+    }
+
+    #[test]
+    fn runs_and_bits_say_the_same() {
+        for pairs in [
+            vec![(2, 3), (3, 3)],
+            vec![(5, 3), (9, 3), (17, 3)],
+            vec![(4, 2), (6, 5), (9, 3), (31, 2)],
+            vec![(64, 3), (65, 3), (129, 4)],
+        ] {
+            let set = offsets(&pairs);
+            let combs: Vec<Taps> = pairs.iter().map(|&(step, taps)| Taps { step, taps }).collect();
+            let bits = Bits::of(&join(&combs), set.size()).expect("small");
+            assert_eq!(bits.count(), set.covered(), "{pairs:?}");
+            assert_eq!(bits.max_gap(), set.max_gap(), "{pairs:?}");
+            let mut listed = Vec::new();
+            bits.for_each(|offset| listed.push(offset));
+            assert_eq!(listed, set.to_vec(), "{pairs:?}");
+            for (start, end) in [(0, 1), (3, 70), (63, 64), (60, 200), (128, 129), (5, 5)] {
+                assert_eq!(bits.count_in(start, end), set.covered_in(start, end), "{pairs:?} {start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_sparse_and_huge_stays_small() {
+        let set = offsets(&[(1, 3), (1_000_000_000_000, 3)]);
+        assert_eq!((set.size(), set.covered()), (2_000_000_000_003, 9));
+        assert_eq!(set.max_gap(), 999_999_999_998);
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_an_error() {
+        let combs = [Taps { step: 1, taps: 2 }, Taps { step: 3, taps: 1_000_000_000 }];
+        assert!(Offsets::of(&combs).is_err());
+        let wide = [Taps { step: u64::MAX, taps: 3 }];
+        assert!(Offsets::of(&wide).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! The exact set of input positions that one unit reads.
+//!
+//! The set is followed backwards, from the unit (all its channels) through every reach to the input, as a [`Region`]: a
+//! union of few products of channels and positions. Cost: one union an edge; a region of `n` products whose sets have `i` intervals costs `n^2 i` there.
+//! Networks of boxes (VGG, ResNet, DenseNet) keep one product of one interval throughout, whatever their depth;
+//! Inception v3 needs a handful. A stack whose rates share a divisor has one interval a position, so a line of a
+//! million holes costs millions of steps. A [`Budget`] ends the work with an error where a graph is built to defeat this.
+
+pub mod each;
+mod pullback;
+mod rearrange;
+mod region;
+mod set;
+
+pub(crate) use pullback::folded;
+pub use pullback::{Way, follow};
+pub use region::Region;
+pub use set::Set;
+
+use std::cell::Cell;
+
+use crate::diagnostic::{Code, Problem};
+use crate::graph::{Graph, NodeId};
+
+/// Whether borders count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Borders {
+    /// Windows ignore them: padding positions count as input positions. The definition of a receptive field.
+    Ignored,
+    /// Only elements that exist are read: padding at any depth reads nothing. What a unit near the border really sees.
+    Real,
+}
+
+/// Steps that may still be taken.
+#[derive(Debug)]
+pub struct Budget(Cell<u64>);
+
+impl Default for Budget {
+    /// About a few seconds of work.
+    fn default() -> Self {
+        Self(Cell::new(150_000_000))
+    }
+}
+
+impl Budget {
+    pub(crate) fn spend(&self, steps: usize) -> Result<(), Problem> {
+        self.spend_wide(steps as i128)
+    }
+
+    pub(crate) fn spend_wide(&self, steps: i128) -> Result<(), Problem> {
+        let left = u64::try_from(steps.max(1)).ok().and_then(|steps| self.0.get().checked_sub(steps));
+        self.0.set(left.ok_or_else(|| {
+            Problem::new(
+                Code::Limit,
+                "not supported: the exact support of this unit is made of too many pieces",
+            )
+            .help("ask for a node nearer to the input, or for the box only (without `--exact`)")
+        })?);
+        Ok(())
+    }
+}
+
+/// The positions of `input` that the unit `unit` of `node` reads (one index a spatial axis of the node).
+///
+/// Gates and statistics over the whole map are left out, as they are from the local receptive field; sampling at
+/// data-dependent positions counts with its regular grid.
+pub fn support(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+    borders: Borders,
+) -> Result<Region, Problem> {
+    let way = Way { borders, gates: false, keep: false };
+    read_by(graph, node, input, unit, way)
+}
+
+/// As [`support`] at the network's own size, with what gates and statistics over the whole map read.
+pub fn support_and_context(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+) -> Result<Region, Problem> {
+    let way = Way { borders: Borders::Real, gates: true, keep: false };
+    read_by(graph, node, input, unit, way)
+}
+
+fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) -> Result<Region, Problem> {
+    let rank = graph.node(node).shape.spatial().len();
+    if unit.len() != rank {
+        let id = &graph.node(node).id;
+        return Err(Problem::new(
+            Code::InvalidValue,
+            format!("`{id}` has {rank} spatial axes, the unit has {} indices", unit.len()),
+        )
+        .help("give one index for each spatial axis"));
+    }
+    // All channels of the unit together.
+    let mut start = vec![Set::below(graph.node(node).shape.channels())];
+    start.extend(unit.iter().map(|&u| Set::interval(u, u)));
+    let mut regions: Vec<Option<Region>> = vec![None; node.0 + 1];
+    regions[node.0] = Some(Region::product(&start));
+    let useful = descendants(graph, input);
+    let budget = Budget::default();
+    let mut read = follow(graph, regions, |operand| useful[operand.0], way, &budget)?;
+    match read.get_mut(input.0).and_then(Option::take) {
+        Some(region) => region.without_channels(&budget),
+        None => Ok(Region::empty(graph.node(input).shape.spatial().len())),
+    }
+}
+
+/// What all units of all channels of `nodes` read together, at the network's own size: of each input; with or without gates and statistics over the whole map.
+pub fn from_all(graph: &Graph, nodes: &[NodeId], gates: bool) -> Result<Vec<Option<Region>>, Problem> {
+    let whole = |node: &NodeId| (*node, Region::product(&everything(graph, *node)));
+    follow_from(graph, nodes.iter().map(whole), Way { borders: Borders::Real, gates, keep: false })
+}
+
+/// All elements of `node`.
+fn everything(graph: &Graph, node: NodeId) -> Vec<Set> {
+    graph.node(node).shape.sizes().iter().map(|&size| Set::below(size)).collect()
+}
+
+/// What all outputs of the network read of each node, gates included.
+pub fn live(graph: &Graph) -> Result<Vec<Option<Region>>, Problem> {
+    let whole = |node: &NodeId| (*node, Region::product(&everything(graph, *node)));
+    let way = Way { borders: Borders::Real, gates: true, keep: true };
+    follow_from(graph, graph.outputs.iter().map(whole), way)
+}
+
+fn follow_from(
+    graph: &Graph,
+    starts: impl Iterator<Item = (NodeId, Region)>,
+    way: Way,
+) -> Result<Vec<Option<Region>>, Problem> {
+    let mut regions: Vec<Option<Region>> = vec![None; graph.nodes.len()];
+    starts.for_each(|(node, region)| regions[node.0] = Some(region));
+    follow(graph, regions, |_| true, way, &Budget::default())
+}
+
+/// Nodes that depend on `input`.
+fn descendants(graph: &Graph, input: NodeId) -> Vec<bool> {
+    let mut useful = vec![false; graph.nodes.len()];
+    for (id, node) in graph.iter() {
+        useful[id.0] = id == input || node.inputs.iter().any(|operand| useful[operand.0]);
+    }
+    useful
+}

@@ -1,0 +1,260 @@
+//! The step back: from what is read of a node's output to what is read of its inputs.
+//!
+//! A region has the channel axis first, so that a layer which picks channels (a slice of a concat) reads only what
+//! those channels need, and a permutation may make positions of them.
+
+use super::rearrange::before;
+use super::{Borders, Budget, Region, Set};
+use crate::analysis::field::Interval;
+use crate::analysis::field::relation::Link;
+use crate::diagnostic::Problem;
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layers::conv::PaddingMode;
+use crate::layers::rearrange::Rearrangement;
+use crate::layers::{AxisReach, Io, Layer, Reach, Role};
+
+/// How far to follow, and what.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    /// Whether borders count.
+    pub borders: Borders,
+    /// Through gates and statistics over the whole map as well.
+    pub gates: bool,
+    /// Whether to return what is read of every node, and not of the inputs only.
+    pub keep: bool,
+}
+
+/// Follows `regions` (one for each node at most, channels first) back through all nodes that `useful` names: what is
+/// read of the inputs, or of each node.
+pub fn follow(
+    graph: &Graph,
+    mut regions: Vec<Option<Region>>,
+    useful: impl Fn(NodeId) -> bool,
+    way: Way,
+    budget: &Budget,
+) -> Result<Vec<Option<Region>>, Problem> {
+    let ground = Ground::new(graph, way.borders, way.gates);
+    for index in (0..regions.len()).rev() {
+        let current = &graph.nodes[index];
+        let Some(region) = regions[index].clone().filter(|_| !matches!(current.op, Op::Input)) else {
+            continue;
+        };
+        for (operand, read) in read_by(graph, current, &region, &useful, &ground, budget)? {
+            let slot = &mut regions[operand.0];
+            *slot = Some(match slot.take() {
+                Some(old) => old.union(&read, budget)?,
+                None => read,
+            });
+        }
+    }
+    Ok(regions)
+}
+
+/// What the steps of one way have in common.
+pub(super) struct Ground {
+    borders: Borders,
+    gates: bool,
+    /// For each node, whether its first axis holds channels only.
+    unpadded: Vec<bool>,
+}
+
+impl Ground {
+    pub fn new(graph: &Graph, borders: Borders, gates: bool) -> Self {
+        Self { borders, gates, unpadded: channels_only(graph) }
+    }
+}
+
+/// What `region` of the output of `node` reads of each operand.
+pub(super) fn read_by(
+    graph: &Graph,
+    node: &Node,
+    region: &Region,
+    useful: &impl Fn(NodeId) -> bool,
+    ground: &Ground,
+    budget: &Budget,
+) -> Result<Vec<(NodeId, Region)>, Problem> {
+    let mut all = Vec::new();
+    if let Op::Layer(layer) = &node.op {
+        let shapes = graph.input_shapes(node);
+        let io = Io { inputs: &shapes, output: &node.shape };
+        if let (Some(rearrangement), Some(&operand)) = (layer.rearrangement(io), node.inputs.first()) {
+            if useful(operand) {
+                let sizes = (shapes[0].sizes(), node.shape.sizes());
+                let read = before(region, &rearrangement, sizes, budget)?;
+                all.push((operand, inside(&read, shapes[0].sizes(), ground.borders, budget)?));
+            }
+            return Ok(all);
+        }
+    }
+    for reach in graph.reach(node).iter().filter(|reach| ground.gates || reach.role != Role::Context) {
+        if let Some(&operand) = node.inputs.get(reach.input).filter(|operand| useful(**operand)) {
+            let bounded =
+                |axis: usize| ground.borders == Borders::Real || axis == 0 && ground.unpadded[operand.0];
+            let sizes = graph.node(operand).shape.sizes();
+            all.push((operand, image(region, reach, sizes, (&bounded, mirror(node)), budget)?));
+        }
+    }
+    Ok(all)
+}
+
+/// For each node, whether its first axis holds channels only: what is beyond them is no padding but another operand's.
+/// A permutation may have made it an axis of positions.
+fn channels_only(graph: &Graph) -> Vec<bool> {
+    let mut carries: Vec<Vec<bool>> = Vec::with_capacity(graph.nodes.len());
+    for (_, node) in graph.iter() {
+        let Op::Layer(layer) = &node.op else {
+            carries.push((0..node.shape.rank()).map(|axis| axis > 0).collect());
+            continue;
+        };
+        let mut own = vec![false; node.shape.rank()];
+        let shapes = graph.input_shapes(node);
+        if let Some(Rearrangement::Regroup(runs)) =
+            layer.rearrangement(Io { inputs: &shapes, output: &node.shape })
+        {
+            let of = &carries[node.inputs[0].0];
+            for run in runs.iter().filter(|run| run.input.iter().any(|&axis| of[axis])) {
+                run.output.iter().for_each(|&axis| own[axis] = true);
+            }
+        }
+        for reach in graph.reach(node) {
+            let Some(of) = node.inputs.get(reach.input).map(|operand| &carries[operand.0]) else { continue };
+            for (axis, _) in reach.axes.iter().zip(of).filter(|(_, carries)| **carries) {
+                if let Some(by) = axis.by() {
+                    own[by] = true;
+                }
+            }
+        }
+        carries.push(own);
+    }
+    carries.iter().map(|axes| !axes.first().copied().unwrap_or(false)).collect()
+}
+
+/// The part of `region` that exists.
+fn inside(region: &Region, sizes: &[u64], borders: Borders, budget: &Budget) -> Result<Region, Problem> {
+    if borders == Borders::Ignored {
+        return Ok(region.clone());
+    }
+    let mut all = Region::empty(sizes.len());
+    for product in region.products() {
+        let sets = product.iter().zip(sizes).map(|(set, &size)| set.intersection(&Set::below(size), budget));
+        all = all.union(&Region::product(&sets.collect::<Result<Vec<_>, _>>()?), budget)?;
+    }
+    Ok(all)
+}
+
+/// What `region` reads of an operand with these sizes.
+fn image(
+    region: &Region,
+    reach: &Reach,
+    sizes: &[u64],
+    (bounded, mirror): (&dyn Fn(usize) -> bool, PaddingMode),
+    budget: &Budget,
+) -> Result<Region, Problem> {
+    let links = reach.axes.iter().map(Step::new).collect::<Result<Vec<_>, _>>()?;
+    let mut all = Region::empty(sizes.len());
+    for product in region.products() {
+        let mut sets = Vec::with_capacity(sizes.len());
+        for (axis, (link, &size)) in links.iter().zip(sizes).enumerate() {
+            let mut set = link.image(&product, size, budget)?;
+            if bounded(axis) {
+                set = if axis == 0 { set.within(size) } else { folded(&set, size, mirror) };
+            }
+            sets.push(set);
+        }
+        all = all.union(&Region::product(&sets), budget)?;
+    }
+    Ok(all)
+}
+
+/// What stands beyond the border of what `node` reads.
+fn mirror(node: &Node) -> PaddingMode {
+    match &node.op {
+        Op::Layer(Layer::Conv(conv)) => conv.padding_mode,
+        Op::Layer(Layer::Pad(pad)) => pad.mode,
+        _ => PaddingMode::Zeros,
+    }
+}
+
+/// The elements of an axis of `size` that are read at `set`: those beyond its ends as the padding shows them.
+pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
+    let (last, wide) = (i128::from(size) - 1, i128::from(size));
+    let beyond = |span: &Interval| {
+        let below = (span.lo < 0).then(|| Interval { lo: span.lo, hi: span.hi.min(-1) });
+        let above = (span.hi > last).then(|| Interval { lo: span.lo.max(wide), hi: span.hi });
+        let shown = |span: Interval, edge: i128, mirrored: i128, moved: i128| match mode {
+            PaddingMode::Zeros => None,
+            PaddingMode::Replicate => Some(Interval { lo: edge, hi: edge }),
+            PaddingMode::Reflect => Some(Interval { lo: mirrored - span.hi, hi: mirrored - span.lo }),
+            PaddingMode::Circular => Some(Interval { lo: span.lo + moved, hi: span.hi + moved }),
+        };
+        let low = below.and_then(|span| shown(span, 0, 0, wide));
+        let high = above.and_then(|span| shown(span, last, 2 * last, -wide));
+        [Some(*span), low, high].into_iter().flatten().filter_map(|span| span.clipped(size))
+    };
+    Set::of(set.spans().iter().flat_map(beyond).collect())
+}
+
+/// One axis of a reach. Blocks and shuffles of channels have periods as long as they like, a table has none: they are no
+/// [`Link`] here.
+enum Step<'a> {
+    Link(Link),
+    Table { by: usize, indices: &'a [u64] },
+    Blocks { by: usize, outputs: i128, inputs: i128 },
+    Shuffle { by: usize, groups: i128, each: i128 },
+}
+
+impl<'a> Step<'a> {
+    fn new(reach: &'a AxisReach) -> Result<Self, Problem> {
+        Ok(match *reach {
+            AxisReach::Blocks { by, outputs, inputs } => {
+                Self::Blocks { by, outputs: i128::from(outputs.max(1)), inputs: i128::from(inputs.max(1)) }
+            }
+            AxisReach::Shuffle { by, groups, size } => {
+                let groups = groups.max(1);
+                Self::Shuffle { by, groups: i128::from(groups), each: i128::from(size / groups) }
+            }
+            AxisReach::Table { by, ref indices } => Self::Table { by, indices },
+            _ => Self::Link(Link::new(reach)?),
+        })
+    }
+
+    /// What the product reads of an axis of `size` elements.
+    fn image(&self, product: &[Set], size: u64, budget: &Budget) -> Result<Set, Problem> {
+        let empty = Set::default();
+        let along = |by: usize| product.get(by).unwrap_or(&empty);
+        match self {
+            Self::Link(Link::By(relation)) => along(relation.by).through(relation, budget),
+            Self::Link(Link::All) => Ok(Set::below(size)),
+            Self::Link(Link::First) => Ok(Set::interval(0, 0)),
+            Self::Blocks { by, outputs, inputs } => {
+                let set = along(*by);
+                budget.spend(set.spans().len())?;
+                let block = |span: &Interval| Interval {
+                    lo: span.lo.div_euclid(*outputs) * inputs,
+                    hi: span.hi.div_euclid(*outputs) * inputs + inputs - 1,
+                };
+                Ok(Set::of(set.spans().iter().map(block).collect()))
+            }
+            Self::Table { by, indices } => {
+                budget.spend_wide(i128::from(indices.len() as u64))?;
+                let place = |u: i128| usize::try_from(u.max(0)).unwrap_or(usize::MAX).min(indices.len());
+                let chosen = along(*by)
+                    .spans()
+                    .iter()
+                    .flat_map(|span| indices.get(place(span.lo)..place(span.hi + 1)).unwrap_or_default());
+                let index = |&index: &u64| Interval { lo: i128::from(index), hi: i128::from(index) };
+                Ok(Set::of(chosen.map(index).collect()))
+            }
+            Self::Shuffle { by, groups, each } => {
+                let set = along(*by);
+                if *set == Set::below(size) {
+                    return Ok(set.clone());
+                }
+                budget.spend_wide(set.len())?;
+                let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
+                let from = |u: i128| u.rem_euclid(*groups) * each + u.div_euclid(*groups);
+                Ok(Set::of(indices.map(|u| Interval { lo: from(u), hi: from(u) }).collect()))
+            }
+        }
+    }
+}

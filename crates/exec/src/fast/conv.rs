@@ -1,0 +1,241 @@
+//! Convolution as a product of matrices: the weights times the columns that the windows read, which are gathered panel
+//! by panel and never exist as a whole.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::Context;
+use super::disjoint_slices::Shared;
+use super::epilogue::{Finish, clipped};
+use super::isa::{WIDEST, multiply_add};
+use super::microkernel::{Store, VECTORS, multiply};
+use super::packing::Packed;
+use super::padded_input::{Frame, Run};
+use crate::reference::Activation;
+
+/// A convolution whose windows and weights are prepared.
+#[derive(Debug)]
+pub(super) struct Convolution {
+    /// What the windows read.
+    pub frame: Frame,
+    /// The weights: for each group, output channels x (input channels x taps).
+    pub weights: Packed,
+    /// Channels of the input.
+    pub channels: usize,
+    /// What happens to the input first; only for windows that read no padding.
+    pub front: Option<Prologue>,
+}
+
+/// A norm, and perhaps a ReLU, done to each channel on what is gathered of it.
+#[derive(Debug)]
+pub(super) struct Prologue {
+    pub scale: Vec<f32>,
+    pub shift: Vec<f32>,
+    pub relu: bool,
+}
+
+impl Prologue {
+    /// `columns` holds a row of `width` elements for each channel from `first` on and each of `taps` taps.
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, (first, taps): (usize, usize), width: usize, columns: &mut [f32]) {
+        let relu = self.relu.then_some(Activation::Relu);
+        for (row, columns) in columns.chunks_exact_mut(width).enumerate() {
+            let channel = first + row / taps;
+            let (scale, shift) = (simd.splat_f32s(self.scale[channel]), simd.splat_f32s(self.shift[channel]));
+            for value in S::as_mut_simd_f32s(columns).0 {
+                *value = clipped(simd, relu, multiply_add(simd, scale, *value, shift));
+            }
+        }
+    }
+}
+
+/// One product: some output channels at some positions.
+#[derive(Clone, Copy)]
+struct Task {
+    group: usize,
+    /// Positions.
+    first: usize,
+    end: usize,
+    /// Panels of weights.
+    panels: (usize, usize),
+}
+
+impl Convolution {
+    /// Output elements of one image.
+    pub(super) fn outputs(&self) -> usize {
+        self.weights.groups * self.weights.rows * self.frame.positions()
+    }
+
+    /// Multiply-adds for one image, padding included: what the tiles do, but for the rest of incomplete ones.
+    pub(super) fn macs(&self) -> u64 {
+        self.outputs() as u64 * self.weights.depth as u64
+    }
+
+    /// Computes a batch.
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
+        let image = input.len() / (out.len() / self.outputs().max(1)).max(1);
+        let tasks = self.tasks(context.isa.lanes() * VECTORS);
+        let out = Shared::new(out);
+        for (n, source) in input.chunks_exact(image.max(1)).enumerate() {
+            let out = (out, n * self.outputs());
+            if self.frame.direct {
+                self.image(context, &tasks, source, out, finish);
+            } else {
+                context.scratch.with(self.frame.elements(self.channels), |frame| {
+                    self.frame.write_all(source, frame);
+                    self.image(context, &tasks, frame, out, finish);
+                });
+            }
+        }
+    }
+
+    /// Enough tasks for all threads. How the work is cut changes no sum, so results do not depend on it.
+    fn tasks(&self, width: usize) -> Vec<Task> {
+        let positions = self.frame.positions();
+        let (groups, blocks) = (self.weights.groups, positions.div_ceil(width));
+        let panels = self.weights.panels.len();
+        let threads = rayon::current_num_threads();
+        let wanted = if threads == 1 { 1 } else { 6 * threads };
+        // Each part gathers the columns anew: at least 8 panels of rows should share that.
+        let parts = wanted.div_ceil((groups * blocks).max(1)).min(panels / 8).max(1);
+        let mut tasks = Vec::with_capacity(groups * blocks * parts);
+        for group in 0..groups {
+            for part in 0..parts {
+                let panels = (part * panels / parts, (part + 1) * panels / parts);
+                for block in 0..blocks {
+                    let first = block * width;
+                    tasks.push(Task { group, first, end: (first + width).min(positions), panels });
+                }
+            }
+        }
+        tasks
+    }
+
+    fn image(
+        &self,
+        context: &Context,
+        tasks: &[Task],
+        frame: &[f32],
+        (out, first): (Shared<'_>, usize),
+        finish: Finish<'_>,
+    ) {
+        let width = context.isa.lanes() * VECTORS;
+        let scratch = self.weights.depth * width + WIDEST;
+        let run = |task: &Task| {
+            context.scratch.with(scratch, |columns| {
+                context.isa.run(Block { convolution: self, task: *task, frame, columns, out, first, finish });
+            });
+        };
+        // A thread takes a while to wake: not for less than some ten microseconds of work.
+        let least = (500_000 * tasks.len() as u64).div_ceil(self.macs().max(1)).max(1);
+        let least = usize::try_from(least).unwrap_or(usize::MAX);
+        if tasks.len() <= least {
+            tasks.iter().for_each(run);
+        } else {
+            tasks.par_iter().with_min_len(least).for_each(run);
+        }
+    }
+}
+
+/// A task with what it needs.
+struct Block<'a> {
+    convolution: &'a Convolution,
+    task: Task,
+    frame: &'a [f32],
+    columns: &'a mut [f32],
+    out: Shared<'a>,
+    /// Where the image starts in the output of the batch.
+    first: usize,
+    finish: Finish<'a>,
+}
+
+/// Where the rows of a tile go: each to its channel.
+pub(super) struct Rows<'a> {
+    /// The whole batch; no other task writes these channels at these positions of this image.
+    pub out: Shared<'a>,
+    pub finish: Finish<'a>,
+    /// Channel of the first row.
+    pub channel: usize,
+    /// Positions of one channel.
+    pub positions: usize,
+    /// Position of the first column, and how many columns there are.
+    pub first: usize,
+    pub count: usize,
+    /// Where the image starts.
+    pub image: usize,
+}
+
+impl<S: Simd> Store<S> for Rows<'_> {
+    #[inline(always)]
+    fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]) {
+        let channel = self.channel + row;
+        let at = self.image + channel * self.positions + self.first;
+        #[expect(unsafe_code, reason = "see `Shared`")]
+        // SAFETY: tasks differ in their image, their positions, their group or their panels: no two write one element.
+        let out = unsafe { self.out.part(at, self.count) };
+        self.finish.vectors(simd, channel, at, sums, out);
+    }
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            convolution: Convolution { frame, weights, channels, front },
+            task,
+            columns,
+            out,
+            finish,
+            ..
+        } = self;
+        let count = task.end - task.first;
+        let vectors = count.div_ceil(S::F32_LANES);
+        let width = vectors * S::F32_LANES;
+        let members = channels / weights.groups;
+        let group = &self.frame[task.group * members * frame.plane..];
+        let mut runs = Vec::new();
+        frame.runs(task.first, task.end, &mut runs);
+        gather(group, frame.plane, members, &frame.taps, &runs, width, columns);
+        let columns = &mut columns[..weights.depth * width];
+        if let Some(front) = front {
+            front.apply(simd, (task.group * members, frame.taps.len()), width, columns);
+        }
+        let columns = &*columns;
+        let (positions, first, image) = (frame.positions(), task.first, self.first);
+        for &panel in &weights.panels[task.panels.0..task.panels.1] {
+            let channel = task.group * weights.rows + panel.first;
+            let mut store = Rows { out, finish, channel, positions, first, count, image };
+            multiply(simd, (panel.rows, vectors), weights.panel(task.group, panel), columns, &mut store);
+        }
+    }
+}
+
+/// Rows of `width` elements: for each channel and tap, what the windows of the block read there.
+#[inline(always)]
+pub(super) fn gather(
+    frame: &[f32],
+    plane: usize,
+    channels: usize,
+    taps: &[usize],
+    runs: &[Run],
+    width: usize,
+    columns: &mut [f32],
+) {
+    let mut row = 0;
+    for channel in 0..channels {
+        for tap in taps {
+            let (source, target) = (&frame[channel * plane + tap..], &mut columns[row..]);
+            // Whole vectors: what goes beyond a run is overwritten by the next run, or the next row, or not used.
+            for run in runs {
+                let (to, from) = (&mut target[run.to..], &source[run.from..]);
+                match (to.first_chunk_mut::<WIDEST>(), from.first_chunk::<WIDEST>()) {
+                    (Some(to), Some(from)) => *to = *from,
+                    _ => to[..run.len].copy_from_slice(&from[..run.len]),
+                }
+            }
+            row += width;
+        }
+    }
+}

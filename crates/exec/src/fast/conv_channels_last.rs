@@ -1,0 +1,241 @@
+//! Convolution with the output channels across a tile, for maps whose positions do not fill vectors: 7 x 7 positions are
+//! seven rows of seven, but three vectors of 16 and one more for the last.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::Context;
+use super::conv::gather;
+use super::disjoint_slices::Shared;
+use super::epilogue::Finish;
+use super::isa::WIDEST;
+use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
+use super::padded_input::{Frame, Run};
+use super::scratch::Aligned;
+use crate::reference::Activation;
+use crate::tensor::Tensor;
+
+/// A convolution whose weights lie with the output channels side by side.
+#[derive(Debug)]
+pub(super) struct Across {
+    pub frame: Frame,
+    /// Channels of the input.
+    pub channels: usize,
+    groups: usize,
+    /// Output channels of a group, and input channels times taps.
+    rows: usize,
+    depth: usize,
+    /// For each group panels as wide as tiles; in each, a row an input channel and tap. What fills the last up is 0.
+    panels: Aligned,
+    width: usize,
+}
+
+/// Whether positions across waste more than channels across would, for a group of so many output channels.
+pub(super) fn pays(lanes: usize, positions: usize, rows: usize) -> bool {
+    let width = lanes * VECTORS;
+    let used = |of: usize, step: usize| of as f64 / (of.div_ceil(step) * step) as f64;
+    lanes > 1 && positions > 3 && used(rows, width) > 1.1 * used(positions, lanes)
+}
+
+impl Across {
+    pub(super) fn new(
+        context: &Context,
+        frame: Frame,
+        channels: usize,
+        weight: &Tensor<f32>,
+        scale: Option<&[f32]>,
+    ) -> Self {
+        let groups = (channels / weight.sizes()[1].max(1)).max(1);
+        let rows = weight.sizes()[0] / groups;
+        let depth = weight.len() / weight.sizes()[0].max(1);
+        let width = context.isa.lanes() * VECTORS;
+        let blocks = rows.div_ceil(width);
+        let mut panels = Aligned::new(groups * blocks * width * depth);
+        let fill = |(panel, target): (usize, &mut [f32])| {
+            let (group, first) = (panel / blocks, panel % blocks * width);
+            for (k, target) in target.chunks_exact_mut(width).enumerate() {
+                for (row, target) in (first..rows).zip(target) {
+                    let channel = group * rows + row;
+                    *target = weight.data()[channel * depth + k] * scale.map_or(1.0, |scale| scale[channel]);
+                }
+            }
+        };
+        panels.elements_mut().par_chunks_exact_mut((width * depth).max(1)).enumerate().for_each(fill);
+        Self { frame, channels, groups, rows, depth, panels, width }
+    }
+
+    /// Multiply-adds for one image, padding included.
+    pub(super) fn macs(&self) -> u64 {
+        (self.groups * self.rows * self.depth * self.frame.positions()) as u64
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        4 * self.panels.len() as u64
+    }
+
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
+        let outputs = self.groups * self.rows * self.frame.positions();
+        let image = input.len() / (out.len() / outputs.max(1)).max(1);
+        let out = Shared::new(out);
+        for (n, source) in input.chunks_exact(image.max(1)).enumerate() {
+            context.scratch.with(self.frame.elements(self.channels), |frame| {
+                if !self.frame.direct {
+                    self.frame.write_all(source, frame);
+                }
+                let frame = if self.frame.direct { source } else { frame };
+                for group in 0..self.groups {
+                    self.group(context, frame, group, (out, n * outputs), finish);
+                }
+            });
+        }
+    }
+
+    fn group(
+        &self,
+        context: &Context,
+        frame: &[f32],
+        group: usize,
+        (out, image): (Shared<'_>, usize),
+        finish: Finish<'_>,
+    ) {
+        let positions = self.frame.positions();
+        let tiles: Vec<(usize, usize)> = balanced(positions).collect();
+        let members = self.channels / self.groups;
+        let source = &frame[group * members * self.frame.plane..];
+        // What the windows of all tiles read, each with room for the last whole vector.
+        let room = self.depth * ROWS + WIDEST;
+        context.scratch.with(tiles.len() * room, |all| {
+            let each = |(columns, &(first, height)): (&mut [f32], &(usize, usize))| {
+                let mut runs: Vec<Run> = Vec::new();
+                self.frame.runs(first, first + height, &mut runs);
+                gather(source, self.frame.plane, members, &self.frame.taps, &runs, height, columns);
+            };
+            all.par_chunks_exact_mut(room).zip(&tiles).for_each(each);
+            let all = &*all;
+            let panel = self.width * self.depth;
+            let blocks = self.rows.div_ceil(self.width);
+            let weights = &self.panels.elements()[group * blocks * panel..(group + 1) * blocks * panel];
+            weights.par_chunks_exact(panel.max(1)).enumerate().for_each(|(block, weights)| {
+                let start = block * self.width;
+                let count = self.width.min(self.rows - start);
+                let channel = group * self.rows + start;
+                let place = Place { out, image, positions, channel, count };
+                context.isa.run(Panel {
+                    weights,
+                    all,
+                    room,
+                    depth: self.depth,
+                    tiles: &tiles,
+                    place,
+                    finish,
+                });
+            });
+        });
+    }
+}
+
+/// Where a panel's outputs go.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    out: Shared<'a>,
+    /// Where the image starts.
+    image: usize,
+    positions: usize,
+    /// The first channel, and how many.
+    channel: usize,
+    count: usize,
+}
+
+/// All positions of some output channels.
+struct Panel<'a> {
+    weights: &'a [f32],
+    all: &'a [f32],
+    room: usize,
+    depth: usize,
+    tiles: &'a [(usize, usize)],
+    place: Place<'a>,
+    finish: Finish<'a>,
+}
+
+/// The sums of a tile, with what is one value a channel added.
+struct Sums<'a> {
+    rows: [[f32; VECTORS * WIDEST]; ROWS],
+    bias: &'a [f32; VECTORS * WIDEST],
+}
+
+impl<S: Simd> Store<S> for Sums<'_> {
+    #[inline(always)]
+    fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]) {
+        let bias = S::as_simd_f32s(self.bias).0;
+        let to = S::as_mut_simd_f32s(&mut self.rows[row]).0;
+        for ((to, &sum), &bias) in to.iter_mut().zip(sums).zip(bias) {
+            *to = simd.add_f32s(sum, bias);
+        }
+    }
+}
+
+impl WithSimd for Panel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Place { channel, count, .. } = self.place;
+        let mut bias = [0.0; VECTORS * WIDEST];
+        if let Some(all) = self.finish.bias {
+            bias[..count].copy_from_slice(&all[channel..channel + count]);
+        }
+        let mut sums = Sums { rows: [[0.0; VECTORS * WIDEST]; ROWS], bias: &bias };
+        let finish = Finish { bias: None, ..self.finish };
+        for (columns, &(first, height)) in self.all.chunks_exact(self.room).zip(self.tiles) {
+            let columns = &columns[..self.depth * height];
+            multiply(simd, (height, VECTORS), columns, self.weights, &mut sums);
+            // The height as a constant makes single instructions of the small loops.
+            match height {
+                8 => turned::<8>(&sums.rows, first, self.place, finish),
+                7 => turned::<7>(&sums.rows, first, self.place, finish),
+                6 => turned::<6>(&sums.rows, first, self.place, finish),
+                5 => turned::<5>(&sums.rows, first, self.place, finish),
+                4 => turned::<4>(&sums.rows, first, self.place, finish),
+                3 => turned::<3>(&sums.rows, first, self.place, finish),
+                2 => turned::<2>(&sums.rows, first, self.place, finish),
+                _ => turned::<1>(&sums.rows, first, self.place, finish),
+            }
+        }
+    }
+}
+
+/// Writes the columns of a tile: each a channel at `H` positions from `first` on.
+#[inline(always)]
+fn turned<const H: usize>(
+    sums: &[[f32; VECTORS * WIDEST]; ROWS],
+    first: usize,
+    Place { out, image, positions, channel, count }: Place<'_>,
+    finish: Finish<'_>,
+) {
+    let straight = matches!(finish.curve, None | Some(Activation::Relu | Activation::Relu6));
+    for i in 0..count {
+        let at = image + (channel + i) * positions + first;
+        #[expect(unsafe_code, reason = "see `Shared`")]
+        // SAFETY: each task has channels of its own.
+        let out = unsafe { out.part(at, H) };
+        let mut row = [0.0; H];
+        for (value, sums) in row.iter_mut().zip(sums) {
+            *value = sums[i];
+        }
+        let Some(out) = out.first_chunk_mut::<H>().filter(|_| straight) else {
+            finish.row(channel + i, at, &row, out);
+            continue;
+        };
+        if let Some(add) = finish.add.and_then(|add| add[at..].first_chunk::<H>()) {
+            row.iter_mut().zip(add).for_each(|(value, other)| *value += other);
+        }
+        // Comparisons as in the definition: a not-a-number stays.
+        if finish.curve.is_some() {
+            row.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
+        }
+        if finish.curve == Some(Activation::Relu6) {
+            row.iter_mut().for_each(|value| *value = if *value >= 6.0 { 6.0 } else { *value });
+        }
+        *out = row;
+    }
+}

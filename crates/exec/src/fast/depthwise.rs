@@ -1,0 +1,212 @@
+//! Windows over single channels: depthwise convolutions and pools, a row of outputs at a time.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::Context;
+use super::depthwise_sums::{ACROSS, Sums};
+use super::disjoint_slices::Shared;
+use super::epilogue::Finish;
+use super::isa::WIDEST;
+use super::padded_input::{Frame, Three};
+
+/// What a window does with what it reads.
+#[derive(Debug, Clone)]
+pub(super) enum Reduction {
+    /// A weighted sum: for each output channel, a factor for each tap.
+    Weights(Vec<f32>),
+    /// The largest; not-a-number wins.
+    Largest,
+    /// The sum, divided at each position.
+    Mean(Vec<f32>),
+}
+
+/// Windows that each read one channel.
+#[derive(Debug, Clone)]
+pub(super) struct Depthwise {
+    pub frame: Frame,
+    /// Channels of the input.
+    pub channels: usize,
+    /// Output channels for each of them.
+    pub multiplier: usize,
+    pub reduction: Reduction,
+}
+
+impl Depthwise {
+    /// Multiply-adds for one image, padding included.
+    pub(super) fn macs(&self) -> u64 {
+        match self.reduction {
+            Reduction::Weights(_) => {
+                (self.channels * self.multiplier * self.frame.positions() * self.frame.taps.len()) as u64
+            }
+            _ => 0,
+        }
+    }
+
+    /// Computes a batch.
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
+        let positions = self.frame.positions();
+        let block = self.multiplier * positions;
+        let plane = input.len() / (out.len() / block.max(1)).max(1);
+        let out = Shared::new(out);
+        // Loads go beyond the last row by less than the vectors computed together.
+        let slack = (ACROSS + 1) * WIDEST;
+        let maps = input.len() / plane.max(1);
+        let row = self.frame.plane.max(self.frame.outputs.last().copied().unwrap_or(1)) + slack;
+        let three = self.frame.three();
+        // Some maps at a time: enough work for a thread to be worth waking.
+        let taps = self.frame.taps.len() * block + self.frame.plane;
+        let some = (200_000 / taps.max(1)).max(1);
+        let each = |task: usize| {
+            context.scratch.with(self.frame.plane + slack + row, |scratch| {
+                let (frame, row) = scratch.split_at_mut(self.frame.plane + slack);
+                let maps = task * some..maps.min((task + 1) * some);
+                context.isa.run(Maps { depthwise: self, three, maps, plane, input, frame, row, out, finish });
+            });
+        };
+        let tasks = maps.div_ceil(some);
+        if tasks < 2 {
+            (0..tasks).for_each(each);
+        } else {
+            (0..tasks).into_par_iter().for_each(each);
+        }
+    }
+}
+
+/// Some channels of the images of a batch.
+struct Maps<'a> {
+    depthwise: &'a Depthwise,
+    three: Option<Three>,
+    maps: Range<usize>,
+    /// Elements of one channel of the input.
+    plane: usize,
+    input: &'a [f32],
+    /// Room for a padded channel.
+    frame: &'a mut [f32],
+    /// Room for a row of outputs; for all where they are narrow.
+    row: &'a mut [f32],
+    out: Shared<'a>,
+    finish: Finish<'a>,
+}
+
+impl WithSimd for Maps<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let windows = &self.depthwise.frame;
+        let block = self.depthwise.multiplier * windows.positions();
+        for (i, map) in self.maps.clone().enumerate() {
+            let source = &self.input[map * self.plane..(map + 1) * self.plane];
+            if windows.direct {
+                self.frame[..source.len()].copy_from_slice(source);
+            } else if i == 0 {
+                windows.write(source, &mut self.frame[..windows.plane]);
+            } else {
+                windows.rewrite(source, &mut self.frame[..windows.plane]);
+            }
+            #[expect(unsafe_code, reason = "see `Shared`")]
+            // SAFETY: each map has a block of the output of its own.
+            let out = unsafe { self.out.part(map * block, block) };
+            self.map(simd, map, out);
+        }
+    }
+}
+
+impl Maps<'_> {
+    /// The outputs of the channel that the frame holds.
+    #[inline(always)]
+    fn map<S: Simd>(&mut self, simd: S, map: usize, out: &mut [f32]) {
+        let Depthwise { frame: windows, channels, multiplier, reduction } = self.depthwise;
+        let frame = &*self.frame;
+        let width = windows.outputs.last().copied().unwrap_or(1);
+        let taps = windows.taps.as_slice();
+        for extra in 0..*multiplier {
+            let channel = map % channels * multiplier + extra;
+            let first = map * multiplier + extra;
+            let target = &mut out[extra * windows.positions()..(extra + 1) * windows.positions()];
+            match reduction {
+                Reduction::Weights(weights) => {
+                    let factors = &weights[channel * taps.len()..(channel + 1) * taps.len()];
+                    let finish = self.finish.of(channel, first * windows.positions());
+                    Sums { windows, three: self.three, frame, factors, finish }.map(simd, self.row, target);
+                }
+                Reduction::Largest => {
+                    for (r, target) in target.chunks_exact_mut(width.max(1)).enumerate() {
+                        let from = &frame[windows.row(r)..];
+                        row(simd, from, taps, &mut self.row[..], width, f32::NEG_INFINITY, larger);
+                        target.copy_from_slice(&self.row[..width]);
+                    }
+                }
+                Reduction::Mean(divisors) => {
+                    let rows = target.chunks_exact_mut(width.max(1)).zip(divisors.chunks_exact(width.max(1)));
+                    for (r, (target, divisors)) in rows.enumerate() {
+                        let from = &frame[windows.row(r)..];
+                        row(simd, from, taps, &mut self.row[..], width, 0.0, S::add_f32s);
+                        for ((target, &sum), &divisor) in target.iter_mut().zip(&*self.row).zip(divisors) {
+                            *target = sum / divisor;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The larger of two; not-a-number wins.
+#[inline(always)]
+fn larger<S: Simd>(simd: S, most: S::f32s, element: S::f32s) -> S::f32s {
+    let larger = simd.greater_than_f32s(element, most);
+    let number = simd.equal_f32s(element, element);
+    let found = simd.select_f32s(larger, element, most);
+    simd.select_f32s(number, found, element)
+}
+
+/// Reduces all taps of `width` neighbouring windows, the first of which starts `frame`; into `out`, which has room for
+/// whole vectors.
+#[inline(always)]
+fn row<S: Simd>(
+    simd: S,
+    frame: &[f32],
+    taps: &[usize],
+    out: &mut [f32],
+    width: usize,
+    initial: f32,
+    reduce: impl Fn(S, S::f32s, S::f32s) -> S::f32s + Copy,
+) {
+    let mut at = 0;
+    while at < width {
+        let vectors = (width - at).div_ceil(S::F32_LANES);
+        let (from, to) = (&frame[at..], &mut out[at..]);
+        at += S::F32_LANES
+            * match vectors {
+                1 => vectors_of::<S, 1>(simd, from, taps, to, initial, reduce),
+                2 => vectors_of::<S, 2>(simd, from, taps, to, initial, reduce),
+                3 => vectors_of::<S, 3>(simd, from, taps, to, initial, reduce),
+                _ => vectors_of::<S, ACROSS>(simd, from, taps, to, initial, reduce),
+            };
+    }
+}
+
+#[inline(always)]
+fn vectors_of<S: Simd, const V: usize>(
+    simd: S,
+    frame: &[f32],
+    taps: &[usize],
+    out: &mut [f32],
+    initial: f32,
+    reduce: impl Fn(S, S::f32s, S::f32s) -> S::f32s,
+) -> usize {
+    let mut results = [simd.splat_f32s(initial); V];
+    for &tap in taps {
+        let elements = &S::as_simd_f32s(&frame[tap..tap + V * S::F32_LANES]).0.as_chunks::<V>().0[0];
+        for (result, &element) in results.iter_mut().zip(elements) {
+            *result = reduce(simd, *result, element);
+        }
+    }
+    let out = S::as_mut_simd_f32s(out).0;
+    out[..V].copy_from_slice(&results);
+    V
+}

@@ -1,0 +1,247 @@
+//! Weighted sums over one channel: what a depthwise convolution does with its map.
+
+use pulp::Simd;
+
+use super::epilogue::{Channel, clipped};
+use super::isa::multiply_add;
+use super::padded_input::{Frame, Three};
+
+/// Vectors of a row that are computed together.
+pub(super) const ACROSS: usize = 4;
+
+/// Weighted sums over one channel.
+pub(super) struct Sums<'a> {
+    pub windows: &'a Frame,
+    /// The windows' form if they are of 3 x 3 taps.
+    pub three: Option<Three>,
+    /// The map, padded; loads go beyond it by less than the vectors computed together.
+    pub frame: &'a [f32],
+    /// One a tap.
+    pub factors: &'a [f32],
+    pub finish: Channel<'a>,
+}
+
+impl Sums<'_> {
+    /// All positions; `row` is room for a row, or for the map where rows are narrow.
+    #[inline(always)]
+    pub(super) fn map<S: Simd>(&self, simd: S, row: &mut [f32], out: &mut [f32]) {
+        let width = self.windows.outputs.last().copied().unwrap_or(1).max(1);
+        if let Some(distance) = self.windows.follow().filter(|_| width < S::F32_LANES) {
+            self.narrow(simd, (width, distance), row, out);
+            return;
+        }
+        // Whole vectors. Of those at the end of a row the rest is overwritten: by the next row, or by its columns
+        // further left.
+        for at in (0..width).step_by(ACROSS * S::F32_LANES).rev() {
+            match (width - at).div_ceil(S::F32_LANES).min(ACROSS) {
+                1 => self.columns::<S, 1>(simd, at, width, row, out),
+                2 => self.columns::<S, 2>(simd, at, width, row, out),
+                3 => self.columns::<S, 3>(simd, at, width, row, out),
+                _ => self.columns::<S, ACROSS>(simd, at, width, row, out),
+            }
+        }
+        if !self.finish.straight() {
+            self.finish.last(out);
+        }
+    }
+
+    /// Rows that do not fill a vector, `distance` apart in the frame: computed as one, with what lies between them.
+    #[inline(always)]
+    fn narrow<S: Simd>(&self, simd: S, (width, distance): (usize, usize), row: &mut [f32], out: &mut [f32]) {
+        let rows = out.len() / width;
+        let all = (rows.max(1) - 1) * distance + width;
+        for at in (0..all).step_by(ACROSS * S::F32_LANES) {
+            let target = &mut row[at..];
+            match (all - at).div_ceil(S::F32_LANES).min(ACROSS) {
+                1 => self.store(simd, &self.taps::<S, 1>(simd, at), None, target),
+                2 => self.store(simd, &self.taps::<S, 2>(simd, at), None, target),
+                3 => self.store(simd, &self.taps::<S, 3>(simd, at), None, target),
+                _ => self.store(simd, &self.taps::<S, ACROSS>(simd, at), None, target),
+            }
+        }
+        for (r, (out, row)) in out.chunks_exact_mut(width).zip(row.chunks(distance)).enumerate() {
+            self.finish.rest(r * width, &row[..width], out);
+        }
+    }
+
+    /// `V` vectors of columns from `at` on, in all rows.
+    #[inline(always)]
+    fn columns<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        at: usize,
+        width: usize,
+        row: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let rows = out.len() / width;
+        // Rows from which whole vectors do not reach beyond the channel.
+        let room = (out.len() + width).saturating_sub(at + V * S::F32_LANES);
+        let whole = (room / width).min(rows);
+        match self.three {
+            Some(three) if three.rows == 1 => self.down::<S, V>(simd, three, (at, width, whole), out),
+            Some(three) => self.down_by_two::<S, V>(simd, three, (at, width, whole), out),
+            None => {
+                for r in 0..whole {
+                    let sums = self.taps::<S, V>(simd, self.windows.row(r) + at);
+                    self.put(simd, &sums, r * width + at, out);
+                }
+            }
+        }
+        let count = (width - at).min(V * S::F32_LANES);
+        for r in whole..rows {
+            let to = r * width + at;
+            self.store(simd, &self.taps::<S, V>(simd, self.windows.row(r) + at), None, row);
+            self.finish.straight_rest(to, &row[..count], &mut out[to..to + count]);
+        }
+    }
+
+    /// 3 x 3 taps that move by one row: each row of the frame is read once, for three rows of outputs.
+    #[inline(always)]
+    fn down<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        three: Three,
+        (at, width, rows): (usize, usize, usize),
+        out: &mut [f32],
+    ) {
+        if rows == 0 {
+            return;
+        }
+        let factors = self.three_by_three(simd);
+        let none = [simd.splat_f32s(0.0); V];
+        let read = self.three_columns::<S, V>(three, at);
+        let mut first = add::<S, V>(simd, &factors[0], &read, none);
+        let read = self.three_columns::<S, V>(three, at + three.down);
+        first = add::<S, V>(simd, &factors[1], &read, first);
+        let mut second = add::<S, V>(simd, &factors[0], &read, none);
+        for r in 0..rows {
+            let read = self.three_columns::<S, V>(three, at + (r + 2) * three.down);
+            let sums = add::<S, V>(simd, &factors[2], &read, first);
+            first = add::<S, V>(simd, &factors[1], &read, second);
+            second = add::<S, V>(simd, &factors[0], &read, none);
+            self.put(simd, &sums, r * width + at, out);
+        }
+    }
+
+    /// 3 x 3 taps that move by two rows: every other row of the frame serves two rows of outputs.
+    #[inline(always)]
+    fn down_by_two<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        three: Three,
+        (at, width, rows): (usize, usize, usize),
+        out: &mut [f32],
+    ) {
+        if rows == 0 {
+            return;
+        }
+        let factors = self.three_by_three(simd);
+        let none = [simd.splat_f32s(0.0); V];
+        let read = self.three_columns::<S, V>(three, at);
+        let mut first = add::<S, V>(simd, &factors[0], &read, none);
+        for r in 0..rows {
+            let read = self.three_columns::<S, V>(three, at + (2 * r + 1) * three.down);
+            let sums = add::<S, V>(simd, &factors[1], &read, first);
+            let read = self.three_columns::<S, V>(three, at + (2 * r + 2) * three.down);
+            let sums = add::<S, V>(simd, &factors[2], &read, sums);
+            first = add::<S, V>(simd, &factors[0], &read, none);
+            self.put(simd, &sums, r * width + at, out);
+        }
+    }
+
+    #[inline(always)]
+    fn three_by_three<S: Simd>(&self, simd: S) -> [[S::f32s; 3]; 3] {
+        let row = &self.factors[..9];
+        [row_of_three(simd, &row[..3]), row_of_three(simd, &row[3..6]), row_of_three(simd, &row[6..])]
+    }
+
+    /// What the three taps of a row read.
+    #[inline(always)]
+    fn three_columns<S: Simd, const V: usize>(&self, three: Three, start: usize) -> [&[S::f32s; V]; 3] {
+        let [a, b, c] = three.columns;
+        if [b, c] == [a + 1, a + 2] {
+            // One piece of a length that the compiler knows has one bound to check.
+            let all = &self.frame[start + a..][..V * S::F32_LANES + 2];
+            return [vectors::<S, V>(all), vectors::<S, V>(&all[1..]), vectors::<S, V>(&all[2..])];
+        }
+        [self.read::<S, V>(start + a), self.read::<S, V>(start + b), self.read::<S, V>(start + c)]
+    }
+
+    /// `V` vectors of a length that the compiler knows.
+    #[inline(always)]
+    fn read<S: Simd, const V: usize>(&self, from: usize) -> &[S::f32s; V] {
+        vectors::<S, V>(&self.frame[from..])
+    }
+
+    /// All taps of `V` vectors of neighbouring windows, the first of which starts at `start`.
+    #[inline(always)]
+    fn taps<S: Simd, const V: usize>(&self, simd: S, start: usize) -> [S::f32s; V] {
+        let mut sums = [simd.splat_f32s(0.0); V];
+        for (&tap, &factor) in self.windows.taps.iter().zip(self.factors) {
+            let factor = simd.splat_f32s(factor);
+            for (sum, &element) in sums.iter_mut().zip(self.read::<S, V>(start + tap)) {
+                *sum = multiply_add(simd, factor, element, *sum);
+            }
+        }
+        sums
+    }
+
+    /// Puts whole vectors in their place; finished if that is simple. No call is in sight here: what a loop keeps in
+    /// registers would have to be saved around it.
+    #[inline(always)]
+    fn put<S: Simd, const V: usize>(&self, simd: S, sums: &[S::f32s; V], to: usize, out: &mut [f32]) {
+        let add = self.finish.add.filter(|_| self.finish.straight()).map(|add| &add[to..]);
+        self.store(simd, sums, add, &mut out[to..to + V * S::F32_LANES]);
+    }
+
+    /// Stores sums with their bias; finished, if that is simple and what is to be added is given or nothing is.
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        sums: &[S::f32s; V],
+        add: Option<&[f32]>,
+        out: &mut [f32],
+    ) {
+        let bias = simd.splat_f32s(self.finish.bias);
+        let complete = self.finish.straight() && (add.is_some() || self.finish.add.is_none());
+        let curve = self.finish.curve.filter(|_| complete);
+        let out = &mut S::as_mut_simd_f32s(out).0.as_chunks_mut::<V>().0[0];
+        for (i, (to, &sum)) in out.iter_mut().zip(sums).enumerate() {
+            let mut value = simd.add_f32s(sum, bias);
+            if let Some(add) = add {
+                let add = &add[i * S::F32_LANES..(i + 1) * S::F32_LANES];
+                value = simd.add_f32s(value, S::as_simd_f32s(add).0[0]);
+            }
+            *to = clipped(simd, curve, value);
+        }
+    }
+}
+
+/// The first `V` vectors.
+#[inline(always)]
+fn vectors<S: Simd, const V: usize>(elements: &[f32]) -> &[S::f32s; V] {
+    &S::as_simd_f32s(&elements[..V * S::F32_LANES]).0.as_chunks::<V>().0[0]
+}
+
+#[inline(always)]
+fn row_of_three<S: Simd>(simd: S, row: &[f32]) -> [S::f32s; 3] {
+    [simd.splat_f32s(row[0]), simd.splat_f32s(row[1]), simd.splat_f32s(row[2])]
+}
+
+/// Adds what three taps give. Written out, because loops over so few leave the compiler with arrays in memory.
+#[inline(always)]
+fn add<S: Simd, const V: usize>(
+    simd: S,
+    &[x, y, z]: &[S::f32s; 3],
+    &[a, b, c]: &[&[S::f32s; V]; 3],
+    mut sums: [S::f32s; V],
+) -> [S::f32s; V] {
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = multiply_add(simd, x, a[i], *sum);
+        *sum = multiply_add(simd, y, b[i], *sum);
+        *sum = multiply_add(simd, z, c[i], *sum);
+    }
+    sums
+}

@@ -1,0 +1,194 @@
+//! What follows a product while its result is still in the cache: bias, a sum with another tensor, an activation.
+
+use pulp::Simd;
+
+use super::activations;
+use super::isa::WIDEST;
+use super::microkernel::VECTORS;
+use super::padded_input::copy;
+use crate::reference::Activation;
+
+/// What is done to each output of a product, in this order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Finish<'a> {
+    /// Added, one value an output channel.
+    pub bias: Option<&'a [f32]>,
+    /// Added, one value an output element of the whole batch.
+    pub add: Option<&'a [f32]>,
+    /// Applied at last.
+    pub curve: Option<Activation>,
+}
+
+/// ReLU and ReLU6, the curves that few vector instructions do; others are not for this.
+#[inline(always)]
+pub(super) fn clipped<S: Simd>(simd: S, curve: Option<Activation>, value: S::f32s) -> S::f32s {
+    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+    let mut value = value;
+    // Comparisons as in the definition: a not-a-number stays.
+    if curve.is_some() {
+        value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
+    }
+    if curve == Some(Activation::Relu6) {
+        value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
+    }
+    value
+}
+
+/// Most elements of a row of a tile.
+const ROW: usize = VECTORS * WIDEST;
+
+impl Finish<'_> {
+    /// Finishes a row of a tile: outputs of channel `channel` from element `at` of the output on, as many as `out` holds.
+    #[inline(always)]
+    pub(super) fn vectors<S: Simd>(
+        &self,
+        simd: S,
+        channel: usize,
+        at: usize,
+        sums: &[S::f32s],
+        out: &mut [f32],
+    ) {
+        let (vectors, rest) = S::as_mut_simd_f32s(out);
+        let straight = matches!(self.curve, None | Some(Activation::Relu | Activation::Relu6));
+        if !straight || !rest.is_empty() || vectors.len() != sums.len() {
+            let mut row = [0.0; ROW];
+            for (to, &sum) in S::as_mut_simd_f32s(&mut row).0.iter_mut().zip(sums) {
+                *to = sum;
+            }
+            self.row(channel, at, &row, out);
+            return;
+        }
+        let bias = simd.splat_f32s(self.bias.map_or(0.0, |bias| bias[channel]));
+        let add = self.add.map(|add| S::as_simd_f32s(&add[at..]).0);
+        for (i, (out, &sum)) in vectors.iter_mut().zip(sums).enumerate() {
+            let mut value = simd.add_f32s(sum, bias);
+            if let Some(add) = add {
+                value = simd.add_f32s(value, add[i]);
+            }
+            *out = clipped(simd, self.curve, value);
+        }
+    }
+
+    /// Finishes the outputs of channel `channel` that begin at element `at` of the output.
+    #[inline(always)]
+    pub(super) fn row(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
+        let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+        let relu = self.curve == Some(Activation::Relu);
+        match self.add {
+            None if relu => {
+                for (out, &sum) in out.iter_mut().zip(sums) {
+                    let value = sum + bias;
+                    *out = if value <= 0.0 { 0.0 } else { value };
+                }
+                return;
+            }
+            None => {
+                for (out, &sum) in out.iter_mut().zip(sums) {
+                    *out = sum + bias;
+                }
+            }
+            Some(add) => {
+                let add = &add[at..at + out.len()];
+                for ((out, &sum), &other) in out.iter_mut().zip(sums).zip(add) {
+                    *out = sum + bias + other;
+                }
+            }
+        }
+        if let Some(curve) = self.curve {
+            activations::apply(curve, out);
+        }
+    }
+
+    /// As [`Finish::row`] for neighbouring channels of one position.
+    #[inline(always)]
+    pub(super) fn across(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(sums);
+        if let Some(bias) = self.bias {
+            out.iter_mut().zip(&bias[channel..]).for_each(|(out, &bias)| *out += bias);
+        }
+        if let Some(add) = self.add {
+            out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
+        }
+        if let Some(curve) = self.curve {
+            activations::apply(curve, out);
+        }
+    }
+
+    /// As [`Finish::row`] for sums that are in their place already.
+    #[inline(always)]
+    pub(super) fn in_place(&self, channel: usize, at: usize, out: &mut [f32]) {
+        if let Some(bias) = self.bias {
+            out.iter_mut().for_each(|out| *out += bias[channel]);
+        }
+        if let Some(add) = self.add {
+            out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
+        }
+        if let Some(curve) = self.curve {
+            activations::apply(curve, out);
+        }
+    }
+}
+
+/// What is done to the outputs of one channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Channel<'a> {
+    pub bias: f32,
+    /// From the channel's first output on.
+    pub add: Option<&'a [f32]>,
+    pub curve: Option<Activation>,
+}
+
+impl<'a> Finish<'a> {
+    /// For outputs of channel `channel`, which begins at element `at` of the output.
+    #[inline(always)]
+    pub(super) fn of(&self, channel: usize, at: usize) -> Channel<'a> {
+        Channel {
+            bias: self.bias.map_or(0.0, |bias| bias[channel]),
+            add: self.add.map(|add| &add[at..]),
+            curve: self.curve,
+        }
+    }
+}
+
+impl Channel<'_> {
+    /// Whether few vector instructions do all of it.
+    #[inline(always)]
+    pub(super) fn straight(&self) -> bool {
+        matches!(self.curve, None | Some(Activation::Relu | Activation::Relu6))
+    }
+
+    /// Finishes outputs from the channel's `at`-th on that have their bias; and, where nothing is added and it is
+    /// [straight](Self::straight), all else.
+    #[inline(always)]
+    pub(super) fn rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
+        self.straight_rest(at, sums, out);
+        if !self.straight() {
+            self.from(at, out);
+        }
+    }
+
+    /// The same as far as it is straight; the rest is left to [`last`](Self::last).
+    #[inline(always)]
+    pub(super) fn straight_rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
+        copy(out, sums);
+        if self.add.is_some() && self.straight() {
+            self.from(at, out);
+        }
+    }
+
+    /// Adds what is to be added to all outputs of the channel, and applies the curve.
+    #[inline(always)]
+    pub(super) fn last(&self, out: &mut [f32]) {
+        self.from(0, out);
+    }
+
+    #[inline(always)]
+    fn from(&self, at: usize, out: &mut [f32]) {
+        if let Some(add) = self.add {
+            out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
+        }
+        if let Some(curve) = self.curve {
+            activations::apply(curve, out);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Which layers are computed together: what follows a product becomes part of it, and sometimes a norm before it.
+
+use super::conv::Prologue;
+use super::kernel::{Kernel, Prepared};
+use super::select_kernel::{Fold, LayerUse, prepare, running};
+use super::{Context, select_gemm};
+use crate::network::Network;
+use crate::reference::Activation;
+use crate::run::at;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId, Op};
+use cnnkit_core::layers::Layer;
+
+/// A layer and those that become part of it.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// All, in order; the first reads the input, the last gives the result.
+    pub members: Vec<NodeId>,
+    /// The one whose kernel runs.
+    pub host: NodeId,
+    fold: Option<Fold>,
+    /// What is added to the result.
+    pub add: Option<NodeId>,
+    /// Applied at last.
+    pub curve: Option<Activation>,
+}
+
+impl Chain {
+    fn of(host: NodeId) -> Self {
+        Self { members: vec![host], host, fold: None, add: None, curve: None }
+    }
+
+    pub(super) fn last(&self) -> NodeId {
+        self.members[self.members.len() - 1]
+    }
+}
+
+/// All chains of a network, each with its kernel, in the order in which they run.
+pub(super) fn all(
+    network: &Network<'_, f32>,
+    context: &Context,
+    sizes: &[Vec<usize>],
+) -> Result<Vec<(Chain, Prepared)>, Problem> {
+    let graph = network.graph;
+    let consumers = graph.consumers();
+    let mut taken = vec![false; graph.nodes.len()];
+    let mut steps = Vec::new();
+    for (id, node) in graph.iter() {
+        let Op::Layer(layer) = &node.op else { continue };
+        if taken[id.0] {
+            continue;
+        }
+        let (mut chain, mut prepared) = match normed(network, context, sizes, &consumers, &taken, id)? {
+            Some(normed) => normed,
+            None => one(network, context, sizes, &consumers, &taken, (id, layer))?,
+        };
+        extend(graph, &consumers, &mut chain, &mut prepared.kernel);
+        chain.members.iter().for_each(|member| taken[member.0] = true);
+        steps.push((chain, prepared));
+    }
+    steps.sort_by_key(|(chain, _)| chain.last());
+    Ok(steps)
+}
+
+/// A layer with what it takes over as a product.
+fn one(
+    network: &Network<'_, f32>,
+    context: &Context,
+    sizes: &[Vec<usize>],
+    consumers: &[Vec<NodeId>],
+    taken: &[bool],
+    (id, layer): (NodeId, &Layer),
+) -> Result<(Chain, Prepared), Problem> {
+    let node = network.graph.node(id);
+    let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.0].as_slice()).collect();
+    let site = LayerUse {
+        layer,
+        declared: &node.weights,
+        weights: network.weights(id),
+        inputs: &inputs,
+        output: &sizes[id.0],
+    };
+    let prepared =
+        |fold: Option<&Fold>| prepare(context, &site, fold).map_err(|problem| at(&node.id, problem));
+    if select_gemm::folds(layer) || matches!(layer, Layer::Linear(_)) {
+        let chain = product(network, sizes, consumers, taken, id);
+        let fused = prepared(chain.fold.as_ref())?;
+        if fused.kernel.finishes() {
+            return Ok((chain, fused));
+        }
+    }
+    Ok((Chain::of(id), prepared(None)?))
+}
+
+/// A convolution that reads no padding with the norm before it, and perhaps a ReLU between them (DenseNet, residual networks
+/// with the activation first).
+fn normed(
+    network: &Network<'_, f32>,
+    context: &Context,
+    sizes: &[Vec<usize>],
+    consumers: &[Vec<NodeId>],
+    taken: &[bool],
+    id: NodeId,
+) -> Result<Option<(Chain, Prepared)>, Problem> {
+    let graph = network.graph;
+    let layer = |id: NodeId| match &graph.node(id).op {
+        Op::Layer(layer) => Some(layer),
+        Op::Input => None,
+    };
+    let (Some(layer_norm @ Layer::BatchNorm(norm)), Some(mut next)) =
+        (layer(id), reader(graph, consumers, id))
+    else {
+        return Ok(None);
+    };
+    let mut members = vec![id];
+    let relu = matches!(layer(next).map(Activation::of), Some(Some(Activation::Relu))) && !taken[next.0];
+    if relu {
+        members.push(next);
+        let Some(after) = reader(graph, consumers, next) else { return Ok(None) };
+        next = after;
+    }
+    let Some(convolution @ Layer::Conv(_)) = layer(next).filter(|_| !taken[next.0]) else { return Ok(None) };
+    let (mut chain, mut prepared) = one(network, context, sizes, consumers, taken, (next, convolution))?;
+    let Kernel::Convolution(kernel) = &mut prepared.kernel else { return Ok(None) };
+    let node = graph.node(id);
+    let site = LayerUse {
+        layer: layer_norm,
+        declared: &node.weights,
+        weights: network.weights(id),
+        inputs: &[&sizes[id.0]],
+        output: &sizes[id.0],
+    };
+    let Some(Fold { scale, shift }) = running(&site, norm.eps).filter(|_| kernel.frame.direct) else {
+        return Ok(None);
+    };
+    kernel.front = Some(Prologue { scale, shift, relu });
+    members.append(&mut chain.members);
+    Ok(Some((Chain { members, ..chain }, prepared)))
+}
+
+/// The only reader of the last member, if its value is nobody else's business.
+fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<NodeId> {
+    match consumers[last.0].as_slice() {
+        [only] if !graph.outputs.contains(&last) => Some(*only),
+        _ => None,
+    }
+}
+
+/// Layers that change nothing but, perhaps, the sizes.
+fn relabels(layer: &Layer) -> bool {
+    matches!(layer, Layer::Identity(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_))
+}
+
+/// What a product takes over: a norm, a sum, an activation, in this order.
+fn product(
+    network: &Network<'_, f32>,
+    sizes: &[Vec<usize>],
+    consumers: &[Vec<NodeId>],
+    taken: &[bool],
+    host: NodeId,
+) -> Chain {
+    let graph = network.graph;
+    let mut chain = Chain::of(host);
+    let folds = matches!(&graph.node(host).op, Op::Layer(layer) if select_gemm::folds(layer));
+    while let Some(next) = reader(graph, consumers, chain.last()) {
+        let node = graph.node(next);
+        let Op::Layer(layer) = &node.op else { break };
+        let open = chain.curve.is_none() && chain.add.is_none();
+        let same = sizes[next.0] == sizes[host.0];
+        match layer {
+            _ if taken[next.0] => break,
+            Layer::BatchNorm(norm) if open && chain.fold.is_none() && folds => {
+                let inputs = [sizes[host.0].as_slice()];
+                let site = LayerUse {
+                    layer,
+                    declared: &node.weights,
+                    weights: network.weights(next),
+                    inputs: &inputs,
+                    output: &sizes[next.0],
+                };
+                let fold = running(&site, norm.eps);
+                // What is not finite must stay where it is: folded, it would meet zeros.
+                let finite =
+                    |fold: &Fold| fold.scale.iter().chain(&fold.shift).all(|value| value.is_finite());
+                let Some(fold) = fold.filter(finite) else { break };
+                chain.fold = Some(fold);
+            }
+            Layer::Add(add) if open && same && node.inputs.len() == 2 => {
+                let plain =
+                    add.weights.as_ref().is_none_or(|weights| weights.iter().all(|&weight| weight == 1.0));
+                let others: Vec<NodeId> =
+                    node.inputs.iter().copied().filter(|&input| input != chain.last()).collect();
+                let [other] = others[..] else { break };
+                if !plain || sizes[other.0] != sizes[host.0] {
+                    break;
+                }
+                chain.add = Some(other);
+            }
+            layer => match Activation::of(layer) {
+                Some(curve) if chain.curve.is_none() => chain.curve = Some(curve),
+                _ if relabels(layer) && same => {}
+                _ => break,
+            },
+        }
+        chain.members.push(next);
+    }
+    chain
+}
+
+/// What any step takes over: an activation, if its kernel can; layers that only give other sizes to the same numbers.
+fn extend(graph: &Graph, consumers: &[Vec<NodeId>], chain: &mut Chain, kernel: &mut Kernel) {
+    while let Some(next) = reader(graph, consumers, chain.last()) {
+        let Op::Layer(layer) = &graph.node(next).op else { break };
+        let takes = relabels(layer) || Activation::of(layer).is_some_and(|curve| kernel.absorb(curve));
+        if !takes {
+            break;
+        }
+        chain.members.push(next);
+    }
+}

@@ -1,0 +1,129 @@
+//! Fast kernels in f32, equal to the [definition](super::reference) up to rounding.
+//!
+//! Nearly all time of a network goes into products with weights. They all end in one loop, the `tile`: 8 x 48 sums held in
+//! registers, with the weights packed in the order in which it reads them (`packed`), and what they are multiplied with
+//! gathered, a panel of 48 positions at a time, from a copy of the input that has its padding written out (`frame`). What
+//! follows a product (bias, a norm folded into the weights, a sum, an activation) is done while its tile is in the cache
+//! (`finish`). [`Plan`] decides that for a whole network; [`Fast`] runs single layers.
+//!
+//! The vector instructions are those of the machine that the program runs on (`isa`). Results do not depend on the number
+//! of threads: each sum is added up by one thread, in an order that the layer fixes. They do depend on the machine in the last
+//! digits, because wider vectors split a dot product into more parts.
+//!
+//! Products with padding are really done here, where the definition skips them: a weight that is infinite or not a number
+//! makes not-a-number of them. 3 x 3 convolutions of stride 1 are done with fewer products (`winograd`), from differences of
+//! inputs: an infinite one makes not-a-number of them as well. No output depends on anything outside its window.
+
+#![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
+
+mod activations;
+mod attention;
+mod conv;
+mod conv_channels_last;
+mod data_movement;
+mod deform;
+mod depthwise;
+mod depthwise_sums;
+mod disjoint_slices;
+mod elementwise;
+mod epilogue;
+mod fusion;
+mod isa;
+mod kernel;
+mod linear;
+mod memory_plan;
+mod microkernel;
+mod norms;
+mod packing;
+mod padded_input;
+mod plan;
+mod resize;
+mod scratch;
+mod select_gemm;
+mod select_kernel;
+mod spin_workers;
+mod squeeze_excite;
+mod transposed;
+mod winograd;
+
+pub use isa::Isa;
+pub use plan::Plan;
+
+use crate::reference::{Call, Counter};
+use crate::run::Kernels;
+use crate::tensor::{Tensor, batched};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
+use cnnkit_core::shape::Shape;
+use scratch::Scratch;
+use select_kernel::LayerUse;
+
+/// What all kernels share while they run.
+#[derive(Debug)]
+struct Context {
+    isa: Isa,
+    scratch: Scratch,
+}
+
+/// Fast kernels for single layers.
+#[derive(Debug)]
+pub struct Fast(Context);
+
+impl Default for Fast {
+    fn default() -> Self {
+        Self::with(Isa::best())
+    }
+}
+
+impl Fast {
+    /// With these instructions.
+    pub fn with(isa: Isa) -> Self {
+        Self(Context { isa, scratch: Scratch::default() })
+    }
+
+    /// What runs `layer` on inputs of these sizes (the batch first): the name of a kernel, `definition` if there is no
+    /// fast one.
+    pub fn kernel(&self, layer: &Layer, call: Call<'_, f32>) -> Result<&'static str, Problem> {
+        Ok(self.prepare(layer, call)?.0.kernel.name())
+    }
+
+    fn prepare(&self, layer: &Layer, call: Call<'_, f32>) -> Result<(kernel::Prepared, Vec<usize>), Problem> {
+        let shapes: Vec<Shape> = call.inputs.iter().map(|input| input.shape()).collect();
+        let output = batched(call.input().batch(), &layer.infer(&shapes)?)?;
+        let inputs: Vec<&[usize]> = call.inputs.iter().map(|input| input.sizes()).collect();
+        let site = LayerUse {
+            layer,
+            declared: call.declared,
+            weights: call.weights,
+            inputs: &inputs,
+            output: &output,
+        };
+        Ok((select_kernel::prepare(&self.0, &site, None)?, output))
+    }
+}
+
+impl Kernels<f32> for Fast {
+    fn forward(
+        &self,
+        layer: &Layer,
+        call: Call<'_, f32>,
+        counter: &mut Counter,
+    ) -> Result<Tensor<f32>, Problem> {
+        let (prepared, sizes) = self.prepare(layer, call)?;
+        let inputs: Vec<(&[usize], &[f32])> =
+            call.inputs.iter().map(|input| (input.sizes(), input.data())).collect();
+        let mut output = Tensor::zeros(&sizes);
+        prepared.run(&self.0, &inputs, output.data_mut(), (None, None), counter)?;
+        Ok(output)
+    }
+
+    fn mixes_taps(&self, layer: &Layer, call: Call<'_, f32>) -> Result<bool, Problem> {
+        // Nothing else has it, and preparing a layer is not free.
+        let convolves = matches!(layer, Layer::Conv(_));
+        Ok(convolves && matches!(self.prepare(layer, call)?.0.kernel, kernel::Kernel::Winograd(_)))
+    }
+
+    fn scratch_bytes(&self) -> u64 {
+        self.0.scratch.bytes()
+    }
+}

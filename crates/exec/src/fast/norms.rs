@@ -1,0 +1,175 @@
+//! Norms with statistics of their own and softmax, where the elements that belong together either lie together or are
+//! one at each position of all channels.
+
+use rayon::prelude::*;
+
+use super::Context;
+use super::activations::exp;
+use super::data_movement::SMALL;
+use super::elementwise::{Sum, Vectors};
+
+/// Which elements are treated together.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sets {
+    /// So many in a row.
+    Rows(usize),
+    /// Those of all channels at one of so many positions.
+    Channels { channels: usize, plane: usize },
+}
+
+/// Where the scale and shift of an element are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scale {
+    /// At the element's place in its row.
+    Element,
+    /// At the channel; so many neighbouring elements are of one channel, of so many channels.
+    Channel(usize, usize),
+}
+
+/// A norm.
+#[derive(Debug, Clone)]
+pub(super) struct Norm {
+    pub sets: Sets,
+    pub scale: Scale,
+    pub eps: f32,
+    pub weight: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+impl Norm {
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32]) {
+        match self.sets {
+            Sets::Rows(len) => {
+                let rows = input.par_chunks_exact(len.max(1)).zip(out.par_chunks_exact_mut(len.max(1)));
+                rows.enumerate()
+                    .with_min_len((SMALL / len.max(1)).max(1))
+                    .for_each(|(row, (source, target))| self.row(context, row, source, target));
+            }
+            Sets::Channels { channels, plane } => {
+                let image = channels * plane;
+                let images = input.par_chunks_exact(image.max(1)).zip(out.par_chunks_exact_mut(image.max(1)));
+                images.for_each(|(source, target)| {
+                    context.isa.run(Vectors(
+                        #[inline(always)]
+                        || self.channels(channels, plane, source, target),
+                    ));
+                });
+            }
+        }
+    }
+
+    fn row(&self, context: &Context, row: usize, source: &[f32], target: &mut [f32]) {
+        let mean = context.isa.run(Sum(source)) / source.len() as f32;
+        context.isa.run(Vectors(
+            #[inline(always)]
+            || {
+                for (target, &x) in target.iter_mut().zip(source) {
+                    let difference = x - mean;
+                    *target = difference * difference;
+                }
+            },
+        ));
+        let variance = context.isa.run(Sum(target)) / source.len() as f32;
+        let inverse = 1.0 / (variance + self.eps).sqrt();
+        context.isa.run(Vectors(
+            #[inline(always)]
+            || match self.scale {
+                Scale::Element => {
+                    for (target, &x) in target.iter_mut().zip(source) {
+                        *target = (x - mean) * inverse;
+                    }
+                    if !self.weight.is_empty() {
+                        target.iter_mut().zip(&self.weight).for_each(|(target, &weight)| *target *= weight);
+                    }
+                    if !self.bias.is_empty() {
+                        target.iter_mut().zip(&self.bias).for_each(|(target, &bias)| *target += bias);
+                    }
+                }
+                Scale::Channel(plane, channels) => {
+                    let first = row * (source.len() / plane.max(1));
+                    let maps = source.chunks_exact(plane.max(1)).zip(target.chunks_exact_mut(plane.max(1)));
+                    for (map, (source, target)) in maps.enumerate() {
+                        let channel = (first + map) % channels;
+                        let weight = self.weight.get(channel).copied().unwrap_or(1.0);
+                        let bias = self.bias.get(channel).copied().unwrap_or(0.0);
+                        for (target, &x) in target.iter_mut().zip(source) {
+                            *target = (x - mean) * inverse * weight + bias;
+                        }
+                    }
+                }
+            },
+        ));
+    }
+
+    #[inline(always)]
+    fn channels(&self, channels: usize, plane: usize, source: &[f32], target: &mut [f32]) {
+        // Some positions at a time, so that the second and third pass find them in the cache.
+        const BLOCK: usize = 128;
+        for first in (0..plane).step_by(BLOCK) {
+            let len = BLOCK.min(plane - first);
+            let part = |channel: usize| &source[channel * plane + first..][..len];
+            let (mut means, mut scales) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
+            for channel in 0..channels {
+                means.iter_mut().zip(part(channel)).for_each(|(mean, &x)| *mean += x);
+            }
+            means.iter_mut().for_each(|mean| *mean /= channels as f32);
+            for channel in 0..channels {
+                for ((scale, &mean), &x) in scales.iter_mut().zip(&means).zip(part(channel)) {
+                    *scale += (x - mean) * (x - mean);
+                }
+            }
+            scales.iter_mut().for_each(|scale| *scale = 1.0 / (*scale / channels as f32 + self.eps).sqrt());
+            for channel in 0..channels {
+                let weight = self.weight.get(channel).copied().unwrap_or(1.0);
+                let bias = self.bias.get(channel).copied().unwrap_or(0.0);
+                let target = &mut target[channel * plane + first..][..len];
+                for (((target, &x), &mean), &scale) in
+                    target.iter_mut().zip(part(channel)).zip(&means).zip(&scales)
+                {
+                    *target = (x - mean) * scale * weight + bias;
+                }
+            }
+        }
+    }
+}
+
+/// Softmax over the sets.
+pub(super) fn softmax(context: &Context, sets: Sets, input: &[f32], out: &mut [f32]) {
+    let (set, stride, image) = match sets {
+        Sets::Rows(len) => (len, 1, len),
+        Sets::Channels { channels, plane } => (channels, plane, channels * plane),
+    };
+    let each = |(source, target): (&[f32], &mut [f32])| {
+        context.isa.run(Vectors(
+            #[inline(always)]
+            || {
+                for position in 0..stride {
+                    column(&source[position..], &mut target[position..], set, stride);
+                }
+            },
+        ));
+    };
+    let images = input.par_chunks_exact(image.max(1)).zip(out.par_chunks_exact_mut(image.max(1)));
+    images.with_min_len((SMALL / image.max(1)).max(1)).for_each(each);
+}
+
+/// Softmax of `len` elements that are `stride` apart.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
+#[inline(always)]
+pub(super) fn column(source: &[f32], target: &mut [f32], len: usize, stride: usize) {
+    // As the definition: a not-a-number first in its set is the largest, a later one is never larger.
+    let mut most = source[0];
+    for i in 1..len {
+        let value = source[i * stride];
+        most = if value > most { value } else { most };
+    }
+    let mut sum = 0.0f32;
+    for i in 0..len {
+        let power = exp(f64::from(source[i * stride] - most)) as f32;
+        target[i * stride] = power;
+        sum += power;
+    }
+    for i in 0..len {
+        target[i * stride] /= sum;
+    }
+}

@@ -1,0 +1,47 @@
+//! Squeeze and excitation: the mean of each channel through two small maps becomes the channel's factor.
+
+use std::sync::Arc;
+
+use super::Context;
+use super::activations;
+use super::elementwise::{Join, Joining, global};
+use super::epilogue::Finish;
+use super::linear::Linear;
+use crate::reference::Activation;
+use crate::tensor::Tensor;
+
+/// The layer, prepared.
+#[derive(Debug)]
+pub(super) struct Gates {
+    pub plane: usize,
+    pub first: Linear,
+    pub first_bias: Option<Arc<Tensor<f32>>>,
+    pub activation: Activation,
+    pub second: Linear,
+    pub second_bias: Option<Arc<Tensor<f32>>>,
+    pub gate: Activation,
+}
+
+impl Gates {
+    /// Multiply-adds of one image.
+    pub(super) fn macs(&self) -> u64 {
+        [&self.first, &self.second].map(|map| map.features as u64 * map.outputs as u64).iter().sum()
+    }
+
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32]) {
+        let channels = self.second.outputs;
+        let batch = input.len() / (channels * self.plane).max(1);
+        let (mut means, mut inner) = (vec![0.0; batch * channels], vec![0.0; batch * self.first.outputs]);
+        global(context, false, self.plane, input, &mut means);
+        let bias = |bias: &Option<Arc<Tensor<f32>>>| bias.clone();
+        let (first, second) = (bias(&self.first_bias), bias(&self.second_bias));
+        let finish = Finish { bias: first.as_ref().map(|bias| bias.data()), ..Finish::default() };
+        self.first.run(context, &means, &mut inner, finish);
+        activations::apply(self.activation, &mut inner);
+        let finish = Finish { bias: second.as_ref().map(|bias| bias.data()), ..Finish::default() };
+        self.second.run(context, &inner, &mut means, finish);
+        activations::apply(self.gate, &mut means);
+        let repeats = vec![1, self.plane];
+        Joining { join: Join::Product, repeats, curve: None }.run(context, &[input, &means], out);
+    }
+}

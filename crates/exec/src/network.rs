@@ -1,0 +1,173 @@
+//! A network with its weights.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::random::Stream;
+use crate::scalar::Scalar;
+use crate::tensor::{Tensor, batched};
+use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
+use cnnkit_core::graph::{Graph, NodeId, Op};
+use cnnkit_core::layers::{Init, Weight};
+
+/// How weights start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// As the layers declare: PyTorch's defaults. Convolutions and linear layers are uniform in +-1/sqrt(fan_in); norms
+    /// start as the identity, the offsets of deformable convolutions and layer scales at 0 or near it.
+    Declared,
+    /// As declared, but no constants: what would start as a constant c is uniform in c +- 1/2. Nothing is dead or
+    /// hidden behind a zero then.
+    Generic,
+}
+
+/// A graph and a tensor for each weight that it declares: exactly these, and shared ones once.
+#[derive(Debug, Clone)]
+pub struct Network<'g, S> {
+    /// The graph.
+    pub graph: &'g Graph,
+    /// One list a node; empty where a node uses another's.
+    own: Vec<Vec<Arc<Tensor<S>>>>,
+}
+
+/// The node whose weights `id` uses.
+fn owner(graph: &Graph, id: NodeId) -> NodeId {
+    let mut id = id;
+    while let Some(owner) = graph.node(id).shares {
+        id = owner;
+    }
+    id
+}
+
+impl<'g, S: Scalar> Network<'g, S> {
+    /// A network with random weights: the same for the same seed, on every machine.
+    pub fn seeded(graph: &'g Graph, seed: u64, fill: Fill) -> Result<Self, Problem> {
+        Self::filled(graph, |name, weight| {
+            let mut stream = Stream::new(seed, name);
+            let around = move |stream: &mut Stream, constant: f64| match fill {
+                Fill::Declared => constant,
+                Fill::Generic => constant + stream.within(0.5),
+            };
+            let init = weight.init;
+            move || {
+                S::from_f64(match init {
+                    Init::FanIn(fan_in) => stream.within(1.0 / (fan_in.max(1) as f64).sqrt()),
+                    Init::Zeros => around(&mut stream, 0.0),
+                    Init::Ones => around(&mut stream, 1.0),
+                    Init::Constant(constant) => around(&mut stream, constant),
+                })
+            }
+        })
+    }
+
+    /// A network whose weights' elements come one after another from the functions that `fill` returns for their full
+    /// names and declarations.
+    pub fn filled<F: FnMut() -> S>(
+        graph: &'g Graph,
+        mut fill: impl FnMut(&str, &Weight) -> F,
+    ) -> Result<Self, Problem> {
+        let mut own = Vec::with_capacity(graph.nodes.len());
+        for node in &graph.nodes {
+            let mut tensors = Vec::new();
+            if node.shares.is_none() {
+                for weight in &node.weights {
+                    let mut sizes = batched(1, &weight.shape)?;
+                    sizes.remove(0);
+                    let mut next = fill(&format!("{}.{}", node.id, weight.name), weight);
+                    tensors.push(Arc::new(Tensor::from_fn(&sizes, |_| next())));
+                }
+            }
+            own.push(tensors);
+        }
+        Ok(Self { graph, own })
+    }
+
+    /// The weights that node `id` uses, in the order in which its layer declares them.
+    pub fn weights(&self, id: NodeId) -> &[Arc<Tensor<S>>] {
+        &self.own[owner(self.graph, id).0]
+    }
+
+    /// The node whose weights `id` uses: itself, unless it shares.
+    pub fn owner(&self, id: NodeId) -> NodeId {
+        owner(self.graph, id)
+    }
+
+    /// All weights with their full names, `stage1.conv.weight`; shared ones once.
+    pub fn named(&self) -> impl Iterator<Item = (String, NodeId, &Weight, &Arc<Tensor<S>>)> {
+        self.graph.iter().flat_map(|(id, node)| {
+            node.weights
+                .iter()
+                .zip(&self.own[id.0])
+                .map(move |(weight, tensor)| (format!("{}.{}", node.id, weight.name), id, weight, tensor))
+        })
+    }
+
+    /// Elements really allocated, buffers included; a tensor that several nodes use counts once.
+    pub fn elements(&self) -> u64 {
+        let lists = self.graph.nodes.iter().zip(&self.own);
+        let counted = |(node, list): (&cnnkit_core::graph::Node, &Vec<Arc<Tensor<S>>>)| -> u64 {
+            let own = node.own_weights().filter_map(|(index, _)| Some((index, list.get(index)?)));
+            own.map(|(index, tensor)| node.counted(index, tensor.len() as u64)).sum()
+        };
+        lists.map(counted).sum()
+    }
+
+    /// Bytes really allocated, buffers included.
+    pub fn bytes(&self) -> u64 {
+        self.own.iter().flatten().map(|tensor| tensor.bytes()).sum()
+    }
+
+    /// Replaces weights by name. Every weight of the network must be given, and nothing else; all that does not fit is
+    /// said at once.
+    pub fn replace(&mut self, mut given: HashMap<String, Tensor<S>>) -> Result<(), Problem> {
+        let names: Vec<(String, NodeId, usize)> = self
+            .graph
+            .iter()
+            .flat_map(|(id, node)| {
+                (0..self.own[id.0].len())
+                    .map(move |i| (format!("{}.{}", node.id, node.weights[i].name), id, i))
+            })
+            .collect();
+        let mut flaws = Vec::new();
+        for (name, id, i) in &names {
+            let wanted = self.own[id.0][*i].sizes().to_vec();
+            match given.remove(name) {
+                None => flaws.push(format!("`{name}` {wanted:?} is missing")),
+                Some(tensor) if tensor.sizes() == wanted => self.own[id.0][*i] = Arc::new(tensor),
+                Some(tensor) => {
+                    flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()));
+                }
+            }
+        }
+        // PyTorch writes this counter with every batch norm; nothing is computed from it.
+        given.retain(|name, _| !name.ends_with("num_batches_tracked"));
+        let mut strangers: Vec<&String> = given.keys().collect();
+        strangers.sort();
+        flaws.extend(strangers.iter().map(|name| format!("`{name}` belongs to no layer")));
+        let Some(first) = flaws.first() else { return Ok(()) };
+        let more = if flaws.len() > 1 { format!(" (and {} more)", flaws.len() - 1) } else { String::new() };
+        let problem = Problem::new(Code::Missing, format!("the weights do not fit: {first}{more}"));
+        let known: Vec<&str> = names.iter().map(|(name, ..)| name.as_str()).collect();
+        let close = strangers.first().and_then(|name| did_you_mean(name, &known));
+        Err(problem.help(
+            close.unwrap_or_else(|| "names are `layer.weight`; `--save-weights` writes all of them".into()),
+        ))
+    }
+
+    /// The same network in another number type.
+    pub fn cast<T: Scalar>(&self) -> Network<'g, T> {
+        let convert =
+            |tensors: &Vec<Arc<Tensor<S>>>| tensors.iter().map(|tensor| Arc::new(tensor.cast())).collect();
+        Network { graph: self.graph, own: self.own.iter().map(convert).collect() }
+    }
+}
+
+/// Standard normal tensors for all inputs of `graph`.
+pub fn random_inputs<S: Scalar>(graph: &Graph, batch: usize, seed: u64) -> Result<Vec<Tensor<S>>, Problem> {
+    let tensor = |(_, node): (NodeId, &cnnkit_core::graph::Node)| {
+        debug_assert_eq!(node.op, Op::Input);
+        let mut stream = Stream::new(seed, &node.id);
+        Ok(Tensor::from_fn(&batched(batch, &node.shape)?, |_| S::from_f64(stream.normal())))
+    };
+    graph.inputs().map(tensor).collect()
+}

@@ -1,0 +1,458 @@
+//! Repetition found: groups of one structure become one class, and the numbers in which they differ its parameters.
+//!
+//! Two groups are of one class if they have the same layers under the same names, wired the same way; their arguments may
+//! differ. A group that has one more inner group than another, through which a value otherwise passes unchanged (the
+//! projection on the shortcut of some residual modules), is of that class with an **option**.
+
+mod terms;
+
+use std::collections::HashMap;
+
+use super::outline::{Child, GroupId, Outline};
+use cnnkit_core::graph::NodeId;
+use terms::{free_name, term, usual};
+
+/// A value that may differ between groups of one class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// The argument: `out_channels`.
+    pub name: String,
+    /// Its value, as text in the target language.
+    pub value: String,
+    /// What it is if it is not written.
+    pub default: Option<String>,
+    /// Whether its value must be the same in all groups of a class: it is part of the structure.
+    pub fixed: bool,
+}
+
+/// A layer in the target language, as far as folding needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Face {
+    /// What two layers must have in common to stand for each other.
+    pub kind: String,
+    /// The rest.
+    pub slots: Vec<Slot>,
+}
+
+/// Index of a class.
+pub type ClassId = usize;
+
+/// Groups of one structure.
+#[derive(Debug)]
+pub struct Class {
+    /// Its groups, in the order of execution.
+    pub members: Vec<GroupId>,
+    /// A member with all its options.
+    pub model: GroupId,
+    /// Inner groups of the model that some members do not have.
+    pub options: Vec<GroupId>,
+    /// Its parameters.
+    pub params: Vec<Param>,
+}
+
+/// A parameter of a class.
+#[derive(Debug, Clone)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its value in each member; nothing where the member has no use for it.
+    pub values: Vec<Option<String>>,
+    /// The value if it is not given.
+    pub default: Option<String>,
+    /// Whether the language gives it, so that nobody has to.
+    pub given: bool,
+}
+
+/// What stands in a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Term {
+    /// The same value in all members.
+    Literal(String),
+    /// A parameter, times and then divided by a whole number.
+    Param {
+        /// Its index.
+        index: usize,
+        /// Factor.
+        times: i64,
+        /// Divisor.
+        over: i64,
+    },
+}
+
+/// The classes of an outline.
+#[derive(Debug)]
+pub struct Classes {
+    /// All classes.
+    pub list: Vec<Class>,
+    /// The class of each group.
+    pub of: Vec<ClassId>,
+    /// The option that each group has: the name of an inner group.
+    pub options: Vec<Option<String>>,
+    /// All classes, each behind those that it uses.
+    pub order: Vec<ClassId>,
+    /// Which classes are written where they are used.
+    pub in_place: Vec<bool>,
+    /// What stands in each slot of each child of a model, and in those of inner groups that are written in place.
+    pub terms: HashMap<(GroupId, Child), Vec<Term>>,
+}
+
+/// What folding asks of a target language.
+pub trait Target {
+    /// The layer in this language.
+    fn face(&self, node: NodeId) -> Face;
+
+    /// Whether these groups of one structure are written where they are used, not as a class: their slots are then those
+    /// of the class around them. `places` is how many different ones use it.
+    fn in_place(&self, outline: &Outline<'_>, members: &[GroupId], places: usize) -> bool;
+
+    /// Whether an inner group, through which one value passes, can be there or not.
+    fn option(&self, outline: &Outline<'_>, inner: GroupId) -> bool;
+
+    /// The name of a parameter that is the argument `slot`, with these values in the groups `members`.
+    fn param_name(
+        &self,
+        outline: &Outline<'_>,
+        slot: &Slot,
+        values: &[Option<String>],
+        members: &[GroupId],
+    ) -> String;
+
+    /// What the language tells a group by itself: names and values.
+    fn builtins(&self, outline: &Outline<'_>, group: GroupId) -> Vec<(String, String)>;
+
+    /// A parameter's value that says whether a member has an option.
+    fn flag(&self, value: bool) -> String;
+}
+
+/// Finds the classes of `outline`.
+pub fn fold(outline: &Outline<'_>, target: &dyn Target) -> Classes {
+    let mut folder = Folder {
+        outline,
+        target,
+        keys: HashMap::new(),
+        classes: Classes {
+            list: vec![],
+            of: vec![usize::MAX; outline.groups.len()],
+            options: vec![None; outline.groups.len()],
+            order: vec![],
+            in_place: vec![],
+            terms: HashMap::new(),
+        },
+    };
+    let heights: Vec<usize> = (0..outline.groups.len()).map(|group| outline.height(group)).collect();
+    for height in 0..=heights.iter().copied().max().unwrap_or(0) {
+        let level: Vec<GroupId> = (0..outline.groups.len()).filter(|&g| heights[g] == height).collect();
+        folder.classify(&level);
+    }
+    folder.settle();
+    folder.classes
+}
+
+struct Folder<'a, 'g> {
+    outline: &'a Outline<'g>,
+    target: &'a dyn Target,
+    keys: HashMap<String, ClassId>,
+    classes: Classes,
+}
+
+impl Folder<'_, '_> {
+    /// Gives the groups of one height their classes. The full structure is tried before the one without an option, so
+    /// that an option is only taken where a group without it exists.
+    fn classify(&mut self, level: &[GroupId]) {
+        let mut open = Vec::new();
+        let mut by_key: HashMap<String, Vec<GroupId>> = HashMap::new();
+        for &group in level {
+            let key = self.key(group, None);
+            if let Some(&class) = self.keys.get(&key) {
+                self.join(class, group, None);
+            } else {
+                by_key.entry(key.clone()).or_default().push(group);
+                open.push((group, key));
+            }
+        }
+        for (group, key) in open {
+            if let Some(&class) = self.keys.get(&key) {
+                self.join(class, group, None);
+                continue;
+            }
+            match self.without_an_option(group) {
+                Some((class, option)) => self.join(class, group, Some(option)),
+                None => {
+                    let class = self.classes.list.len();
+                    self.keys.insert(key, class);
+                    self.classes.list.push(Class {
+                        members: vec![],
+                        model: group,
+                        options: vec![],
+                        params: vec![],
+                    });
+                    self.join(class, group, None);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, class: ClassId, group: GroupId, option: Option<GroupId>) {
+        self.classes.of[group] = class;
+        let entry = &mut self.classes.list[class];
+        entry.members.push(group);
+        if let Some(option) = option {
+            if entry.options.is_empty() {
+                entry.model = group;
+                entry.options.push(option);
+            }
+            self.classes.options[group] = Some(self.outline.groups[option].name.clone());
+        }
+    }
+
+    /// A known class that `group` belongs to if one of its inner groups, through which one value passes, is left out.
+    /// A class has one option at most.
+    fn without_an_option(&self, group: GroupId) -> Option<(ClassId, GroupId)> {
+        self.outline.groups[group].children.iter().find_map(|child| {
+            let Child::Group(inner) = *child else { return None };
+            let facts = &self.outline.groups[inner];
+            let passes = facts.inputs.len() == 1
+                && facts.outputs.len() == 1
+                && facts.shares.is_none()
+                && self.target.option(self.outline, inner);
+            if !passes
+                || self.outline.height(inner) > 0
+                || self.outline.groups[group].outputs.contains(&facts.outputs[0])
+            {
+                return None;
+            }
+            let class = *self.keys.get(&self.key(group, Some(inner)))?;
+            let known = &self.classes.list[class];
+            let same = |other: &GroupId| {
+                self.outline.groups[*other].name == facts.name
+                    && self.classes.of[*other] == self.classes.of[inner]
+            };
+            (known.options.is_empty() || known.options.iter().all(same)).then_some((class, inner))
+        })
+    }
+
+    /// The structure of `group`, perhaps with one inner group left out, as text.
+    fn key(&self, group: GroupId, left_out: Option<GroupId>) -> String {
+        let outline = self.outline;
+        let facts = &outline.groups[group];
+        // Where each value comes from, in the group's own terms.
+        let mut source: HashMap<NodeId, String> = HashMap::new();
+        for (index, &input) in facts.inputs.iter().enumerate() {
+            source.insert(input, format!("in{index}"));
+        }
+        let mut key = String::new();
+        let mut place = 0;
+        for &child in &facts.children {
+            let inputs: Vec<String> = outline
+                .inputs(child)
+                .iter()
+                .map(|input| source.get(input).cloned().unwrap_or_default())
+                .collect();
+            let outputs = outline.outputs(child);
+            if left_out.is_some_and(|inner| child == Child::Group(inner)) {
+                source.insert(outputs[0], inputs[0].clone());
+                continue;
+            }
+            let what = match child {
+                Child::Group(inner) => {
+                    let shares = outline.groups[inner].shares.as_deref();
+                    let shares =
+                        shares.map(|other| format!("={}", other.strip_prefix(&facts.path).unwrap_or(other)));
+                    format!("#{}{}", self.classes.of[inner], shares.unwrap_or_default())
+                }
+                Child::Node(node) => {
+                    let face = self.target.face(node);
+                    let slots: Vec<String> = face
+                        .slots
+                        .iter()
+                        .map(|slot| {
+                            if slot.fixed {
+                                format!("{}={}", slot.name, slot.value)
+                            } else {
+                                slot.name.clone()
+                            }
+                        })
+                        .collect();
+                    // A group that is another once more has that one's structure.
+                    let owner = outline
+                        .owner(node)
+                        .filter(|_| facts.shares.is_none())
+                        .map(|owner| outline.relative(group, owner).to_owned());
+                    format!(
+                        "{}({}){}",
+                        face.kind,
+                        slots.join(","),
+                        owner.map(|o| format!("={o}")).unwrap_or_default()
+                    )
+                }
+            };
+            key += &format!("{}:{what}[{}];", outline.name(group, child), inputs.join(","));
+            for (index, output) in outputs.into_iter().enumerate() {
+                source.insert(output, format!("{place}.{index}"));
+            }
+            place += 1;
+        }
+        let outputs: Vec<String> =
+            facts.outputs.iter().map(|output| source.get(output).cloned().unwrap_or_default()).collect();
+        format!("{}inputs, {key}out[{}]", facts.inputs.len(), outputs.join(","))
+    }
+
+    /// Finds the parameters of all classes, the inner ones first.
+    fn settle(&mut self) {
+        // A class's number is that of its first member's height, but a class with an option may have grown: order by
+        // what uses what.
+        let mut order: Vec<ClassId> = Vec::new();
+        let mut seen = vec![false; self.classes.list.len()];
+        for class in 0..self.classes.list.len() {
+            self.visit(class, &mut seen, &mut order);
+        }
+        self.classes.in_place = (0..self.classes.list.len())
+            .map(|class| {
+                let members = &self.classes.list[class].members;
+                let mut places: Vec<(Option<ClassId>, &str)> = members
+                    .iter()
+                    .map(|&group| {
+                        let facts = &self.outline.groups[group];
+                        (facts.parent.map(|parent| self.classes.of[parent]), facts.name.as_str())
+                    })
+                    .collect();
+                places.sort_unstable();
+                places.dedup();
+                self.target.in_place(self.outline, members, places.len())
+            })
+            .collect();
+        for &class in &order {
+            if !self.classes.in_place[class] {
+                self.parametrise(class);
+            }
+        }
+        self.classes.order = order;
+    }
+
+    fn visit(&self, class: ClassId, seen: &mut Vec<bool>, order: &mut Vec<ClassId>) {
+        if std::mem::replace(&mut seen[class], true) {
+            return;
+        }
+        for &group in &self.classes.list[class].members {
+            for child in &self.outline.groups[group].children {
+                if let Child::Group(inner) = child {
+                    self.visit(self.classes.of[*inner], seen, order);
+                }
+            }
+        }
+        order.push(class);
+    }
+
+    /// The slots of `child`: those of a layer, or the parameters of an inner group's class.
+    fn slots(&self, child: Child) -> Vec<Slot> {
+        match child {
+            Child::Node(node) => self.target.face(node).slots,
+            Child::Group(inner) => self.classes.arguments(inner),
+        }
+    }
+
+    /// All slots of `group` with their children, those of groups written in place included.
+    fn all_slots(&self, group: GroupId) -> Vec<((GroupId, Child), String, Vec<Slot>)> {
+        let mut all = Vec::new();
+        for &child in &self.outline.groups[group].children {
+            match child {
+                Child::Group(inner) if self.outline.groups[inner].shares.is_some() => {}
+                Child::Group(inner) if self.classes.in_place[self.classes.of[inner]] => {
+                    let name = self.outline.groups[inner].name.replace('.', "_");
+                    all.extend(
+                        self.all_slots(inner)
+                            .into_iter()
+                            .map(|(at, path, slots)| (at, format!("{name}.{path}"), slots)),
+                    );
+                }
+                _ => {
+                    all.push((
+                        (group, child),
+                        self.outline.name(group, child).replace('.', "_"),
+                        self.slots(child),
+                    ));
+                }
+            }
+        }
+        all
+    }
+
+    fn parametrise(&mut self, class: ClassId) {
+        let (members, model) = (self.classes.list[class].members.clone(), self.classes.list[class].model);
+        let all: Vec<HashMap<String, Vec<Slot>>> = members
+            .iter()
+            .map(|&group| self.all_slots(group).into_iter().map(|(_, path, slots)| (path, slots)).collect())
+            .collect();
+        let mut params: Vec<Param> = Vec::new();
+        for (index, (name, _)) in self.target.builtins(self.outline, model).into_iter().enumerate() {
+            let value = |&group: &GroupId| {
+                self.target.builtins(self.outline, group).get(index).map(|(_, value)| value.clone())
+            };
+            params.push(Param {
+                name,
+                values: members.iter().map(value).collect(),
+                default: None,
+                given: true,
+            });
+        }
+        let mut terms: HashMap<(GroupId, Child), Vec<Term>> = HashMap::new();
+        for (at, path, slots) in self.all_slots(model) {
+            let mut row = Vec::new();
+            for (index, slot) in slots.iter().enumerate() {
+                let values: Vec<Option<String>> = all
+                    .iter()
+                    .map(|member| {
+                        member.get(&path).and_then(|slots| slots.get(index)).map(|slot| slot.value.clone())
+                    })
+                    .collect();
+                row.push(term(&mut params, &values, |params| {
+                    let name = self.target.param_name(self.outline, slot, &values, &members);
+                    Param {
+                        name: free_name(params, &name, &path),
+                        default: usual(slot, &values),
+                        values: values.clone(),
+                        given: false,
+                    }
+                }));
+            }
+            terms.insert(at, row);
+        }
+        // A parameter without a default cannot stand behind one that has one.
+        let mut order: Vec<usize> = (0..params.len()).collect();
+        order.sort_by_key(|&index| (params[index].given, params[index].default.is_some()));
+        let mut place = vec![0; params.len()];
+        for (new, &old) in order.iter().enumerate() {
+            place[old] = new;
+        }
+        for term in terms.values_mut().flatten() {
+            if let Term::Param { index, .. } = term {
+                *index = place[*index];
+            }
+        }
+        let mut params: Vec<Param> = order.into_iter().map(|old| params[old].clone()).collect();
+        if let Some(&option) = self.classes.list[class].options.first() {
+            let has = |group: &GroupId| Some(self.target.flag(self.classes.options[*group].is_some()));
+            let name = free_name(&params, &self.outline.groups[option].name.replace(['.', '-'], "_"), "with");
+            let values = members.iter().map(has).collect();
+            params.push(Param { name, values, default: Some(self.target.flag(false)), given: false });
+        }
+        self.classes.list[class].params = params;
+        self.classes.terms.extend(terms);
+    }
+}
+
+impl Classes {
+    /// The arguments with which `group` is made: one slot for each parameter of its class.
+    pub fn arguments(&self, group: GroupId) -> Vec<Slot> {
+        let class = &self.list[self.of[group]];
+        let member = class.members.iter().position(|&member| member == group).unwrap_or(0);
+        let slot = |param: &Param| {
+            let given = param.values.get(member).cloned().flatten();
+            let any = || param.values.iter().flatten().next().cloned();
+            // Where a member has no use for a parameter, its default does; any value if there is none.
+            let value = given.or_else(|| param.default.clone()).or_else(any).unwrap_or_default();
+            Slot { name: param.name.clone(), value, default: param.default.clone(), fixed: false }
+        };
+        class.params.iter().filter(|param| !param.given).map(slot).collect()
+    }
+}

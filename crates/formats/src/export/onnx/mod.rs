@@ -1,0 +1,273 @@
+//! A network as an ONNX model.
+//!
+//! Nodes and values have the layers' ids as names, initialisers the weights' names (`stage1.conv1.weight`). A layer that
+//! is several operators ends in a node of its id; the ones before it hang below it: `stage1.se1/fc1`. All types and shapes
+//! are written down.
+
+mod attention;
+mod emit;
+mod layers;
+mod norms;
+mod windows;
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use crate::onnx::proto::{
+    DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::graph::{Graph, NodeId, Op};
+use cnnkit_core::layers::Io;
+use cnnkit_exec::network::Network;
+use emit::Value;
+
+/// The oldest operator set that has every operator used here (GroupNormalization as it is now).
+pub const OLDEST: i64 = 21;
+/// The newest whose operators were checked to mean the same.
+pub const NEWEST: i64 = 23;
+/// Most bytes of weights in the model's own file: protobuf's limit, less what the rest needs.
+pub const INSIDE: u64 = (2 << 30) - (64 << 20);
+
+/// What a model is written with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Version of the operator set.
+    pub opset: i64,
+    /// Images in the batch; none for as many as whoever runs it likes.
+    pub batch: Option<u64>,
+    /// The file, beside the model's, in which the weights are; none if they are in the model.
+    pub weights_file: Option<String>,
+}
+
+/// A model, and what belongs into the weights' own file.
+#[derive(Debug)]
+pub struct Model {
+    /// The model.
+    pub proto: ModelProto,
+    /// Nodes of the network that the model's nodes stand for, with the number of operators each took.
+    pub operators: usize,
+}
+
+impl Model {
+    /// Returns the bytes of the file.
+    pub fn bytes(&self) -> Vec<u8> {
+        use prost::Message as _;
+        self.proto.encode_to_vec()
+    }
+}
+
+/// Weights that stand in a file of their own begin at multiples of this, so that they can be mapped into memory.
+const ALIGNED: u64 = 4096;
+
+/// The ONNX model of `graph`, with the weights of `network`; or the layers that ONNX has no words for.
+///
+/// Without a network there is a `weights_file` in the options, and it is up to the caller whether it exists.
+pub fn write(
+    graph: &Graph,
+    network: Option<&Network<'_, f32>>,
+    options: &Options,
+) -> Result<Model, Vec<Diagnostic>> {
+    let mut nodes: Vec<NodeProto> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    let mut constants: Vec<TensorProto> = Vec::new();
+    let mut refusals = Vec::new();
+    let names = names(graph);
+    for (id, node) in graph.iter() {
+        let Op::Layer(layer) = &node.op else { continue };
+        let (shapes, owner) = (graph.input_shapes(node), &graph.node(owner(graph, id)).id);
+        let inputs: Vec<Value> = node
+            .inputs
+            .iter()
+            .zip(&shapes)
+            .map(|(input, shape)| Value::new(&names[input.0], shape.sizes()))
+            .collect();
+        let mut out = emit::Layer::new(&names[id.0], owner);
+        let io = Io { inputs: &shapes, output: &node.shape };
+        match layers::write(&mut out, layer, &inputs, io) {
+            Ok(()) => {
+                nodes.append(&mut out.nodes);
+                values.append(&mut out.values);
+                constants.append(&mut out.constants);
+            }
+            Err(problem) => refusals.push(problem.in_layer(&node.id, &node.origin)),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let operators = nodes.len();
+    let mut initializer = weights(graph, network, options).map_err(|problem| vec![plain(problem)])?;
+    initializer.append(&mut constants);
+    let outputs = outputs(graph, &names, &mut nodes);
+    let named: HashSet<&str> = outputs.iter().map(|value| value.name.as_str()).collect();
+    let describe = |value: &Value| described(value, options);
+    let proto = GraphProto {
+        name: graph.name.clone(),
+        input: graph
+            .inputs()
+            .map(|(id, node)| describe(&Value::new(&names[id.0], node.shape.sizes())))
+            .collect(),
+        output: outputs.iter().map(describe).collect(),
+        value_info: values
+            .iter()
+            .filter(|value| !named.contains(value.name.as_str()))
+            .map(describe)
+            .collect(),
+        node: nodes,
+        initializer,
+        ..GraphProto::default()
+    };
+    let proto = ModelProto {
+        ir_version: 10,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: options.opset }],
+        producer_name: "cnnkit".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(proto),
+        ..ModelProto::default()
+    };
+    Ok(Model { proto, operators })
+}
+
+fn plain(problem: Problem) -> Diagnostic {
+    problem.in_layer("", &cnnkit_core::source::Origin::default())
+}
+
+/// A refusal: what ONNX has no words for.
+fn refuse(what: impl Into<String>, help: impl Into<String>) -> Problem {
+    Problem::new(Code::InvalidValue, format!("not supported in ONNX: {}", what.into())).help(help)
+}
+
+/// The name of each node's value: its id.
+fn names(graph: &Graph) -> Vec<String> {
+    graph.nodes.iter().map(|node| node.id.clone()).collect()
+}
+
+fn owner(graph: &Graph, id: NodeId) -> NodeId {
+    let mut id = id;
+    while let Some(owner) = graph.node(id).shares {
+        id = owner;
+    }
+    id
+}
+
+/// The network's outputs. An input that is returned as it is, and a value that is returned twice, need a node of their own.
+fn outputs(graph: &Graph, names: &[String], nodes: &mut Vec<NodeProto>) -> Vec<Value> {
+    let mut outputs: Vec<Value> = Vec::new();
+    for (index, &id) in graph.outputs.iter().enumerate() {
+        let (node, mut name) = (graph.node(id), names[id.0].clone());
+        if node.op == Op::Input || outputs.iter().any(|other| other.name == name) {
+            let copy = format!("{name}/output{index}");
+            nodes.push(NodeProto {
+                input: vec![name],
+                output: vec![copy.clone()],
+                name: copy.clone(),
+                op_type: "Identity".into(),
+                ..NodeProto::default()
+            });
+            name = copy;
+        }
+        outputs.push(Value::new(name, node.shape.sizes()));
+    }
+    outputs
+}
+
+/// A value's type and shape.
+fn described(value: &Value, options: &Options) -> ValueInfoProto {
+    let number = |size: u64| Dimension { value: Some(DimensionValue::Value(size as i64)) };
+    let batch = match (options.batch, value.rows) {
+        (_, 0) => None,
+        (Some(batch), rows) => Some(number(batch * rows)),
+        (None, 1) => Some(Dimension { value: Some(DimensionValue::Param("batch".into())) }),
+        (None, rows) => Some(Dimension { value: Some(DimensionValue::Param(format!("batch_times_{rows}"))) }),
+    };
+    let dim = batch.into_iter().chain(value.sizes.iter().map(|&size| number(size))).collect();
+    ValueInfoProto {
+        name: value.name.clone(),
+        r#type: Some(TypeProto {
+            tensor_type: Some(TensorTypeProto {
+                elem_type: DataType::Float as i32,
+                shape: Some(TensorShapeProto { dim }),
+            }),
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+/// All weights, shared ones once: with their data, or with the place of their data.
+fn weights(
+    graph: &Graph,
+    network: Option<&Network<'_, f32>>,
+    options: &Options,
+) -> Result<Vec<TensorProto>, Problem> {
+    let mut tensors = Vec::new();
+    let mut offset = 0u64;
+    for (id, node) in graph.iter() {
+        let Op::Layer(layer) = &node.op else { continue };
+        if node.shares.is_some() {
+            continue;
+        }
+        let input = graph.input_shapes(node).first().map(|shape| shape.sizes().to_vec()).unwrap_or_default();
+        for (index, weight) in node.weights.iter().enumerate() {
+            let name = format!("{}.{}", node.id, weight.name);
+            let sizes = layers::weight_sizes(layer, weight.shape.sizes(), &input);
+            let mut tensor = emit::tensor(&name, &sizes, DataType::Float, vec![]);
+            let bytes = weight
+                .shape
+                .elements()?
+                .checked_mul(4)
+                .ok_or_else(|| Problem::overflow("the bytes of the weights"))?;
+            match (&options.weights_file, network) {
+                (Some(file), _) => {
+                    tensor.data_location = 1;
+                    let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+                    tensor.external_data = vec![
+                        entry("location", file.clone()),
+                        entry("offset", offset.to_string()),
+                        entry("length", bytes.to_string()),
+                    ];
+                    offset = next(offset, bytes);
+                }
+                (None, Some(network)) => {
+                    if let Some(data) = network.weights(id).get(index) {
+                        tensor.raw_data = Bytes::from(little_endian(data.data()));
+                    }
+                }
+                (None, None) => {}
+            }
+            tensors.push(tensor);
+        }
+    }
+    Ok(tensors)
+}
+
+/// Where the weight after one of `bytes` at `offset` begins.
+fn next(offset: u64, bytes: u64) -> u64 {
+    offset.saturating_add(bytes).div_ceil(ALIGNED).saturating_mul(ALIGNED)
+}
+
+/// Bytes of all weights, shared ones once.
+pub fn bytes(graph: &Graph) -> u64 {
+    let own = graph.nodes.iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
+    own.map(|weight| weight.shape.elements().unwrap_or(u64::MAX).saturating_mul(4))
+        .fold(0, u64::saturating_add)
+}
+
+/// Writes the weights as the model's external data have them.
+pub fn write_weights(network: &Network<'_, f32>, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    let mut offset = 0u64;
+    for (_, _, _, tensor) in network.named() {
+        let data = little_endian(tensor.data());
+        out.write_all(&data)?;
+        let end = offset + data.len() as u64;
+        offset = next(offset, data.len() as u64);
+        out.write_all(&vec![0; usize::try_from(offset - end).unwrap_or(0)])?;
+    }
+    Ok(())
+}
+
+fn little_endian(data: &[f32]) -> Vec<u8> {
+    data.iter().flat_map(|value| value.to_le_bytes()).collect()
+}

@@ -1,0 +1,221 @@
+//! Ids in a spec: which the language makes by itself, and which must be written.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::export::outline::{Child, GroupId, Outline};
+use cnnkit_core::graph::NodeId;
+use cnnkit_core::layers;
+use cnnkit_core::spec::grammar;
+
+/// A level of ids, as the reader of a spec counts them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frame {
+    /// The path of the level inside the block; empty at its top.
+    pub(super) prefix: String,
+    counters: HashMap<String, u64>,
+}
+
+/// The ids of one body: the network's own list of layers, or a block's.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The levels around the place that is written, the innermost last.
+    pub(super) frames: Vec<Frame>,
+    /// The path of each layer that was written.
+    written: Vec<(NodeId, String)>,
+    paths: HashMap<NodeId, String>,
+    taken: HashSet<String>,
+    /// The groups, closed ones, that give what a layer gives; the outermost last.
+    groups: HashMap<NodeId, Vec<String>>,
+    closed: Vec<NodeId>,
+    /// Layers that cannot be named where they are read, because a layer nearer by has their name.
+    pub(super) hidden: Vec<NodeId>,
+}
+
+/// Where a body stood, to go back to.
+#[derive(Debug)]
+pub(super) struct Mark {
+    frame: Option<Frame>,
+    written: usize,
+    closed: usize,
+    taken: HashSet<String>,
+}
+
+impl Frame {
+    /// The level `prefix`.
+    pub(super) fn at(prefix: String) -> Self {
+        Self { prefix, counters: HashMap::new() }
+    }
+
+    fn join(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+}
+
+impl Names {
+    /// The names of a body before its first layer.
+    pub(super) fn at_the_top() -> Self {
+        Self { frames: vec![Frame::default()], ..Self::default() }
+    }
+
+    /// The path of `name` in the innermost level.
+    pub(super) fn full(&self, name: &str) -> String {
+        self.frames.last().map_or_else(|| name.to_owned(), |frame| frame.join(name))
+    }
+
+    /// Whether something in the innermost level is called `name`.
+    pub(super) fn is_taken(&self, name: &str) -> bool {
+        self.taken.contains(&self.full(name))
+    }
+
+    /// The name that the language would give now, and its number.
+    pub(super) fn automatic(&self, kind: &str) -> (String, u64) {
+        let last = self.frames.last().and_then(|frame| frame.counters.get(kind)).copied().unwrap_or(0);
+        let numbered = (last + 1..).map(|number| (format!("{kind}{number}"), number));
+        numbered.into_iter().find(|(name, _)| !self.is_taken(name)).unwrap_or_default()
+    }
+
+    /// Takes the automatic name.
+    pub(super) fn count(&mut self, kind: &str, number: u64) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.counters.insert(kind.to_owned(), number);
+        }
+    }
+
+    /// Notes that the innermost level has a group `name`.
+    pub(super) fn take(&mut self, name: &str) {
+        let full = self.full(name);
+        self.taken.insert(full);
+    }
+
+    /// Notes that `node` is called `name` in the innermost level.
+    pub(super) fn write(&mut self, node: NodeId, name: &str) {
+        let full = self.full(name);
+        self.put(node, full);
+    }
+
+    /// Notes that `node` has this path.
+    pub(super) fn put(&mut self, node: NodeId, path: String) {
+        self.taken.insert(path.clone());
+        self.written.push((node, path.clone()));
+        self.paths.insert(node, path);
+    }
+
+    /// The path of `node` in the body.
+    pub(super) fn path(&self, node: NodeId) -> Option<&str> {
+        self.paths.get(&node).map(String::as_str)
+    }
+
+    /// Notes that the group at `path` is complete, and gives what `node` gives.
+    pub(super) fn close(&mut self, node: NodeId, path: String) {
+        self.groups.entry(node).or_default().push(path);
+        self.closed.push(node);
+    }
+
+    /// What `node` is called where the innermost level is written: the name of the largest group that gives it, else its
+    /// own.
+    pub(super) fn name_of(&mut self, node: NodeId) -> Option<String> {
+        let path = self.paths.get(&node)?;
+        let groups = self.groups.get(&node).into_iter().flatten().rev();
+        if let Some(name) = groups.chain([path]).find_map(|path| self.visible(path)) {
+            return Some(name);
+        }
+        let path = path.clone();
+        self.hidden.push(node);
+        Some(path)
+    }
+
+    /// How `path` is written here; nothing if a name nearer by hides it.
+    pub(super) fn visible(&self, path: &str) -> Option<String> {
+        let levels = self.frames.iter().enumerate().rev();
+        levels.into_iter().find_map(|(depth, frame)| {
+            let name = match frame.prefix.as_str() {
+                "" => path,
+                prefix => path.strip_prefix(prefix)?.strip_prefix('.')?,
+            };
+            // Names are looked up from the inside out.
+            let nearer = self.frames[depth + 1..].iter().any(|frame| self.taken.contains(&frame.join(name)));
+            (!nearer).then(|| name.to_owned())
+        })
+    }
+
+    /// Remembers this place.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            frame: self.frames.last().cloned(),
+            written: self.written.len(),
+            closed: self.closed.len(),
+            taken: self.taken.clone(),
+        }
+    }
+
+    /// Goes back to a place.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        for (node, _) in self.written.drain(mark.written..) {
+            self.paths.remove(&node);
+        }
+        for node in self.closed.drain(mark.closed..) {
+            self.groups.entry(node).or_default().pop();
+        }
+        self.taken = mark.taken;
+        if let (Some(last), Some(frame)) = (self.frames.last_mut(), mark.frame) {
+            *last = frame;
+        }
+    }
+}
+
+/// The names of a group's children as a spec can have them; `renamed` ones get an underscore.
+pub(super) fn children(outline: &Outline<'_>, group: GroupId, renamed: &HashSet<NodeId>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let name = |&child: &Child| {
+        let again = matches!(child, Child::Node(node) if renamed.contains(&node));
+        let name = valid(outline.name(group, child)) + if again { "_" } else { "" };
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));
+        let free = free.unwrap_or(name);
+        taken.insert(free.clone());
+        free
+    };
+    outline.groups[group].children.iter().map(name).collect()
+}
+
+/// `name` with the characters that an id may have.
+fn valid(name: &str) -> String {
+    let text: String = name
+        .chars()
+        .take(100)
+        .map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' })
+        .collect();
+    if text.is_empty() || [grammar::PREVIOUS, grammar::INPUT].contains(&text.as_str()) {
+        format!("{text}_")
+    } else {
+        text
+    }
+}
+
+/// Whether a name only says what kind of layer it is, so that the language's own name says as much: `relu_1`, an
+/// exporter's `MaxPool` or `cat`.
+pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || "_-".contains(c));
+    let known = |word: &str| layers::find(word).is_some_and(|(found, _)| found.doc.name == kind);
+    let operator = stem.starts_with(char::is_uppercase) || ["cat", "mul"].contains(&stem);
+    stem == kind || (operator && known(stem)) || (known(name) && name.starts_with(kind))
+}
+
+/// A name for a block, different from the language's own words.
+pub(super) fn block(title: &str, taken: &mut HashSet<String>) -> String {
+    let text: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let own = |name: &str| layers::find(name).is_some() || grammar::construct(name).is_some();
+    let modifier = |name: &str| grammar::MODIFIERS.iter().any(|field| field.name == name);
+    let name =
+        if text.is_empty() || own(&text) || modifier(&text) || text.starts_with(|c: char| c.is_ascii_digit())
+        {
+            format!("{text}_block").trim_start_matches('_').to_owned()
+        } else {
+            text
+        };
+    let numbered = (2..).map(|number| format!("{name}_{number}"));
+    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name) && !own(name));
+    let free = free.unwrap_or(name);
+    taken.insert(free.clone());
+    free
+}

@@ -1,0 +1,7 @@
+//! Model files: ONNX into a graph, a graph as ONNX, PyTorch or a spec; arrays and pictures as tensors.
+
+pub mod arrays;
+pub mod export;
+pub mod onnx;
+#[cfg(feature = "pictures")]
+pub mod pictures;

@@ -1,0 +1,356 @@
+//! From a model file to a graph.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::bind::{Bindings, bind};
+use super::constant::Constant;
+use super::inline::{flatten, opset};
+use super::ir::{Draft, compact, without_identities};
+use super::lower::{Lower, Tensor, Use, Value};
+use super::names::{ModulePath, ids};
+use super::patterns;
+use super::proto::{ModelProto, TensorProto};
+use super::read::{self, Failure};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::graph::{Builder, Graph, NodeId};
+use cnnkit_core::source::Origin;
+
+/// Oldest operator set that is understood.
+pub const OLDEST: i64 = 7;
+/// The newest that this version was written for; newer ones are tried, with a remark.
+pub const NEWEST: i64 = 28;
+/// Most errors that are told at once.
+const MAX_ERRORS: usize = 20;
+
+/// A network that was read from a model, and where its weights are.
+#[derive(Debug)]
+pub struct Imported {
+    /// The network.
+    pub graph: Graph,
+    /// For each node, a constant for each weight that it declares; empty where a node uses another's.
+    pub weights: Vec<Vec<Constant>>,
+    /// The stored tensors that the constants refer to.
+    pub tensors: Vec<TensorProto>,
+    /// The model file.
+    pub path: PathBuf,
+    /// The file's outputs, in the order of the graph's.
+    pub outputs: Vec<FileOutput>,
+    /// What there is to say about the whole model.
+    pub remarks: Vec<String>,
+}
+
+/// An output as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOutput {
+    /// Its name.
+    pub name: String,
+    /// Its sizes, batch included; none where the shape is not known.
+    pub dims: Option<Vec<u64>>,
+    /// Which of them is the batch; none if it has no batch axis.
+    pub batch: Option<usize>,
+}
+
+/// Reads the model `path` and makes a graph of it.
+///
+/// # Errors
+/// Everything that is wrong with the model, at most 20 flaws, each with the node's name.
+pub fn load(path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+    let model = open(path).map_err(|problem| vec![diagnostic(problem)])?;
+    import(model, path, bindings)
+}
+
+fn diagnostic(problem: Problem) -> Diagnostic {
+    problem.in_layer("", &Origin::default())
+}
+
+/// The messages of a model file, without its large tensors.
+pub fn open(path: &Path) -> Result<ModelProto, Problem> {
+    let shown = path.display();
+    let io = |error: std::io::Error| Problem::new(Code::Io, format!("cannot read `{shown}`: {error}"));
+    let file = File::open(path).map_err(io)?;
+    if file.metadata().map_err(io)?.is_dir() {
+        return Err(
+            Problem::new(Code::Io, format!("`{shown}` is a folder")).help("name the .onnx file in it")
+        );
+    }
+    let model = read::read(file).map_err(|failure| match failure {
+        Failure::Io(error) => io(error),
+        Failure::Limit(message) => Problem::new(Code::Limit, format!("`{shown}`: {message}"))
+            .help("no network is like this; is the file damaged?"),
+        Failure::Malformed { message, place } => {
+            let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
+            Problem::new(
+                Code::Syntax,
+                format!("`{shown}` is not an ONNX model, or damaged: {message}{place}"),
+            )
+            .help("copy it again; with git, `git lfs pull` fetches what a pointer file stands for")
+        }
+    })?;
+    if model.graph.is_none() {
+        return Err(Problem::new(Code::Missing, format!("`{shown}` has no graph"))
+            .help("is it an ONNX model, and complete?"));
+    }
+    Ok(model)
+}
+
+/// A graph of a model that was read from `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+    let name = name(&model, path);
+    super::weights::recall_all(&mut model, path);
+    let (mut lower, outputs, inputs) = lowered(model, bindings)?;
+    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        path: path.to_owned(),
+        outputs,
+        remarks: lower.remarks,
+    })
+}
+
+/// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
+fn name(model: &ModelProto, path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    if stem.is_empty() {
+        model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default()
+    } else {
+        stem
+    }
+}
+
+/// All nodes lowered; the names of the outputs, and of the inputs with the places of their drafts.
+fn lowered(
+    mut model: ModelProto,
+    bindings: &Bindings,
+) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
+    let one = |problem: Problem| vec![diagnostic(problem)];
+    let graph = model.graph.take().unwrap_or_default();
+    let version = opset(&model.opset_import).unwrap_or(1);
+    if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
+        let message =
+            format!("not supported: the operators of `{}`, the only ones that the model uses", other.domain);
+        return Err(one(Problem::new(Code::InvalidValue, message)
+            .help("networks of ONNX's own operators are analysed, not trees, scalers and the like")));
+    }
+    if version < OLDEST {
+        let message =
+            format!("not supported: operator set {version}; the oldest that is understood is {OLDEST}");
+        return Err(one(Problem::new(Code::InvalidValue, message)
+            .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
+    }
+    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
+    if version > NEWEST {
+        lower.remark(format!(
+            "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
+        ));
+    }
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let given: Vec<_> = graph.input.iter().filter(|input| !stored.contains(input.name.as_str())).collect();
+    if given.is_empty() {
+        return Err(one(
+            Problem::new(Code::Missing, "the model has no inputs").help("every network reads something")
+        ));
+    }
+    let bound = bind(&given, &graph.value_info, &graph.output, bindings).map_err(one)?;
+    lower.batch = bound.batch;
+    lower.stated = bound.stated;
+    let mut names = Vec::new();
+    for input in bound.inputs {
+        let draft = lower.drafts.len();
+        let shape = super::lower::shape(&input.dims, input.batch);
+        lower.drafts.push(Draft {
+            place: ModulePath::default(),
+            title: format!("the input `{}`", input.name),
+            layer: None,
+            inputs: vec![],
+            shape,
+            weights: vec![],
+        });
+        if super::constant::is_integer(input.data_type) {
+            lower.whole.insert(draft, input.data_type);
+        }
+        let tensor = Tensor { draft, dims: input.dims, batch: input.batch };
+        lower.values.insert(input.name.clone(), Value::Tensor(tensor));
+        names.push(input.name);
+    }
+    let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    if outputs.is_empty() {
+        return Err(one(
+            Problem::new(Code::Missing, "the model has no outputs").help("every network returns something")
+        ));
+    }
+    let mut known: HashSet<&str> = stored.clone();
+    known.extend(names.iter().map(String::as_str));
+    known.extend(
+        graph.sparse_initializer.iter().filter_map(|tensor| Some(tensor.values.as_ref()?.name.as_str())),
+    );
+    let items = flatten(
+        graph.node,
+        &model.functions,
+        version,
+        &|name| known.contains(name),
+        &outputs.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+    .map_err(one)?;
+    if let Some(missing) = outputs.iter().find(|name| !known.contains(name.as_str()) && !makes(&items, name))
+    {
+        let message = format!("the output `{missing}` is made by no node");
+        return Err(one(
+            Problem::new(Code::Reference, message).help("the file is damaged or cut out of a larger model")
+        ));
+    }
+    unused(&mut lower, &items, &graph.initializer, &outputs);
+    for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
+        lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
+    }
+    for tensor in graph.initializer {
+        lower.add_stored(tensor).map_err(one)?;
+    }
+    // Paddle and spox write all weights as nodes.
+    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
+    let mut errors = Vec::new();
+    for item in &items {
+        if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
+            errors.push(diagnostic(problem));
+            for output in &item.node.output {
+                lower.values.insert(output.clone(), Value::Unknown("an error before it".into()));
+            }
+            if errors.len() >= MAX_ERRORS {
+                break;
+            }
+        }
+    }
+    if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
+}
+
+/// Whether a stored tensor is more than a setting.
+fn is_weight(tensor: &TensorProto) -> bool {
+    use super::proto::DataType as D;
+    let float = matches!(
+        D::try_from(tensor.data_type),
+        Ok(D::Float | D::Float16 | D::Bfloat16 | D::Double | D::Int8 | D::Uint8)
+    );
+    float && super::constant::sizes(&tensor.dims).is_ok_and(|dims| dims.iter().any(|&size| size > 1))
+}
+
+fn makes(items: &[super::inline::Item], name: &str) -> bool {
+    items.iter().any(|item| item.node.output.iter().any(|output| output == name))
+}
+
+/// Remarks on stored tensors that nothing reads.
+fn unused(lower: &mut Lower, items: &[super::inline::Item], stored: &[TensorProto], outputs: &[String]) {
+    let read: HashSet<&str> = items
+        .iter()
+        .flat_map(|item| super::inline::reads(&item.node))
+        .chain(outputs.iter().map(String::as_str))
+        .collect();
+    let idle: Vec<&TensorProto> =
+        stored.iter().filter(|tensor| !read.contains(tensor.name.as_str())).collect();
+    if let Some(first) = idle.first() {
+        let elements = |tensor: &&TensorProto| -> u64 {
+            tensor.dims.iter().fold(1u64, |product, &size| product.saturating_mul(size.unsigned_abs()))
+        };
+        let total = idle.iter().map(elements).fold(0u64, u64::saturating_add);
+        let which = if idle.len() == 1 {
+            format!("`{}`", first.name)
+        } else {
+            format!("`{}` and others", first.name)
+        };
+        lower.remark(format!(
+            "{} stored tensor{} with {total} elements {} read by nothing and not counted: {which}",
+            idle.len(),
+            if idle.len() == 1 { "" } else { "s" },
+            if idle.len() == 1 { "is" } else { "are" },
+        ));
+    }
+}
+
+/// The network before it becomes a graph.
+struct Finished {
+    drafts: Vec<Draft>,
+    /// The drafts of the outputs.
+    ends: Vec<usize>,
+    outputs: Vec<FileOutput>,
+}
+
+/// Patterns recognised, dead layers left out.
+fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
+    let (mut ends, mut outputs) = (Vec::new(), Vec::new());
+    for name in names {
+        let tensor = match lower.values.get(name).cloned() {
+            Some(Value::Tensor(tensor)) => Some(tensor),
+            Some(Value::Constant(constant)) => super::lower::constant_output(lower, name, &constant),
+            Some(Value::Unknown(_)) | None => None,
+        };
+        let draft = tensor.as_ref().map(|tensor| tensor.draft).or_else(|| lower.unknown.get(name).copied());
+        let Some(draft) = draft else {
+            lower.remark(format!("the output `{name}` is a constant without elements and left out"));
+            continue;
+        };
+        ends.push(draft);
+        let (dims, batch) = tensor.map_or((None, None), |tensor| (Some(tensor.dims), tensor.batch));
+        outputs.push(FileOutput { name: name.clone(), dims, batch });
+    }
+    let mut drafts = std::mem::take(&mut lower.drafts);
+    if ends.is_empty() {
+        let message = "no output of the model can be analysed: every output is a constant without elements";
+        let problem = Problem::new(Code::InvalidValue, message);
+        return Err(vec![diagnostic(problem.help("a network computes something of what it is given"))]);
+    }
+    // What nothing depends on is no second reader of anything.
+    drafts = compact(drafts, &mut ends);
+    patterns::recognise(&mut drafts, &ends);
+    without_identities(&mut drafts, &mut ends);
+    let drafts = compact(drafts, &mut ends);
+    Ok(Finished { drafts, ends, outputs })
+}
+
+/// The graph, with the weights of each node.
+fn build(
+    name: &str,
+    drafts: Vec<Draft>,
+    outputs: Vec<usize>,
+    inputs: &[String],
+    lower: &mut Lower,
+) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
+    let places: Vec<ModulePath> =
+        drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
+    let mut names =
+        inputs.iter().cloned().chain(ids(&places, &inputs.iter().map(String::as_str).collect::<Vec<_>>()));
+    let mut builder = Builder::new();
+    let mut owners: HashMap<String, NodeId> = HashMap::new();
+    let mut weights = Vec::with_capacity(drafts.len());
+    for draft in &drafts {
+        let id = names.next().unwrap_or_default();
+        let Some(layer) = &draft.layer else {
+            builder.input(&id, draft.shape.clone(), Origin::default());
+            weights.push(vec![]);
+            continue;
+        };
+        let reads = draft.inputs.iter().map(|&input| NodeId(input)).collect();
+        // Layers with the very same stored weights share them.
+        let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
+        let owner = key.as_ref().and_then(|key| owners.get(key).copied());
+        let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
+        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        fixed.for_each(|(index, _)| builder.fix(node, index));
+        weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
+        if let (Some(key), None) = (key, owner) {
+            owners.insert(key, node);
+        }
+    }
+    let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
+    if shared > 0 {
+        let plural = if shared == 1 { " is" } else { "s are" };
+        lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
+    }
+    let graph = builder.finish(name, outputs.into_iter().map(NodeId).collect())?;
+    Ok((graph, weights))
+}

@@ -1,0 +1,128 @@
+//! Elements by their indices: Gather.
+
+use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::fold::{computed, small};
+use super::slice_concat::{Part, dims, taken};
+use super::table::SMALL;
+use crate::onnx::constant::{Constant, KNOWN};
+use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::gather::Gather;
+
+/// Elements by their indices: with a known scalar index one part, with a run of indices a range.
+pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let indices = match lower.value(used, 1)? {
+        Value::Constant(indices) => indices.clone(),
+        _ => return embedding(lower, used),
+    };
+    let value = lower.value(used, 0)?.clone();
+    let dims = dims(&value)?;
+    let axis = used.axis(used.int("axis", 0), dims.len())?;
+    let size = dims[axis];
+    let Some(known) = indices.as_ints() else { return used.unsupported("indices that are not known") };
+    let place = |&index: &i64| {
+        let index = if index < 0 { i128::from(index) + i128::from(size) } else { i128::from(index) };
+        u64::try_from(index).ok().filter(|&index| index < size).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidValue,
+                format!("its index {index} is not on an axis of {size} elements"),
+            )
+        })
+    };
+    let places = known.iter().map(place).collect::<Result<Vec<u64>, _>>()?;
+    let value = match value {
+        // A table that is spread out counts as it is stored.
+        Value::Constant(constant) if places.len() as u64 > size && stored(lower, &constant) => {
+            Value::Tensor(super::constant_source::tensor(lower, used, &constant)?)
+        }
+        Value::Constant(constant) => {
+            return Ok(vec![Value::Constant(picked(&constant, axis, &places, &indices.dims))]);
+        }
+        other => other,
+    };
+    let Some(&first) = places.first() else { return used.unsupported("no indices") };
+    let taken = if places.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
+        taken(lower, used, &value, Part { axis, first, count: places.len() as u64, step: 1 })?
+    } else if let Value::Tensor(tensor) = &value {
+        chosen(lower, used, tensor, axis, places)?
+    } else {
+        return used.unsupported("a choice of scattered indices");
+    };
+    let (Value::Tensor(tensor), false) = (&taken, indices.dims.len() == 1) else { return Ok(vec![taken]) };
+    // The axes of the indices take the place of the axis: none for a single index.
+    let mut dims = tensor.dims.clone();
+    dims.splice(axis..=axis, indices.dims.iter().copied());
+    let batch = match tensor.batch {
+        Some(batch) if batch == axis => (lower.batch == 1 && dims.len() > 1 && dims[0] == 1).then_some(0),
+        Some(batch) if batch > axis => Some(batch - 1 + indices.dims.len()),
+        None if lower.batch == 1 && dims.len() > 1 && dims[0] == 1 => Some(0),
+        batch => batch,
+    };
+    Ok(vec![Value::Tensor(lower.viewed(used, tensor, &dims, batch)?)])
+}
+
+/// Whether `constant` is a weight of the file, whole.
+fn stored(lower: &Lower, constant: &Constant) -> bool {
+    lower.is_learned(constant) && !constant.is_integer()
+}
+
+/// Scattered indices of an axis.
+pub(super) fn chosen(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: &Tensor,
+    axis: usize,
+    indices: Vec<u64>,
+) -> Result<Value, Flaw> {
+    let Some(place) = tensor.axis(axis) else { return used.unsupported("a choice of images") };
+    // Each node keeps its indices.
+    let count = indices.len() as u64;
+    if count > SMALL && count >= lower.room {
+        return used.unsupported("more indices than are followed");
+    }
+    lower.room -= if count > SMALL { count } else { 0 };
+    let layer = Layer::Gather(Gather { indices, axis: place as u64 });
+    Ok(Value::Tensor(lower.map(used, layer, tensor, vec![])?))
+}
+
+/// `tensor` with its elements along `axis` again and again, up to `size`.
+pub(super) fn repeated(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: &Tensor,
+    axis: usize,
+    size: u64,
+) -> Result<Tensor, Flaw> {
+    let old = tensor.dims[axis].max(1);
+    if size > KNOWN {
+        return used.unsupported(format!("a repetition to {size} elements"));
+    }
+    match chosen(lower, used, tensor, axis, (0..size).map(|index| index % old).collect())? {
+        Value::Tensor(tensor) => Ok(tensor),
+        _ => used.unsupported("repetition"),
+    }
+}
+
+/// A table of learned vectors, read by computed indices.
+fn embedding(_: &mut Lower, used: Use<'_>) -> Outcome {
+    used.unsupported("a look-up by computed indices")
+}
+
+fn picked(constant: &Constant, axis: usize, places: &[u64], shape: &[u64]) -> Constant {
+    let mut dims = constant.dims.clone();
+    dims.splice(axis..=axis, shape.iter().copied());
+    let values = constant.values.as_ref().filter(|_| small(&dims)).map(|values| {
+        let inner: usize = constant.dims[axis + 1..].iter().map(|&size| size as usize).product();
+        let outer: usize = constant.dims[..axis].iter().map(|&size| size as usize).product();
+        let size = constant.dims[axis] as usize;
+        let mut found = Vec::new();
+        for block in 0..outer {
+            for &place in places {
+                let start = (block * size + place as usize) * inner;
+                found.extend(start..start + inner);
+            }
+        }
+        values.pick(&found)
+    });
+    Constant { values, ..computed(dims, constant.data_type) }
+}

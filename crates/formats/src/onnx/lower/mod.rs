@@ -1,0 +1,34 @@
+//! From ONNX operators to layers. One file a family of operators; [`operators`] is the only list.
+//!
+//! Operators on constants are computed (shape arithmetic vanishes); operators on values become layers. Tensors of the
+//! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
+
+mod arithmetic;
+mod attention;
+mod attributes;
+mod constant_source;
+mod context;
+mod control;
+mod conv;
+mod einsum;
+mod evaluate;
+mod fold;
+mod gather;
+mod linear;
+mod mean;
+mod norm;
+mod opaque;
+mod output_shape;
+mod pointwise;
+mod pool;
+mod quantised;
+mod resize;
+mod runtime;
+mod shapes;
+mod slice_concat;
+mod slots;
+mod table;
+
+pub use constant_source::constant_output;
+pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
+pub use table::{Operator, operators};

@@ -1,0 +1,167 @@
+//! Normalisations with weights: BatchNormalization, InstanceNormalization, GroupNormalization, LayerNormalization, LRN.
+
+use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::conv::image;
+use crate::onnx::constant::{Change, Constant};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::batch_norm::BatchNorm;
+use cnnkit_core::layers::group_norm::GroupNorm;
+use cnnkit_core::layers::instance_norm::InstanceNorm;
+use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
+use cnnkit_core::layers::layer_scale::{LayerScale, ScaleAxis};
+use cnnkit_core::layers::learned_bias::LearnedBias;
+use cnnkit_core::layers::local_response_norm::LocalResponseNorm;
+
+pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    if input.batch != Some(0) {
+        return used.unsupported("its input does not have the batch as its first axis");
+    }
+    if used.int("training_mode", 0) != 0 {
+        let at = crate::onnx::inline::title(used.node);
+        lower.remark(format!("{at} is exported in training mode; it is taken with its running statistics"));
+    }
+    if used.opset < 9 && used.int("spatial", 1) == 0 {
+        return used.unsupported("statistics for each position instead of each channel");
+    }
+    let mut weights = (1..5).map(|index| lower.constant(used, index)).collect::<Result<Vec<_>, _>>()?;
+    let affine = !trivial(lower, &weights[0], Some(&weights[1]));
+    if !affine {
+        weights.drain(..2);
+    }
+    let layer = BatchNorm { eps: used.float("epsilon", 1e-5), affine, track_running_stats: true };
+    let output = lower.map(used, Layer::BatchNorm(layer), &input, weights)?;
+    // The running statistics that training mode also returns are not followed.
+    let mut values = vec![Value::Tensor(output)];
+    values.resize_with(used.outputs().max(1), || Value::Unknown("statistics of a training run".into()));
+    Ok(values)
+}
+
+pub(super) fn instance_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = image(lower, used)?;
+    let mut weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
+    let affine = !trivial(lower, &weights[0], Some(&weights[1]));
+    if !affine {
+        weights.clear();
+    }
+    let layer = InstanceNorm { eps: used.float("epsilon", 1e-5), affine, track_running_stats: false };
+    Ok(vec![Value::Tensor(lower.map(used, Layer::InstanceNorm(layer), &input, weights)?)])
+}
+
+pub(super) fn group_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = image(lower, used)?;
+    let mut weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
+    if trivial(lower, &weights[0], Some(&weights[1])) {
+        weights.clear();
+    }
+    let groups = u64::try_from(used.int("num_groups", 0)).unwrap_or(0);
+    let each = weights.iter().all(|weight| weight.dims == [input.dims[1]]);
+    let affine = each && !weights.is_empty();
+    let layer = GroupNorm { num_groups: groups, eps: used.float("epsilon", 1e-5), affine };
+    if !each {
+        return grouped(lower, used, &input, layer, weights);
+    }
+    Ok(vec![Value::Tensor(lower.map(used, Layer::GroupNorm(layer), &input, weights)?)])
+}
+
+/// Whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no weights.
+fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
+    let all = |constant: &Constant, wanted: f64| {
+        !lower.is_learned(constant)
+            && constant
+                .values
+                .as_ref()
+                .is_some_and(|values| values.floats().into_iter().all(|value| value == wanted))
+    };
+    all(scale, 1.0) && shift.is_none_or(|shift| all(shift, 0.0))
+}
+
+/// Version 18 of the operator, since withdrawn: a scale and a shift for each group instead of each channel.
+fn grouped(
+    lower: &mut Lower,
+    used: Use<'_>,
+    input: &Tensor,
+    layer: GroupNorm,
+    weights: Vec<Constant>,
+) -> Outcome {
+    let (groups, channels) = (layer.num_groups, input.dims[1]);
+    if weights.iter().any(|weight| weight.dims != [groups]) || !channels.is_multiple_of(groups.max(1)) {
+        let message = format!("its scales do not fit {groups} groups of {channels} channels");
+        return Err(Problem::shape(message).into());
+    }
+    let norm = lower.map(used, Layer::GroupNorm(layer), input, vec![])?;
+    let open = [&[input.dims[0], groups, channels / groups.max(1)], &input.dims[2..]].concat();
+    let mut current = lower.viewed(used, &norm, &open, Some(0))?;
+    let across = [&[groups], vec![1; open.len() - 2].as_slice()].concat();
+    for (number, weight) in weights.into_iter().enumerate() {
+        if number == 0 {
+            let scale = LayerScale { init: 1.0, axis: ScaleAxis::Channels };
+            current = lower.map(used, Layer::LayerScale(scale), &current, vec![weight])?;
+        } else {
+            let bias = LearnedBias { shape: Some(across.clone()), learned: true };
+            let weight = weight.changed(Change::Reshape(across.clone()), across.clone());
+            current = lower.map(used, Layer::LearnedBias(bias), &current, vec![weight])?;
+        }
+    }
+    Ok(vec![Value::Tensor(lower.viewed(used, &current, &input.dims, Some(0))?)])
+}
+
+/// What a norm over the axes from `first` of `input` normalises together.
+pub(super) fn norm_axis(input: &Tensor, first: usize) -> Option<NormAxis> {
+    let rank = input.dims.len();
+    let shape_rank = input.shape().rank();
+    if input.batch.is_some_and(|batch| batch >= first) {
+        return None;
+    }
+    match rank - first {
+        1 if shape_rank == 1 => Some(NormAxis::Channels),
+        1 => Some(NormAxis::Last),
+        many if many == shape_rank => Some(NormAxis::All),
+        many if many + 1 == shape_rank => Some(NormAxis::Space),
+        _ => None,
+    }
+}
+
+pub(super) fn layer_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    let first = used.axis(used.int("axis", -1), input.dims.len())?;
+    let Some(axis) = norm_axis(&input, first) else {
+        return used.unsupported(format!("a norm over the axes from {first} of {:?}", input.dims));
+    };
+    let dims = &input.dims[first..];
+    let fitted = |weight: Constant| -> Result<Constant, Flaw> {
+        if weight.dims == dims {
+            return Ok(weight);
+        }
+        if weight.elements()? == cnnkit_core::shape::product(dims).unwrap_or(0) {
+            return Ok(weight.changed(Change::Reshape(dims.to_vec()), dims.to_vec()));
+        }
+        Err(Problem::shape(format!("its scale {:?} does not fit {dims:?}", weight.dims)).into())
+    };
+    let scale = fitted(lower.constant(used, 1)?)?;
+    let bias = lower.optional(used, 2)?.map(fitted).transpose()?;
+    let elementwise_affine = !trivial(lower, &scale, bias.as_ref());
+    let layer = LayerNorm {
+        axis,
+        eps: used.float("epsilon", 1e-5),
+        elementwise_affine,
+        bias: elementwise_affine && bias.is_some(),
+    };
+    let weights = if elementwise_affine { std::iter::once(scale).chain(bias).collect() } else { vec![] };
+    let output = lower.map(used, Layer::LayerNorm(layer), &input, weights)?;
+    let mut values = vec![Value::Tensor(output)];
+    values.resize_with(used.outputs().max(1), || Value::Unknown("statistics of a layer norm".into()));
+    Ok(values)
+}
+
+pub(super) fn local_response_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = image(lower, used)?;
+    let layer = LocalResponseNorm {
+        size: u64::try_from(used.int("size", 0)).unwrap_or(0),
+        alpha: used.float("alpha", 1e-4),
+        beta: used.float("beta", 0.75),
+        k: used.float("bias", 1.0),
+    };
+    lower.simple(used, Layer::LocalResponseNorm(layer), &input)
+}

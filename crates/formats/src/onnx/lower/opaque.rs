@@ -1,0 +1,217 @@
+//! Operators without a layer: the node is kept, with its parameters and its output's shape, and said to be not analysed.
+//!
+//! It keeps an edge to everything that it depends on, whether or not the shape of that is known, so that nothing in front of
+//! it vanishes. Behind a node of unknown shape every node is an opaque one, whose reason names the node to blame.
+
+use super::context::{Lower, Tensor, Use, Value};
+use super::output_shape::output_shape;
+use super::slots::{Slot, slot};
+use crate::onnx::constant::{Change, Constant};
+use crate::onnx::inline::{reads, title};
+use crate::onnx::ir::Draft;
+use crate::onnx::names::place;
+use crate::onnx::proto::{GraphProto, NodeProto};
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::opaque::{NAMES, Opaque};
+
+/// What a node depends on.
+#[derive(Debug, Default)]
+struct Sources {
+    drafts: Vec<usize>,
+    /// The batch axis of the first tensor that is read.
+    batch: Option<usize>,
+    weights: Vec<Constant>,
+    buffers: Vec<Constant>,
+    /// The reason of the first value of unknown shape that is read.
+    behind: Option<String>,
+}
+
+impl Sources {
+    fn of(lower: &mut Lower, used: Use<'_>) -> Self {
+        let mut sources = Self::default();
+        for name in reads(used.node) {
+            match lower.values.get(name) {
+                Some(Value::Tensor(tensor)) => {
+                    sources.batch = sources.batch.or(tensor.batch);
+                    sources.reads(tensor.draft);
+                }
+                Some(Value::Unknown(reason)) => {
+                    sources.behind.get_or_insert_with(|| reason.clone());
+                    if let Some(&draft) = lower.unknown.get(name) {
+                        sources.reads(draft);
+                    }
+                }
+                Some(Value::Constant(_)) | None => {}
+            }
+        }
+        sources.constants(lower, used.node);
+        for graph in
+            used.node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+        {
+            sources.body(lower, graph);
+        }
+        sources
+    }
+
+    fn reads(&mut self, draft: usize) {
+        if !self.drafts.contains(&draft) {
+            self.drafts.push(draft);
+        }
+    }
+
+    /// The weights among the node's inputs.
+    fn constants(&mut self, lower: &Lower, node: &NodeProto) {
+        for (index, name) in node.input.iter().enumerate() {
+            let Some(Value::Constant(constant)) = lower.values.get(name) else { continue };
+            let slot = slot(&node.op_type, index);
+            let list = match slot {
+                Slot::Weight | Slot::Operand => &mut self.weights,
+                Slot::Buffer => &mut self.buffers,
+                Slot::Setting => continue,
+            };
+            let known = list.iter().any(|other| other.root == constant.root && other.view == constant.view);
+            let several = constant.elements().is_ok_and(|count| count > 1) || slot == Slot::Weight;
+            if several && is_weight(lower, constant) && !(constant.root.is_some() && known) {
+                list.push(constant.clone());
+            }
+        }
+    }
+
+    /// The weights of a branch or a body, whose own constants nothing else reads.
+    fn body(&mut self, lower: &mut Lower, graph: &GraphProto) {
+        let mut stack = vec![graph];
+        while let Some(graph) = stack.pop() {
+            for tensor in &graph.initializer {
+                // What is wrong with a tensor that is never computed with is no matter.
+                if lower.add_stored(tensor.clone()).is_err() {
+                    lower.remark(format!("`{}` cannot be read and is not counted", tensor.name));
+                }
+            }
+            for node in &graph.node {
+                if let ("Constant", Some(name)) = (node.op_type.as_str(), node.output.first())
+                    && let Ok(values) =
+                        super::control::constant(lower, Use { node, opset: super::table::LATEST })
+                    && let Some(value) = values.into_iter().next()
+                {
+                    lower.values.insert(name.clone(), value);
+                }
+                self.constants(lower, node);
+                stack.extend(
+                    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)),
+                );
+            }
+        }
+    }
+
+    /// The weights with the buffers last, at most as many as a node has names for; what is beyond is one.
+    fn named(&self) -> (Vec<Constant>, usize) {
+        let mut weights = self.weights.clone();
+        let room = NAMES.len() - 1 - self.buffers.len().min(NAMES.len() - 2);
+        if weights.len() > room {
+            let rest = weights.split_off(room);
+            let count =
+                rest.iter().map(|weight| weight.elements().unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+            let joined = Constant { derived: true, values: None, ..Constant::floats(vec![count], vec![]) };
+            weights.push(joined);
+        }
+        let buffers = self.buffers.len().min(NAMES.len() - weights.len());
+        weights.extend(self.buffers[..buffers].iter().cloned());
+        (weights, buffers)
+    }
+}
+
+/// The node as opaque layers, one for each of its outputs.
+pub(super) fn opaque(lower: &mut Lower, used: Use<'_>, reason: &str) -> Vec<Value> {
+    let sources = Sources::of(lower, used);
+    let mut first = None;
+    (0..used.outputs().max(1))
+        .map(|index| {
+            if used.node.output.get(index).is_none_or(String::is_empty) && index > 0 {
+                return Value::Unknown("not wanted".into());
+            }
+            let value = output(lower, used, index, reason, &sources, first);
+            first.get_or_insert(lower.drafts.len() - 1);
+            value
+        })
+        .collect()
+}
+
+/// An output that a layer does not give (the indices of a max pool), as an opaque node of its own without weights.
+pub(super) fn another(lower: &mut Lower, used: Use<'_>, index: usize, reason: &str) -> Value {
+    let mut sources = Sources::of(lower, used);
+    sources.weights.clear();
+    sources.buffers.clear();
+    output(lower, used, index, reason, &sources, None)
+}
+
+/// Output `index` as an opaque node. Its weights belong to the `first` output's node, which it reads.
+fn output(
+    lower: &mut Lower,
+    used: Use<'_>,
+    index: usize,
+    reason: &str,
+    sources: &Sources,
+    first: Option<usize>,
+) -> Value {
+    let known = output_shape(lower, used, index).filter(|dims| {
+        cnnkit_core::shape::product(dims).is_some_and(|elements| elements > 0 && elements <= 1 << 48)
+    });
+    let reason = match (&known, &sources.behind) {
+        (_, Some(behind)) => behind.clone(),
+        (Some(_), None) => reason.to_owned(),
+        (None, None) => format!("{reason}; the shape of its output is not known"),
+    };
+    let (weights, buffers) = if first.is_some() { (vec![], 0) } else { sources.named() };
+    let mut inputs = sources.drafts.clone();
+    inputs.extend(first);
+    let constant = inputs.is_empty();
+    if constant {
+        // What reads constants alone is told by the first input how many images there are, as a learned tensor is.
+        inputs.push(0);
+    }
+    let dims = known.clone().unwrap_or_else(|| vec![lower.batch, 1]);
+    let batch = sources.batch.filter(|&axis| dims.get(axis) == Some(&lower.batch));
+    let batch = batch.or((!constant && dims.first() == Some(&lower.batch) && dims.len() > 1).then_some(0));
+    let shape = super::context::shape(&dims, batch);
+    let sizes = |weight: &Constant| if weight.dims.is_empty() { vec![1] } else { weight.dims.clone() };
+    let layer = Layer::Opaque(Opaque {
+        operator: used.node.op_type.clone(),
+        shape: shape.sizes().to_vec(),
+        unknown: known.is_none(),
+        constant,
+        weights: weights.iter().map(sizes).collect(),
+        buffers,
+        reason: reason.clone(),
+    });
+    let given =
+        weights.iter().map(|weight| weight.changed(Change::Reshape(sizes(weight)), sizes(weight))).collect();
+    let draft = lower.drafts.len();
+    let title = title(used.node);
+    lower.drafts.push(Draft {
+        place: place(used.node),
+        title: title.clone(),
+        layer: Some(layer),
+        inputs,
+        shape,
+        weights: given,
+    });
+    if known.is_some() {
+        return Value::Tensor(Tensor { draft, dims, batch });
+    }
+    if let Some(name) = used.node.output.get(index) {
+        lower.unknown.insert(name.clone(), draft);
+    }
+    Value::Unknown(match &sources.behind {
+        Some(behind) => behind.clone(),
+        None => format!("it depends on {title}, the shape of whose output is not known"),
+    })
+}
+
+/// Whether a constant holds weights: numbers, or what 8 bits and less quantise. Wider integers are indices and sizes.
+fn is_weight(lower: &Lower, constant: &Constant) -> bool {
+    use crate::onnx::proto::DataType as D;
+    let small = matches!(constant.data_type, D::Int8 | D::Uint8 | D::Int4 | D::Uint4 | D::Int2 | D::Uint2);
+    (!constant.is_integer() || small)
+        && constant.elements().is_ok_and(|count| count > 0)
+        && lower.is_learned(constant)
+}

@@ -1,0 +1,190 @@
+//! Functions of one number, and softmax.
+
+use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::conv::image;
+use crate::onnx::constant::Change;
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::add::Add;
+use cnnkit_core::layers::celu::Celu;
+use cnnkit_core::layers::clip::Clip;
+use cnnkit_core::layers::elu::Elu;
+use cnnkit_core::layers::function::{Function, FunctionKind};
+use cnnkit_core::layers::gelu::{Approximation, Gelu};
+use cnnkit_core::layers::hardsigmoid::Hardsigmoid;
+use cnnkit_core::layers::hardswish::Hardswish;
+use cnnkit_core::layers::leaky_relu::LeakyRelu;
+use cnnkit_core::layers::mish::Mish;
+use cnnkit_core::layers::prelu::Prelu;
+use cnnkit_core::layers::reduce::{Reduce, Reduction};
+use cnnkit_core::layers::relu::Relu;
+use cnnkit_core::layers::relu6::Relu6;
+use cnnkit_core::layers::rescale::Rescale;
+use cnnkit_core::layers::selu::Selu;
+use cnnkit_core::layers::sigmoid::Sigmoid;
+use cnnkit_core::layers::silu::Silu;
+use cnnkit_core::layers::softmax::{Softmax, SoftmaxAxis};
+use cnnkit_core::layers::softplus::Softplus;
+use cnnkit_core::layers::tanh::Tanh;
+
+/// The layer of an operator that is a function of one number, with its settings.
+fn layer(used: Use<'_>) -> Option<Layer> {
+    let function = |kind| Some(Layer::Function(Function { function: kind }));
+    match used.node.op_type.as_str() {
+        "Relu" => Some(Layer::Relu(Relu {})),
+        "Sigmoid" => Some(Layer::Sigmoid(Sigmoid {})),
+        "Tanh" => Some(Layer::Tanh(Tanh {})),
+        "Mish" => Some(Layer::Mish(Mish {})),
+        "HardSwish" => Some(Layer::Hardswish(Hardswish {})),
+        "Swish" if used.float("alpha", 1.0) == 1.0 => Some(Layer::Silu(Silu {})),
+        "Softplus" => Some(Layer::Softplus(Softplus { beta: 1.0, threshold: 20.0 })),
+        "LeakyRelu" => Some(Layer::LeakyRelu(LeakyRelu { negative_slope: used.float("alpha", 0.01) })),
+        "Elu" => Some(Layer::Elu(Elu { alpha: used.float("alpha", 1.0) })),
+        "Celu" => Some(Layer::Celu(Celu { alpha: used.float("alpha", 1.0) })),
+        "Selu" => {
+            let near = |value: f64, wanted: f64| (value - wanted).abs() < 1e-5;
+            let usual = near(used.float("alpha", 1.673_263_2), 1.673_263_2)
+                && near(used.float("gamma", 1.050_701), 1.050_701);
+            usual.then_some(Layer::Selu(Selu {}))
+        }
+        "Gelu" => Some(Layer::Gelu(Gelu {
+            approximate: match used.text("approximate") {
+                Some("tanh") => Approximation::Tanh,
+                _ => Approximation::None,
+            },
+        })),
+        "Erf" => function(FunctionKind::Erf),
+        "Exp" => function(FunctionKind::Exp),
+        "Log" => function(FunctionKind::Log),
+        "Sqrt" => function(FunctionKind::Sqrt),
+        "Abs" => function(FunctionKind::Abs),
+        "Reciprocal" => function(FunctionKind::Reciprocal),
+        "Sin" => function(FunctionKind::Sin),
+        "Cos" => function(FunctionKind::Cos),
+        "Neg" => Some(Layer::Rescale(Rescale { scale: -1.0, shift: 0.0 })),
+        _ => None,
+    }
+}
+
+pub(super) fn function(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    match layer(used) {
+        Some(layer) => lower.simple(used, layer, &input),
+        None => used.unsupported("its settings"),
+    }
+}
+
+/// `max(0, min(1, alpha * x + beta))`; with 1/6 and 1/2 it is the usual hard sigmoid.
+pub(super) fn hard_sigmoid(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    let (alpha, beta) = (used.float("alpha", 0.2), used.float("beta", 0.5));
+    if (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 {
+        return lower.simple(used, Layer::Hardsigmoid(Hardsigmoid {}), &input);
+    }
+    let scaled = lower.map(used, Layer::Rescale(Rescale { scale: alpha, shift: beta }), &input, vec![])?;
+    lower.simple(used, Layer::Clip(Clip { min: Some(0.0), max: Some(1.0) }), &scaled)
+}
+
+pub(super) fn clip(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    let bound = |name: &str, index: usize| {
+        if let Some(value) = used.attribute(name).and_then(|attribute| attribute.f) {
+            return Ok(Some(super::context::shortest(value)));
+        }
+        match lower.optional(used, index)? {
+            None => Ok(None),
+            Some(constant) => match constant.scalar() {
+                Some(value) => Ok(Some(super::control::meant(value))),
+                None => used.unsupported(format!("bounds of the sizes {:?}", constant.dims)),
+            },
+        }
+    };
+    // Versions before 11 write no bound as the largest number.
+    let no = |value: &f64| value.abs() >= f64::from(f32::MAX);
+    let (min, max) = (bound("min", 1)?.filter(|x| !no(x)), bound("max", 2)?.filter(|x| !no(x)));
+    match (min, max) {
+        (None, None) => Ok(vec![Value::Tensor(input)]),
+        (Some(0.0), None) => lower.simple(used, Layer::Relu(Relu {}), &input),
+        (Some(0.0), Some(6.0)) => lower.simple(used, Layer::Relu6(Relu6 {}), &input),
+        _ => lower.simple(used, Layer::Clip(Clip { min, max }), &input),
+    }
+}
+
+pub(super) fn prelu(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = image(lower, used).or_else(|_| lower.tensor(used, 0))?;
+    let slope = lower.constant(used, 1)?;
+    let count = slope.elements()?;
+    let channels = input.shape().channels();
+    let per_channel = slope.dims.iter().filter(|&&size| size != 1).count() <= 1
+        && (slope.dims.len() + 1 == input.dims.len() || slope.dims.len() == input.dims.len())
+        && input.batch == Some(0)
+        && slope.dims.get((slope.dims.len() + 1).saturating_sub(input.dims.len())) == Some(&count);
+    if count != 1 && !(per_channel && count == channels) {
+        return used.unsupported(format!("slopes of the sizes {:?}", slope.dims));
+    }
+    let slope = slope.changed(Change::Reshape(vec![count]), vec![count]);
+    let layer = Prelu { num_parameters: count, init: 0.25 };
+    Ok(vec![Value::Tensor(lower.map(used, Layer::Prelu(layer), &input, vec![slope])?)])
+}
+
+/// The softmax layer over axis `axis` of the graph's shape.
+pub(super) fn softmax_axis(axis: usize, rank: usize) -> Option<SoftmaxAxis> {
+    match axis {
+        0 => Some(SoftmaxAxis::Channels),
+        last if last + 1 == rank => Some(SoftmaxAxis::Last),
+        _ => None,
+    }
+}
+
+pub(super) fn softmax(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    let rank = input.dims.len();
+    let axis = used.axis(used.int("axis", if used.opset < 13 { 1 } else { -1 }), rank)?;
+    // Before version 13 all axes from this one on were one.
+    if used.opset < 13 && input.dims[axis + 1..].iter().any(|&size| size != 1) {
+        if input.batch.is_some_and(|batch| batch >= axis) {
+            return used.unsupported("a softmax over the batch");
+        }
+        let (before, joined) = input.dims.split_at(axis);
+        let size = cnnkit_core::shape::product(joined).ok_or_else(|| Problem::overflow("the joined axis"))?;
+        let flat = lower.viewed(used, &input, &[before, &[size]].concat(), input.batch)?;
+        let mut output = normalised(lower, used, &flat, axis)?;
+        output = lower.viewed(used, &output, &input.dims, input.batch)?;
+        return Ok(vec![Value::Tensor(output)]);
+    }
+    Ok(vec![Value::Tensor(normalised(lower, used, &input, axis)?)])
+}
+
+/// The softmax of `input` along one axis, or its logarithm.
+fn normalised(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: usize) -> Result<Tensor, Flaw> {
+    let rank = input.shape().rank();
+    let Some(place) = input.axis(axis) else { return used.unsupported("a softmax over the batch") };
+    let Some(axis) = softmax_axis(place, rank) else {
+        // The axis last, and back.
+        let mut order: Vec<usize> = (0..input.dims.len()).filter(|&other| other != axis).collect();
+        order.push(axis);
+        let turned = super::shapes::permuted(lower, used, input, &order)?;
+        let output = normalised(lower, used, &turned, order.len() - 1)?;
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+        return super::shapes::permuted(lower, used, &output, &back);
+    };
+    if used.node.op_type == "LogSoftmax" {
+        return log_softmax(lower, used, input, place as u64);
+    }
+    lower.map(used, Layer::Softmax(Softmax { axis }), input, vec![])
+}
+
+/// `d - log(sum(exp(d)))` with `d = x - max(x)`: the logarithm of a softmax would be that of 0 where it underflows.
+fn log_softmax(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: u64) -> Result<Tensor, Flaw> {
+    let reduce = |reduction| Layer::Reduce(Reduce { reduction, axes: vec![axis], keepdim: true });
+    let function = |function| Layer::Function(Function { function });
+    let difference = Layer::Add(Add { weights: Some(vec![1.0, -1.0]) });
+    let most = lower.map(used, reduce(Reduction::Max), input, vec![])?;
+    let below = lower.emit(used, difference.clone(), &[input, &most], vec![], input.batch)?;
+    let powers = lower.map(used, function(FunctionKind::Exp), &below, vec![])?;
+    let sum = lower.map(used, reduce(Reduction::Sum), &powers, vec![])?;
+    let log = lower.map(used, function(FunctionKind::Log), &sum, vec![])?;
+    let output = lower.emit(used, difference, &[&below, &log], vec![], input.batch)?;
+    Ok(Tensor { dims: input.dims.clone(), ..output })
+}

@@ -1,0 +1,220 @@
+//! The list of operators, and what is done with a node.
+
+use super::context::{Flaw, Lower, Outcome, Use, Value};
+use super::{
+    arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, mean,
+    norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat,
+};
+use crate::onnx::constant::Constant;
+use crate::onnx::inline::{MAX_NODES, title};
+use crate::onnx::proto::DataType;
+use cnnkit_core::diagnostic::{Code, Problem};
+
+/// What an operator becomes.
+pub struct Operator {
+    /// Its name in ONNX.
+    pub name: &'static str,
+    lower: fn(&mut Lower, Use<'_>) -> Outcome,
+}
+
+macro_rules! operators {
+    ($($lower:path => $($name:literal)*;)*) => {
+        &[$($(Operator { name: $name, lower: $lower },)*)*]
+    };
+}
+
+static OPERATORS: &[Operator] = operators! {
+    control::constant => "Constant";
+    control::identity => "Identity" "Dropout";
+    control::cast => "Cast" "CastLike";
+    control::shape => "Shape";
+    control::size => "Size";
+    control::constant_of_shape => "ConstantOfShape";
+    control::branch => "If";
+    conv::conv => "Conv";
+    conv::conv_transpose => "ConvTranspose";
+    conv::deform_conv => "DeformConv";
+    linear::gemm => "Gemm";
+    linear::matmul => "MatMul";
+    attention::attention => "Attention";
+    attention::guarded => "Where";
+    einsum::einsum => "Einsum";
+    norm::batch_norm => "BatchNormalization";
+    norm::instance_norm => "InstanceNormalization";
+    norm::group_norm => "GroupNormalization";
+    norm::layer_norm => "LayerNormalization";
+    norm::local_response_norm => "LRN";
+    pool::max_pool => "MaxPool";
+    pool::avg_pool => "AveragePool";
+    pool::global_avg_pool => "GlobalAveragePool";
+    pool::global_max_pool => "GlobalMaxPool";
+    pointwise::function => "Relu" "Sigmoid" "Tanh" "Mish" "HardSwish" "Swish" "Softplus" "LeakyRelu" "Elu" "Celu" "Selu" "Gelu" "Erf" "Exp" "Log" "Sqrt" "Abs" "Reciprocal" "Sin" "Cos" "Neg";
+    pointwise::hard_sigmoid => "HardSigmoid";
+    pointwise::clip => "Clip";
+    pointwise::prelu => "PRelu";
+    pointwise::softmax => "Softmax" "LogSoftmax";
+    arithmetic::binary => "Add" "Sub" "Mul" "Div" "Pow";
+    arithmetic::several => "Sum" "Mean" "Min" "Max";
+    arithmetic::expand => "Expand";
+    shapes::reshape => "Reshape";
+    shapes::flatten => "Flatten";
+    shapes::squeeze => "Squeeze";
+    shapes::unsqueeze => "Unsqueeze";
+    shapes::transpose => "Transpose";
+    slice_concat::slice => "Slice";
+    slice_concat::split => "Split";
+    gather::gather => "Gather";
+    slice_concat::concat => "Concat";
+    slice_concat::pad => "Pad";
+    slice_concat::depth_to_space => "DepthToSpace";
+    slice_concat::space_to_depth => "SpaceToDepth";
+    slice_concat::tile => "Tile";
+    mean::reduce => "ReduceMean" "ReduceSum" "ReduceMax" "ReduceMin" "ReduceProd" "ReduceL2";
+    resize::resize => "Resize" "Upsample";
+    quantised::quantize => "QuantizeLinear";
+    quantised::dequantize => "DequantizeLinear";
+    quantised::dynamic => "DynamicQuantizeLinear";
+    quantised::conv => "QLinearConv";
+    quantised::matmul => "QLinearMatMul";
+    quantised::whole_conv => "ConvInteger";
+    quantised::whole_matmul => "MatMulInteger";
+};
+
+/// Operator set of nodes whose own is of no matter.
+pub(super) const LATEST: i64 = i64::MAX;
+
+/// Computed constants of up to so many elements are always kept.
+pub(super) const SMALL: u64 = 64;
+
+/// All operators that become layers or vanish.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().map(|operator| operator.name)
+}
+
+impl Lower {
+    /// Lowers one node: its outputs are known afterwards. An error is the model's, with the node's name.
+    pub fn node(&mut self, used: Use<'_>) -> Result<(), Problem> {
+        self.lowered += 1;
+        if self.lowered > MAX_NODES {
+            return Err(Problem::new(Code::Limit, format!("the model has more than {MAX_NODES} nodes")));
+        }
+        let node = used.node;
+        let values = match self.outcome(used) {
+            Ok(values) => self.limited(used, values),
+            Err(Flaw::Unsupported(reason)) => match constant_source::retried(self, used) {
+                Some(values) => self.limited(used, values),
+                None => match fold::of_known_shape(self, used) {
+                    Some(value) => self.limited(used, vec![value]),
+                    None => opaque::opaque(self, used, &reason),
+                },
+            },
+            Err(Flaw::Invalid(problem)) => {
+                return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
+            }
+        };
+        for (index, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let value = match values.get(index) {
+                Some(Value::Unknown(reason)) if !self.unknown.contains_key(name) => {
+                    self.passed_on(used, index).unwrap_or_else(|| opaque::another(self, used, index, reason))
+                }
+                Some(value) => value.clone(),
+                None => opaque::another(self, used, index, "an output that is not followed"),
+            };
+            self.values.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// The value of unknown shape that the node passes on as it is.
+    fn passed_on(&mut self, used: Use<'_>, index: usize) -> Option<Value> {
+        if index > 0 || !matches!(used.node.op_type.as_str(), "Identity" | "Dropout" | "Cast" | "CastLike") {
+            return None;
+        }
+        let (input, output) = (used.node.input.first()?, used.node.output.first()?);
+        let draft = *self.unknown.get(input)?;
+        self.unknown.insert(output.clone(), draft);
+        self.values.get(input).cloned()
+    }
+
+    /// The values with known constants as long as there is room for them, and a mark on what comes from weights.
+    fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
+        let mut sources: Vec<usize> = Vec::new();
+        for index in 0..used.node.input.len() {
+            let Ok(Value::Constant(constant)) = self.value(used, index) else { continue };
+            let own = constant.root.filter(|root| self.holds_weights(constant, *root));
+            sources.extend(own.iter().chain(&constant.sources));
+        }
+        sources.sort_unstable();
+        sources.dedup();
+        for value in &mut values {
+            if let Value::Constant(constant) = value {
+                let size = constant.elements().unwrap_or(u64::MAX);
+                if size > SMALL && constant.values.is_some() {
+                    if self.room > 0 && self.room <= size {
+                        self.forget();
+                    }
+                    self.room = self.room.saturating_sub(size);
+                    if self.room == 0 {
+                        constant.values = None;
+                    }
+                }
+                if constant.root.is_none() && !constant.is_integer() && !sources.is_empty() {
+                    constant.derived = true;
+                    constant.sources.clone_from(&sources);
+                }
+            }
+        }
+        values
+    }
+
+    /// Whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an initialiser.
+    fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
+        let small =
+            matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
+        (!constant.is_integer() || small)
+            && constant.elements().is_ok_and(|count| count > 1)
+            && !self.in_nodes.contains(&root)
+    }
+
+    /// Drops all large known constants, so that nothing more is computed from them.
+    fn forget(&mut self) {
+        for value in self.values.values_mut() {
+            if let Value::Constant(constant) = value
+                && constant.elements().is_ok_and(|size| size > SMALL)
+            {
+                constant.values = None;
+            }
+        }
+        self.remark(
+            "the model computes too much with constants; what is beyond 2^25 numbers is not followed".into(),
+        );
+    }
+
+    pub(super) fn outcome(&mut self, used: Use<'_>) -> Outcome {
+        let node = used.node;
+        let simplified = node.domain.is_empty() && node.op_type == "SimplifiedLayerNormalization";
+        if (node.domain == "com.microsoft" || simplified)
+            && let Some(outcome) = runtime::fused(self, used).or_else(|| quantised::runtime(self, used))
+        {
+            return outcome;
+        }
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            return used.unsupported(format!("an operator of `{}`", node.domain));
+        }
+        if let Some(outcome) = fold::arithmetic(self, used) {
+            return outcome;
+        }
+        match OPERATORS.iter().find(|operator| operator.name == node.op_type) {
+            Some(operator) => {
+                let names = node.attribute.iter().map(|attribute| attribute.name.as_str());
+                if let Some(name) = attributes::unknown(&node.op_type, names) {
+                    return used.unsupported(format!(
+                        "the setting `{name}`, which the operator is not known to have"
+                    ));
+                }
+                (operator.lower)(self, used)
+            }
+            None => used.unsupported("no layer for it"),
+        }
+    }
+}

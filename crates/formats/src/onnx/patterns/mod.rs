@@ -1,0 +1,158 @@
+//! Composite patterns, shown as what they are: one file a pattern.
+//!
+//! An exporter writes GELU as five nodes and a channel shuffle as three. Each pattern is tried at each layer, which is its
+//! last one; where it matches, that layer is replaced and the others die, if nothing else reads them.
+
+mod activation;
+mod attention;
+mod bias;
+mod deformable;
+mod excitation;
+mod movement;
+mod normalisation;
+mod shuffle;
+
+use super::ir::{Draft, uses};
+use cnnkit_core::layers::Layer;
+
+/// A pattern: what replaces the draft with this index, if it ends one.
+type Pattern = fn(&View<'_>, usize) -> Option<Match>;
+
+/// All patterns, in the order in which they are tried.
+static PATTERNS: &[Pattern] = &[
+    bias::linear,
+    activation::gelu,
+    activation::gelu_tanh,
+    activation::silu,
+    activation::hardsigmoid,
+    activation::hardswish,
+    activation::mish,
+    normalisation::layer_norm,
+    normalisation::group_norm,
+    shuffle::channel_shuffle,
+    shuffle::pixel_shuffle,
+    excitation::squeeze_excite,
+    deformable::deform_conv,
+    normalisation::over_channels,
+    movement::stretched,
+    movement::permuted,
+    movement::between,
+    movement::still,
+    movement::joined,
+];
+
+/// What a pattern becomes.
+pub(super) struct Match {
+    layer: Layer,
+    inputs: Vec<usize>,
+    weights: Vec<super::constant::Constant>,
+    /// The draft whose place in the module tree it takes.
+    named: usize,
+}
+
+/// The drafts as patterns see them.
+pub(super) struct View<'a> {
+    drafts: &'a [Draft],
+    uses: Vec<usize>,
+}
+
+impl<'a> View<'a> {
+    fn layer(&self, index: usize) -> Option<&'a Layer> {
+        self.drafts[index].layer.as_ref()
+    }
+
+    fn draft(&self, index: usize) -> &'a Draft {
+        &self.drafts[index]
+    }
+
+    /// Whether only one other layer reads it, so that it can vanish.
+    fn single(&self, index: usize) -> bool {
+        self.uses[index] == 1
+    }
+
+    /// The only input of a layer with one.
+    fn input(&self, index: usize) -> Option<usize> {
+        match self.drafts[index].inputs.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// The two inputs of a layer, in both orders.
+    fn pairs(&self, index: usize) -> Vec<(usize, usize)> {
+        match self.drafts[index].inputs.as_slice() {
+            &[a, b] => vec![(a, b), (b, a)],
+            _ => vec![],
+        }
+    }
+}
+
+/// Replaces all patterns. What a replaced layer read and nothing else reads is dead afterwards.
+pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
+    let mut view_uses = uses(drafts, outputs);
+    // Before permutations are joined: the transposition of the keys is attention's own.
+    for index in 0..drafts.len() {
+        attended(drafts, &mut view_uses, index);
+    }
+    for index in 0..drafts.len() {
+        if attended(drafts, &mut view_uses, index) {
+            continue;
+        }
+        // A replaced layer may end a larger pattern.
+        for _ in 0..4 {
+            let view = View { drafts, uses: std::mem::take(&mut view_uses) };
+            let found = PATTERNS.iter().find_map(|pattern| pattern(&view, index));
+            view_uses = view.uses;
+            let Some(found) = found else { break };
+            let place = drafts[found.named].place.clone();
+            // First what it reads now, so that nothing that is still read dies.
+            for &input in &found.inputs {
+                view_uses[input] += 1;
+            }
+            release(drafts, &mut view_uses, index);
+            let draft = &mut drafts[index];
+            draft.place = place;
+            draft.layer = Some(found.layer);
+            draft.inputs = found.inputs;
+            draft.weights = found.weights;
+        }
+    }
+}
+
+/// Replaces what ends at `index` by attention, if it is that.
+fn attended(drafts: &mut [Draft], uses: &mut Vec<usize>, index: usize) -> bool {
+    let view = View { drafts, uses: std::mem::take(uses) };
+    let found = attention::attention(&view, index);
+    *uses = view.uses;
+    let Some(found) = found else { return false };
+    for &input in found.beside.iter().flat_map(|(_, draft)| &draft.inputs).chain(&found.inputs) {
+        uses[input] += 1;
+    }
+    release(drafts, uses, index);
+    let old = drafts[index].clone();
+    let made = Draft {
+        place: found.place,
+        layer: Some(found.layer),
+        inputs: found.inputs,
+        weights: found.weights,
+        ..old
+    };
+    drafts[index] = made;
+    for (slot, draft) in found.beside {
+        // It is read by what is new, so its old operands are still its own.
+        release(drafts, uses, slot);
+        drafts[slot] = draft;
+    }
+    true
+}
+
+/// Takes back the uses of what `index` read, and of what only that kept alive.
+fn release(drafts: &mut [Draft], uses: &mut [usize], index: usize) {
+    let mut stack: Vec<usize> = drafts[index].inputs.clone();
+    while let Some(input) = stack.pop() {
+        uses[input] = uses[input].saturating_sub(1);
+        if uses[input] == 0 && drafts[input].layer.is_some() {
+            stack.extend(std::mem::take(&mut drafts[input].inputs));
+        }
+    }
+}

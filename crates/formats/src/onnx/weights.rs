@@ -1,0 +1,251 @@
+//! The weights of an imported network, read when it is run: from the model file, or from the files beside it that it
+//! names. One tensor at a time; what was done to it on the way into the graph is done here.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use super::constant::{Constant, Values, changed, raw};
+use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
+use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::graph::Graph;
+use cnnkit_core::shape::product;
+use cnnkit_exec::tensor::Tensor;
+
+/// A tensor for each weight of `graph`, by its full name. `weights` has a constant for each weight of each node, which
+/// refer to `tensors` of the model file `path`.
+///
+/// # Errors
+/// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+pub fn load(
+    graph: &Graph,
+    weights: &[Vec<Constant>],
+    tensors: &[TensorProto],
+    path: &Path,
+) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+    let mut result = HashMap::new();
+    for (node, constants) in graph.nodes.iter().zip(weights) {
+        for (weight, constant) in node.weights.iter().zip(constants) {
+            let name = format!("{}.{}", node.id, weight.name);
+            let data = elements(constant, tensors, path).map_err(|problem| Problem {
+                message: format!("`{name}`: {}", problem.message),
+                ..problem
+            })?;
+            let sizes = weight.shape.sizes().iter().map(|&size| usize::try_from(size));
+            let sizes = sizes.collect::<Result<Vec<_>, _>>().map_err(|_| Problem::overflow("a size"))?;
+            result.insert(name, Tensor::new(&sizes, data)?);
+        }
+    }
+    Ok(result)
+}
+
+/// Puts the data of all stored tensors of whole numbers into their messages, wherever they stand.
+pub(super) fn recall_all(model: &mut ModelProto, path: &Path) {
+    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
+    let mut nodes: Vec<&mut NodeProto> =
+        model.functions.iter_mut().flat_map(|function| &mut function.node).collect();
+    loop {
+        while let Some(graph) = graphs.pop() {
+            graph.initializer.iter_mut().for_each(|tensor| recall(tensor, path));
+            nodes.extend(&mut graph.node);
+        }
+        let Some(node) = nodes.pop() else { break };
+        for attribute in &mut node.attribute {
+            attribute.t.iter_mut().chain(&mut attribute.tensors).for_each(|tensor| recall(tensor, path));
+            graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
+/// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
+/// are. What cannot be read stays away, and is not known then.
+fn recall(tensor: &mut TensorProto, path: &Path) {
+    let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
+    let away = tensor.data_location == 1
+        || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
+    let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
+    if !wide || !away || few.is_none_or(|count| count > super::constant::KNOWN) {
+        return;
+    }
+    let bytes = if tensor.data_location == 1 {
+        external(tensor, path)
+    } else {
+        let open = File::open(path).map_err(|error| unreadable(path, &error));
+        match (open, tensor.left.first()) {
+            (Ok(mut file), Some(left)) => section(&mut file, path, left.offset, left.length),
+            (Err(problem), _) => Err(problem),
+            (_, None) => return,
+        }
+    };
+    if let Ok(bytes) = bytes {
+        tensor.raw_data = bytes.into();
+        tensor.left.clear();
+        tensor.data_location = 0;
+    }
+}
+
+/// The elements of a constant, in row-major order.
+fn elements(constant: &Constant, tensors: &[TensorProto], path: &Path) -> Result<Vec<f32>, Problem> {
+    if let Some(values) = &constant.values {
+        return Ok(values.floats().into_iter().map(|value| value as f32).collect());
+    }
+    let Some(tensor) = constant.root.and_then(|root| tensors.get(root)) else {
+        return Err(Problem::new(
+            Code::InvalidValue,
+            "not supported: a weight that the model computes from others",
+        )
+        .help("export with constant folding (`do_constant_folding=True`)"));
+    };
+    let mut dims = super::constant::sizes(&tensor.dims)?;
+    let mut data = stored(tensor, &dims, path)?;
+    for change in &constant.view {
+        (dims, data) = changed(change, &dims, data);
+    }
+    Ok(data)
+}
+
+/// The elements of a stored tensor.
+fn stored(tensor: &TensorProto, dims: &[u64], path: &Path) -> Result<Vec<f32>, Problem> {
+    let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+    let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
+    let values = if tensor.data_location == 1 {
+        let bytes = external(tensor, path)?;
+        floats(&bytes, data_type)?
+    } else if let Some(left) = tensor.left.first() {
+        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let bytes = section(&mut file, path, left.offset, left.length)?;
+        match left.field {
+            5 | 7 | 11 => varints(&bytes, data_type)?,
+            _ => floats(&bytes, data_type)?,
+        }
+    } else {
+        match Constant::of_tensor(tensor, 0)?.values {
+            Some(values) => values.floats().into_iter().map(|value| value as f32).collect(),
+            None => floats(&tensor.raw_data, data_type)?,
+        }
+    };
+    if values.len() as u64 != count {
+        return Err(Problem::shape(format!(
+            "it has the sizes {dims:?}, but data for {} elements",
+            values.len()
+        ))
+        .help("the file is damaged, or belongs to another model"));
+    }
+    Ok(values)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(Code::Io, format!("cannot read `{}`: {error}", path.display()))
+}
+
+/// Elements of any type that has bytes of its own.
+fn floats(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
+    if data_type == DataType::Float {
+        let (chunks, rest) = bytes.as_chunks();
+        if rest.is_empty() {
+            return Ok(chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect());
+        }
+    }
+    match raw(bytes, data_type) {
+        Some(values) => Ok(values.floats().into_iter().map(|value| value as f32).collect()),
+        None => {
+            Err(Problem::new(Code::InvalidValue, format!("not supported: elements of type {data_type:?}"))
+                .help("weights are read from float, double, half, bfloat16 and 8 to 64-bit integers"))
+        }
+    }
+}
+
+/// Elements that are written as protobuf's numbers of variable length.
+fn varints(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
+    let (mut values, mut value, mut shift) = (Vec::new(), 0u64, 0u32);
+    for &byte in bytes {
+        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte < 0x80 {
+            values.push(value);
+            (value, shift) = (0, 0);
+        } else {
+            shift += 7;
+        }
+    }
+    match data_type {
+        DataType::Float16 | DataType::Bfloat16 => {
+            let bits: Vec<u8> = values.iter().flat_map(|&bits| (bits as u16).to_le_bytes()).collect();
+            floats(&bits, data_type)
+        }
+        _ => Ok(Values::Ints(values.into_iter().map(|value| value as i64).collect())
+            .floats()
+            .into_iter()
+            .map(|value| value as f32)
+            .collect()),
+    }
+}
+
+/// The file of external data named by `location`, which must lie in the model's folder.
+pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
+    let refused = |why: &str| {
+        Problem::new(Code::Io, format!("its data are in `{location}`, {why}"))
+            .help("external data must lie in the model's folder or below; move them there")
+    };
+    let relative = Path::new(location);
+    let plain = !location.is_empty()
+        && !location.contains('\\')
+        && relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !plain {
+        return Err(refused("which leads out of the model's folder"));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = folder.join(relative);
+    // A link may lead elsewhere, unless the model itself is one: caches link whole models file by file.
+    let linked = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
+    if !linked
+        && let (Ok(folder), Ok(target)) = (folder.canonicalize(), file.canonicalize())
+        && !target.starts_with(&folder)
+    {
+        return Err(refused("a link that leads out of the model's folder"));
+    }
+    Ok(file)
+}
+
+fn external(tensor: &TensorProto, path: &Path) -> Result<Vec<u8>, Problem> {
+    let entry = |key: &str| {
+        tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+    };
+    let number = |key: &str| {
+        entry(key).map(|text| {
+            text.parse::<u64>().map_err(|_| {
+                Problem::new(Code::InvalidValue, format!("its `{key}` is `{text}`, not a number"))
+            })
+        })
+    };
+    let location = entry("location").unwrap_or_default();
+    let file_path = beside(path, location)?;
+    let mut file = File::open(&file_path).map_err(|error| {
+        let problem = Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"));
+        problem.help("parameters, MACs and shapes need no weights; `--weights FILE` gives others")
+    })?;
+    let size = file.metadata().map_err(|error| unreadable(&file_path, &error))?.len();
+    let offset = number("offset").transpose()?.unwrap_or(0);
+    let length = number("length").transpose()?.unwrap_or(size.saturating_sub(offset));
+    section(&mut file, &file_path, offset, length)
+}
+
+/// `length` bytes from `offset` on. The file's size is checked first, so that memory is only asked for what is there.
+fn section(file: &mut File, path: &Path, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
+    let io = |error: std::io::Error| unreadable(path, &error);
+    let size = file.metadata().map_err(io)?.len();
+    if offset.checked_add(length).is_none_or(|end| end > size) {
+        let message = format!(
+            "its data are bytes {offset} to {} of `{}`, which has {size}",
+            offset.saturating_add(length),
+            path.display()
+        );
+        return Err(
+            Problem::new(Code::Io, message).help("the file is incomplete, or belongs to another model")
+        );
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(io)?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| Problem::overflow("the data"))?];
+    file.read_exact(&mut bytes).map_err(io)?;
+    Ok(bytes)
+}

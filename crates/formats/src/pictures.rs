@@ -1,0 +1,67 @@
+//! Pictures as inputs of networks.
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageReader};
+
+use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::shape::Shape;
+use cnnkit_exec::tensor::Tensor;
+
+/// What is done to pixel values once they are in 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Normalize {
+    /// Nothing
+    #[default]
+    None,
+    /// Less the mean of ImageNet's pixels, divided by their standard deviation, as torchvision's networks expect it
+    Imagenet,
+}
+
+/// torchvision, `transforms/_presets.py`: red, green, blue.
+const IMAGENET: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+
+fn failure(path: &str, error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::Io, format!("cannot read `{path}`: {error}"))
+}
+
+/// Shares of red, green and blue in grey: ITU-R BT.601, as Pillow converts.
+const GREY: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// The picture in a PNG or JPEG file as one image of `shape`: `[3, H, W]` in red, green and blue or `[1, H, W]` in grey,
+/// stretched to that size bilinearly (smoothed where it shrinks), values from 0 to 1.
+pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f32>, Problem> {
+    let &[channels @ (1 | 3), height, width] = shape.sizes() else {
+        let message = format!("the picture `{path}` does not fit the input {shape}");
+        return Err(
+            Problem::shape(message).help("pictures are for inputs [3, H, W] or [1, H, W]; give a .npy file")
+        );
+    };
+    if normalize == Normalize::Imagenet && channels == 1 {
+        return Err(Problem::shape(format!("`imagenet` normalises three channels, the input is {shape}"))
+            .help("leave `--normalize` out"));
+    }
+    let size = |size: u64| u32::try_from(size).map_err(|_| Problem::overflow("the size of the picture"));
+    let (height, width) = (size(height)?, size(width)?);
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let picture = reader.map_err(|error| failure(path, error))?;
+    let picture = picture.decode().map_err(|error| {
+        failure(path, error).help("a PNG or JPEG file; anything else as a .npy file of [C, H, W]")
+    })?;
+    // Half transparent pixels keep their colour: what lies behind them is not known.
+    let picture = DynamicImage::ImageRgb32F(picture.to_rgb32f());
+    let values = picture.resize_exact(width, height, FilterType::Triangle).to_rgb32f().into_raw();
+    let plane = height as usize * width as usize;
+    let channels = usize::try_from(channels).unwrap_or(3);
+    Ok(Tensor::from_fn(&[1, channels, height as usize, width as usize], |flat| {
+        let (channel, place) = (flat / plane, flat % plane);
+        let value = match (channels, &values[3 * place..3 * place + 3]) {
+            (1, &[red, green, blue]) => GREY[0] * red + GREY[1] * green + GREY[2] * blue,
+            (_, pixel) => pixel[channel],
+        };
+        match normalize {
+            Normalize::None => value,
+            Normalize::Imagenet => (value - IMAGENET[channel].0) / IMAGENET[channel].1,
+        }
+    }))
+}

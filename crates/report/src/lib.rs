@@ -1,0 +1,363 @@
+//! What a command has to say, as data.
+//!
+//! A command fills a [`Report`]: a [`Page`] for people (titles, tables, remarks, drawings) and a JSON value for
+//! programs. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
+//! same in every command, and the exact integer is still there when the output is CSV or JSON.
+
+pub mod chains;
+pub mod changes;
+pub mod channels;
+pub mod compare;
+pub mod convention;
+pub mod diff;
+pub mod findings;
+pub mod imported;
+pub mod layers;
+pub mod network;
+pub mod params;
+pub mod paths;
+pub mod render;
+pub mod rf;
+pub mod run;
+pub mod sizes;
+pub mod support;
+pub mod verify;
+
+pub mod design;
+pub mod gridding;
+pub mod hdc;
+mod map;
+
+use num_bigint::BigUint;
+use serde::Serialize;
+
+pub use map::{Bin, Line, Map, Panel};
+
+/// Everything a command says: for people, for programs, and as an exit status.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// For people: terminal, Markdown and CSV are drawn from it.
+    pub page: Page,
+    /// For programs: keys as in the contract, plain integers.
+    pub json: serde_json::Value,
+    /// Whether the command's own check passed (a broken HDC rule or a budget says `false`).
+    pub ok: bool,
+}
+
+impl Report {
+    /// A report that passed, with `json` serialised from a typed value.
+    ///
+    /// # Panics
+    /// Never for the types of this crate: they hold no map with non-string keys.
+    pub fn new(page: Page, json: &impl Serialize) -> Self {
+        let json = serde_json::to_value(json).unwrap_or(serde_json::Value::Null);
+        Self { page, json, ok: true }
+    }
+
+    /// The same report with the verdict `ok`.
+    #[must_use]
+    pub fn with_verdict(mut self, ok: bool) -> Self {
+        self.ok = ok;
+        self
+    }
+}
+
+/// A sequence of blocks, read from top to bottom.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The blocks, in order.
+    pub blocks: Vec<Block>,
+}
+
+/// One element of a [`Page`].
+#[derive(Debug, Clone)]
+pub enum Block {
+    /// A heading, with an optional remark set beside it in a quiet tone.
+    Title(String, Option<String>),
+    /// A table.
+    Table(Table),
+    /// A list of named values, aligned.
+    Facts(Vec<Fact>),
+    /// A paragraph, wrapped to the width.
+    Text(Vec<StyledText>),
+    /// Lines drawn as they are (a map, a graph, a source file): never wrapped.
+    Drawing(Vec<Vec<StyledText>>),
+    /// A layer graph, drawn by the renderer in its own way.
+    Network(network::Network),
+    /// A coverage map, laid out by the renderer to fit its canvas.
+    Map(Map),
+    /// Findings, which have formats of their own.
+    Findings(findings::Findings),
+    /// A quiet footnote: definitions and units.
+    Note(String),
+}
+
+/// A named value.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    /// What it is.
+    pub name: String,
+    /// The value.
+    pub value: Cell,
+    /// A remark beside it.
+    pub remark: Option<String>,
+}
+
+/// A run of text in one tone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StyledText {
+    /// The text.
+    pub text: String,
+    /// Its meaning, which decides its colour.
+    pub tone: Tone,
+}
+
+impl StyledText {
+    /// Text in `tone`.
+    pub fn new(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: text.into(), tone }
+    }
+
+    /// Plain text.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::new(text, Tone::Plain)
+    }
+}
+
+/// What a piece of text means; the renderer chooses the colour. Nothing is said by colour alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// Ordinary text.
+    #[default]
+    Plain,
+    /// Less important.
+    Quiet,
+    /// More important.
+    Strong,
+    /// A name that can be used elsewhere: an id, a command.
+    Name,
+    /// It holds.
+    Good,
+    /// It deserves a look.
+    Warn,
+    /// It does not hold.
+    Bad,
+    /// Heat, from 0 (cold) to 255 (hot), for maps.
+    Heat(u8),
+    /// The same scale for glyphs whose density already says it.
+    Shade(u8),
+}
+
+/// A table: columns, and rows of typed cells.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// The columns, left to right.
+    pub columns: Vec<Column>,
+    /// The rows, top to bottom.
+    pub rows: Vec<Row>,
+}
+
+/// A column of a [`Table`].
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its header for people.
+    pub title: String,
+    /// Whether its cells stand on the right (numbers do).
+    pub right: bool,
+    /// Whether its cells may be shortened when the terminal is narrow.
+    pub shrink: bool,
+    /// Whether they are broken into lines then, so that nothing is lost.
+    pub wrap: bool,
+    /// How soon it is left out of a terminal that is too narrow: 0 never, then the highest first.
+    pub optional: u8,
+}
+
+impl Column {
+    /// A column of text, which may be shortened.
+    pub fn text(title: &str) -> Self {
+        Self { title: title.into(), right: false, shrink: true, wrap: false, optional: 0 }
+    }
+
+    /// A column of numbers.
+    pub fn number(title: &str) -> Self {
+        Self { title: title.into(), right: true, shrink: false, wrap: false, optional: 0 }
+    }
+
+    /// The same column, its cells broken into lines where they would be shortened.
+    #[must_use]
+    pub fn wrapped(mut self) -> Self {
+        self.wrap = true;
+        self
+    }
+
+    /// The same column, left out of narrow terminals; a higher `rank` goes first.
+    #[must_use]
+    pub fn optional(mut self, rank: u8) -> Self {
+        self.optional = rank;
+        self
+    }
+}
+
+/// A row of a [`Table`].
+#[derive(Debug, Clone, Default)]
+pub struct Row {
+    /// One cell a column.
+    pub cells: Vec<Cell>,
+    /// A thin line is drawn above it (totals).
+    pub rule_above: bool,
+    /// Not data but a sum or a heading: kept out of CSV, so that columns add up.
+    pub summary: bool,
+}
+
+impl Row {
+    /// An ordinary row.
+    pub fn new(cells: Vec<Cell>) -> Self {
+        Self { cells, rule_above: false, summary: false }
+    }
+
+    /// A row of totals: a line above, left out of CSV.
+    pub fn total(cells: Vec<Cell>) -> Self {
+        Self { cells, rule_above: true, summary: true }
+    }
+}
+
+/// One cell: a typed value in a tone.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    /// The value.
+    pub value: Value,
+    /// Its tone.
+    pub tone: Tone,
+}
+
+/// A value, with its unit, not yet text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Value {
+    /// Nothing to say.
+    #[default]
+    Empty,
+    /// Words.
+    Text(String),
+    /// An exact count: `25,557,032`; in CSV `25557032`.
+    Count(u64),
+    /// An exact count of any size; in CSV all its digits.
+    Integer(BigUint),
+    /// A large count where the magnitude is what matters: `4.089 G`; in CSV exact.
+    Magnitude(u64),
+    /// Bytes: `9.4 MiB`; in CSV exact.
+    Bytes(u64),
+    /// A share of a whole, 0..=1: `12.3 %`; in CSV a fraction.
+    Share(f64),
+    /// A factor against a reference: `0.118x`; in CSV a number.
+    Factor(f64),
+    /// A number with so many decimals.
+    Number(f64, usize),
+}
+
+impl Cell {
+    /// Words in the plain tone.
+    pub fn text(text: impl Into<String>) -> Self {
+        Value::Text(text.into()).into()
+    }
+
+    /// Words in `tone`.
+    pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        Self { value: Value::Text(text.into()), tone }
+    }
+
+    /// An exact count.
+    pub fn count(count: u64) -> Self {
+        Value::Count(count).into()
+    }
+
+    /// An exact count of any size.
+    pub fn integer(count: BigUint) -> Self {
+        Value::Integer(count).into()
+    }
+
+    /// A count shown by its magnitude.
+    pub fn magnitude(count: u64) -> Self {
+        Value::Magnitude(count).into()
+    }
+
+    /// Bytes.
+    pub fn bytes(bytes: u64) -> Self {
+        Value::Bytes(bytes).into()
+    }
+
+    /// `part` of `whole`; empty when the whole is zero.
+    pub fn share(part: u64, whole: u64) -> Self {
+        if whole == 0 { Self::default() } else { Value::Share(part as f64 / whole as f64).into() }
+    }
+
+    /// `value` against `reference`; empty when the reference is zero.
+    pub fn factor(value: u64, reference: u64) -> Self {
+        if reference == 0 { Self::default() } else { Value::Factor(value as f64 / reference as f64).into() }
+    }
+
+    /// The same cell in another tone.
+    #[must_use]
+    pub fn tone(mut self, tone: Tone) -> Self {
+        self.tone = tone;
+        self
+    }
+}
+
+impl From<Value> for Cell {
+    fn from(value: Value) -> Self {
+        Self { value, tone: Tone::Plain }
+    }
+}
+
+impl Page {
+    /// Appends a heading.
+    pub fn title(&mut self, text: impl Into<String>) -> &mut Self {
+        self.push(Block::Title(text.into(), None))
+    }
+
+    /// Appends a heading with a quiet remark.
+    pub fn title_with(&mut self, text: impl Into<String>, remark: impl Into<String>) -> &mut Self {
+        self.push(Block::Title(text.into(), Some(remark.into())))
+    }
+
+    /// Appends a table.
+    pub fn table(&mut self, table: Table) -> &mut Self {
+        self.push(Block::Table(table))
+    }
+
+    /// Appends a plain paragraph.
+    pub fn text(&mut self, text: impl Into<String>) -> &mut Self {
+        self.push(Block::Text(vec![StyledText::plain(text)]))
+    }
+
+    /// Appends a footnote.
+    pub fn note(&mut self, text: impl Into<String>) -> &mut Self {
+        self.push(Block::Note(text.into()))
+    }
+
+    /// Appends a text as it is, line by line.
+    pub fn source(&mut self, text: &str) -> &mut Self {
+        let lines = text.lines().map(|line| vec![StyledText::plain(line)]).collect();
+        self.push(Block::Drawing(lines))
+    }
+
+    /// Appends a block.
+    pub fn push(&mut self, block: Block) -> &mut Self {
+        self.blocks.push(block);
+        self
+    }
+}
+
+impl Fact {
+    /// A named value without a remark.
+    pub fn new(name: impl Into<String>, value: impl Into<Cell>) -> Self {
+        Self { name: name.into(), value: value.into(), remark: None }
+    }
+
+    /// The same fact with a remark beside it.
+    #[must_use]
+    pub fn remark(mut self, remark: impl Into<String>) -> Self {
+        self.remark = Some(remark.into());
+        self
+    }
+}

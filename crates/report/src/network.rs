@@ -1,0 +1,159 @@
+//! A network to look at: its nodes, what each reads, and the blocks that they belong to.
+
+use serde::Serialize;
+
+use crate::{Cell, Column, Row, Table};
+use cnnkit_core::graph::{Graph, Op};
+
+/// A layer graph, ready to be drawn.
+#[derive(Debug, Clone, Serialize)]
+pub struct Network {
+    /// The network's name.
+    #[serde(skip)]
+    pub name: String,
+    /// Nodes in execution order.
+    pub nodes: Vec<Node>,
+    /// Pairs of indices into `nodes`, from a node to one that reads it.
+    pub edges: Vec<Edge>,
+    /// Ids of what the network returns.
+    pub outputs: Vec<String>,
+}
+
+/// A node of a [`Network`].
+#[derive(Debug, Clone, Serialize)]
+pub struct Node {
+    /// Its id.
+    pub id: String,
+    /// What it does: `conv`, `input`; `block` for several layers drawn as one.
+    pub op: &'static str,
+    /// Its settings in a few words; for a block the number of its layers.
+    pub settings: String,
+    /// The shape of its output.
+    pub shape: Vec<u64>,
+    /// Indices of the nodes that it reads.
+    #[serde(skip)]
+    pub inputs: Vec<usize>,
+    /// The block it belongs to; empty at the top.
+    pub block: String,
+    /// What part it plays.
+    #[serde(skip)]
+    pub part: Part,
+    /// Whether the network returns it.
+    pub output: bool,
+}
+
+/// What part a node plays, which decides its mark in a drawing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// An input of the network.
+    Input,
+    /// A layer with weights, or a block that has one.
+    Weighted,
+    /// A layer without weights.
+    Plain,
+}
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Edge {
+    /// Id of the node that is read.
+    pub from: String,
+    /// Id of the node that reads.
+    pub to: String,
+}
+
+impl Network {
+    /// `graph`, with blocks deeper than `depth` levels drawn as one node each.
+    pub fn of(graph: &Graph, depth: usize) -> Self {
+        let mut nodes: Vec<Node> = Vec::new();
+        // Where each node of the graph went.
+        let mut place = Vec::with_capacity(graph.nodes.len());
+        let mut sizes: Vec<u64> = Vec::new();
+        for (id, node) in graph.iter() {
+            let path: Vec<&str> = node.id.split('.').collect();
+            let folded = path.len() > depth.max(1) && node.op != Op::Input;
+            let name = if folded { path[..depth.max(1)].join(".") } else { node.id.clone() };
+            let weighted = !node.weights.is_empty();
+            let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.0]).collect();
+            let output = graph.outputs.contains(&id);
+            // Only neighbours are folded together: that cannot close a circle.
+            if folded && let Some(last) = nodes.last_mut().filter(|last| last.op == BLOCK && last.id == name)
+            {
+                let index = place[id.0 - 1];
+                inputs.retain(|&input| input != index && !last.inputs.contains(&input));
+                last.inputs.append(&mut inputs);
+                last.shape = node.shape.sizes().to_vec();
+                last.output |= output;
+                if weighted {
+                    last.part = Part::Weighted;
+                }
+                sizes[index] += 1;
+                place.push(index);
+                continue;
+            }
+            inputs.dedup();
+            place.push(nodes.len());
+            sizes.push(1);
+            let settings = match &node.op {
+                Op::Layer(layer) if !folded => layer.describe(),
+                _ => String::new(),
+            };
+            nodes.push(Node {
+                op: if folded { BLOCK } else { node.op.name() },
+                settings,
+                shape: node.shape.sizes().to_vec(),
+                inputs,
+                block: name.rsplit_once('.').map_or(String::new(), |(block, _)| block.to_owned()),
+                part: match (&node.op, weighted) {
+                    (Op::Input, _) => Part::Input,
+                    (_, true) => Part::Weighted,
+                    (_, false) => Part::Plain,
+                },
+                output,
+                id: name,
+            });
+        }
+        for (node, size) in nodes.iter_mut().zip(sizes).filter(|(node, _)| node.op == BLOCK) {
+            node.settings = format!("of {size} layer{}", if size == 1 { "" } else { "s" });
+        }
+        Self::with_edges(graph.name.clone(), nodes)
+    }
+
+    fn with_edges(name: String, nodes: Vec<Node>) -> Self {
+        let edge = |from: usize, to: &Node| Edge { from: nodes[from].id.clone(), to: to.id.clone() };
+        let edges =
+            nodes.iter().flat_map(|node| node.inputs.iter().map(move |&from| edge(from, node))).collect();
+        let outputs = nodes.iter().filter(|node| node.output).map(|node| node.id.clone()).collect();
+        Self { name, edges, outputs, nodes }
+    }
+
+    /// The same as a table, where nothing can be drawn.
+    pub fn table(&self) -> Table {
+        let columns = ["id", "layer", "settings", "reads", "output"].map(Column::text).to_vec();
+        let row = |node: &Node| {
+            let reads: Vec<&str> = node.inputs.iter().map(|&input| self.nodes[input].id.as_str()).collect();
+            Row::new(vec![
+                Cell::text(&node.id),
+                Cell::text(node.op),
+                Cell::text(&node.settings),
+                Cell::text(reads.join(" ")),
+                Cell::text(node.shape_text()),
+            ])
+        };
+        Table { columns, rows: self.nodes.iter().map(row).collect() }
+    }
+}
+
+const BLOCK: &str = "block";
+
+impl Node {
+    /// `[64, 56, 56]`.
+    pub fn shape_text(&self) -> String {
+        format!("[{}]", self.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
+    }
+
+    /// `conv 64 k7 s2 p3`.
+    pub fn label(&self) -> String {
+        if self.settings.is_empty() { self.op.to_owned() } else { format!("{} {}", self.op, self.settings) }
+    }
+}

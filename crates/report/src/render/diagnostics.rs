@@ -1,0 +1,85 @@
+//! Errors for people: file, line, column, the source line, a caret under the token, and a remedy.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use crate::Tone;
+use crate::render::Canvas;
+use crate::render::terminal::paint;
+use cnnkit_core::diagnostic::Diagnostic;
+use cnnkit_core::source::{Sources, Span};
+
+/// Most places that are shown beside the flaw's own.
+const MAX_RELATED: usize = 3;
+
+/// All of `diagnostics`, each followed by an empty line, in the order of their places.
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> String {
+    let renderer = if canvas.color { Renderer::styled() } else { Renderer::plain() }.term_width(canvas.width);
+    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
+    sorted.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.source, span.start)));
+    let mut out = String::new();
+    for diagnostic in sorted {
+        let Some(primary) = diagnostic.span else {
+            out += &without_place(diagnostic, canvas);
+            continue;
+        };
+        let title = Level::ERROR.primary_title(&diagnostic.message);
+        let mut group = title.element(snippet(primary, sources, AnnotationKind::Primary, None));
+        // A block that uses itself comes by the same place again and again.
+        let mut shown = vec![primary];
+        for (span, remark) in &diagnostic.related {
+            if shown.len() <= MAX_RELATED && !shown.contains(span) {
+                shown.push(*span);
+                group = group.element(snippet(*span, sources, AnnotationKind::Context, Some(remark)));
+            }
+        }
+        if let Some(node) = &diagnostic.node {
+            group = group.element(Level::NOTE.message(format!("this is layer `{node}` of the network")));
+        }
+        for help in &diagnostic.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        out += &renderer.render(&[group]);
+        out += "\n\n";
+    }
+    out
+}
+
+/// A flaw of the call or of the whole input.
+pub fn plain(message: &str, help: &[String], canvas: Canvas) -> String {
+    let mut out =
+        format!("{} {}\n", paint("error:", Tone::Bad, canvas), paint(message, Tone::Strong, canvas));
+    for help in help {
+        out += &format!("  = {}: {help}\n", paint("help", Tone::Strong, canvas));
+    }
+    out
+}
+
+fn without_place(diagnostic: &Diagnostic, canvas: Canvas) -> String {
+    plain(&diagnostic.message, &diagnostic.help, canvas) + "\n"
+}
+
+fn snippet<'a>(
+    span: Span,
+    sources: &'a Sources,
+    kind: AnnotationKind,
+    label: Option<&'a str>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let source = sources.get(span.source);
+    let (from, line) = window(&source.text, span.start);
+    let text = &source.text[from..];
+    // One line is enough to find the token.
+    let text = text.lines().next().unwrap_or("");
+    let start = span.start.saturating_sub(from).min(text.len());
+    let end = span.end.saturating_sub(from).clamp(start, text.len());
+    let mut annotation = kind.span(start..end);
+    if let Some(label) = label {
+        annotation = annotation.label(label);
+    }
+    Snippet::source(text).path(source.name.as_str()).line_start(line).annotation(annotation)
+}
+
+/// The start of the line of `offset` and its number: a spec may be large, and only this part is drawn.
+fn window(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    (before.rfind('\n').map_or(0, |i| i + 1), before.bytes().filter(|&b| b == b'\n').count() + 1)
+}

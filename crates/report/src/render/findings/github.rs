@@ -1,0 +1,75 @@
+//! GitHub's workflow commands: annotations on the lines of a pull request.
+//!
+//! A step shows at most ten annotations of each kind and drops the others in silence. So the worst come first, the rest
+//! goes into a folded part of the log, and a notice says how many there are.
+
+use crate::findings::{Findings, Item, counted};
+use crate::render::Canvas;
+use crate::render::findings::relative;
+use cnnkit_check::rules::Severity;
+
+/// Annotations of one kind that a step shows.
+const SHOWN: usize = 10;
+
+/// The commands, and what GitHub would drop as plain lines.
+pub fn render(findings: &Findings) -> String {
+    let (mut out, mut rest) = (String::new(), Vec::new());
+    let mut left = 0;
+    for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+        // One notice is kept for the summary.
+        let room = if severity == Severity::Note { SHOWN - 1 } else { SHOWN };
+        let of_kind: Vec<&Item> = findings.items.iter().filter(|item| item.severity == severity).collect();
+        out += &of_kind.iter().take(room).map(|item| command(item)).collect::<String>();
+        rest.extend(of_kind.iter().skip(room).map(|item| (*item).clone()));
+        left += of_kind.len().saturating_sub(room);
+    }
+    let more = if left > 0 {
+        format!("; GitHub shows {SHOWN} of a kind, {} more in the log", counted(left, "finding"))
+    } else {
+        String::new()
+    };
+    if !findings.items.is_empty() {
+        out += &format!("::notice title=cnnkit::{}\n", data(&(findings.sentence() + &more)));
+    }
+    if left > 0 {
+        let plain = Findings { items: rest, ..Findings::default() };
+        let lines = super::concise(&plain, Canvas { width: 200, color: false });
+        let lines: Vec<&str> = lines.lines().take(left).collect();
+        out += &format!("::group::{} more\n{}\n::endgroup::\n", counted(left, "finding"), lines.join("\n"));
+    }
+    out + &findings.sentence() + "\n"
+}
+
+fn command(item: &Item) -> String {
+    let kind = match item.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "notice",
+    };
+    let ((line, column), (end_line, end_column)) = (item.start(), item.end());
+    let mut text = item.message.clone();
+    for line in item.others().iter().chain(&item.help) {
+        text += &format!("\n{line}");
+    }
+    // GitHub refuses a column range over several lines, and takes the last column as included.
+    let columns = if line == end_line {
+        format!(",col={column},endColumn={}", end_column.max(column + 1) - 1)
+    } else {
+        String::new()
+    };
+    format!(
+        "::{kind} file={},line={line},endLine={end_line}{columns},title={}::{}\n",
+        property(&relative(item.file())),
+        property(&format!("{} {}", item.rule.id, item.rule.name)),
+        data(&text)
+    )
+}
+
+/// Text behind `::`, escaped as actions/toolkit does.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

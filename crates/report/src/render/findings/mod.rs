@@ -1,0 +1,121 @@
+//! Findings, in the formats that people, editors and CI services read.
+
+mod full;
+mod github;
+mod junit;
+mod sarif;
+
+pub use full::render as full;
+pub use github::render as github;
+pub use junit::render as junit;
+pub use sarif::render as sarif;
+
+use serde_json::json;
+
+use crate::findings::{Findings, Item};
+use crate::render::Canvas;
+use crate::render::terminal::paint;
+use crate::{Cell, Column, Row, Table, Tone};
+use cnnkit_check::rules::Severity;
+
+/// The colour of a severity.
+fn tone(severity: Severity) -> Tone {
+    match severity {
+        Severity::Error => Tone::Bad,
+        Severity::Warning => Tone::Warn,
+        Severity::Note => Tone::Name,
+    }
+}
+
+/// The last line, coloured by how it went.
+fn summary(findings: &Findings, canvas: Canvas) -> String {
+    let worst = findings.items.iter().map(|item| item.severity).max();
+    paint(&findings.sentence(), worst.map_or(Tone::Good, tone), canvas) + "\n"
+}
+
+/// One line a finding: `specs/a.yaml:4:50: warning[CK301] the dilation rates ...`, and the summary.
+pub fn concise(findings: &Findings, canvas: Canvas) -> String {
+    let line = |item: &Item| {
+        let (line, column) = item.start();
+        let place = format!("{}:{line}:{column}:", item.file());
+        let kind = format!("{}[{}]", item.severity.name(), item.rule.id);
+        let more = item.also.len() + item.specs.len();
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let fixable = if item.fix.as_ref().is_some_and(|fix| fix.safe) { " [fixable]" } else { "" };
+        format!(
+            "{} {} {}{}\n",
+            paint(&place, Tone::Strong, canvas),
+            paint(&kind, tone(item.severity), canvas),
+            item.message,
+            paint(&format!("{more}{fixable}"), Tone::Quiet, canvas)
+        )
+    };
+    findings.items.iter().map(line).collect::<String>() + &summary(findings, canvas)
+}
+
+/// One JSON object a line and finding.
+pub fn jsonl(findings: &Findings) -> String {
+    findings.items.iter().map(|item| item.json().to_string() + "\n").collect()
+}
+
+/// GitLab's code quality report.
+pub fn gitlab(findings: &Findings) -> String {
+    let issue = |item: &Item| {
+        let severity = match item.severity {
+            Severity::Error => "critical",
+            Severity::Warning => "major",
+            Severity::Note => "info",
+        };
+        json!({
+            "description": format!("{} {}: {}", item.rule.id, item.rule.name, item.message),
+            "check_name": item.rule.id,
+            "fingerprint": item.fingerprint,
+            "severity": severity,
+            "categories": ["Bug Risk"],
+            "location": {
+                "path": relative(item.file()),
+                "lines": {"begin": item.start().0, "end": item.end().0},
+            },
+        })
+    };
+    super::json(&findings.items.iter().map(issue).collect::<Vec<_>>().into())
+}
+
+/// A path from the folder of the call, with `/`: what CI services resolve against the repository.
+fn relative(file: &str) -> String {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let path = std::path::Path::new(file);
+    let path = path.strip_prefix(&folder).unwrap_or(path);
+    let text = path.to_string_lossy().replace('\\', "/");
+    text.strip_prefix("./").unwrap_or(&text).to_owned()
+}
+
+/// The findings as a table, for CSV and Markdown.
+pub fn table(findings: &Findings) -> Table {
+    let row = |item: &Item| {
+        let (line, column) = item.start();
+        Row::new(vec![
+            Cell::toned(item.severity.name(), tone(item.severity)),
+            Cell::text(item.rule.id),
+            Cell::text(item.rule.name),
+            Cell::text(item.file()),
+            Cell::count(line as u64),
+            Cell::count(column as u64),
+            Cell::text(item.node.as_deref().unwrap_or_default()),
+            Cell::text(&item.message),
+        ])
+    };
+    Table {
+        columns: vec![
+            Column::text("severity"),
+            Column::text("rule"),
+            Column::text("name"),
+            Column::text("file"),
+            Column::number("line"),
+            Column::number("column"),
+            Column::text("layer"),
+            Column::text("finding"),
+        ],
+        rows: findings.items.iter().map(row).collect(),
+    }
+}

@@ -1,0 +1,259 @@
+//! A coverage map in characters: two columns a cell, so that it looks square.
+//!
+//! Small maps show the multiplicities themselves, larger ones shades. Nothing is said by colour alone, and nothing
+//! vanishes in scaling: a cell that stands for several positions says whether all, some or none of them are read.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shares are clamped to 0..=1 before they become levels"
+)]
+
+use crate::render::terminal::wrap;
+use crate::{Bin, Line, Map, Panel, StyledText, Tone};
+use cnnkit_core::number::{grouped, magnitude};
+
+/// Cells of a panel's side beyond which a map no longer fits on a screen.
+const MOST_CELLS: usize = 60;
+/// Columns between panels side by side.
+const GAP: usize = 4;
+const SHADES: [&str; 4] = ["░░", "▒▒", "▓▓", "██"];
+const HOLE: &str = " ·";
+const PARTLY: &str = "::";
+
+/// The lines of `map`, at most `width` columns wide.
+pub fn layout(map: &Map, width: usize) -> Vec<Vec<StyledText>> {
+    let (across, down) = map.extent();
+    let cells = (width / 2).clamp(1, MOST_CELLS);
+    let joined = across.div_ceil(cells).max(down.div_ceil(MOST_CELLS)).max(1);
+    let panels: Vec<Panel> = map
+        .panels
+        .iter()
+        .map(|panel| Panel {
+            title: panel.title.clone(),
+            rows: panel.rows.as_ref().map(|line| line.joined(joined)),
+            columns: panel.columns.joined(joined),
+        })
+        .collect();
+    let scale = Scale::of(map, &panels);
+    let mut out = Vec::new();
+    let mut rest = panels.as_slice();
+    while !rest.is_empty() {
+        let mut taken = 1;
+        let mut used = panel_width(&rest[0]);
+        while taken < rest.len() && used + GAP + panel_width(&rest[taken]) <= width {
+            used += GAP + panel_width(&rest[taken]);
+            taken += 1;
+        }
+        if !out.is_empty() {
+            out.push(vec![]);
+        }
+        out.extend(beside(&rest[..taken], &scale));
+        rest = &rest[taken..];
+    }
+    out.push(vec![]);
+    for line in scale.legend() {
+        match line.as_slice() {
+            [single] => out.extend(
+                wrap(&single.text, width).into_iter().map(|text| vec![StyledText::new(text, single.tone)]),
+            ),
+            _ => out.push(line),
+        }
+    }
+    out
+}
+
+/// How values become glyphs, the same for all panels.
+struct Scale {
+    hottest: f64,
+    /// Numbers instead of shades: no cell stands for several positions, and all fit into two columns.
+    numbers: bool,
+    /// Positions a cell, per axis.
+    positions: u64,
+    holes: bool,
+    partly: bool,
+}
+
+impl Scale {
+    fn of(map: &Map, panels: &[Panel]) -> Self {
+        let bins = || {
+            panels
+                .iter()
+                .flat_map(|panel| panel.columns.bins.iter().chain(panel.rows.iter().flat_map(|l| &l.bins)))
+        };
+        let positions = bins().map(|bin| bin.positions).max().unwrap_or(1);
+        let hottest = map.hottest();
+        Self {
+            hottest,
+            numbers: positions == 1 && hottest < 99.5f64.ln(),
+            positions,
+            holes: bins().any(|bin| bin.covered == 0),
+            partly: bins().any(|bin| bin.covered > 0 && bin.covered < bin.positions),
+        }
+    }
+
+    fn glyph(&self, cell: Bin) -> StyledText {
+        if cell.covered == 0 {
+            return StyledText::new(HOLE, Tone::Bad);
+        }
+        if cell.covered < cell.positions {
+            return StyledText::new(PARTLY, Tone::Warn);
+        }
+        if self.numbers {
+            return StyledText::new(
+                format!("{:>2}", cell.log.exp().round()),
+                Tone::Heat(self.heat(cell.log)),
+            );
+        }
+        StyledText::new(SHADES[self.level(cell.log)], Tone::Shade(self.heat(cell.log)))
+    }
+
+    fn share(&self, log: f64) -> f64 {
+        share(log, self.hottest)
+    }
+
+    fn heat(&self, log: f64) -> u8 {
+        // The darkest tenth of the scale is hard to tell from a black background.
+        (25.0 + 230.0 * self.share(log)) as u8
+    }
+
+    fn level(&self, log: f64) -> usize {
+        ((self.share(log) * SHADES.len() as f64) as usize).min(SHADES.len() - 1)
+    }
+
+    fn legend(&self) -> Vec<Vec<StyledText>> {
+        let quiet = |text: &str| StyledText::new(text, Tone::Quiet);
+        let mut line = Vec::new();
+        if self.numbers {
+            line.push(StyledText::new(" 1", Tone::Heat(self.heat(0.0))));
+            line.push(quiet(" … "));
+            let hottest = self.hottest.exp().round();
+            line.push(StyledText::new(format!("{hottest:>2}"), Tone::Heat(self.heat(self.hottest))));
+            line.push(quiet(" read so many times"));
+        } else {
+            line.push(quiet("read "));
+            for (level, shade) in SHADES.iter().enumerate() {
+                let log = |level: usize| log_of(level as f64 / SHADES.len() as f64, self.hottest);
+                if self.hottest == 0.0 && level > 0 {
+                    break;
+                }
+                let (shade, from) =
+                    if self.hottest == 0.0 { (SHADES[3], 1) } else { (*shade, count(log(level))) };
+                line.push(StyledText::new(shade, Tone::Shade(self.heat(log(level)))));
+                line.push(quiet(&format!(" {}+  ", magnitude(from))));
+            }
+            line.push(quiet("times"));
+        }
+        if self.holes {
+            line.push(quiet("   "));
+            line.push(StyledText::new(HOLE, Tone::Bad));
+            line.push(quiet(" hole: never read"));
+        }
+        let mut out = vec![line];
+        if self.positions > 1 {
+            let scale = format!(
+                "scaled down: a cell is {0} positions wide and high, shaded by its largest multiplicity",
+                grouped(self.positions)
+            );
+            out.push(vec![quiet(&scale)]);
+        }
+        if self.partly {
+            out.push(vec![
+                StyledText::new(PARTLY, Tone::Warn),
+                quiet(" some of the cell's positions are never read"),
+            ]);
+        }
+        out
+    }
+}
+
+/// Place on the scale of heat, 0..=1, by the fourth root of the multiplicity: corners are reached once and the middle
+/// in thousands of ways, so a linear scale would show nothing but the middle, and a logarithmic one a plateau.
+pub(super) fn share(log: f64, hottest: f64) -> f64 {
+    let whole = (hottest / 4.0).exp_m1();
+    if hottest > 0.0 { ((log / 4.0).exp_m1() / whole).clamp(0.0, 1.0) } else { 1.0 }
+}
+
+/// The logarithm at a place of the scale.
+fn log_of(share: f64, hottest: f64) -> f64 {
+    4.0 * (share * (hottest / 4.0).exp_m1()).ln_1p()
+}
+
+/// The whole number of at least 1 that a logarithm stands for.
+fn count(log: f64) -> u64 {
+    log.exp().ceil().max(1.0) as u64
+}
+
+fn panel_width(panel: &Panel) -> usize {
+    (panel.columns.bins.len() * 2).max(panel.title.chars().count())
+}
+
+/// Panels side by side, each centred on the same middle row.
+fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<StyledText>> {
+    let height = |panel: &Panel| panel.rows.as_ref().map_or(1, |line: &Line| line.bins.len());
+    let highest = panels.iter().map(height).max().unwrap_or(0);
+    let mut out = vec![Vec::new(); highest + 1];
+    for (i, panel) in panels.iter().enumerate() {
+        let gap = " ".repeat(if i > 0 { GAP } else { 0 });
+        let width = panel_width(panel);
+        out[0].push(StyledText::plain(gap.clone()));
+        out[0].push(StyledText::new(format!("{:<width$}", panel.title), Tone::Quiet));
+        let above = (highest - height(panel)) / 2;
+        let rows = panel.down();
+        for line in 0..highest {
+            let spans = &mut out[line + 1];
+            spans.push(StyledText::plain(gap.clone()));
+            let mut used = 0;
+            if let Some(&row) = line.checked_sub(above).and_then(|row| rows.get(row)) {
+                spans.extend(panel.columns.bins.iter().map(|&column| scale.glyph(panel.cell(row, column))));
+                used = panel.columns.bins.len() * 2;
+            }
+            spans.push(StyledText::plain(" ".repeat(width - used)));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel(counts: &[u64]) -> Panel {
+        let bins = counts.iter().map(|&count| Bin {
+            positions: 1,
+            covered: u64::from(count > 0),
+            log: if count > 0 { (count as f64).ln() } else { 0.0 },
+        });
+        let line = Line { size: counts.len() as u64, bins: bins.collect() };
+        Panel { title: "map".into(), rows: Some(line.clone()), columns: line }
+    }
+
+    fn text(map: &Map, width: usize) -> Vec<String> {
+        let plain = |line: &Vec<StyledText>| line.iter().map(|span| span.text.as_str()).collect::<String>();
+        layout(map, width).iter().map(|line| plain(line).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn small_maps_show_their_numbers() {
+        let map = Map { panels: vec![panel(&[1, 0, 3])] };
+        let lines = text(&map, 80);
+        assert_eq!(lines[1..4], [" 1 · 3", " · · ·", " 3 · 9"]);
+    }
+
+    #[test]
+    fn a_hole_survives_scaling() {
+        let mut counts = vec![5; 900];
+        counts[450] = 0;
+        let lines = text(&Map { panels: vec![panel(&counts)] }, 80);
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+        assert!(lines[1].contains("::"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("a cell is 23 positions")), "{lines:#?}");
+    }
+
+    #[test]
+    fn panels_stand_beside_each_other_where_they_fit() {
+        let map = Map { panels: vec![panel(&[1, 1, 1]), panel(&[1, 2, 3, 2, 1])] };
+        assert_eq!(text(&map, 80).len(), 1 + 5 + 2);
+        assert_eq!(text(&map, 12).len(), 4 + 1 + 6 + 2);
+    }
+}

@@ -1,0 +1,195 @@
+//! A number in f64 that carries a bound on what f32 makes of it, whatever the order of its sums.
+//!
+//! A sum of n terms in f32, added in any order and with or without fused multiply-adds, is off by at most
+//! n u / (1 - n u) times the sum of the terms' sizes, u = 2^-24 (Higham 2002, "Accuracy and Stability of Numerical
+//! Algorithms", sections 3.1 and 4.2). A number therefore remembers, of the sum that it is at the moment, how many terms
+//! it has and how large they are together; the sum ends where the number enters a product, a quotient or a function. So
+//! the definition of a layer, run in this type, says how far any kernel for it may be from the definition in f64.
+//!
+//! What it does not bound: a maximum of numbers that are inexact themselves takes the bound of the largest, and a
+//! comparison with 0 is taken as exact. Both occur inside one layer only (the excitation of squeeze-and-excitation).
+
+use std::cmp::Ordering;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+use cnnkit_exec::scalar::Scalar;
+
+/// Unit roundoff of f32.
+pub(super) const U: f64 = 1.0 / 16_777_216.0;
+
+/// Roundings beside those of a sum: a scale folded into weights, a bias, a conversion.
+const SPARE: f64 = 4.0;
+
+/// A value, the sum that it is, and what its terms inherited.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rounded {
+    /// In f64.
+    pub value: f64,
+    /// Of the present sum: its terms' sizes together.
+    size: f64,
+    /// And how many they are; 0 for a number that f32 holds.
+    terms: f64,
+    /// Error of the terms.
+    inherited: f64,
+}
+
+impl Rounded {
+    /// A number that f32 holds.
+    pub fn exact(value: f64) -> Self {
+        Self { value, size: value.abs(), terms: 0.0, inherited: 0.0 }
+    }
+
+    /// How far f32 may be off; infinitely where it may overflow.
+    pub fn error(self) -> f64 {
+        if self.size > f64::from(f32::MAX) {
+            return f64::INFINITY;
+        }
+        if self.terms == 0.0 {
+            return self.inherited;
+        }
+        let n = (self.terms + SPARE) * U;
+        self.inherited + n / (1.0 - n).max(f64::MIN_POSITIVE) * self.size
+    }
+
+    /// One rounded number whose error before its own rounding is `inherited`.
+    fn one(value: f64, inherited: f64) -> Self {
+        Self { value, size: value.abs(), terms: 1.0, inherited }
+    }
+
+    fn joined(self, other: Self, value: f64) -> Self {
+        Self {
+            value,
+            size: self.size + other.size,
+            terms: self.terms.max(1.0) + other.terms.max(1.0),
+            inherited: self.inherited + other.inherited,
+        }
+    }
+}
+
+impl Add for Rounded {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        // Nothing is added to nothing without a rounding: a sum starts at 0.
+        match (self.size == 0.0 && self.inherited == 0.0, other.size == 0.0 && other.inherited == 0.0) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => self.joined(other, self.value + other.value),
+        }
+    }
+}
+
+impl Sub for Rounded {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self + -other
+    }
+}
+
+impl Mul for Rounded {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        let (a, b) = (self.error(), other.error());
+        let value = self.value * other.value;
+        Self::one(value, self.value.abs() * b + other.value.abs() * a + a * b)
+    }
+}
+
+impl Div for Rounded {
+    type Output = Self;
+
+    fn div(self, other: Self) -> Self {
+        let (a, b) = (self.error(), other.error());
+        let value = self.value / other.value;
+        Self::one(value, (a + value.abs() * b) / (other.value.abs() - b).max(f64::MIN_POSITIVE))
+    }
+}
+
+impl Neg for Rounded {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { value: -self.value, ..self }
+    }
+}
+
+impl AddAssign for Rounded {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl PartialEq for Rounded {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl PartialOrd for Rounded {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+impl Scalar for Rounded {
+    const ZERO: Self = Self { value: 0.0, size: 0.0, terms: 0.0, inherited: 0.0 };
+    const ONE: Self = Self { value: 1.0, size: 1.0, terms: 0.0, inherited: 0.0 };
+
+    /// A constant of a layer: f32 holds the nearest number.
+    fn from_f64(value: f64) -> Self {
+        let nearest = f64::from(<f32 as Scalar>::from_f64(value));
+        Self { inherited: (value - nearest).abs(), ..Self::exact(value) }
+    }
+
+    fn to_f64(self) -> f64 {
+        self.value
+    }
+
+    /// A function moves by as much as it does at the ends of what its argument may be (the arguments are so close that
+    /// it has no extremum of note between them). The fast kernels evaluate functions to 12 u of the result, or of 3
+    /// where it is smaller.
+    fn map(self, function: impl Fn(f64) -> f64) -> Self {
+        let (value, error) = (function(self.value), self.error());
+        let moved = if error == 0.0 {
+            0.0
+        } else {
+            let ends = [self.value + error, self.value - error];
+            ends.map(|end| (function(end) - value).abs()).into_iter().fold(0.0, f64::max)
+        };
+        Self::one(value, 1.01 * moved + 12.0 * U * value.abs().max(3.0))
+    }
+
+    fn is_nan(self) -> bool {
+        self.value.is_nan()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// f32 in the worst order stays within the bound, and the bound is not wide.
+    #[test]
+    fn the_bound_holds_and_is_of_the_right_size() {
+        let numbers: Vec<f32> = (0..1000u16).map(|i| (f32::from(i * 37 % 101) - 50.0) / 7.0).collect();
+        let exact: f64 = numbers.iter().map(|&x| f64::from(x) * f64::from(x + 1.0)).sum();
+        let single = numbers.iter().fold(0.0f32, |sum, &x| sum + x * (x + 1.0));
+        let mut sum = Rounded::ZERO;
+        for &x in &numbers {
+            sum += Rounded::exact(f64::from(x)) * Rounded::exact(f64::from(x + 1.0));
+        }
+        assert!((sum.value - exact).abs() < 1e-9);
+        assert!((f64::from(single) - exact).abs() <= sum.error());
+        let size: f64 = numbers.iter().map(|&x| (f64::from(x) * f64::from(x + 1.0)).abs()).sum();
+        assert!(sum.error() < 2100.0 * U * size && sum.error() > 900.0 * U * size);
+    }
+
+    #[test]
+    fn what_f32_holds_has_no_error() {
+        assert_eq!(Rounded::exact(0.1).error(), 0.0);
+        assert!(Rounded::from_f64(0.1).error() > 0.0);
+        assert_eq!((Rounded::ZERO + Rounded::exact(3.0)).error(), 0.0);
+    }
+}

@@ -1,0 +1,252 @@
+//! What the analysis predicts, confronted with what running the network measures.
+//!
+//! Each [`Claim`] holds one predicted figure against one that the executor produced: the two share the layers' own
+//! definitions in plain loops and nothing else. Predictions come through [`Predict`], so that tests can tell a lie in
+//! each and see it caught.
+//!
+//! Cost is bounded by running variants of a network where it is too large to be run in seconds: fewer channels (which
+//! change no receptive field), or smaller inputs (for which the prediction is made anew). The method of a claim says so.
+//!
+//! Not measured: what is no property of one run. `docs/verify.md` lists it.
+
+mod channel_sample;
+mod channels;
+pub mod demo;
+mod dependence_bits;
+mod error_bound;
+mod execution;
+mod field;
+mod global_field;
+pub mod gridding;
+pub mod numerics;
+mod perturb;
+mod predict;
+mod probe;
+mod progress;
+mod rebuild;
+mod run;
+mod sets;
+mod trace;
+mod zeros;
+
+pub use dependence_bits::Marks;
+pub use predict::{Analysis, Box, Coverage, Predict};
+pub use run::Seed;
+
+use serde::Serialize;
+
+use progress::Bar;
+
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId};
+
+/// What was predicted, what was measured, how, and whether they agree.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Claim {
+    /// What is claimed.
+    pub claim: Kind,
+    /// The node, if it is about one.
+    pub node: Option<String>,
+    /// What the analysis says.
+    pub predicted: String,
+    /// What was measured.
+    pub measured: String,
+    /// How it was measured.
+    pub method: String,
+    /// Whether they agree.
+    pub ok: bool,
+}
+
+/// Kinds of claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", value(rename_all = "snake_case"))]
+pub enum Kind {
+    /// Elements of learnable tensors and buffers
+    Parameters,
+    /// Weights that no output depends on
+    DeadWeights,
+    /// The shape of every node
+    Shapes,
+    /// Multiply-adds of convolutions and linear maps
+    Macs,
+    /// The fast kernels against the definition in f64
+    Numerics,
+    /// Most activation elements held at once
+    Memory,
+    /// Box, start and jump of a receptive field
+    ReceptiveField,
+    /// The exact set of input positions that a unit reads
+    Support,
+    /// Whether gates or statistics reach beyond the local field
+    Context,
+    /// A unit changes with its field, and not by one bit with the rest
+    Perturbation,
+    /// The number of ways from each input position to a unit
+    Gridding,
+    /// The input channels that each output channel reads
+    Channels,
+    /// The identity that makes the technique work, where the spec says which it demonstrates
+    Technique,
+}
+
+/// How thoroughly to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// A second or so.
+    Fast,
+    /// Seconds.
+    #[default]
+    Normal,
+    /// As long as it takes.
+    Thorough,
+}
+
+impl Effort {
+    /// Steps (multiply-adds, and elements that are written) that one measurement may take: up to a second a thread.
+    fn budget(self) -> u64 {
+        match self {
+            Self::Fast => 100_000_000,
+            Self::Normal => 1_500_000_000,
+            Self::Thorough => u64::MAX,
+        }
+    }
+
+    /// The same for runs of the network itself in plain numbers, which are at their best at its own size: ResNet-50 takes
+    /// the definition 4 s.
+    fn forward_budget(self) -> u64 {
+        match self {
+            Self::Fast => 350_000_000,
+            Self::Normal => 5_000_000_000,
+            Self::Thorough => u64::MAX,
+        }
+    }
+}
+
+/// What to verify, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// These claims only; all if empty.
+    pub only: Vec<Kind>,
+    /// Nodes whose fields are measured, beside the outputs.
+    pub nodes: Vec<NodeId>,
+    /// How thoroughly.
+    pub effort: Effort,
+    /// The seed of weights and inputs.
+    pub seed: u64,
+    /// The technique whose identity is run as well.
+    pub technique: Option<&'static str>,
+    /// Largest relative difference of counts that still counts as agreement; 0 demands equality.
+    pub tolerance: f64,
+}
+
+impl Options {
+    fn wants(&self, kind: Kind) -> bool {
+        self.only.is_empty() || self.only.contains(&kind)
+    }
+
+    fn agree(&self, predicted: u64, measured: u64) -> bool {
+        predicted.abs_diff(measured) as f64 <= self.tolerance * predicted.max(measured) as f64
+    }
+}
+
+/// All claims about a network, and what could not be measured.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The claims.
+    pub claims: Vec<Claim>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+    /// What was measured in another way than asked for, to save time: input sizes that were chosen.
+    pub choices: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether every claim holds.
+    pub fn ok(&self) -> bool {
+        self.claims.iter().all(|claim| claim.ok)
+    }
+
+    fn claim(
+        &mut self,
+        claim: Kind,
+        node: Option<&str>,
+        predicted: impl Into<String>,
+        measured: impl Into<String>,
+    ) -> &mut Claim {
+        let (predicted, measured) = (predicted.into(), measured.into());
+        let ok = predicted == measured;
+        let node = node.map(str::to_owned);
+        self.claims.push(Claim { claim, node, predicted, measured, method: String::new(), ok });
+        let last = self.claims.len() - 1;
+        &mut self.claims[last]
+    }
+}
+
+impl Claim {
+    fn method(&mut self, method: impl Into<String>) -> &mut Self {
+        self.method = method.into();
+        self
+    }
+
+    fn verdict(&mut self, ok: bool) -> &mut Self {
+        self.ok = ok;
+        self
+    }
+}
+
+/// Measures what `predict` says of `graph`; `progress` is told the share done in thousandths.
+pub fn verify(
+    graph: &Graph,
+    predict: &(dyn Predict + Sync),
+    options: &Options,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Outcome, Problem> {
+    let bar = Bar::new(progress);
+    let first = || {
+        let mut outcome = Outcome::default();
+        execution::measure(graph, predict, options, &mut outcome, &bar)?;
+        let part = bar.part(200, 2 * graph.nodes.len());
+        gridding::measure(graph, predict, options, &mut outcome)?;
+        numerics::measure(graph, options, &mut outcome, &part)?;
+        technique(options, &mut outcome)?;
+        Ok::<_, Problem>(outcome)
+    };
+    let second = || {
+        let mut outcome = Outcome::default();
+        field::measure(graph, predict, options, &mut outcome, &bar)?;
+        channels::measure(graph, predict, options, &mut outcome, &bar)?;
+        Ok::<_, Problem>(outcome)
+    };
+    let (first, second) = rayon::join(first, second);
+    let (mut all, second) = (first?, second?);
+    all.claims.extend(second.claims);
+    all.notes.extend(second.notes);
+    all.choices.extend(second.choices);
+    Ok(all)
+}
+
+/// The identity of the technique that the spec demonstrates, on tensors of its own.
+fn technique(options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
+    let Some(demo) = options.technique.and_then(demo::find).filter(|_| options.wants(Kind::Technique)) else {
+        return Ok(());
+    };
+    for fact in demo.run(options.seed)? {
+        outcome
+            .claim(Kind::Technique, None, format!("{}: {}", fact.what, fact.expected), fact.found)
+            .method(format!("`cnnkit demo {}`: {} ({})", demo.name, demo.summary, demo.source))
+            .verdict(fact.ok);
+    }
+    Ok(())
+}
+
+/// `3x224x224`.
+fn sizes(sizes: &[u64]) -> String {
+    sizes.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// The input shapes of `graph`, for a method's text.
+fn inputs(graph: &Graph) -> String {
+    graph.inputs().map(|(_, node)| sizes(node.shape.sizes())).collect::<Vec<_>>().join(" and ")
+}

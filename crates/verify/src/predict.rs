@@ -1,0 +1,135 @@
+//! The predictions: every figure of the analysis that is measured, behind one trait.
+
+use num_bigint::BigUint;
+
+use cnnkit_core::analysis::field::{self, Facts, Interval};
+use cnnkit_core::analysis::gridding::{self, Gridding, Stack};
+use cnnkit_core::analysis::support::{Borders, Region, support};
+use cnnkit_core::analysis::{channels, dead_weights, memory, totals};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::shape::Shape;
+
+/// One interval an axis; none where nothing is read.
+pub type Box = Vec<Option<Interval>>;
+
+/// What a stack of convolutions leaves out along one axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// Positions of the box.
+    pub size: u64,
+    /// Those that are read.
+    pub covered: u64,
+    /// The largest distance between neighbouring ones that are read.
+    pub max_gap: u64,
+    /// Classes of outputs that share no input; none if no two outputs share any.
+    pub sub_grids: Option<u64>,
+}
+
+/// What the analysis says. Each method can be replaced by a lie, which some claim must catch.
+pub trait Predict {
+    /// Learnable elements and buffers.
+    fn parameters(&self, graph: &Graph) -> (u64, u64) {
+        let counts = totals::of_graph(graph);
+        (counts.params, counts.buffers)
+    }
+
+    /// For each node, for each of its weights, the elements that some output depends on, along the weight's axes.
+    fn used(&self, graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
+        dead_weights::used(graph)
+    }
+
+    /// The shape of every node.
+    fn shapes(&self, graph: &Graph) -> Vec<Shape> {
+        graph.nodes.iter().map(|node| node.shape.clone()).collect()
+    }
+
+    /// Multiply-adds of every node.
+    fn macs(&self, graph: &Graph) -> Vec<u64> {
+        graph.nodes.iter().map(|node| node.cost.macs).collect()
+    }
+
+    /// Multiply-adds of bilinear sampling, of every node.
+    fn sampling(&self, graph: &Graph) -> Vec<u64> {
+        graph.nodes.iter().map(|node| node.cost.sampling_macs).collect()
+    }
+
+    /// Elements of all layer outputs together.
+    fn activations(&self, graph: &Graph) -> u64 {
+        totals::of_graph(graph).activations
+    }
+
+    /// Most activation elements alive at once, and where.
+    fn peak(&self, graph: &Graph) -> Option<(u64, NodeId)> {
+        memory::peak(graph).map(|peak| (peak.elements, peak.step))
+    }
+
+    /// The receptive field's figures of `node`, one entry an input that it depends on.
+    fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {
+        field::analyse(graph, field::Options::default())?.facts(graph, node)
+    }
+
+    /// The box of `input` beyond which no data move the samples of the unit `unit` of `node` (channels first); none if
+    /// nothing bounds them.
+    fn reachable(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        input: NodeId,
+        unit: &[i128],
+    ) -> Result<Option<Box>, Problem> {
+        let fields = field::analyse(graph, field::Options::default())?;
+        Ok(fields.of(node, input).and_then(|field| field.reachable(unit)))
+    }
+
+    /// The positions of `input` that the unit `unit` of `node` reads.
+    fn support(
+        &self,
+        graph: &Graph,
+        node: NodeId,
+        input: NodeId,
+        unit: &[i128],
+        borders: Borders,
+    ) -> Result<Region, Problem> {
+        support(graph, node, input, unit, borders)
+    }
+
+    /// For each channel of `node`, the channels of `source` that reach it; none if none do.
+    fn channels(
+        &self,
+        graph: &Graph,
+        source: NodeId,
+        node: NodeId,
+    ) -> Result<Option<Vec<Vec<u64>>>, Problem> {
+        let Some(runs) = channels::exactly(graph, source, node, true)? else { return Ok(None) };
+        let mut all = Vec::new();
+        for run in runs.iter() {
+            let set: Vec<u64> = run.set.as_ref().map(|set| set.iter().collect()).unwrap_or_default();
+            all.extend((0..run.len).map(|_| set.clone()));
+        }
+        Ok(Some(all))
+    }
+
+    /// The ways from each position of the box to the output, one line an axis.
+    fn multiplicities(&self, stack: &Stack) -> Result<Vec<Vec<BigUint>>, Problem> {
+        let lines = Gridding::of(stack)?.multiplicities()?;
+        Ok(lines.iter().map(|line| line.iter().collect()).collect())
+    }
+
+    /// Coverage, gaps and sub-grids along each axis.
+    fn coverage(&self, stack: &Stack) -> Result<Vec<Coverage>, Problem> {
+        let one = |axis: &gridding::Axis| Coverage {
+            size: axis.offsets.size(),
+            covered: axis.offsets.covered(),
+            max_gap: axis.offsets.max_gap(),
+            sub_grids: axis.sub_grids,
+        };
+        Ok(Gridding::of(stack)?.axes.iter().map(one).collect())
+    }
+}
+
+/// The analysis itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Analysis;
+
+impl Predict for Analysis {}

@@ -1,0 +1,73 @@
+//! The specs that are built into the program: the zoo and the techniques.
+
+use std::path::Path;
+
+use cnnkit_core::source::Sources;
+use cnnkit_core::spec::files::{Files, lexical};
+use cnnkit_core::spec::yaml;
+use cnnkit_core::value::Value;
+use include_dir::{Dir, include_dir};
+
+static SPECS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/specs");
+
+/// The specs built into the program.
+#[derive(Debug)]
+pub struct Zoo;
+
+impl Zoo {
+    /// Names of all built-in specs with their folders (`zoo`, `techniques`), sorted.
+    pub fn names() -> Vec<(&'static str, &'static str)> {
+        let mut names = Vec::new();
+        for folder in ["techniques", "zoo"] {
+            let files = SPECS.get_dir(folder).into_iter().flat_map(Dir::files);
+            let stems = files.filter_map(|file| file.path().file_stem().and_then(|stem| stem.to_str()));
+            names.extend(stems.map(|stem| (folder, stem)));
+        }
+        names.sort_unstable();
+        names
+    }
+
+    /// The path of the spec `name` inside the program.
+    pub fn path(name: &str) -> Option<String> {
+        let (folder, name) = Self::names().into_iter().find(|&(_, stem)| stem == name)?;
+        Some(format!("{folder}/{name}.yaml"))
+    }
+
+    /// The text of the built-in spec `name`.
+    pub fn text(name: &str) -> Option<&'static str> {
+        SPECS.get_file(Self::path(name)?).and_then(include_dir::File::contents_utf8)
+    }
+}
+
+impl Zoo {
+    /// The `description` of the built-in spec `name`; empty if it has none.
+    pub fn description(name: &str) -> String {
+        let mut sources = Sources::default();
+        let source = sources.add(name, Self::text(name).unwrap_or_default());
+        let root = yaml::parse(&sources, source).map(|root| root.value);
+        let Ok(Value::Map(entries)) = root else { return String::new() };
+        match entries.into_iter().find(|(key, _)| key.name == "description").map(|(_, value)| value.value) {
+            Some(Value::Text(text)) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Files for Zoo {
+    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+        let file = SPECS.get_file(path).map(|file| file.contents().to_vec());
+        file.ok_or_else(|| (format!("there is no built-in file `{path}`"), "`cnnkit zoo` lists them".into()))
+    }
+
+    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        Ok(lexical(&folder.join(include)).to_string_lossy().into_owned())
+    }
+
+    fn display(&self, path: &str) -> String {
+        match Path::new(path).file_stem() {
+            Some(stem) if !path.starts_with("blocks") => format!("zoo:{}", stem.to_string_lossy()),
+            _ => format!("zoo:{path}"),
+        }
+    }
+}
