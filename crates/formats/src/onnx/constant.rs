@@ -7,7 +7,7 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::product;
 
 /// Most elements of a constant whose values are looked at during analysis: shapes, axes, scales.
-pub const KNOWN: u64 = 1 << 20;
+pub const KNOWN: u64 = 1 << 22;
 
 /// A constant of the model, or what was computed from constants.
 #[derive(Debug, Clone)]

@@ -56,7 +56,7 @@ pub(super) fn place_of(lower: &Lower, used: Use<'_>, constant: &Constant) -> Mod
     }
 }
 
-fn add_constant(
+pub(super) fn add_constant(
     lower: &mut Lower,
     used: Use<'_>,
     tensor: &Tensor,
@@ -74,7 +74,12 @@ fn add_constant(
     Ok(vec![Value::Tensor(Tensor { dims: tensor.dims.clone(), ..output })])
 }
 
-fn multiply_constant(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, constant: &Constant) -> Outcome {
+pub(super) fn multiply_constant(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: &Tensor,
+    constant: &Constant,
+) -> Outcome {
     let place = place_of(lower, used, constant);
     let (layer, weight) = match factors(constant, tensor).filter(|_| lower.is_learned(constant)) {
         Some((weight, axis)) => (Layer::LayerScale(LayerScale { init: 1.0, axis }), weight),

@@ -70,6 +70,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("Exp", &["consumed_inputs"]),
     ("Flatten", &["axis"]),
     ("Gather", &["axis"]),
+    ("GatherND", &["batch_dims"]),
     ("Gelu", &["approximate"]),
     ("Gemm", &["alpha", "beta", "broadcast", "transA", "transB"]),
     ("GroupNormalization", &["epsilon", "num_groups", "stash_type"]),

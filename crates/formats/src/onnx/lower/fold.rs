@@ -56,6 +56,11 @@ pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
         })
         .collect();
     let given = given?;
+    if let ("Resize" | "Upsample", Some(Some(data))) = (used.node.op_type.as_str(), given.first())
+        && let Some(constant) = super::resample::resized(lower, used, data)
+    {
+        return Some(Ok(vec![Value::Constant(constant)]));
+    }
     if let Some(constant) = super::evaluate::evaluated(used, &given) {
         return Some(Ok(vec![Value::Constant(constant)]));
     }
@@ -145,7 +150,11 @@ pub(super) fn of_known_shape(lower: &Lower, used: Use<'_>) -> Option<Value> {
     let among = |name: &&String| matches!(lower.values.get(*name), Some(Value::Constant(_)));
     let given = used.node.input.iter().filter(|name| !name.is_empty());
     let counted = Opaque { operator: used.node.op_type.clone(), ..Opaque::default() }.may_multiply();
-    let plain = !counted || matches!(used.node.op_type.as_str(), "BatchNormalization" | "LpNormalization");
+    let plain = !counted
+        || matches!(
+            used.node.op_type.as_str(),
+            "BatchNormalization" | "LpNormalization" | "Resize" | "Upsample"
+        );
     if !plain || used.outputs() != 1 || used.node.input.is_empty() || !given.clone().all(|name| among(&name))
     {
         return None;

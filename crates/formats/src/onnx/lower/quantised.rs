@@ -202,8 +202,10 @@ fn quantised(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>, 
 /// The operator `name` on these of the node's inputs.
 fn stands_for(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>) -> Outcome {
     lower.remark(REMARK.into());
-    let node =
+    let mut node =
         NodeProto { op_type: name.to_owned(), domain: String::new(), input: inputs, ..used.node.clone() };
+    // A setting of the quantised operators only.
+    node.attribute.retain(|attribute| attribute.name != "channels_last");
     lower.outcome(Use { node: &node, opset: used.opset })
 }
 

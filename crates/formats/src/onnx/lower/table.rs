@@ -2,8 +2,8 @@
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, mean,
-    norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat,
+    arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, masks,
+    mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat,
 };
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
@@ -37,7 +37,7 @@ static OPERATORS: &[Operator] = operators! {
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
     attention::attention => "Attention";
-    attention::guarded => "Where";
+    masks::choice => "Where";
     einsum::einsum => "Einsum";
     norm::batch_norm => "BatchNormalization";
     norm::instance_norm => "InstanceNormalization";
@@ -64,6 +64,7 @@ static OPERATORS: &[Operator] = operators! {
     slice_concat::slice => "Slice";
     slice_concat::split => "Split";
     gather::gather => "Gather";
+    gather::gather_nd => "GatherND";
     slice_concat::concat => "Concat";
     slice_concat::pad => "Pad";
     slice_concat::depth_to_space => "DepthToSpace";
