@@ -13,12 +13,12 @@ use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
 use cnnkit::onnx::bind::Bindings;
-use cnnkit::onnx::import::{Imported, import};
+use cnnkit::onnx::import::{Imported, import, load};
 use cnnkit::onnx::proto::{
     AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use cnnkit::onnx::{read, weights};
+use cnnkit::onnx::weights;
 use serde_json::Value;
 
 fn archive() -> Vec<(String, Vec<u8>)> {
@@ -105,13 +105,17 @@ fn found_models_count_and_compute_as_onnx_runtime_does() {
     let file = |name: &str| &files.iter().find(|(other, _)| other == name).expect("an entry").1;
     let cases: Vec<Value> = serde_json::from_slice(file("cases.json")).expect("JSON");
     assert!(cases.len() > 30, "{}", cases.len());
+    let folder = std::env::temp_dir().join(format!("cnnkit-onnx-cases-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
     let mut flaws = Vec::new();
     for case in &cases {
         let name = case["name"].as_str().expect("a name");
-        let model = read::read(Cursor::new(file(&format!("{name}.onnx")))).expect("a model");
+        // Weights are read from the file where they are needed.
+        let path = folder.join(format!("{name}.onnx"));
+        std::fs::write(&path, file(&format!("{name}.onnx"))).expect("a file");
         let bound: Vec<u64> = sizes(&case["input"]).into_iter().map(|size| size as u64).collect();
         let inputs = if bound.is_empty() { vec![] } else { vec![(String::new(), bound)] };
-        let imported = import(model, Path::new(name), &Bindings { inputs, symbols: vec![] })
+        let imported = load(&path, &Bindings { inputs, symbols: vec![] })
             .unwrap_or_else(|flaws| panic!("{name}: {flaws:?}"));
         let graph = &imported.graph;
         for node in &graph.nodes {
@@ -130,6 +134,7 @@ fn found_models_count_and_compute_as_onnx_runtime_does() {
             Err(message) => flaws.push(format!("{name}: {message}")),
         }
     }
+    std::fs::remove_dir_all(&folder).expect("it is there");
     assert!(flaws.is_empty(), "{flaws:#?}");
 }
 
@@ -271,7 +276,6 @@ fn shapes_of_operators_without_a_layer_follow_from_their_rules() {
             vec![ints("i", &[1, 4, 2], &[0; 8])],
             &[&[1, 4, 2]],
         ),
-        ("GatherND", &[1, 4, 6], &["x", "i"], vec![], vec![ints("i", &[5, 2], &[0; 10])], &[&[5, 6]]),
         (
             "Resize",
             &[1, 4, 6, 6],
@@ -337,7 +341,7 @@ fn shapes_of_operators_without_a_layer_follow_from_their_rules() {
         ("Det", &[1, 4, 6, 6], &["x"], vec![], vec![], &[&[1, 4]]),
     ];
     for (operator, input, inputs, attributes, initializers, wanted) in cases {
-        let names = ["a", "b", "c"].get(..wanted.len()).expect("names");
+        let names = ["first", "second", "third"].get(..wanted.len()).expect("names");
         let node = node(operator, inputs, names, attributes);
         let imported = made(model(input, vec![node], initializers, names));
         assert!(opaque(&imported.graph) > 0, "{operator} has a layer");

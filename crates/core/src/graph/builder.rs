@@ -286,3 +286,22 @@ fn bounded(shape: &Shape) -> Result<(), Problem> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::opaque::Opaque;
+    use crate::layers::relu::Relu;
+
+    #[test]
+    fn layer_without_inputs_is_an_error() {
+        let opaque = Opaque { operator: "LSTM".into(), shape: vec![3], ..Opaque::default() };
+        for layer in [Layer::Relu(Relu {}), Layer::Opaque(opaque)] {
+            let mut builder = Builder::new();
+            builder.input("x", Shape::from([3]), Origin::default());
+            let node = builder.layer("a", layer, vec![], None, Origin::default());
+            let flaws = builder.finish("net", vec![node]).expect_err("it reads nothing");
+            assert!(flaws[0].message.contains("reads nothing"), "{flaws:?}");
+        }
+    }
+}

@@ -203,7 +203,8 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
         Change::Scale(factor) => (dims.to_vec(), data.into_iter().map(|x| x * cast(*factor)).collect()),
         Change::Invert => (dims.to_vec(), data.into_iter().map(T::recip).collect()),
         Change::Dequantize { axis, scale, zero } => {
-            let inner: usize = dims.iter().skip(axis + 1).map(|&size| size as usize).product();
+            let inner: usize =
+                dims.iter().skip(axis + 1).fold(1usize, |inner, &size| inner.saturating_mul(size as usize));
             let value = |(flat, x): (usize, T)| {
                 let index = if scale.len() == 1 { 0 } else { flat / inner.max(1) % scale.len().max(1) };
                 (x - cast(zero[index])) * cast(scale[index])
@@ -221,7 +222,7 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
             let mut sizes = dims.to_vec();
             sizes[*axis] = end - start;
             let steps = steps(dims);
-            let places = strided(&sizes, &steps, *start as usize * steps[*axis]);
+            let places = strided(&sizes, &steps, (*start as usize).saturating_mul(steps[*axis]));
             (sizes, places.into_iter().map(|at| data[at]).collect())
         }
     }
@@ -239,9 +240,9 @@ pub fn strided(dims: &[u64], steps: &[usize], first: usize) -> Vec<usize> {
 
 /// Row-major steps of a tensor of these sizes.
 pub fn steps(dims: &[u64]) -> Vec<usize> {
-    let mut steps = vec![1; dims.len()];
+    let mut steps = vec![1usize; dims.len()];
     for axis in (1..dims.len()).rev() {
-        steps[axis - 1] = steps[axis] * dims[axis] as usize;
+        steps[axis - 1] = steps[axis].saturating_mul(dims[axis] as usize);
     }
     steps
 }

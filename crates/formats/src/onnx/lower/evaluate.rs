@@ -61,7 +61,7 @@ fn clipped(
 
 /// The sizes before an axis, of it, and after it.
 fn around(dims: &[u64], axis: usize) -> (usize, usize, usize) {
-    let count = |sizes: &[u64]| sizes.iter().map(|&size| size as usize).product::<usize>();
+    let count = |sizes: &[u64]| sizes.iter().fold(1usize, |count, &size| count.saturating_mul(size as usize));
     (count(&dims[..axis]), dims[axis] as usize, count(&dims[axis + 1..]))
 }
 
@@ -69,6 +69,9 @@ fn summed(used: Use<'_>, data: &Constant, axis: &Constant) -> Option<Constant> {
     let mut values = data.values.as_ref()?.floats();
     let axis = used.axis(*axis.as_ints()?.first()?, data.dims.len()).ok()?;
     let (outer, size, inner) = around(&data.dims, axis);
+    if values.is_empty() {
+        return Some(data.clone());
+    }
     let (exclusive, reverse) = (used.int("exclusive", 0) != 0, used.int("reverse", 0) != 0);
     for block in 0..outer {
         for lane in 0..inner {
@@ -119,6 +122,9 @@ fn best(used: Use<'_>, data: &Constant) -> Option<Constant> {
     let values = data.values.as_ref()?.floats();
     let axis = used.axis(used.int("axis", 0), data.dims.len()).ok()?;
     let (outer, size, inner) = around(&data.dims, axis);
+    if values.is_empty() {
+        return None;
+    }
     let (least, last) = (used.node.op_type == "ArgMin", used.int("select_last_index", 0) != 0);
     let mut found = Vec::with_capacity(outer * inner);
     for block in 0..outer {
@@ -223,7 +229,7 @@ fn looked_up(used: Use<'_>, data: &Constant, indices: &Constant) -> Option<Const
     let wanted = indices.as_ints()?;
     let (&depth, outer) = indices.dims.split_last()?;
     let (depth, shared) = (usize::try_from(depth).ok()?, usize::try_from(used.int("batch_dims", 0)).ok()?);
-    let rest = data.dims.get(shared + depth..)?;
+    let rest = data.dims.get(shared.checked_add(depth)?..)?;
     let (from, to) = (steps(&data.dims), steps(&indices.dims));
     chosen(data, [outer, rest].concat(), |index| {
         let (front, back) = index.split_at(outer.len());
@@ -264,6 +270,9 @@ fn standardised(used: Use<'_>, data: &Constant, scale: &Constant, shift: &Consta
         return None;
     }
     let mut values = data.values.as_ref()?.floats();
+    if values.is_empty() {
+        return None;
+    }
     let (scale, shift) = (scale.values.as_ref()?.floats(), shift.values.as_ref()?.floats());
     let (outer, channels, inner) = around(&data.dims, 1);
     let eps = used.float("epsilon", 1e-5);
@@ -360,6 +369,9 @@ pub(super) fn reduced(
     let kept: Vec<u64> =
         (0..data.dims.len()).map(|axis| if axes.contains(&axis) { 1 } else { data.dims[axis] }).collect();
     let overflow = || Problem::overflow("a reduction of whole numbers");
+    if !small(&dims) {
+        return Ok(None);
+    }
     let count = product(&dims).ok_or_else(overflow)? as usize;
     let targets = places(&kept, &data.dims);
     let result = match &data.values {

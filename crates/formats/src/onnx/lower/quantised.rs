@@ -46,7 +46,8 @@ pub(super) fn dequantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// Numbers of which only the sizes are known.
 fn unknown(constant: Constant) -> Constant {
-    Constant { values: None, root: None, data_type: DataType::Float, ..constant }
+    let sources = constant.root.iter().copied().chain(constant.sources.iter().copied()).collect();
+    Constant { values: None, root: None, data_type: DataType::Float, sources, ..constant }
 }
 
 /// The numbers that whole ones stand for, with one scale for all or one for each index of the axis.

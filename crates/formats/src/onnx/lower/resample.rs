@@ -20,12 +20,16 @@ pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<C
     }
     let scales = super::resize::scales(lower, used).ok()?;
     let (mut dims, mut values) = (data.dims.clone(), data.values.as_ref()?.floats());
+    if values.is_empty() {
+        return None;
+    }
     for axis in 0..dims.len() {
         let (from, to) = (dims[axis] as usize, output[axis] as usize);
         if from == to {
             continue;
         }
-        let factor = scales.as_ref().map_or(to as f64 / from as f64, |scales| scales[axis]);
+        let factor =
+            scales.as_ref().and_then(|scales| scales.get(axis).copied()).unwrap_or(to as f64 / from as f64);
         let taps: Vec<Vec<Tap>> =
             (0..to).map(|at| taps(used, at, from, to, factor)).collect::<Option<_>>()?;
         let inner: usize = dims[axis + 1..].iter().map(|&size| size as usize).product();
@@ -61,7 +65,7 @@ fn taps(used: Use<'_>, at: usize, from: usize, to: usize, factor: f64) -> Option
         "asymmetric" => at as f64 / factor,
         _ => return None,
     };
-    let inside = |index: f64| index.clamp(0.0, from as f64 - 1.0) as usize;
+    let inside = |index: f64| index.max(0.0).min(from as f64 - 1.0) as usize;
     let (low, rest) = (place.floor(), place - place.floor());
     match used.text("mode").unwrap_or("nearest") {
         "nearest" => {

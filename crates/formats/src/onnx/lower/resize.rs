@@ -76,7 +76,7 @@ impl Places {
                 "round_prefer_ceil" => (place + 0.5).floor(),
                 _ => return None,
             };
-            Some(whole.clamp(0.0, from - 1.0) as u64)
+            Some(whole.min(from - 1.0).max(0.0) as u64)
         };
         (0..self.to).map(place).collect()
     }

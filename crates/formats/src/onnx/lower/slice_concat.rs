@@ -46,7 +46,7 @@ pub(super) fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> R
 fn of_constant(constant: &Constant, part: Part) -> Constant {
     let mut dims = constant.dims.clone();
     let mut moves = steps(&constant.dims);
-    let first = part.first as usize * moves[part.axis];
+    let first = (part.first as usize).saturating_mul(moves[part.axis]);
     dims[part.axis] = part.count;
     // Offsets of a negative step are taken from the first element backwards.
     let backward = part.step < 0;

@@ -161,7 +161,9 @@ impl Lower {
                 }
                 if constant.root.is_none() && !constant.is_integer() && !sources.is_empty() {
                     constant.derived = true;
-                    constant.sources.clone_from(&sources);
+                    if constant.sources.is_empty() {
+                        constant.sources.clone_from(&sources);
+                    }
                 }
             }
         }

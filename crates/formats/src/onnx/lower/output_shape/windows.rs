@@ -20,9 +20,9 @@ impl Axis {
         let span = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let room = padded.checked_sub(span)?;
         let stride = self.stride.max(1);
-        let count = if ceil { room.div_ceil(stride) } else { room / stride } + 1;
+        let count = if ceil { room.div_ceil(stride) } else { room / stride }.checked_add(1)?;
         // No window starts in the padding behind.
-        let late = ceil && (count - 1) * stride >= self.size + self.before;
+        let late = ceil && (count - 1).saturating_mul(stride) >= self.size.saturating_add(self.before);
         Some(if late { count - 1 } else { count })
     }
 
@@ -78,7 +78,7 @@ fn kernel(node: Asked<'_>, rank: usize) -> Option<Vec<u64>> {
 
 pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
     let name = node.name();
-    let dims = node.dims(0)?;
+    let dims = node.dims(0).filter(|dims| !dims.is_empty())?;
     match name {
         "Conv" | "ConvInteger" | "DeformConv" | "FusedConv" | "QLinearConv" => {
             let weight = node.dims(if name == "QLinearConv" { 3 } else { 1 })?;
