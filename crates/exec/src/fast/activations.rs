@@ -117,7 +117,7 @@ pub(super) fn apply(curve: Activation, values: &mut [f32]) {
         }
         Activation::Elu(alpha) => wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x) }),
         Activation::Celu(alpha) => {
-            wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x / alpha) })
+            wide(values, |x| if x > 0.0 { x } else { alpha * exp_minus_one(x / alpha) });
         }
         Activation::Sigmoid => wide(values, sigmoid),
         Activation::Silu => wide(values, |x| x * sigmoid(x)),

@@ -71,7 +71,7 @@ fn once(builder: &mut Builder, places: &[StoredUse<'_>], stored: Option<u64>) ->
         match stored {
             _ if apart && first => {}
             Some(elements) if !apart && number == 0 => {
-                builder.count(NodeId(place.node), place.index, elements)
+                builder.count(NodeId(place.node), place.index, elements);
             }
             _ => builder.tie(NodeId(place.node), place.index),
         }

@@ -379,7 +379,7 @@ impl Lower {
                 None => return true,
                 Some(Layer::LearnedTensor(_)) => {}
                 Some(_) => {
-                    stack.extend(self.drafts[draft].inputs.iter().filter(|input| seen.insert(**input)))
+                    stack.extend(self.drafts[draft].inputs.iter().filter(|input| seen.insert(**input)));
                 }
             }
         }

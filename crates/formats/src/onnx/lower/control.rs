@@ -42,6 +42,12 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// Its first input, unchanged: the layer does nothing at inference.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    // Its third input says whether a dropout drops.
+    let drops = used.node.op_type == "Dropout"
+        && matches!(lower.value(used, 2), Ok(Value::Constant(training)) if training.scalar() != Some(0.0));
+    if drops {
+        return used.unsupported("a dropout in training mode");
+    }
     let mut values = vec![lower.value(used, 0)?.clone()];
     values.resize_with(used.outputs().max(1), || Value::Unknown("the mask of a dropout".into()));
     Ok(values)
@@ -72,6 +78,8 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
             other => other,
         };
         constant.data_type = to;
+    } else if rounds(to) && matches!(value, Value::Tensor(_)) {
+        return used.unsupported(format!("a cast to {to:?}, which rounds to a few bits"));
     } else if is_integer(to) && matches!(value, Value::Tensor(_)) {
         return used.unsupported("a cast of computed values to whole numbers");
     }
@@ -84,6 +92,20 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return Ok(vec![Value::Tensor(numbers)]);
     }
     Ok(vec![value])
+}
+
+/// Whether numbers of the type have so few bits that a cast to it is a computation.
+fn rounds(data_type: DataType) -> bool {
+    use DataType as D;
+    matches!(
+        data_type,
+        D::Float8e4m3fn
+            | D::Float8e4m3fnuz
+            | D::Float8e5m2
+            | D::Float8e5m2fnuz
+            | D::Float4e2m1
+            | D::Float8e8m0
+    )
 }
 
 /// The sizes of any value.

@@ -17,7 +17,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn name(&self) -> &str {
+    fn operator(&self) -> &str {
         &self.used.node.op_type
     }
 
@@ -96,7 +96,7 @@ fn by_rule(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     if index > 0 {
         return further(node, index);
     }
-    let name = node.name();
+    let name = node.operator();
     if KEEPS_SHAPE.contains(&name) {
         return node.dims(0);
     }
@@ -108,7 +108,7 @@ fn by_rule(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
 
 /// Outputs after the first.
 fn further(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
-    match (node.name(), index) {
+    match (node.operator(), index) {
         ("MaxPool", 1) => windows::shape(node),
         ("TopK", 1) => reductions::shape(node),
         ("Split", _) => moves::part(node, index),

@@ -40,6 +40,11 @@ fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<
     Ok(kept)
 }
 
+/// Whether a factor stretches an axis to a whole number of elements, but for rounding.
+fn fits(factor: f64, from: u64, to: u64) -> bool {
+    (factor * from as f64 - to as f64).abs() < 1e-6 * to as f64
+}
+
 /// Where the elements of an axis come from.
 struct Places {
     from: u64,
@@ -61,6 +66,7 @@ impl Places {
                 "half_pixel" => (at + 0.5) / self.factor - 0.5,
                 "pytorch_half_pixel" if self.to > 1 => (at + 0.5) / self.factor - 0.5,
                 "pytorch_half_pixel" => 0.0,
+                "align_corners" if !fits(self.factor, self.from, self.to) => return None,
                 "align_corners" if self.to > 1 => at * (from - 1.0) / (to - 1.0),
                 "align_corners" => 0.0,
                 "half_pixel_symmetric" => {
@@ -101,7 +107,7 @@ fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u
 /// Linear between the elements at `i / factor`: with one more element that repeats the last, these are the places that
 /// keep the corners where one more is asked for.
 fn from_corner(lower: &mut Lower, used: Use<'_>, input: Tensor, output: &[u64], factors: &[f64]) -> Outcome {
-    let exact = (2..output.len()).all(|axis| factors[axis] * input.dims[axis] as f64 == output[axis] as f64);
+    let exact = (2..output.len()).all(|axis| fits(factors[axis], input.dims[axis], output[axis]));
     if !exact || (2..output.len()).any(|axis| output[axis] < input.dims[axis]) {
         return used.unsupported(
             "linear resizing from the corner to a smaller map, or by a factor that leaves a rest",
@@ -118,8 +124,8 @@ fn from_corner(lower: &mut Lower, used: Use<'_>, input: Tensor, output: &[u64], 
     };
     let stretch = Upsample { scale_factor: None, size: Some(per_axis(&more)), mode, align_corners: true };
     let mut tensor = lower.map(used, Layer::Upsample(stretch), &padded, vec![])?;
-    for axis in 2..output.len() {
-        let part = Part { axis, first: 0, count: output[axis], step: 1 };
+    for (axis, &count) in output.iter().enumerate().skip(2) {
+        let part = Part { axis, first: 0, count, step: 1 };
         match super::slice_concat::taken(lower, used, &Value::Tensor(tensor), part)? {
             Value::Tensor(next) => tensor = next,
             _ => return used.unsupported("resizing of a constant"),
@@ -192,7 +198,7 @@ pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
             };
             let stretched = match (&sizes, &scales) {
                 (None, Some(scales)) => {
-                    (2..rank).all(|axis| scales[axis] * input.dims[axis] as f64 == output[axis] as f64)
+                    (2..rank).all(|axis| fits(scales[axis], input.dims[axis], output[axis]))
                 }
                 _ => true,
             };
@@ -206,7 +212,10 @@ pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
             "pytorch_half_pixel" if output[2..].iter().all(|&size| size > 1) => {
                 (Interpolation::Linear, false)
             }
-            "align_corners" => (Interpolation::Linear, true),
+            // The operator's corners are those of a map of the factor's size, with its fraction.
+            "align_corners" if (2..rank).all(|axis| fits(factors[axis], input.dims[axis], output[axis])) => {
+                (Interpolation::Linear, true)
+            }
             "asymmetric" => return from_corner(lower, used, input, &output, &factors),
             _ => return used.unsupported(format!("linear resizing by {rule}")),
         },

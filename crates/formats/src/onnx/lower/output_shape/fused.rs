@@ -27,7 +27,7 @@ const KEEPS_SHAPE: &[&str] = &[
 ];
 
 pub(super) fn shape(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
-    let name = node.name();
+    let name = node.operator();
     match (name, index) {
         ("LSTM" | "GRU" | "RNN", _) => recurrent(node, index),
         ("Attention", 0) if node.used.node.domain != "com.microsoft" => attention(node),

@@ -5,7 +5,7 @@ use crate::onnx::lower::fold::broadcast;
 use crate::onnx::lower::{shapes, slice_concat};
 
 pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
-    match node.name() {
+    match node.operator() {
         "Reshape" => {
             let wanted = node.setting("shape", 1)??;
             shapes::resolved(&node.dims(0)?, &wanted, node.used.int("allowzero", 0) != 0).ok()

@@ -4,7 +4,7 @@ use super::Asked;
 use crate::onnx::lower::fold::broadcast;
 
 pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
-    let name = node.name();
+    let name = node.operator();
     match name {
         "ArgMax" | "ArgMin" => {
             let dims = node.dims(0)?;

@@ -77,7 +77,7 @@ fn kernel(node: Asked<'_>, rank: usize) -> Option<Vec<u64>> {
 }
 
 pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
-    let name = node.name();
+    let name = node.operator();
     let dims = node.dims(0).filter(|dims| !dims.is_empty())?;
     match name {
         "Conv" | "ConvInteger" | "DeformConv" | "FusedConv" | "QLinearConv" => {
@@ -115,15 +115,13 @@ pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
             let side = |name: &str| node.number(name).or(Some(1));
             Some(vec![*node.dims(1)?.first()?, *dims.get(1)?, side("output_height")?, side("output_width")?])
         }
-        "MaxUnpool" => match node.used.has(2) {
-            true => node.sizes(2),
-            false => {
-                let space = dims.get(2..)?;
-                let axes = axes(node, space, &kernel(node, space.len())?)?;
-                let spread: Option<Vec<u64>> = axes.iter().map(|axis| axis.spread(0)).collect();
-                Some([&dims[..2], spread?.as_slice()].concat())
-            }
-        },
+        "MaxUnpool" if node.used.has(2) => node.sizes(2),
+        "MaxUnpool" => {
+            let space = dims.get(2..)?;
+            let axes = axes(node, space, &kernel(node, space.len())?)?;
+            let spread: Option<Vec<u64>> = axes.iter().map(|axis| axis.spread(0)).collect();
+            Some([&dims[..2], spread?.as_slice()].concat())
+        }
         "Col2Im" => {
             let (image, block) = (node.sizes(1)?, node.sizes(2)?);
             let channels = dims.get(1)?.checked_div(product(&block)?)?;
