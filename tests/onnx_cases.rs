@@ -500,3 +500,15 @@ fn arithmetic_of_constants_vanishes_whatever_the_operators() {
     assert_eq!(graph.node(graph.outputs[0]).shape.sizes(), [4, 4, 4]);
     assert_eq!(totals::of_graph(&graph).macs, 4 * 27 * 16);
 }
+
+#[test]
+fn model_saved_without_its_weights_is_counted() {
+    let weight = TensorProto { raw_data: Vec::new().into(), ..ones("w", &[4, 3, 1, 1]) };
+    let nodes = vec![node("Conv", &["x", "w"], &["y"], vec![])];
+    let imported = made(model(&[1, 3, 8, 8], nodes, vec![weight], &["y"]));
+    let counts = totals::of_graph(&imported.graph);
+    assert_eq!((counts.params, counts.macs), (12, 12 * 64));
+    let missing = weights::load(&imported.graph, &imported.weights, &imported.tensors, &imported.path);
+    let problem = missing.expect_err("no data");
+    assert!(problem.message.contains("saved without"), "{problem:?}");
+}

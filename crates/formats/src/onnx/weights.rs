@@ -186,6 +186,11 @@ fn stored(tensor: &TensorProto, dims: &[u64], path: &Path) -> Result<Vec<f32>, P
             None => floats(&tensor.raw_data, data_type)?,
         }
     };
+    if values.is_empty() && count > 0 {
+        let message = format!("the model was saved without the {count} elements of `{}`", tensor.name);
+        return Err(Problem::new(Code::Missing, message)
+            .help("parameters, MACs and shapes need no weights; `--weights FILE` gives others"));
+    }
     if values.len() as u64 != count {
         return Err(Problem::shape(format!(
             "it has the sizes {dims:?}, but data for {} elements",
