@@ -25,7 +25,7 @@ fn stack(modules: usize) -> Graph {
 /// The last feature map before the head.
 fn last_map(graph: &Graph) -> NodeId {
     let map = |node: NodeId| graph.node(node).shape.spatial().len() == 2;
-    (0..graph.nodes.len()).rev().map(NodeId).find(|&node| map(node)).expect("a network on images")
+    (0..graph.nodes().len()).rev().map(NodeId::new).find(|&node| map(node)).expect("a network on images")
 }
 
 fn exact(graph: &Graph) -> i128 {

@@ -28,7 +28,7 @@ fn planned(criterion: &mut Criterion, group: &str, name: &str, graph: &Graph) {
     let inputs = random_inputs(graph, 1, 0).expect("it fits");
     let mut plan = Plan::new(&network, 1).expect("it can be planned");
     let mut group = criterion.benchmark_group(group);
-    group.throughput(Throughput::Elements(graph.nodes.iter().map(|node| node.cost.macs).sum()));
+    group.throughput(Throughput::Elements(graph.nodes().iter().map(|node| node.cost.macs).sum()));
     group.bench_function(name, |bencher| {
         bencher.iter(|| plan.run(black_box(&inputs), |_| ()).expect("it runs"));
     });

@@ -22,7 +22,7 @@ fn models(c: &mut Criterion) {
         c.bench_function(&format!("graph of {name}"), |b| {
             b.iter(|| {
                 let model = read::read(Cursor::new(&bytes)).expect("a model");
-                import(model, Path::new(name), &Bindings::default()).expect("a network").graph.nodes.len()
+                import(model, Path::new(name), &Bindings::default()).expect("a network").graph.nodes().len()
             });
         });
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::spec::files::{Files, lexical};
 use cnnkit_core::spec::yaml;
 
@@ -27,25 +28,25 @@ impl Disk {
 }
 
 impl Files for Disk {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         let io = |error: std::io::Error| {
             let help = match error.kind() {
                 std::io::ErrorKind::NotFound => "check the path; `cnnkit zoo` lists the built-in specs",
                 std::io::ErrorKind::PermissionDenied => "check the file's permissions",
                 _ => "name a YAML file",
             };
-            (format!("cannot read `{path}`: {}", plain(&error)), help.to_owned())
+            refused(format!("cannot read `{path}`: {}", plain(&error)), help)
         };
         let meta = std::fs::metadata(path).map_err(io)?;
         if meta.is_dir() {
-            return Err((
+            return Err(refused(
                 format!("`{path}` is a folder"),
-                "name the files in it: `cnnkit params folder/*.yaml`".into(),
+                "name the files in it: `cnnkit params folder/*.yaml`",
             ));
         }
         if meta.len() > yaml::MAX_BYTES as u64 {
             let message = format!("`{path}` has {} bytes, the limit is {}", meta.len(), yaml::MAX_BYTES);
-            return Err((message, "a spec is a small text file".into()));
+            return Err(refused(message, "a spec is a small text file"));
         }
         if !meta.is_file() {
             // A pipe or a device may never end; one byte over the limit is enough to know.
@@ -61,11 +62,11 @@ impl Files for Disk {
         std::fs::read(path).map_err(io)
     }
 
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         if Path::new(include).is_absolute() {
-            return Err((
+            return Err(refused(
                 format!("`{include}` is an absolute path"),
-                "write it relative to this file".into(),
+                "write it relative to this file",
             ));
         }
         let folder = Path::new(from).parent().unwrap_or(Path::new(""));
@@ -74,9 +75,9 @@ impl Files for Disk {
         // A symbolic link may lead out as well: look at the real path if there is one.
         let real = absolute.canonicalize().unwrap_or_else(|_| lexical(&absolute));
         if !real.starts_with(&self.root) {
-            return Err((
+            return Err(refused(
                 format!("`{include}` leaves the project folder `{}`", self.root.display()),
-                "keep included files below the folder that holds `.git` or `cnnkit.toml`".into(),
+                "keep included files below the folder that holds `.git` or `cnnkit.toml`",
             ));
         }
         Ok(joined.to_string_lossy().into_owned())
@@ -85,6 +86,10 @@ impl Files for Disk {
     fn display(&self, path: &str) -> String {
         path.to_owned()
     }
+}
+
+fn refused(message: String, help: &str) -> Problem {
+    Problem::new(Code::Io, message).help(help)
 }
 
 fn plain(error: &std::io::Error) -> String {

@@ -35,19 +35,17 @@ impl Revision {
 }
 
 impl Files for Revision {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
         let object = format!("{}:./{}", self.commit, name.unwrap_or_default());
         git(path, &["show", &object]).map_err(|_| {
             let message = format!("`{path}` does not exist at `{}`", self.name);
-            (
-                message,
-                "it may be new, or have had another name: `cnnkit diff OLD NEW` compares two files".into(),
-            )
+            Problem::new(Code::Io, message)
+                .help("it may be new, or have had another name: `cnnkit diff OLD NEW` compares two files")
         })
     }
 
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         self.disk.resolve(from, include)
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cnnkit_core::diagnostic::{Code, Problem, suggest};
 use cnnkit_core::source::Sources;
 use cnnkit_core::spec::files::{Files, lexical};
 use cnnkit_core::spec::yaml;
@@ -33,6 +34,19 @@ impl Zoo {
         Some(format!("{folder}/{name}.yaml"))
     }
 
+    /// The path of the spec `name` inside the program.
+    ///
+    /// # Errors
+    /// If there is none: with the name that it could have been.
+    pub fn find(name: &str) -> Result<String, Problem> {
+        Self::path(name).ok_or_else(|| {
+            let help = suggest(name, Self::names().into_iter().map(|(_, name)| name));
+            let help = help
+                .map_or("`cnnkit zoo` lists them".to_owned(), |close| format!("did you mean `zoo:{close}`?"));
+            Problem::new(Code::Io, format!("there is no built-in spec `{name}`")).help(help)
+        })
+    }
+
     /// The text of the built-in spec `name`.
     pub fn text(name: &str) -> Option<&'static str> {
         SPECS.get_file(Self::path(name)?).and_then(include_dir::File::contents_utf8)
@@ -54,12 +68,15 @@ impl Zoo {
 }
 
 impl Files for Zoo {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         let file = SPECS.get_file(path).map(|file| file.contents().to_vec());
-        file.ok_or_else(|| (format!("there is no built-in file `{path}`"), "`cnnkit zoo` lists them".into()))
+        file.ok_or_else(|| {
+            Problem::new(Code::Io, format!("there is no built-in file `{path}`"))
+                .help("`cnnkit zoo` lists them")
+        })
     }
 
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         let folder = Path::new(from).parent().unwrap_or(Path::new(""));
         Ok(lexical(&folder.join(include)).to_string_lossy().into_owned())
     }

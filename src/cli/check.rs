@@ -1,66 +1,76 @@
 //! `cnnkit check`
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 
-use crate::cli::{Failure, load};
+use crate::cli::Failure;
+use crate::cli::load::Replace;
+use cnnkit::LoadError;
+use cnnkit::zoo::Zoo;
 use cnnkit_check::rules::Severity;
-use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector};
+use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector, Subject};
+use cnnkit_core::diagnostic::Problem;
+use cnnkit_report::changes::ChangesSummary;
 use cnnkit_report::findings::Findings;
-use cnnkit_report::{Block, Page, Report, changes};
+use cnnkit_report::{Entry, Report, Spec};
 
 /// Check specs against rules, expectations and budgets
 ///
-/// An invalid spec is a finding. Exits with 1 if a finding is as bad as `--fail-on` or worse. `cnnkit rules` lists the
+/// An invalid spec is a finding. Exits with 1 if a finding is at least as severe as `--fail-on`. `cnnkit rules` lists the
 /// rules, `cnnkit explain CK301` explains one; docs/check.md shows `expect:` and cnnkit.toml.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit check                                  every spec below this folder
   cnnkit check specs 'nets/**/*.yaml'           folders and globs
   cnnkit check spec.yaml --select all           the rules that give advice as well
+  cnnkit check net.yaml --set width=32          with another value of a variable
   cnnkit check --fix                            apply the fixes that are safe
-  cnnkit check --update                         write what was found into `expect:`
+  cnnkit check --update                         write the computed values into `expect:`
   cnnkit check --format github                  annotations on the lines of a pull request
   cnnkit check --output sarif=cnnkit.sarif      a file for code scanning, beside what is printed")]
 pub struct Args {
     /// Files (specs, .onnx models), folders, globs, `zoo:NAME`, `-` for standard input
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
+    /// What is replaced in the specs.
+    #[command(flatten)]
+    replace: Replace,
     /// Run these rules only: ids, names, families, `all`, `default`
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     select: Vec<String>,
-    /// Run these rules beside the others
+    /// Run these rules in addition
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     extend_select: Vec<String>,
     /// Do not run these rules
     #[arg(long, value_name = "RULE", value_delimiter = ',', help_heading = "Rules")]
     ignore: Vec<String>,
-    /// The least bad finding that makes the call fail; `warning` unless cnnkit.toml says otherwise
+    /// Fail if a finding is at least this severe [default: warning, or as in cnnkit.toml]
     #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Rules")]
     fail_on: Option<Level>,
-    /// Run the networks as well, and hold every prediction against the measurement
+    /// Run the networks as well, and compare every prediction with a measurement
     #[arg(long, help_heading = "Rules")]
     verify: bool,
-    /// Leave cnnkit.toml alone
+    /// Ignore cnnkit.toml
     #[arg(long, help_heading = "Rules")]
     no_config: bool,
-    /// Accept the findings in FILE
+    /// Accept the findings that stand in FILE
     #[arg(long, value_name = "FILE", help_heading = "Rules")]
     baseline: Option<String>,
-    /// Accept today's findings, and today's figures that may only improve
+    /// Write the present findings, and the figures that may only improve, to the baseline
     #[arg(long, help_heading = "Rules", conflicts_with_all = ["fix", "update", "diff"])]
     update_baseline: bool,
     /// Apply the fixes that are safe
     #[arg(long, help_heading = "Changes")]
     fix: bool,
-    /// With `--fix`: apply those that are not safe as well
+    /// With `--fix`: apply the fixes that are not safe as well
     #[arg(long = "unsafe", help_heading = "Changes")]
     also_unsafe: bool,
-    /// Write what was found into `expect:`, where it does not hold
+    /// Write the computed values into `expect:` where it does not hold
     #[arg(long, help_heading = "Changes")]
     update: bool,
-    /// Show what `--fix` (or `--update`) would change, and change nothing
+    /// Show what `--fix` or `--update` would change, without changing it
     #[arg(long, help_heading = "Changes")]
     diff: bool,
 }
@@ -68,11 +78,11 @@ pub struct Args {
 /// A severity, as the command line has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Level {
-    /// Advice as well
+    /// Notes, warnings and errors
     Note,
-    /// What is nearly always a mistake
+    /// Warnings and errors
     Warning,
-    /// What is wrong
+    /// Errors only
     Error,
 }
 
@@ -92,13 +102,19 @@ const MAX_ROUNDS: usize = 8;
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let choices = choices(&args)?;
+    if !args.replace.is_empty() && (args.fix || args.update || args.diff || args.update_baseline) {
+        return Err(Failure::usage(
+            "figures of a changed network are not written into files",
+            "leave `--input` and `--set` out, or what changes files: `--fix`, `--update`, `--diff`, `--update-baseline`",
+        ));
+    }
     for name in args.paths.iter().filter_map(|path| path.strip_prefix("zoo:")) {
-        load::zoo_path(name)?;
+        Zoo::find(name)?;
     }
     let project = if args.no_config { Project::default() } else { project()? };
     let mut targets = cnnkit_check::targets(&args.paths)?;
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
-    let stdin = if targets.specs.iter().any(|spec| spec == "-") { Some(load::stdin()?) } else { None };
+    let loader = args.replace.loader(&targets.specs)?;
     let file = baseline_file(&args, &project)?;
     // A baseline that is to be written need not be there.
     let old = match &file {
@@ -106,15 +122,28 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => None,
     };
     let baseline = old.as_ref().filter(|_| !args.update_baseline);
-    let load = |path: &str| load::subject(path, stdin.as_deref());
+    // A flaw of the call itself is no finding.
+    let misused: OnceLock<Problem> = OnceLock::new();
+    let load = |path: &str| {
+        loader.load(path).map(Subject::from).map_err(|error| match error {
+            LoadError::Rejected(sources, flaws) => Box::new((*sources, flaws)),
+            LoadError::Call(problem) => {
+                misused.get_or_init(|| problem);
+                Box::default()
+            }
+        })
+    };
     let plan = Plan { project: &project, choices: &choices, baseline, verify: args.verify, load: &load };
     let mut checked = cnnkit_check::run(&targets.specs, &plan);
+    if let Some(problem) = misused.get() {
+        return Err(problem.clone().into());
+    }
     let mut fixed = 0;
     if args.fix || args.update || args.diff {
         let wanted = |finding: &Located| wanted(&args, finding);
         let first = cnnkit_check::rewrites(&checked, wanted);
         if args.diff {
-            return Ok(changes::report(&first));
+            return Ok(Report::of(ChangesSummary::of(&first)));
         }
         let mut rewrites = first;
         for _ in 0..MAX_ROUNDS {
@@ -139,14 +168,11 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     findings.summary.stale = stale;
     findings.summary.fixed = fixed;
     let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
-    let ok = findings.pass(limit);
-    let mut json = super::envelope_of("check", &findings.json(ok));
-    if let [only] = checked.as_slice() {
-        json["spec"] = serde_json::json!({"name": only.name, "path": only.path});
-    }
-    let mut page = Page::default();
-    page.push(Block::Findings(findings));
-    Ok(Report { page, json, ok })
+    let spec = match checked.as_slice() {
+        [only] => Spec { name: only.name.clone(), path: Some(only.path.clone()) },
+        _ => Spec::default(),
+    };
+    Ok(Report::of_networks(vec![Entry { spec, summary: findings.judged(limit) }]))
 }
 
 fn choices(args: &Args) -> Result<Choices, Failure> {

@@ -1,9 +1,9 @@
 //! `cnnkit compare`
 
+use crate::cli::Failure;
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope_of};
 use cnnkit_report::Report;
-use cnnkit_report::compare::{figures, json, page};
+use cnnkit_report::compare::summary;
 use cnnkit_report::imported::Figures;
 
 /// Put networks side by side, with ratios against the first
@@ -27,12 +27,6 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         ));
     }
     let networks = args.spec.load_all()?;
-    let list: Vec<_> = networks.iter().map(|network| figures(&network.graph)).collect();
-    let mut page = page(&list);
-    networks.iter().for_each(|network| network.explain(&mut page, Figures::Dependences));
-    let mut json = envelope_of("compare", &json(list));
-    if networks.iter().any(|network| network.partial(Figures::Dependences)) {
-        json["status"] = "partial".into();
-    }
-    Ok(Report { page, json, ok: true })
+    let imports = networks.iter().filter_map(|network| network.import(Figures::Dependences)).collect();
+    Ok(Report::of(summary(networks.iter().map(|network| &network.graph), imports)))
 }

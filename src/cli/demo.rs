@@ -1,8 +1,8 @@
 //! `cnnkit demo`
 
-use crate::cli::{Failure, envelope_of};
+use crate::cli::Failure;
 use cnnkit_report::Report;
-use cnnkit_report::verify::{demo_list, demo_page};
+use cnnkit_report::demo::{DemoListSummary, DemoSummary};
 use cnnkit_verify::demo::{DEMOS, Demo, Fact, find};
 
 /// Run the identity behind a technique on real tensors
@@ -10,12 +10,12 @@ use cnnkit_verify::demo::{DEMOS, Demo, Fact, find};
 /// Without a name, lists the techniques. Exits with 1 if an identity does not hold.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit demo                      the list
+  cnnkit demo                      the techniques
   cnnkit demo small-kernels        two 3x3 convolutions are one 5x5
   cnnkit demo all --seed 7         every identity, on other tensors")]
 pub struct Args {
     /// The technique, or `all`
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "DEMO")]
     name: Option<String>,
     /// Seed of the tensors
     #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
@@ -25,14 +25,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let chosen: Vec<&Demo> = match args.name.as_deref() {
-        None => {
-            let names: Vec<_> = DEMOS
-                .iter()
-                .map(|demo| serde_json::json!({"name": demo.name, "summary": demo.summary, "source": demo.source}))
-                .collect();
-            let body = serde_json::json!({"demos": names});
-            return Ok(Report { page: demo_list(), json: envelope_of("demo", &body), ok: true });
-        }
+        None => return Ok(Report::of(DemoListSummary::all())),
         Some("all") => DEMOS.iter().collect(),
         Some(name) => vec![find(name).ok_or_else(|| {
             let close = cnnkit_core::diagnostic::suggest(name, DEMOS.iter().map(|demo| demo.name));
@@ -48,11 +41,5 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         })?;
         runs.push((demo, facts));
     }
-    let ok = runs.iter().all(|(_, facts)| facts.iter().all(|fact| fact.ok));
-    let bodies: Vec<_> = runs
-        .iter()
-        .map(|(demo, facts)| serde_json::json!({"name": demo.name, "summary": demo.summary, "facts": facts}))
-        .collect();
-    let body = serde_json::json!({"demos": bodies, "ok": ok});
-    Ok(Report { page: demo_page(&runs), json: envelope_of("demo", &body), ok })
+    Ok(Report::of(DemoSummary::of(runs)))
 }

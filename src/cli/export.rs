@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use crate::cli::export_target::Target;
 use crate::cli::load::{Loaded, Replace};
 use crate::cli::{Failure, output};
 use cnnkit_core::diagnostic::Problem;
@@ -21,12 +22,12 @@ use cnnkit_report::{Page, Report};
 /// its attributes are the ids, so that weights from `run --save-weights` load by name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cnnkit export net.yaml -o net.onnx                      seeded weights; the file's ending says the format
+  cnnkit export net.yaml -o net.onnx                      seeded weights; the ending decides the format
   cnnkit export net.yaml -o net.onnx --weights net.safetensors --dynamic-batch
   cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
   cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
 pub struct Args {
-    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]
@@ -37,45 +38,21 @@ pub struct Args {
     /// Load the weights from a .npz or .safetensors file
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
     weights: Option<String>,
-    /// Leave the weights out: they are external data that do not exist
+    /// Leave the weights out: the model names an external file that is not written
     #[arg(long, conflicts_with_all = ["seed", "weights"])]
     no_weights: bool,
     /// Version of ONNX's operator set
     #[arg(long, default_value_t = onnx::OLDEST, value_name = "N", value_parser = clap::value_parser!(i64).range(onnx::OLDEST..=onnx::NEWEST))]
     opset: i64,
-    /// Images in the batch
+    /// Batch size
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
     batch: u64,
-    /// Leave the number of images open
+    /// Leave the batch size open
     #[arg(long, conflicts_with = "batch")]
     dynamic_batch: bool,
     /// What is written, and where to.
     #[arg(skip)]
     pub target: Target,
-}
-
-/// What is written, and where to: the options that other commands have for their reports.
-#[derive(Debug, Default)]
-pub struct Target {
-    /// `--format`; [`Format::Table`] if it was not given.
-    pub format: Format,
-    /// `-o`.
-    pub file: Option<String>,
-}
-
-impl Target {
-    /// The format asked for, else that of the file's ending, else ONNX.
-    fn resolve(&self) -> Format {
-        let ending = self
-            .file
-            .as_deref()
-            .and_then(|file| Path::new(file).extension())
-            .and_then(|ending| ending.to_str());
-        match (self.format, ending) {
-            (Format::Pytorch, _) | (Format::Table, Some("py")) => Format::Pytorch,
-            _ => Format::Onnx,
-        }
-    }
 }
 
 fn failed(problem: Problem) -> Failure {
@@ -107,7 +84,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     } else if let Some(file) = &args.target.file {
         page.text(model(&args, &loaded, file)?);
     }
-    Ok(Report { page, json: serde_json::Value::Null, ok: true })
+    Ok(Report::text(page))
 }
 
 /// Writes the ONNX model to `file`, and says what was written.
@@ -152,6 +129,6 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
             format!("with {size} of weights beside it, in {path}")
         }
     };
-    let layers = graph.nodes.len() - graph.inputs().count();
+    let layers = graph.nodes().len() - graph.inputs().count();
     Ok(format!("{file}: {layers} layers as {} operators of opset {}, {weights}", model.operators, args.opset))
 }

@@ -1,19 +1,25 @@
 //! `cnnkit graph`
 
+use crate::cli::Failure;
 use crate::cli::load::SpecArgs;
-use crate::cli::{Failure, envelope};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
 use cnnkit_report::network::Network;
-use cnnkit_report::{Block, Page, Report};
 
 /// Draw the layer graph with its branches, joins and skips
 ///
-/// `--format text` (the default) draws it in the terminal, `dot` is for Graphviz, `mermaid` for Markdown; both group
+/// `--format table` (the default) draws it in the terminal, `dot` is for Graphviz, `mermaid` for Markdown; both group
 /// layers by block. `json` lists nodes and edges. ● has weights, ○ has none, ◇ is an input.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit graph zoo:resnet18                           in the terminal
+  cnnkit graph zoo:inception_v3 --depth 1             one node per block
+  cnnkit graph net.yaml --format dot -o net.dot       for Graphviz
+  cnnkit graph net.yaml --format mermaid              for a page of Markdown")]
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
-    /// Draw blocks below so many levels as one node each
+    /// Open N levels of blocks; draw each block below as one node
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     depth: Option<u64>,
 }
@@ -21,12 +27,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.spec.load_all()?;
     let depth = args.depth.and_then(|depth| usize::try_from(depth).ok()).unwrap_or(usize::MAX);
-    let networks: Vec<Network> = loaded.iter().map(|loaded| Network::of(&loaded.graph, depth)).collect();
-    let json = envelope("graph", loaded.iter().zip(&networks));
-    let mut page = Page::default();
-    for network in networks {
-        page.title_with(&network.name, format!("{} nodes", network.nodes.len()));
-        page.push(Block::Network(network));
-    }
-    Ok(Report { page, json, ok: true })
+    let entries = loaded.iter().map(|network| {
+        let import = network.import(Figures::Dependences);
+        network.entry(Network::of(&network.graph, depth).with_import(import))
+    });
+    Ok(Report::of_networks(entries.collect()))
 }

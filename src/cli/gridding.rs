@@ -1,17 +1,19 @@
 //! `cnnkit gridding`
 
 use crate::cli::load::{Complete, Replace};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::Gridding;
-use cnnkit_report::gridding::{self, Options};
+use cnnkit_report::Report;
+use cnnkit_report::chains::NetworkGriddingSummary;
+use cnnkit_report::gridding::{GriddingSummary, Options};
+use cnnkit_report::imported::{Figures, StatusAndImport};
 use cnnkit_report::render::plot::{self, Picture};
-use cnnkit_report::{Map, Report, chains};
 
 /// Show which input positions a stack of dilated convolutions reads
 ///
-/// Draws the coverage map, each position shaded by the number of ways in which it reaches the output, and says how
-/// much of the receptive field is never read. Exact at any width.
+/// Draws the coverage map, each position shaded by the number of ways in which it reaches the output, and computes which
+/// share of the receptive field is never read. Exact at any width.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit gridding 2,2,2                       the classic case: 71 % of the box is never read
@@ -23,7 +25,7 @@ use cnnkit_report::{Map, Report, chains};
   cnnkit gridding 2,2,2 --verify              the map against a run on an impulse
   cnnkit gridding zoo:deeplabv3_resnet50      every chain of a network, and its taps on the real maps")]
 pub struct Args {
-    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, whose chains are shown
+    /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, to show its chains
     #[arg(value_name = "RATES|SPEC")]
     target: String,
     #[command(flatten)]
@@ -36,7 +38,7 @@ pub struct Args {
     /// Kernel sizes layer by layer: 3,5,3 or 1x7,7x1
     #[arg(long, value_name = "LIST", conflicts_with = "kernel")]
     kernels: Option<String>,
-    /// Strides layer by layer
+    /// Strides layer by layer [default: 1]
     #[arg(long, default_value = "1", value_name = "LIST", hide_default_value = true)]
     strides: String,
     /// Spatial axes [default: 2, or as many as the lists have]
@@ -48,7 +50,7 @@ pub struct Args {
     /// Draw the map into FILE.svg or FILE.png
     #[arg(long, value_name = "FILE")]
     plot: Option<String>,
-    /// List every multiplicity in the JSON output, however wide the line
+    /// List every multiplicity in the JSON output, however wide the box
     #[arg(long)]
     multiplicity: bool,
     /// Run the stack on an impulse with unit weights and compare every position; exits with 1 if one differs
@@ -69,20 +71,19 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     };
     let strides = rates::list("--strides", &args.strides)?;
     if args.kernels.is_none() && kernels.len() > 1 {
-        return Err(Failure::usage("--kernel takes one size", "for a size each layer use --kernels"));
+        return Err(Failure::usage("--kernel takes one size", "for one size per layer use --kernels"));
     }
     let stack = rates::stack(&rates, &kernels, &strides, args.axes.map(usize::from))?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let facts = Gridding::of(&stack).map_err(rates::failure)?;
-    let (mut report, map) = gridding::report(&stack, &facts, options).map_err(rates::failure)?;
+    let mut summary = GriddingSummary::of(&stack, &facts, options).map_err(rates::failure)?;
     if args.verify {
-        rates::verify(&mut report, &[(None, stack.clone())])?;
+        summary.verify = Some(rates::verify(&[(None, stack)])?);
     }
     if let (Some(file), Some(picture)) = (&args.plot, picture) {
-        let title = format!("Gridding of {}", gridding::name(&stack));
-        save(file, &map, &title, &gridding::summary(&stack, &facts), picture)?;
+        save(file, &summary, picture)?;
     }
-    Ok(report)
+    Ok(Report::of(summary))
 }
 
 /// The chains of a network. Kernels, strides and axes come from its layers.
@@ -103,16 +104,17 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(spec)?;
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
-    let mut report = chains::gridding(&loaded.graph, &chains, options).map_err(rates::failure)?;
+    let mut summary = NetworkGriddingSummary::of(&loaded.graph, &chains, options).map_err(rates::failure)?;
     if args.verify {
-        rates::verify(&mut report, &rates::stacks(&loaded.graph, &chains)?)?;
+        summary.verify = Some(rates::verify(&rates::stacks(&loaded.graph, &chains)?)?);
     }
-    report.json = envelope("gridding", std::iter::once((&loaded, &report.json)));
-    Ok(report)
+    summary.import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
+    Ok(Report::of_networks(vec![loaded.entry(summary)]))
 }
 
-fn save(file: &str, map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<(), Failure> {
-    let bytes = plot::draw(map, title, subtitle, picture)
+fn save(file: &str, summary: &GriddingSummary, picture: Picture) -> Result<(), Failure> {
+    let title = format!("Gridding of {}", summary.name());
+    let bytes = plot::draw(&summary.map, &title, &summary.sentence(), picture)
         .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
     rates::save(file, &bytes)
 }

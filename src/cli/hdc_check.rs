@@ -1,17 +1,20 @@
 //! `cnnkit hdc-check`
 
 use crate::cli::load::Replace;
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::Stack;
 use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::proposal::proposals;
-use cnnkit_report::{Report, chains, hdc};
+use cnnkit_report::Report;
+use cnnkit_report::hdc::{self, HdcSummary};
+use cnnkit_report::hdc_chains::NetworkHdcSummary;
+use cnnkit_report::imported::{Figures, StatusAndImport};
 
-/// Hold dilation rates against the published HDC rule and against the truth
+/// Check dilation rates against the published HDC rule and against exact coverage
 ///
 /// The rule (Wang et al. 2018, section 3.2) and the exact coverage often disagree; both verdicts are shown, and what
-/// differs. Exits with 1 if what `--strict` asks for does not hold.
+/// differs. Exits with 1 if what `--require` names does not hold.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit hdc-check 1,2,5                 passes both
@@ -22,8 +25,8 @@ use cnnkit_report::{Report, chains, hdc};
   cnnkit hdc-check 1,2,5/1,2,5,9         groups of a sawtooth, given explicitly
   cnnkit hdc-check zoo:resnet101_hdc     every chain of a network")]
 pub struct Args {
-    /// Dilation rates from the input to the output; groups may be set apart by `/`
-    /// (a network instead: each of its chains is checked)
+    /// Dilation rates from the input to the output; groups may be separated by `/`
+    /// (or a network, to check each of its chains)
     #[arg(value_name = "RATES|SPEC")]
     target: String,
     #[command(flatten)]
@@ -34,10 +37,11 @@ pub struct Args {
     /// Spatial axes
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
     axes: u8,
-    /// What decides the exit status
-    #[arg(long, value_enum, default_value_t = Strict::Both, value_name = "WHAT")]
-    strict: Strict,
-    /// Print the rule, the exact criterion, and the rate that breaks it
+    /// What must hold; exits with 1 if it does not
+    // Before `--strict` came to mean "a partial figure is a failure", this option had that name.
+    #[arg(long, alias = "strict", value_enum, default_value_t = Require::Both, value_name = "WHAT")]
+    require: Require,
+    /// Explain the rule, the exact criterion, and the rate that breaks it
     #[arg(long)]
     explain: bool,
     /// Run the layers on an impulse with unit weights and compare what is read; exits with 1 if it differs
@@ -46,7 +50,7 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Strict {
+enum Require {
     /// The published rule
     Rule,
     /// The exact coverage
@@ -56,47 +60,48 @@ enum Strict {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let strict = match args.strict {
-        Strict::Rule => hdc::Strict::Rule,
-        Strict::Exact => hdc::Strict::Exact,
-        Strict::Both => hdc::Strict::Both,
+    let require = match args.require {
+        Require::Rule => hdc::Require::Rule,
+        Require::Exact => hdc::Require::Exact,
+        Require::Both => hdc::Require::Both,
     };
     let groups = match rates::Target::parse(&args.target)? {
         rates::Target::Rates(groups) => groups,
-        rates::Target::Spec(spec) => return network(&spec, &args, strict),
+        rates::Target::Spec(spec) => return network(&spec, &args, require),
     };
     let groups = groups.into_iter().map(|group| group.into_iter().map(square).collect());
     let groups = groups.collect::<Result<Vec<Vec<u64>>, Failure>>()?;
     let check = Check::of(args.kernel, &groups, usize::from(args.axes)).map_err(rates::failure)?;
     let failed = !check.rule.ok || !check.exact.hole_free();
     let proposals = failed.then(|| proposals(&check)).transpose().map_err(rates::failure)?;
-    let mut report = hdc::report(&check, strict, args.explain, proposals.as_ref());
+    let mut summary = HdcSummary::of(&check, require, args.explain, proposals.as_ref());
     if args.verify {
         let stack =
             Stack::uniform(args.kernel, &check.rates, usize::from(args.axes)).map_err(rates::failure)?;
-        rates::verify(&mut report, &[(None, stack)])?;
+        summary = summary.measured(rates::verify(&[(None, stack)])?);
     }
-    Ok(report)
+    Ok(Report::of(summary))
 }
 
 /// Every chain of a network; kernels and axes come from its layers.
-fn network(spec: &str, args: &Args, strict: hdc::Strict) -> Result<Report, Failure> {
+fn network(spec: &str, args: &Args, require: hdc::Require) -> Result<Report, Failure> {
     let loaded = args.replace.load(spec)?;
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
-    let mut report = chains::hdc(&loaded.graph, &chains, strict, args.explain).map_err(rates::failure)?;
+    let mut summary =
+        NetworkHdcSummary::of(&loaded.graph, &chains, require, args.explain).map_err(rates::failure)?;
     if args.verify {
-        rates::verify(&mut report, &rates::stacks(&loaded.graph, &chains)?)?;
+        summary = summary.measured(rates::verify(&rates::stacks(&loaded.graph, &chains)?)?);
     }
-    report.json = envelope("hdc-check", std::iter::once((&loaded, &report.json)));
-    Ok(report)
+    summary.import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
+    Ok(Report::of_networks(vec![loaded.entry(summary)]))
 }
 
-/// The rule knows one rate a layer.
+/// The rule knows one rate per layer.
 fn square(item: rates::Item) -> Result<u64, Failure> {
     match item[..] {
         [first, ref rest @ ..] if rest.iter().all(|&rate| rate == first) => Ok(first),
         _ => Err(Failure::usage(
-            "the published rule knows one rate a layer, not one an axis",
+            "the published rule knows one rate per layer, not one per axis",
             "check each axis by itself, or use `cnnkit gridding`",
         )),
     }

@@ -4,24 +4,26 @@ use crate::cli::progress::Progress;
 use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::design::{self, Search};
 use cnnkit_core::analysis::survey::survey;
-use cnnkit_report::{Report, design as words};
+use cnnkit_report::Report;
+use cnnkit_report::design::DesignSummary;
+use cnnkit_report::survey::SurveySummary;
 
-/// Find dilation rates: the best trade of receptive field, layers and evenness
+/// Find dilation rates: the best trade-offs of receptive field, layers and evenness
 ///
-/// Searches all schedules and returns the Pareto front, with well-known schedules in their place. With --survey,
-/// counts over all schedules how often the published rule and the truth agree.
+/// Searches all schedules and prints the Pareto front, with published schedules for comparison. With `--survey`, counts
+/// over all schedules how often the published rule and exact coverage agree.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit hdc-design --layers 3 --max-rate 5           three layers, rates up to 5
   cnnkit hdc-design --rf 31                           at least 31 positions per axis
   cnnkit hdc-design --layers 6 --period 3 --max-rate 9  a sawtooth of two groups
   cnnkit hdc-design --layers 4 --kernel 3,5           a front for each kernel
-  cnnkit hdc-design --survey 4,12                     rule against truth over 20,736 schedules")]
+  cnnkit hdc-design --survey 4,12                     rule against exact coverage, 20,736 schedules")]
 pub struct Args {
     /// Number of layers, or a range: 3, 2..5 [default: 1..4, or what --rf needs]
     #[arg(long, value_name = "N", value_parser = range)]
     layers: Option<(usize, usize)>,
-    /// Kernel size; several give a front each: 3,5
+    /// Kernel size; one search for each of several: 3,5
     #[arg(long, default_value = "3", value_name = "K", value_delimiter = ',')]
     kernel: Vec<u64>,
     /// Largest rate
@@ -30,13 +32,13 @@ pub struct Args {
     /// Smallest receptive field, per axis
     #[arg(long, default_value_t = 1, value_name = "SIZE", hide_default_value = true)]
     rf: u64,
-    /// The rates repeat after so many layers (a sawtooth)
-    #[arg(long, value_name = "LAYERS")]
+    /// Repeat the rates after N layers (a sawtooth)
+    #[arg(long, value_name = "N")]
     period: Option<usize>,
     /// What a schedule must satisfy
     #[arg(long, value_enum, default_value_t = Require::Both, value_name = "WHAT")]
     require: Require,
-    /// Count how often rule and truth agree over all schedules of N layers with rates up to RMAX
+    /// Count how often the rule and exact coverage agree, over all schedules of N layers with rates up to RMAX
     #[arg(long, value_name = "N,RMAX", value_parser = pair,
           conflicts_with_all = ["layers", "max_rate", "rf", "period", "require"])]
     survey: Option<(usize, u64)>,
@@ -59,7 +61,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         };
         let progress = Progress::start("surveying");
         let counts = survey(kernel, layers, largest, &|done| progress.at(done)).map_err(rates::failure)?;
-        return Ok(words::survey_report(kernel, layers, largest, &counts));
+        return Ok(Report::of(SurveySummary::of(kernel, layers, largest, &counts)));
     }
     let require = match args.require {
         Require::Rule => design::Require::Rule,
@@ -81,7 +83,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let outcome = search.run(&|done| progress.at(done)).map_err(rates::failure)?;
         searches.push((search, outcome));
     }
-    Ok(words::report(&searches))
+    Ok(Report::of(DesignSummary::of(&searches)))
 }
 
 /// `3`, `2..5` or `2..=5`, both ends included.

@@ -2,22 +2,24 @@
 
 use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
+use cnnkit::Network;
 use cnnkit_core::analysis::totals;
 use cnnkit_core::graph::Graph;
-use cnnkit_core::spec::{self, Overrides, files::Text};
 use cnnkit_formats::export::{same, yaml};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::import::ImportSummary;
+use cnnkit_report::imported::{Figures, StatusAndImport};
 
 /// Write a model as a readable spec
 ///
-/// Groups that come again become blocks with arguments, residual sums and branches the constructs of the language. A spec
-/// can be imported too: its variables and expressions are worked out, its structure is found anew.
+/// Repeated groups of layers become blocks with arguments; residual sums and branches become the constructs of the spec
+/// language. A spec can be imported too: its expressions are evaluated, and its structure is found again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit import model.onnx -o spec.yaml                   into a file
   cnnkit import zoo:resnet50 --set classes=10             on the terminal")]
 pub struct Args {
-    /// Model (.onnx) or spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a model (.onnx), a spec file (.yaml), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]
@@ -46,10 +48,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     if let Some(remark) = uncounted(&loaded.graph, &read(&text)?) {
         text = format!("# {remark}\n{text}");
     }
-    let mut page = Page::default();
-    page.source(&text);
-    let json = serde_json::json!({ "yaml": text });
-    Ok(Report { page, json: super::envelope("import", std::iter::once((&loaded, json))), ok: true })
+    let import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
+    Ok(Report::of_networks(vec![loaded.entry(ImportSummary { yaml: text, import })]))
 }
 
 /// What to say where the spec counts other parameters than the model: a tensor that several of its layers share.
@@ -66,12 +66,7 @@ fn uncounted(model: &Graph, spec: &Graph) -> Option<String> {
 
 /// The network that a written spec says.
 fn read(text: &str) -> Result<Graph, Failure> {
-    let files = Text { name: "the written spec".into(), bytes: text.as_bytes().to_vec() };
-    let again = spec::load(&files, "-", &Overrides::default()).map_err(|rejected| {
-        let (sources, diagnostics) = *rejected;
-        Failure::Diagnostics(Box::new(sources), diagnostics)
-    })?;
-    Ok(again.graph)
+    Ok(Network::from_bytes("the written spec", text)?.graph)
 }
 
 /// Reads the text back: what it says must be the network that was imported.

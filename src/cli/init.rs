@@ -5,16 +5,15 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::cli::Failure;
-use cnnkit_check::rules::Facts;
+use cnnkit::Network;
 use cnnkit_check::rules::quantity::{Found, Subject, measure, written};
-use cnnkit_core::spec::expectation::EXPECTABLE;
-use cnnkit_core::spec::files::Text;
-use cnnkit_core::spec::{self, Overrides};
-use cnnkit_report::{Page, Report};
+use cnnkit_core::spec::quantity::{Expectable, Quantity};
+use cnnkit_report::Report;
+use cnnkit_report::init::{InitSummary, ProjectFile};
 
 /// Start a project: a spec with expectations, cnnkit.toml, and CI
 ///
-/// Writes files that are not there yet, and says what each is for; nothing is overwritten.
+/// Writes the files that do not exist yet, and names the purpose of each; nothing is overwritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit init                       net.yaml, cnnkit.toml, .github/workflows/cnnkit.yml
@@ -22,7 +21,7 @@ use cnnkit_report::{Page, Report};
   cnnkit init --ci none")]
 pub struct Args {
     /// The spec to write
-    #[arg(default_value = "net.yaml", value_name = "SPEC")]
+    #[arg(default_value = "net.yaml", value_name = "FILE")]
     spec: String,
     /// The CI service to write a job for
     #[arg(long, value_enum, default_value = "github", value_name = "SERVICE")]
@@ -37,7 +36,7 @@ enum Service {
     Gitlab,
     /// .pre-commit-config.yaml
     PreCommit,
-    /// Nothing
+    /// No job
     None,
 }
 
@@ -74,12 +73,12 @@ layers:
 ";
 
 /// What the starter network is expected to be, and how.
-const EXPECTED: [(&str, &str); 5] = [
-    ("params", "exact; a change of the network that changes it must change it here"),
-    ("macs", "or a bound: {max: 20M}"),
-    ("memory", "peak of the activations, f32"),
-    ("output", ""),
-    ("receptive_field", "of the last feature map; a bound would be {min: 24}"),
+const EXPECTED: [(Quantity, &str); 5] = [
+    (Quantity::Params, "exact; a change of the network that changes it must change it here"),
+    (Quantity::Macs, "or a bound: {max: 20M}"),
+    (Quantity::Memory, "peak of the activations, f32"),
+    (Quantity::Output, ""),
+    (Quantity::ReceptiveField, "of the last feature map; a bound would be {min: 24}"),
 ];
 
 const PROJECT: &str = "\
@@ -145,41 +144,34 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let help = "name another: `cnnkit init other.yaml`";
         return Err(Failure::usage(format!("`{}` is there already", args.spec), help));
     }
-    let (mut page, mut written) = (Page::default(), Vec::new());
-    for (path, text, what) in &files {
-        if Path::new(path).exists() {
-            page.text(format!("{path} is there already, and stays as it is"));
+    let mut project = Vec::new();
+    for (path, text, what) in files {
+        if Path::new(&path).exists() {
+            project.push(ProjectFile { path, purpose: None });
             continue;
         }
-        if let Some(folder) = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = Path::new(&path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| {
                 let message = format!("cannot make the folder `{}`: {error}", folder.display());
                 Failure::usage(message, "check its permissions")
             })?;
         }
-        super::output::save(path, text)?;
-        page.text(format!("{path}: {what}"));
-        written.push(path.clone());
+        super::output::save(&path, &text)?;
+        project.push(ProjectFile { path, purpose: Some(what) });
     }
-    page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", args.spec));
-    let json = serde_json::json!({"written": written});
-    Ok(Report { page, json: super::envelope_of("init", &json), ok: true })
+    Ok(Report::of(InitSummary::of(&args.spec, project)))
 }
 
 /// The starter network with what is found of it.
 fn starter() -> Result<String, Failure> {
-    let files = Text { name: "starter".into(), bytes: SPEC.into() };
-    let loaded = spec::load(&files, "starter", &Overrides::default()).map_err(|rejected| {
-        let (sources, errors) = *rejected;
-        Failure::Diagnostics(Box::new(sources), errors)
-    })?;
-    let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
+    let loaded = Network::from_bytes("starter.yaml", SPEC)?;
+    let facts = loaded.facts();
     let mut text =
         format!("{SPEC}expect:                              # held against the network by `cnnkit check`\n");
-    for (name, remark) in EXPECTED {
-        let Some(quantity) = EXPECTABLE.iter().find(|quantity| quantity.name == name) else { continue };
+    for (quantity, remark) in EXPECTED {
         let found: Found = measure(&facts, &Subject::Network, quantity)?;
-        let line = format!("  {name}: {}", written(quantity.unit, &found));
+        let Expectable { name, unit, .. } = quantity.expectable();
+        let line = format!("  {name}: {}", written(*unit, &found));
         let line = if remark.is_empty() { line } else { format!("{line:<37}# {remark}") };
         text += &format!("{}\n", line.trim_end());
     }

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use crate::cli::{Failure, command, output};
+use crate::cli::commands::command;
+use crate::cli::{Failure, output};
 use cnnkit_report::{Page, Report};
 
 /// Print the manual page; with `-o DIR`, write a page for each command
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit man | man -l -
+  cnnkit man -o ~/.local/share/man/man1")]
 pub struct Args {
     /// The folder given by `-o`.
     #[arg(skip)]
@@ -19,7 +23,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut page = Page::default();
     let Some(folder) = args.folder else {
         page.source(&page_of(root));
-        return Ok(Report { page, json: serde_json::Value::Null, ok: true });
+        return Ok(Report::text(page));
     };
     std::fs::create_dir_all(&folder).map_err(|error| {
         Failure::usage(format!("cannot make the folder `{folder}`: {error}"), "name another folder")
@@ -35,7 +39,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     save("cnnkit", page_of(root))?;
     page.text(format!("{pages} pages in {folder}"));
-    Ok(Report { page, json: serde_json::Value::Null, ok: true })
+    Ok(Report::text(page))
 }
 
 fn page_of(command: clap::Command) -> String {

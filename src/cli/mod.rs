@@ -3,11 +3,13 @@
 
 mod channels;
 mod check;
+mod commands;
 mod compare;
 mod completions;
 mod demo;
 mod diff;
 mod export;
+mod export_target;
 mod graph;
 mod gridding;
 mod hdc_check;
@@ -16,6 +18,7 @@ mod import;
 mod init;
 mod layers;
 pub mod load;
+mod machine;
 mod man;
 mod output;
 mod outputs;
@@ -33,26 +36,26 @@ mod zoo;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
+use cnnkit::LoadError;
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
-use cnnkit_report::imported::Figures;
-use cnnkit_report::render::Format;
 use output::Output;
 
-/// Tells the truth about a convolutional network.
+/// Analyse a convolutional network, and prove the figures by running it.
 ///
-/// Reads an architecture from a YAML spec, builds a typed layer graph and reports its parameters, MACs, shapes,
-/// memory and receptive fields; checks stacks of dilated convolutions for gridding; runs the network to verify it all.
+/// Reads an architecture from a YAML spec or an ONNX model and computes its parameters, MACs, shapes, memory and
+/// receptive fields; checks stacks of dilated convolutions for gridding; runs the network to verify it all.
 #[derive(Debug, Parser)]
 #[command(
     name = "cnnkit",
     version,
     max_term_width = 100,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = "`cnnkit COMMAND --help` shows the options and examples of a command. `zoo:NAME` works wherever a SPEC does."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -91,44 +94,12 @@ enum Command {
 }
 
 impl Command {
-    /// Its name where it matters for messages, and what it can be written as.
-    fn formats(&self) -> (&'static str, &'static [Format]) {
-        match self {
-            Self::Graph(_) => ("graph", Format::GRAPH),
-            Self::Schema(_) => ("schema", Format::TEXT_OR_JSON),
-            Self::Zoo(args) => args.formats(),
-            Self::Completions(_) => ("completions", Format::TEXT),
-            Self::Man(_) => ("man", Format::TEXT),
-            Self::Params(_) => ("params", Format::TABLES),
-            Self::Compare(_) => ("compare", Format::TABLES),
-            Self::Sizes(_) => ("sizes", Format::TABLES),
-            Self::Run(_) => ("run", Format::TABLES),
-            Self::Verify(_) => ("verify", Format::TABLES),
-            Self::Diff(_) => ("diff", Format::TABLES),
-            Self::Init(_) => ("init", Format::TEXT_OR_JSON),
-            Self::Check(_) => ("check", Format::FINDINGS),
-            Self::Rules(_) => ("rules", Format::TABLES),
-            Self::Explain(_) => ("explain", Format::TABLES),
-            Self::Demo(_) => ("demo", Format::TABLES),
-            Self::Export(_) => ("export", Format::EXPORT),
-            Self::Import(_) => ("import", Format::TEXT_OR_JSON),
-            Self::Rf(_) => ("rf", Format::TABLES),
-            Self::Channels(_) => ("channels", Format::TABLES),
-            Self::Paths(_) => ("paths", Format::TABLES),
-            Self::Gridding(_) => ("gridding", Format::TABLES),
-            Self::HdcCheck(_) => ("hdc-check", Format::TABLES),
-            Self::HdcDesign(_) => ("hdc-design", Format::TABLES),
-            Self::Layers(_) => ("layers", Format::TABLES),
-        }
-    }
-}
-
-impl Command {
-    /// Whether a partial figure is a failure. `hdc-check` has a `--strict WHAT` of its own.
+    /// Whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
             Self::Params(args) => args.complete.strict,
             Self::Compare(args) => args.complete.strict,
+            Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
@@ -158,6 +129,15 @@ impl Failure {
     }
 }
 
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Call(problem) => problem.into(),
+            LoadError::Rejected(sources, flaws) => Self::Diagnostics(sources, flaws),
+        }
+    }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::Usage(problem.message, problem.help)
@@ -166,9 +146,13 @@ impl From<Problem> for Failure {
 
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    let (name, formats) = cli.command.formats();
-    if let Err(failure) = cli.output.check(name, formats) {
+    let matches = commands::command().get_matches();
+    let mut cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.format(&mut commands::command()).exit(),
+    };
+    let name = named(&matches);
+    if let Err(failure) = cli.output.check(&name, commands::formats(&name)) {
         return cli.output.fail(&failure);
     }
     if let Command::Man(args) = &mut cli.command {
@@ -184,7 +168,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
             Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && partial(&report.json)) => ExitCode::SUCCESS,
+            Ok(()) if report.ok && !(strict && report.partial) => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
             Err(failure) => cli.output.fail(&failure),
         },
@@ -192,10 +176,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether a figure of the report is partial.
-fn partial(json: &serde_json::Value) -> bool {
-    let is = |value: &serde_json::Value| value["status"] == "partial";
-    is(json) || json["results"].as_array().is_some_and(|results| results.iter().any(is))
+/// The command of the call, `zoo show` for a command of a command.
+fn named(matches: &ArgMatches) -> String {
+    let mut names = Vec::new();
+    let mut level = matches;
+    while let Some((name, below)) = level.subcommand() {
+        names.push(name);
+        level = below;
+    }
+    names.join(" ")
 }
 
 fn run(command: Command) -> Result<Report, Failure> {
@@ -226,52 +215,4 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     }
-}
-
-/// The JSON of a command about no single network.
-fn envelope_of(command: &str, body: &impl serde::Serialize) -> serde_json::Value {
-    let mut object = serde_json::Map::new();
-    object.insert("schema".into(), 1.into());
-    object.insert("command".into(), command.into());
-    object.insert("spec".into(), serde_json::json!({"name": null, "path": null}));
-    if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
-        object.extend(keys);
-    }
-    serde_json::Value::Object(object)
-}
-
-/// The JSON of a command about networks: one object with the keys of its only network, or `results` for several.
-fn envelope<'a, T: serde::Serialize>(
-    command: &str,
-    bodies: impl Iterator<Item = (&'a load::Loaded, T)>,
-) -> serde_json::Value {
-    let mut results: Vec<serde_json::Value> = bodies
-        .map(|(network, body)| {
-            let mut object = serde_json::Map::new();
-            object
-                .insert("spec".into(), serde_json::json!({"name": network.graph.name, "path": network.path}));
-            if let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(body) {
-                object.extend(keys);
-            }
-            let counts = matches!(command, "params" | "run");
-            network.keys(&mut object, if counts { Figures::Counts } else { Figures::Dependences });
-            serde_json::Value::Object(object)
-        })
-        .collect();
-    let mut object = serde_json::Map::new();
-    object.insert("schema".into(), 1.into());
-    object.insert("command".into(), command.into());
-    match (results.len(), results.pop()) {
-        (1, Some(serde_json::Value::Object(keys))) => object.extend(keys),
-        (_, last) => {
-            results.extend(last);
-            object.insert("results".into(), results.into());
-        }
-    }
-    serde_json::Value::Object(object)
-}
-
-/// The argument parser, for completions, the man page and tests.
-pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ColorChoice, ValueEnum as _};
 
 use crate::cli::Failure;
-use crate::cli::export::Target;
+use crate::cli::export_target::Target;
 use cnnkit_formats::arrays;
 use cnnkit_report::Report;
 use cnnkit_report::render::{self, Canvas, Format, diagnostics};
@@ -14,7 +14,7 @@ use cnnkit_report::render::{self, Canvas, Format, diagnostics};
 /// Output options, common to all commands.
 #[derive(Debug, Args)]
 pub struct Output {
-    /// Shape of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t, global = true, value_name = "FORMAT", help_heading = "Output")]
     format: Format,
     /// Write to FILE instead of the terminal

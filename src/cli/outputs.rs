@@ -14,9 +14,9 @@ pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, V
         return Ok((names, tensors.collect::<Result<_, _>>()?));
     }
     let mut names: Vec<String> = Vec::with_capacity(tensors.len());
-    for (place, output) in graph.outputs.iter().enumerate() {
+    for (place, output) in graph.outputs().iter().enumerate() {
         // A node that is several outputs is written for each.
-        let earlier = graph.outputs[..place].iter().filter(|other| *other == output).count();
+        let earlier = graph.outputs()[..place].iter().filter(|other| *other == output).count();
         let id = &graph.node(*output).id;
         names.push(if earlier == 0 { id.clone() } else { format!("{id}#{}", earlier + 1) });
     }

@@ -3,12 +3,12 @@
 use rayon::prelude::*;
 
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::convention::Convention;
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_report::imported::Figures;
-use cnnkit_report::params::{By, Sort, View, footer, json, page};
-use cnnkit_report::{Page, Report, convention};
+use cnnkit_report::params::{By, Sort, View, summary};
+use cnnkit_report::{Report, convention};
 
 /// Count parameters, MACs and memory, layer by layer
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ use cnnkit_report::{Page, Report, convention};
   cnnkit params zoo:resnet50                      blocks, totals, memory
   cnnkit params zoo:resnet50 --depth all          every layer
   cnnkit params net.yaml --by layer --sort macs --top 10
-  cnnkit params zoo:resnet50 --convention thop    why another tool says something else
+  cnnkit params zoo:resnet50 --convention thop    why another tool prints other MACs
   cnnkit params net.yaml --input 3,512,512 --set classes=21 --format json")]
 pub struct Args {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct Args {
     /// How many levels of blocks to open: a number, or `all`
     #[arg(long, value_name = "N", default_value = "1", value_parser = depth)]
     depth: Depth,
-    /// What a row stands for
+    /// What each row shows
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     by: By,
     /// Order of the rows
@@ -35,13 +35,13 @@ pub struct Args {
     /// Show only the first N rows
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Images at once
+    /// Batch size
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batch: u64,
-    /// Number format of the bytes in JSON
+    /// Data type of the byte figures in JSON
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// Show beside our MACs what another counter prints, and why it differs
+    /// Show what another counter prints, and why it differs from our MACs
     #[arg(long, value_enum, value_name = "TOOL")]
     convention: Option<Convention>,
 }
@@ -71,30 +71,15 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         dtype: args.dtype,
     };
     let networks = args.spec.load_all()?;
-    // Tables of many networks are built on all cores, as they were read.
-    let built: Vec<_> = networks
+    // Many networks are counted on all cores, as they were read.
+    let entries = networks
         .par_iter()
         .map(|network| {
-            let mut page = page(&network.graph, &view);
-            network.explain(&mut page, Figures::Counts);
-            let other = match args.convention {
-                Some(tool) => {
-                    let (more, json) =
-                        convention::report(&network.graph, tool, view.batch).map_err(rates::failure)?;
-                    page.blocks.extend(more.blocks);
-                    Some(json)
-                }
-                None => None,
-            };
-            Ok((page, json(&network.graph, &view, other)))
+            let convention = |tool| convention::summary(&network.graph, tool, view.batch);
+            let convention = args.convention.map(convention).transpose().map_err(rates::failure)?;
+            let import = network.import(Figures::Counts);
+            Ok(network.entry(summary(&network.graph, view.clone(), convention, import)))
         })
         .collect::<Result<_, Failure>>()?;
-    let mut all = Page::default();
-    let mut bodies = Vec::new();
-    for (network, (page, json)) in networks.iter().zip(built) {
-        all.blocks.extend(page.blocks);
-        bodies.push((network, json));
-    }
-    footer(&mut all);
-    Ok(Report { page: all, json: envelope("params", bodies.into_iter()), ok: true })
+    Ok(Report::of_networks(entries))
 }

@@ -1,10 +1,10 @@
 //! `cnnkit paths`
 
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
+use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
-use cnnkit_report::paths::report;
-use cnnkit_report::{Page, Report};
+use cnnkit_report::paths::summary;
 
 /// Count the paths from the input to the output
 ///
@@ -23,13 +23,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let networks = args.spec.load_all()?;
-    let mut page = Page::default();
-    let mut bodies = Vec::new();
+    let mut entries = Vec::new();
     for network in &networks {
-        let report = report(&network.graph).map_err(rates::failure)?;
-        page.blocks.extend(report.page.blocks);
-        network.explain(&mut page, Figures::Dependences);
-        bodies.push((network, report.json));
+        let import = network.import(Figures::Dependences);
+        entries.push(network.entry(summary(&network.graph, import).map_err(rates::failure)?));
     }
-    Ok(Report { page, json: envelope("paths", bodies.into_iter()), ok: true })
+    Ok(Report::of_networks(entries))
 }

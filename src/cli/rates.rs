@@ -1,14 +1,14 @@
 //! Lists of rates, kernels and strides as they are typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
 
 use crate::cli::Failure;
+use cnnkit::load::names_network;
 use cnnkit_core::analysis::dilated::Chains;
 use cnnkit_core::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::{SourceId, Sources, Span};
-use cnnkit_report::Report;
 use cnnkit_report::render::plot::Picture;
-use cnnkit_report::verify::attach;
+use cnnkit_report::verify::Measured;
 use cnnkit_verify::gridding::claims;
 use cnnkit_verify::{Analysis, Claim};
 
@@ -21,7 +21,7 @@ pub enum Target {
     Spec(String),
 }
 
-/// One entry of a list: a number for all axes, or one an axis (`1x7`).
+/// One entry of a list: a number for all axes, or one per axis (`1x7`).
 pub type Item = Vec<u64>;
 
 impl Target {
@@ -33,12 +33,8 @@ impl Target {
 
 /// Whether `text` can only be meant as a network: a mistyped list must be reported as a list.
 fn is_spec(text: &str) -> bool {
-    let file = [".yaml", ".yml", ".onnx"].iter().any(|ending| text.to_lowercase().ends_with(ending));
     let starts_as_list = text.starts_with(|c: char| c.is_ascii_digit());
-    text == "-"
-        || text.starts_with("zoo:")
-        || file
-        || (!starts_as_list && !text.contains(',') && text.chars().count() > 1)
+    names_network(text) || (!starts_as_list && !text.contains(',') && text.chars().count() > 1)
 }
 
 /// A list in one group, as `--kernels` and `--strides` have it.
@@ -87,7 +83,7 @@ fn at(problem: Problem, source: SourceId, start: usize, token: &str) -> Diagnost
     diagnostic
 }
 
-/// `3`, or `1x7` with one number an axis.
+/// `3`, or `1x7` with one number per axis.
 fn item(token: &str) -> Result<Item, Problem> {
     let whole = "give whole numbers of at least 1 with commas between: 1,2,5";
     let invalid = |message: String| Problem::new(Code::InvalidValue, message).help(whole);
@@ -152,8 +148,8 @@ pub fn stack(
     Stack::new(axes, layers.collect()).map_err(failure)
 }
 
-/// Runs `stacks` on an impulse and adds what is found to `report`: `--verify`. Stacks have the node that they end at.
-pub fn verify(report: &mut Report, stacks: &[(Option<String>, Stack)]) -> Result<(), Failure> {
+/// Runs `stacks` on an impulse: `--verify`. Stacks have the node that they end at.
+pub fn verify(stacks: &[(Option<String>, Stack)]) -> Result<Measured, Failure> {
     let mut all: Vec<Claim> = Vec::new();
     for (node, stack) in stacks {
         let claims = claims(stack, &Analysis).map_err(failure)?.map_err(|why| {
@@ -161,8 +157,7 @@ pub fn verify(report: &mut Report, stacks: &[(Option<String>, Stack)]) -> Result
         })?;
         all.extend(claims.into_iter().map(|claim| Claim { node: node.clone(), ..claim }));
     }
-    attach(report, &all);
-    Ok(())
+    Ok(Measured::of(all))
 }
 
 /// The distinct stacks of a network's chains, each with the node that it ends at.

@@ -1,14 +1,14 @@
 //! `cnnkit rf`
 
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope, rates};
+use crate::cli::{Failure, rates};
+use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
 use cnnkit_report::render::plot::{self, Picture};
-use cnnkit_report::rf::{Question, report};
+use cnnkit_report::rf::{Question, summary};
 use cnnkit_report::support::Exact;
-use cnnkit_report::{Page, Report};
 
-/// Tell what every layer sees of the input
+/// Compute the receptive field of every layer
 ///
 /// Size, jump, start and alignment of the receptive field for any graph: strides, dilations, merges, upsampling,
 /// transposed and deformable convolutions, several inputs.
@@ -23,22 +23,22 @@ pub struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     pub complete: Complete,
-    /// Only this layer, or the last layer of this block
+    /// Show this layer only, or the last layer of this block
     #[arg(long, value_name = "ID")]
     node: Option<String>,
     /// Show every layer, not only those that change the field
     #[arg(long)]
     all: bool,
-    /// The exact support of the outputs (of their last feature map), or of the node: positions and holes, drawn
+    /// Compute the exact support of the outputs (of their last feature map) or of the node, and draw its positions and holes
     #[arg(long)]
     exact: bool,
-    /// The predicted effective receptive field
+    /// Predict the effective receptive field
     #[arg(long)]
     effective: bool,
-    /// What this very unit reads, clipped to the real input
+    /// Compute what this unit reads, clipped to the real input
     #[arg(long, value_name = "Y,X", value_parser = unit)]
     unit: Option<Unit>,
-    /// Largest offset of deformable convolutions in pixels, in place of the spec's
+    /// Replace the largest offset of deformable convolutions
     #[arg(long, value_name = "PIXELS", value_parser = offset)]
     max_offset: Option<f64>,
     /// Draw the exact support into FILE.svg or FILE.png
@@ -66,8 +66,7 @@ fn offset(text: &str) -> Result<f64, String> {
 pub fn run(args: Args) -> Result<Report, Failure> {
     let picture = args.plot.as_deref().map(rates::picture).transpose()?;
     let networks = args.spec.load_all()?;
-    let mut page = Page::default();
-    let mut bodies = Vec::new();
+    let mut entries = Vec::new();
     for network in &networks {
         let question = Question {
             node: args.node.as_ref().map(|id| block_end(&network.graph, id)),
@@ -77,15 +76,14 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             unit: args.unit.clone().map(|Unit(unit)| unit),
             max_offset: args.max_offset,
         };
-        let (report, supports) = report(&network.graph, &question).map_err(rates::failure)?;
-        if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, supports.first()) {
-            save(file, exact, &network.graph.name, picture)?;
+        let found = summary(&network.graph, question, network.import(Figures::Dependences));
+        let found = found.map_err(rates::failure)?;
+        if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, found.supports.first()) {
+            save(file, exact, &network.graph.name(), picture)?;
         }
-        page.blocks.extend(report.page.blocks);
-        network.explain(&mut page, Figures::Dependences);
-        bodies.push((network, report.json));
+        entries.push(network.entry(found));
     }
-    Ok(Report { page, json: envelope("rf", bodies.into_iter()), ok: true })
+    Ok(Report::of_networks(entries))
 }
 
 /// The last layer of the block `id`, or `id` itself.
@@ -94,7 +92,7 @@ fn block_end(graph: &cnnkit_core::graph::Graph, id: &str) -> String {
         |node: &&cnnkit_core::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
     match graph.find(id) {
         Some(_) => id.to_owned(),
-        None => graph.nodes.iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
+        None => graph.nodes().iter().rev().find(member).map_or_else(|| id.to_owned(), |node| node.id.clone()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cli::load::{self, Loaded, Replace};
 use crate::cli::outputs;
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, envelope};
+use crate::cli::{Failure, machine};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_exec::fast::Plan;
@@ -16,9 +16,9 @@ use cnnkit_formats::arrays;
 use cnnkit_formats::pictures::{self, Normalize};
 use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
-use cnnkit_report::run::{self, Engine, Measured};
+use cnnkit_report::run::{self, Context, Engine, Measured};
 
-/// Run the network on the CPU and measure what it really does
+/// Run the network on the CPU and measure time, MACs and memory
 ///
 /// Computes in f32, with weights from a file or seeded ones that are the same on every machine, and shows the outputs,
 /// the time, the multiply-adds that were done and the memory that was used, beside what `params` predicts.
@@ -28,37 +28,37 @@ use cnnkit_report::run::{self, Engine, Measured};
   cnnkit run net.yaml --input cat.png --normalize imagenet --weights net.safetensors
   cnnkit run net.yaml --input image.npy -o out.npy         [C, H, W] or [batch, C, H, W]
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
-  cnnkit run net.yaml --save-weights net.npz               what the seed made")]
+  cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// Spec file (.yaml), `zoo:NAME` for a built-in one, `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
-    /// Another input shape, or what the network reads: a .npy, PNG or JPEG file, or `random`; NAME= in front if there are
+    /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are
     /// several inputs
     #[arg(long, value_name = "[NAME=]C,H,W|FILE|random", value_parser = input)]
     input: Vec<(String, Input)>,
-    /// Replace a variable of the spec
+    /// Replace a variable of the spec, or an open size of a model
     #[arg(long, value_name = "NAME=VALUE", value_parser = load::assignment)]
     set: Vec<(String, String)>,
-    /// What is done to the pixels of pictures, which are first stretched to the input's size and scaled to 0..1
+    /// Normalisation of the pixels of a picture, after it was resized to the input and scaled to 0..1
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     normalize: Normalize,
     /// Seed of the weights and of random data
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Images at once; a picture is repeated
+    /// Batch size; a picture is repeated
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: Option<u32>,
-    /// Run so many times and show the fastest
+    /// Run N times and show the fastest
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
     /// Show the time of every layer
     #[arg(long)]
     profile: bool,
-    /// Threads to run on; as many as there are cores if not given
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Which code computes the layers
+    /// Kernels that compute the layers
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     kernels: Kernels,
     /// Load the weights from a .npz or .safetensors file
@@ -78,7 +78,7 @@ enum Kernels {
     /// Vectorised and fused, on all threads
     #[default]
     Fast,
-    /// Each layer's definition in plain loops
+    /// The definition of each layer in plain loops
     Definition,
 }
 
@@ -156,7 +156,7 @@ fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
         given.push((place, read(args, path, graph, all[place])?));
     }
     let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
-    run::affordable(graph, batch as u64).map_err(failed)?;
+    run::affordable(graph, batch as u64, machine::available_memory()).map_err(failed)?;
     let mut inputs = random_inputs(graph, batch, args.seed).map_err(failed)?;
     for (place, tensor) in given {
         inputs[place] = tensor;
@@ -171,7 +171,7 @@ fn measure(
     mut run: impl FnMut(&mut dyn FnMut(NodeId)) -> Result<Run<f32>, Problem>,
 ) -> Result<Measured, Failure> {
     let progress = Progress::start("running");
-    let total: u64 = graph.nodes.iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
+    let total: u64 = graph.nodes().iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
     let mut measured = Measured::default();
     for repeat in 0..u64::from(args.repeat) {
         let mut done = 0u64;
@@ -204,7 +204,7 @@ fn execute(
     Ok((measured, Engine::fast(&plan, threads, planning)))
 }
 
-/// The network; open sizes of a model are those of the arrays that it is given.
+/// Loads the network; open sizes of a model are those of the arrays that it is given.
 fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     let failure = match replace.load(&args.spec) {
         Err(failure) if args.spec.to_ascii_lowercase().ends_with(".onnx") => failure,
@@ -234,10 +234,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = load(&args, &replace)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))
-        && graph.outputs.len() > 1
+        && graph.outputs().len() > 1
     {
         return Err(Failure::usage(
-            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs.len()),
+            format!("`{path}` holds one tensor, the network has {} outputs", graph.outputs().len()),
             "write a .npz file: it holds them by name",
         ));
     }
@@ -265,11 +265,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             _ => arrays::write_weights(path, names.into_iter().zip(&tensors)).map_err(failed)?,
         }
     }
-    let mut page = run::page(&network, &measured, &engine, batch as u64, args.profile);
-    loaded.explain(&mut page, Figures::Counts);
-    let mut body = run::json(&network, &measured, &engine, batch as u64);
-    if let serde_json::Value::Object(object) = &mut body {
-        loaded.keys(object, Figures::Counts);
-    }
-    Ok(Report { page, json: envelope("run", std::iter::once((&loaded, body))), ok: true })
+    let context = Context { batch: batch as u64, process: machine::resident_peak(), profile: args.profile };
+    let import = loaded.import(Figures::Counts);
+    let found = run::summary(&network, &measured, &engine, &context, import).map_err(failed)?;
+    Ok(Report::of_networks(vec![loaded.entry(found)]))
 }

@@ -1,10 +1,11 @@
 //! `cnnkit sizes`
 
+use crate::cli::Failure;
 use crate::cli::load::{Complete, SpecArgs};
-use crate::cli::{Failure, envelope};
 use cnnkit_core::analysis::sizes::analyse;
-use cnnkit_report::sizes::{json, page};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::sizes::summary;
 
 /// Find the input sizes that fit a network
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,7 @@ pub struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     pub complete: Complete,
-    /// Show the sizes next to this one, an axis each: 500x375 (height x width)
+    /// Show the sizes next to this one, one value per axis: 500x375 (height x width)
     #[arg(long, value_name = "HxW", value_parser = near)]
     near: Option<Near>,
 }
@@ -27,7 +28,7 @@ struct Near(Vec<u64>);
 fn near(text: &str) -> Result<Near, String> {
     let sizes = text.split(['x', ',']).map(|size| match size.trim().parse() {
         Ok(size @ 1..=1_000_000) => Ok(size),
-        _ => Err(format!("`{size}` is not a size; write one size an axis, for example 500x375")),
+        _ => Err(format!("`{size}` is not a size; write one size per axis, for example 500x375")),
     });
     Ok(Near(sizes.collect::<Result<_, _>>()?))
 }
@@ -35,12 +36,11 @@ fn near(text: &str) -> Result<Near, String> {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let networks = args.spec.load_all()?;
-    let mut all = Page::default();
-    let mut bodies = Vec::new();
+    let mut entries = Vec::new();
     for network in &networks {
         let axes = analyse(&network.graph).map_err(|error| {
             Failure::usage(
-                format!("not supported: sizes of `{}`: {}", network.graph.name, error.0),
+                format!("not supported: sizes of `{}`: {}", network.graph.name(), error.0),
                 "try single sizes with `cnnkit params --input C,H,W`",
             )
         })?;
@@ -52,16 +52,16 @@ pub fn run(args: Args) -> Result<Report, Failure> {
                     format!(
                         "`--near` gives {} sizes, `{}` has {} spatial axes",
                         sizes.len(),
-                        network.graph.name,
+                        network.graph.name(),
                         axes.len()
                     ),
-                    "give one size for all axes, or one an axis",
+                    "give one size for all axes, or one per axis",
                 ));
             }
             None => None,
         };
-        all.blocks.extend(page(&network.graph, &axes, near.as_deref()).blocks);
-        bodies.push((network, json(&axes, near.as_deref())));
+        let import = network.import(Figures::Dependences);
+        entries.push(network.entry(summary(&network.graph, axes, near.as_deref(), import)));
     }
-    Ok(Report { page: all, json: envelope("sizes", bodies.into_iter()), ok: true })
+    Ok(Report::of_networks(entries))
 }

@@ -4,15 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use crate::cli::Failure;
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, envelope};
 use cnnkit_core::graph::NodeId;
-use cnnkit_report::verify::{json, page};
-use cnnkit_report::{Page, Report};
+use cnnkit_report::Report;
+use cnnkit_report::imported::Figures;
+use cnnkit_report::verify::VerifySummary;
 use cnnkit_verify::{Analysis, Effort, Kind, Options, Outcome, verify};
 
-/// Run networks and confront every predicted number with a measured one
+/// Run networks and compare every prediction with a measurement
 ///
 /// Parameters, shapes, multiply-adds, memory, receptive fields, gridding and channels are measured by executing the
 /// network with the definition of each layer. Exits with 1 if a claim does not hold.
@@ -27,25 +28,25 @@ pub struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     pub complete: Complete,
-    /// Measure these claims only; may be given several times, or as a list
+    /// Measure these claims only; several as a list, or by repeating the option
     #[arg(long, value_enum, value_name = "CLAIM", value_delimiter = ',')]
     only: Vec<Kind>,
     /// Measure the field of this node too; may be given several times
     #[arg(long, value_name = "ID")]
     node: Vec<String>,
-    /// Measure what takes a second or so
+    /// Measure only what takes about a second
     #[arg(long, conflicts_with = "thorough")]
     fast: bool,
     /// Measure everything at the network's own size, however long it takes
     #[arg(long)]
     thorough: bool,
-    /// Relative difference up to which counts agree
+    /// Largest relative difference at which counts agree
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", hide_default_value = true, value_parser = share)]
     tolerance: f64,
-    /// Seed of weights and inputs
+    /// Seed of the weights and inputs
     #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
     seed: u64,
-    /// Say how each figure was measured
+    /// Show how each figure was measured
     #[arg(long)]
     methods: bool,
 }
@@ -60,12 +61,12 @@ fn share(text: &str) -> Result<f64, String> {
 /// The node that `--node` names.
 fn find(network: &Loaded, id: &str) -> Result<NodeId, Failure> {
     network.graph.find(id).ok_or_else(|| {
-        let names = network.graph.nodes.iter().map(|node| node.id.as_str());
+        let names = network.graph.nodes().iter().map(|node| node.id.as_str());
         let help = match cnnkit_core::diagnostic::suggest(id, names) {
             Some(close) => format!("did you mean `{close}`?"),
             None => "`cnnkit params` lists the nodes".to_owned(),
         };
-        Failure::usage(format!("`{}` has no node `{id}`", network.graph.name), help)
+        Failure::usage(format!("`{}` has no node `{id}`", network.graph.name()), help)
     })
 }
 
@@ -95,7 +96,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         };
         verify(&network.graph, &Analysis, &options, &part).map_err(|problem| {
             Failure::usage(
-                format!("cannot verify `{}`: {problem}", network.graph.name),
+                format!("cannot verify `{}`: {problem}", network.graph.name()),
                 problem.help.clone().unwrap_or_else(|| "leave the claim out with `--only`".into()),
             )
         })
@@ -115,11 +116,9 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         1 => return Err(failures.swap_remove(0)),
         _ => return Err(Failure::Several(failures)),
     }
-    let mut all = Page::default();
-    for (network, outcome) in networks.iter().zip(&outcomes) {
-        all.blocks.extend(page(&network.graph.name, outcome, args.methods).blocks);
-    }
-    let ok = outcomes.iter().all(Outcome::ok);
-    let bodies = networks.iter().zip(&outcomes).map(|(network, outcome)| (network, json(outcome)));
-    Ok(Report { page: all, json: envelope("verify", bodies), ok })
+    let summaries = networks.iter().zip(outcomes).map(|(network, outcome)| {
+        let import = network.import(Figures::Dependences);
+        network.entry(VerifySummary::of(network.graph.name(), outcome, args.methods, import))
+    });
+    Ok(Report::of_networks(summaries.collect()))
 }

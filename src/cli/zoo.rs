@@ -1,18 +1,20 @@
 //! `cnnkit zoo`
 
 use clap::Subcommand;
-use serde::Serialize;
 
-use crate::cli::load::zoo_path;
-use crate::cli::{Failure, envelope_of};
+use crate::cli::Failure;
 use cnnkit::zoo::Zoo;
-use cnnkit_report::render::Format;
-use cnnkit_report::{Cell, Column, Page, Report, Row, Table, Tone};
+use cnnkit_report::zoo::{ZooEntry, ZooShowSummary, ZooSummary};
+use cnnkit_report::{Entry, Report, Spec};
 
 /// List the built-in networks, or print one
 ///
 /// `zoo:NAME` works wherever a SPEC does.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cnnkit zoo                          every built-in network, with a line
+  cnnkit zoo show resnet50            its YAML
+  cnnkit zoo show unet > mine.yaml    a start for a spec of your own")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -21,27 +23,14 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the YAML of a built-in spec
+    #[command(after_help = "Examples:
+  cnnkit zoo show vgg16
+  cnnkit zoo show zoo:unet > mine.yaml")]
     Show {
         /// Its name, as `cnnkit zoo` lists it
+        #[arg(value_name = "BUILT-IN")]
         name: String,
     },
-}
-
-#[derive(Serialize)]
-struct Entry {
-    name: &'static str,
-    folder: &'static str,
-    description: String,
-}
-
-impl Args {
-    /// What it can be written as.
-    pub fn formats(&self) -> (&'static str, &'static [Format]) {
-        match self.command {
-            None => ("zoo", Format::TABLES),
-            Some(Command::Show { .. }) => ("zoo show", Format::TEXT_OR_JSON),
-        }
-    }
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
@@ -52,33 +41,17 @@ pub fn run(args: Args) -> Result<Report, Failure> {
 }
 
 fn list() -> Report {
-    let entries: Vec<Entry> = Zoo::names()
-        .into_iter()
-        .map(|(folder, name)| Entry { name, folder, description: Zoo::description(name) })
-        .collect();
-    let mut page = Page::default();
-    for (folder, title) in [("techniques", "Techniques"), ("zoo", "Networks")] {
-        let rows = entries
-            .iter()
-            .filter(|entry| entry.folder == folder)
-            .map(|entry| Row::new(vec![Cell::toned(entry.name, Tone::Name), Cell::text(&entry.description)]));
-        let rows: Vec<Row> = rows.collect();
-        if !rows.is_empty() {
-            let columns = vec![Column { shrink: false, ..Column::text("name") }, Column::text("what it is")];
-            page.title_with(title, format!("specs/{folder}")).table(Table { columns, rows });
-        }
-    }
-    page.note("zoo:NAME stands wherever a SPEC does; `cnnkit zoo show NAME` prints the YAML");
-    Report { page, json: envelope_of("zoo", &serde_json::json!({ "specs": entries })), ok: true }
+    let specs = Zoo::names().into_iter().map(|(folder, name)| ZooEntry {
+        name: name.into(),
+        folder: folder.into(),
+        description: Zoo::description(name),
+    });
+    Report::of(ZooSummary { specs: specs.collect() })
 }
 
 fn show(name: &str) -> Result<Report, Failure> {
-    let path = zoo_path(name)?;
-    let text = Zoo::text(name).unwrap_or_default();
-    let mut page = Page::default();
-    page.source(text);
-    let mut json =
-        envelope_of("zoo show", &serde_json::json!({ "file": format!("specs/{path}"), "yaml": text }));
-    json["spec"] = serde_json::json!({ "name": name, "path": format!("zoo:{name}") });
-    Ok(Report { page, json, ok: true })
+    let file = format!("specs/{}", Zoo::find(name)?);
+    let yaml = Zoo::text(name).unwrap_or_default().to_owned();
+    let spec = Spec { name: Some(name.into()), path: Some(format!("zoo:{name}")) };
+    Ok(Report::of_networks(vec![Entry { spec, summary: ZooShowSummary { file, yaml } }]))
 }

@@ -37,7 +37,7 @@ fn a_network_allocates_computes_and_frees_what_is_predicted() {
     let graph = network();
     let network = Network::<f32>::seeded(&graph, 3, Fill::Declared).expect("small");
     let declared: u64 = graph
-        .nodes
+        .nodes()
         .iter()
         .filter(|node| node.shares.is_none())
         .flat_map(|node| &node.weights)
@@ -49,7 +49,7 @@ fn a_network_allocates_computes_and_frees_what_is_predicted() {
     let peak = memory::peak(&graph).expect("small");
     assert_eq!(run.peak, 2 * 4 * peak.elements, "bytes of two images in f32");
     let done: u64 = run.steps.iter().map(|step| step.counter.total()).sum();
-    assert_eq!(done, 2 * graph.nodes.iter().map(|node| node.cost.macs).sum::<u64>());
+    assert_eq!(done, 2 * graph.nodes().iter().map(|node| node.cost.macs).sum::<u64>());
     assert_eq!(run.outputs[0].sizes(), [2, 5]);
     assert_eq!(run.outputs[1].sizes(), [2, 4, 8, 8]);
 }
@@ -83,9 +83,9 @@ fn gradients_through_a_network_are_those_of_differences() {
     let trace = network.trace(inputs.clone(), &Reference).expect("it runs");
     let vector = |id: NodeId| {
         let mut stream = cnnkit::exec::random::Stream::new(9, &graph.node(id).id);
-        Tensor::from_fn(trace.values[id.0].sizes(), |_| stream.normal())
+        Tensor::from_fn(trace.values[id.index()].sizes(), |_| stream.normal())
     };
-    let seeds: Vec<(NodeId, Tensor<f64>)> = graph.outputs.iter().map(|&id| (id, vector(id))).collect();
+    let seeds: Vec<(NodeId, Tensor<f64>)> = graph.outputs().iter().map(|&id| (id, vector(id))).collect();
     let gradients = network.backward(&trace, seeds.clone(), false).expect("it is differentiable");
     let loss = |network: &Network<'_, f64>, inputs: &[Tensor<f64>]| -> f64 {
         let run = network.run(inputs.to_vec(), &Reference, |_| ()).expect("it runs");
@@ -99,7 +99,7 @@ fn gradients_through_a_network_are_those_of_differences() {
         assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{what}: {found} and {expected}");
     };
     for (i, (id, node)) in graph.inputs().enumerate() {
-        let gradient = gradients.nodes[id.0].as_ref().expect("the input matters");
+        let gradient = gradients.nodes[id.index()].as_ref().expect("the input matters");
         for element in (0..gradient.len()).step_by(17) {
             let moved = |step: f64| {
                 let mut inputs = inputs.clone();
@@ -113,7 +113,7 @@ fn gradients_through_a_network_are_those_of_differences() {
     let named: std::collections::HashMap<String, Tensor<f64>> =
         network.named().map(|(name, _, _, tensor)| (name, tensor.as_ref().clone())).collect();
     let first = graph.find("first").expect("a node");
-    let gradient = &gradients.weights[first.0].as_ref().expect("used")[0];
+    let gradient = &gradients.weights[first.index()].as_ref().expect("used")[0];
     for element in (0..gradient.len()).step_by(11) {
         let moved = |step: f64| {
             let mut named = named.clone();

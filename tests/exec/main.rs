@@ -8,25 +8,18 @@ mod gradients;
 mod graph;
 mod oracle;
 mod plan;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 
 use cnnkit::exec::reference::{Call, Counter, forward};
 use cnnkit::exec::scalar::Scalar;
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::layers::{Init, Io, KINDS, Layer, Weight, find};
+use cnnkit::layers::{Init, Io, KINDS, Layer, Weight};
 use cnnkit::shape::Shape;
-use cnnkit::source::{Sources, Span};
-use cnnkit::spec::yaml;
 
-/// The layer `name` with the arguments written in `args`.
-fn build(name: &str, args: &str) -> Layer {
-    let (kind, _) = find(name).unwrap_or_else(|| panic!("no layer {name}"));
-    let mut sources = Sources::default();
-    let source = sources.add("example", args);
-    let located = yaml::parse(&sources, source).expect("arguments are YAML");
-    kind.build(&located, Span::new(source, 0, 0)).unwrap_or_else(|errors| panic!("{name} {args}: {errors:?}"))
-}
+use support::network::layer as build;
 
 /// A small, reproducible sequence of numbers in -1 ... 1 that never repeats (no ties in a maximum).
 struct Numbers(u64);

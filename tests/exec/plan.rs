@@ -46,7 +46,7 @@ fn planned_networks_are_the_definition() {
         let network = Network::<f32>::seeded(&graph, 7, Fill::Generic).expect("small");
         let inputs = random_inputs::<f32>(&graph, 2, 7).expect("small");
         // The kernels one by one are checked against the definition; they stand in where that would take long.
-        let macs: u64 = graph.nodes.iter().map(|node| node.cost.macs).sum();
+        let macs: u64 = graph.nodes().iter().map(|node| node.cost.macs).sum();
         let expected = match macs {
             0..25_000_000 => network.run(inputs.clone(), &Reference, |_| ()),
             _ => network.run(inputs.clone(), &Fast::default(), |_| ()),

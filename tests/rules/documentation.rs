@@ -107,7 +107,7 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
 /// `docs/rules.md`: what every rule says about itself.
 fn page() -> String {
     let mut page = String::from(
-        "# Rules\n\n<!-- Written by `CNNKIT_BLESS=1 cargo test --test rules`, from src/rules: change it there. -->\n\n\
+        "# Rules\n\n<!-- Written by `CNNKIT_BLESS=1 cargo test --test rules`, from crates/check/src/rules: change it there. -->\n\n\
          What `cnnkit check` looks for. A rule runs by default only if what it finds is nearly always a mistake; the others \
          are advice: `--select CK202`. `# cnnkit: ignore[CK203] the reason` accepts a finding.\n",
     );

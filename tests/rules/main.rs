@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
+use cnnkit::diagnostic::Problem;
 use cnnkit::disk::Disk;
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;
@@ -95,11 +96,11 @@ struct Replaced {
 }
 
 impl spec::files::Files for Replaced {
-    fn read(&self, path: &str) -> Result<Vec<u8>, (String, String)> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
         if path == self.path { Ok(self.text.clone().into_bytes()) } else { Disk::of(&self.path).read(path) }
     }
 
-    fn resolve(&self, from: &str, include: &str) -> Result<String, (String, String)> {
+    fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {
         Disk::of(&self.path).resolve(from, include)
     }
 
@@ -275,7 +276,7 @@ fn promises_hold(name: &str, path: &Path, [before, after]: [&str; 2], promised: 
             let facts = fields.facts(graph, *output).expect("facts");
             facts.into_iter().map(|facts| facts.axes).collect::<Vec<_>>()
         };
-        graph.outputs.iter().map(facts).collect::<Vec<_>>()
+        graph.outputs().iter().map(facts).collect::<Vec<_>>()
     };
     assert_eq!(fields(&after), fields(&before), "{name}: receptive fields");
     let options = cnnkit::verify::Options {

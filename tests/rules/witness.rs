@@ -36,7 +36,7 @@ fn trace(graph: &Graph, image: Option<Vec<Tensor<f64>>>) -> (Network<'_, f64>, T
 
 fn field(graph: &Graph) -> Vec<(i128, i128)> {
     let facts = analyse(graph, Options::default()).expect("fields");
-    let axes = &facts.facts(graph, graph.outputs[0]).expect("facts")[0].axes;
+    let axes = &facts.facts(graph, graph.outputs()[0]).expect("facts")[0].axes;
     axes.iter().map(|axis| (axis.size, axis.padding().expect("a start"))).collect()
 }
 
@@ -55,7 +55,7 @@ fn a_stack_of_small_kernels_holds_what_is_said_and_sees_as_far() {
                 };
                 let head = format!("input: [{inputs}, 12, 12]\nlayers:\n");
                 let large = graph(&(head.clone() + &conv("", kernel, groups)));
-                let saving = savings::stacked(&large, NodeId(1)).expect("a large kernel");
+                let saving = savings::stacked(&large, NodeId::new(1)).expect("a large kernel");
                 let later = if groups == inputs { outputs } else { groups };
                 let mut text = head + &conv("", 3, groups);
                 for _ in 1..saving.layers {
@@ -79,7 +79,7 @@ fn a_bottleneck_holds_what_is_said_and_sees_as_far() {
         let wide = graph(&format!(
             "{head}  - conv: {{out_channels: {outputs}, kernel: 3, padding: 1, stride: {stride}, bias: {bias}}}\n"
         ));
-        let saving = savings::bottleneck(&wide, NodeId(1), middle).expect("a dense kernel");
+        let saving = savings::bottleneck(&wide, NodeId::new(1), middle).expect("a dense kernel");
         let text = format!(
             "{head}  - conv: {{out_channels: {middle}, kernel: 1, bias: {bias}}}\n  - conv: {{out_channels: {middle}, kernel: 3, padding: 1, stride: {stride}, bias: {bias}}}\n  - conv: {{out_channels: {outputs}, kernel: 1, bias: {bias}}}\n"
         );
@@ -122,15 +122,16 @@ fn a_linear_pair_is_linear_and_one_layer_sees_as_far() {
         assert_eq!(messages("CK402", &two).len(), 1);
         let (two, one) = (graph(&two), graph(&one));
         assert_eq!(
-            (field(&two), &two.node(two.outputs[0]).shape),
-            (field(&one), &one.node(one.outputs[0]).shape)
+            (field(&two), &two.node(two.outputs()[0]).shape),
+            (field(&one), &one.node(one.outputs()[0]).shape)
         );
         // f(a) + f(b) = f(a + b) + f(0)
         let image = |seed| random_inputs::<f64>(&two, 1, seed).expect("an image");
         let (a, b) = (image(1), image(2));
         let sum = Tensor::from_fn(a[0].sizes(), |i| a[0].data()[i] + b[0].data()[i]);
         let nothing = Tensor::zeros(a[0].sizes());
-        let output = |image: Vec<Tensor<f64>>| trace(&two, Some(image)).1.values[two.outputs[0].0].clone();
+        let output =
+            |image: Vec<Tensor<f64>>| trace(&two, Some(image)).1.values[two.outputs()[0].index()].clone();
         let (fa, fb, fs, f0) = (output(a), output(b), output(vec![sum]), output(vec![nothing]));
         for i in 0..fa.len() {
             let difference = fa.data()[i] + fb.data()[i] - fs.data()[i] - f0.data()[i];
@@ -149,7 +150,7 @@ fn a_linear_pair_is_linear_and_one_layer_sees_as_far() {
 }
 
 #[test]
-fn severed_weights_have_a_gradient_of_exactly_zero_and_others_do_not() {
+fn severed_weights_alone_have_a_gradient_of_exactly_zero() {
     let text = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/rules/CK406-severed-gradient/fires.yaml"
@@ -159,13 +160,13 @@ fn severed_weights_have_a_gradient_of_exactly_zero_and_others_do_not() {
     let cuts: Vec<NodeId> = gradient::severed(&graph).into_iter().flat_map(|cut| cut.weights).collect();
     assert!(cuts.len() == 3, "{cuts:?}");
     let (network, trace) = trace(&graph, None);
-    let seeds = graph.outputs.iter().map(|&output| {
-        let value = &trace.values[output.0];
+    let seeds = graph.outputs().iter().map(|&output| {
+        let value = &trace.values[output.index()];
         (output, Tensor::from_fn(value.sizes(), |i| 1.0 + i as f64))
     });
     let gradients = network.backward(&trace, seeds.collect(), false).expect("gradients");
     for (id, node) in graph.iter().filter(|(_, node)| !node.weights.is_empty()) {
-        let largest = gradients.weights[id.0]
+        let largest = gradients.weights[id.index()]
             .iter()
             .flatten()
             .flat_map(Tensor::data)
@@ -190,11 +191,11 @@ fn unread_positions_have_no_gradient_and_all_others_do() {
         for map in unread {
             // The readers alone: what they give is summed up.
             let seeds = map.readers.iter().map(|&reader| {
-                let value = &trace.values[reader.0];
+                let value = &trace.values[reader.index()];
                 (reader, Tensor::from_fn(value.sizes(), |i| 1.0 + (i % 7) as f64))
             });
             let gradients = network.backward(&trace, seeds.collect(), true).expect("gradients");
-            let gradient = gradients.nodes[map.node.0].as_ref().expect("a gradient");
+            let gradient = gradients.nodes[map.node.index()].as_ref().expect("a gradient");
             let image = gradient.image(0);
             let positions = map.positions as usize;
             let read = (0..positions)
@@ -206,7 +207,7 @@ fn unread_positions_have_no_gradient_and_all_others_do() {
 }
 
 #[test]
-fn the_frame_around_a_pointwise_kernel_does_not_depend_on_the_input() {
+fn the_padding_of_a_pointwise_kernel_ignores_the_input() {
     for (arguments, expected) in [
         ("kernel: 1, padding: 1", 132),
         ("kernel: [3, 1], padding: 1", 64),
@@ -220,7 +221,7 @@ fn the_frame_around_a_pointwise_kernel_does_not_depend_on_the_input() {
             trace(&graph, Some(image)).1.values[1].clone()
         };
         let (a, b) = (output(1), output(2));
-        let all = graph.node(NodeId(1)).shape.spatial().iter().product::<u64>() as usize;
+        let all = graph.node(NodeId::new(1)).shape.spatial().iter().product::<u64>() as usize;
         let same = (0..all).filter(|&i| a.data()[i] == b.data()[i]).count();
         let found = messages("CK207", &text);
         assert!(found[0].starts_with(&format!("{same} of the ")), "{found:?} {same}");
@@ -298,13 +299,13 @@ impl Fixed {
         }
         fixed.replace(given).expect("the same weights");
         let after = fixed.trace(image, &Reference).expect("runs");
-        let pairs = self.before.outputs.iter().zip(&self.after.outputs);
+        let pairs = self.before.outputs().iter().zip(self.after.outputs());
         pairs
             .flat_map(|(a, b)| {
-                trace.values[a.0]
+                trace.values[a.index()]
                     .data()
                     .iter()
-                    .zip(after.values[b.0].data())
+                    .zip(after.values[b.index()].data())
                     .map(|(a, b)| (a - b).abs())
                     .collect::<Vec<_>>()
             })
@@ -317,7 +318,7 @@ fn of<'t>(tensors: &'t [(&'static str, Tensor<f64>)], name: &str) -> &'t Tensor<
 }
 
 #[test]
-fn without_the_second_activation_the_outputs_are_the_same_to_the_bit() {
+fn outputs_without_a_repeated_activation_are_bit_identical() {
     assert_eq!(Fixed::of("CK403-repeated-activation", "").difference(&["prelu1"], |_| ()), 0.0);
     assert_eq!(Fixed::of("CK403-repeated-activation", "-in-a-row").difference(&[], |_| ()), 0.0);
 }
@@ -388,8 +389,8 @@ fn a_fix_that_would_be_wrong_somewhere_is_not_offered() {
 /// How many input positions have a gradient if `unit` of the output alone is asked for.
 fn positions_read(graph: &Graph, unit: &[usize]) -> usize {
     let (network, trace) = trace(graph, None);
-    let output = graph.outputs[0];
-    let value = &trace.values[output.0];
+    let output = graph.outputs()[0];
+    let value = &trace.values[output.index()];
     let plane: usize = value.sizes()[2..].iter().product();
     let place = unit.iter().zip(&value.sizes()[2..]).fold(0, |place, (&u, &size)| place * size + u);
     let seed =
@@ -451,9 +452,9 @@ fn taps_on_the_map_are_counted_one_by_one() {
         if (full as f64) < 0.05 * all as f64 {
             let found = messages("CK306", &text);
             let seen = if full == 0 {
-                "no position sees".into()
+                "no position uses".into()
             } else {
-                format!("{} of the positions see", share(full, all))
+                format!("{} of the positions use", share(full, all))
             };
             let wasted = share(9 * all - taps, 9 * all);
             assert!(
@@ -465,7 +466,7 @@ fn taps_on_the_map_are_counted_one_by_one() {
         assert_eq!(!found.is_empty(), single as f64 > 0.5 * all as f64, "{found:?}");
         if let Some(found) = found.first() {
             assert!(
-                found.contains(&format!("{} of the positions see a single tap", share(single, all))),
+                found.contains(&format!("{} of the positions use a single tap", share(single, all))),
                 "{found}"
             );
         }
@@ -477,12 +478,12 @@ fn groups_that_are_called_isolated_share_no_input_channel() {
     let text = "input: [16, 8, 8]\nlayers:\n  - conv: {out_channels: 16, kernel: 3, groups: 4}\n  - relu\n  - conv: {out_channels: 32, kernel: 3, groups: 8}\n";
     let graph = graph(text);
     let (network, trace) = trace(&graph, None);
-    let output = &trace.values[graph.outputs[0].0];
+    let output = &trace.values[graph.outputs()[0].index()];
     let plane: usize = output.sizes()[2..].iter().product();
     // The input channels that each output channel reads.
     let reads = |channel: usize| -> Vec<usize> {
         let seed = Tensor::from_fn(output.sizes(), |i| if i / plane % 32 == channel { 1.0 } else { 0.0 });
-        let gradients = network.backward(&trace, vec![(graph.outputs[0], seed)], false).expect("gradients");
+        let gradients = network.backward(&trace, vec![(graph.outputs()[0], seed)], false).expect("gradients");
         let gradient = gradients.nodes[0].as_ref().expect("a gradient");
         let pixels: usize = gradient.sizes()[2..].iter().product();
         (0..16)
@@ -502,7 +503,7 @@ fn groups_that_are_called_isolated_share_no_input_channel() {
     }
     assert_eq!(
         messages("CK503", text),
-        [format!("`conv1` and `conv2` keep {} groups of channels apart", groups.len())]
+        [format!("`conv1` and `conv2` keep {} groups of channels isolated", groups.len())]
     );
 }
 

@@ -451,7 +451,7 @@ fn a_crop_is_not_the_whole_input() {
     let facts = |layers: &str| {
         let graph = load(&format!("{{input: [2, 24, 24], layers: [{layers}, global_avg_pool: {{}}]}}"));
         let fields = analyse(&graph, Options::default()).expect("small");
-        fields.facts(&graph, graph.outputs[0]).expect("small").remove(0)
+        fields.facts(&graph, graph.outputs()[0]).expect("small").remove(0)
     };
     let cropped = facts("conv: {out_channels: 2, kernel: 3, padding: 1}, crop: {size: 8}");
     assert!(!cropped.global);
@@ -548,5 +548,5 @@ fn boxes_behind_a_slice() {
     assert!(["both", "half", "local", "mixed"].iter().all(|id| !facts(id).bound));
     let graph = load(CASES[2].1);
     let fields = analyse(&graph, Options::default()).expect("small");
-    assert!(fields.facts(&graph, graph.outputs[0]).expect("small")[0].bound);
+    assert!(fields.facts(&graph, graph.outputs()[0]).expect("small")[0].bound);
 }

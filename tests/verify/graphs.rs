@@ -8,26 +8,19 @@ use std::collections::BTreeMap;
 use cnnkit::graph::{Builder, Graph, NodeId, Op};
 use cnnkit::layers::{Arity, KINDS, Layer, find};
 use cnnkit::shape::Shape;
-use cnnkit::source::{Origin, Sources, Span};
-use cnnkit::spec::yaml;
+use cnnkit::source::Origin;
 use cnnkit::verify::{Analysis, Effort, Options, Seed, verify};
 use rayon::prelude::*;
 
 use super::broken;
+
+use crate::support::network::layer;
 
 /// Networks of an ordinary test run.
 const NETWORKS: u64 = 208;
 /// The number from which on every network has attention, and how many an ordinary run adds of them to the others.
 const ATTENTION: u64 = 1 << 40;
 const OF_ATTENTION: u64 = 24;
-
-fn layer(name: &str, args: &str) -> Layer {
-    let mut sources = Sources::default();
-    let source = sources.add("test", args);
-    let located = yaml::parse(&sources, source).expect("YAML");
-    let (kind, _) = find(name).expect("a layer");
-    kind.build(&located, Span::new(source, 0, 0)).unwrap_or_else(|errors| panic!("{name} {args}: {errors:?}"))
-}
 
 /// One value an axis, written as an argument.
 fn list(values: &[u64]) -> String {
@@ -175,7 +168,7 @@ fn random(number: u64) -> Graph {
                 continue;
             }
         }
-        sources.iter().for_each(|source| read[source.0] = true);
+        sources.iter().for_each(|source| read[source.index()] = true);
         let id = format!("n{}", nodes.len());
         let node = builder.layer(&id, made, sources, shares, origin());
         reads.insert(node, shapes);
@@ -185,7 +178,7 @@ fn random(number: u64) -> Graph {
     let mut outputs = vec![last];
     // What nobody reads is an output too, or is dead.
     outputs.extend(nodes.iter().copied().filter(|&node| {
-        node != last && !read[node.0] && builder.layer_of(node).is_some() && random.below(3) > 0
+        node != last && !read[node.index()] && builder.layer_of(node).is_some() && random.below(3) > 0
     }));
     builder
         .finish(&format!("network {number}"), outputs)
@@ -197,7 +190,7 @@ fn text(graph: &Graph) -> String {
     let line = |(id, node): (NodeId, &cnnkit::graph::Node)| {
         let inputs: Vec<&str> = node.inputs.iter().map(|&input| graph.node(input).id.as_str()).collect();
         let shares = node.shares.map_or(String::new(), |owner| format!(" shares {}", graph.node(owner).id));
-        let out = if graph.outputs.contains(&id) { " (output)" } else { "" };
+        let out = if graph.outputs().contains(&id) { " (output)" } else { "" };
         let op = match &node.op {
             Op::Input => "input".to_owned(),
             Op::Layer(layer) => format!("{layer:?}"),
@@ -237,15 +230,15 @@ fn verify_holds_on_random_networks_of_every_layer() {
     for (graph, result) in &results {
         match result {
             Ok(held) => claims += held,
-            Err(why) => failures.push(format!("{}:\n{}\n{why}", graph.name, text(graph))),
+            Err(why) => failures.push(format!("{}:\n{}\n{why}", graph.name(), text(graph))),
         }
-        for node in &graph.nodes {
+        for node in graph.nodes() {
             if let Op::Layer(layer) = &node.op {
                 *uses.entry(layer.doc().name).or_default() += 1;
             }
         }
-        merged += usize::from(graph.nodes.iter().any(|node| node.inputs.len() > 1));
-        shared += usize::from(graph.nodes.iter().any(|node| node.shares.is_some()));
+        merged += usize::from(graph.nodes().iter().any(|node| node.inputs.len() > 1));
+        shared += usize::from(graph.nodes().iter().any(|node| node.shares.is_some()));
         several += usize::from(graph.inputs().count() > 1);
     }
     let count = failures.len();

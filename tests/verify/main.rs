@@ -4,27 +4,17 @@
 mod cases;
 mod graphs;
 mod mutants;
+#[path = "../support/mod.rs"]
+mod support;
 mod techniques;
 
 use cnnkit::graph::Graph;
-use cnnkit::spec::{self, Overrides, files::Text};
 use cnnkit::verify::{Claim, Options, Outcome, Predict, verify};
 
-/// The network written in `yaml`.
-fn load(yaml: &str) -> Graph {
-    let files = Text { name: "test".into(), bytes: yaml.into() };
-    match spec::load(&files, "test", &Overrides::default()) {
-        Ok(loaded) => loaded.graph,
-        Err(rejected) => {
-            let (sources, list) = *rejected;
-            let canvas = cnnkit::render::Canvas { width: 100, color: false };
-            panic!("{}\n{yaml}", cnnkit::render::diagnostics::render(&list, &sources, canvas))
-        }
-    }
-}
+use support::network::network as load;
 
 fn measure(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options) -> Outcome {
-    verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name))
+    verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name()))
 }
 
 /// Claims that do not hold, one a line.

@@ -198,17 +198,18 @@ impl Predict for Liar {
         let weight = |id: &str| &graph.node(graph.find(id).expect("the node")).weights[0];
         match self.lie {
             Lie::ADeadWeightMore => {
-                used[graph.find("stem").expect("the node").0][0] = Region::empty(weight("stem").shape.rank());
+                used[graph.find("stem").expect("the node").index()][0] =
+                    Region::empty(weight("stem").shape.rank());
             }
             Lie::AnIdleElementMore => {
-                let at = graph.find("stem").expect("the node").0;
+                let at = graph.find("stem").expect("the node").index();
                 let sizes = weight("stem").shape.sizes();
                 used[at][0] = all_but_last(sizes);
             }
             Lie::ADeadWeightHidden => {
                 let dead = graph.find("unused").expect("the node");
                 let sizes = weight("unused").shape.sizes();
-                used[dead.0][0] =
+                used[dead.index()][0] =
                     Region::product(&sizes.iter().map(|&size| Set::below(size)).collect::<Vec<_>>());
             }
             _ => {}
@@ -233,7 +234,7 @@ impl Predict for Liar {
 
     fn macs(&self, graph: &Graph) -> Vec<u64> {
         let mut macs = Analysis.macs(graph);
-        let at = graph.find(self.at).expect("the node").0;
+        let at = graph.find(self.at).expect("the node").index();
         match self.lie {
             Lie::OneMacMore => macs[at] += 1,
             Lie::OneMacLess => macs[at] -= 1,
@@ -246,7 +247,7 @@ impl Predict for Liar {
     fn sampling(&self, graph: &Graph) -> Vec<u64> {
         let mut sampling = Analysis.sampling(graph);
         if self.tells(Lie::OneSamplingMacMore) {
-            sampling[graph.find(self.at).expect("the node").0] += 1;
+            sampling[graph.find(self.at).expect("the node").index()] += 1;
         }
         sampling
     }
@@ -259,7 +260,7 @@ impl Predict for Liar {
         let (elements, step) = Analysis.peak(graph)?;
         match self.lie {
             Lie::OnePeakElementMore => Some((elements + 1, step)),
-            Lie::AnotherPeakStep => Some((elements, NodeId(step.0 - 1))),
+            Lie::AnotherPeakStep => Some((elements, NodeId::new(step.index() - 1))),
             Lie::NoPeak => None,
             _ => Some((elements, step)),
         }
@@ -601,14 +602,16 @@ fn a_graph_that_states_wrong_figures_is_found_out() {
         let outcome = measure(&graph, &Analysis, &options);
         assert!(!outcome.ok(), "{expected:?} passes");
     };
-    let last = load(HOLES).find("last").expect("the node").0;
-    wrong(&|graph| graph.nodes[last].cost.macs += 1, Kind::Macs);
-    wrong(&|graph| graph.nodes[last].cost.sampling_macs += 1, Kind::Macs);
+    let last = load(HOLES).find("last").expect("the node");
+    wrong(&|graph| graph.falsify(last, |_, cost| cost.macs += 1), Kind::Macs);
+    wrong(&|graph| graph.falsify(last, |_, cost| cost.sampling_macs += 1), Kind::Macs);
     wrong(
         &|graph| {
-            let mut sizes = graph.nodes[last].shape.sizes().to_vec();
-            sizes[1] += 1;
-            graph.nodes[last].shape = Shape::new(sizes);
+            graph.falsify(last, |shape, _| {
+                let mut sizes = shape.sizes().to_vec();
+                sizes[1] += 1;
+                *shape = Shape::new(sizes);
+            });
         },
         Kind::Shapes,
     );

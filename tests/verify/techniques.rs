@@ -22,7 +22,7 @@ fn techniques() -> Vec<(&'static str, Graph, Option<&'static str>)> {
 }
 
 #[test]
-fn every_technique_demonstrates_something_and_every_demonstration_is_of_one() {
+fn every_technique_has_a_demo_and_every_demo_a_technique() {
     let demos: Vec<&str> = DEMOS.iter().map(|demo| demo.name).collect();
     assert_eq!(demos, TECHNIQUES);
     let specs = techniques();

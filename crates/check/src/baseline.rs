@@ -1,7 +1,7 @@
-//! Findings that were there before, and the figures that may only improve: a file that is committed.
+//! The baseline: a committed file of accepted findings, and of figures that may only improve.
 //!
-//! Findings are known by their fingerprint, so that lines may be added around them; a finding that is not in the file
-//! is new. The file is sorted, so that a review shows what changed.
+//! Findings are identified by their fingerprint, so that adding lines around them does not matter; a finding that is
+//! not in the file is new. The file is sorted, so that a diff shows what changed.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::{Checked, Figures, Located, fingerprints, in_project};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::value::{Number, parse_decimal, show_number};
 
-/// What is accepted; paths are from the project's folder.
+/// Accepted findings and figures; paths are relative to the project's folder.
 #[derive(Debug, Default)]
 pub struct Baseline {
     /// The accepted findings by spec.
@@ -29,23 +29,23 @@ pub struct Accepted {
     pub rule: String,
     /// What identifies it.
     pub fingerprint: String,
-    /// What was said of it, for readers.
+    /// Its message, for readers.
     pub message: String,
 }
 
 const VERSION: u64 = 1;
 
 impl Baseline {
-    /// The baseline in `text`.
+    /// Parses the baseline in `text`.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
         let wrong = |why: String| {
-            Problem::new(Code::Syntax, format!("`{name}` is no baseline: {why}"))
+            Problem::new(Code::Syntax, format!("`{name}` is not a baseline: {why}"))
                 .help("`cnnkit check --baseline FILE --update-baseline` writes one")
         };
         let root: Json = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         match root["cnnkit_baseline"].as_u64() {
             Some(VERSION) => {}
-            Some(other) => return Err(wrong(format!("version {other}, this program knows {VERSION}"))),
+            Some(other) => return Err(wrong(format!("version {other}, this program supports {VERSION}"))),
             None => return Err(wrong("it has no `cnnkit_baseline`".into())),
         }
         let findings = serde_json::from_value(root["findings"].clone())
@@ -58,7 +58,8 @@ impl Baseline {
                     Json::Array(list) => list.iter().map(number).collect(),
                     one => number(one).map(|number| vec![number]),
                 };
-                let numbers = numbers.ok_or_else(|| wrong(format!("`{name}` of `{path}` is no number")))?;
+                let numbers =
+                    numbers.ok_or_else(|| wrong(format!("`{name}` of `{path}` is not a number")))?;
                 known.insert(name.clone(), numbers);
             }
             baseline.figures.insert(path.clone(), known);
@@ -66,7 +67,7 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Takes the accepted findings out of `checked`; returns how many accepted ones are no longer there.
+    /// Removes the accepted findings from `checked`; returns how many accepted ones no longer occur.
     pub fn accept(&self, checked: &mut [Checked]) -> usize {
         let mut stale = 0;
         for spec in checked {
@@ -84,7 +85,8 @@ impl Baseline {
         stale
     }
 
-    /// The baseline that accepts everything in `checked`, and of specs that were not checked what this one does.
+    /// Returns the baseline that accepts everything in `checked`, and keeps this one's entries for specs that were
+    /// not checked.
     pub fn updated(&self, checked: &[Checked]) -> Self {
         let mut new = Self { findings: self.findings.clone(), figures: self.figures.clone() };
         for spec in checked {
@@ -95,7 +97,7 @@ impl Baseline {
                 message: finding.message.clone(),
             };
             let outcome = &spec.outcome;
-            // What only the baseline itself found wrong is replaced by the new figures.
+            // Findings about the baseline itself are not accepted: the new figures resolve them.
             let lasting = outcome.findings.iter().zip(fingerprints(spec, &outcome.findings));
             let lasting = lasting.filter(|(finding, _)| finding.rule.id != WORSE_THAN_BASELINE.id);
             let list: Vec<Accepted> = lasting.map(accept).collect();
@@ -113,7 +115,7 @@ impl Baseline {
         new
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn text(&self) -> String {
         let figures: BTreeMap<&String, Json> = self
             .figures
@@ -138,7 +140,7 @@ fn all(numbers: &[Number]) -> Json {
 
 fn written(number: &Number) -> Json {
     let text = show_number(number);
-    // Fractions that no decimal equals stay text.
+    // Fractions without a short decimal stay text.
     text.parse::<serde_json::Number>().map_or_else(|_| Json::String(text), Json::Number)
 }
 

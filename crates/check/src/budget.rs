@@ -1,19 +1,14 @@
-//! What a project demands of a spec beside the rules: budgets, and quantities that may only improve.
-
-use std::collections::BTreeMap;
+//! A project's limits on a spec, in addition to the rules: budgets, and quantities that may only improve.
 
 use crate::rules::quantity::{Found, Subject, difference, holds, measure, show_found, show_target};
 use crate::rules::{Facts, Finding, Location, Meta, OVER_BUDGET, WORSE_THAN_BASELINE};
-use crate::{Baseline, Budget};
+use crate::{Baseline, Budget, Figures};
 use cnnkit_core::source::SourceId;
-use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Limit, Target};
+use cnnkit_core::spec::expectation::{Better, Limit, Quantity, Target};
 use cnnkit_core::value::Number;
 
-/// Figures of one spec by name, as a baseline keeps them: one number, or one an axis.
-pub type Figures = BTreeMap<String, Vec<Number>>;
-
-/// What is wrong with the spec at `path` (from the project's folder), and its figures that ratchet. `source` is the
-/// project's file among the spec's texts.
+/// Returns the findings about budgets for the spec at `path` (relative to the project's folder), and its ratcheted
+/// figures. `source` is the project's file among the spec's texts.
 pub fn judge(
     facts: &Facts<'_>,
     path: &str,
@@ -28,9 +23,9 @@ pub fn judge(
             found.extend(over(facts, limit, place).map(|finding| (&OVER_BUDGET, finding)));
         }
         for &(quantity, span) in &budget.ratchet {
-            let name = EXPECTABLE[quantity].name;
+            let name = quantity.expectable().name;
             let place = Location::Token(cnnkit_core::source::Span { source, ..span });
-            match measure(facts, &Subject::Network, &EXPECTABLE[quantity]) {
+            match measure(facts, &Subject::Network, quantity) {
                 Ok(Found::Numbers(numbers)) => {
                     let before = baseline.and_then(|baseline| baseline.figures.get(path)?.get(name));
                     let worse = before.and_then(|before| worse(quantity, &numbers, before));
@@ -41,8 +36,8 @@ pub fn judge(
                 }
                 Ok(Found::Flag(_)) => {}
                 Err(problem) => {
-                    let message = format!("`{name}` cannot be told: {}", problem.message);
-                    let finding = Finding::new(Location::Network, message).help("take it out of `ratchet`");
+                    let message = format!("cannot compute `{name}`: {}", problem.message);
+                    let finding = Finding::new(Location::Network, message).help("remove it from `ratchet`");
                     found.push((&WORSE_THAN_BASELINE, finding.related(place, "it may only improve")));
                 }
             }
@@ -57,12 +52,12 @@ fn over(
     place: Location,
 ) -> Option<Finding> {
     let quantity = limit.expectable();
-    let measured = match measure(facts, &Subject::Network, quantity) {
+    let measured = match measure(facts, &Subject::Network, limit.quantity) {
         Ok(measured) if holds(&measured, limit.limit, &limit.target) => return None,
         Ok(measured) => measured,
         Err(problem) => {
-            let message = format!("`{}` cannot be told: {}", quantity.name, problem.message);
-            let finding = Finding::new(Location::Network, message).help("take it out of the budget");
+            let message = format!("cannot compute `{}`: {}", quantity.name, problem.message);
+            let finding = Finding::new(Location::Network, message).help("remove it from the budget");
             return Some(finding.related(place, "the budget"));
         }
     };
@@ -86,13 +81,13 @@ fn over(
     )
 }
 
-fn worse(quantity: usize, now: &[Number], before: &[Number]) -> Option<Finding> {
-    let expectable = &EXPECTABLE[quantity];
+fn worse(quantity: Quantity, now: &[Number], before: &[Number]) -> Option<Finding> {
+    let expectable = quantity.expectable();
     let worse = |(now, before): (&Number, &Number)| match expectable.better {
         Some(Better::Less) => now > before,
         _ => now < before,
     };
-    // Another number of axes cannot be compared: that is another network.
+    // A different number of axes cannot be compared: that is another network.
     if now.len() == before.len() && !now.iter().zip(before).any(worse) {
         return None;
     }
@@ -110,6 +105,6 @@ fn worse(quantity: usize, now: &[Number], before: &[Number]) -> Option<Finding> 
     );
     Some(
         Finding::new(Location::Network, message)
-            .help("mend it, or accept it with `cnnkit check --update-baseline`"),
+            .help("improve it again, or accept it with `cnnkit check --update-baseline`"),
     )
 }

@@ -1,17 +1,16 @@
 //! Conditions on a change: `params > +5%`, `macs > 4.2G`, `receptive_field < -0`.
 
 use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
-use cnnkit_core::spec::expectation::{EXPECTABLE, Expectable, Unit, amount};
+use cnnkit_core::spec::expectation::{EXPECTABLE, Expectable, Quantity, Unit, amount};
 use cnnkit_core::value::Number;
 
-/// A condition under which a change is refused.
+/// A condition under which a change is rejected.
 #[derive(Debug, Clone)]
 pub struct Condition {
     /// As it was written.
     pub text: String,
-    /// Index into [`EXPECTABLE`].
-    quantity: usize,
-    /// What a value is compared with, and how.
+    quantity: Quantity,
+    /// The comparison, and the value to compare with.
     operator: Operator,
     against: Against,
 }
@@ -34,13 +33,13 @@ enum Against {
     Share(Number),
 }
 
-/// Quantities that a condition can be about: numbers of the whole network.
+/// Whether a condition can use this quantity: numbers of the whole network.
 fn comparable(expectable: &Expectable) -> bool {
     expectable.network && !matches!(expectable.unit, Unit::Shape | Unit::Flag)
 }
 
 impl Condition {
-    /// The condition in `text`: a quantity, a comparison, and an amount; a sign makes it a change.
+    /// Parses a condition: a quantity, a comparison, and an amount; a sign makes it a change.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         const HELP: &str = "for example `params > +5%`, `macs > 4.2G`, `receptive_field < -0`";
         let wrong = |message: String| Problem::new(Code::InvalidValue, message).help(HELP);
@@ -52,31 +51,33 @@ impl Condition {
         ]
         .into_iter()
         .find(|(_, sign)| text.contains(sign))
-        .ok_or_else(|| wrong(format!("`{text}` compares nothing")))?;
+        .ok_or_else(|| wrong(format!("`{text}` has no comparison")))?;
         let (name, value) = text.split_once(sign).unwrap_or((text, ""));
         let (name, value) = (name.trim(), value.trim());
-        let quantity = EXPECTABLE.iter().position(|e| e.name == name && comparable(e)).ok_or_else(|| {
-            let names: Vec<&str> = EXPECTABLE.iter().filter(|e| comparable(e)).map(|e| e.name).collect();
-            let help = did_you_mean(name, &names).unwrap_or_else(|| format!("known: {}", names.join(", ")));
-            Problem::new(Code::UnknownName, format!("`{name}` is nothing that a change can be judged by"))
-                .help(help)
-        })?;
+        let quantity = EXPECTABLE
+            .iter()
+            .find(|e| e.name == name && comparable(e))
+            .map(|e| e.quantity)
+            .ok_or_else(|| {
+                let names: Vec<&str> = EXPECTABLE.iter().filter(|e| comparable(e)).map(|e| e.name).collect();
+                let help =
+                    did_you_mean(name, &names).unwrap_or_else(|| format!("known: {}", names.join(", ")));
+                Problem::new(Code::UnknownName, format!("`{name}` cannot be used in a condition")).help(help)
+            })?;
         let (signed, digits, factor) = match value.chars().next() {
             Some('+') => (true, &value[1..], 1),
             Some('-') => (true, &value[1..], -1),
             _ => (false, value, 1),
         };
-        let unit = EXPECTABLE[quantity].unit;
+        let unit = quantity.expectable().unit;
         let against = match (signed, digits.trim_end().strip_suffix('%')) {
             (true, Some(share)) => {
                 let share = cnnkit_core::value::parse_decimal(share.trim())
-                    .ok_or_else(|| wrong(format!("`{value}` is no number")))?;
+                    .ok_or_else(|| wrong(format!("`{value}` is not a number")))?;
                 Against::Share(share * factor / 100)
             }
             (false, Some(_)) if unit != Unit::Share => {
-                return Err(wrong(format!(
-                    "`{value}` is a share of nothing: a change has a sign, `+{value}`"
-                )));
+                return Err(wrong(format!("a relative change needs a sign: `+{value}`")));
             }
             (signed, _) => {
                 let number = amount(unit, digits).map_err(wrong)?;
@@ -86,12 +87,12 @@ impl Condition {
         Ok(Self { text: text.trim().to_owned(), quantity, operator, against })
     }
 
-    /// What it is about.
-    pub fn quantity(&self) -> &'static Expectable {
-        &EXPECTABLE[self.quantity]
+    /// Returns the quantity that it compares.
+    pub fn quantity(&self) -> Quantity {
+        self.quantity
     }
 
-    /// Whether it is met on any axis; a share of nothing is met by any growth.
+    /// Whether it is met on any axis; any growth from 0 meets a relative limit.
     pub fn met(&self, old: &[Number], new: &[Number]) -> bool {
         let zero = Number::from_integer(0);
         new.iter().enumerate().any(|(axis, new)| {

@@ -1,4 +1,4 @@
-//! `cnnkit.toml`, found upwards from the folder of the call: rules, levels and budgets for many specs.
+//! `cnnkit.toml`, searched upwards from the current folder: rules, levels and budgets for many specs.
 //!
 //! ```toml
 //! fail-on = "warning"              # note, warning or error
@@ -30,24 +30,24 @@ use crate::toml;
 use crate::{Active, Selection, Selector};
 use cnnkit_core::diagnostic::{Code, Diagnostic, did_you_mean};
 use cnnkit_core::source::{Sources, Span};
-use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation};
+use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation, Quantity};
 use cnnkit_core::value::{Key, Located, Value};
 
 /// The file's name.
 pub const FILE: &str = "cnnkit.toml";
 
-/// What a project asks for.
+/// The settings of a project.
 #[derive(Debug, Default)]
 pub struct Project {
-    /// The file's text, to show places in it.
+    /// The file's text, for messages about positions in it.
     pub sources: Sources,
     /// The folder that globs are relative to.
     pub folder: PathBuf,
-    /// The least bad finding that makes a call fail.
+    /// Fail if a finding is at least this severe.
     pub fail_on: Option<Severity>,
     /// The baseline, relative to the folder.
     pub baseline: Option<String>,
-    /// What is never checked in folders.
+    /// Globs that are skipped when folders are searched.
     pub exclude: GlobSet,
     /// Rules for every spec.
     pub rules: Choices,
@@ -57,34 +57,34 @@ pub struct Project {
     pub budgets: Vec<Budget>,
 }
 
-/// Which rules run, and how bad their findings are: one layer of choices over another.
+/// Which rules run, and how severe their findings are; one set of choices overrides another.
 #[derive(Debug, Default)]
 pub struct Choices {
-    /// These only.
+    /// Only these.
     pub select: Option<Vec<Selector>>,
-    /// These as well.
+    /// These in addition.
     pub extend: Vec<Selector>,
     /// Not these.
     pub ignore: Vec<Selector>,
-    /// Levels by rule id; none is off.
+    /// Levels by rule id; `None` is off.
     pub levels: Vec<(&'static str, Option<Severity>)>,
-    /// The rules' own numbers: id, key, value.
+    /// The rules' settings: id, key, value.
     pub settings: Vec<(&'static str, String, f64)>,
 }
 
 /// Limits for some specs.
 #[derive(Debug)]
 pub struct Budget {
-    /// Which specs.
+    /// The specs that it applies to.
     pub specs: GlobSet,
-    /// The limits, with places in the project's file.
+    /// The limits, with positions in the project's file.
     pub limits: Vec<Expectation>,
-    /// Quantities that may only improve, with their places.
-    pub ratchet: Vec<(usize, Span)>,
+    /// Quantities that may only improve, with their positions.
+    pub ratchet: Vec<(Quantity, Span)>,
 }
 
 impl Choices {
-    /// Lays these choices over `selection`.
+    /// Applies these choices to `selection`.
     pub fn apply(&self, selection: &mut Selection) {
         for &rule in RULES {
             let id = rule.meta().id;
@@ -124,7 +124,7 @@ impl Choices {
 }
 
 impl Project {
-    /// The project around `folder`; the default if there is none, and everything that is wrong with its file.
+    /// Returns the project that contains `folder`; the default if there is none, or all errors in its file.
     pub fn find(folder: &Path) -> Result<Self, (Sources, Vec<Diagnostic>)> {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
         let Some(home) = folder.ancestors().find(|dir| dir.join(FILE).is_file()) else {
@@ -143,7 +143,7 @@ impl Project {
         Self::parse(&shown.to_string_lossy(), &text, home)
     }
 
-    /// The project that `text` describes.
+    /// Parses the project file `text`.
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, (Sources, Vec<Diagnostic>)> {
         let mut sources = Sources::default();
         let source = sources.add(name, text);
@@ -158,7 +158,7 @@ impl Project {
         }
     }
 
-    /// The rules for the spec at `path`.
+    /// Returns the rules for the spec at `path`.
     pub fn selection(&self, path: &str) -> Selection {
         let mut selection = Selection::default();
         self.rules.apply(&mut selection);
@@ -169,13 +169,13 @@ impl Project {
         selection
     }
 
-    /// The budgets of the spec at `path`.
+    /// Returns the budgets of the spec at `path`.
     pub fn budgets(&self, path: &str) -> impl Iterator<Item = &Budget> {
         let inside = self.inside(path);
         self.budgets.iter().filter(move |budget| budget.specs.is_match(&inside))
     }
 
-    /// The path from the project's folder, which globs are matched against.
+    /// Returns the path relative to the project's folder, which globs are matched against.
     pub fn inside(&self, path: &str) -> String {
         if path.starts_with("zoo:") || path == "-" {
             return path.to_owned();
@@ -235,18 +235,18 @@ impl Reader {
         for item in find(table, "ratchet").map(items).unwrap_or_default() {
             let Some(name) = self.text(item) else { continue };
             let improves = |e: &expectation::Expectable| e.network && e.better.is_some();
-            match EXPECTABLE.iter().position(|e| e.name == name && improves(e)) {
-                Some(quantity) => budget.ratchet.push((quantity, item.span)),
+            match EXPECTABLE.iter().find(|e| e.name == name && improves(e)) {
+                Some(found) => budget.ratchet.push((found.quantity, item.span)),
                 None => {
                     let names: Vec<&str> =
                         EXPECTABLE.iter().filter(|e| improves(e)).map(|e| e.name).collect();
                     let help = did_you_mean(&name, &names).unwrap_or_default();
-                    self.error(Code::UnknownName, format!("`{name}` cannot ratchet"), item.span, help);
+                    self.error(Code::UnknownName, format!("`{name}` cannot be ratcheted"), item.span, help);
                 }
             }
         }
         if budget.limits.is_empty() && budget.ratchet.is_empty() {
-            let message = "a budget without `limit` and `ratchet` limits nothing".into();
+            let message = "a budget needs `limit` or `ratchet`".into();
             self.error(Code::Missing, message, table.span, "`limit = {params = {max = \"5M\"}}`");
         }
         self.project.budgets.push(budget);
@@ -265,7 +265,7 @@ impl Reader {
         choices
     }
 
-    /// `CK301 = "error"`, or `CK301 = {level = "error", object = 64}`.
+    /// Parses `CK301 = "error"`, or `CK301 = {level = "error", object = 64}`.
     fn rule(&mut self, name: &str, key: &Key, value: &Located, choices: &mut Choices) {
         let found = crate::rules::find(name);
         let Some(meta) = found.filter(|meta| RULES.iter().any(|rule| rule.meta().id == meta.id)) else {
@@ -308,7 +308,7 @@ impl Reader {
         }
     }
 
-    /// A level; the inner none is off.
+    /// Parses a level; the inner `None` is off.
     fn level(&mut self, value: &Located) -> Option<Option<Severity>> {
         match &value.value {
             Value::Text(text) => match text.as_str() {
@@ -357,7 +357,7 @@ impl Reader {
             match GlobBuilder::new(&text).literal_separator(true).build() {
                 Ok(glob) => drop(set.add(glob)),
                 Err(error) => {
-                    let message = format!("`{text}` is no glob: {}", error.kind());
+                    let message = format!("`{text}` is not a glob: {}", error.kind());
                     self.error(Code::InvalidValue, message, item.span, "`*` is any name, `**` any folders");
                 }
             }
@@ -386,7 +386,7 @@ fn entries(value: &Located) -> &[(Key, Located)] {
     if let Value::Map(entries) = &value.value { entries } else { &[] }
 }
 
-/// The items of a list; a single value is a list of one.
+/// Returns the items of a list; a single value is a list of one.
 fn items(value: &Located) -> &[Located] {
     if let Value::List(items) = &value.value { items } else { std::slice::from_ref(value) }
 }

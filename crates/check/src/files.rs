@@ -1,4 +1,4 @@
-//! Which specs a call names: files, folders, globs, built-in networks, standard input.
+//! Finds the specs that a call names: files, folders, globs, built-in networks, standard input.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use ignore::WalkBuilder;
 
 use cnnkit_core::diagnostic::{Code, Problem};
 
-/// How a file begins that stands for one in Git's large file storage.
+/// The start of a Git LFS pointer file.
 const POINTER: &[u8; 34] = b"version https://git-lfs.github.com";
 
 /// The specs of a call.
 #[derive(Debug, Default)]
 pub struct Targets {
-    /// What is checked, in order, each once.
+    /// The specs to check, in order, without duplicates.
     pub specs: Vec<String>,
-    /// Files in folders that only give blocks: they are checked through the specs that include them.
+    /// Files in folders that only define blocks: they are checked through the specs that include them.
     pub blocks: usize,
 }
 
-/// The specs and models that `paths` name. A file that is named is checked whatever it holds; in a folder, or behind a glob,
-/// only files that look like a spec are (other tools keep YAML in repositories as well), and models that are there (not
-/// those for which Git LFS has left a pointer). `.gitignore` is obeyed there.
+/// Returns the specs and models that `paths` name. A file that is named is checked whatever it contains; folders and
+/// globs select only files that look like a spec (other tools keep YAML in repositories as well), and models that are
+/// present (not Git LFS pointers). `.gitignore` applies there.
 pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
     let mut found = Targets::default();
     for path in paths {
@@ -55,7 +55,7 @@ impl Targets {
 
     fn glob(&mut self, pattern: &str) -> Result<(), Problem> {
         let invalid = |error: globset::Error| {
-            Problem::new(Code::InvalidValue, format!("`{pattern}` is no glob: {}", error.kind()))
+            Problem::new(Code::InvalidValue, format!("`{pattern}` is not a glob: {}", error.kind()))
                 .help("`*` is any name, `**` any folders, `{a,b}` either")
         };
         let plain = pattern.strip_prefix("./").unwrap_or(pattern);
@@ -71,12 +71,12 @@ impl Targets {
         let root = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
         if self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path))) == 0 {
             return Err(Problem::new(Code::Io, format!("no spec matches `{pattern}`"))
-                .help("`*` is any name, `**` any folders; quote it, or the shell takes it apart"));
+                .help("`*` is any name, `**` any folders; quote it, or the shell expands it"));
         }
         Ok(())
     }
 
-    /// Adds the specs below `root` that are wanted; returns how many there are, those that were listed before included.
+    /// Adds the specs below `root` that are wanted; returns how many there are, including those listed before.
     fn walk(&mut self, root: &Path, wanted: impl Fn(&Path) -> bool) -> usize {
         let mut specs = 0;
         let mut files: Vec<PathBuf> = WalkBuilder::new(root)
@@ -92,7 +92,7 @@ impl Targets {
             .collect();
         files.sort();
         for path in files {
-            // What cannot be read is reported when it is checked.
+            // Files that cannot be read are reported when they are checked.
             let kind = if path.extension().is_some_and(|ending| ending == "onnx") {
                 model(&path)
             } else {
@@ -113,7 +113,7 @@ impl Targets {
     }
 }
 
-/// What a YAML file seems to be.
+/// The apparent kind of a YAML file.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Spec,
@@ -121,14 +121,14 @@ enum Kind {
     Other,
 }
 
-/// A model may be large: only its first bytes are looked at.
+/// A model may be large: only its first bytes are read.
 fn model(path: &Path) -> Kind {
     let mut start = [0; POINTER.len()];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
     if read.is_ok() && start == *POINTER { Kind::Other } else { Kind::Spec }
 }
 
-/// Judged by its top-level keys, which a file that is not valid YAML has as well.
+/// Decided by its top-level keys, which a file that is not valid YAML has as well.
 fn kind(text: &str) -> Kind {
     let has = |key: &str| {
         text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))

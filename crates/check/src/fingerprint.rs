@@ -1,4 +1,4 @@
-//! What identifies a finding while the text around it changes: the rule, the layer and the line's own content, not its
+//! Identifies a finding while the text around it changes: by the rule, the layer and the line's own content, not its
 //! number.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{Checked, Located};
 
-/// One fingerprint a finding. Findings that agree in everything are numbered, so that two of them stay two.
+/// Returns one fingerprint per finding. Identical findings are numbered, so that two of them remain two.
 pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
     let mut seen: HashMap<u64, u64> = HashMap::new();
     let mut out = Vec::with_capacity(findings.len());
@@ -16,7 +16,7 @@ pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
                 let source = spec.sources.get(span.source);
                 let start = source.text[..span.start].rfind('\n').map_or(0, |i| i + 1);
                 let line = source.text[start..].lines().next().unwrap_or("");
-                // The comment of a line says nothing of the network.
+                // The comment of a line is not part of the network.
                 (source.name.as_str(), line.split(" #").next().unwrap_or(line).trim())
             }
             None => (spec.path.as_str(), ""),
@@ -31,8 +31,8 @@ pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
     out
 }
 
-/// The path from the project's folder (the nearest with `.git` or `cnnkit.toml`), so that it does not matter from
-/// where the program is called.
+/// Returns the path relative to the project's folder (the nearest with `.git` or `cnnkit.toml`), so that the current
+/// folder does not matter.
 pub fn in_project(file: &str) -> String {
     let Ok(real) = Path::new(file).canonicalize() else { return file.to_owned() };
     let root =
@@ -44,7 +44,7 @@ pub fn in_project(file: &str) -> String {
     )
 }
 
-/// The 64-bit FNV-1a hash: stable from release to release, which the standard library's is not.
+/// Computes the 64-bit FNV-1a hash: stable from release to release, unlike the standard library's.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()

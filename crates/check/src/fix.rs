@@ -1,4 +1,4 @@
-//! Fixes applied to files: only the tokens at fault change, comments and layout stay.
+//! Applies fixes to files: only the tokens at fault change; comments and layout stay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Rewrite {
     pub before: Arc<str>,
     /// Its text with the fixes.
     pub after: String,
-    /// How many findings they mend.
+    /// The number of findings that they fix.
     pub fixes: usize,
 }
 
@@ -27,15 +27,15 @@ struct Pending {
     fixes: usize,
 }
 
-/// The fixes of the findings that `wanted` picks, file by file. Of fixes that overlap the first is taken; the others
-/// follow when the result is checked again. Built-in specs and standard input cannot be changed.
+/// Returns the fixes of the findings that `wanted` selects, file by file. Of overlapping fixes only the first is
+/// applied; the others follow when the result is checked again. Built-in specs and standard input cannot be changed.
 pub fn rewrites(checked: &[Checked], wanted: impl Fn(&Located) -> bool) -> Vec<Rewrite> {
     let mut files: BTreeMap<String, Pending> = BTreeMap::new();
     for spec in checked.iter().filter(|spec| !spec.path.starts_with("zoo:") && spec.path != "-") {
         for finding in spec.outcome.findings.iter().filter(|finding| wanted(finding)) {
             let Some(fix) = &finding.fix else { continue };
             let Some(first) = fix.edits.first() else { continue };
-            // A fix in several files would have to be written as a whole.
+            // A fix across several files would have to be written atomically.
             if fix.edits.iter().any(|edit| edit.span.source != first.span.source) {
                 continue;
             }
@@ -71,13 +71,13 @@ fn touch(a: &Edit, b: &Edit) -> bool {
     a.span.start <= b.span.end && b.span.start <= a.span.end
 }
 
-/// `text` with all `edits` applied; nothing if two of them touch.
+/// Applies all `edits` to `text`; returns `None` if two of them touch.
 pub fn apply(text: &str, edits: &[Edit]) -> Option<String> {
     let mut sorted: Vec<&Edit> = edits.iter().collect();
     sorted.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let (mut out, mut at, mut last) = (String::new(), 0, None);
     for edit in sorted {
-        // Two insertions at one place have no order.
+        // Two insertions at one position have no order.
         if edit.span.start < at || last.replace(edit.span.start) == Some(edit.span.start) {
             return None;
         }

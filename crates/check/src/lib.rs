@@ -1,4 +1,4 @@
-//! `cnnkit check`: rules run over specs, their findings brought to places in the text.
+//! `cnnkit check`: runs rules over specs and locates their findings in the text.
 //!
 //! ```text
 //! spec -> graph, document -> facts -> rules -> findings -> places, uses counted -> levels, suppressions -> outcome
@@ -8,8 +8,10 @@
 
 mod baseline;
 mod budget;
+mod checked;
 mod condition;
 mod config;
+mod figures;
 mod files;
 mod fingerprint;
 mod fix;
@@ -22,14 +24,16 @@ mod toml;
 mod verified;
 
 pub use baseline::{Accepted, Baseline};
-pub use budget::{Figures, judge};
+pub use budget::judge;
+pub use checked::Checked;
 pub use condition::Condition;
 pub use config::{Budget, Choices, FILE as PROJECT_FILE, Project};
+pub use figures::Figures;
 pub use files::{Targets, targets};
 pub use fingerprint::{fingerprints, in_project};
 pub use fix::{Rewrite, apply, rewrites};
 pub use located::{Located, locate, places};
-pub use run::{Checked, Plan, Subject, run};
+pub use run::{Plan, Subject, run};
 pub use selection::{Active, Selection, Selector};
 pub use suppress::Suppressions;
 
@@ -37,38 +41,38 @@ use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, of_code};
 use cnnkit_core::diagnostic::{Diagnostic, Problem};
 use cnnkit_core::spec::Loaded;
 
-/// What is to be said of one spec.
+/// The result of checking one spec.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its findings, in the order of their places.
+    /// Its findings, in the order of their positions.
     pub findings: Vec<Located>,
     /// Findings that a comment with a reason suppresses.
     pub suppressed: Vec<Located>,
-    /// How many findings the baseline accepts.
+    /// The number of findings that the baseline accepts.
     pub accepted: usize,
     /// Figures of the network that may only improve.
     pub figures: Figures,
-    /// Rules that could not judge this network.
+    /// Rules that could not be applied to this network.
     pub skipped: Vec<Skipped>,
 }
 
-/// A rule that could not judge.
+/// A rule that could not be applied.
 #[derive(Debug)]
 pub struct Skipped {
     /// The rule.
     pub rule: &'static Meta,
-    /// Why.
+    /// The reason.
     pub problem: Problem,
 }
 
-/// What else is to be said of a network.
+/// Results in addition to those of the rules.
 #[derive(Debug, Default)]
 pub struct Extra {
-    /// Findings of no rule.
+    /// Findings that come from no rule.
     pub findings: Vec<(&'static Meta, Finding)>,
-    /// Figures to keep.
+    /// Figures that may only improve.
     pub figures: Figures,
-    /// What could not be judged.
+    /// Checks that could not be applied.
     pub skipped: Vec<Skipped>,
 }
 
@@ -87,7 +91,7 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     let mut sort_out = |meta: &'static Meta, severity: Severity, found: Vec<Finding>| {
         let (hidden, shown): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| {
             let places = places(facts, finding);
-            // Every comment that covers it is in use.
+            // Every comment that covers the finding counts as used.
             comments.iter().filter(|comments| comments.cover(facts.sources, meta, &places)).count() > 0
         });
         findings.extend(locate(facts, meta, severity, shown));
@@ -109,7 +113,7 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     skipped.extend(extra.skipped);
     let errors = facts.document.into_iter().flat_map(|document| &document.expectation_errors);
     findings.extend(errors.map(|error| Located::of_error(of_code(error.code), error.clone())));
-    // An included file serves other specs as well: what is unused here may be used there.
+    // Other specs use an included file as well: what is unused here may be used there.
     let ran = |meta: &Meta| selection.runs(meta.id) || OTHERS.iter().any(|other| other.id == meta.id);
     findings.extend(comments.first().map(|own| own.unused(ran)).unwrap_or_default());
     findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));
@@ -118,7 +122,7 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     Outcome { findings, suppressed, accepted: 0, figures: extra.figures, skipped }
 }
 
-/// The findings of a spec that could not be built.
+/// Returns the findings of a spec that could not be built.
 pub fn rejected(errors: Vec<Diagnostic>) -> Outcome {
     let mut findings: Vec<Located> =
         errors.into_iter().map(|error| Located::of_error(of_code(error.code), error)).collect();
@@ -127,7 +131,7 @@ pub fn rejected(errors: Vec<Diagnostic>) -> Outcome {
 }
 
 impl Outcome {
-    /// Puts everything into the order of its places.
+    /// Sorts everything by position.
     pub fn sort(&mut self) {
         sort(&mut self.findings);
         sort(&mut self.suppressed);

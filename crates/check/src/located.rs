@@ -1,4 +1,4 @@
-//! From a rule's finding to a place in the text: one finding a place, however often the block around it is used.
+//! Locates a rule's findings in the text: one finding per position, however often the block around it is used.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,31 +7,31 @@ use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::source::Span;
 
-/// A finding at its place.
+/// A finding with its position.
 #[derive(Debug, Clone)]
 pub struct Located {
     /// The rule.
     pub rule: &'static Meta,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The flaw with its numbers; those of the first use, if there are several.
     pub message: String,
-    /// The token; none for a flaw of a whole file, or of an imported model.
+    /// The token; `None` for a flaw of a whole file, or of an imported model.
     pub span: Option<Span>,
     /// The id of the layer.
     pub node: Option<String>,
-    /// Ids of the other layers that were written at this place and have the same flaw.
+    /// Ids of the other layers that were written at this position and have the same flaw.
     pub also: Vec<String>,
-    /// Other places that matter, each with a remark.
+    /// Other relevant positions, each with a remark.
     pub related: Vec<(Span, String)>,
     /// Remedies.
     pub help: Vec<String>,
-    /// How to mend it; only where it is right for every use of the place.
+    /// The edit that removes it, if it is right for every use of the position.
     pub fix: Option<Fix>,
 }
 
 impl Located {
-    /// An error that kept a spec from being built.
+    /// Returns the finding for an error that prevented a spec from being built.
     pub fn of_error(rule: &'static Meta, error: Diagnostic) -> Self {
         Self {
             rule,
@@ -47,7 +47,7 @@ impl Located {
     }
 }
 
-/// The findings of one rule at their places, in the order in which they were found.
+/// Locates the findings of one rule, in the order in which they were found.
 pub fn locate(
     facts: &Facts<'_>,
     rule: &'static Meta,
@@ -68,23 +68,23 @@ pub fn locate(
             }
         }
     }
-    // How many layers are written at each place, if that matters.
+    // The number of layers written at each position, if it matters.
     let mut written: HashMap<Span, usize> = HashMap::new();
     if groups.iter().any(|(_, group)| group.iter().any(|finding| finding.fix.is_some())) {
-        let spans = facts.graph.nodes.iter().filter_map(|node| node.origin.span);
+        let spans = facts.graph.nodes().iter().filter_map(|node| node.origin.span);
         spans.for_each(|span| *written.entry(span).or_default() += 1);
     }
     let join = |(span, group)| joined(facts, rule, severity, &written, span, group);
     groups.into_iter().filter_map(join).collect()
 }
 
-/// The token of a finding, and the uses of the blocks that it is in.
+/// Returns the token of a finding, and the uses of the blocks that contain it.
 pub fn places(facts: &Facts<'_>, finding: &Finding) -> Vec<Span> {
     let uses = finding.place.node().map(|node| facts.origin(node).used_at.iter().map(|(_, span)| *span));
     span(facts, finding.place).into_iter().chain(uses.into_iter().flatten()).collect()
 }
 
-/// The token of a place.
+/// Returns the token of a location.
 fn span(facts: &Facts<'_>, place: Location) -> Option<Span> {
     match place {
         Location::Node(node) => facts.origin(node).span,
@@ -134,7 +134,7 @@ fn joined(
     })
 }
 
-/// The fix of all findings at one place: there if each has one, and if no layer written there is without the flaw.
+/// Returns the fix of all findings at one position: only if each has one, and every layer written there has the flaw.
 fn joint_fix(
     facts: &Facts<'_>,
     written: &HashMap<Span, usize>,
@@ -151,14 +151,14 @@ fn joint_fix(
     }
     joint.edits.sort();
     joint.edits.dedup();
-    // A layer without a place is edited by nobody.
+    // A layer without a position cannot be edited.
     let places: HashSet<Span> = nodes.iter().filter_map(|&node| facts.origin(node).span).collect();
     let here: usize = places.iter().filter_map(|place| written.get(place)).sum();
     let placed = nodes.iter().filter(|&&node| facts.origin(node).span.is_some()).count();
     if here != placed {
         return None;
     }
-    // The file of a block serves other specs as well, which nobody has looked at.
+    // Other specs use the file of a block as well, and they were not checked.
     if let Some(document) = facts.document {
         let own = document.files.first().map(|file| file.source);
         joint.safe &= joint.edits.iter().all(|edit| Some(edit.span.source) == own);

@@ -1,4 +1,4 @@
-//! Which rules run, and how bad their findings are.
+//! The rules that run, and the severity of their findings.
 
 use crate::rules::{Family, RULES, Rule, Severity};
 use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
@@ -6,7 +6,7 @@ use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 /// The rules of one run.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// In the order of their ids.
+    /// The rules, in the order of their ids.
     pub rules: Vec<Active>,
 }
 
@@ -15,9 +15,9 @@ pub struct Selection {
 pub struct Active {
     /// The rule.
     pub rule: &'static dyn Rule,
-    /// How bad its findings are.
+    /// The severity of its findings.
     pub severity: Severity,
-    /// Its numbers as configured.
+    /// Its settings as configured.
     pub settings: Vec<(String, f64)>,
 }
 
@@ -28,26 +28,26 @@ impl std::fmt::Debug for Active {
 }
 
 impl Active {
-    /// `rule` as it is declared.
+    /// Returns `rule` with its declared severity and settings.
     pub fn new(rule: &'static dyn Rule) -> Self {
         Self { rule, severity: rule.meta().severity, settings: vec![] }
     }
 }
 
 impl Default for Selection {
-    /// The rules whose findings are nearly always mistakes.
+    /// Selects the rules whose findings are nearly always mistakes.
     fn default() -> Self {
         Self::of(|rule| rule.meta().default)
     }
 }
 
 impl Selection {
-    /// The rules that `wanted` picks, as they are declared.
+    /// Selects the rules that `wanted` accepts, as declared.
     pub fn of(wanted: impl Fn(&dyn Rule) -> bool) -> Self {
         Self { rules: RULES.iter().copied().filter(|rule| wanted(*rule)).map(Active::new).collect() }
     }
 
-    /// The rule with this id alone.
+    /// Selects only the rule with this id.
     pub fn only(id: &str) -> Self {
         Self::of(|rule| rule.meta().id == id)
     }
@@ -57,7 +57,7 @@ impl Selection {
         self.rules.iter().any(|active| active.rule.meta().id == id)
     }
 
-    /// The rule with this id, which runs from now on.
+    /// Enables the rule and returns it.
     pub fn enable(&mut self, rule: &'static dyn Rule) -> &mut Active {
         let id = rule.meta().id;
         let place = self.rules.partition_point(|active| active.rule.meta().id < id);
@@ -67,20 +67,20 @@ impl Selection {
         &mut self.rules[place]
     }
 
-    /// The rule with this id does not run.
+    /// Disables the rule with this id.
     pub fn disable(&mut self, id: &str) {
         self.rules.retain(|active| active.rule.meta().id != id);
     }
 }
 
-/// A group of rules as it is written: `CK301`, `common-divisor`, `CK3`, `gridding`, `default`, `all`.
+/// A group of rules as written: `CK301`, `common-divisor`, `CK3`, `gridding`, `default`, `all`.
 #[derive(Debug, Clone)]
 pub struct Selector {
     rules: Vec<&'static str>,
 }
 
 impl Selector {
-    /// The rules that `text` stands for.
+    /// Parses the name of a rule or of a group of rules.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let ids = |wanted: &dyn Fn(&dyn Rule) -> bool| -> Vec<&'static str> {
             RULES.iter().filter(|rule| wanted(**rule)).map(|rule| rule.meta().id).collect()
@@ -99,7 +99,7 @@ impl Selector {
             return Ok(Self { rules });
         }
         if let Some(meta) = crate::rules::find(text) {
-            let message = format!("`{}` ({}) cannot be switched", meta.id, meta.name);
+            let message = format!("`{}` ({}) cannot be configured", meta.id, meta.name);
             return Err(Problem::new(Code::InvalidValue, message).help("it is always on"));
         }
         let known: Vec<&str> = RULES.iter().flat_map(|rule| [rule.meta().id, rule.meta().name]).collect();
@@ -115,7 +115,7 @@ impl Selector {
         self.rules.contains(&id)
     }
 
-    /// Whether it stands for one rule.
+    /// Whether it selects a single rule.
     pub fn is_single(&self) -> bool {
         self.rules.len() == 1
     }

@@ -1,9 +1,9 @@
 //! Comments that suppress findings: `# cnnkit: ignore[CK301] the reason`.
 //!
-//! Behind code it stands for its own line; alone on a line, for the next line of code; `ignore-file[...]` for the whole
-//! file. A line is that of the flaw, or of a use of the block that the flaw is in. The reason is required. A suppression
-//! that suppresses nothing is a finding, and so is a comment that looks like one and is none: a silent typo would
-//! either hide a flaw or let someone believe it was accepted.
+//! A trailing comment applies to its line, a comment on its own line to the next line of code; `ignore-file[...]`
+//! applies to the whole file. A line matches if the flaw is on it, or a use of the block that contains the flaw. The
+//! reason is required. A suppression that suppresses nothing is a finding, and so is a malformed one: a silent typo
+//! would either hide a flaw or suggest that it was accepted.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ use cnnkit_core::source::{SourceId, Sources, Span};
 #[derive(Debug, Default)]
 pub struct Suppressions {
     list: Vec<Suppression>,
-    /// Comments that are refused.
+    /// Findings about malformed comments.
     pub malformed: Vec<Located>,
 }
 
@@ -26,21 +26,21 @@ struct Suppression {
     rule: &'static Meta,
     /// The rule's name in the comment.
     token: Span,
-    /// From 1; none for the whole file.
+    /// The line, from 1; `None` for the whole file.
     line: Option<usize>,
     used: Cell<bool>,
 }
 
-/// Words by which people of other tools would try.
+/// Words that users of other tools would try.
 const WORDS: [&str; 6] = ["ignore", "disable", "noqa", "allow", "suppress", "nolint"];
 const FORM: &str = "write `# cnnkit: ignore[CK301] the reason`, or `ignore-file[...]` for the whole file";
 
 impl Suppressions {
-    /// The suppressions written in `source`.
+    /// Reads the suppressions in `source`.
     pub fn read(sources: &Sources, source: SourceId) -> Self {
         let text = &*sources.get(source).text;
         let mut found = Self::default();
-        // Nearly all specs have none.
+        // A fast path: nearly all specs have none.
         if !text.contains("cnnkit") && !WORDS.iter().any(|word| text.contains(word)) {
             return found;
         }
@@ -91,8 +91,8 @@ impl Suppressions {
                 let word: String =
                     directive.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
                 let message = match word.as_str() {
-                    "ignore" | "ignore-file" => format!("`{word}` does not say which rule"),
-                    _ => format!("`cnnkit: {word}` is no directive"),
+                    "ignore" | "ignore-file" => format!("`{word}` does not name a rule"),
+                    _ => format!("`cnnkit: {word}` is not a directive"),
                 };
                 let token = Span::new(span.source, offset, offset + word.len().max(1));
                 return self.refuse(token, message, FORM.into());
@@ -110,7 +110,7 @@ impl Suppressions {
             match rules::find(name) {
                 Some(rule) if rule.family == Family::Spec => {
                     let message = format!("`{}` cannot be suppressed: the network cannot be built", rule.id);
-                    self.refuse(token, message, "mend the spec".into());
+                    self.refuse(token, message, "fix the spec".into());
                 }
                 Some(rule) => self.list.push(Suppression {
                     rule,
@@ -128,7 +128,11 @@ impl Suppressions {
         }
         if !reason.chars().any(char::is_alphabetic) {
             let message = "a suppression without a reason".into();
-            self.refuse(whole, message, "say why behind the bracket: `ignore[CK301] as published`".into());
+            self.refuse(
+                whole,
+                message,
+                "give the reason after the bracket: `ignore[CK301] as published`".into(),
+            );
         }
     }
 
@@ -136,7 +140,8 @@ impl Suppressions {
         self.malformed.push(finding(&MALFORMED_SUPPRESSION, span, message, help));
     }
 
-    /// Whether a finding of `rule` whose flaw, or a use of the block around it, is at one of `places` is suppressed.
+    /// Whether a suppression covers a finding of `rule` with the flaw, or a use of the block that contains it, at one
+    /// of `places`.
     pub fn cover(&self, sources: &Sources, rule: &Meta, places: &[Span]) -> bool {
         let mut covered = false;
         for suppression in self.list.iter().filter(|suppression| suppression.rule.id == rule.id) {
@@ -151,13 +156,13 @@ impl Suppressions {
         covered
     }
 
-    /// Suppressions of rules that ran and found nothing there.
+    /// Returns findings about suppressions of rules that ran and found nothing there.
     pub fn unused(&self, ran: impl Fn(&Meta) -> bool) -> Vec<Located> {
         let unused = self.list.iter().filter(|suppression| !suppression.used.get() && ran(suppression.rule));
         unused
             .map(|suppression| {
                 let (id, name) = (suppression.rule.id, suppression.rule.name);
-                let message = format!("`{id}` ({name}) finds nothing here that could be suppressed");
+                let message = format!("`{id}` ({name}) has no finding here");
                 finding(&UNUSED_SUPPRESSION, suppression.token, message, "remove it".into())
             })
             .collect()
@@ -179,7 +184,7 @@ fn finding(rule: &'static Meta, span: Span, message: String, help: String) -> Lo
     }
 }
 
-/// Whether a comment was probably meant to suppress something: `noqa: CK301`, `cnnkit-disable CK301`, `ignore[CK301]`.
+/// Whether a comment was probably meant as a suppression: `noqa: CK301`, `cnnkit-disable CK301`, `ignore[CK301]`.
 fn looks_like_one(text: &str) -> bool {
     let lower = text.to_lowercase();
     let names_rule = rule_id(text).is_some();
@@ -190,7 +195,7 @@ fn looks_like_one(text: &str) -> bool {
     (word(first) && names_rule) || (first == "cnnkit" && word(second))
 }
 
-/// The first rule's id in `text`, in upper or lower case.
+/// Returns the first rule id in `text`, in upper or lower case.
 fn rule_id(text: &str) -> Option<&str> {
     let starts = text.match_indices(['C', 'c']).map(|(start, _)| start);
     let mut ids = starts.filter_map(|start| text.get(start..start + 5));
@@ -200,7 +205,7 @@ fn rule_id(text: &str) -> Option<&str> {
     })
 }
 
-/// A line as code and comment; the comment without its `#`. Quoted text is code.
+/// Splits a line into code and comment; the comment without its `#`. Quoted text is code.
 fn split(line: &str) -> (&str, Option<&str>) {
     let line = line.trim_end_matches(['\n', '\r']);
     let (mut quote, mut before) = (None, ' ');

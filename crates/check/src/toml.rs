@@ -1,4 +1,4 @@
-//! TOML text to located values. The `toml` crate parses; this file keeps every place.
+//! TOML text to located values. The `toml` crate parses; this file keeps every position.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,14 +7,14 @@ use cnnkit_core::diagnostic::{Code, Diagnostic};
 use cnnkit_core::source::{SourceId, Span};
 use cnnkit_core::value::{Key, Located, Value, parse_decimal};
 
-/// The table in `text`, and everything that is wrong with it.
+/// Parses the table in `text`; returns it with all errors.
 pub fn parse(text: &str, source: SourceId) -> (Located, Vec<Diagnostic>) {
     let (root, errors) = DeTable::parse_recoverable(text);
     let errors = errors.iter().map(|error| {
         let range = error.span().unwrap_or(0..0);
         let message = error.message().trim_end_matches('.').replace('\n', ", ");
         Diagnostic::error(Code::Syntax, lower(&message), Span::new(source, range.start, range.end))
-            .help("docs/check.md shows a whole file; texts stand in quotes")
+            .help("docs/check.md shows a whole file; text needs quotes")
     });
     let errors = errors.collect();
     let span = Span::new(source, 0, 0);
@@ -37,7 +37,7 @@ fn located(value: &Spanned<DeValue<'_>>, source: SourceId) -> Located {
     let span = Span::new(source, value.span().start, value.span().end);
     let inner = Span::new(source, span.start + 1, span.end.saturating_sub(1).max(span.start + 1));
     match value.get_ref() {
-        // Quotes are left out.
+        // Quotes are excluded.
         DeValue::String(text) => Located { value: Value::Text(text.to_string()), span: inner },
         DeValue::Integer(number) if number.radix() == 10 => {
             Located { value: decimal(&number.as_str().replace('_', "")), span }

@@ -1,7 +1,7 @@
-//! What is wrong, and where.
+//! Errors, and where they are.
 //!
-//! Code that finds a flaw deep in the arithmetic knows no place: it returns a [`Problem`]. Whoever knows where the
-//! offending layer was written turns it into a [`Diagnostic`].
+//! Code that finds a flaw deep in the arithmetic has no position: it returns a [`Problem`]. The caller that has the
+//! position of the offending layer turns it into a [`Diagnostic`].
 //!
 //! The grammar of a message: lower case, no full stop, the flaw with its numbers; the remedy goes into `help`.
 
@@ -16,7 +16,7 @@ pub enum Code {
     Syntax,
     /// A key, layer, block, variable or argument that does not exist.
     UnknownName,
-    /// Something required is not there.
+    /// Something required is missing.
     Missing,
     /// A value of the wrong type, or out of range.
     InvalidValue,
@@ -28,7 +28,7 @@ pub enum Code {
     Expression,
     /// An included file that cannot be used.
     Include,
-    /// A limit that keeps a hostile or mistaken spec from using up the machine.
+    /// A limit that keeps a hostile or mistaken spec from exhausting the machine.
     Limit,
     /// A count that does not fit into 64 bits.
     Overflow,
@@ -37,7 +37,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The stable code, as findings carry it.
+    /// Returns the stable code, as findings use it.
     pub fn id(self) -> &'static str {
         match self {
             Self::Syntax => "CK001",
@@ -55,7 +55,7 @@ impl Code {
     }
 }
 
-/// A flaw without a place.
+/// A flaw without a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Its kind.
@@ -69,42 +69,49 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A flaw of kind `code`.
+    /// Returns a flaw of kind `code`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), help: None, argument: None }
     }
 
-    /// Shapes that do not fit.
+    /// Returns a flaw of mismatched shapes.
     pub fn shape(message: impl Into<String>) -> Self {
         Self::new(Code::Shape, message)
     }
 
-    /// An argument whose value cannot be used.
+    /// Returns a flaw of an argument whose value cannot be used.
     pub fn argument(argument: &'static str, message: impl Into<String>) -> Self {
         Self { argument: Some(argument), ..Self::new(Code::InvalidValue, message) }
     }
 
-    /// A count that leaves 64 bits.
+    /// Returns a flaw of a count that exceeds 64 bits.
     pub fn overflow(what: &str) -> Self {
         Self::new(Code::Overflow, format!("{what} does not fit into 64 bits"))
             .help("check the sizes: no real network is this large")
     }
 
-    /// The same flaw with a remedy.
+    /// Adds a remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same flaw, blamed on `argument`.
+    /// Attributes the flaw to `argument`.
     #[must_use]
     pub fn at(mut self, argument: &'static str) -> Self {
         self.argument = Some(argument);
         self
     }
 
-    /// The flaw at the place where the layer `id` (or its argument at fault) was written.
+    /// The flaw at `span`; none for a flaw of the whole input.
+    pub fn located(self, span: impl Into<Option<Span>>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.code, self.message, span);
+        diagnostic.help.extend(self.help);
+        diagnostic
+    }
+
+    /// Returns the flaw at the position where the layer `id` (or its argument at fault) was written.
     pub fn in_layer(self, id: &str, origin: &Origin) -> Diagnostic {
         let span = match self.argument {
             Some(name) => origin.argument(name),
@@ -127,37 +134,39 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A flaw at its place.
+impl std::error::Error for Problem {}
+
+/// A flaw with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Its kind.
     pub code: Code,
     /// The flaw, with its numbers.
     pub message: String,
-    /// The offending token; none for a flaw of the whole input.
+    /// The offending token; `None` for a flaw of the whole input.
     pub span: Option<Span>,
     /// The id of the layer at fault.
     pub node: Option<String>,
-    /// Other places that matter, each with a remark.
+    /// Other relevant positions, each with a remark.
     pub related: Vec<(Span, String)>,
     /// Remedies.
     pub help: Vec<String>,
 }
 
 impl Diagnostic {
-    /// An error of kind `code` at `span`.
+    /// Returns an error of kind `code` at `span`.
     pub fn error(code: Code, message: impl Into<String>, span: impl Into<Option<Span>>) -> Self {
         Self { code, message: message.into(), span: span.into(), node: None, related: vec![], help: vec![] }
     }
 
-    /// The same error with a remedy.
+    /// Adds a remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    /// The same error with another place that matters.
+    /// Adds another relevant position.
     #[must_use]
     pub fn related(mut self, span: Span, remark: impl Into<String>) -> Self {
         self.related.push((span, remark.into()));
@@ -165,7 +174,19 @@ impl Diagnostic {
     }
 }
 
-/// ` (did you mean `conv`?)`-style help: the candidate closest to `name`, if it is close enough to be a typo.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.node {
+            Some(node) => write!(f, " (in `{node}`)"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+/// Returns the candidate closest to `name`, if it is close enough to be a typo: for `did you mean` help.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = folded(name);
@@ -178,7 +199,7 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The help line for an unknown `name`: the closest of `candidates`, else all of them if they are few.
+/// Returns the help line for an unknown `name`: the closest of `candidates`, or all of them if they are few.
 pub fn did_you_mean(name: &str, candidates: &[&str]) -> Option<String> {
     if let Some(close) = suggest(name, candidates.iter().copied()) {
         return Some(format!("did you mean `{close}`?"));

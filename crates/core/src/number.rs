@@ -1,20 +1,20 @@
-//! Numbers as people read them. Counts use SI prefixes (1000), bytes use binary ones (1024).
+//! Number formatting for people. Counts use SI prefixes (1000), bytes use binary ones (1024).
 
 use num_bigint::BigUint;
 
-/// `25557032` as `25,557,032`.
+/// Formats `25557032` as `25,557,032`.
 pub fn grouped(value: u64) -> String {
     group_digits(&value.to_string())
 }
 
-/// `1, 2, 5`, cut short after eight numbers.
+/// Formats `1, 2, 5`, cut short after eight numbers.
 pub fn list(values: &[u64]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<String> = values.iter().take(SHOWN).map(u64::to_string).collect();
     if values.len() > SHOWN { format!("{}, ...", shown.join(", ")) } else { shown.join(", ") }
 }
 
-/// `3x5`, or `3` where all axes agree.
+/// Formats `3x5`, or `3` where all axes agree.
 pub fn per_axis(values: &[u64]) -> String {
     match values {
         [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
@@ -22,7 +22,7 @@ pub fn per_axis(values: &[u64]) -> String {
     }
 }
 
-/// A string of decimal digits with a comma between groups of three.
+/// Inserts a comma between groups of three decimal digits.
 pub fn group_digits(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -34,7 +34,7 @@ pub fn group_digits(digits: &str) -> String {
     out
 }
 
-/// An integer of any size: grouped up to 24 digits, then in powers of ten with the number of digits.
+/// Formats an integer of any size: grouped up to 24 digits, then in powers of ten with the number of digits.
 pub fn integer(value: &BigUint) -> String {
     let digits = value.to_string();
     if digits.len() <= 24 {
@@ -49,12 +49,12 @@ pub fn integer(value: &BigUint) -> String {
     )
 }
 
-/// A count by its magnitude, with four significant digits: `999`, `1.234 k`, `4.089 G`.
+/// Formats a count by its magnitude, with four significant digits: `999`, `1.234 k`, `4.089 G`.
 pub fn magnitude(value: u64) -> String {
     scaled(value, 1000, &["", " k", " M", " G", " T", " P", " E"], 4)
 }
 
-/// Bytes with a binary prefix, three significant digits: `512 B`, `9.38 MiB`.
+/// Formats bytes with a binary prefix, three significant digits: `512 B`, `9.38 MiB`.
 pub fn bytes(value: u64) -> String {
     scaled(value, 1024, &[" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"], 3)
 }
@@ -73,7 +73,8 @@ fn scaled(value: u64, base: u64, units: &[&str], digits: usize) -> String {
     format!("{scaled:.*}{}", decimals(scaled, digits), units[unit])
 }
 
-/// Decimals that show `value` with so many significant digits: 99.994 with four is `99.99`, 99.996 is `100.0`.
+/// Returns the decimals that show `value` with `digits` significant digits: 99.994 with four is `99.99`, 99.996 is
+/// `100.0`.
 fn decimals(value: f64, digits: usize) -> usize {
     (0..digits)
         .rev()
@@ -89,12 +90,12 @@ fn round_to(value: f64, decimals: usize) -> f64 {
     (value * factor).round() / factor
 }
 
-/// A share as per cent: `12.3 %`, `<0.1 %` for what would print as zero but is not.
+/// Formats a share as a percentage: `12.3 %`, `<0.1 %` for what would print as zero but is not.
 pub fn share(value: f64) -> String {
     if value > 0.0 && value < 0.0005 { "<0.1 %".into() } else { format!("{:.1} %", value * 100.0) }
 }
 
-/// A factor with three significant digits: `0.118x`, `8.47x`, `120x`, `1.00x`.
+/// Formats a factor with three significant digits: `0.118x`, `8.47x`, `120x`, `1.00x`.
 pub fn factor(value: f64) -> String {
     let decimals = if value >= 100.0 {
         0

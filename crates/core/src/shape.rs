@@ -12,37 +12,37 @@ use crate::diagnostic::Problem;
 pub struct Shape(Vec<u64>);
 
 impl Shape {
-    /// The shape with these sizes.
+    /// Returns the shape with these sizes.
     pub fn new(sizes: impl Into<Vec<u64>>) -> Self {
         Self(sizes.into())
     }
 
-    /// Sizes of all axes.
+    /// Returns the sizes of all axes.
     pub fn sizes(&self) -> &[u64] {
         &self.0
     }
 
-    /// Number of axes.
+    /// Returns the number of axes.
     pub fn rank(&self) -> usize {
         self.0.len()
     }
 
-    /// Size of axis 0.
+    /// Returns the size of axis 0.
     pub fn channels(&self) -> u64 {
         self.0.first().copied().unwrap_or(1)
     }
 
-    /// Sizes of the axes after the first.
+    /// Returns the sizes of the axes after the first.
     pub fn spatial(&self) -> &[u64] {
         self.0.get(1..).unwrap_or(&[])
     }
 
-    /// Number of elements; an error if it leaves 64 bits.
+    /// Returns the number of elements; an error if it exceeds 64 bits.
     pub fn elements(&self) -> Result<u64, Problem> {
         product(&self.0).ok_or_else(|| Problem::overflow(&format!("the number of elements of {self}")))
     }
 
-    /// `channels` followed by this shape's spatial sizes.
+    /// Returns `channels` followed by this shape's spatial sizes.
     #[must_use]
     pub fn with_channels(&self, channels: u64) -> Self {
         let mut sizes = self.0.clone();
@@ -53,7 +53,7 @@ impl Shape {
     }
 }
 
-/// The product, or nothing if it leaves 64 bits.
+/// Returns the product; `None` if it exceeds 64 bits.
 pub fn product(sizes: &[u64]) -> Option<u64> {
     sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size))
 }

@@ -1,8 +1,8 @@
-//! Texts and places in them. A place is a byte range; line and column are worked out when it is shown.
+//! Texts and positions in them. A position is a byte range; line and column are computed when it is shown.
 
 use std::sync::Arc;
 
-/// One text that was read: a spec, an included file, the command line's `--set`.
+/// One text: a spec, an included file, or the command line's `--set`.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// How the user named it: a path, `zoo:NAME`, `<stdin>`.
@@ -28,7 +28,7 @@ impl Sources {
         SourceId(u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// The text with index `id`.
+    /// Returns the text with index `id`.
     ///
     /// # Panics
     /// If `id` belongs to other `Sources`.
@@ -36,12 +36,12 @@ impl Sources {
         &self.list[id.0 as usize]
     }
 
-    /// All texts, in the order in which they were added.
+    /// Iterates over all texts, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Source> {
         self.list.iter()
     }
 
-    /// Line and column of `offset`, both from 1; the column counts characters.
+    /// Returns line and column of `offset`, both from 1; the column counts characters.
     pub fn line_column(&self, id: SourceId, offset: usize) -> (usize, usize) {
         let text = &self.get(id).text;
         let mut offset = offset.min(text.len());
@@ -67,25 +67,25 @@ pub struct Span {
 }
 
 impl Span {
-    /// The bytes `start..end` of `source`.
+    /// Returns the range `start..end` of `source`.
     pub fn new(source: SourceId, start: usize, end: usize) -> Self {
         Self { source, start, end }
     }
 }
 
-/// Where a layer of the graph was written down, for messages about it. An imported model has none.
+/// Where a layer of the graph was written, for messages about it. The layers of an imported model have no position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The layer's name in the spec (`conv`), the token that stands for the whole layer.
+    /// The layer's name in the spec (`conv`), the token that represents the whole layer.
     pub span: Option<Span>,
-    /// Where each argument's value stands.
+    /// The position of each argument's value.
     pub args: Vec<(String, Span)>,
-    /// The uses of the blocks that the layer came through, innermost first, each with the block's name.
+    /// The uses of the blocks that contain the layer, innermost first, each with the block's name.
     pub used_at: Vec<(String, Span)>,
 }
 
 impl Origin {
-    /// The place of argument `name`, or of the layer if the argument was not written.
+    /// Returns the position of argument `name`, or of the layer if the argument was not written.
     pub fn argument(&self, name: &str) -> Option<Span> {
         self.args.iter().find(|(arg, _)| arg == name).map(|&(_, span)| span).or(self.span)
     }

@@ -1,4 +1,4 @@
-//! Values with places: what a layer's arguments are made of, whoever wrote them down.
+//! Values with positions: what a layer's arguments consist of, whatever their source.
 
 mod de;
 
@@ -9,24 +9,24 @@ use num_traits::ToPrimitive as _;
 
 use crate::source::Span;
 
-/// An exact number: `0.25` is one quarter, and `$width / 3` loses nothing.
+/// An exact number: `0.25` is one quarter, and `$width / 3` is exact.
 pub type Number = Ratio<i128>;
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located {
     /// The value.
     pub value: Value,
-    /// Its place.
+    /// Its position.
     pub span: Span,
 }
 
-/// A key of a mapping and where it stands.
+/// A key of a mapping with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key.
     pub name: String,
-    /// Its place.
+    /// Its position.
     pub span: Span,
 }
 
@@ -48,12 +48,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// A whole number.
+    /// Returns an integer.
     pub fn integer(value: i128) -> Self {
         Self::Number(Number::from_integer(value))
     }
 
-    /// What it is, for "expected X, found Y".
+    /// Describes the value, for "expected X, found Y".
     pub fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".into(),
@@ -69,7 +69,7 @@ impl Value {
     }
 }
 
-/// `3`, `0.25`, or `4/3` for a fraction that no short decimal equals.
+/// Formats `3`, `0.25`, or `4/3` for a fraction without a short decimal.
 pub fn show_number(value: &Number) -> String {
     let decimal = [10, 100, 1000, 10_000, 100_000].iter().any(|power| power % value.denom() == 0);
     match value.to_f64() {
@@ -80,7 +80,7 @@ pub fn show_number(value: &Number) -> String {
     }
 }
 
-/// The exact value of a decimal number such as `-0.0125`; nothing if it leaves 128 bits.
+/// Returns the exact value of a decimal number such as `-0.0125`; `None` if it exceeds 128 bits.
 pub fn parse_decimal(text: &str) -> Option<Number> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

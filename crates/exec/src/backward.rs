@@ -11,9 +11,10 @@ use cnnkit_core::graph::{NodeId, Op};
 /// Gradients with respect to nodes and weights.
 #[derive(Debug)]
 pub struct GraphGradients<S> {
-    /// For each node, none if nothing that was asked for depends on it.
+    /// For each node, its gradient; `None` if no requested gradient depends on it.
     pub nodes: Vec<Option<Tensor<S>>>,
-    /// For each node, those of the weights it owns (shared ones add up there); none if nothing flows to them.
+    /// For each node, the gradients of the weights it owns (summed over all uses of shared ones); `None` if none
+    /// reaches them.
     pub weights: Vec<Option<Vec<Tensor<S>>>>,
 }
 
@@ -25,8 +26,8 @@ fn accumulate<S: Scalar>(sum: &mut Option<Tensor<S>>, more: Tensor<S>) {
 }
 
 impl<S: Scalar> Network<'_, S> {
-    /// The gradient of the sum over `seeds` of (node . vector), at the values of `trace`. With `keep`, gradients of inner
-    /// nodes stay; otherwise only those of the network's inputs do.
+    /// Computes the gradient of the sum over `seeds` of (node . vector), at the values of `trace`. With `keep`, the
+    /// result contains the gradients of inner nodes; otherwise only those of the network's inputs.
     pub fn backward(
         &self,
         trace: &Trace<S>,
@@ -34,28 +35,29 @@ impl<S: Scalar> Network<'_, S> {
         keep: bool,
     ) -> Result<GraphGradients<S>, Problem> {
         let graph = self.graph;
-        let mut nodes: Vec<Option<Tensor<S>>> = graph.nodes.iter().map(|_| None).collect();
-        let mut weights: Vec<Option<Vec<Tensor<S>>>> = graph.nodes.iter().map(|_| None).collect();
+        let mut nodes: Vec<Option<Tensor<S>>> = graph.nodes().iter().map(|_| None).collect();
+        let mut weights: Vec<Option<Vec<Tensor<S>>>> = graph.nodes().iter().map(|_| None).collect();
         for (id, vector) in seeds {
-            if vector.sizes() != trace.values[id.0].sizes() {
+            if vector.sizes() != trace.values[id.index()].sizes() {
                 let message =
                     format!("the gradient of `{}` has other sizes than its value", graph.node(id).id);
                 return Err(Problem::shape(message));
             }
-            accumulate(&mut nodes[id.0], vector);
+            accumulate(&mut nodes[id.index()], vector);
         }
-        for (index, node) in graph.nodes.iter().enumerate().rev() {
+        for (index, node) in graph.nodes().iter().enumerate().rev() {
             let Op::Layer(layer) = &node.op else { continue };
             let Some(vector) = nodes[index].take() else { continue };
-            let sources: Vec<&Tensor<S>> = node.inputs.iter().map(|input| &trace.values[input.0]).collect();
-            let id = NodeId(index);
+            let sources: Vec<&Tensor<S>> =
+                node.inputs.iter().map(|input| &trace.values[input.index()]).collect();
+            let id = NodeId::new(index);
             let call = Call { inputs: &sources, declared: &node.weights, weights: self.weights(id) };
             let gradients =
                 reference::backward(layer, call, &vector).map_err(|problem| at(&node.id, problem))?;
             for (input, gradient) in node.inputs.iter().zip(gradients.inputs) {
-                accumulate(&mut nodes[input.0], gradient);
+                accumulate(&mut nodes[input.index()], gradient);
             }
-            let place = &mut weights[self.owner(id).0];
+            let place = &mut weights[self.owner(id).index()];
             match place {
                 None => *place = Some(gradients.weights),
                 Some(sums) => {

@@ -1,10 +1,10 @@
-//! Running networks: numbers by computing them, not by formulas.
+//! Running networks: numbers from computation, not from formulas.
 //!
-//! - [`reference`](mod@reference) is the definition of every layer in plain loops, generic over the number type
-//!   ([`scalar`]: f32, f64, exact integers), forwards and backwards.
+//! - [`reference`](mod@reference) implements every layer in plain loops, generic over the number type ([`scalar`]:
+//!   f32, f64, exact integers), forwards and backwards.
 //! - [`network`] allocates exactly the weights that the graph declares, seeded ([`random`]) or loaded.
-//! - [`run`] executes a graph and measures what it does: multiply-adds, bytes alive, time; [`backward`] differentiates it.
-//! - [`fast`] has kernels in f32 that are equal to the definition up to rounding, and plans whole networks with them.
+//! - [`run`] executes a graph and measures multiply-adds, bytes alive and time; [`backward`] differentiates it.
+//! - [`fast`] has f32 kernels that equal the reference up to rounding, and plans whole networks with them.
 
 pub mod backward;
 pub mod fast;

@@ -10,27 +10,28 @@ use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::{Init, Weight};
 
-/// How weights start.
+/// How weights are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
-    /// As the layers declare: PyTorch's defaults. Convolutions and linear layers are uniform in +-1/sqrt(fan_in); norms
-    /// start as the identity, the offsets of deformable convolutions and layer scales at 0 or near it.
+    /// As the layers declare, which are PyTorch's defaults: convolutions and linear layers are uniform in
+    /// +-1/sqrt(fan_in); norms start as the identity, the offsets of deformable convolutions and layer scales at 0 or
+    /// near it.
     Declared,
-    /// As declared, but no constants: what would start as a constant c is uniform in c +- 1/2. Nothing is dead or
-    /// hidden behind a zero then.
+    /// As declared, but without constants: a weight that would start as a constant c is uniform in c +- 1/2, so that
+    /// nothing is dead or hidden behind a zero.
     Generic,
 }
 
-/// A graph and a tensor for each weight that it declares: exactly these, and shared ones once.
+/// A graph with one tensor per weight that it declares; shared weights are stored once.
 #[derive(Debug, Clone)]
 pub struct Network<'g, S> {
     /// The graph.
     pub graph: &'g Graph,
-    /// One list a node; empty where a node uses another's.
+    /// One list per node; empty where a node uses another's weights.
     own: Vec<Vec<Arc<Tensor<S>>>>,
 }
 
-/// The node whose weights `id` uses.
+/// Returns the node whose weights `id` uses.
 fn owner(graph: &Graph, id: NodeId) -> NodeId {
     let mut id = id;
     while let Some(owner) = graph.node(id).shares {
@@ -40,7 +41,7 @@ fn owner(graph: &Graph, id: NodeId) -> NodeId {
 }
 
 impl<'g, S: Scalar> Network<'g, S> {
-    /// A network with random weights: the same for the same seed, on every machine.
+    /// Returns a network with random weights, which depend only on the seed, on every machine.
     pub fn seeded(graph: &'g Graph, seed: u64, fill: Fill) -> Result<Self, Problem> {
         Self::filled(graph, |name, weight| {
             let mut stream = Stream::new(seed, name);
@@ -60,14 +61,14 @@ impl<'g, S: Scalar> Network<'g, S> {
         })
     }
 
-    /// A network whose weights' elements come one after another from the functions that `fill` returns for their full
-    /// names and declarations.
+    /// Returns a network with weights from `fill`, which is called with the full name and declaration of each weight
+    /// and returns a function that yields the elements in order.
     pub fn filled<F: FnMut() -> S>(
         graph: &'g Graph,
         mut fill: impl FnMut(&str, &Weight) -> F,
     ) -> Result<Self, Problem> {
-        let mut own = Vec::with_capacity(graph.nodes.len());
-        for node in &graph.nodes {
+        let mut own = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
             let mut tensors = Vec::new();
             if node.shares.is_none() {
                 for weight in &node.weights {
@@ -82,29 +83,29 @@ impl<'g, S: Scalar> Network<'g, S> {
         Ok(Self { graph, own })
     }
 
-    /// The weights that node `id` uses, in the order in which its layer declares them.
+    /// Returns the weights that node `id` uses, in the order in which its layer declares them.
     pub fn weights(&self, id: NodeId) -> &[Arc<Tensor<S>>] {
-        &self.own[owner(self.graph, id).0]
+        &self.own[owner(self.graph, id).index()]
     }
 
-    /// The node whose weights `id` uses: itself, unless it shares.
+    /// Returns the node whose weights `id` uses: itself, unless it shares them.
     pub fn owner(&self, id: NodeId) -> NodeId {
         owner(self.graph, id)
     }
 
-    /// All weights with their full names, `stage1.conv.weight`; shared ones once.
+    /// Iterates over all weights with their full names, such as `stage1.conv.weight`; shared ones appear once.
     pub fn named(&self) -> impl Iterator<Item = (String, NodeId, &Weight, &Arc<Tensor<S>>)> {
         self.graph.iter().flat_map(|(id, node)| {
             node.weights
                 .iter()
-                .zip(&self.own[id.0])
+                .zip(&self.own[id.index()])
                 .map(move |(weight, tensor)| (format!("{}.{}", node.id, weight.name), id, weight, tensor))
         })
     }
 
-    /// Elements really allocated, buffers included; a tensor that several nodes use counts once.
+    /// Returns the number of allocated elements, buffers included; a tensor that several nodes use counts once.
     pub fn elements(&self) -> u64 {
-        let lists = self.graph.nodes.iter().zip(&self.own);
+        let lists = self.graph.nodes().iter().zip(&self.own);
         let counted = |(node, list): (&cnnkit_core::graph::Node, &Vec<Arc<Tensor<S>>>)| -> u64 {
             let own = node.own_weights().filter_map(|(index, _)| Some((index, list.get(index)?)));
             own.map(|(index, tensor)| node.counted(index, tensor.len() as u64)).sum()
@@ -112,34 +113,34 @@ impl<'g, S: Scalar> Network<'g, S> {
         lists.map(counted).sum()
     }
 
-    /// Bytes really allocated, buffers included.
+    /// Returns the number of allocated bytes, buffers included.
     pub fn bytes(&self) -> u64 {
         self.own.iter().flatten().map(|tensor| tensor.bytes()).sum()
     }
 
-    /// Replaces weights by name. Every weight of the network must be given, and nothing else; all that does not fit is
-    /// said at once.
+    /// Replaces weights by name. `given` must contain every weight of the network and nothing else; the error lists
+    /// all mismatches.
     pub fn replace(&mut self, mut given: HashMap<String, Tensor<S>>) -> Result<(), Problem> {
         let names: Vec<(String, NodeId, usize)> = self
             .graph
             .iter()
             .flat_map(|(id, node)| {
-                (0..self.own[id.0].len())
+                (0..self.own[id.index()].len())
                     .map(move |i| (format!("{}.{}", node.id, node.weights[i].name), id, i))
             })
             .collect();
         let mut flaws = Vec::new();
         for (name, id, i) in &names {
-            let wanted = self.own[id.0][*i].sizes().to_vec();
+            let wanted = self.own[id.index()][*i].sizes().to_vec();
             match given.remove(name) {
                 None => flaws.push(format!("`{name}` {wanted:?} is missing")),
-                Some(tensor) if tensor.sizes() == wanted => self.own[id.0][*i] = Arc::new(tensor),
+                Some(tensor) if tensor.sizes() == wanted => self.own[id.index()][*i] = Arc::new(tensor),
                 Some(tensor) => {
                     flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()));
                 }
             }
         }
-        // PyTorch writes this counter with every batch norm; nothing is computed from it.
+        // PyTorch stores this counter with every batch norm; inference does not use it.
         given.retain(|name, _| !name.ends_with("num_batches_tracked"));
         let mut strangers: Vec<&String> = given.keys().collect();
         strangers.sort();
@@ -154,7 +155,7 @@ impl<'g, S: Scalar> Network<'g, S> {
         ))
     }
 
-    /// The same network in another number type.
+    /// Returns the same network in another number type.
     pub fn cast<T: Scalar>(&self) -> Network<'g, T> {
         let convert =
             |tensors: &Vec<Arc<Tensor<S>>>| tensors.iter().map(|tensor| Arc::new(tensor.cast())).collect();
@@ -162,7 +163,7 @@ impl<'g, S: Scalar> Network<'g, S> {
     }
 }
 
-/// Standard normal tensors for all inputs of `graph`.
+/// Returns standard normal tensors for all inputs of `graph`.
 pub fn random_inputs<S: Scalar>(graph: &Graph, batch: usize, seed: u64) -> Result<Vec<Tensor<S>>, Problem> {
     let tensor = |(_, node): (NodeId, &cnnkit_core::graph::Node)| {
         debug_assert_eq!(node.op, Op::Input);

@@ -1,20 +1,20 @@
-//! Random numbers that are the same on every machine, for every thread count and in every number type.
+//! Random numbers that do not depend on the machine, the number of threads or the number type.
 //!
-//! The generator is SplitMix64 (Steele, Lea & Flood 2014: "Fast splittable pseudorandom number generators", figure 16).
-//! Each tensor has a stream of its own, which starts from the seed and an FNV-1a hash of the tensor's name: a network
-//! keeps its weights when a layer is added elsewhere. Numbers are drawn in f64 and rounded to the type wanted.
+//! The generator is SplitMix64 (Steele, Lea & Flood 2014: "Fast splittable pseudorandom number generators", figure
+//! 16). Each tensor has its own stream, seeded with the seed and an FNV-1a hash of the tensor's name: a tensor keeps
+//! its weights when a layer is added elsewhere. Numbers are drawn in f64 and rounded to the requested type.
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
 pub struct Stream(u64);
 
 impl Stream {
-    /// The stream of the tensor `name`.
+    /// Returns the stream of the tensor `name`.
     pub fn new(seed: u64, name: &str) -> Self {
         let fnv = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        // Two rounds part streams whose seeds or names are close.
+        // Two rounds decorrelate streams whose seeds or names are close.
         let mut stream = Self(seed);
         let mixed = stream.bits();
         let mut stream = Self(mixed ^ fnv);
@@ -29,17 +29,17 @@ impl Stream {
         z ^ (z >> 31)
     }
 
-    /// Uniform in 0 (included) to 1 (not included), in steps of 2^-53.
+    /// Returns a uniform number from 0 (inclusive) to 1 (exclusive), a multiple of 2^-53.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in `-bound` to `bound`.
+    /// Returns a uniform number in `-bound` to `bound`.
     pub fn within(&mut self, bound: f64) -> f64 {
         (2.0 * self.unit() - 1.0) * bound
     }
 
-    /// Standard normal (Box & Muller 1958).
+    /// Returns a standard normal number (Box & Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
         radius * libm::cos(2.0 * std::f64::consts::PI * self.unit())

@@ -1,4 +1,4 @@
-//! Running a whole graph: every node in its order, tensors freed after their last use, everything measured.
+//! Runs a whole graph: nodes in order, tensors freed after their last use, everything measured.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,25 +13,25 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
 
-/// What computes a layer: the definition, or kernels that are checked against it.
+/// A way to compute layers: the reference, or kernels that are checked against it.
 pub trait Kernels<S: Scalar> {
-    /// The output of `layer`.
+    /// Computes the output of `layer`.
     fn forward(&self, layer: &Layer, call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem>;
 
-    /// Whether the kernel of `layer` adds products of different taps, which then cancel: Winograd's way to convolve.
-    /// Rounding errors are larger there than those of any sum of the definition's products.
+    /// Whether the kernel of `layer` adds products of different taps that cancel later (Winograd). Rounding errors
+    /// are then larger than those of any sum of the reference's products.
     fn mixes_taps(&self, layer: &Layer, call: Call<'_, S>) -> Result<bool, Problem> {
         let _ = (layer, call);
         Ok(false)
     }
 
-    /// Bytes that the kernels keep or kept at once for themselves, beyond inputs, weights and outputs.
+    /// Returns the peak bytes that the kernels allocate for themselves, beyond inputs, weights and outputs.
     fn scratch_bytes(&self) -> u64 {
         0
     }
 }
 
-/// The definition of every layer, in any number type.
+/// The reference implementation of every layer, in any number type.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reference;
 
@@ -41,7 +41,7 @@ impl<S: Scalar> Kernels<S> for Reference {
     }
 }
 
-/// What one node really did.
+/// Measurements of one node.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
     /// The node.
@@ -52,9 +52,9 @@ pub struct Step {
     pub counter: Counter,
     /// Bytes of tensors alive while it ran, its output included.
     pub alive: u64,
-    /// What computed it; empty if another node did.
+    /// The kernel that computed it; empty if it was fused into another node.
     pub kernel: &'static str,
-    /// The node that it was computed with, whose time and multiply-adds include its own.
+    /// The node that it was fused into, whose time and multiply-adds include its own.
     pub host: Option<NodeId>,
 }
 
@@ -64,18 +64,19 @@ impl Step {
     }
 }
 
-/// What a run returns.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run<S> {
     /// The network's outputs, in order.
     pub outputs: Vec<Tensor<S>>,
-    /// One a layer, in order.
+    /// One per layer, in order.
     pub steps: Vec<Step>,
-    /// Most bytes of inputs and activations alive at once.
+    /// Peak bytes of inputs and activations alive at once.
     pub peak: u64,
 }
 
-/// Bytes of tensors alive, kept by the tensors themselves: what is added when one comes is taken off when it is dropped.
+/// Counts the bytes of tensors alive: each tensor adds its bytes when it is created and subtracts them when it is
+/// dropped.
 #[derive(Debug, Default)]
 struct Meter {
     alive: AtomicU64,
@@ -109,17 +110,17 @@ impl<S> Drop for Held<S> {
     }
 }
 
-/// All values of a run, for gradients and for looking at inner nodes.
+/// All values of a run, for gradients and for inspecting inner nodes.
 #[derive(Debug)]
 pub struct Trace<S> {
-    /// One a node.
+    /// One per node.
     pub values: Vec<Tensor<S>>,
-    /// One a layer, in order.
+    /// One per layer, in order.
     pub steps: Vec<Step>,
 }
 
 impl<S: Scalar> Network<'_, S> {
-    /// Runs the network on one tensor for each input, the batch axis first. `progress` is told each node before it runs.
+    /// Runs the network on one tensor per input, batch axis first. Calls `progress` with each node before it runs.
     pub fn run(
         &self,
         inputs: Vec<Tensor<S>>,
@@ -129,15 +130,15 @@ impl<S: Scalar> Network<'_, S> {
         checked(self.graph, &inputs)?;
         let meter = Arc::new(Meter::default());
         let last = memory::last_uses(self.graph);
-        let mut freed: Vec<Vec<usize>> = vec![Vec::new(); self.graph.nodes.len() + 1];
+        let mut freed: Vec<Vec<usize>> = vec![Vec::new(); self.graph.nodes().len() + 1];
         for (node, &step) in last.iter().enumerate() {
             freed[step].push(node);
         }
-        let mut values: Vec<Option<Held<S>>> = (0..self.graph.nodes.len()).map(|_| None).collect();
-        // A learned tensor is told how many images there are, by which values that may be gone.
+        let mut values: Vec<Option<Held<S>>> = (0..self.graph.nodes().len()).map(|_| None).collect();
+        // A learned tensor takes its batch size from this stand-in, because the inputs may already be freed.
         let images = Tensor::zeros(&[inputs.first().map_or(1, Tensor::batch), 1]);
         for ((id, _), tensor) in self.graph.inputs().zip(inputs) {
-            values[id.0] = Some(meter.hold(tensor));
+            values[id.index()] = Some(meter.hold(tensor));
         }
         let mut steps = Vec::new();
         for (id, node) in self.graph.iter() {
@@ -146,23 +147,23 @@ impl<S: Scalar> Network<'_, S> {
                 let sources: Option<Vec<&Tensor<S>>> = if node.sources().is_empty() {
                     Some(vec![&images])
                 } else {
-                    let value = |input: &NodeId| values[input.0].as_ref().map(|held| &held.tensor);
+                    let value = |input: &NodeId| values[input.index()].as_ref().map(|held| &held.tensor);
                     node.inputs.iter().map(value).collect()
                 };
                 let (output, time, counter) =
                     self.step(id, layer, sources.ok_or_else(gone)?.as_slice(), kernels)?;
-                values[id.0] = Some(meter.hold(output));
+                values[id.index()] = Some(meter.hold(output));
                 steps.push(Step::alone(id, time, counter, meter.alive()));
             }
-            for &node in &freed[id.0] {
+            for &node in &freed[id.index()] {
                 values[node] = None;
             }
         }
         let peak = meter.peak.load(Ordering::Relaxed);
-        let mut outputs = Vec::with_capacity(self.graph.outputs.len());
-        for &id in &self.graph.outputs {
-            // A node may be several outputs.
-            outputs.push(values[id.0].as_ref().ok_or_else(gone)?.tensor.clone());
+        let mut outputs = Vec::with_capacity(self.graph.outputs().len());
+        for &id in self.graph.outputs() {
+            // A node can appear several times among the outputs.
+            outputs.push(values[id.index()].as_ref().ok_or_else(gone)?.tensor.clone());
         }
         Ok(Run { outputs, steps, peak })
     }
@@ -171,13 +172,14 @@ impl<S: Scalar> Network<'_, S> {
     pub fn trace(&self, inputs: Vec<Tensor<S>>, kernels: &impl Kernels<S>) -> Result<Trace<S>, Problem> {
         checked(self.graph, &inputs)?;
         let mut given = inputs.into_iter();
-        let mut values: Vec<Tensor<S>> = Vec::with_capacity(self.graph.nodes.len());
+        let mut values: Vec<Tensor<S>> = Vec::with_capacity(self.graph.nodes().len());
         let mut steps = Vec::new();
         for (id, node) in self.graph.iter() {
             let value = match &node.op {
                 Op::Input => given.next().ok_or_else(gone)?,
                 Op::Layer(layer) => {
-                    let sources: Vec<&Tensor<S>> = node.inputs.iter().map(|input| &values[input.0]).collect();
+                    let sources: Vec<&Tensor<S>> =
+                        node.inputs.iter().map(|input| &values[input.index()]).collect();
                     let (output, time, counter) = self.step(id, layer, &sources, kernels)?;
                     steps.push(Step::alone(id, time, counter, 0));
                     output
@@ -215,7 +217,7 @@ impl<S: Scalar> Network<'_, S> {
     }
 }
 
-/// Whether the inputs are what the graph says, all with one batch.
+/// Checks that the inputs match the graph and have the same batch size.
 pub(super) fn checked<S: Scalar>(graph: &Graph, inputs: &[Tensor<S>]) -> Result<(), Problem> {
     let wanted: Vec<_> = graph.inputs().collect();
     if wanted.len() != inputs.len() {

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// A number that a network can be run in.
+/// A number type in which a network can run.
 ///
-/// Functions that are not arithmetic are evaluated in f64 by [`Scalar::map`] with the `libm` crate, not the system's
+/// [`Scalar::map`] evaluates functions that are not arithmetic in f64 with the `libm` crate, not the system's
 /// library, so that results are the same on every machine.
 pub trait Scalar:
     Copy
@@ -28,19 +28,19 @@ pub trait Scalar:
     /// 1.
     const ONE: Self;
 
-    /// The nearest value; an exact type that cannot hold it takes its mark of failure.
+    /// Returns the nearest value; an exact type that cannot represent it returns its failure mark.
     fn from_f64(value: f64) -> Self;
 
-    /// The value, for reports and comparisons.
+    /// Returns the value as an f64, for reports and comparisons.
     fn to_f64(self) -> f64;
 
-    /// A real function of it; an exact type cannot and takes its mark of failure.
+    /// Applies a real function; an exact type cannot and returns its failure mark.
     fn map(self, function: impl Fn(f64) -> f64) -> Self;
 
-    /// Not a number, or a failure: it wins every maximum, so that it is never lost.
+    /// Whether it is NaN or a failure: such a value wins every maximum, so that it never gets lost.
     fn is_nan(self) -> bool;
 
-    /// Why it is not a number, for exact types.
+    /// Returns why it is not a number, for exact types.
     fn failure(self) -> Option<&'static str> {
         None
     }
@@ -89,15 +89,15 @@ impl Scalar for f32 {
     }
 }
 
-/// An exact integer, for counting paths with unit weights. It never wraps and never rounds: a result that would leave
-/// 128 bits or the integers is marked instead, and the mark spreads to everything computed from it.
+/// An exact integer, for counting paths with unit weights. It never wraps and never rounds: a result that exceeds 128
+/// bits or is no integer becomes a mark, which spreads to everything computed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exact {
     /// A number.
     Value(i128),
-    /// A number that left 128 bits.
+    /// A result that exceeded 128 bits.
     Overflow,
-    /// A number that is not whole, or a function that has no exact value.
+    /// A result that is not an integer, or a function without an exact value.
     Inexact,
 }
 
@@ -108,7 +108,7 @@ impl Default for Exact {
 }
 
 impl Exact {
-    /// The number, if it is one.
+    /// Returns the number, if it is one.
     pub fn value(self) -> Option<i128> {
         match self {
             Self::Value(value) => Some(value),
@@ -184,7 +184,7 @@ impl Scalar for Exact {
 
     #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53, checked in the condition")]
     fn from_f64(value: f64) -> Self {
-        // Above 2^53 an f64 no longer tells neighbouring integers apart.
+        // Above 2^53 an f64 cannot represent every integer.
         if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 {
             Self::Value(value as i128)
         } else {

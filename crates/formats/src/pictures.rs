@@ -11,10 +11,10 @@ use cnnkit_exec::tensor::Tensor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Normalize {
-    /// Nothing
+    /// No normalisation
     #[default]
     None,
-    /// Less the mean of ImageNet's pixels, divided by their standard deviation, as torchvision's networks expect it
+    /// Subtract the mean of ImageNet's pixels and divide by their standard deviation, as torchvision's networks expect
     Imagenet,
 }
 

@@ -1,50 +1,163 @@
-//! What `cnnkit gridding SPEC` and `cnnkit hdc-check SPEC` say: every chain of dilated convolutions of a network, the
-//! exact coverage of its outputs, and the taps that fall onto the real feature maps.
+//! `cnnkit gridding SPEC`: every chain of dilated convolutions of a network, the exact coverage of its outputs, and the
+//! taps that fall onto the real feature maps.
 
-use serde_json::{Map, Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone, gridding, hdc};
+use crate::gridding::{GriddingSummary, Options, PerAxis};
+use crate::imported::StatusAndImport;
+use crate::summary::Summary;
+use crate::verify::Measured;
+use crate::{Cell, Column, Page, Row, Table, Tone, Value};
 use cnnkit_core::analysis::dilated::{Chain, Chains, TapsValid, taps_valid};
-use cnnkit_core::analysis::field::Interval as Range;
+use cnnkit_core::analysis::field::Interval;
 use cnnkit_core::analysis::gridding::Gridding;
-use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::support::{Borders, support};
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::graph::{Graph, Node, NodeId};
 
 /// Chains whose maps are drawn in full.
 const DRAWN: usize = 2;
+/// Rates of a chain that are written out.
+const MOST_RATES: usize = 16;
 
-/// Rates in order, long runs cut: `1, 2, 5`.
-fn rates(chain: &Chain) -> String {
-    let axes = chain.rates.len();
-    let one = |layer: usize| {
-        let all: Vec<u64> = (0..axes).map(|axis| chain.rates[axis][layer]).collect();
-        if all.iter().all(|&rate| rate == all[0]) {
-            all[0].to_string()
-        } else {
-            all.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
-        }
-    };
-    let shown: Vec<String> = (0..chain.nodes.len().min(16)).map(one).collect();
-    let more = chain.nodes.len().saturating_sub(shown.len());
-    format!("{}{}", shown.join(","), if more > 0 { format!(",... ({more} more)") } else { String::new() })
+/// What `cnnkit gridding SPEC` computes of a network.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct NetworkGriddingSummary {
+    /// The chains of dilated convolutions; chains that read alike once.
+    pub chains: Vec<ChainGridding>,
+    /// Whether there are more chains than could be listed.
+    pub truncated: bool,
+    /// The exact coverage of each output with respect to each input.
+    pub outputs: Vec<OutputCoverage>,
+    /// The taps of each dilated convolution that fall onto its real feature map.
+    pub taps: Vec<LayerTaps>,
+    /// The comparison with runs on an impulse, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Measured>,
+    /// What is not analysed of an imported model.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
+    /// The network's name.
+    #[serde(skip)]
+    name: String,
+    /// How many chains there are.
+    #[serde(skip)]
+    count: usize,
+    /// Whether the map of every chain is drawn.
+    #[serde(skip)]
+    drawn: bool,
 }
 
-fn place(graph: &Graph, chain: &Chain) -> String {
-    let id = |node: Option<&NodeId>| node.map(|&node| graph.node(node).id.clone()).unwrap_or_default();
-    match chain.nodes.len() {
-        1 => id(chain.nodes.first()),
-        _ => format!("{} ... {}", id(chain.nodes.first()), id(chain.nodes.last())),
+/// The gridding of a chain of dilated convolutions.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChainGridding {
+    /// Ids of its convolutions, in order.
+    pub nodes: Vec<String>,
+    /// How many chains have the same rates and kernels, this one included.
+    pub alike: usize,
+    /// Its figures.
+    #[serde(flatten)]
+    pub gridding: GriddingSummary,
+}
+
+/// What a unit in the middle of an output reads of an input, through all paths.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct OutputCoverage {
+    /// Id of the output.
+    pub id: String,
+    /// Id of the input.
+    pub input: String,
+    /// Its coverage.
+    #[serde(flatten)]
+    pub coverage: Coverage,
+}
+
+/// A coverage, or why there is none.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Coverage {
+    /// It was computed.
+    Complete {
+        /// Size of the box, per axis.
+        #[schemars(extend("unit" = "positions"))]
+        size: Vec<i128>,
+        /// Positions of the box that are read.
+        #[schemars(extend("unit" = "positions"))]
+        positions: i128,
+        /// Positions of the box that are not.
+        #[schemars(extend("unit" = "positions"))]
+        holes: i128,
+        /// The share of the box that is read.
+        #[schemars(extend("unit" = "share"))]
+        coverage: f64,
+    },
+    /// The support cannot be computed.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The taps of a dilated convolution that fall onto its real feature map; the others read padding.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LayerTaps {
+    /// Id of the convolution.
+    pub id: String,
+    /// Its kernel, per axis.
+    pub kernel: Vec<u64>,
+    /// Its rates, per axis.
+    pub rates: Vec<u64>,
+    /// Size of the feature map that it reads, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub map: Vec<u64>,
+    /// Per axis: how many output positions have how many taps on the map, ascending by taps.
+    pub classes: Vec<Vec<TapClass>>,
+    /// Mean share of the taps that fall onto the map.
+    #[schemars(extend("unit" = "share"))]
+    pub mean_share: f64,
+    /// Share of the positions with all taps on the map.
+    #[schemars(extend("unit" = "share"))]
+    pub full_share: f64,
+    /// Share of the positions with a single tap on the map: there the kernel acts as 1x1.
+    #[schemars(extend("unit" = "share"))]
+    pub single_share: f64,
+}
+
+/// Output positions of an axis with the same number of taps on the map.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct TapClass {
+    /// Taps on the map.
+    #[schemars(extend("unit" = "taps"))]
+    pub taps: u64,
+    /// How many positions have them.
+    #[schemars(extend("unit" = "positions"))]
+    pub positions: u64,
+}
+
+/// Ids of the layers of `chain`.
+pub(crate) fn ids(graph: &Graph, chain: &Chain) -> Vec<String> {
+    chain.nodes.iter().map(|&node| graph.node(node).id.clone()).collect()
+}
+
+/// Where a chain begins and ends: `conv1 ... conv3`.
+pub(crate) fn ends(ids: &[String]) -> String {
+    match ids {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first, .., last] => format!("{first} ... {last}"),
     }
 }
 
-fn extent(sizes: &[u64]) -> String {
-    sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")
+/// Rates in order, long runs cut: `1,2,5`.
+pub(crate) fn rates(list: &[PerAxis]) -> String {
+    let shown: Vec<String> = list.iter().take(MOST_RATES).map(PerAxis::text).collect();
+    let more = list.len().saturating_sub(shown.len());
+    format!("{}{}", shown.join(","), if more > 0 { format!(",... ({more} more)") } else { String::new() })
 }
 
 /// Chains that read alike, once each, with their number: WaveNet's filters and gates give 2^n chains of the same rates.
-fn distinct(chains: &Chains) -> Vec<(&Chain, usize)> {
+pub(crate) fn distinct(chains: &Chains) -> Vec<(&Chain, usize)> {
     let mut list: Vec<(&Chain, usize)> = Vec::new();
     for chain in &chains.chains {
         match list.iter_mut().find(|(other, _)| other.rates == chain.rates && other.kernels == chain.kernels)
@@ -56,12 +169,43 @@ fn distinct(chains: &Chains) -> Vec<(&Chain, usize)> {
     list
 }
 
-/// The gridding of a network.
-pub fn gridding(graph: &Graph, chains: &Chains, options: gridding::Options) -> Result<Report, Problem> {
-    let mut page = Page::default();
-    page.title_with(format!("Gridding in {}", graph.name), counted(chains));
-    let mut table = Table {
-        columns: vec![
+/// How many chains there are, in words.
+pub(crate) fn counted(count: usize, truncated: bool) -> String {
+    let more = if truncated { ", more are not listed" } else { "" };
+    match count {
+        0 => "no dilated convolution".into(),
+        1 => format!("one chain of dilated convolutions{more}"),
+        n => format!("{n} chains of dilated convolutions{more}"),
+    }
+}
+
+impl NetworkGriddingSummary {
+    /// The gridding of `graph`, whose chains are `chains`.
+    pub fn of(graph: &Graph, chains: &Chains, options: Options) -> Result<Self, Problem> {
+        let one = |(chain, alike): (&Chain, usize)| {
+            let stack = chain.stack()?;
+            let gridding = GriddingSummary::of(&stack, &Gridding::of(&stack)?, options)?;
+            Ok(ChainGridding { nodes: ids(graph, chain), alike, gridding })
+        };
+        let list = distinct(chains).into_iter().map(one).collect::<Result<Vec<_>, Problem>>()?;
+        let pairs =
+            graph.outputs().iter().flat_map(|&output| graph.inputs().map(move |input| (output, input)));
+        let outputs = pairs.filter_map(|(output, input)| OutputCoverage::of(graph, output, input));
+        Ok(Self {
+            drawn: list.len() <= DRAWN || options.steps,
+            chains: list,
+            truncated: chains.truncated,
+            outputs: outputs.collect(),
+            taps: taps_valid(graph).iter().map(|taps| LayerTaps::of(graph, taps)).collect(),
+            verify: None,
+            import: None,
+            name: graph.name().to_owned(),
+            count: chains.chains.len(),
+        })
+    }
+
+    fn chains_table(&self) -> Table {
+        let columns = vec![
             Column::text("chain"),
             Column::number("alike").optional(2),
             Column::text("rates"),
@@ -69,234 +213,178 @@ pub fn gridding(graph: &Graph, chains: &Chains, options: gridding::Options) -> R
             Column::number("coverage"),
             Column::number("largest gap"),
             Column::number("sub-grids").optional(1),
-        ],
-        rows: vec![],
-    };
-    let mut list = Vec::new();
-    for (chain, alike) in distinct(chains) {
-        let stack = chain.stack()?;
-        let facts = Gridding::of(&stack)?;
-        let good = facts.hole_free();
-        let sub_grids = facts.sub_grids().map_or_else(|| "-".to_owned(), |count| count.to_string());
-        table.rows.push(Row::new(vec![
-            Cell::toned(place(graph, chain), Tone::Name),
-            Cell::count(alike as u64),
-            Cell::text(rates(chain)),
-            Cell::text(extent(&facts.size())),
-            Cell::from(super::Value::Share(facts.coverage())).tone(if good { Tone::Good } else { Tone::Bad }),
-            Cell::count(facts.max_gap()),
-            Cell::text(sub_grids),
-        ]));
-        let (report, _) = gridding::report(&stack, &facts, options)?;
-        list.push((chain, alike, report));
+        ];
+        let row = |chain: &ChainGridding| {
+            let facts = &chain.gridding;
+            let tone = if facts.hole_free { Tone::Good } else { Tone::Bad };
+            let sub_grids =
+                facts.sub_grids.as_ref().map_or_else(|| "-".to_owned(), |grids| grids.0.to_string());
+            Row::new(vec![
+                Cell::toned(ends(&chain.nodes), Tone::Name),
+                Cell::count(chain.alike as u64),
+                Cell::text(rates(&facts.rates)),
+                Cell::text(facts.size.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")),
+                Cell::from(Value::Share(facts.coverage)).tone(tone),
+                Cell::count(facts.max_gap),
+                Cell::text(sub_grids),
+            ])
+        };
+        Table { columns, rows: self.chains.iter().map(row).collect() }
     }
-    if !list.is_empty() {
-        page.table(table);
-    }
-    if list.len() <= DRAWN || options.steps {
-        for (_, _, report) in &list {
-            page.blocks.extend(report.page.blocks.clone());
-        }
-    }
-    let outputs = outputs(graph, &mut page);
-    let taps = taps_valid(graph);
-    if !taps.is_empty() {
-        page.title_with(
-            "Taps on the real feature maps",
-            "the rest of each kernel reads padding (Chen et al. 2017, figure 4)",
-        );
-        page.table(taps_table(graph, &taps));
-    }
-    page.note(
-        "A chain: stride-1 convolutions of one resolution with nothing but pointwise layers and merges between them. \
-         Parallel rates (ASPP) are chains of their own.",
-    );
-    let json = json!({
-        "chains": list.iter().map(|(chain, alike, report)| chain_json(graph, chain, *alike, &report.json)).collect::<Vec<_>>(),
-        "truncated": chains.truncated,
-        "outputs": outputs,
-        "taps": taps.iter().map(|taps| taps_json(graph, taps)).collect::<Vec<_>>(),
-    });
-    Ok(Report { page, json, ok: true })
-}
 
-fn counted(chains: &Chains) -> String {
-    let more = if chains.truncated { ", more are not listed" } else { "" };
-    match chains.chains.len() {
-        0 => "no dilated convolution".into(),
-        1 => format!("one chain of dilated convolutions{more}"),
-        n => format!("{n} chains of dilated convolutions{more}"),
-    }
-}
-
-/// The keys of a chain's own report without its envelope, behind the ids of its layers.
-fn chain_json(graph: &Graph, chain: &Chain, alike: usize, report: &Json) -> Json {
-    let ids: Vec<&str> = chain.nodes.iter().map(|&node| graph.node(node).id.as_str()).collect();
-    let mut object = Map::new();
-    object.insert("nodes".into(), json!(ids));
-    object.insert("alike".into(), json!(alike));
-    if let Json::Object(keys) = report {
-        let own = keys.iter().filter(|(key, _)| !["schema", "command", "spec"].contains(&key.as_str()));
-        object.extend(own.map(|(key, value)| (key.clone(), value.clone())));
-    }
-    Json::Object(object)
-}
-
-/// The exact coverage of every output with respect to every input, where the support can be told.
-fn outputs(graph: &Graph, page: &mut Page) -> Vec<Json> {
-    let mut table = Table {
-        columns: vec![
+    /// What the outputs read, and for which of them that cannot be computed.
+    fn outputs_section(&self, page: &mut Page) {
+        let columns = vec![
             Column::text("output"),
             Column::text("input"),
             Column::number("box"),
             Column::number("positions read"),
             Column::number("holes"),
             Column::number("coverage"),
-        ],
-        rows: vec![],
-    };
-    let mut list = Vec::new();
-    for &output in &graph.outputs {
-        let node = graph.node(output);
-        // A unit in the middle, with the input taken as unbounded.
-        let unit: Vec<i128> = node.shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
-        for (input, source) in graph.inputs() {
-            let region = match support(graph, output, input, &unit, Borders::Ignored) {
-                Ok(region) => region,
-                Err(problem) => {
-                    page.note(format!("{}: {}", node.id, problem.message));
-                    list.push(json!({"id": node.id, "input": source.id, "status": "unavailable", "reason": problem.message}));
-                    continue;
+        ];
+        let count =
+            |value: i128| u64::try_from(value).map_or_else(|_| Cell::text(value.to_string()), Cell::count);
+        let mut rows = Vec::new();
+        for output in &self.outputs {
+            match &output.coverage {
+                Coverage::Unavailable { reason } => {
+                    page.note(format!("{}: {reason}", output.id));
                 }
-            };
-            let (Some(hull), Ok(positions)) = (region.hull(), region.positions()) else { continue };
-            let area = hull.iter().map(Range::size).try_fold(1i128, i128::checked_mul);
-            let Some(area) = area.filter(|&area| area > 0) else { continue };
-            let coverage = positions as f64 / area as f64;
-            let sizes: Vec<String> = hull.iter().map(|range| range.size().to_string()).collect();
-            let count = |value: i128| {
-                u64::try_from(value).map_or_else(|_| Cell::text(value.to_string()), Cell::count)
-            };
-            table.rows.push(Row::new(vec![
-                Cell::toned(&node.id, Tone::Name),
-                Cell::text(&source.id),
-                Cell::text(sizes.join(" x ")),
-                count(positions),
-                count(area - positions).tone(if area == positions { Tone::Plain } else { Tone::Bad }),
-                super::Value::Share(coverage).into(),
-            ]));
-            list.push(json!({
-                "id": node.id, "input": source.id, "status": "complete",
-                "size": hull.iter().map(Range::size).collect::<Vec<_>>(),
-                "positions": positions, "holes": area - positions, "coverage": coverage,
-            }));
+                Coverage::Complete { size, positions, holes, coverage } => rows.push(Row::new(vec![
+                    Cell::toned(&output.id, Tone::Name),
+                    Cell::text(&output.input),
+                    Cell::text(size.iter().map(i128::to_string).collect::<Vec<_>>().join(" x ")),
+                    count(*positions),
+                    count(*holes).tone(if *holes == 0 { Tone::Plain } else { Tone::Bad }),
+                    Value::Share(*coverage).into(),
+                ])),
+            }
+        }
+        if !rows.is_empty() {
+            page.title_with("What the outputs read", "exactly, through all paths");
+            page.table(Table { columns, rows });
         }
     }
-    if !table.rows.is_empty() {
-        page.title_with("What the outputs read", "exactly, through all paths");
-        page.table(table);
-    }
-    list
 }
 
-fn taps_table(graph: &Graph, taps: &[TapsValid]) -> Table {
-    let mut table = Table {
-        columns: vec![
-            Column::text("layer"),
-            Column::text("kernel"),
-            Column::text("rate"),
-            Column::text("map"),
-            Column::number("taps on the map"),
-            Column::number("all taps"),
-            Column::number("one tap only"),
-            Column::text("positions by taps, per axis").optional(1),
-        ],
-        rows: vec![],
-    };
+impl Summary for NetworkGriddingSummary {
+    const COMMAND: &'static str = "gridding";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.title_with(format!("Gridding in {}", self.name), counted(self.count, self.truncated));
+        if !self.chains.is_empty() {
+            page.table(self.chains_table());
+        }
+        if self.drawn {
+            for chain in &self.chains {
+                page.blocks.extend(chain.gridding.page().blocks);
+            }
+        }
+        self.outputs_section(&mut page);
+        if !self.taps.is_empty() {
+            page.title_with(
+                "Taps on the real feature maps",
+                "the rest of each kernel reads padding (Chen et al. 2017, figure 4)",
+            );
+            page.table(taps_table(&self.taps));
+        }
+        page.note(
+            "A chain: stride-1 convolutions of one resolution with nothing but pointwise layers and merges between \
+             them. Parallel rates (ASPP) are chains of their own.",
+        );
+        if let Some(measured) = &self.verify {
+            measured.section(&mut page);
+        }
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.verify.as_ref().is_none_or(|measured| measured.ok)
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(|import| import.import.partial)
+    }
+}
+
+impl OutputCoverage {
+    /// What `output` reads of `input`; none where it reads nothing, or where the box is beyond counting.
+    fn of(graph: &Graph, output: NodeId, (input, source): (NodeId, &Node)) -> Option<Self> {
+        let node = graph.node(output);
+        let (id, name) = (node.id.clone(), source.id.clone());
+        // A unit in the middle, with the input taken as unbounded.
+        let unit: Vec<i128> = node.shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
+        let region = match support(graph, output, input, &unit, Borders::Ignored) {
+            Ok(region) => region,
+            Err(problem) => {
+                let coverage = Coverage::Unavailable { reason: problem.message };
+                return Some(Self { id, input: name, coverage });
+            }
+        };
+        let (Some(hull), Ok(positions)) = (region.hull(), region.positions()) else { return None };
+        let size: Vec<i128> = hull.iter().map(Interval::size).collect();
+        let area = size.iter().try_fold(1i128, |area, &size| area.checked_mul(size));
+        let area = area.filter(|&area| area > 0)?;
+        let coverage = Coverage::Complete {
+            size,
+            positions,
+            holes: area - positions,
+            coverage: positions as f64 / area as f64,
+        };
+        Some(Self { id, input: name, coverage })
+    }
+}
+
+impl LayerTaps {
+    fn of(graph: &Graph, taps: &TapsValid) -> Self {
+        let class = |&(taps, positions): &(u64, u64)| TapClass { taps, positions };
+        Self {
+            id: graph.node(taps.node).id.clone(),
+            kernel: taps.kernel.clone(),
+            rates: taps.rates.clone(),
+            map: taps.map.clone(),
+            classes: taps.classes.iter().map(|axis| axis.iter().map(class).collect()).collect(),
+            mean_share: taps.mean_share,
+            full_share: taps.full_share,
+            single_share: taps.single_share,
+        }
+    }
+
+    /// `8 with 1, 40 with 2, 8 with 3`, once if the axes are alike.
+    fn classes(&self) -> String {
+        let class = |class: &TapClass| format!("{} with {}", class.positions, class.taps);
+        let axis = |list: &Vec<TapClass>| list.iter().map(class).collect::<Vec<_>>().join(", ");
+        let mut texts: Vec<String> = self.classes.iter().map(axis).collect();
+        texts.dedup();
+        texts.join(" x ")
+    }
+}
+
+fn taps_table(taps: &[LayerTaps]) -> Table {
+    let columns = vec![
+        Column::text("layer"),
+        Column::text("kernel"),
+        Column::text("rate"),
+        Column::text("map"),
+        Column::number("taps on the map"),
+        Column::number("all taps"),
+        Column::number("one tap only"),
+        Column::text("positions by taps, per axis").optional(1),
+    ];
     let cross = |list: &[u64]| list.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
-    for layer in taps {
+    let row = |layer: &LayerTaps| {
         let tone = if layer.single_share > 0.0 { Tone::Bad } else { Tone::Plain };
-        table.rows.push(Row::new(vec![
-            Cell::toned(&graph.node(layer.node).id, Tone::Name),
+        Row::new(vec![
+            Cell::toned(&layer.id, Tone::Name),
             Cell::text(cross(&layer.kernel)),
             Cell::text(cross(&layer.rates)),
             Cell::text(cross(&layer.map)),
-            super::Value::Share(layer.mean_share).into(),
-            super::Value::Share(layer.full_share).into(),
-            Cell::from(super::Value::Share(layer.single_share)).tone(tone),
-            Cell::text(classes(layer)),
-        ]));
-    }
-    table
-}
-
-/// `8 with 1, 40 with 2, 8 with 3`, once if the axes are alike.
-fn classes(layer: &TapsValid) -> String {
-    let axis = |list: &Vec<(u64, u64)>| {
-        list.iter().map(|(taps, units)| format!("{units} with {taps}")).collect::<Vec<_>>().join(", ")
+            Value::Share(layer.mean_share).into(),
+            Value::Share(layer.full_share).into(),
+            Cell::from(Value::Share(layer.single_share)).tone(tone),
+            Cell::text(layer.classes()),
+        ])
     };
-    let mut texts: Vec<String> = layer.classes.iter().map(axis).collect();
-    texts.dedup();
-    texts.join(" x ")
-}
-
-fn taps_json(graph: &Graph, taps: &TapsValid) -> Json {
-    let class = |&(taps, units): &(u64, u64)| json!({"taps": taps, "positions": units});
-    let classes: Vec<Vec<Json>> = taps.classes.iter().map(|axis| axis.iter().map(class).collect()).collect();
-    json!({
-        "id": graph.node(taps.node).id, "kernel": taps.kernel, "rates": taps.rates, "map": taps.map,
-        "classes": classes, "mean_share": taps.mean_share, "full_share": taps.full_share, "single_share": taps.single_share,
-    })
-}
-
-/// The HDC check of a network: every chain against the rule (where it applies) and the truth.
-pub fn hdc(graph: &Graph, chains: &Chains, strict: hdc::Strict, explain: bool) -> Result<Report, Problem> {
-    let mut page = Page::default();
-    page.title_with(format!("HDC check of {}", graph.name), counted(chains));
-    let mut list = Vec::new();
-    let mut ok = true;
-    for (chain, alike) in distinct(chains) {
-        let others =
-            if alike > 1 { format!(", and {} chains of the same rates", alike - 1) } else { String::new() };
-        let layers = StyledText::new(place(graph, chain), Tone::Name);
-        page.push(Block::Text(vec![StyledText::plain("layers "), layers, StyledText::plain(others)]));
-        let report = match chain.uniform() {
-            Some((kernel, rates)) => {
-                let check = Check::of(kernel, &[rates], chain.rates.len())?;
-                hdc::report(&check, strict, explain, None)
-            }
-            None => mixed(chain, strict)?,
-        };
-        ok &= report.ok;
-        page.blocks.extend(report.page.blocks);
-        list.push(chain_json(graph, chain, alike, &report.json));
-    }
-    if chains.chains.is_empty() {
-        page.text("no dilated convolution, so nothing can fail");
-    }
-    Ok(Report { page, json: json!({"chains": list, "truncated": chains.truncated, "ok": ok}), ok })
-}
-
-/// A chain of several kernel sizes: only the exact verdict exists.
-fn mixed(chain: &Chain, strict: hdc::Strict) -> Result<Report, Problem> {
-    let facts = Gridding::of(&chain.stack()?)?;
-    let hole_free = facts.hole_free();
-    let ok = hole_free || strict == hdc::Strict::Rule;
-    let mut page = Page::default();
-    page.title_with(format!("HDC check of rates {}", rates(chain)), "kernels of several sizes");
-    let (word, tone) = if hole_free { ("hole-free", Tone::Good) } else { ("holes", Tone::Bad) };
-    page.push(Block::Text(vec![
-        StyledText::new(word, tone),
-        StyledText::plain(format!(
-            ": exactly {} of the box is read, the largest gap is {}; the published rule knows one kernel size and does not apply",
-            cnnkit_core::number::share(facts.coverage()),
-            facts.max_gap()
-        )),
-    ]));
-    let json = json!({
-        "rates": chain.rates, "kernel": chain.kernels, "rule_ok": null,
-        "exact": {"hole_free": hole_free, "coverage": facts.coverage(), "max_gap": facts.max_gap()},
-        "agrees": null, "ok": ok,
-    });
-    Ok(Report { page, json, ok })
+    Table { columns, rows: taps.iter().map(row).collect() }
 }

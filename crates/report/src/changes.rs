@@ -1,35 +1,61 @@
-//! What `--diff` says: the changes that fixes would make, as a unified diff.
+//! `cnnkit check --diff`: the changes that fixes would make, as a unified diff.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
-use super::{Block, Page, Report, StyledText, Tone};
+use super::{Block, Page, StyledText, Tone};
 use crate::findings::counted;
+use crate::summary::Summary;
 use cnnkit_check::Rewrite;
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
 
-/// The changes; not all is well if there are any.
-pub fn report(rewrites: &[Rewrite]) -> Report {
-    let mut page = Page::default();
-    let (mut text, mut fixes) = (String::new(), 0);
-    for rewrite in rewrites {
-        let lines = unified(rewrite);
-        text += &lines.iter().flatten().map(|span| span.text.as_str()).collect::<Vec<_>>().join("\n");
-        text.push('\n');
-        fixes += rewrite.fixes;
-        page.push(Block::Drawing(lines));
+/// What `cnnkit check --diff` shows: the changes that fixes would make.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChangesSummary {
+    /// The changes as a unified diff.
+    pub diff: String,
+    /// How many fixes there are.
+    pub fixes: usize,
+    /// Whether there is nothing to change.
+    pub ok: bool,
+    /// The diff of each file, line by line.
+    #[serde(skip)]
+    files: Vec<Vec<Vec<StyledText>>>,
+}
+
+impl ChangesSummary {
+    /// The summary of `rewrites`.
+    pub fn of(rewrites: &[Rewrite]) -> Self {
+        let files: Vec<Vec<Vec<StyledText>>> = rewrites.iter().map(unified).collect();
+        let text = |lines: &Vec<Vec<StyledText>>| {
+            lines.iter().flatten().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n") + "\n"
+        };
+        let fixes = rewrites.iter().map(|rewrite| rewrite.fixes).sum();
+        Self { diff: files.iter().map(text).collect(), fixes, ok: fixes == 0, files }
     }
-    let summary = match fixes {
-        0 => "nothing to change".to_owned(),
-        fixes => format!("{} in {}, not yet made", counted(fixes, "change"), counted(rewrites.len(), "file")),
-    };
-    page.text(summary);
-    let json = serde_json::json!({
-        "schema": 1, "command": "check", "spec": {"name": null, "path": null},
-        "diff": text, "fixes": fixes, "ok": fixes == 0,
-    });
-    Report { page, json, ok: fixes == 0 }
+}
+
+impl Summary for ChangesSummary {
+    const COMMAND: &'static str = "check";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.blocks.extend(self.files.iter().cloned().map(Block::Drawing));
+        page.text(match self.fixes {
+            0 => "nothing to change".to_owned(),
+            fixes => {
+                format!("{} in {}, not yet made", counted(fixes, "change"), counted(self.files.len(), "file"))
+            }
+        });
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
 }
 
 fn unified(rewrite: &Rewrite) -> Vec<Vec<StyledText>> {

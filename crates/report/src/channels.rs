@@ -1,110 +1,211 @@
-//! What `cnnkit channels` says: which input channels can reach an output channel, and what keeps groups apart.
+//! What `cnnkit channels` finds: which input channels can reach an output channel, and what keeps groups apart.
 
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone, Value};
-use cnnkit_core::analysis::channels::{Connectivity, Seam, connectivity, reached, seams, summary};
+use crate::imported::{Import, StatusAndImport};
+use crate::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone, Value};
+use cnnkit_core::analysis::channels::{self, Connectivity, connectivity, reached, seams};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::layers::AxisReach;
+use cnnkit_core::shape::Shape;
 
-/// The point at which every channel sees every input channel.
+/// Which input channels can reach an output channel; gates count.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChannelsSummary {
+    /// One entry for each output and input.
+    pub outputs: Vec<ChannelsOutput>,
+    /// Pairs of grouped layers with nothing between them that joins their groups.
+    pub seams: Vec<ChannelsSeam>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
+    /// The network's name.
+    #[serde(skip)]
+    pub name: String,
+    /// The shapes of its inputs.
+    #[serde(skip)]
+    pub inputs: Vec<Shape>,
+}
+
+/// How the channels of an output depend on those of an input.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChannelsOutput {
+    /// Id of the output.
+    pub id: String,
+    /// Id of the input.
+    pub input: String,
+    /// Channels of the output.
+    #[schemars(extend("unit" = "channels"))]
+    pub channels: u64,
+    /// Channels of the input.
+    #[schemars(extend("unit" = "channels"))]
+    pub input_channels: u64,
+    /// Input channels that the output channel with the fewest depends on.
+    #[schemars(extend("unit" = "channels"))]
+    pub smallest: u64,
+    /// The same as a share of all input channels, from 0 to 1.
+    #[schemars(extend("unit" = "share"))]
+    pub smallest_share: f64,
+    /// The mean share over all output channels, from 0 to 1.
+    #[schemars(extend("unit" = "share"))]
+    pub mean_share: f64,
+    /// Sets of output channels that share no input channel with one another; 1 if all are connected.
+    #[schemars(extend("unit" = "groups"))]
+    pub isolated_groups: u64,
+    /// Input channels that no output channel depends on.
+    #[schemars(extend("unit" = "channels"))]
+    pub unread: u64,
+    /// Ids of the layers that keep groups apart.
+    pub separators: Vec<String>,
+    /// Id of the first layer all of whose channels depend on every input channel; null if there is none.
+    pub mixed_at: Option<String>,
+    /// Channel shuffles up to that layer; null if there is none.
+    #[schemars(extend("unit" = "layers"))]
+    pub shuffles: Option<usize>,
+}
+
+/// Two grouped layers whose groups nothing joins.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ChannelsSeam {
+    /// Id of the first grouped layer.
+    pub first: String,
+    /// Id of the next one.
+    pub second: String,
+    /// Groups that stay apart across both.
+    #[schemars(extend("unit" = "groups"))]
+    pub isolated_groups: u64,
+}
+
+/// Computes the channel connectivity of `graph`.
+pub fn summary(graph: &Graph, import: Option<Import>) -> Result<ChannelsSummary, Problem> {
+    let name = |node: NodeId| graph.node(node).id.clone();
+    let all = connectivity(graph, true)?;
+    let seams = seams(graph)?;
+    Ok(ChannelsSummary {
+        outputs: all.iter().map(|found| output(graph, found)).collect::<Result<_, _>>()?,
+        seams: seams
+            .iter()
+            .map(|seam| ChannelsSeam {
+                first: name(seam.first),
+                second: name(seam.second),
+                isolated_groups: seam.isolated_groups,
+            })
+            .collect(),
+        import: import.map(StatusAndImport::from),
+        name: graph.name().to_owned(),
+        inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
+    })
+}
+
+fn output(graph: &Graph, found: &Connectivity) -> Result<ChannelsOutput, Problem> {
+    let name = |node: NodeId| graph.node(node).id.clone();
+    let mixed = mixed(graph, found)?;
+    Ok(ChannelsOutput {
+        id: name(found.node),
+        input: name(found.source),
+        channels: found.channels,
+        input_channels: found.source_channels,
+        smallest: found.smallest,
+        smallest_share: found.smallest as f64 / found.source_channels.max(1) as f64,
+        mean_share: found.mean_share,
+        isolated_groups: found.isolated_groups,
+        unread: found.unread,
+        separators: found.separators.iter().map(|&node| name(node)).collect(),
+        mixed_at: mixed.as_ref().map(|mixed| name(mixed.node)),
+        shuffles: mixed.map(|mixed| mixed.shuffles),
+    })
+}
+
+/// The point at which every channel depends on every input channel.
 struct Mixed {
     node: NodeId,
     shuffles: usize,
 }
 
-/// The report.
-pub fn report(graph: &Graph) -> Result<Report, Problem> {
-    let all = connectivity(graph, true)?;
-    let seams = seams(graph)?;
-    let mut page = Page::default();
-    let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(format!("Channels of {}", graph.name), format!("input {}", inputs.join(" and ")));
-    let mut table = Table {
-        columns: vec![
-            Column::text("output"),
-            Column::text("input"),
-            Column::number("channels"),
-            Column::number("sees at least"),
-            Column::number("smallest share"),
-            Column::number("mean share"),
-            Column::number("isolated groups"),
-            Column::number("unread").optional(1),
-        ],
-        rows: vec![],
-    };
-    for found in &all {
-        table.rows.push(row(graph, found));
-    }
-    page.table(table);
-    let mut points = Vec::new();
-    for found in &all {
-        let mixed = mixed(graph, found)?;
-        page.push(Block::Text(sentence(graph, found, mixed.as_ref())));
-        points.push(mixed);
-    }
-    if !seams.is_empty() {
-        page.title_with(
-            "Grouped layers that keep their groups apart",
-            "no shuffle or dense layer stands between them",
-        );
-        page.table(seam_table(graph, &seams));
-    }
-    page.note(
-        "Everything that a channel's value depends on counts, gates included. Isolated groups: sets of output channels that \
-         share no input channel with one another.",
-    );
-    let outputs: Vec<Json> =
-        all.iter().zip(&points).map(|(found, mixed)| to_json(graph, found, mixed.as_ref())).collect();
-    let seams: Vec<Json> = seams
-        .iter()
-        .map(|seam| {
-            json!({
-                "first": graph.node(seam.first).id, "second": graph.node(seam.second).id,
-                "isolated_groups": seam.isolated_groups,
-            })
-        })
-        .collect();
-    Ok(Report { page, json: json!({"outputs": outputs, "seams": seams}), ok: true })
-}
-
-fn row(graph: &Graph, found: &Connectivity) -> Row {
-    let apart = found.isolated_groups > 1;
-    let tone = if apart { Tone::Bad } else { Tone::Plain };
-    Row::new(vec![
-        Cell::toned(&graph.node(found.node).id, Tone::Name),
-        Cell::text(&graph.node(found.source).id),
-        Cell::count(found.channels),
-        Cell::text(format!("{} of {}", found.smallest, found.source_channels)).tone(tone),
-        Cell::share(found.smallest, found.source_channels).tone(tone),
-        Value::Share(found.mean_share).into(),
-        Cell::count(found.isolated_groups).tone(tone),
-        Cell::count(found.unread),
-    ])
-}
-
-/// The first layer all of whose channels see all input channels, and the shuffles up to there.
+/// The first layer all of whose channels depend on all input channels, and the shuffles up to there.
 fn mixed(graph: &Graph, found: &Connectivity) -> Result<Option<Mixed>, Problem> {
     let sets = reached(graph, found.source, found.node, true)?;
     let mut shuffles = 0;
-    for (id, node) in graph.iter().take(found.node.0 + 1).skip(found.source.0 + 1) {
-        let Some(runs) = sets.get(id.0).and_then(Option::as_ref) else { continue };
+    for (id, node) in graph.iter().take(found.node.index() + 1).skip(found.source.index() + 1) {
+        let Some(runs) = sets.get(id.index()).and_then(Option::as_ref) else { continue };
         let shuffled = |axis: &AxisReach| matches!(axis, AxisReach::Shuffle { .. });
         shuffles +=
             usize::from(graph.reach(node).iter().any(|reach| reach.axes.first().is_some_and(shuffled)));
-        if summary(graph, found.source, id, runs).smallest == found.source_channels {
+        if channels::summary(graph, found.source, id, runs).smallest == found.source_channels {
             return Ok(Some(Mixed { node: id, shuffles }));
         }
     }
     Ok(None)
 }
 
-fn sentence(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Vec<StyledText> {
-    let output = StyledText::new(&graph.node(found.node).id, Tone::Name);
+impl Summary for ChannelsSummary {
+    const COMMAND: &'static str = "channels";
+
+    fn page(&self) -> Page {
+        page(self)
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(StatusAndImport::partial)
+    }
+}
+
+fn page(summary: &ChannelsSummary) -> Page {
+    let mut page = Page::default();
+    let inputs: Vec<String> = summary.inputs.iter().map(Shape::to_string).collect();
+    page.title_with(format!("Channels of {}", summary.name), format!("input {}", inputs.join(" and ")));
+    let columns = vec![
+        Column::text("output"),
+        Column::text("input"),
+        Column::number("channels"),
+        Column::number("sees at least"),
+        Column::number("smallest share"),
+        Column::number("mean share"),
+        Column::number("isolated groups"),
+        Column::number("unread").optional(1),
+    ];
+    page.table(Table { columns, rows: summary.outputs.iter().map(row).collect() });
+    for output in &summary.outputs {
+        page.push(Block::Text(sentence(output)));
+    }
+    if !summary.seams.is_empty() {
+        page.title_with(
+            "Grouped layers that keep their groups apart",
+            "no shuffle or dense layer stands between them",
+        );
+        page.table(seam_table(&summary.seams));
+    }
+    page.note(
+        "Everything that a channel's value depends on counts, gates included. Isolated groups: sets of output channels that \
+         share no input channel with one another.",
+    );
+    if let Some(import) = &summary.import {
+        import.explain(&mut page);
+    }
+    page
+}
+
+fn row(found: &ChannelsOutput) -> Row {
+    let apart = found.isolated_groups > 1;
+    let tone = if apart { Tone::Bad } else { Tone::Plain };
+    Row::new(vec![
+        Cell::toned(&found.id, Tone::Name),
+        Cell::text(&found.input),
+        Cell::count(found.channels),
+        Cell::text(format!("{} of {}", found.smallest, found.input_channels)).tone(tone),
+        Cell::share(found.smallest, found.input_channels).tone(tone),
+        Value::Share(found.mean_share).into(),
+        Cell::count(found.isolated_groups).tone(tone),
+        Cell::count(found.unread),
+    ])
+}
+
+fn sentence(found: &ChannelsOutput) -> Vec<StyledText> {
+    let output = StyledText::new(&found.id, Tone::Name);
     if found.isolated_groups > 1 {
-        let layers: Vec<&str> =
-            found.separators.iter().take(4).map(|&node| graph.node(node).id.as_str()).collect();
+        let layers: Vec<&str> = found.separators.iter().take(4).map(String::as_str).collect();
         let more = found.separators.len().saturating_sub(layers.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let text = format!(
@@ -114,58 +215,29 @@ fn sentence(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Vec<S
         );
         return vec![output, StyledText::plain(text)];
     }
-    match mixed {
-        Some(Mixed { node, shuffles: 0 }) => {
-            let text = format!(": every channel sees every input channel from {} on.", graph.node(*node).id);
-            vec![output, StyledText::plain(text)]
-        }
-        Some(Mixed { node, shuffles }) => {
-            let text = format!(
-                ": every channel sees every input channel from {} on, after {shuffles} shuffle{}.",
-                graph.node(*node).id,
-                if *shuffles == 1 { "" } else { "s" }
-            );
-            vec![output, StyledText::plain(text)]
-        }
-        None => vec![
-            output,
-            StyledText::plain(": no group is isolated, yet not every channel sees every input channel."),
-        ],
-    }
-}
-
-fn seam_table(graph: &Graph, seams: &[Seam]) -> Table {
-    let mut table = Table {
-        columns: vec![
-            Column::text("grouped layer"),
-            Column::text("next grouped layer"),
-            Column::number("isolated groups"),
-        ],
-        rows: vec![],
+    let text = match (&found.mixed_at, found.shuffles) {
+        (Some(node), None | Some(0)) => format!(": every channel sees every input channel from {node} on."),
+        (Some(node), Some(shuffles)) => format!(
+            ": every channel sees every input channel from {node} on, after {shuffles} shuffle{}.",
+            if shuffles == 1 { "" } else { "s" }
+        ),
+        (None, _) => ": no group is isolated, yet not every channel sees every input channel.".to_owned(),
     };
-    for seam in seams {
-        table.rows.push(Row::new(vec![
-            Cell::toned(&graph.node(seam.first).id, Tone::Name),
-            Cell::toned(&graph.node(seam.second).id, Tone::Name),
-            Cell::count(seam.isolated_groups),
-        ]));
-    }
-    table
+    vec![output, StyledText::plain(text)]
 }
 
-fn to_json(graph: &Graph, found: &Connectivity, mixed: Option<&Mixed>) -> Json {
-    json!({
-        "id": graph.node(found.node).id,
-        "input": graph.node(found.source).id,
-        "channels": found.channels,
-        "input_channels": found.source_channels,
-        "smallest": found.smallest,
-        "smallest_share": found.smallest as f64 / found.source_channels.max(1) as f64,
-        "mean_share": found.mean_share,
-        "isolated_groups": found.isolated_groups,
-        "unread": found.unread,
-        "separators": found.separators.iter().map(|&node| graph.node(node).id.as_str()).collect::<Vec<_>>(),
-        "mixed_at": mixed.map(|mixed| graph.node(mixed.node).id.as_str()),
-        "shuffles": mixed.map(|mixed| mixed.shuffles),
-    })
+fn seam_table(seams: &[ChannelsSeam]) -> Table {
+    let columns = vec![
+        Column::text("grouped layer"),
+        Column::text("next grouped layer"),
+        Column::number("isolated groups"),
+    ];
+    let row = |seam: &ChannelsSeam| {
+        Row::new(vec![
+            Cell::toned(&seam.first, Tone::Name),
+            Cell::toned(&seam.second, Tone::Name),
+            Cell::count(seam.isolated_groups),
+        ])
+    };
+    Table { columns, rows: seams.iter().map(row).collect() }
 }

@@ -1,8 +1,10 @@
 //! What `cnnkit compare` says: networks side by side, with ratios against the first.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
+use super::imported::{Import, Status};
+use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
 use cnnkit_core::analysis::field::{Options, analyse, headline};
 use cnnkit_core::analysis::memory::{self, Dtype};
 use cnnkit_core::analysis::totals;
@@ -10,62 +12,96 @@ use cnnkit_core::graph::Graph;
 use cnnkit_core::number;
 use cnnkit_core::shape::Shape;
 
+/// Networks side by side, with ratios against the first.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct CompareSummary {
+    /// The networks, in the order of the call.
+    pub networks: Vec<ComparedNetwork>,
+    /// Ratios of each network against the first, in the same order.
+    pub ratios: Vec<Ratios>,
+    /// `partial` if something that the figures of a network need is not analysed, else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// What there is to say about each imported network.
+    #[serde(skip)]
+    pub imports: Vec<Import>,
+}
+
 /// The figures of one network.
-#[derive(Debug, Clone, Serialize)]
-pub struct Figures {
-    name: String,
-    params: u64,
-    buffers: u64,
-    macs: u64,
-    other_ops: u64,
-    flops: u64,
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ComparedNetwork {
+    /// The network's name.
+    pub name: String,
+    /// Learnable elements; shared weights count once.
+    #[schemars(extend("unit" = "elements"))]
+    pub params: u64,
+    /// Elements that are kept but not learned: running statistics.
+    #[schemars(extend("unit" = "elements"))]
+    pub buffers: u64,
+    /// Multiply-accumulates of one image.
+    #[schemars(extend("unit" = "MACs"))]
+    pub macs: u64,
+    /// Operations that are not multiply-accumulates: bias, norm, activation, pooling, interpolation, merges.
+    #[schemars(extend("unit" = "operations"))]
+    pub other_ops: u64,
+    /// 2 x MACs + other ops.
+    #[schemars(extend("unit" = "FLOPs"))]
+    pub flops: u64,
     /// Layers with MACs on the longest path.
-    depth: u64,
-    layers: usize,
-    /// Receptive field of the output, or of the last feature map that does not see everything; one size an axis.
-    rf: Option<Vec<i128>>,
-    inputs: Vec<Shape>,
-    outputs: Vec<Shape>,
-    /// Bytes of all layer outputs, f32.
-    activations: u64,
-    /// Bytes alive at the worst step, f32.
-    peak: u64,
+    #[schemars(extend("unit" = "layers"))]
+    pub depth: u64,
+    /// Number of layers, inputs left out.
+    #[schemars(extend("unit" = "layers"))]
+    pub layers: usize,
+    /// Receptive field of the output, or of the last feature map that does not see everything; one size per axis, null if
+    /// there is none.
+    #[schemars(extend("unit" = "input positions"))]
+    pub rf: Option<Vec<i128>>,
+    /// Shapes of the inputs, without the batch.
+    pub inputs: Vec<Shape>,
+    /// Shapes of the outputs, without the batch.
+    pub outputs: Vec<Shape>,
+    /// Sum of all layer outputs in f32.
+    #[schemars(extend("unit" = "bytes"))]
+    pub activations: u64,
+    /// Activations alive at the worst step, in f32.
+    #[schemars(extend("unit" = "bytes"))]
+    pub peak: u64,
 }
 
-/// Ratios of a network against the first; none where the first has zero.
-#[derive(Debug, Serialize)]
-struct Ratios {
-    name: String,
-    params: Option<f64>,
-    macs: Option<f64>,
-    flops: Option<f64>,
-    activations: Option<f64>,
-    peak: Option<f64>,
+/// Ratios of a network against the first; null where the first has zero.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Ratios {
+    /// The network's name.
+    pub name: String,
+    /// Ratio of the parameters.
+    pub params: Option<f64>,
+    /// Ratio of the MACs.
+    pub macs: Option<f64>,
+    /// Ratio of the FLOPs.
+    pub flops: Option<f64>,
+    /// Ratio of the sums of all layer outputs.
+    pub activations: Option<f64>,
+    /// Ratio of the peaks.
+    pub peak: Option<f64>,
 }
 
-/// The JSON of the comparison.
-#[derive(Debug, Serialize)]
-pub struct CompareJson {
-    networks: Vec<Figures>,
-    ratios: Vec<Ratios>,
-}
-
-/// The figures of `graph`.
-pub fn figures(graph: &Graph) -> Figures {
+/// Computes the figures of `graph`.
+fn figures(graph: &Graph) -> ComparedNetwork {
     let counts = totals::of_graph(graph);
     let bytes = |elements: u64| elements.saturating_mul(Dtype::F32.bytes());
-    Figures {
-        name: graph.name.clone(),
+    ComparedNetwork {
+        name: graph.name().to_owned(),
         params: counts.params,
         buffers: counts.buffers,
         macs: counts.macs,
         other_ops: counts.other_ops(),
         flops: counts.flops(),
         depth: totals::depth(graph),
-        layers: graph.nodes.len() - graph.inputs().count(),
+        layers: graph.nodes().len() - graph.inputs().count(),
         rf: field_sizes(graph),
         inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
-        outputs: graph.outputs.iter().map(|&id| graph.node(id).shape.clone()).collect(),
+        outputs: graph.outputs().iter().map(|&id| graph.node(id).shape.clone()).collect(),
         activations: bytes(counts.activations),
         peak: memory::peak(graph).map_or(0, |peak| bytes(peak.elements)),
     }
@@ -77,8 +113,9 @@ fn field_sizes(graph: &Graph) -> Option<Vec<i128>> {
     Some(headline(graph, &fields)?.axes.iter().map(|axis| axis.size).collect())
 }
 
-/// The comparison for programs.
-pub fn json(networks: Vec<Figures>) -> CompareJson {
+/// Compares `graphs` with the first of them; `imports` tells what the imported ones leave out.
+pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Import>) -> CompareSummary {
+    let networks: Vec<ComparedNetwork> = graphs.map(figures).collect();
     let against = |value: u64, first: u64| (first > 0).then(|| value as f64 / first as f64);
     let ratios = networks.iter().map(|network| Ratios {
         name: network.name.clone(),
@@ -88,13 +125,26 @@ pub fn json(networks: Vec<Figures>) -> CompareJson {
         activations: against(network.activations, networks[0].activations),
         peak: against(network.peak, networks[0].peak),
     });
-    let ratios = ratios.collect();
-    CompareJson { networks, ratios }
+    let partial = imports.iter().any(|import| import.partial);
+    CompareSummary { ratios: ratios.collect(), networks, status: partial.then_some(Status::Partial), imports }
 }
 
-/// The comparison for people; `networks` holds at least one.
-pub fn page(networks: &[Figures]) -> Page {
-    let first = &networks[0];
+impl Summary for CompareSummary {
+    const COMMAND: &'static str = "compare";
+
+    fn page(&self) -> Page {
+        let mut page = page(&self.networks);
+        self.imports.iter().for_each(|import| import.explain(&mut page));
+        page
+    }
+
+    fn partial(&self) -> bool {
+        self.status == Some(Status::Partial)
+    }
+}
+
+fn page(networks: &[ComparedNetwork]) -> Page {
+    let Some(first) = networks.first() else { return Page::default() };
     let mut table = Table {
         columns: vec![
             Column::text("network"),
@@ -133,7 +183,7 @@ pub fn page(networks: &[Figures]) -> Page {
 }
 
 /// `427` if the axes agree, else `7 x 3`.
-fn field(network: &Figures) -> String {
+fn field(network: &ComparedNetwork) -> String {
     let mut sizes: Vec<String> = network.rf.iter().flatten().map(i128::to_string).collect();
     sizes.dedup();
     sizes.join(" x ")
@@ -149,7 +199,7 @@ fn ratio(value: u64, first: u64) -> Cell {
 }
 
 /// `bottleneck has 69,632 parameters against 589,824: 8.47 times fewer, and 8.47 times fewer MACs`.
-fn sentence(first: &Figures, other: &Figures) -> Vec<StyledText> {
+fn sentence(first: &ComparedNetwork, other: &ComparedNetwork) -> Vec<StyledText> {
     vec![
         StyledText::new(other.name.as_str(), Tone::Name),
         StyledText::plain(format!(

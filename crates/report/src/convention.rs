@@ -1,5 +1,6 @@
 //! What another counter prints for a network, beside our MACs, and which kinds of layers make the difference.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Block, Cell, Column, Fact, Page, Row, Table, Value};
@@ -9,58 +10,88 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node};
 use cnnkit_core::number;
 
-/// What another counter prints for the network, and which kinds of layers make the difference.
-pub fn report(graph: &Graph, convention: Convention, batch: u64) -> Result<(Page, ConventionJson), Problem> {
+/// Another counter's figures.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ConventionSummary {
+    /// The tool whose convention it is.
+    pub name: &'static str,
+    /// What the tool counts.
+    pub unit: &'static str,
+    /// Its figure for the network; the key `unit` tells what it counts.
+    pub total: u64,
+    /// Its figure for every node.
+    pub layers: Vec<ConventionLayer>,
+    /// The network's name.
+    #[serde(skip)]
+    pub network: String,
+    /// Our MACs.
+    #[serde(skip)]
+    pub ours: u64,
+    /// Kinds of layers that the two count differently: the kind, our MACs and the tool's figure.
+    #[serde(skip)]
+    pub differences: Vec<(&'static str, u64, u64)>,
+}
+
+/// Another counter's figure for one node.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ConventionLayer {
+    /// The node's id.
+    pub id: String,
+    /// The tool's figure.
+    pub count: u64,
+}
+
+/// Computes what another counter prints for the network, and which kinds of layers make the difference.
+pub fn summary(graph: &Graph, convention: Convention, batch: u64) -> Result<ConventionSummary, Problem> {
     let times = |count: u64| count.saturating_mul(batch);
-    let ours = times(totals::of_graph(graph).macs);
-    let total = times(convention.total(graph)?);
+    let layer = |node: &Node| {
+        Ok(ConventionLayer { id: node.id.clone(), count: times(convention.count(graph, node)?) })
+    };
     let differences = convention.differences(graph)?;
-    let mut page = Page::default();
-    page.title_with(format!("{} as {} counts it", graph.name, convention.name()), convention.unit());
-    let relative = (total as f64 - ours as f64) / ours.max(1) as f64 * 100.0;
-    page.push(Block::Facts(vec![
-        Fact::new(convention.name(), Value::Count(total)).remark(format!("{relative:+.2} % of our MACs")),
-        Fact::new("cnnkit MACs", Value::Count(ours)),
-    ]));
-    if !differences.is_empty() {
+    Ok(ConventionSummary {
+        name: convention.name(),
+        unit: convention.unit(),
+        total: times(convention.total(graph)?),
+        layers: graph.nodes().iter().map(layer).collect::<Result<_, Problem>>()?,
+        network: graph.name().to_owned(),
+        ours: times(totals::of_graph(graph).macs),
+        differences: differences
+            .into_iter()
+            .map(|(kind, ours, theirs)| (kind, times(ours), times(theirs)))
+            .collect(),
+    })
+}
+
+impl ConventionSummary {
+    /// Appends the comparison for people.
+    pub fn explain(&self, page: &mut Page) {
+        page.title_with(format!("{} as {} counts it", self.network, self.name), self.unit);
+        let relative = (self.total as f64 - self.ours as f64) / self.ours.max(1) as f64 * 100.0;
+        page.push(Block::Facts(vec![
+            Fact::new(self.name, Value::Count(self.total)).remark(format!("{relative:+.2} % of our MACs")),
+            Fact::new("cnnkit MACs", Value::Count(self.ours)),
+        ]));
+        if self.differences.is_empty() {
+            return;
+        }
         let mut table = Table {
             columns: vec![
                 Column::text("kind"),
                 Column::number("our MACs"),
-                Column::number(convention.name()),
+                Column::number(self.name),
                 Column::number("difference"),
             ],
             rows: vec![],
         };
-        for &(kind, ours, theirs) in &differences {
+        for &(kind, ours, theirs) in &self.differences {
             let sign = if theirs < ours { "-" } else { "+" };
             table.rows.push(Row::new(vec![
                 Cell::text(kind),
-                Cell::count(times(ours)),
-                Cell::count(times(theirs)),
-                Cell::text(format!("{sign}{}", number::grouped(times(theirs.abs_diff(ours))))),
+                Cell::count(ours),
+                Cell::count(theirs),
+                Cell::text(format!("{sign}{}", number::grouped(theirs.abs_diff(ours)))),
             ]));
         }
         page.table(table);
     }
-    let layer = |node: &Node| {
-        Ok(ConventionLayerJson { id: node.id.clone(), count: times(convention.count(graph, node)?) })
-    };
-    let layers = graph.nodes.iter().map(layer).collect::<Result<Vec<_>, Problem>>()?;
-    Ok((page, ConventionJson { name: convention.name(), unit: convention.unit(), total, layers }))
-}
-
-/// Another counter's figures.
-#[derive(Debug, Serialize)]
-pub struct ConventionJson {
-    name: &'static str,
-    unit: &'static str,
-    total: u64,
-    layers: Vec<ConventionLayerJson>,
-}
-
-#[derive(Debug, Serialize)]
-struct ConventionLayerJson {
-    id: String,
-    count: u64,
 }

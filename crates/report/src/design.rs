@@ -1,13 +1,14 @@
-//! What `cnnkit hdc-design` says: the front of schedules, or the survey of rule against truth.
+//! `cnnkit hdc-design`: the Pareto front of schedules.
 
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::gridding::exact;
-use crate::hdc::percent;
-use crate::{Cell, Column, Page, Report, Row, Table, Tone, Value};
-use cnnkit_core::analysis::design::{Outcome, Require, Search};
+use crate::exact::BigCount;
+use crate::hdc::Require;
+use crate::summary::Summary;
+use crate::{Cell, Column, Page, Row, Table, Tone, Value};
+use cnnkit_core::analysis::design::{self, Outcome, Search};
 use cnnkit_core::analysis::pareto::Design;
-use cnnkit_core::analysis::survey::Survey;
 use cnnkit_core::number::{grouped, integer};
 
 /// Published schedules, shown beside the front: HDC's own, and the widest that three layers of 3x3 allow.
@@ -15,235 +16,296 @@ const KNOWN: [&[u64]; 4] = [&[1, 2, 3], &[1, 2, 5], &[1, 3, 9], &[1, 2, 5, 9]];
 /// Rows of a front that are drawn; JSON and CSV have them all.
 const MOST_ROWS: usize = 40;
 
-/// The report on one or several searches (one a kernel) and what they found.
-pub fn report(searches: &[(Search, Outcome)]) -> Report {
-    let mut page = Page::default();
-    let mut json = Vec::new();
-    for (search, outcome) in searches {
-        let layers = match search.layers {
-            (first, last) if first == last => format!("{first} layers"),
-            (first, last) => format!("{first} to {last} layers"),
+/// What `cnnkit hdc-design` finds: the best schedules for one or several kernels.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DesignSummary {
+    /// The search for the first kernel.
+    #[serde(flatten)]
+    pub first: Option<SearchSummary>,
+    /// The searches for all kernels, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<SearchSummary>,
+}
+
+/// The search for one kernel.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SearchSummary {
+    /// The kernel size K.
+    pub kernel: u64,
+    /// The smallest and the largest number of layers.
+    pub layers: [usize; 2],
+    /// The largest rate.
+    pub max_rate: u64,
+    /// The smallest receptive field, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub min_size: u64,
+    /// After how many layers the rates repeat; null if they need not.
+    pub period: Option<usize>,
+    /// What a schedule must satisfy.
+    pub require: Require,
+    /// Whether every schedule is accounted for: always.
+    pub exhaustive: bool,
+    /// How many schedules there are.
+    pub schedules: BigCount,
+    /// How many branches and multisets of rates were visited; bounds rule out the rest.
+    pub visited: u64,
+    /// The Pareto front of receptive field and evenness, by layers, then by receptive field.
+    pub front: Vec<DesignEntry>,
+    /// Published schedules, and where they stand to the front.
+    pub known: Vec<KnownDesign>,
+}
+
+/// The figures of a schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct DesignEntry {
+    /// Its rates, from the input to the output.
+    pub rates: Vec<u64>,
+    /// Its number of layers.
+    pub layers: usize,
+    /// Its receptive field, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: u64,
+    /// Smallest / largest multiplicity of an axis.
+    pub evenness: f64,
+    /// Largest multiplicity of an axis.
+    pub largest_multiplicity: u64,
+    /// Standard deviation / mean of the multiplicities of an axis.
+    pub variation: f64,
+    /// Whether the published rule passes.
+    pub rule_ok: bool,
+    /// Whether every position is read.
+    pub hole_free: bool,
+}
+
+/// A published schedule.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct KnownDesign {
+    /// Its figures.
+    #[serde(flatten)]
+    pub design: DesignEntry,
+    /// Where it stands to the front.
+    pub place: Standing,
+    /// The schedule on the front that equals or surpasses it; null if none does.
+    pub by: Option<String>,
+}
+
+/// Where a schedule stands to the front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum Standing {
+    /// It is on the front.
+    #[serde(rename = "on the front")]
+    OnTheFront,
+    /// It does not satisfy what was asked for.
+    #[serde(rename = "does not qualify")]
+    DoesNotQualify,
+    /// A schedule on the front has the same figures.
+    #[serde(rename = "equal to")]
+    EqualTo,
+    /// A schedule on the front is better.
+    #[serde(rename = "surpassed by")]
+    SurpassedBy,
+    /// It was not among those searched.
+    #[serde(rename = "outside the search")]
+    OutsideTheSearch,
+}
+
+impl Standing {
+    fn words(self) -> &'static str {
+        match self {
+            Self::OnTheFront => "on the front",
+            Self::DoesNotQualify => "does not qualify",
+            Self::EqualTo => "equal to",
+            Self::SurpassedBy => "surpassed by",
+            Self::OutsideTheSearch => "outside the search",
+        }
+    }
+}
+
+impl From<&Design> for DesignEntry {
+    fn from(design: &Design) -> Self {
+        Self {
+            rates: design.rates.clone(),
+            layers: design.rates.len(),
+            size: design.size,
+            evenness: design.evenness(),
+            largest_multiplicity: design.largest,
+            variation: design.variation,
+            rule_ok: design.rule_ok(),
+            hole_free: design.hole_free,
+        }
+    }
+}
+
+impl From<design::Require> for Require {
+    fn from(require: design::Require) -> Self {
+        match require {
+            design::Require::Rule => Self::Rule,
+            design::Require::Exact => Self::Exact,
+            design::Require::Both => Self::Both,
+        }
+    }
+}
+
+impl From<Require> for design::Require {
+    fn from(require: Require) -> Self {
+        match require {
+            Require::Rule => Self::Rule,
+            Require::Exact => Self::Exact,
+            Require::Both => Self::Both,
+        }
+    }
+}
+
+impl SearchSummary {
+    /// The summary of `search`, which found `outcome`.
+    pub fn of(search: &Search, outcome: &Outcome) -> Self {
+        let known = KNOWN.iter().filter_map(|rates| search.place(rates)).map(|known| {
+            let (place, by) = standing(search, outcome, &known);
+            KnownDesign { design: DesignEntry::from(&known), place, by }
+        });
+        Self {
+            kernel: search.kernel,
+            layers: [search.layers.0, search.layers.1],
+            max_rate: search.max_rate,
+            min_size: search.min_size,
+            period: search.period,
+            require: search.require.into(),
+            exhaustive: true,
+            schedules: BigCount(outcome.schedules.clone()),
+            visited: outcome.visited,
+            front: outcome.front.iter().map(DesignEntry::from).collect(),
+            known: known.collect(),
+        }
+    }
+
+    fn title(&self) -> String {
+        let layers = match self.layers {
+            [first, last] if first == last => format!("{first} layers"),
+            [first, last] => format!("{first} to {last} layers"),
         };
-        let period = search.period.map(|period| format!(", period {period}")).unwrap_or_default();
+        let period = self.period.map(|period| format!(", period {period}")).unwrap_or_default();
+        format!("Schedules for kernel {}, {layers}, rates up to {}{period}", self.kernel, self.max_rate)
+    }
+
+    fn section(&self, page: &mut Page) {
         page.title_with(
-            format!(
-                "Schedules for kernel {}, {layers}, rates up to {}{period}",
-                search.kernel, search.max_rate
-            ),
-            require(search.require).1,
+            self.title(),
+            match self.require {
+                Require::Rule => "the published rule passes",
+                Require::Exact => "no holes",
+                Require::Both => "the published rule passes, no holes",
+            },
         );
-        if outcome.front.is_empty() {
+        if self.front.is_empty() {
             page.text(
                 "no schedule satisfies this: allow more layers, larger rates or a smaller receptive field",
             );
         } else {
-            page.table(front_table(search, outcome));
+            page.table(self.table());
         }
-        let hidden = outcome.front.len().saturating_sub(MOST_ROWS);
+        let hidden = self.front.len().saturating_sub(MOST_ROWS);
         if hidden > 0 {
             page.note(format!("{} more in the middle; --format json has all", grouped(hidden as u64)));
         }
         page.note(format!(
             "exhaustive: {} schedules accounted for, {} branches and multisets looked at, the rest ruled out by bounds",
-            integer(&outcome.schedules),
-            grouped(outcome.visited),
+            integer(&self.schedules.0),
+            grouped(self.visited),
         ));
-        json.push(to_json(search, outcome));
     }
-    page.note(
-        "no schedule of as few layers surpasses one on the front in receptive field and evenness together; \
-         evenness = smallest / largest multiplicity of an axis; variation = standard deviation / mean",
-    );
-    let first = json.first().cloned().unwrap_or_default();
-    let mut top = json!({ "schema": 1, "command": "hdc-design", "spec": { "name": null, "path": null } });
-    if let (Some(top), Json::Object(keys)) = (top.as_object_mut(), first) {
-        top.extend(keys);
+
+    fn table(&self) -> Table {
+        let columns = vec![
+            Column::text("rates"),
+            Column::number("layers"),
+            Column::number("receptive field"),
+            Column::number("evenness"),
+            Column::number("variation").optional(1),
+            Column::text("rule").optional(2),
+            Column::text("holes").optional(3),
+            Column::text("place"),
+        ];
+        let count = self.front.len();
+        let shown = |i: usize| count <= MOST_ROWS || i < MOST_ROWS / 2 || i >= count - MOST_ROWS / 2;
+        let front = self.front.iter().enumerate().filter(|&(i, _)| shown(i));
+        let mut rows: Vec<Row> = front.map(|(_, design)| row(design, "front".into(), Tone::Good)).collect();
+        let known = self.known.iter().filter(|known| known.place != Standing::OnTheFront).map(|known| {
+            let by = known.by.as_ref().map(|other| format!(" {other}")).unwrap_or_default();
+            row(&known.design, format!("{}{by}", known.place.words()), Tone::Quiet)
+        });
+        for (i, mut known) in known.enumerate() {
+            known.rule_above = i == 0;
+            rows.push(known);
+        }
+        Table { columns, rows }
     }
-    if json.len() > 1 {
-        top["results"] = json.into();
-    }
-    Report { page, json: top, ok: searches.iter().any(|(_, outcome)| !outcome.front.is_empty()) }
 }
 
-fn require(require: Require) -> (&'static str, &'static str) {
-    match require {
-        Require::Rule => ("rule", "the published rule passes"),
-        Require::Exact => ("exact", "no holes"),
-        Require::Both => ("both", "the published rule passes, no holes"),
+fn row(design: &DesignEntry, place: String, tone: Tone) -> Row {
+    let verdict = |good: bool, yes: &str, no: &str| {
+        if good { Cell::toned(yes, Tone::Good) } else { Cell::toned(no, Tone::Bad) }
+    };
+    Row::new(vec![
+        Cell::toned(written(&design.rates), Tone::Name),
+        Cell::count(design.layers as u64),
+        Cell::count(design.size),
+        Value::Number(design.evenness, 4).into(),
+        Value::Number(design.variation, 3).into(),
+        verdict(design.rule_ok, "passes", "fails"),
+        verdict(design.hole_free, "none", "some"),
+        Cell::toned(place, tone),
+    ])
+}
+
+impl DesignSummary {
+    /// The summary of one or several searches, one per kernel, and what they found.
+    pub fn of(searches: &[(Search, Outcome)]) -> Self {
+        let all: Vec<SearchSummary> =
+            searches.iter().map(|(search, outcome)| SearchSummary::of(search, outcome)).collect();
+        Self { first: all.first().cloned(), results: if all.len() > 1 { all } else { vec![] } }
+    }
+
+    fn searches(&self) -> &[SearchSummary] {
+        if self.results.is_empty() { self.first.as_slice() } else { &self.results }
     }
 }
 
-/// Where a schedule stands to the front.
-fn standing(search: &Search, outcome: &Outcome, design: &Design) -> (&'static str, Option<String>) {
+impl Summary for DesignSummary {
+    const COMMAND: &'static str = "hdc-design";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        self.searches().iter().for_each(|search| search.section(&mut page));
+        page.note(
+            "no schedule of as few layers surpasses one on the front in receptive field and evenness together; \
+             evenness = smallest / largest multiplicity of an axis; variation = standard deviation / mean",
+        );
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.searches().iter().any(|search| !search.front.is_empty())
+    }
+}
+
+/// Where `design` stands to the front, and the schedule that equals or surpasses it.
+fn standing(search: &Search, outcome: &Outcome, design: &Design) -> (Standing, Option<String>) {
     let meets = match search.require {
-        Require::Rule => design.rule_ok(),
-        Require::Exact => design.hole_free,
-        Require::Both => design.rule_ok() && design.hole_free,
+        design::Require::Rule => design.rule_ok(),
+        design::Require::Exact => design.hole_free,
+        design::Require::Both => design.rule_ok() && design.hole_free,
     } && design.size >= search.min_size;
     if outcome.front.iter().any(|other| other.rates == design.rates) {
-        return ("on the front", None);
+        return (Standing::OnTheFront, None);
     }
     match outcome.front.iter().find(|other| other.covers(design)) {
-        _ if !meets => ("does not qualify", None),
-        Some(other) if design.covers(other) => ("equal to", Some(written(&other.rates))),
-        Some(other) => ("surpassed by", Some(written(&other.rates))),
-        None => ("outside the search", None),
+        _ if !meets => (Standing::DoesNotQualify, None),
+        Some(other) if design.covers(other) => (Standing::EqualTo, Some(written(&other.rates))),
+        Some(other) => (Standing::SurpassedBy, Some(written(&other.rates))),
+        None => (Standing::OutsideTheSearch, None),
     }
 }
 
-fn written(rates: &[u64]) -> String {
+pub(crate) fn written(rates: &[u64]) -> String {
     rates.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
-}
-
-fn front_table(search: &Search, outcome: &Outcome) -> Table {
-    let columns = vec![
-        Column::text("rates"),
-        Column::number("layers"),
-        Column::number("receptive field"),
-        Column::number("evenness"),
-        Column::number("variation").optional(1),
-        Column::text("rule").optional(2),
-        Column::text("holes").optional(3),
-        Column::text("place"),
-    ];
-    let row = |design: &Design, place: String, tone: Tone| {
-        let verdict = |good: bool, yes: &str, no: &str| {
-            if good { Cell::toned(yes, Tone::Good) } else { Cell::toned(no, Tone::Bad) }
-        };
-        Row::new(vec![
-            Cell::toned(written(&design.rates), Tone::Name),
-            Cell::count(design.rates.len() as u64),
-            Cell::count(design.size),
-            Value::Number(design.evenness(), 4).into(),
-            Value::Number(design.variation, 3).into(),
-            verdict(design.rule_ok(), "passes", "fails"),
-            verdict(design.hole_free, "none", "some"),
-            Cell::toned(place, tone),
-        ])
-    };
-    let count = outcome.front.len();
-    let shown = |i: usize| count <= MOST_ROWS || i < MOST_ROWS / 2 || i >= count - MOST_ROWS / 2;
-    let front = outcome.front.iter().enumerate().filter(|&(i, _)| shown(i));
-    let mut rows: Vec<Row> = front.map(|(_, design)| row(design, "front".into(), Tone::Good)).collect();
-    let known = KNOWN.iter().filter_map(|rates| search.place(rates)).filter_map(|design| {
-        let (place, other) = standing(search, outcome, &design);
-        let place = format!("{place}{}", other.map(|other| format!(" {other}")).unwrap_or_default());
-        (place != "on the front").then(|| row(&design, place, Tone::Quiet))
-    });
-    for (i, mut known) in known.enumerate() {
-        known.rule_above = i == 0;
-        rows.push(known);
-    }
-    Table { columns, rows }
-}
-
-fn to_json(search: &Search, outcome: &Outcome) -> Json {
-    let design = |design: &Design| {
-        json!({
-            "rates": design.rates,
-            "layers": design.rates.len(),
-            "size": design.size,
-            "evenness": design.evenness(),
-            "largest_multiplicity": design.largest,
-            "variation": design.variation,
-            "rule_ok": design.rule_ok(),
-            "hole_free": design.hole_free,
-        })
-    };
-    let known = KNOWN.iter().filter_map(|rates| search.place(rates)).map(|known| {
-        let (place, other) = standing(search, outcome, &known);
-        let mut out = design(&known);
-        out["place"] = place.into();
-        out["by"] = other.into();
-        out
-    });
-    json!({
-        "kernel": search.kernel,
-        "layers": [search.layers.0, search.layers.1],
-        "max_rate": search.max_rate,
-        "min_size": search.min_size,
-        "period": search.period,
-        "require": require(search.require).0,
-        "exhaustive": true,
-        "schedules": exact(&outcome.schedules),
-        "visited": outcome.visited,
-        "front": outcome.front.iter().map(design).collect::<Vec<_>>(),
-        "known": known.collect::<Vec<_>>(),
-    })
-}
-
-/// The report on a survey of `layers` layers with rates up to `largest`.
-pub fn survey_report(kernel: u64, layers: usize, largest: u64, survey: &Survey) -> Report {
-    let mut page = Page::default();
-    page.title_with(
-        format!(
-            "The published rule against the truth: {layers} layers, rates 1 to {largest}, kernel {kernel}"
-        ),
-        format!("all {} schedules, each as one group", grouped(survey.schedules)),
-    );
-    let row = |rule: &str, exact: &str, count: u64, tone: Tone| {
-        Row::new(vec![
-            Cell::text(rule),
-            Cell::text(exact),
-            Cell::count(count).tone(tone),
-            Cell::share(count, survey.schedules),
-        ])
-    };
-    page.table(Table {
-        columns: vec![
-            Column::text("rule"),
-            Column::text("exact"),
-            Column::number("schedules"),
-            Column::number("share"),
-        ],
-        rows: vec![
-            row("passes", "no hole", survey.both, Tone::Good),
-            row("passes", "holes", survey.rule_only, Tone::Bad),
-            row("fails", "no hole", survey.exact_only, Tone::Bad),
-            row("fails", "holes", survey.neither, Tone::Good),
-        ],
-    });
-    let agreement = percent(survey.both + survey.neither, survey.schedules);
-    page.text(format!("rule and truth agree on {agreement} of the schedules"));
-    let examples = |list: &[Vec<u64>]| match list {
-        [] => "none".to_owned(),
-        list => list.iter().map(|rates| written(rates)).collect::<Vec<_>>().join("   "),
-    };
-    page.push(crate::Block::Facts(vec![
-        crate::Fact::new(
-            "smallest that pass the rule with holes",
-            Cell::text(examples(&survey.rule_only_smallest)),
-        ),
-        crate::Fact::new(
-            "smallest that fail the rule without",
-            Cell::text(examples(&survey.exact_only_smallest)),
-        ),
-        crate::Fact::new("pass M_2 <= K alone, with holes", Cell::count(survey.m2_only)),
-        crate::Fact::new("rising from 1", Cell::count(survey.rising.0))
-            .remark(format!("{} of them misjudged", grouped(survey.rising.1))),
-    ]));
-    page.note(
-        "smallest: by the sum of the rates, then in order; rule: gcd 1 and M_2 <= K (Wang et al. 2018, 3.2)",
-    );
-    let json = json!({
-        "schema": 1,
-        "command": "hdc-design",
-        "spec": { "name": null, "path": null },
-        "kernel": kernel,
-        "survey": {
-            "layers": layers,
-            "max_rate": largest,
-            "schedules": survey.schedules,
-            "rule_and_exact": survey.both,
-            "rule_only": survey.rule_only,
-            "exact_only": survey.exact_only,
-            "neither": survey.neither,
-            "agreement": survey.agreement(),
-            "m2_only": survey.m2_only,
-            "rising": { "schedules": survey.rising.0, "misjudged": survey.rising.1 },
-            "rule_only_smallest": survey.rule_only_smallest,
-            "exact_only_smallest": survey.exact_only_smallest,
-        },
-    });
-    Report { page, json, ok: true }
 }

@@ -1,66 +1,160 @@
-//! What `cnnkit diff` says: what a change does to a network, in total and block by block.
+//! What `cnnkit diff` finds: what a change does to a network, in total and block by block.
 
 use std::collections::BTreeMap;
 
 use num_traits::{Signed as _, ToPrimitive as _};
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone};
+use super::exact::Decimal;
+use super::imported::{Import, Status, StatusAndImport};
+use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;
 use cnnkit_check::rules::quantity::{
-    Better, EXPECTABLE, Expectable, Found, Subject, Unit, measure, show, show_found,
+    Better, Expectable, Found, Quantity, Subject, Unit, measure, show, show_found,
 };
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::number;
-use cnnkit_core::value::{Number, show_number};
+use cnnkit_core::value::Number;
 
 /// Quantities that are shown, those that may be slow left out.
-const SHOWN: [&str; 13] = [
-    "params",
-    "buffers",
-    "macs",
-    "other_ops",
-    "flops",
-    "memory",
-    "activations",
-    "weights",
-    "depth",
-    "layers",
-    "output",
-    "receptive_field",
-    "jump",
+const SHOWN: [Quantity; 13] = [
+    Quantity::Params,
+    Quantity::Buffers,
+    Quantity::Macs,
+    Quantity::OtherOps,
+    Quantity::Flops,
+    Quantity::Memory,
+    Quantity::Activations,
+    Quantity::Weights,
+    Quantity::Depth,
+    Quantity::Layers,
+    Quantity::Output,
+    Quantity::ReceptiveField,
+    Quantity::Jump,
 ];
 
-/// One quantity on both sides; a side that has none says why.
-struct Pair {
+/// The change from one network to another.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DiffSummary {
+    /// The old SPEC, with its git revision if it has one.
+    pub old: String,
+    /// The new SPEC.
+    pub new: String,
+    /// Quantities of the whole network on both sides.
+    pub quantities: Vec<DiffQuantity>,
+    /// Blocks that differ, in the order of the new network, removed ones last.
+    pub blocks: Vec<DiffBlock>,
+    /// The `--fail-if` conditions that are met.
+    pub met: Vec<String>,
+    /// Whether none is met.
+    pub ok: bool,
+    /// `partial` if something that the figures of a model need is not analysed, else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// What there is to say about the sides that are models; left out if none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<DiffImported>,
+}
+
+/// What there is to say about the imported sides of a comparison.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DiffImported {
+    /// The old network; left out if it is a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<StatusAndImport>,
+    /// The new network; left out if it is a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<StatusAndImport>,
+}
+
+/// The changes of several specs since a git revision.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DiffsSummary {
+    /// One entry for each spec, in the order of the call.
+    pub results: Vec<DiffSummary>,
+    /// Whether no condition is met anywhere.
+    pub ok: bool,
+}
+
+/// A quantity on both sides.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DiffQuantity {
+    /// Its name, as in `--fail-if`; docs/check.md lists them with their units.
+    pub name: &'static str,
+    /// The old value; null if the network has none.
+    pub old: Option<DiffValue>,
+    /// The new value; null if the network has none.
+    pub new: Option<DiffValue>,
+    /// What was measured.
+    #[serde(skip)]
+    pub pair: Pair,
+}
+
+/// A value: a number, several for a shape or one per axis, or a truth value.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum DiffValue {
+    /// A number.
+    One(Decimal),
+    /// A shape, or one number per axis.
+    Several(Vec<Decimal>),
+    /// A truth value.
+    Flag(bool),
+}
+
+/// A block on both sides: the layers whose ids begin with the same part.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DiffBlock {
+    /// The first part of the layers' ids.
+    pub id: String,
+    /// Its figures in the old network; null if it is new.
+    pub old: Option<DiffCounts>,
+    /// Its figures in the new network; null if it is gone.
+    pub new: Option<DiffCounts>,
+}
+
+/// The figures of a block.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct DiffCounts {
+    /// Learnable elements.
+    #[schemars(extend("unit" = "elements"))]
+    pub params: u64,
+    /// Elements that are kept but not learned.
+    #[schemars(extend("unit" = "elements"))]
+    pub buffers: u64,
+    /// Multiply-accumulates.
+    #[schemars(extend("unit" = "MACs"))]
+    pub macs: u64,
+    /// 2 x MACs + other ops.
+    #[schemars(extend("unit" = "FLOPs"))]
+    pub flops: u64,
+}
+
+/// A quantity measured on both sides; a side that has none tells why.
+#[derive(Debug)]
+pub struct Pair {
     quantity: &'static Expectable,
     old: Result<Found, Problem>,
     new: Result<Found, Problem>,
 }
 
-/// One block on both sides.
-struct Change {
-    id: String,
-    old: Option<Counts>,
-    new: Option<Counts>,
-}
-
-/// The change from `old` to `new`; not all is well if one of `conditions` is met.
-pub fn report(
+/// Computes the change from `old` to `new`; it fails if one of `conditions` is met. The imports are what there is to say about
+/// the sides that are models.
+pub fn summary(
     names: [&str; 2],
     [old, new]: [&Facts<'_>; 2],
     conditions: &[Condition],
-) -> Result<Report, Problem> {
-    let pair = |name: &str| {
-        let quantity = EXPECTABLE.iter().find(|quantity| quantity.name == name)?;
-        let of = |facts| measure(facts, &Subject::Network, quantity);
-        Some(Pair { quantity, old: of(old), new: of(new) })
+    [old_import, new_import]: [Option<Import>; 2],
+) -> Result<DiffSummary, Problem> {
+    let quantity = |quantity: &Quantity| {
+        let of = |facts| measure(facts, &Subject::Network, *quantity);
+        Pair { quantity: quantity.expectable(), old: of(old), new: of(new) }.into()
     };
-    let pairs: Vec<Pair> = SHOWN.iter().filter_map(|name| pair(name)).collect();
-    let changes = changes(old.graph, new.graph);
     let mut met = Vec::new();
     for condition in conditions {
         let numbers = |facts| match measure(facts, &Subject::Network, condition.quantity()) {
@@ -72,47 +166,112 @@ pub fn report(
             met.push(condition.text.clone());
         }
     }
-    let mut page = Page::default();
-    let title = format!("{} -> {}", names[0], names[1]);
-    if same(&pairs, &changes) {
-        page.title_with(title, "no difference");
-    } else {
-        page.title(title);
-    }
-    page.table(totals_table(&pairs));
-    if !changes.is_empty() {
-        page.table(blocks_table(&changes));
-    }
-    for condition in &met {
-        page.push(Block::Text(vec![StyledText::new(format!("`{condition}` is met"), Tone::Bad)]));
-    }
-    page.note(
-        "Blocks: the first part of the layers' ids; only those that differ. Memory: activations alive at the worst step, f32. \
-         RF: of the output, or of the last feature map that does not see everything.",
-    );
-    let json = json!({
-        "old": names[0], "new": names[1],
-        "quantities": pairs.iter().map(pair_json).collect::<Vec<_>>(),
-        "blocks": changes.iter().map(|change| json!({
-            "id": change.id, "old": change.old.map(counts_json), "new": change.new.map(counts_json),
-        })).collect::<Vec<_>>(),
-        "met": met,
-        "ok": met.is_empty(),
-    });
-    let ok = met.is_empty();
-    Ok(Report { page, json, ok })
+    let partial = [&old_import, &new_import].into_iter().flatten().any(|import| import.partial);
+    Ok(DiffSummary {
+        old: names[0].to_owned(),
+        new: names[1].to_owned(),
+        quantities: SHOWN.iter().map(quantity).collect(),
+        blocks: changes(old.graph, new.graph),
+        ok: met.is_empty(),
+        met,
+        status: partial.then_some(Status::Partial),
+        imported: (old_import.is_some() || new_import.is_some())
+            .then(|| DiffImported { old: old_import.map(Into::into), new: new_import.map(Into::into) }),
+    })
 }
 
-fn same(pairs: &[Pair], changes: &[Change]) -> bool {
-    changes.is_empty() && pairs.iter().all(|pair| pair.old.as_ref().ok() == pair.new.as_ref().ok())
+impl From<Pair> for DiffQuantity {
+    fn from(pair: Pair) -> Self {
+        let value = |found: &Result<Found, Problem>| match found {
+            Ok(Found::Numbers(numbers)) => Some(match numbers.as_slice() {
+                [only] if pair.quantity.unit != Unit::Shape => DiffValue::One(Decimal(*only)),
+                several => DiffValue::Several(several.iter().copied().map(Decimal).collect()),
+            }),
+            Ok(Found::Flag(flag)) => Some(DiffValue::Flag(*flag)),
+            Err(_) => None,
+        };
+        Self { name: pair.quantity.name, old: value(&pair.old), new: value(&pair.new), pair }
+    }
+}
+
+impl From<Counts> for DiffCounts {
+    fn from(counts: Counts) -> Self {
+        Self { params: counts.params, buffers: counts.buffers, macs: counts.macs, flops: counts.flops() }
+    }
+}
+
+impl From<Vec<DiffSummary>> for DiffsSummary {
+    fn from(results: Vec<DiffSummary>) -> Self {
+        Self { ok: results.iter().all(|result| result.ok), results }
+    }
+}
+
+impl Summary for DiffSummary {
+    const COMMAND: &'static str = "diff";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        let title = format!("{} -> {}", self.old, self.new);
+        if self.same() {
+            page.title_with(title, "no difference");
+        } else {
+            page.title(title);
+        }
+        page.table(totals_table(&self.quantities));
+        if !self.blocks.is_empty() {
+            page.table(blocks_table(&self.blocks));
+        }
+        for condition in &self.met {
+            page.push(Block::Text(vec![StyledText::new(format!("`{condition}` is met"), Tone::Bad)]));
+        }
+        page.note(
+            "Blocks: the first part of the layers' ids; only those that differ. Memory: activations alive at the worst step, f32. \
+             RF: of the output, or of the last feature map that does not see everything.",
+        );
+        for import in self.imported.iter().flat_map(|sides| [&sides.old, &sides.new]).flatten() {
+            import.explain(&mut page);
+        }
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
+
+    fn partial(&self) -> bool {
+        self.status == Some(Status::Partial)
+    }
+}
+
+impl Summary for DiffsSummary {
+    const COMMAND: &'static str = "diff";
+
+    fn page(&self) -> Page {
+        Page { blocks: self.results.iter().flat_map(|result| result.page().blocks).collect() }
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
+
+    fn partial(&self) -> bool {
+        self.results.iter().any(Summary::partial)
+    }
+}
+
+impl DiffSummary {
+    fn same(&self) -> bool {
+        let same = |pair: &Pair| pair.old.as_ref().ok() == pair.new.as_ref().ok();
+        self.blocks.is_empty() && self.quantities.iter().all(|quantity| same(&quantity.pair))
+    }
 }
 
 /// Blocks whose counts or layers differ, in the order of the new network, removed ones last.
-fn changes(old: &Graph, new: &Graph) -> Vec<Change> {
+fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     let (before, after) = (blocks(old), blocks(new));
     let mut order: Vec<String> = Vec::new();
     for graph in [new, old] {
-        for node in &graph.nodes {
+        for node in graph.nodes() {
             let id = first(&node.id);
             if node.op != Op::Input && !order.iter().any(|known| known == id) {
                 order.push(id.to_owned());
@@ -121,7 +280,8 @@ fn changes(old: &Graph, new: &Graph) -> Vec<Change> {
     }
     let change = |id: String| {
         let (old, new) = (before.get(id.as_str()), after.get(id.as_str()));
-        (old != new).then(|| Change { old: old.map(|b| b.counts), new: new.map(|b| b.counts), id })
+        let counts = |part: Option<&Part>| part.map(|part| part.counts.into());
+        (old != new).then(|| DiffBlock { old: counts(old), new: counts(new), id })
     };
     order.into_iter().filter_map(change).collect()
 }
@@ -135,7 +295,7 @@ struct Part {
 
 fn blocks(graph: &Graph) -> BTreeMap<&str, Part> {
     let mut blocks: BTreeMap<&str, Part> = BTreeMap::new();
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         let Op::Layer(layer) = &node.op else { continue };
         let part = blocks.entry(first(&node.id)).or_default();
         part.counts = part.counts.plus(totals::of_node(node));
@@ -149,8 +309,8 @@ fn first(id: &str) -> &str {
     id.split('.').next().unwrap_or(id)
 }
 
-fn totals_table(pairs: &[Pair]) -> Table {
-    let row = |pair: &Pair| {
+fn totals_table(quantities: &[DiffQuantity]) -> Table {
+    let row = |DiffQuantity { pair, .. }: &DiffQuantity| {
         let cell = |found: &Result<Found, Problem>| {
             found
                 .as_ref()
@@ -173,7 +333,7 @@ fn totals_table(pairs: &[Pair]) -> Table {
             Column::number("change"),
             Column::number("%"),
         ],
-        rows: pairs.iter().map(row).collect(),
+        rows: quantities.iter().map(row).collect(),
     }
 }
 
@@ -227,10 +387,10 @@ fn difference(pair: &Pair) -> (String, String, Tone) {
     (format!("{sign}{amount}"), share, tone)
 }
 
-fn blocks_table(changes: &[Change]) -> Table {
-    let row = |change: &Change| {
-        let cells = |pick: fn(&Counts) -> u64, show: fn(u64) -> Cell| {
-            let side = |counts: &Option<Counts>| {
+fn blocks_table(blocks: &[DiffBlock]) -> Table {
+    let row = |change: &DiffBlock| {
+        let cells = |pick: fn(&DiffCounts) -> u64, show: fn(u64) -> Cell| {
+            let side = |counts: &Option<DiffCounts>| {
                 counts.as_ref().map_or_else(Cell::default, |counts| show(pick(counts)))
             };
             let (old, new) = (change.old.as_ref().map_or(0, pick), change.new.as_ref().map_or(0, pick));
@@ -262,26 +422,6 @@ fn blocks_table(changes: &[Change]) -> Table {
             Column::number("new "),
             Column::number("change "),
         ],
-        rows: changes.iter().map(row).collect(),
+        rows: blocks.iter().map(row).collect(),
     }
-}
-
-fn counts_json(counts: Counts) -> Json {
-    json!({"params": counts.params, "buffers": counts.buffers, "macs": counts.macs, "flops": counts.flops()})
-}
-
-fn pair_json(pair: &Pair) -> Json {
-    let plain = |number: &Number| {
-        let text = show_number(number);
-        text.parse::<serde_json::Number>().map_or_else(|_| Json::String(text), Json::Number)
-    };
-    let all = |found: &Result<Found, Problem>| match found {
-        Ok(Found::Numbers(numbers)) => match numbers.as_slice() {
-            [only] if pair.quantity.unit != Unit::Shape => plain(only),
-            several => several.iter().map(plain).collect(),
-        },
-        Ok(Found::Flag(flag)) => (*flag).into(),
-        Err(_) => Json::Null,
-    };
-    json!({"name": pair.quantity.name, "old": all(&pair.old), "new": all(&pair.new)})
 }

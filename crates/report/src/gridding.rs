@@ -1,27 +1,25 @@
-//! What `cnnkit gridding` says: the map, the figures, and why.
-
-use std::str::FromStr as _;
+//! `cnnkit gridding RATES`: the map, the figures, and why.
 
 use num_bigint::BigUint;
 use num_traits::One as _;
-use serde_json::{Number, Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{
-    Bin, Block, Cell, Column, Fact, Line, Map, Page, Panel, Report, Row, StyledText, Table, Tone, Value,
-};
-use cnnkit_core::analysis::gridding::{Bound, Gridding, Stack, criterion};
+use crate::coverage_map::{MOST_STEPS, map};
+use crate::exact::BigCount;
+use crate::per_axis::{extent, per_axis};
+use crate::summary::Summary;
+use crate::verify::Measured;
+use crate::{Block, Cell, Column, Fact, Map, Page, Row, StyledText, Table, Tone, Value};
+use cnnkit_core::analysis::gridding::{Bound, Gridding, Layer, Stack, criterion};
 use cnnkit_core::analysis::multiplicity::Multiplicity;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number::{grouped, integer, share};
 
-/// Wider axes are kept as so many bins for the map; no terminal shows more.
-const MOST_BINS: u64 = 2048;
 /// Multiplicities wider than this are listed only on request.
 const MOST_LISTED: u64 = 100_000;
 /// Additions that may be spent on multiplicities nobody asked for: a fraction of a second.
 const UNASKED_WORK: u64 = 1 << 26;
-/// Maps shown by `--steps`.
-const MOST_STEPS: usize = 12;
 
 /// What to show besides the figures.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,72 +30,394 @@ pub struct Options {
     pub multiplicity: bool,
 }
 
-/// The report on `stack`.
-pub fn report(stack: &Stack, facts: &Gridding, options: Options) -> Result<(Report, Map), Problem> {
-    let lines = lines(facts, options.multiplicity)?;
-    let broken = broken(facts)?;
-    let map = map(stack, facts, lines.as_deref(), options.steps)?;
-    let mut page = Page::default();
-    page.title_with(format!("Gridding of {}", name(stack)), kernels(stack));
-    page.push(Block::Map(map.clone()));
-    if lines.is_none() {
-        page.note("shaded alike: multiplicities this large are counted only with --multiplicity");
+/// What `cnnkit gridding RATES` computes of a stack of dilated convolutions.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct GriddingSummary {
+    /// The kernel size: one value if all layers agree, else one per layer.
+    pub kernel: PerLayer,
+    /// The kernel size of each layer.
+    pub kernels: Vec<PerAxis>,
+    /// The dilation rate of each layer, from the input to the output.
+    pub rates: Vec<PerAxis>,
+    /// The stride of each layer.
+    pub strides: Vec<PerAxis>,
+    /// Number of spatial axes.
+    pub axes: usize,
+    /// Input positions between neighbouring outputs, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub jump: Vec<u64>,
+    /// Size of the receptive field's bounding box, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: Vec<u64>,
+    /// Positions of the box that reach the output.
+    #[schemars(extend("unit" = "positions"))]
+    pub covered: BigCount,
+    /// The same per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub covered_per_axis: Vec<u64>,
+    /// Positions of the box.
+    #[schemars(extend("unit" = "positions"))]
+    pub total: BigCount,
+    /// `covered / total`.
+    #[schemars(extend("unit" = "share"))]
+    pub coverage: f64,
+    /// Largest distance between neighbouring covered positions of an axis; 1 is no hole.
+    #[schemars(extend("unit" = "positions"))]
+    pub max_gap: u64,
+    /// The same per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub max_gap_per_axis: Vec<u64>,
+    /// Whether every position of the box is covered.
+    pub hole_free: bool,
+    /// Classes of outputs that share no input; null if no two outputs share any.
+    #[schemars(extend("unit" = "grids"))]
+    pub sub_grids: Option<BigCount>,
+    /// Ways through the kernels' taps: the sum of all multiplicities.
+    pub paths: BigCount,
+    /// The first rate that leaves a hole, and the largest that would fit; null if no rate does.
+    pub breaks: Option<Breaks>,
+    /// `partial` if the multiplicities are too large to be listed unasked.
+    pub status: Listed,
+    /// For each position of an axis, the number of ways in which it reaches the output; null if not listed.
+    pub multiplicity: Option<Vec<Vec<BigCount>>>,
+    /// What a partial summary leaves out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// The figures after each layer, with `--steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
+    /// The comparison with a run on an impulse, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Measured>,
+    /// The coverage map.
+    #[serde(skip)]
+    pub map: Map,
+    /// The largest multiplicity of all positions; none if it was not computed.
+    #[serde(skip)]
+    largest: Option<BigUint>,
+}
+
+/// One number for all axes, or one per axis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PerAxis {
+    /// All axes agree.
+    Same(u64),
+    /// One per axis.
+    Each(Vec<u64>),
+}
+
+/// One value for all layers, or one per layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PerLayer {
+    /// All layers agree.
+    Same(PerAxis),
+    /// One per layer.
+    Each(Vec<PerAxis>),
+}
+
+/// A rate that leaves holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Breaks {
+    /// The rate, times the strides before it.
+    pub rate: u64,
+    /// The largest that leaves no hole in its place.
+    pub largest: u64,
+}
+
+/// Whether all multiplicities are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Listed {
+    /// All are.
+    Complete,
+    /// They are left out.
+    Partial,
+}
+
+/// The figures of the first layers of a stack.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Step {
+    /// How many layers, from the input.
+    pub layer: usize,
+    /// Size of the box, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: Vec<u64>,
+    /// Positions of the box that reach the output.
+    #[schemars(extend("unit" = "positions"))]
+    pub covered: BigCount,
+    /// Positions of the box.
+    #[schemars(extend("unit" = "positions"))]
+    pub total: BigCount,
+    /// `covered / total`.
+    #[schemars(extend("unit" = "share"))]
+    pub coverage: f64,
+    /// Largest distance between neighbouring covered positions of an axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub max_gap: u64,
+    /// Whether every position of the box is covered.
+    pub hole_free: bool,
+}
+
+impl From<Bound> for Breaks {
+    fn from(bound: Bound) -> Self {
+        Self { rate: bound.step, largest: bound.largest }
     }
-    let mut steps_json = Vec::new();
-    if options.steps {
-        let (table, json) = steps(stack)?;
-        page.table(table);
-        steps_json = json;
-    }
-    page.push(Block::Facts(figures(facts, lines.as_deref())));
-    page.push(Block::Text(verdict(facts, broken)));
-    page.note(
-        "a position's multiplicity is the number of ways through the kernels' taps; coverage = covered / box; \
-         a gap of 1 is no hole",
-    );
-    let json = to_json(stack, facts, lines.as_deref(), options, broken, steps_json);
-    Ok((Report { page, json, ok: true }, map))
 }
 
-/// `rates 2, 2, 2`.
-pub fn name(stack: &Stack) -> String {
-    let rates: Vec<String> = stack.layers().iter().take(12).map(|layer| per_axis(&layer.rate)).collect();
-    let more = stack.layers().len().saturating_sub(12);
-    let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
-    format!("rates {}{more}", rates.join(", "))
-}
-
-/// The outcome in one line: `3x3 kernels: box 13 x 13, 49 of 169 covered (29.0 %), 4 sub-grids`.
-pub fn summary(stack: &Stack, facts: &Gridding) -> String {
-    let (size, covered, total) = (extent(&facts.size()), integer(&facts.covered()), integer(&facts.total()));
-    let coverage = share(facts.coverage());
-    format!("{}: box {size}, {covered} of {total} covered ({coverage})", kernels(stack))
-}
-
-/// `3x3 kernels, strided`.
-pub fn kernels(stack: &Stack) -> String {
-    let mut kinds: Vec<String> = Vec::new();
-    for layer in stack.layers() {
-        let kind = layer.kernel.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
+impl PerAxis {
+    /// `2`, or `2x1` where the axes differ.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Same(value) => value.to_string(),
+            Self::Each(values) => per_axis(values),
         }
     }
-    let strided = stack.layers().iter().any(|layer| layer.stride.iter().any(|&stride| stride > 1));
-    let axes = if stack.axes() == 1 { " on 1 axis" } else { "" };
-    format!("{} kernels{axes}{}", kinds.join(", "), if strided { ", strided" } else { "" })
-}
 
-fn per_axis(values: &[u64]) -> String {
-    match values {
-        [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
-        _ => values.iter().map(u64::to_string).collect::<Vec<_>>().join("x"),
+    /// `3x3`: one number for each of `axes` axes.
+    fn product(&self, axes: usize) -> String {
+        let values = match self {
+            Self::Same(value) => vec![*value; axes],
+            Self::Each(values) => values.clone(),
+        };
+        values.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
+    }
+
+    fn largest(&self) -> u64 {
+        match self {
+            Self::Same(value) => *value,
+            Self::Each(values) => values.iter().copied().max().unwrap_or(0),
+        }
     }
 }
 
-/// The box as words: `13 x 13`.
-fn extent(size: &[u64]) -> String {
-    size.iter().map(|&side| grouped(side)).collect::<Vec<_>>().join(" x ")
+impl GriddingSummary {
+    /// The summary of `stack`, whose coverage is `facts`.
+    pub fn of(stack: &Stack, facts: &Gridding, options: Options) -> Result<Self, Problem> {
+        let lines = lines(facts, options.multiplicity)?;
+        let map = map(stack, facts, lines.as_deref(), options.steps)?;
+        let kernels = layered(stack, |layer| &layer.kernel);
+        // One number where all layers agree, as the usual call has it.
+        let kernel = match kernels.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|kernel| kernel == first) => PerLayer::Same(first.clone()),
+            _ => PerLayer::Each(kernels.clone()),
+        };
+        let widest = facts.size().into_iter().max().unwrap_or(0);
+        let digits = facts.paths().bits() / 3 + 1;
+        let listed =
+            options.multiplicity || (widest <= MOST_LISTED && digits.saturating_mul(widest) <= 1 << 23);
+        let largest = lines.as_ref().map(|lines| lines.iter().map(Multiplicity::largest).product());
+        let lines = lines.filter(|_| listed);
+        let left_out = match &lines {
+            Some(_) => vec![],
+            None => vec!["multiplicity: large; ask with --multiplicity".to_owned()],
+        };
+        Ok(Self {
+            kernel,
+            kernels,
+            rates: Self::rates_of(stack),
+            strides: layered(stack, |layer| &layer.stride),
+            axes: stack.axes(),
+            jump: facts.axes.iter().map(|axis| axis.jump).collect(),
+            size: facts.size(),
+            covered: BigCount(facts.covered()),
+            covered_per_axis: facts.axes.iter().map(|axis| axis.offsets.covered()).collect(),
+            total: BigCount(facts.total()),
+            coverage: facts.coverage(),
+            max_gap: facts.max_gap(),
+            max_gap_per_axis: facts.axes.iter().map(|axis| axis.offsets.max_gap()).collect(),
+            hole_free: facts.hole_free(),
+            sub_grids: facts.sub_grids().map(BigCount),
+            paths: BigCount(facts.paths()),
+            breaks: broken(facts)?.map(Breaks::from),
+            status: if lines.is_some() { Listed::Complete } else { Listed::Partial },
+            multiplicity: lines
+                .map(|lines| lines.iter().map(|line| line.iter().map(BigCount).collect()).collect()),
+            left_out,
+            steps: if options.steps { Some(steps(stack)?) } else { None },
+            verify: None,
+            map,
+            largest,
+        })
+    }
+
+    /// The dilation rate of each layer of `stack`.
+    pub(crate) fn rates_of(stack: &Stack) -> Vec<PerAxis> {
+        layered(stack, |layer| &layer.rate)
+    }
+
+    /// `rates 2, 2, 2`.
+    pub fn name(&self) -> String {
+        let rates: Vec<String> = self.rates.iter().take(12).map(PerAxis::text).collect();
+        let more = self.rates.len().saturating_sub(12);
+        let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
+        format!("rates {}{more}", rates.join(", "))
+    }
+
+    /// The outcome in one line: `3x3 kernels: box 13 x 13, 49 of 169 covered (29.0 %)`.
+    pub fn sentence(&self) -> String {
+        let (covered, total) = (integer(&self.covered.0), integer(&self.total.0));
+        let (size, coverage) = (extent(&self.size), share(self.coverage));
+        format!("{}: box {size}, {covered} of {total} covered ({coverage})", self.kernels())
+    }
+
+    /// `3x3 kernels, strided`.
+    fn kernels(&self) -> String {
+        let mut kinds: Vec<String> = Vec::new();
+        for kernel in &self.kernels {
+            let kind = kernel.product(self.axes);
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        let strided = self.strides.iter().any(|stride| stride.largest() > 1);
+        let axes = if self.axes == 1 { " on 1 axis" } else { "" };
+        format!("{} kernels{axes}{}", kinds.join(", "), if strided { ", strided" } else { "" })
+    }
+
+    fn figures(&self) -> Vec<Fact> {
+        let missed = &self.total.0 - &self.covered.0;
+        let tone = if self.hole_free { Tone::Good } else { Tone::Bad };
+        let mut out = vec![
+            Fact::new("box", Cell::text(extent(&self.size))),
+            Fact::new("positions in the box", Cell::integer(self.total.0.clone())),
+            Fact::new("covered", Cell::integer(self.covered.0.clone())),
+            Fact::new("coverage", Cell::from(Value::Share(self.coverage)).tone(tone)),
+            Fact::new("holes", Cell::integer(missed).tone(tone)),
+            Fact::new("largest gap", Cell::count(self.max_gap).tone(tone)).remark(if self.hole_free {
+                "no hole"
+            } else {
+                "between neighbouring covered positions of an axis"
+            }),
+        ];
+        out.push(match &self.sub_grids {
+            Some(BigCount(grids)) if grids.is_one() => {
+                Fact::new("sub-grids", Cell::count(1)).remark("all outputs are linked by shared inputs")
+            }
+            Some(BigCount(grids)) => Fact::new("sub-grids", Cell::integer(grids.clone()).tone(Tone::Bad))
+                .remark("classes of outputs that share no input"),
+            None => {
+                Fact::new("sub-grids", Cell::text("one per output")).remark("no two outputs share an input")
+            }
+        });
+        if let Some(largest) = &self.largest {
+            out.push(Fact::new("largest multiplicity", Cell::integer(largest.clone())));
+        }
+        out
+    }
+
+    fn verdict(&self) -> Vec<StyledText> {
+        if self.hole_free {
+            return vec![
+                StyledText::new("hole-free", Tone::Good),
+                StyledText::plain(": every position of the box reaches the output"),
+            ];
+        }
+        let mut out = vec![
+            StyledText::new("gridding", Tone::Bad),
+            StyledText::plain(format!(": {} of the box is never read", share(1.0 - self.coverage))),
+        ];
+        if let Some(Breaks { rate, largest }) = self.breaks {
+            let strided = self.jump.iter().any(|&jump| jump > 1);
+            let step = if strided {
+                format!("taps {} input positions apart leave holes", grouped(rate))
+            } else {
+                format!("rate {} leaves holes", grouped(rate))
+            };
+            let most = grouped(largest);
+            out.push(StyledText::plain(format!("; {step}, at most {most} fits beside the smaller ones")));
+        }
+        out
+    }
+
+    fn steps_table(&self, steps: &[Step]) -> Table {
+        let columns = vec![
+            Column::number("layer"),
+            Column::text("kernel"),
+            Column::text("rate"),
+            Column::text("box"),
+            Column::number("covered"),
+            Column::number("coverage"),
+            Column::number("largest gap"),
+        ];
+        let row = |((step, kernel), rate): ((&Step, &PerAxis), &PerAxis)| {
+            let tone = if step.hole_free { Tone::Good } else { Tone::Bad };
+            Row::new(vec![
+                Cell::count(step.layer as u64),
+                Cell::text(kernel.product(self.axes)),
+                Cell::text(rate.text()),
+                Cell::text(extent(&step.size)),
+                Cell::integer(step.covered.0.clone()),
+                Cell::from(Value::Share(step.coverage)).tone(tone),
+                Cell::count(step.max_gap),
+            ])
+        };
+        Table { columns, rows: steps.iter().zip(&self.kernels).zip(&self.rates).map(row).collect() }
+    }
+}
+
+impl Summary for GriddingSummary {
+    const COMMAND: &'static str = "gridding";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.title_with(format!("Gridding of {}", self.name()), self.kernels());
+        page.push(Block::Map(self.map.clone()));
+        if self.largest.is_none() {
+            page.note("shaded alike: multiplicities this large are counted only with --multiplicity");
+        }
+        if let Some(steps) = &self.steps {
+            page.table(self.steps_table(steps));
+        }
+        page.push(Block::Facts(self.figures()));
+        page.push(Block::Text(self.verdict()));
+        page.note(
+            "a position's multiplicity is the number of ways through the kernels' taps; coverage = covered / box; \
+             a gap of 1 is no hole",
+        );
+        if let Some(measured) = &self.verify {
+            measured.section(&mut page);
+        }
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.verify.as_ref().is_none_or(|measured| measured.ok)
+    }
+
+    fn partial(&self) -> bool {
+        self.status == Listed::Partial
+    }
+}
+
+/// The figures after each layer.
+fn steps(stack: &Stack) -> Result<Vec<Step>, Problem> {
+    let count = stack.layers().len().min(MOST_STEPS);
+    let step = |layer: usize| {
+        let facts = Gridding::of(&stack.first(layer))?;
+        Ok(Step {
+            layer,
+            size: facts.size(),
+            covered: BigCount(facts.covered()),
+            total: BigCount(facts.total()),
+            coverage: facts.coverage(),
+            max_gap: facts.max_gap(),
+            hole_free: facts.hole_free(),
+        })
+    };
+    (1..=count).map(step).collect()
+}
+
+/// One number per layer where all axes agree, else one list per layer.
+fn layered(stack: &Stack, of: impl Fn(&Layer) -> &Vec<u64>) -> Vec<PerAxis> {
+    let alike = |values: &[u64]| values.iter().all(|value| Some(value) == values.first());
+    let all = stack.layers().iter().all(|layer| alike(of(layer)));
+    let one = |layer: &Layer| match of(layer).first() {
+        Some(&value) if all => PerAxis::Same(value),
+        _ => PerAxis::Each(of(layer).clone()),
+    };
+    stack.layers().iter().map(one).collect()
 }
 
 fn lines(facts: &Gridding, asked: bool) -> Result<Option<Vec<Multiplicity>>, Problem> {
@@ -118,228 +438,4 @@ fn broken(facts: &Gridding) -> Result<Option<Bound>, Problem> {
         }
     }
     Ok(None)
-}
-
-fn map(stack: &Stack, facts: &Gridding, lines: Option<&[Multiplicity]>, steps: bool) -> Result<Map, Problem> {
-    let count = stack.layers().len();
-    if !steps || count > MOST_STEPS {
-        let panel = panel(facts, lines, String::new());
-        return Ok(Map { panels: vec![panel] });
-    }
-    let mut panels = Vec::with_capacity(count);
-    for layers in 1..=count {
-        let facts = Gridding::of(&stack.first(layers))?;
-        let lines = match lines {
-            Some(_) => Some(facts.multiplicities()?),
-            None => None,
-        };
-        let rate = stack.layers().get(layers - 1).map(|layer| per_axis(&layer.rate)).unwrap_or_default();
-        panels.push(panel(&facts, lines.as_deref(), format!("layer {layers}, rate {rate}")));
-    }
-    Ok(Map { panels })
-}
-
-/// The map of the last two axes; with three, the slice next to the middle of the first that is read at all.
-fn panel(facts: &Gridding, lines: Option<&[Multiplicity]>, title: String) -> Panel {
-    let line = |axis: usize| line(facts, lines, axis);
-    let named = |title: String| {
-        let comma = if title.is_empty() { "" } else { ": " };
-        format!("{title}{comma}{}", extent(&facts.size()))
-    };
-    match facts.axes.len() {
-        0 | 1 => Panel { title: named(title), rows: None, columns: line(0) },
-        2 => Panel { title: named(title), rows: Some(line(0)), columns: line(1) },
-        axes => {
-            let mut rows = line(axes - 2);
-            let depth = line(0);
-            let middle = depth.bins.len() / 2;
-            let read = (0..depth.bins.len()).filter(|&i| depth.bins[i].covered > 0);
-            let slice = read.min_by_key(|i| i.abs_diff(middle)).unwrap_or(middle);
-            let before: u64 = depth.bins[..slice].iter().map(|bin| bin.positions).sum();
-            for bin in &mut rows.bins {
-                bin.log += depth.bins[slice].log;
-            }
-            let title = format!("{}, slice {}", named(title), grouped(before));
-            Panel { title, rows: Some(rows), columns: line(axes - 1) }
-        }
-    }
-}
-
-fn line(facts: &Gridding, lines: Option<&[Multiplicity]>, axis: usize) -> Line {
-    let Some(offsets) = facts.axes.get(axis).map(|axis| &axis.offsets) else {
-        return Line { size: 0, bins: vec![] };
-    };
-    let size = offsets.size();
-    let width = size.div_ceil(MOST_BINS).max(1);
-    let bins = (0..size.div_ceil(width)).map(|i| {
-        let (start, end) = (i * width, ((i + 1) * width).min(size));
-        let log = lines.and_then(|lines| lines.get(axis)?.largest_log(start, end)).unwrap_or(0.0);
-        Bin { positions: end - start, covered: offsets.covered_in(start, end), log }
-    });
-    Line { size, bins: bins.collect() }
-}
-
-fn figures(facts: &Gridding, lines: Option<&[Multiplicity]>) -> Vec<Fact> {
-    let (covered, total) = (facts.covered(), facts.total());
-    let missed = &total - &covered;
-    let hole_free = facts.hole_free();
-    let tone = if hole_free { Tone::Good } else { Tone::Bad };
-    let mut out = vec![
-        Fact::new("box", Cell::text(extent(&facts.size()))),
-        Fact::new("positions in the box", Cell::integer(total)),
-        Fact::new("covered", Cell::integer(covered)),
-        Fact::new("coverage", Cell::from(Value::Share(facts.coverage())).tone(tone)),
-        Fact::new("holes", Cell::integer(missed).tone(tone)),
-        Fact::new("largest gap", Cell::count(facts.max_gap()).tone(tone)).remark(if hole_free {
-            "no hole"
-        } else {
-            "between neighbouring covered positions of an axis"
-        }),
-    ];
-    out.push(match facts.sub_grids() {
-        Some(grids) if grids.is_one() => {
-            Fact::new("sub-grids", Cell::count(1)).remark("all outputs are linked by shared inputs")
-        }
-        Some(grids) => Fact::new("sub-grids", Cell::integer(grids).tone(Tone::Bad))
-            .remark("classes of outputs that share no input"),
-        None => Fact::new("sub-grids", Cell::text("one an output")).remark("no two outputs share an input"),
-    });
-    if let Some(lines) = lines {
-        let largest: BigUint = lines.iter().map(Multiplicity::largest).product();
-        out.push(Fact::new("largest multiplicity", Cell::integer(largest)));
-    }
-    out
-}
-
-fn verdict(facts: &Gridding, broken: Option<Bound>) -> Vec<StyledText> {
-    if facts.hole_free() {
-        return vec![
-            StyledText::new("hole-free", Tone::Good),
-            StyledText::plain(": every position of the box reaches the output"),
-        ];
-    }
-    let mut out = vec![
-        StyledText::new("gridding", Tone::Bad),
-        StyledText::plain(format!(": {} of the box is never read", share(1.0 - facts.coverage()))),
-    ];
-    if let Some(Bound { step, largest }) = broken {
-        let strided = facts.axes.iter().any(|axis| axis.jump > 1);
-        let step = if strided {
-            format!("taps {} input positions apart leave holes", grouped(step))
-        } else {
-            format!("rate {} leaves holes", grouped(step))
-        };
-        let most = grouped(largest);
-        out.push(StyledText::plain(format!("; {step}, at most {most} fits beside the smaller ones")));
-    }
-    out
-}
-
-fn steps(stack: &Stack) -> Result<(Table, Vec<Json>), Problem> {
-    let mut table = Table {
-        columns: vec![
-            Column::number("layer"),
-            Column::text("kernel"),
-            Column::text("rate"),
-            Column::text("box"),
-            Column::number("covered"),
-            Column::number("coverage"),
-            Column::number("largest gap"),
-        ],
-        rows: vec![],
-    };
-    let mut json = Vec::new();
-    for count in 1..=stack.layers().len().min(MOST_STEPS) {
-        let facts = Gridding::of(&stack.first(count))?;
-        let layer = &stack.layers()[count - 1];
-        let tone = if facts.hole_free() { Tone::Good } else { Tone::Bad };
-        table.rows.push(Row::new(vec![
-            Cell::count(count as u64),
-            Cell::text(layer.kernel.iter().map(u64::to_string).collect::<Vec<_>>().join("x")),
-            Cell::text(per_axis(&layer.rate)),
-            Cell::text(extent(&facts.size())),
-            Cell::integer(facts.covered()),
-            Cell::from(Value::Share(facts.coverage())).tone(tone),
-            Cell::count(facts.max_gap()),
-        ]));
-        json.push(json!({
-            "layer": count,
-            "size": facts.size(),
-            "covered": exact(&facts.covered()),
-            "total": exact(&facts.total()),
-            "coverage": facts.coverage(),
-            "max_gap": facts.max_gap(),
-            "hole_free": facts.hole_free(),
-        }));
-    }
-    Ok((table, json))
-}
-
-/// An exact JSON integer of any size.
-pub(crate) fn exact(value: &BigUint) -> Json {
-    Number::from_str(&value.to_string()).map_or(Json::Null, Json::Number)
-}
-
-/// One number a layer where all axes agree, else one list a layer.
-fn layered(stack: &Stack, of: impl Fn(&cnnkit_core::analysis::gridding::Layer) -> &Vec<u64>) -> Json {
-    let alike = |values: &[u64]| values.iter().all(|value| Some(value) == values.first());
-    if stack.layers().iter().all(|layer| alike(of(layer))) {
-        return stack.layers().iter().filter_map(|layer| of(layer).first().copied()).collect();
-    }
-    stack.layers().iter().map(|layer| json!(of(layer))).collect()
-}
-
-fn to_json(
-    stack: &Stack,
-    facts: &Gridding,
-    lines: Option<&[Multiplicity]>,
-    options: Options,
-    broken: Option<Bound>,
-    steps: Vec<Json>,
-) -> Json {
-    let kernels = layered(stack, |layer| &layer.kernel);
-    // One number where all layers agree, as the usual call has it.
-    let kernel = match kernels.as_array().map(Vec::as_slice) {
-        Some([first, rest @ ..]) if rest.iter().all(|kernel| kernel == first) => first.clone(),
-        _ => kernels.clone(),
-    };
-    let widest = facts.size().into_iter().max().unwrap_or(0);
-    let digits = facts.paths().bits() / 3 + 1;
-    let listed = options.multiplicity || (widest <= MOST_LISTED && digits.saturating_mul(widest) <= 1 << 23);
-    let lines = lines.filter(|_| listed);
-    let multiplicity = lines.map(|lines| {
-        lines.iter().map(|line| line.iter().map(|count| exact(&count)).collect::<Json>()).collect::<Json>()
-    });
-    let mut out = json!({
-        "schema": 1,
-        "command": "gridding",
-        "spec": { "name": null, "path": null },
-        "kernel": kernel,
-        "kernels": kernels,
-        "rates": layered(stack, |layer| &layer.rate),
-        "strides": layered(stack, |layer| &layer.stride),
-        "axes": stack.axes(),
-        "jump": facts.axes.iter().map(|axis| axis.jump).collect::<Vec<_>>(),
-        "size": facts.size(),
-        "covered": exact(&facts.covered()),
-        "covered_per_axis": facts.axes.iter().map(|axis| axis.offsets.covered()).collect::<Vec<_>>(),
-        "total": exact(&facts.total()),
-        "coverage": facts.coverage(),
-        "max_gap": facts.max_gap(),
-        "max_gap_per_axis": facts.axes.iter().map(|axis| axis.offsets.max_gap()).collect::<Vec<_>>(),
-        "hole_free": facts.hole_free(),
-        "sub_grids": facts.sub_grids().map(|grids| exact(&grids)),
-        "paths": exact(&facts.paths()),
-        "breaks": broken.map(|bound| json!({ "rate": bound.step, "largest": bound.largest })),
-        "status": "complete",
-        "multiplicity": multiplicity,
-    });
-    if lines.is_none() {
-        out["status"] = "partial".into();
-        out["left_out"] = json!(["multiplicity: large; ask with --multiplicity"]);
-    }
-    if options.steps {
-        out["steps"] = steps.into();
-    }
-    out
 }

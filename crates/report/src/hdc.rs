@@ -1,68 +1,297 @@
-//! What `cnnkit hdc-check` says: the rule and the truth side by side.
+//! `cnnkit hdc-check RATES`: the published rule and the exact verdict side by side.
 
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{Block, Cell, Column, Page, Report, Row, StyledText, Table, Tone};
+use crate::gridding::Breaks;
+use crate::summary::Summary;
+use crate::verify::Measured;
+use crate::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_core::analysis::gridding::Bound;
 use cnnkit_core::analysis::hdc::{Check, Group, Grouping};
 use cnnkit_core::analysis::proposal::{Proposal, Proposals};
-use cnnkit_core::number::{grouped, share};
+use cnnkit_core::number::grouped;
 
-/// What decides the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strict {
+/// What must hold for the check to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Require {
     /// The published rule.
     Rule,
     /// The exact verdict.
     Exact,
-    /// Both must hold.
+    /// Both.
     Both,
 }
 
-/// The report on `check`; `proposals` if it failed.
-pub fn report(check: &Check, strict: Strict, explain: bool, proposals: Option<&Proposals>) -> Report {
-    let exact = check.exact.hole_free();
-    let ok = match strict {
-        Strict::Rule => check.rule.ok,
-        Strict::Exact => exact,
-        Strict::Both => check.rule.ok && exact,
-    };
-    let difference = difference(check);
-    let mut page = Page::default();
-    let kernel = vec![check.rule.kernel.to_string(); check.exact.axes.len()].join("x");
-    page.title_with(format!("HDC check of rates {}", written(check)), format!("{kernel} kernels"));
-    page.table(verdicts(check));
-    for (i, group) in check.rule.groups.iter().enumerate() {
-        let repeated = check.rule.groups[..i].iter().any(|other| other.rates == group.rates);
-        if !repeated {
-            page.title_with(format!("M of group {}", list(&group.rates)), group_remark(check, group));
-            page.table(distances(group));
+/// What `cnnkit hdc-check RATES` computes of dilation rates with one kernel size.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HdcSummary {
+    /// The kernel size K.
+    pub kernel: u64,
+    /// All rates, from the input to the output.
+    pub rates: Vec<u64>,
+    /// Number of spatial axes.
+    pub axes: usize,
+    /// The groups that the rule is applied to, in order.
+    pub groups: Vec<GroupSummary>,
+    /// Greatest common divisor of all rates.
+    pub gcd: u64,
+    /// Whether the greatest common divisor of every group is 1.
+    pub gcd_ok: bool,
+    /// Whether there are several groups.
+    pub sawtooth: bool,
+    /// After how many layers the rates repeat; null if they do not, or if the groups were given.
+    pub period: Option<usize>,
+    /// Whether every group passes the published rule.
+    pub rule_ok: bool,
+    /// The exact coverage.
+    pub exact: ExactVerdict,
+    /// Whether the rule and the exact verdict agree.
+    pub agrees: bool,
+    /// How they differ, in one sentence.
+    pub difference: String,
+    /// What must hold: `rule`, `exact` or `both`.
+    #[serde(rename = "strict")]
+    pub require: Require,
+    /// Whether it holds, and the run agrees where there was one.
+    pub ok: bool,
+    /// Schedules of the same length that pass both; null if this one does, or none were asked for.
+    pub proposals: Option<ProposalsSummary>,
+    /// The comparison with a run on an impulse, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Measured>,
+    /// Whether the caller gave the groups.
+    #[serde(skip)]
+    given: bool,
+    /// The exact criterion, rate by rate, if it is to be explained.
+    #[serde(skip)]
+    bounds: Option<Vec<Bound>>,
+}
+
+/// A group of rates under the published rule.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct GroupSummary {
+    /// Its rates r_1 .. r_n.
+    pub rates: Vec<u64>,
+    /// M_1 .. M_n.
+    pub m: Vec<u64>,
+    /// For each M_i the three terms of which it is the largest; null for M_n, which is r_n.
+    pub terms: Vec<Option<[i128; 3]>>,
+    /// M_2; M_1 in a group of one layer, which has no M_2.
+    pub m2: u64,
+    /// Whether `m2` is at most K.
+    pub m2_ok: bool,
+    /// Greatest common divisor of its rates.
+    pub gcd: u64,
+    /// Whether it is 1.
+    pub gcd_ok: bool,
+}
+
+/// What the layers read, exactly.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ExactVerdict {
+    /// Whether every position of the box is read.
+    pub hole_free: bool,
+    /// The share of the box that is read.
+    #[schemars(extend("unit" = "share"))]
+    pub coverage: f64,
+    /// Largest distance between neighbouring positions that are read; 1 is no hole.
+    #[schemars(extend("unit" = "positions"))]
+    pub max_gap: u64,
+    /// Size of the box, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: u64,
+    /// Positions that are never read, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub missed: u64,
+    /// The first rate that leaves a hole; null if none does.
+    pub breaks: Option<Breaks>,
+}
+
+/// Schedules to use instead.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ProposalsSummary {
+    /// The smallest change, the larger receptive field first.
+    pub nearest: Vec<ProposalSummary>,
+    /// Whether nothing nearer exists; false if the search was cut short.
+    pub proven: bool,
+    /// The largest receptive field of rising rates none of which exceeds the largest given.
+    pub widest_within: Option<ProposalSummary>,
+    /// The largest receptive field of all, if the rates of each group rise.
+    pub widest: Option<ProposalSummary>,
+}
+
+/// A schedule to use instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProposalSummary {
+    /// All its rates.
+    pub rates: Vec<u64>,
+    /// Its groups.
+    pub groups: Vec<Vec<u64>>,
+    /// How much the rates change in all: the sum of the differences.
+    pub change: u64,
+    /// Its receptive field, per axis.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: u64,
+}
+
+impl Require {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Exact => "exact",
+            Self::Both => "both",
         }
     }
-    let tone = if check.agrees() { Tone::Good } else { Tone::Warn };
-    let word = if check.agrees() { "rule and truth agree" } else { "rule and truth disagree" };
-    page.push(Block::Text(vec![StyledText::new(word, tone), StyledText::plain(format!(": {difference}"))]));
-    if explain {
-        explanation(&mut page, check);
+
+    /// Whether it holds.
+    fn holds(self, rule: bool, exact: bool) -> bool {
+        match self {
+            Self::Rule => rule,
+            Self::Exact => exact,
+            Self::Both => rule && exact,
+        }
     }
-    if let Some(proposals) = proposals {
-        propose(&mut page, check, proposals);
+}
+
+impl From<&Group> for GroupSummary {
+    fn from(group: &Group) -> Self {
+        Self {
+            rates: group.rates.clone(),
+            m: group.distances.iter().map(|distance| distance.m).collect(),
+            terms: group.distances.iter().map(|distance| distance.terms).collect(),
+            m2: group.m2,
+            m2_ok: group.m2_ok,
+            gcd: group.gcd,
+            gcd_ok: group.gcd == 1,
+        }
     }
-    let decides = match strict {
-        Strict::Rule => "the published rule decides (--strict rule)",
-        Strict::Exact => "the exact verdict decides (--strict exact)",
-        Strict::Both => "the rule and the exact verdict must both hold (--strict both)",
-    };
-    let (word, tone) = if ok { ("passes", Tone::Good) } else { ("fails", Tone::Bad) };
-    page.push(Block::Text(vec![StyledText::new(word, tone), StyledText::plain(format!(": {decides}"))]));
-    if check.rule.kernel != 3 {
-        page.note(format!(
-            "the rule is applied as printed; the 2 in its formula is K - 1 for K = 3 only, and here K = {}",
-            check.rule.kernel
-        ));
+}
+
+impl From<&Proposal> for ProposalSummary {
+    fn from(proposal: &Proposal) -> Self {
+        Self {
+            rates: proposal.groups.concat(),
+            groups: proposal.groups.clone(),
+            change: proposal.change,
+            size: proposal.size,
+        }
     }
-    let json = to_json(check, strict, ok, &difference, proposals);
-    Report { page, json, ok }
+}
+
+impl From<&Proposals> for ProposalsSummary {
+    fn from(proposals: &Proposals) -> Self {
+        Self {
+            nearest: proposals.nearest.iter().map(ProposalSummary::from).collect(),
+            proven: proposals.proven,
+            widest_within: proposals.widest_within.as_ref().map(ProposalSummary::from),
+            widest: proposals.widest.as_ref().map(ProposalSummary::from),
+        }
+    }
+}
+
+impl HdcSummary {
+    /// The summary of `check`; `proposals` if it failed, `explain` to show the rule and the exact criterion.
+    pub fn of(check: &Check, require: Require, explain: bool, proposals: Option<&Proposals>) -> Self {
+        let (missed, size) = check.missed();
+        let mut summary = Self {
+            kernel: check.rule.kernel,
+            rates: check.rates.clone(),
+            axes: check.exact.axes.len(),
+            groups: check.rule.groups.iter().map(GroupSummary::from).collect(),
+            gcd: check.rule.gcd,
+            gcd_ok: check.rule.gcd_ok,
+            sawtooth: check.rule.groups.len() > 1,
+            period: match check.rule.grouping {
+                Grouping::Periodic(period) => Some(period),
+                Grouping::Single | Grouping::Given => None,
+            },
+            rule_ok: check.rule.ok,
+            exact: ExactVerdict {
+                hole_free: check.exact.hole_free(),
+                coverage: check.exact.coverage(),
+                max_gap: check.exact.max_gap(),
+                size,
+                missed,
+                breaks: check.breaks().map(Breaks::from),
+            },
+            agrees: check.agrees(),
+            difference: String::new(),
+            require,
+            ok: require.holds(check.rule.ok, check.exact.hole_free()),
+            proposals: proposals.map(ProposalsSummary::from),
+            verify: None,
+            given: check.rule.grouping == Grouping::Given,
+            bounds: explain.then(|| check.bounds.clone()),
+        };
+        summary.difference = difference(&summary);
+        summary
+    }
+
+    /// The same summary beside a run of the layers.
+    #[must_use]
+    pub fn measured(mut self, measured: Measured) -> Self {
+        self.ok &= measured.ok;
+        self.verify = Some(measured);
+        self
+    }
+
+    /// Whether what is required holds, and what that is.
+    fn decision(&self) -> Block {
+        let decides = match self.require {
+            Require::Rule => "the published rule decides (--require rule)",
+            Require::Exact => "the exact verdict decides (--require exact)",
+            Require::Both => "the rule and the exact verdict must both hold (--require both)",
+        };
+        let holds = self.require.holds(self.rule_ok, self.exact.hole_free);
+        let (word, tone) = if holds { ("passes", Tone::Good) } else { ("fails", Tone::Bad) };
+        Block::Text(vec![StyledText::new(word, tone), StyledText::plain(format!(": {decides}"))])
+    }
+}
+
+impl Summary for HdcSummary {
+    const COMMAND: &'static str = "hdc-check";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        let kernel = vec![self.kernel.to_string(); self.axes].join("x");
+        page.title_with(format!("HDC check of rates {}", written(self)), format!("{kernel} kernels"));
+        page.table(verdicts(self));
+        for (i, group) in self.groups.iter().enumerate() {
+            let repeated = self.groups[..i].iter().any(|other| other.rates == group.rates);
+            if !repeated {
+                page.title_with(format!("M of group {}", list(&group.rates)), group_remark(self, group));
+                page.table(distances(group));
+            }
+        }
+        let tone = if self.agrees { Tone::Good } else { Tone::Warn };
+        let word = if self.agrees { "rule and truth agree" } else { "rule and truth disagree" };
+        let difference = StyledText::plain(format!(": {}", self.difference));
+        page.push(Block::Text(vec![StyledText::new(word, tone), difference]));
+        if let Some(bounds) = &self.bounds {
+            explanation(&mut page, self, bounds);
+        }
+        if let Some(proposals) = &self.proposals {
+            propose(&mut page, self, proposals);
+        }
+        page.push(self.decision());
+        if self.kernel != 3 {
+            page.note(format!(
+                "the rule is applied as printed; the 2 in its formula is K - 1 for K = 3 only, and here K = {}",
+                self.kernel
+            ));
+        }
+        if let Some(measured) = &self.verify {
+            measured.section(&mut page);
+        }
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
 }
 
 fn list(rates: &[u64]) -> String {
@@ -71,12 +300,11 @@ fn list(rates: &[u64]) -> String {
 }
 
 /// The rates as they could be given: groups apart where the caller gave them apart.
-fn written(check: &Check) -> String {
-    match check.rule.grouping {
-        Grouping::Given => {
-            groups(&check.rule.groups.iter().map(|group| group.rates.clone()).collect::<Vec<_>>())
-        }
-        Grouping::Single | Grouping::Periodic(_) => list(&check.rates),
+fn written(check: &HdcSummary) -> String {
+    if check.given {
+        groups(&check.groups.iter().map(|group| group.rates.clone()).collect::<Vec<_>>())
+    } else {
+        list(&check.rates)
     }
 }
 
@@ -84,24 +312,24 @@ fn groups(groups: &[Vec<u64>]) -> String {
     groups.iter().map(|rates| list(rates)).collect::<Vec<_>>().join("/")
 }
 
-fn verdicts(check: &Check) -> Table {
+fn verdicts(check: &HdcSummary) -> Table {
     let mark =
         |holds: bool| if holds { Cell::toned("holds", Tone::Good) } else { Cell::toned("fails", Tone::Bad) };
-    let kernel = check.rule.kernel;
-    let m2: Vec<String> = check.rule.groups.iter().map(|group| group.m2.to_string()).collect();
-    let single = check.rule.groups.iter().all(|group| group.rates.len() == 1);
+    let kernel = check.kernel;
+    let m2: Vec<String> = check.groups.iter().map(|group| group.m2.to_string()).collect();
+    let single = check.groups.iter().all(|group| group.rates.len() == 1);
     let name = if single { "M_1" } else { "M_2" };
-    let (missed, size) = check.missed();
+    let (missed, size) = (check.exact.missed, check.exact.size);
     let row = |what: &str, found: String, verdict: Cell| {
         Row::new(vec![Cell::text(what), Cell::text(found), verdict])
     };
-    let gcds: Vec<String> = check.rule.groups.iter().map(|group| group.gcd.to_string()).collect();
+    let gcds: Vec<String> = check.groups.iter().map(|group| group.gcd.to_string()).collect();
     let mut rows = vec![
-        row("rule: the gcd of a group is 1", once(&gcds), mark(check.rule.gcd_ok)),
+        row("rule: the gcd of a group is 1", once(&gcds), mark(check.gcd_ok)),
         row(
             &format!("rule: {name} <= K = {kernel}"),
             once(&m2),
-            mark(check.rule.groups.iter().all(|group| group.m2_ok)),
+            mark(check.groups.iter().all(|group| group.m2_ok)),
         ),
         row(
             "exact: no hole",
@@ -109,9 +337,9 @@ fn verdicts(check: &Check) -> Table {
                 "{} of {} read per axis, largest gap {}",
                 grouped(size - missed),
                 grouped(size),
-                check.exact.max_gap()
+                check.exact.max_gap
             ),
-            mark(check.exact.hole_free()),
+            mark(check.exact.hole_free),
         ),
     ];
     rows[2].rule_above = true;
@@ -126,41 +354,40 @@ fn once(values: &[String]) -> String {
     }
 }
 
-fn group_remark(check: &Check, group: &Group) -> String {
-    let count = check.rule.groups.iter().filter(|other| other.rates == group.rates).count();
+fn group_remark(check: &HdcSummary, group: &GroupSummary) -> String {
+    let count = check.groups.iter().filter(|other| other.rates == group.rates).count();
     let single = if group.rates.len() == 1 { "; one layer has no M_2, so M_1 counts" } else { "" };
-    match check.rule.grouping {
-        Grouping::Single if single.is_empty() => "the whole list is one group".into(),
-        Grouping::Single => "one layer has no M_2, so M_1 counts".into(),
-        Grouping::Periodic(period) => {
-            format!("found {count} times: the rates repeat every {period} layers{single}")
-        }
-        Grouping::Given => format!("given {count} times{single}"),
+    match check.period {
+        _ if check.given => format!("given {count} times{single}"),
+        Some(period) => format!("found {count} times: the rates repeat every {period} layers{single}"),
+        None if single.is_empty() => "the whole list is one group".into(),
+        None => "one layer has no M_2, so M_1 counts".into(),
     }
 }
 
-fn distances(group: &Group) -> Table {
+fn distances(group: &GroupSummary) -> Table {
     let number = |value: i128| Cell::text(value.to_string());
-    let rows = group.distances.iter().zip(&group.rates).enumerate().map(|(i, (distance, rate))| {
-        let decides = i == 1.min(group.rates.len() - 1);
-        let tone = match (decides, group.m2_ok) {
-            (false, _) => Tone::Plain,
-            (true, true) => Tone::Good,
-            (true, false) => Tone::Bad,
-        };
-        let [first, second, third] = match distance.terms {
-            Some(terms) => terms.map(number),
-            None => [Cell::default(), Cell::default(), Cell::count(*rate)],
-        };
-        Row::new(vec![
-            Cell::text(format!("M_{}", i + 1)),
-            Cell::count(*rate),
-            first,
-            second,
-            third,
-            Cell::count(distance.m).tone(tone),
-        ])
-    });
+    let rows =
+        group.m.iter().zip(&group.terms).zip(&group.rates).enumerate().map(|(i, ((&m, terms), rate))| {
+            let decides = i == 1.min(group.rates.len() - 1);
+            let tone = match (decides, group.m2_ok) {
+                (false, _) => Tone::Plain,
+                (true, true) => Tone::Good,
+                (true, false) => Tone::Bad,
+            };
+            let [first, second, third] = match terms {
+                Some(terms) => terms.map(number),
+                None => [Cell::default(), Cell::default(), Cell::count(*rate)],
+            };
+            Row::new(vec![
+                Cell::text(format!("M_{}", i + 1)),
+                Cell::count(*rate),
+                first,
+                second,
+                third,
+                Cell::count(m).tone(tone),
+            ])
+        });
     let right = |title: &str| Column { right: true, ..Column::text(title) };
     Table {
         columns: vec![
@@ -176,10 +403,10 @@ fn distances(group: &Group) -> Table {
 }
 
 /// Where rule and truth stand, in one sentence.
-fn difference(check: &Check) -> String {
-    let (missed, size) = check.missed();
+fn difference(check: &HdcSummary) -> String {
+    let (missed, size) = (check.exact.missed, check.exact.size);
     let read = format!("{} of {} positions per axis are never read", grouped(missed), grouped(size));
-    match (check.rule.ok, check.exact.hole_free()) {
+    match (check.rule_ok, check.exact.hole_free) {
         (true, true) => {
             format!("the rule passes, and every one of the {} positions per axis is read", grouped(size))
         }
@@ -189,17 +416,17 @@ fn difference(check: &Check) -> String {
     }
 }
 
-fn rule_flaw(check: &Check) -> String {
-    let kernel = check.rule.kernel;
-    let gcd = check.rule.groups.iter().find(|group| group.gcd != 1).map(|group| format!("gcd {}", group.gcd));
-    let m2 = check.rule.groups.iter().find(|group| !group.m2_ok).map(|group| {
+fn rule_flaw(check: &HdcSummary) -> String {
+    let kernel = check.kernel;
+    let gcd = check.groups.iter().find(|group| group.gcd != 1).map(|group| format!("gcd {}", group.gcd));
+    let m2 = check.groups.iter().find(|group| !group.m2_ok).map(|group| {
         let name = if group.rates.len() == 1 { "M_1" } else { "M_2" };
         format!("{name} = {} > {kernel}", group.m2)
     });
     [gcd, m2].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn explanation(page: &mut Page, check: &Check) {
+fn explanation(page: &mut Page, check: &HdcSummary, bounds: &[Bound]) {
     page.title_with("The published rule", "Wang et al. 2018, section 3.2, arXiv 1702.08502");
     page.text(
         "For each group of rates r_1 .. r_n: their gcd must be 1, and with M_n = r_n and M_i = max[ M_i+1 - 2 r_i, \
@@ -212,7 +439,7 @@ fn explanation(page: &mut Page, check: &Check) {
          ones. Smaller rates reach no further than that, so a larger one leaves the next position out; and an \
          interval shifted by no more than its length leaves nothing out.",
     );
-    let mut shown: Vec<&Bound> = check.bounds.iter().collect();
+    let mut shown: Vec<&Bound> = bounds.iter().collect();
     shown.dedup_by_key(|bound| bound.step);
     let rows = shown.iter().take(40).map(|bound| {
         let verdict = if bound.holds() {
@@ -226,13 +453,13 @@ fn explanation(page: &mut Page, check: &Check) {
         columns: vec![Column::number("rate"), Column::number("largest that fits"), Column::text("verdict")],
         rows: rows.collect(),
     });
-    if let Some(Bound { step, largest }) = check.breaks() {
-        page.text(format!("rate {} breaks it: it can be at most {} here", grouped(step), grouped(largest)));
+    if let Some(Breaks { rate, largest }) = check.exact.breaks {
+        page.text(format!("rate {} breaks it: it can be at most {} here", grouped(rate), grouped(largest)));
     }
 }
 
-fn propose(page: &mut Page, check: &Check, proposals: &Proposals) {
-    let row = |what: &str, proposal: &Proposal| {
+fn propose(page: &mut Page, check: &HdcSummary, proposals: &ProposalsSummary) {
+    let row = |what: &str, proposal: &ProposalSummary| {
         Row::new(vec![
             Cell::text(what),
             Cell::toned(groups(&proposal.groups), Tone::Name),
@@ -252,7 +479,7 @@ fn propose(page: &mut Page, check: &Check, proposals: &Proposals) {
     if rows.is_empty() {
         return;
     }
-    let now = check.exact.size().first().copied().unwrap_or(0);
+    let now = check.exact.size;
     page.title_with("Use instead", format!("same length, passes both; receptive field now {}", grouped(now)));
     page.table(Table {
         columns: vec![
@@ -264,64 +491,4 @@ fn propose(page: &mut Page, check: &Check, proposals: &Proposals) {
         rows,
     });
     page.note("change: sum of the differences of the rates; widest: among groups whose rates rise");
-}
-
-fn to_json(check: &Check, strict: Strict, ok: bool, difference: &str, proposals: Option<&Proposals>) -> Json {
-    let group = |group: &Group| {
-        json!({
-            "rates": group.rates,
-            "m": group.distances.iter().map(|distance| distance.m).collect::<Vec<_>>(),
-            "terms": group.distances.iter().map(|d| d.terms.map(|t| t.map(|t| json!(t)))).collect::<Vec<_>>(),
-            "m2": group.m2,
-            "m2_ok": group.m2_ok,
-            "gcd": group.gcd,
-            "gcd_ok": group.gcd == 1,
-        })
-    };
-    let proposal = |proposal: &Proposal| {
-        json!({
-            "rates": proposal.groups.concat(),
-            "groups": proposal.groups,
-            "change": proposal.change,
-            "size": proposal.size,
-        })
-    };
-    let (missed, size) = check.missed();
-    json!({
-        "schema": 1,
-        "command": "hdc-check",
-        "spec": { "name": null, "path": null },
-        "kernel": check.rule.kernel,
-        "rates": check.rates,
-        "axes": check.exact.axes.len(),
-        "groups": check.rule.groups.iter().map(group).collect::<Vec<_>>(),
-        "gcd": check.rule.gcd,
-        "gcd_ok": check.rule.gcd_ok,
-        "sawtooth": check.rule.groups.len() > 1,
-        "period": match check.rule.grouping { Grouping::Periodic(period) => Some(period), _ => None },
-        "rule_ok": check.rule.ok,
-        "exact": {
-            "hole_free": check.exact.hole_free(),
-            "coverage": check.exact.coverage(),
-            "max_gap": check.exact.max_gap(),
-            "size": size,
-            "missed": missed,
-            "breaks": check.breaks().map(|bound| json!({ "rate": bound.step, "largest": bound.largest })),
-        },
-        "agrees": check.agrees(),
-        "difference": difference,
-        "strict": match strict { Strict::Rule => "rule", Strict::Exact => "exact", Strict::Both => "both" },
-        "ok": ok,
-        "proposals": proposals.map(|proposals| json!({
-            "nearest": proposals.nearest.iter().map(proposal).collect::<Vec<_>>(),
-            "proven": proposals.proven,
-            "widest_within": proposals.widest_within.as_ref().map(proposal),
-            "widest": proposals.widest.as_ref().map(proposal),
-        })),
-    })
-}
-
-/// `per cent` for a share, as the survey's table says it.
-pub(crate) fn percent(part: u64, whole: u64) -> String {
-    share(part as f64 / whole.max(1) as f64)
 }

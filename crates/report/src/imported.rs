@@ -1,15 +1,16 @@
 //! What there is to say about an imported model besides its figures: what is not analysed, and what that means for them.
 
-use serde_json::{Map, Value as Json, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Block, Page, StyledText, Tone};
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::opaque::Opaque;
 
-/// Most lines for people.
+/// Maximum number of lines for people.
 const MOST_LINES: usize = 12;
-/// Most nodes that are listed for people one by one if the reason is the same.
+/// Maximum number of nodes that are listed for people one by one if the reason is the same.
 const MOST_ALIKE: usize = 3;
 
 /// Which figures a command shows.
@@ -21,16 +22,76 @@ pub enum Figures {
     Dependences,
 }
 
+/// Whether figures are complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything is in the figures.
+    #[default]
+    Complete,
+    /// A layer that the figures need is not analysed; `not_analysed` names it.
+    Partial,
+}
+
+/// An operator of a model that is not analysed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotAnalysed {
+    /// Id of the node that stands for the operator in the graph.
+    pub id: String,
+    /// The operator's type.
+    pub operator: String,
+    /// Why it is not analysed.
+    pub reason: String,
+    /// What that means for the figures.
+    pub meaning: String,
+}
+
+/// Keys that only imported models have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Import {
+    /// Operators that are not analysed; only for imported models.
+    pub not_analysed: Vec<NotAnalysed>,
+    /// Remarks about the whole model; only for imported models.
+    pub remarks: Vec<String>,
+    /// Whether the command's figures need something that is not analysed.
+    #[serde(skip)]
+    pub partial: bool,
+}
+
+/// The same keys for a command that says whether it is complete only if it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusAndImport {
+    /// `partial` if something that the figures need is not analysed, else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Import,
+}
+
+impl From<Import> for StatusAndImport {
+    fn from(import: Import) -> Self {
+        Self { status: import.partial.then_some(Status::Partial), import }
+    }
+}
+
+impl StatusAndImport {
+    /// Whether the command's figures need something that is not analysed.
+    pub fn partial(&self) -> bool {
+        self.import.partial
+    }
+
+    /// Appends what is not analysed for people.
+    pub fn explain(&self, page: &mut Page) {
+        self.import.explain(page);
+    }
+}
+
 fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
-    graph.nodes.iter().filter_map(|node| match &node.op {
+    graph.nodes().iter().filter_map(|node| match &node.op {
         Op::Layer(Layer::Opaque(opaque)) => Some((node.id.as_str(), opaque)),
         _ => None,
     })
-}
-
-/// Whether something that these figures need is left out.
-pub fn partial(graph: &Graph, figures: Figures) -> bool {
-    opaque(graph).any(|(_, node)| figures == Figures::Dependences || node.may_multiply())
 }
 
 /// What is not known of the node.
@@ -49,75 +110,79 @@ fn meaning(node: &Opaque) -> String {
     format!("{counted}; {reads}")
 }
 
-/// The keys of an imported model in JSON: `status` where it is partial, `not_analysed`, `remarks`.
-pub fn keys(object: &mut Map<String, Json>, graph: &Graph, remarks: &[String], figures: Figures) {
-    let entry = |(id, node): (&str, &Opaque)| json!({"id": id, "operator": node.operator, "reason": node.reason, "meaning": meaning(node)});
-    let list: Vec<Json> = opaque(graph).map(entry).collect();
-    if partial(graph, figures) {
-        object.insert("status".into(), "partial".into());
-    }
-    object.insert("not_analysed".into(), list.into());
-    object.insert("remarks".into(), remarks.to_vec().into());
-}
-
-/// Nodes that are not analysed for one reason.
-struct Alike<'a> {
-    nodes: Vec<(&'a str, &'a Opaque)>,
-    reason: &'a str,
-}
-
-/// The nodes that are not analysed, those of one reason together: behind a node of unknown shape there are hundreds.
-fn alike(graph: &Graph) -> Vec<Alike<'_>> {
-    let mut groups: Vec<Alike<'_>> = Vec::new();
-    for (id, node) in opaque(graph) {
-        match groups.iter_mut().find(|group| group.reason == node.reason) {
-            Some(group) => group.nodes.push((id, node)),
-            None => groups.push(Alike { nodes: vec![(id, node)], reason: &node.reason }),
+/// Groups the nodes by reason, in the order in which the reasons first occur: what follows a node of unknown shape can
+/// be hundreds.
+fn alike(nodes: &[NotAnalysed]) -> Vec<Vec<&NotAnalysed>> {
+    let mut groups: Vec<Vec<&NotAnalysed>> = Vec::new();
+    for node in nodes {
+        match groups.iter_mut().find(|group| group[0].reason == node.reason) {
+            Some(group) => group.push(node),
+            None => groups.push(vec![node]),
         }
     }
     groups
 }
 
-/// The same for people; nothing if all is analysed and there is nothing to remark.
-pub fn blocks(page: &mut Page, graph: &Graph, remarks: &[String], figures: Figures) {
-    let mut lines: Vec<(String, String)> = Vec::new();
-    for group in alike(graph) {
-        let shown = if group.nodes.len() > MOST_ALIKE { 1 } else { group.nodes.len() };
-        for (id, node) in &group.nodes[..shown] {
-            lines.push((
-                (*id).to_owned(),
-                format!(" ({}): {}; {}", node.operator, node.reason, meaning(node)),
-            ));
-        }
-        if group.nodes.len() > shown {
-            lines.push((format!("{} more", group.nodes.len() - shown), ": for the same reason".to_owned()));
-        }
-    }
-    if !lines.is_empty() {
-        let is_partial = partial(graph, figures);
-        let (what, tone) = if is_partial {
-            ("Not analysed, so that figures are partial (--strict makes that a failure):", Tone::Warn)
-        } else {
-            ("Not analysed; these figures are complete without it:", Tone::Plain)
+impl Import {
+    /// Collects what is not analysed of an imported model, and whether `figures` are partial because of it.
+    pub fn of(graph: &Graph, remarks: &[String], figures: Figures) -> Self {
+        let node = |(id, node): (&str, &Opaque)| NotAnalysed {
+            id: id.to_owned(),
+            operator: node.operator.clone(),
+            reason: node.reason.clone(),
+            meaning: meaning(node),
         };
-        page.push(Block::Text(vec![StyledText::new(what, tone)]));
+        let needed = |node: &Opaque| figures == Figures::Dependences || node.may_multiply();
+        Self {
+            not_analysed: opaque(graph).map(node).collect(),
+            remarks: remarks.to_vec(),
+            partial: opaque(graph).any(|(_, node)| needed(node)),
+        }
     }
-    let hidden = lines.len().saturating_sub(MOST_LINES);
-    lines.truncate(MOST_LINES);
-    for (name, text) in lines {
-        page.push(Block::Text(vec![
-            StyledText::plain("- "),
-            StyledText::new(name, Tone::Name),
-            StyledText::plain(text),
-        ]));
+
+    /// Returns whether the figures are complete.
+    pub fn status(&self) -> Status {
+        if self.partial { Status::Partial } else { Status::Complete }
     }
-    if hidden > 0 {
-        page.push(Block::Text(vec![StyledText::new(
-            format!("  and {hidden} more, all in the JSON"),
-            Tone::Quiet,
-        )]));
-    }
-    for remark in remarks {
-        page.note(remark.clone());
+
+    /// Appends the same for people; nothing if all is analysed and there is nothing to remark.
+    pub fn explain(&self, page: &mut Page) {
+        if !self.not_analysed.is_empty() {
+            let (what, tone) = if self.partial {
+                ("Not analysed, so that figures are partial (--strict makes that a failure):", Tone::Warn)
+            } else {
+                ("Not analysed; these figures are complete without it:", Tone::Plain)
+            };
+            page.push(Block::Text(vec![StyledText::new(what, tone)]));
+        }
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for group in alike(&self.not_analysed) {
+            let shown = if group.len() > MOST_ALIKE { 1 } else { group.len() };
+            for node in &group[..shown] {
+                let text = format!(" ({}): {}; {}", node.operator, node.reason, node.meaning);
+                lines.push((node.id.clone(), text));
+            }
+            if group.len() > shown {
+                lines.push((format!("{} more", group.len() - shown), ": for the same reason".to_owned()));
+            }
+        }
+        let hidden = lines.len().saturating_sub(MOST_LINES);
+        lines.truncate(MOST_LINES);
+        for (name, text) in lines {
+            page.push(Block::Text(vec![
+                StyledText::plain("- "),
+                StyledText::new(name, Tone::Name),
+                StyledText::plain(text),
+            ]));
+        }
+        if hidden > 0 {
+            page.push(Block::Text(vec![StyledText::new(
+                format!("  and {hidden} more, all in the JSON"),
+                Tone::Quiet,
+            )]));
+        }
+        for remark in &self.remarks {
+            page.note(remark.clone());
+        }
     }
 }

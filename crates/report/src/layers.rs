@@ -1,117 +1,201 @@
-//! The vocabulary for people: every layer with a line, or one layer with all it says about itself.
+//! `cnnkit layers`: every layer with a line, or one layer with its arguments, formulas and examples.
 
-use schemars::SchemaGenerator;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
-use crate::render::terminal::wrap;
-use crate::{Block, Cell, Fact, Page, Report, StyledText, Tone};
+use crate::render::fit::wrap;
+use crate::summary::Summary;
+use crate::{Block, Cell, Fact, Page, StyledText, Tone};
 use cnnkit_core::layers::{Category, Cost, Io, KINDS, Kind, Weight, WeightRole};
 use cnnkit_core::number::grouped;
 use cnnkit_core::shape::Shape;
 use cnnkit_core::source::{self, Sources};
 use cnnkit_core::spec::yaml;
 
-/// An argument of a layer, read from the JSON Schema of its type.
-#[derive(Debug, Serialize)]
-struct Argument {
-    name: String,
-    required: bool,
-    default: Json,
-    r#type: String,
+/// What `cnnkit layers` lists: every layer of the spec language.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LayersSummary {
+    /// The layers.
+    pub layers: Vec<LayerEntry>,
+}
+
+/// A layer in a line.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LayerEntry {
+    /// Its name in a spec.
+    pub name: String,
+    /// Other names that are understood.
+    pub aliases: Vec<String>,
+    /// Its category: `convolution`, `pooling` and so on.
+    #[schemars(with = "String")]
+    pub category: Category,
+    /// What it computes, in one line.
+    pub summary: String,
+}
+
+/// What `cnnkit layers NAME` shows of a layer.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct LayerSummary {
+    /// The layer in a line.
+    #[serde(flatten)]
+    pub entry: LayerEntry,
+    /// Its arguments, in order.
+    pub arguments: Vec<Argument>,
+    /// Its formulas, by what they compute.
+    pub formulas: Map<String, Json>,
+    /// Where its definition comes from.
+    pub source: String,
+    /// Small uses, with what becomes of their inputs.
+    pub examples: Vec<Use>,
+    /// The formulas with their names as people read them.
+    #[serde(skip)]
+    lines: Vec<Fact>,
+}
+
+/// An argument of a layer.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Argument {
+    /// Its name.
+    pub name: String,
+    /// Whether it must be given.
+    pub required: bool,
+    /// Its value if it is not given; null if it has none.
+    pub default: Json,
+    /// What it can be, in words.
+    pub r#type: String,
+    /// The words that it can be, if it is a choice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    choices: Vec<Choice>,
-    description: String,
+    pub choices: Vec<Choice>,
+    /// What it means.
+    pub description: String,
 }
 
 /// A word that an argument can be.
-#[derive(Debug, Serialize)]
-struct Choice {
-    name: String,
-    description: String,
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Choice {
+    /// The word.
+    pub name: String,
+    /// What it means.
+    pub description: String,
 }
 
-/// A small use and what becomes of it.
-#[derive(Debug, Serialize)]
-struct Use {
-    args: &'static str,
-    inputs: Vec<Shape>,
-    output: Shape,
-    params: u64,
-    buffers: u64,
-    macs: u64,
-    sampling_macs: u64,
-    other_ops: u64,
+/// A small use and what becomes of its inputs.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Use {
+    /// The arguments as a spec has them.
+    pub args: String,
+    /// The shapes of its inputs.
+    pub inputs: Vec<Shape>,
+    /// The shape of its output.
+    pub output: Shape,
+    /// Learnable elements.
+    #[schemars(extend("unit" = "elements"))]
+    pub params: u64,
+    /// Elements of buffers.
+    #[schemars(extend("unit" = "elements"))]
+    pub buffers: u64,
+    /// Multiply-accumulates.
+    #[schemars(extend("unit" = "MACs"))]
+    pub macs: u64,
+    /// Multiply-accumulates of bilinear sampling.
+    #[schemars(extend("unit" = "MACs"))]
+    pub sampling_macs: u64,
+    /// Additions, comparisons, exponentials and the like.
+    #[schemars(extend("unit" = "operations"))]
+    pub other_ops: u64,
 }
 
-/// All layers, by category.
-pub fn list() -> Report {
-    let mut page = Page::default();
-    let mut categories: Vec<Category> = KINDS.iter().map(|kind| kind.doc.category).collect();
-    categories.sort_unstable();
-    categories.dedup();
-    let width = KINDS.iter().map(|kind| kind.doc.name.len()).max().unwrap_or(0);
-    for category in categories {
-        page.title(title(category));
-        let lines = KINDS.iter().filter(|kind| kind.doc.category == category).map(|kind| Fact {
-            name: format!("  {:width$}", kind.doc.name),
+impl From<&Kind> for LayerEntry {
+    fn from(kind: &Kind) -> Self {
+        let doc = kind.doc;
+        Self {
+            name: doc.name.into(),
+            aliases: doc.aliases.iter().map(|&alias| alias.into()).collect(),
+            category: doc.category,
+            summary: doc.summary.into(),
+        }
+    }
+}
+
+impl LayersSummary {
+    /// Every layer.
+    pub fn all() -> Self {
+        Self { layers: KINDS.iter().map(LayerEntry::from).collect() }
+    }
+}
+
+impl Summary for LayersSummary {
+    const COMMAND: &'static str = "layers";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        let mut categories: Vec<Category> = self.layers.iter().map(|layer| layer.category).collect();
+        categories.sort_unstable();
+        categories.dedup();
+        let width = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
+        for category in categories {
+            page.title(title(category));
+            let lines = self.layers.iter().filter(|layer| layer.category == category).map(|layer| Fact {
+                name: format!("  {:width$}", layer.name),
+                value: Cell::default(),
+                remark: Some(layer.summary.clone()),
+            });
+            page.push(Block::Facts(lines.collect()));
+        }
+        page.note(format!(
+            "{} layers, in 1, 2 and 3 dimensions where that makes sense. `cnnkit layers conv` shows one with its arguments, formulas and examples.",
+            self.layers.len()
+        ));
+        page
+    }
+}
+
+impl LayerSummary {
+    /// Everything about `kind`.
+    pub fn of(kind: &Kind) -> Self {
+        let doc = kind.doc;
+        let formula = |&(name, formula): &(&str, &str)| (name.replace(' ', "_"), formula.into());
+        let line = |&(name, formula): &(&str, &str)| Fact {
+            name: name.into(),
             value: Cell::default(),
-            remark: Some(kind.doc.summary.into()),
-        });
-        page.push(Block::Facts(lines.collect()));
+            remark: Some(formula.into()),
+        };
+        Self {
+            entry: LayerEntry::from(kind),
+            arguments: arguments(kind),
+            formulas: doc.formulas.iter().map(formula).collect(),
+            source: doc.source.into(),
+            examples: uses(kind),
+            lines: doc.formulas.iter().map(line).collect(),
+        }
     }
-    page.note(format!(
-        "{} layers, in 1, 2 and 3 dimensions where that makes sense. `cnnkit layers conv` shows one with its arguments, formulas and examples.",
-        KINDS.len()
-    ));
-    let layers: Vec<Json> = KINDS.iter().map(summary).collect();
-    Report::new(page, &json!({"schema": 1, "command": "layers", "layers": layers}))
 }
 
-/// Everything about `kind`.
-pub fn one(kind: &Kind) -> Report {
-    let doc = kind.doc;
-    let (arguments, uses) = (arguments(kind), uses(kind));
-    let mut page = Page::default();
-    page.title_with(doc.name, title(doc.category).to_lowercase());
-    page.text(doc.summary);
-    if !doc.aliases.is_empty() {
-        page.note(format!("also written: {}", doc.aliases.join(", ")));
-    }
-    page.title("Arguments");
-    if arguments.is_empty() {
-        page.text("none");
-    } else {
-        page.push(Block::Facts(arguments.iter().map(Argument::fact).collect()));
-    }
-    page.title("Formulas");
-    let formula = |&(name, formula): &(&str, &str)| Fact {
-        name: name.into(),
-        value: Cell::default(),
-        remark: Some(formula.into()),
-    };
-    page.push(Block::Facts(doc.formulas.iter().map(formula).collect()));
-    page.title("Examples");
-    page.push(Block::Drawing(uses.iter().flat_map(|example| example.lines(doc.name)).collect()));
-    page.note(format!("Source: {}", doc.source));
-    let mut json = Map::new();
-    json.insert("schema".into(), 1.into());
-    json.insert("command".into(), "layers".into());
-    if let Json::Object(keys) = summary(kind) {
-        json.extend(keys);
-    }
-    json.insert("arguments".into(), json!(arguments));
-    let formulas: Map<String, Json> =
-        doc.formulas.iter().map(|&(name, formula)| (name.replace(' ', "_"), formula.into())).collect();
-    json.insert("formulas".into(), formulas.into());
-    json.insert("source".into(), doc.source.into());
-    json.insert("examples".into(), json!(uses));
-    Report::new(page, &json)
-}
+impl Summary for LayerSummary {
+    const COMMAND: &'static str = "layers";
 
-fn summary(kind: &Kind) -> Json {
-    let doc = kind.doc;
-    json!({"name": doc.name, "aliases": doc.aliases, "category": doc.category, "summary": doc.summary})
+    fn page(&self) -> Page {
+        let LayerEntry { name, aliases, category, summary } = &self.entry;
+        let mut page = Page::default();
+        page.title_with(name, title(*category).to_lowercase());
+        page.text(summary);
+        if !aliases.is_empty() {
+            page.note(format!("also written: {}", aliases.join(", ")));
+        }
+        page.title("Arguments");
+        if self.arguments.is_empty() {
+            page.text("none");
+        } else {
+            page.push(Block::Facts(self.arguments.iter().map(Argument::fact).collect()));
+        }
+        page.title("Formulas");
+        page.push(Block::Facts(self.lines.clone()));
+        page.title("Examples");
+        page.push(Block::Drawing(self.examples.iter().flat_map(|example| example.lines(name)).collect()));
+        page.note(format!("Source: {}", self.source));
+        page
+    }
 }
 
 fn title(category: Category) -> &'static str {
@@ -243,7 +327,7 @@ fn uses(kind: &Kind) -> Vec<Use> {
         };
         let (params, buffers) = (count(WeightRole::Parameter)?, count(WeightRole::Buffer)?);
         let (macs, sampling_macs, other_ops) = (cost.macs, cost.sampling_macs, cost.ops.total().ok()?);
-        let (args, inputs) = (example.args, example.inputs.clone());
+        let (args, inputs) = (example.args.to_owned(), example.inputs.clone());
         Some(Use { args, inputs, output, params, buffers, macs, sampling_macs, other_ops })
     };
     (kind.examples)().into_iter().filter_map(result).collect()

@@ -1,7 +1,7 @@
 //! What a command has to say, as data.
 //!
-//! A command fills a [`Report`]: a [`Page`] for people (titles, tables, remarks, drawings) and a JSON value for
-//! programs. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
+//! A command computes a [`Summary`]; a [`Report`] holds its views: a [`Page`] for people (titles, tables, remarks,
+//! drawings), a JSON value for programs, and what the exit status depends on. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
 //! same in every command, and the exact integer is still there when the output is CSV or JSON.
 
 pub mod chains;
@@ -9,19 +9,34 @@ pub mod changes;
 pub mod channels;
 pub mod compare;
 pub mod convention;
+mod coverage_map;
+pub mod demo;
 pub mod diff;
+pub mod exact;
+pub mod finding;
 pub mod findings;
+pub mod hdc_chains;
+pub mod import;
 pub mod imported;
+pub mod init;
+pub mod item;
 pub mod layers;
 pub mod network;
+pub mod output;
 pub mod params;
 pub mod paths;
+mod per_axis;
+pub mod reference;
 pub mod render;
 pub mod rf;
+pub mod rules;
 pub mod run;
 pub mod sizes;
+pub mod summary;
 pub mod support;
+pub mod survey;
 pub mod verify;
+pub mod zoo;
 
 pub mod design;
 pub mod gridding;
@@ -31,7 +46,9 @@ mod map;
 use num_bigint::BigUint;
 use serde::Serialize;
 
+pub use exact::{BigCount, Decimal, Fraction};
 pub use map::{Bin, Line, Map, Panel};
+pub use summary::{Entry, Envelope, Spec, Summary};
 
 /// Everything a command says: for people, for programs, and as an exit status.
 #[derive(Debug, Clone)]
@@ -42,6 +59,8 @@ pub struct Report {
     pub json: serde_json::Value,
     /// Whether the command's own check passed (a broken HDC rule or a budget says `false`).
     pub ok: bool,
+    /// Whether a figure is partial because something was not analysed.
+    pub partial: bool,
 }
 
 impl Report {
@@ -51,7 +70,12 @@ impl Report {
     /// Never for the types of this crate: they hold no map with non-string keys.
     pub fn new(page: Page, json: &impl Serialize) -> Self {
         let json = serde_json::to_value(json).unwrap_or(serde_json::Value::Null);
-        Self { page, json, ok: true }
+        Self { page, json, ok: true, partial: false }
+    }
+
+    /// Returns the report of a command that prints a text and has no JSON.
+    pub fn text(page: Page) -> Self {
+        Self { page, json: serde_json::Value::Null, ok: true, partial: false }
     }
 
     /// The same report with the verdict `ok`.

@@ -1,34 +1,41 @@
 //! A network to look at: its nodes, what each reads, and the blocks that they belong to.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Cell, Column, Row, Table};
+use crate::imported::{Import, StatusAndImport};
+use crate::{Block, Cell, Column, Page, Row, Summary, Table};
 use cnnkit_core::graph::{Graph, Op};
 
 /// A layer graph, ready to be drawn.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "GraphSummary")]
 pub struct Network {
     /// The network's name.
     #[serde(skip)]
     pub name: String,
     /// Nodes in execution order.
     pub nodes: Vec<Node>,
-    /// Pairs of indices into `nodes`, from a node to one that reads it.
+    /// The connections, from a node to one that reads it.
     pub edges: Vec<Edge>,
     /// Ids of what the network returns.
     pub outputs: Vec<String>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
 }
 
-/// A node of a [`Network`].
-#[derive(Debug, Clone, Serialize)]
+/// A node of a layer graph.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "GraphNode")]
 pub struct Node {
     /// Its id.
     pub id: String,
-    /// What it does: `conv`, `input`; `block` for several layers drawn as one.
+    /// The layer's name in the spec language; `input`, or `block` for several layers drawn as one.
     pub op: &'static str,
     /// Its settings in a few words; for a block the number of its layers.
     pub settings: String,
-    /// The shape of its output.
+    /// The shape of its output, without the batch.
     pub shape: Vec<u64>,
     /// Indices of the nodes that it reads.
     #[serde(skip)]
@@ -54,7 +61,8 @@ pub enum Part {
 }
 
 /// A connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "GraphEdge")]
 pub struct Edge {
     /// Id of the node that is read.
     pub from: String,
@@ -67,19 +75,19 @@ impl Network {
     pub fn of(graph: &Graph, depth: usize) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
         // Where each node of the graph went.
-        let mut place = Vec::with_capacity(graph.nodes.len());
+        let mut place = Vec::with_capacity(graph.nodes().len());
         let mut sizes: Vec<u64> = Vec::new();
         for (id, node) in graph.iter() {
             let path: Vec<&str> = node.id.split('.').collect();
             let folded = path.len() > depth.max(1) && node.op != Op::Input;
             let name = if folded { path[..depth.max(1)].join(".") } else { node.id.clone() };
             let weighted = !node.weights.is_empty();
-            let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.0]).collect();
-            let output = graph.outputs.contains(&id);
+            let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.index()]).collect();
+            let output = graph.outputs().contains(&id);
             // Only neighbours are folded together: that cannot close a circle.
             if folded && let Some(last) = nodes.last_mut().filter(|last| last.op == BLOCK && last.id == name)
             {
-                let index = place[id.0 - 1];
+                let index = place[id.index() - 1];
                 inputs.retain(|&input| input != index && !last.inputs.contains(&input));
                 last.inputs.append(&mut inputs);
                 last.shape = node.shape.sizes().to_vec();
@@ -116,7 +124,13 @@ impl Network {
         for (node, size) in nodes.iter_mut().zip(sizes).filter(|(node, _)| node.op == BLOCK) {
             node.settings = format!("of {size} layer{}", if size == 1 { "" } else { "s" });
         }
-        Self::with_edges(graph.name.clone(), nodes)
+        Self::with_edges(graph.name().to_owned(), nodes)
+    }
+
+    /// The same network with what is not analysed of it.
+    #[must_use]
+    pub fn with_import(self, import: Option<Import>) -> Self {
+        Self { import: import.map(StatusAndImport::from), ..self }
     }
 
     fn with_edges(name: String, nodes: Vec<Node>) -> Self {
@@ -124,7 +138,7 @@ impl Network {
         let edges =
             nodes.iter().flat_map(|node| node.inputs.iter().map(move |&from| edge(from, node))).collect();
         let outputs = nodes.iter().filter(|node| node.output).map(|node| node.id.clone()).collect();
-        Self { name, edges, outputs, nodes }
+        Self { name, edges, outputs, nodes, import: None }
     }
 
     /// The same as a table, where nothing can be drawn.
@@ -141,6 +155,21 @@ impl Network {
             ])
         };
         Table { columns, rows: self.nodes.iter().map(row).collect() }
+    }
+}
+
+impl Summary for Network {
+    const COMMAND: &'static str = "graph";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.title_with(&self.name, format!("{} nodes", self.nodes.len()));
+        page.push(Block::Network(self.clone()));
+        page
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(StatusAndImport::partial)
     }
 }
 

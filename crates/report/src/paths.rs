@@ -1,13 +1,16 @@
-//! What `cnnkit paths` says: a network as an ensemble of paths.
+//! What `cnnkit paths` finds: a network as an ensemble of paths.
 
 use num_bigint::BigUint;
 use num_traits::ToPrimitive as _;
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
-use crate::{Block, Cell, Column, Fact, Page, Report, Row, StyledText, Table, Tone, Value};
-use cnnkit_core::analysis::paths::{DenseBlock, Distribution, Paths, Seen, dense_blocks, paths, share};
+use crate::exact::BigCount;
+use crate::imported::{Import, StatusAndImport};
+use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Summary, Table, Tone, Value};
+use cnnkit_core::analysis::paths::{self, Distribution, Paths, Seen, dense_blocks, share};
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_core::graph::Graph;
+use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::number;
 
 /// Most rows of a chart; neighbouring lengths are taken together beyond.
@@ -15,53 +18,207 @@ const MOST_BARS: usize = 24;
 /// Columns of the longest bar.
 const BAR: usize = 44;
 
-/// The report.
-pub fn report(graph: &Graph) -> Result<Report, Problem> {
-    let all = paths(graph)?;
+/// The paths from the inputs to the outputs; a path is a sequence of nodes, and a node that reads the same tensor twice
+/// doubles the paths.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PathsSummary {
+    /// One entry for each output.
+    pub outputs: Vec<PathsOutput>,
+    /// Blocks in which every layer reads all layers before it.
+    pub dense_blocks: Vec<PathsDenseBlock>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
+    /// The network's name.
+    #[serde(skip)]
+    pub name: String,
+}
+
+/// The paths from all inputs to one output.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PathsOutput {
+    /// Id of the output.
+    pub id: String,
+    /// Number of paths, exact however large.
+    #[schemars(extend("unit" = "paths"))]
+    pub paths: BigCount,
+    /// Merges of a short and a long path on the way.
+    #[schemars(extend("unit" = "modules"))]
+    pub residual_modules: u64,
+    /// Length of the longest path; null if there are too many different lengths.
+    #[schemars(extend("unit" = "layers with weights"))]
+    pub depth: Option<u64>,
+    /// Mean length over all paths.
+    #[schemars(extend("unit" = "layers with weights"))]
+    pub mean_length: Option<f64>,
+    /// Share of the paths that cross fewer than half of the layers of the longest, from 0 to 1.
+    #[schemars(extend("unit" = "share"))]
+    pub short_share: Option<f64>,
+    /// Paths by the number of layers with weights that they cross.
+    pub lengths: Option<Vec<PathsOfLength>>,
+    /// Paths by the number of residual modules whose branch they take.
+    pub modules: Option<Vec<PathsOfLength>>,
+    /// Paths by the size of their receptive field; null where a path has no single size.
+    pub fields: Option<Vec<PathsOfField>>,
+    /// The distributions themselves.
+    #[serde(skip)]
+    pub found: Paths,
+}
+
+/// Paths of one length.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PathsOfLength {
+    /// The length: layers with weights, or residual modules.
+    pub length: u64,
+    /// Number of such paths, exact however large.
+    #[schemars(extend("unit" = "paths"))]
+    pub paths: BigCount,
+}
+
+/// Paths with a receptive field of one size.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PathsOfField {
+    /// Size of the field, one per spatial axis; `"all"` for the whole axis.
+    #[schemars(extend("unit" = "input positions"))]
+    pub size: Vec<PathsSize>,
+    /// Number of such paths, exact however large.
+    #[schemars(extend("unit" = "paths"))]
+    pub paths: BigCount,
+}
+
+/// What a path sees along one axis: a number of input positions, or `"all"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, with = "IntegerOrAll")]
+pub struct PathsSize(pub Seen);
+
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "it describes how `PathsSize` is written")]
+enum IntegerOrAll {
+    Size(i128),
+    All(String),
+}
+
+impl Serialize for PathsSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Seen::Size(size) => serializer.serialize_i128(size),
+            Seen::Whole => serializer.serialize_str("all"),
+        }
+    }
+}
+
+/// A block of L layers with L (L + 1) / 2 direct connections (Huang et al. 2017).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PathsDenseBlock {
+    /// Id of its first concatenation.
+    pub first: String,
+    /// Id of its last concatenation.
+    pub last: String,
+    /// Number of its layers.
+    #[schemars(extend("unit" = "layers"))]
+    pub layers: u64,
+    /// Number of direct connections.
+    #[schemars(extend("unit" = "connections"))]
+    pub connections: u64,
+}
+
+/// Computes the paths of `graph`.
+pub fn summary(graph: &Graph, import: Option<Import>) -> Result<PathsSummary, Problem> {
+    let name = |node: NodeId| graph.node(node).id.clone();
+    let all = paths::paths(graph)?;
     let dense = dense_blocks(graph);
-    let mut page = Page::default();
-    let mut outputs = Vec::new();
-    for found in &all {
-        page.title_with(format!("Paths of {}", graph.name), format!("to {}", graph.node(found.output).id));
-        page.push(Block::Facts(facts(found)));
-        if let Some(modules) = found.modules.as_ref().filter(|_| found.residual_modules > 0) {
-            page.title_with("By residual modules crossed", binomial(found, modules));
-            page.push(Block::Drawing(chart(modules, &found.count)));
-        }
-        if let Some(lengths) = found.lengths.as_ref().filter(|lengths| lengths.len() > 1) {
-            page.title_with("By layers with weights", "convolutions and linear layers on the path");
-            page.push(Block::Drawing(chart(lengths, &found.count)));
-        }
-        if let Some(fields) = found.fields.as_ref().filter(|fields| fields.len() > 1) {
-            page.title_with("By receptive field", "what the single path sees");
-            page.table(field_table(fields, &found.count));
-        }
-        if found.residual_modules > 0
-            && let Some(short) = found.short_share()
-        {
-            page.push(Block::Text(vec![StyledText::plain(format!(
-                "Identity shortcuts make this an ensemble: {} of the paths cross fewer than half of the {} layers of the longest.",
-                number::share(short),
-                found.depth().unwrap_or(0)
-            ))]));
-        }
-        outputs.push(to_json(graph, found));
-    }
-    if !dense.is_empty() {
-        page.title_with("Dense blocks", "L layers have L (L + 1) / 2 direct connections (Huang et al. 2017)");
-        page.table(dense_table(graph, &dense));
-    }
-    page.note("A path: a sequence of nodes from an input to an output; a node that reads the same tensor twice doubles the paths.");
-    let dense: Vec<Json> = dense
-        .iter()
-        .map(|block| {
-            json!({
-                "first": graph.node(block.first).id, "last": graph.node(block.last).id,
-                "layers": block.layers, "connections": block.connections,
+    Ok(PathsSummary {
+        outputs: all.into_iter().map(|found| output(graph, found)).collect(),
+        dense_blocks: dense
+            .iter()
+            .map(|block| PathsDenseBlock {
+                first: name(block.first),
+                last: name(block.last),
+                layers: block.layers,
+                connections: block.connections,
             })
-        })
-        .collect();
-    Ok(Report { page, json: json!({"outputs": outputs, "dense_blocks": dense}), ok: true })
+            .collect(),
+        import: import.map(StatusAndImport::from),
+        name: graph.name().to_owned(),
+    })
+}
+
+fn output(graph: &Graph, found: Paths) -> PathsOutput {
+    let list = |distribution: &Distribution<u64>| {
+        let entry =
+            |(&length, count): (&u64, &BigUint)| PathsOfLength { length, paths: BigCount(count.clone()) };
+        distribution.iter().map(entry).collect()
+    };
+    let field = |(axes, count): (&Vec<Seen>, &BigUint)| PathsOfField {
+        size: axes.iter().copied().map(PathsSize).collect(),
+        paths: BigCount(count.clone()),
+    };
+    PathsOutput {
+        id: graph.node(found.output).id.clone(),
+        paths: BigCount(found.count.clone()),
+        residual_modules: found.residual_modules,
+        depth: found.depth(),
+        mean_length: found.mean_length(),
+        short_share: found.short_share(),
+        lengths: found.lengths.as_ref().map(list),
+        modules: found.modules.as_ref().map(list),
+        fields: found.fields.as_ref().map(|fields| fields.iter().map(field).collect()),
+        found,
+    }
+}
+
+impl Summary for PathsSummary {
+    const COMMAND: &'static str = "paths";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        self.outputs.iter().for_each(|output| describe(&mut page, &self.name, output));
+        if !self.dense_blocks.is_empty() {
+            page.title_with(
+                "Dense blocks",
+                "L layers have L (L + 1) / 2 direct connections (Huang et al. 2017)",
+            );
+            page.table(dense_table(&self.dense_blocks));
+        }
+        page.note("A path: a sequence of nodes from an input to an output; a node that reads the same tensor twice doubles the paths.");
+        if let Some(import) = &self.import {
+            import.explain(&mut page);
+        }
+        page
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(StatusAndImport::partial)
+    }
+}
+
+/// Appends the paths to one output.
+fn describe(page: &mut Page, name: &str, output: &PathsOutput) {
+    let found = &output.found;
+    page.title_with(format!("Paths of {name}"), format!("to {}", output.id));
+    page.push(Block::Facts(facts(found)));
+    if let Some(modules) = found.modules.as_ref().filter(|_| found.residual_modules > 0) {
+        page.title_with("By residual modules crossed", binomial(found, modules));
+        page.push(Block::Drawing(chart(modules, &found.count)));
+    }
+    if let Some(lengths) = found.lengths.as_ref().filter(|lengths| lengths.len() > 1) {
+        page.title_with("By layers with weights", "convolutions and linear layers on the path");
+        page.push(Block::Drawing(chart(lengths, &found.count)));
+    }
+    if let Some(fields) = found.fields.as_ref().filter(|fields| fields.len() > 1) {
+        page.title_with("By receptive field", "what the single path sees");
+        page.table(field_table(fields, &found.count));
+    }
+    if found.residual_modules > 0
+        && let Some(short) = output.short_share
+    {
+        page.push(Block::Text(vec![StyledText::plain(format!(
+            "Identity shortcuts make this an ensemble: {} of the paths cross fewer than half of the {} layers of the longest.",
+            number::share(short),
+            output.depth.unwrap_or(0)
+        ))]));
+    }
 }
 
 fn facts(found: &Paths) -> Vec<Fact> {
@@ -182,59 +339,20 @@ fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     table
 }
 
-fn dense_table(graph: &Graph, blocks: &[DenseBlock]) -> Table {
-    let mut table = Table {
-        columns: vec![
-            Column::text("first concat"),
-            Column::text("last concat"),
-            Column::number("layers"),
-            Column::number("direct connections"),
-        ],
-        rows: vec![],
-    };
-    for block in blocks {
-        table.rows.push(Row::new(vec![
-            Cell::toned(&graph.node(block.first).id, Tone::Name),
-            Cell::toned(&graph.node(block.last).id, Tone::Name),
+fn dense_table(blocks: &[PathsDenseBlock]) -> Table {
+    let columns = vec![
+        Column::text("first concat"),
+        Column::text("last concat"),
+        Column::number("layers"),
+        Column::number("direct connections"),
+    ];
+    let row = |block: &PathsDenseBlock| {
+        Row::new(vec![
+            Cell::toned(&block.first, Tone::Name),
+            Cell::toned(&block.last, Tone::Name),
             Cell::count(block.layers),
             Cell::count(block.connections),
-        ]));
-    }
-    table
-}
-
-/// An exact integer of any size as a JSON number.
-fn big(count: &BigUint) -> Json {
-    serde_json::from_str(&count.to_string()).unwrap_or(Json::Null)
-}
-
-fn to_json(graph: &Graph, found: &Paths) -> Json {
-    let list = |distribution: &Option<Distribution<u64>>| match distribution {
-        None => Json::Null,
-        Some(list) => Json::Array(
-            list.iter().map(|(length, count)| json!({"length": length, "paths": big(count)})).collect(),
-        ),
+        ])
     };
-    let fields = match &found.fields {
-        None => Json::Null,
-        Some(list) => {
-            let size = |axis: &Seen| match axis {
-                Seen::Size(size) => json!(size),
-                Seen::Whole => json!("all"),
-            };
-            let entry = |(axes, count): (&Vec<Seen>, &BigUint)| json!({"size": axes.iter().map(size).collect::<Vec<_>>(), "paths": big(count)});
-            Json::Array(list.iter().map(entry).collect())
-        }
-    };
-    json!({
-        "id": graph.node(found.output).id,
-        "paths": big(&found.count),
-        "residual_modules": found.residual_modules,
-        "depth": found.depth(),
-        "mean_length": found.mean_length(),
-        "short_share": found.short_share(),
-        "lengths": list(&found.lengths),
-        "modules": list(&found.modules),
-        "fields": fields,
-    })
+    Table { columns, rows: blocks.iter().map(row).collect() }
 }

@@ -1,42 +1,130 @@
 //! What `cnnkit sizes` says: which input sizes fit a network.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
+use super::imported::{Import, StatusAndImport};
+use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
 use cnnkit_core::analysis::sizes::{AxisSizes, SizeSet};
 use cnnkit_core::graph::Graph;
+use cnnkit_core::shape::Shape;
 
-/// The JSON of one network's sizes.
-#[derive(Debug, Serialize)]
-pub struct SizesJson {
-    axes: Vec<AxisJson>,
+/// The input sizes that fit a network, axis by axis.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesSummary {
+    /// The spatial axes of the inputs.
+    pub axes: Vec<SizesAxis>,
+    /// What is not analysed.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
+    /// The network's name.
+    #[serde(skip)]
+    pub name: String,
+    /// The shapes of its inputs.
+    #[serde(skip)]
+    pub inputs: Vec<Shape>,
 }
 
-#[derive(Debug, Serialize)]
-struct AxisJson {
-    input: String,
-    axis: usize,
-    current: u64,
-    works: SetJson,
-    lossless: SetJson,
+/// The sizes of one axis.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesAxis {
+    /// Id of the input.
+    pub input: String,
+    /// Index of the axis among the spatial axes, from 0.
+    pub axis: usize,
+    /// The size that the spec gives.
+    #[schemars(extend("unit" = "positions"))]
+    pub current: u64,
+    /// Sizes for which shape inference succeeds with the spec's own weights.
+    pub works: SizesSet,
+    /// Sizes for which every strided layer divides its input evenly.
+    pub lossless: SizesSet,
+    /// The sizes next to the one that `--near` gives.
     #[serde(skip_serializing_if = "Option::is_none")]
-    near: Option<NearJson>,
+    pub near: Option<SizesNear>,
+    /// The sets themselves.
+    #[serde(skip)]
+    pub sizes: AxisSizes,
 }
 
-#[derive(Debug, Serialize)]
-struct SetJson {
-    contains_current: bool,
-    smallest: Option<u64>,
-    from: u64,
-    modulus: u64,
-    residues: Vec<u64>,
+/// A set of sizes: those from `from` on whose remainder after division by `modulus` is one of `residues`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesSet {
+    /// Whether the current size is in the set.
+    pub contains_current: bool,
+    /// The smallest size of the set; null if it is empty.
+    #[schemars(extend("unit" = "positions"))]
+    pub smallest: Option<u64>,
+    /// From here on the pattern repeats.
+    #[schemars(extend("unit" = "positions"))]
+    pub from: u64,
+    /// The period of the pattern.
+    #[schemars(extend("unit" = "positions"))]
+    pub modulus: u64,
+    /// Remainders of the sizes in the set.
+    #[schemars(extend("unit" = "positions"))]
+    pub residues: Vec<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct NearJson {
-    size: u64,
-    works: [Option<u64>; 2],
-    lossless: [Option<u64>; 2],
+/// The sizes next to a wanted one.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SizesNear {
+    /// The wanted size.
+    #[schemars(extend("unit" = "positions"))]
+    pub size: u64,
+    /// The largest size up to it and the smallest from it on that work; null if there is none.
+    #[schemars(extend("unit" = "positions"))]
+    pub works: [Option<u64>; 2],
+    /// The same for the sizes that lose no position.
+    #[schemars(extend("unit" = "positions"))]
+    pub lossless: [Option<u64>; 2],
+}
+
+/// Describes the sizes of `graph` that `axes` tells; `near` holds a size of interest for each of them.
+pub fn summary(
+    graph: &Graph,
+    axes: Vec<AxisSizes>,
+    near: Option<&[u64]>,
+    import: Option<Import>,
+) -> SizesSummary {
+    let set = |set: &SizeSet, current: u64| SizesSet {
+        contains_current: set.contains(current),
+        smallest: set.smallest,
+        from: set.from,
+        modulus: set.modulus,
+        residues: set.residues.clone(),
+    };
+    let axis = |(place, sizes): (usize, AxisSizes)| SizesAxis {
+        input: sizes.input.clone(),
+        axis: sizes.axis,
+        current: sizes.current,
+        works: set(&sizes.works, sizes.current),
+        lossless: set(&sizes.lossless, sizes.current),
+        near: near.and_then(|near| near.get(place)).map(|&size| SizesNear {
+            size,
+            works: pair(sizes.works.around(size)),
+            lossless: pair(sizes.lossless.around(size)),
+        }),
+        sizes,
+    };
+    SizesSummary {
+        axes: axes.into_iter().enumerate().map(axis).collect(),
+        import: import.map(StatusAndImport::from),
+        name: graph.name().to_owned(),
+        inputs: graph.inputs().map(|(_, node)| node.shape.clone()).collect(),
+    }
+}
+
+impl Summary for SizesSummary {
+    const COMMAND: &'static str = "sizes";
+
+    fn page(&self) -> Page {
+        page(self)
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(StatusAndImport::partial)
+    }
 }
 
 /// Names of spatial axes as formulas have them.
@@ -49,39 +137,15 @@ fn axis_name(axes: usize, axis: usize) -> &'static str {
     }
 }
 
-/// The sizes for programs; `near` holds a size of interest for each axis.
-pub fn json(axes: &[AxisSizes], near: Option<&[u64]>) -> SizesJson {
-    let set = |set: &SizeSet, current: u64| SetJson {
-        contains_current: set.contains(current),
-        smallest: set.smallest,
-        from: set.from,
-        modulus: set.modulus,
-        residues: set.residues.clone(),
-    };
-    let axis = |sizes: &AxisSizes| AxisJson {
-        input: sizes.input.clone(),
-        axis: sizes.axis,
-        current: sizes.current,
-        works: set(&sizes.works, sizes.current),
-        lossless: set(&sizes.lossless, sizes.current),
-        near: near.and_then(|near| near.get(sizes.axis)).map(|&size| NearJson {
-            size,
-            works: pair(sizes.works.around(size)),
-            lossless: pair(sizes.lossless.around(size)),
-        }),
-    };
-    SizesJson { axes: axes.iter().map(axis).collect() }
-}
-
 fn pair((low, high): (Option<u64>, Option<u64>)) -> [Option<u64>; 2] {
     [low, high]
 }
 
-/// The sizes for people.
-pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
+fn page(summary: &SizesSummary) -> Page {
+    let axes = &summary.axes;
     let mut page = Page::default();
-    let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
-    page.title_with(&graph.name, format!("input {}", inputs.join(" and ")));
+    let inputs: Vec<String> = summary.inputs.iter().map(Shape::to_string).collect();
+    page.title_with(&summary.name, format!("input {}", inputs.join(" and ")));
     let mut table = Table {
         columns: vec![
             Column::text("axis"),
@@ -92,7 +156,7 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
         ],
         rows: vec![],
     };
-    for sizes in axes {
+    for SizesAxis { sizes, .. } in axes {
         let name = axis_name(axes.len(), sizes.axis);
         let lossless = sizes.lossless.contains(sizes.current);
         table.rows.push(Row::new(vec![
@@ -104,13 +168,13 @@ pub fn page(graph: &Graph, axes: &[AxisSizes], near: Option<&[u64]>) -> Page {
         ]));
     }
     page.table(table);
-    if let Some(near) = near {
-        page.table(near_table(axes, near));
+    if axes.iter().any(|axis| axis.near.is_some()) {
+        page.table(near_table(axes));
     }
     let dropped: Vec<&str> = axes
         .iter()
-        .filter(|sizes| !sizes.lossless.contains(sizes.current))
-        .map(|sizes| axis_name(axes.len(), sizes.axis))
+        .filter(|axis| !axis.lossless.contains_current)
+        .map(|axis| axis_name(axes.len(), axis.axis))
         .collect();
     if !dropped.is_empty() {
         page.push(Block::Text(vec![
@@ -148,7 +212,7 @@ fn describe(set: &SizeSet, name: &str) -> String {
     format!("{name} % {} == {}, from {smallest}", set.modulus, residues.join(" or "))
 }
 
-fn near_table(axes: &[AxisSizes], near: &[u64]) -> Table {
+fn near_table(axes: &[SizesAxis]) -> Table {
     let mut table = Table {
         columns: vec![
             Column::text("near"),
@@ -161,12 +225,14 @@ fn near_table(axes: &[AxisSizes], near: &[u64]) -> Table {
         rows: vec![],
     };
     let cell = |size: Option<u64>| size.map_or_else(|| Cell::toned("-", Tone::Quiet), Cell::count);
-    for (sizes, &wanted) in axes.iter().zip(near) {
-        let (works_low, works_high) = sizes.works.around(wanted);
-        let (low, high) = sizes.lossless.around(wanted);
+    for axis in axes {
+        let Some(SizesNear { size, works: [works_low, works_high], lossless: [low, high] }) = axis.near
+        else {
+            continue;
+        };
         table.rows.push(Row::new(vec![
-            Cell::toned(axis_name(axes.len(), sizes.axis), Tone::Name),
-            Cell::count(wanted),
+            Cell::toned(axis_name(axes.len(), axis.axis), Tone::Name),
+            Cell::count(size),
             cell(works_low),
             cell(works_high),
             cell(low).tone(Tone::Good),

@@ -11,8 +11,12 @@ use cnnkit_core::graph::{Graph, NodeId};
 pub struct Exact {
     /// The node.
     pub node: NodeId,
+    /// The node's id.
+    pub id: String,
     /// The input.
     pub input: NodeId,
+    /// The input's id.
+    pub input_id: String,
     /// The positions.
     pub region: Region,
     /// Its box, one interval an axis.
@@ -29,20 +33,29 @@ pub fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
     for &node in nodes {
         let unit: Vec<i128> =
             graph.node(node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
-        for (input, _) in graph.inputs() {
+        for (input, source) in graph.inputs() {
             let region = support(graph, node, input, &unit, Borders::Ignored)?;
             let Some(hull) = region.hull() else { continue };
             let positions = region.positions()?;
             let area = hull.iter().map(Range::size).try_fold(1i128, i128::checked_mul);
             let area = area.ok_or_else(|| Problem::overflow("the area of the receptive field"))?;
-            list.push(Exact { node, input, region, hull, positions, holes: area - positions });
+            list.push(Exact {
+                node,
+                id: graph.node(node).id.clone(),
+                input,
+                input_id: source.id.clone(),
+                region,
+                hull,
+                positions,
+                holes: area - positions,
+            });
         }
     }
     Ok(list)
 }
 
 /// One row a support.
-pub fn table(graph: &Graph, supports: &[Exact]) -> Table {
+pub fn table(supports: &[Exact]) -> Table {
     let mut table = Table {
         columns: vec![
             Column::text("id"),
@@ -60,8 +73,8 @@ pub fn table(graph: &Graph, supports: &[Exact]) -> Table {
         let sizes: Vec<String> = exact.hull.iter().map(|range| range.size().to_string()).collect();
         let area = exact.positions + exact.holes;
         table.rows.push(Row::new(vec![
-            Cell::toned(&graph.node(exact.node).id, Tone::Name),
-            Cell::text(&graph.node(exact.input).id),
+            Cell::toned(&exact.id, Tone::Name),
+            Cell::text(&exact.input_id),
             Cell::text(sizes.join(" x ")),
             count(exact.positions),
             count(exact.holes).tone(if exact.holes == 0 { Tone::Plain } else { Tone::Bad }),

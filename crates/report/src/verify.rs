@@ -1,24 +1,87 @@
-//! What `cnnkit verify` says: a table of claims.
+//! `cnnkit verify`: a table of claims, and the same table below what another command computed.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value as Json;
 
-use super::{Block, Cell, Column, Fact, Page, Report, Row, StyledText, Table, Tone};
-use cnnkit_verify::demo::{self, DEMOS, Demo};
+use super::{Block, Cell, Column, Fact, Page, Row, StyledText, Table, Tone};
+use crate::imported::{Import, StatusAndImport};
+use crate::summary::Summary;
 use cnnkit_verify::{Claim, Outcome};
 
-/// The JSON of one network's claims.
-#[derive(Debug, Serialize)]
-pub struct VerifyJson<'a> {
-    claims: &'a [Claim],
-    notes: &'a [String],
-    choices: &'a [String],
-    ok: bool,
+/// What `cnnkit verify` computes of a network: every prediction beside its measurement.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct VerifySummary {
+    /// The claims.
+    pub claims: Vec<Claim>,
+    /// What was not measured, and why.
+    pub notes: Vec<String>,
+    /// What was measured at another size than the network's own, to save time.
+    pub choices: Vec<String>,
+    /// Whether every claim holds.
+    pub ok: bool,
+    /// What is not analysed of an imported model.
+    #[serde(flatten)]
+    pub import: Option<StatusAndImport>,
+    /// The network's name.
+    #[serde(skip)]
+    name: String,
+    /// Whether to show how each figure was measured.
+    #[serde(skip)]
+    methods: bool,
 }
 
-/// The claims for programs.
-pub fn json(outcome: &Outcome) -> VerifyJson<'_> {
-    VerifyJson { claims: &outcome.claims, notes: &outcome.notes, choices: &outcome.choices, ok: outcome.ok() }
+/// Claims about what a command computed, from a run on an impulse: `--verify`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Measured {
+    /// The claims.
+    pub claims: Vec<Claim>,
+    /// Whether every claim holds.
+    pub ok: bool,
+}
+
+impl VerifySummary {
+    /// The summary of `outcome` for the network `name`; with `methods`, its page shows how each figure was measured.
+    pub fn of(name: &str, outcome: Outcome, methods: bool, import: Option<Import>) -> Self {
+        let ok = outcome.ok();
+        let Outcome { claims, notes, choices } = outcome;
+        let import = import.map(StatusAndImport::from);
+        Self { claims, notes, choices, ok, import, name: name.to_owned(), methods }
+    }
+}
+
+impl Summary for VerifySummary {
+    const COMMAND: &'static str = "verify";
+
+    fn page(&self) -> Page {
+        page(self)
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
+
+    fn partial(&self) -> bool {
+        self.import.as_ref().is_some_and(|import| import.import.partial)
+    }
+}
+
+impl Measured {
+    /// The verdict on `claims`.
+    pub fn of(claims: Vec<Claim>) -> Self {
+        Self { ok: claims.iter().all(|claim| claim.ok), claims }
+    }
+
+    /// Appends the claims to the page of what they are about.
+    pub(crate) fn section(&self, page: &mut Page) {
+        page.title_with("Measured", "the stack run on an impulse with unit weights, in exact integers");
+        if self.claims.is_empty() {
+            page.text("there is no stack to run");
+        } else {
+            page.table(table(&self.claims));
+            page.push(summary(&self.claims));
+            broken(page, &self.claims);
+        }
+    }
 }
 
 /// A kind of claim as people read it.
@@ -68,10 +131,9 @@ fn summary(claims: &[Claim]) -> Block {
     }])
 }
 
-/// The claims for people; with `methods`, how each was measured.
-pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
+fn page(outcome: &VerifySummary) -> Page {
     let mut page = Page::default();
-    page.title(title);
+    page.title(&outcome.name);
     page.table(table(&outcome.claims));
     page.push(summary(&outcome.claims));
     for choice in &outcome.choices {
@@ -87,7 +149,7 @@ pub fn page(title: &str, outcome: &Outcome, methods: bool) -> Page {
         ]));
     }
     broken(&mut page, &outcome.claims);
-    for claim in outcome.claims.iter().filter(|claim| methods && claim.ok) {
+    for claim in outcome.claims.iter().filter(|claim| outcome.methods && claim.ok) {
         let of = claim.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
         page.note(format!("{}{of}: {}.", name(claim), claim.method));
     }
@@ -116,71 +178,4 @@ fn broken(page: &mut Page, claims: &[Claim]) {
             ),
         ]));
     }
-}
-
-/// Adds claims about what `report` says, and makes it fail if one does not hold.
-pub fn attach(report: &mut Report, claims: &[Claim]) {
-    report.page.title_with("Measured", "the stack run on an impulse with unit weights, in exact integers");
-    if claims.is_empty() {
-        report.page.text("there is no stack to run");
-    } else {
-        report.page.table(table(claims));
-        report.page.push(summary(claims));
-        broken(&mut report.page, claims);
-    }
-    let ok = claims.iter().all(|claim| claim.ok);
-    report.ok &= ok;
-    if let Json::Object(keys) = &mut report.json {
-        keys.insert("verify".into(), serde_json::json!({"claims": claims, "ok": ok}));
-        // `ok` says whether the command passes, where it says so at all.
-        if let Some(passes) = keys.get_mut("ok") {
-            *passes = report.ok.into();
-        }
-    }
-}
-
-/// The techniques that can be demonstrated.
-pub fn demo_list() -> Page {
-    let mut page = Page::default();
-    let row = |demo: &Demo| {
-        Row::new(vec![
-            Cell::toned(demo.name, Tone::Name),
-            Cell::text(demo.summary),
-            Cell::toned(demo.source, Tone::Quiet),
-        ])
-    };
-    page.table(Table {
-        columns: vec![Column::text("name"), Column::text("identity"), Column::text("source").optional(1)],
-        rows: DEMOS.iter().map(row).collect(),
-    });
-    page
-}
-
-/// Identities that were run, with their figures.
-pub fn demo_page(runs: &[(&Demo, Vec<demo::Fact>)]) -> Page {
-    let mut page = Page::default();
-    for (demo, facts) in runs {
-        page.title_with(demo.name, demo.summary);
-        let row = |fact: &demo::Fact| {
-            let verdict =
-                if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-            Row::new(vec![
-                Cell::text(&fact.what),
-                Cell::text(&fact.expected),
-                Cell::text(&fact.found),
-                verdict,
-            ])
-        };
-        page.table(Table {
-            columns: vec![
-                Column::text(""),
-                Column::text("expected"),
-                Column::text("found"),
-                Column::text(""),
-            ],
-            rows: facts.iter().map(row).collect(),
-        });
-    }
-    page.note("Run in f64 by the definition of each layer, on seeded tensors.");
-    page
 }

@@ -1,8 +1,8 @@
-//! Some output channels of a layer, where all are too many to compute by the definition.
+//! A sample of a layer's output channels, for layers that the reference is too slow to compute in full.
 //!
-//! An output channel of a convolution or a linear map depends on its own rows of the weights only, so a layer that has
-//! just these rows computes these channels as the whole layer does. Grouped convolutions are cut by the group, with the
-//! input channels that belong to it, and layers that treat each channel by itself by the channel.
+//! An output channel of a convolution or a linear map depends only on its own rows of the weights, so a layer with
+//! just these rows computes these channels exactly as the whole layer does. Grouped convolutions are sampled by
+//! group, with the input channels of that group; layers that process each channel separately are sampled by channel.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::{Layer, Weight};
 use cnnkit_core::shape::Shape;
-use cnnkit_exec::reference::{Activation, Call};
+use cnnkit_exec::reference::Call;
 use cnnkit_exec::tensor::Tensor;
 
-/// So many channels are kept at least: the first, the last, and some between.
+/// Minimum number of sampled channels: the first, the last, and some between.
 const LEAST: u64 = 4;
 
-/// A layer with fewer outputs, what it computes with, and where its outputs are in the whole.
+/// A layer with fewer outputs, its inputs and weights, and the position of its outputs in the whole layer's output.
 pub(super) struct Excerpt {
     pub layer: Layer,
     pub inputs: Vec<Tensor<f32>>,
     pub weights: Vec<Arc<Tensor<f32>>>,
-    /// The axis of the output, the batch being the first, on which it keeps
+    /// The sampled axis of the output (the batch is axis 0).
     axis: usize,
-    /// these places.
+    /// The sampled indices on that axis.
     kept: Vec<usize>,
 }
 
 impl Excerpt {
-    /// The excerpt of `layer` that keeps `share` of its outputs; none where it is computed whole.
+    /// Returns a sample of `layer` with `share` of its outputs; `None` if it must be computed in full.
     pub fn of(layer: &Layer, call: Call<'_, f32>, share: f64) -> Result<Option<Self>, Problem> {
         if share >= 1.0 {
             return Ok(None);
@@ -46,7 +46,7 @@ impl Excerpt {
                     return Ok(None);
                 }
                 let units = spread(units, share);
-                // What one unit, a channel or a group, has of outputs and of inputs.
+                // Outputs and inputs per unit, which is a channel or a group.
                 let (outputs, inputs) = match usize::try_from(groups).unwrap_or(usize::MAX) {
                     1 => (1, channels),
                     groups => {
@@ -81,7 +81,7 @@ impl Excerpt {
         }
     }
 
-    /// Some channels of a layer that treats each by itself.
+    /// Samples channels of a layer that processes each channel separately.
     fn by_channel(layer: &Layer, call: Call<'_, f32>, share: f64) -> Option<Self> {
         let sizes = call.input().sizes();
         let same = call.inputs.iter().all(|input| input.sizes() == sizes);
@@ -94,7 +94,8 @@ impl Excerpt {
         Some(Self { layer: layer.clone(), inputs, weights: rows_of(call, &kept), axis: 1, kept })
     }
 
-    /// Where the element `flat` of an output of `sizes` is in the output of the whole layer, which has `whole`.
+    /// Returns the flat index, in the output of the whole layer (of sizes `whole`), of element `flat` of an output of
+    /// `sizes`.
     pub fn place(&self, flat: usize, sizes: &[usize], whole: &[usize]) -> usize {
         let inner: usize = sizes[self.axis + 1..].iter().product();
         let (outer, unit, rest) =
@@ -103,7 +104,7 @@ impl Excerpt {
     }
 }
 
-/// Whether `layer` does with each channel the same, or what its own row of the weights says.
+/// Whether `layer` treats every channel alike, or by its own row of the weights.
 fn separate(layer: &Layer) -> bool {
     matches!(
         layer,
@@ -115,11 +116,11 @@ fn separate(layer: &Layer) -> bool {
             | Layer::Upsample(_)
             | Layer::Add(_)
             | Layer::Multiply(_)
-    ) || Activation::of(layer).is_some()
+    ) || layer.pointwise().is_some()
 }
 
-/// Steps of the definition for the excerpt of a node: multiply-adds, and elements that are read or written, each of
-/// which costs several.
+/// Returns the cost of the reference on the sample of a node: multiply-adds, plus a multiple of the elements that are
+/// read or written.
 pub(super) fn steps(graph: &Graph, node: &Node, share: f64) -> u64 {
     const EACH: u64 = 8;
     let Op::Layer(layer) = &node.op else { return 0 };
@@ -144,30 +145,30 @@ pub(super) fn steps(graph: &Graph, node: &Node, share: f64) -> u64 {
     u64::try_from(part).unwrap_or(u64::MAX).saturating_add(read)
 }
 
-/// How many of so many outputs are kept.
+/// Returns how many of `units` outputs are sampled.
 fn kept(units: u64, share: f64) -> u64 {
     ((units as f64 * share).ceil() as u64).max(LEAST).min(units)
 }
 
-/// Which: from the first to the last, evenly.
+/// Returns which units are sampled: evenly from the first to the last.
 fn spread(units: u64, share: f64) -> Vec<usize> {
     let kept = kept(units, share);
     let steps = kept.saturating_sub(1).max(1);
     (0..kept).map(|i| usize::try_from(i * (units - 1) / steps).unwrap_or(usize::MAX)).collect()
 }
 
-/// The places of units of `size` elements each.
+/// Returns the indices of units of `size` elements each.
 fn expanded(units: &[usize], size: usize) -> Vec<usize> {
     units.iter().flat_map(|unit| (0..size).map(move |i| unit * size + i)).collect()
 }
 
-/// Every weight with the rows `rows` of its first axis.
+/// Returns every weight with only the rows `rows` of its first axis.
 fn rows_of(call: Call<'_, f32>, rows: &[usize]) -> Vec<Arc<Tensor<f32>>> {
     let row = |(_, weight): (&Weight, &Arc<Tensor<f32>>)| Arc::new(select(weight, 0, rows));
     call.declared.iter().zip(call.weights).map(row).collect()
 }
 
-/// The places `kept` of an axis.
+/// Returns the indices `kept` of an axis.
 fn select(tensor: &Tensor<f32>, axis: usize, kept: &[usize]) -> Tensor<f32> {
     Tensor::from_array(tensor.array().select(ndarray::Axis(axis), kept))
 }

@@ -1,4 +1,4 @@
-//! Channel connectivity, measured: for each output channel, the input channels that its gradient reaches.
+//! Measures channel connectivity: for each output channel, the input channels that its gradient reaches.
 
 use crate::dependence_bits::Marks;
 use crate::predict::Predict;
@@ -29,7 +29,7 @@ pub(super) fn measure(
         counts.macs.saturating_add(counts.params).saturating_add(counts.activations.saturating_mul(4))
     };
     let budget = options.effort.budget() / 2;
-    // Channels meet whatever the size of the map, so a small one will do.
+    // Connectivity does not depend on the map size, so a small map suffices.
     let small =
         (3..8).find_map(|power| resized(graph, &with_space(graph, |_, old| old.min(1 << power))).ok());
     let full = small.unwrap_or_else(|| graph.clone());
@@ -47,15 +47,15 @@ pub(super) fn measure(
             }
         }
     };
-    if run.outputs.len() > MOST_OUTPUTS {
-        outcome.notes.push(format!("channels of {} more outputs", run.outputs.len() - MOST_OUTPUTS));
+    if run.outputs().len() > MOST_OUTPUTS {
+        outcome.notes.push(format!("channels of {} more outputs", run.outputs().len() - MOST_OUTPUTS));
     }
     let steps = |output: &NodeId| passes(run.node(*output).shape.channels()) as usize;
-    let part = bar.part(200, run.outputs.iter().take(MOST_OUTPUTS).map(steps).sum());
-    for &output in run.outputs.iter().take(MOST_OUTPUTS) {
+    let part = bar.part(200, run.outputs().iter().take(MOST_OUTPUTS).map(steps).sum());
+    for &output in run.outputs().iter().take(MOST_OUTPUTS) {
         let channels = run.node(output).shape.channels();
         let most = (budget / cost(&run).max(1)).max(1);
-        // Evenly spread ones, if all would take too long.
+        // Evenly spread channels, if all of them would take too long.
         let stride = passes(channels).div_ceil(most).max(1);
         let picked: Vec<u64> = (0..channels).step_by(usize::try_from(stride).unwrap_or(1)).collect();
         let sources: Vec<NodeId> = run.inputs().map(|(id, _)| id).collect();
@@ -126,7 +126,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// The first channel whose set is another, if any.
+/// Describes the first channel whose sets differ, if any.
 fn first_difference(picked: &[u64], claimed: &[Vec<u64>], found: &[Vec<u64>]) -> String {
     let Some(at) = (0..found.len()).find(|&at| claimed.get(at) != Some(&found[at])) else {
         return String::new();
@@ -140,17 +140,17 @@ fn first_difference(picked: &[u64], claimed: &[Vec<u64>], found: &[Vec<u64>]) ->
     }
 }
 
-/// `each output channel reads 80 to 240 of 240, in 3 isolated groups`.
+/// Formats `each channel reads 80 to 240 of 240, in 3 isolated groups`.
 fn text(sets: &[Vec<u64>], of: u64) -> String {
     let least = sets.iter().map(Vec::len).min().unwrap_or(0);
     let most = sets.iter().map(Vec::len).max().unwrap_or(0);
     let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
     let groups = groups(sets, of);
-    let apart = if groups > 1 { format!(", in {groups} groups apart") } else { String::new() };
+    let apart = if groups > 1 { format!(", in {groups} isolated groups") } else { String::new() };
     format!("each channel reads {range} of {of}{apart}")
 }
 
-/// Classes of sets that share no element with each other.
+/// Returns the number of classes of sets that share no element with each other.
 fn groups(sets: &[Vec<u64>], of: u64) -> usize {
     let mut leader: Vec<usize> = (0..usize::try_from(of).unwrap_or(0)).collect();
     fn root(leader: &mut [usize], mut at: usize) -> usize {

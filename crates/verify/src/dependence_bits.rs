@@ -1,9 +1,9 @@
-//! Marks: 64 independent yes-or-no questions in one number, answered by the executor's own kernels.
+//! Dependence bits: 64 independent dependence sets in one number type, computed by the executor's own kernels.
 //!
-//! Bit b of a value says whether it depends on seed b. A sum depends on what either operand depends on, and so does a
-//! difference: nothing cancels. A product with a factor of 1 keeps all bits, a factor of 0 none. A network run
-//! backwards with all weights and values at 1 is the linearised network with positive weights, without its rounding:
-//! no underflow on the way through 200 layers, and no tolerance in the comparison.
+//! Bit b of a value is set if the value depends on seed b. The sum and the difference of two values have the bits of
+//! both: nothing cancels. A product with a factor of 1 keeps all bits, with a factor of 0 none. Run backwards with
+//! all weights and values at 1, a network in these numbers is the linearised network with positive weights, without
+//! rounding: no underflow through 200 layers, and no tolerance in the comparison.
 
 #![allow(
     clippy::suspicious_arithmetic_impl,
@@ -15,17 +15,17 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 use cnnkit_exec::scalar::Scalar;
 
-/// 64 marks. 1 has all of them, 0 none.
+/// 64 dependence bits. `ONE` has all of them, `ZERO` none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Marks(pub u64);
 
 impl Marks {
-    /// Mark `bit` alone.
+    /// Returns a value with bit `bit` alone.
     pub fn bit(bit: usize) -> Self {
         Self(1 << (bit % 64))
     }
 
-    /// Whether mark `bit` is set.
+    /// Whether bit `bit` is set.
     pub fn has(self, bit: usize) -> bool {
         self.0 >> (bit % 64) & 1 == 1
     }
@@ -89,7 +89,7 @@ impl Scalar for Marks {
         if self.0 == 0 { 0.0 } else { 1.0 }
     }
 
-    /// A generic function of a value depends on what the value depends on.
+    /// A generic function of a value has the dependences of the value.
     fn map(self, _: impl Fn(f64) -> f64) -> Self {
         self
     }

@@ -1,13 +1,14 @@
-//! A number in f64 that carries a bound on what f32 makes of it, whatever the order of its sums.
+//! An f64 number with a bound on the rounding error that f32 can make of it, in any order of summation.
 //!
-//! A sum of n terms in f32, added in any order and with or without fused multiply-adds, is off by at most
-//! n u / (1 - n u) times the sum of the terms' sizes, u = 2^-24 (Higham 2002, "Accuracy and Stability of Numerical
-//! Algorithms", sections 3.1 and 4.2). A number therefore remembers, of the sum that it is at the moment, how many terms
-//! it has and how large they are together; the sum ends where the number enters a product, a quotient or a function. So
-//! the definition of a layer, run in this type, says how far any kernel for it may be from the definition in f64.
+//! A sum of n terms in f32, added in any order and with or without fused multiply-adds, has an error of at most n u /
+//! (1 - n u) times the sum of the terms' absolute values, u = 2^-24 (Higham 2002, "Accuracy and Stability of
+//! Numerical Algorithms", sections 3.1 and 4.2). A number therefore tracks the number of terms of its current sum and
+//! the sum of their absolute values; the sum ends where the number enters a product, a quotient or a function. Run in
+//! this type, the reference of a layer gives the largest possible difference between any kernel for it and the
+//! reference in f64.
 //!
-//! What it does not bound: a maximum of numbers that are inexact themselves takes the bound of the largest, and a
-//! comparison with 0 is taken as exact. Both occur inside one layer only (the excitation of squeeze-and-excitation).
+//! Not bounded: a maximum of inexact numbers takes the bound of the largest, and a comparison with 0 counts as exact.
+//! Both occur inside one layer only (the excitation of squeeze-and-excitation).
 
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -17,29 +18,29 @@ use cnnkit_exec::scalar::Scalar;
 /// Unit roundoff of f32.
 pub(super) const U: f64 = 1.0 / 16_777_216.0;
 
-/// Roundings beside those of a sum: a scale folded into weights, a bias, a conversion.
+/// Roundings in addition to those of a sum: a scale folded into weights, a bias, a conversion.
 const SPARE: f64 = 4.0;
 
-/// A value, the sum that it is, and what its terms inherited.
+/// A value, its current sum, and the error of that sum's terms.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rounded {
-    /// In f64.
+    /// The value in f64.
     pub value: f64,
-    /// Of the present sum: its terms' sizes together.
+    /// Sum of the absolute values of the current sum's terms.
     size: f64,
-    /// And how many they are; 0 for a number that f32 holds.
+    /// Number of terms of the current sum; 0 for a number that f32 represents exactly.
     terms: f64,
-    /// Error of the terms.
+    /// Error of the terms themselves.
     inherited: f64,
 }
 
 impl Rounded {
-    /// A number that f32 holds.
+    /// Returns a number that f32 represents exactly.
     pub fn exact(value: f64) -> Self {
         Self { value, size: value.abs(), terms: 0.0, inherited: 0.0 }
     }
 
-    /// How far f32 may be off; infinitely where it may overflow.
+    /// Returns the error bound in f32; infinite where f32 may overflow.
     pub fn error(self) -> f64 {
         if self.size > f64::from(f32::MAX) {
             return f64::INFINITY;
@@ -51,7 +52,7 @@ impl Rounded {
         self.inherited + n / (1.0 - n).max(f64::MIN_POSITIVE) * self.size
     }
 
-    /// One rounded number whose error before its own rounding is `inherited`.
+    /// Returns a number rounded once, whose error before that rounding is `inherited`.
     fn one(value: f64, inherited: f64) -> Self {
         Self { value, size: value.abs(), terms: 1.0, inherited }
     }
@@ -70,7 +71,7 @@ impl Add for Rounded {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        // Nothing is added to nothing without a rounding: a sum starts at 0.
+        // Adding to an exact 0 does not round: every sum starts at 0.
         match (self.size == 0.0 && self.inherited == 0.0, other.size == 0.0 && other.inherited == 0.0) {
             (true, _) => other,
             (_, true) => self,
@@ -137,7 +138,7 @@ impl Scalar for Rounded {
     const ZERO: Self = Self { value: 0.0, size: 0.0, terms: 0.0, inherited: 0.0 };
     const ONE: Self = Self { value: 1.0, size: 1.0, terms: 0.0, inherited: 0.0 };
 
-    /// A constant of a layer: f32 holds the nearest number.
+    /// A constant of a layer: f32 uses the nearest number.
     fn from_f64(value: f64) -> Self {
         let nearest = f64::from(<f32 as Scalar>::from_f64(value));
         Self { inherited: (value - nearest).abs(), ..Self::exact(value) }
@@ -147,9 +148,9 @@ impl Scalar for Rounded {
         self.value
     }
 
-    /// A function moves by as much as it does at the ends of what its argument may be (the arguments are so close that
-    /// it has no extremum of note between them). The fast kernels evaluate functions to 12 u of the result, or of 3
-    /// where it is smaller.
+    /// The error of a function is its largest change at the ends of the argument's error interval (so narrow that
+    /// there is no relevant extremum inside). The fast kernels evaluate functions with an error of 12 u of the
+    /// result, or of 3 where it is smaller.
     fn map(self, function: impl Fn(f64) -> f64) -> Self {
         let (value, error) = (function(self.value), self.error());
         let moved = if error == 0.0 {
@@ -170,7 +171,7 @@ impl Scalar for Rounded {
 mod tests {
     use super::*;
 
-    /// f32 in the worst order stays within the bound, and the bound is not wide.
+    /// The worst summation order in f32 stays within the bound, and the bound is not loose.
     #[test]
     fn the_bound_holds_and_is_of_the_right_size() {
         let numbers: Vec<f32> = (0..1000u16).map(|i| (f32::from(i * 37 % 101) - 50.0) / 7.0).collect();

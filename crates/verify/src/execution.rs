@@ -1,4 +1,4 @@
-//! Claims from running a network forwards: parameters, dead weights, shapes, multiply-adds, memory.
+//! Claims from forward runs of a network: parameters, dead weights, shapes, multiply-adds, memory.
 
 use crate::dependence_bits::Marks;
 use crate::predict::Predict;
@@ -33,7 +33,7 @@ pub(super) fn measure(
         dead_weights(graph, predict, options, outcome)?;
     }
     if [Kind::Shapes, Kind::Macs, Kind::Memory].into_iter().any(|kind| options.wants(kind)) {
-        let part = bar.part(200, graph.nodes.len());
+        let part = bar.part(200, graph.nodes().len());
         forward(graph, predict, options, outcome, &|| part.step())?;
     }
     Ok(())
@@ -47,9 +47,9 @@ fn parameters(
 ) -> Result<(), Problem> {
     let (params, buffers) = predict.parameters(graph);
     let (mut learned, mut kept) = (0u64, 0u64);
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         for (index, weight) in node.own_weights() {
-            // One tensor at a time: VGG's would not all fit beside each other.
+            // One tensor at a time: VGG's weights would not all fit into memory at once.
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
             match weight.role {
                 WeightRole::Parameter => learned += node.counted(index, tensor.len() as u64),
@@ -68,7 +68,8 @@ fn parameters(
     Ok(())
 }
 
-/// Gradients of all outputs with respect to every weight, on a slim clone at the network's own input size.
+/// Compares the elements of every weight that receive a gradient from some output, on a slim clone at the network's
+/// own input size.
 fn dead_weights(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
@@ -81,12 +82,12 @@ fn dead_weights(
         return Ok(());
     }
     let mut seeds = Vec::new();
-    for &output in &graph.outputs {
+    for &output in graph.outputs() {
         seeds.push((output, Tensor::from_fn(&batched(1, &slim.graph.node(output).shape)?, |_| Marks::ONE)));
     }
     let trace = trace_to_weights(&slim.graph, seeds)?;
     let predicted = predict.used(&slim.graph)?;
-    // Weights of which an element is idle, by what is predicted and by what arrived; and the first difference.
+    // Weights with idle elements, as predicted and as measured; and the first difference.
     let (mut claimed, mut found, mut differs, mut all) = (Vec::new(), Vec::new(), None, 0);
     for (id, node) in slim.graph.iter().filter(|(_, node)| node.shares.is_none()) {
         for (index, weight) in node.weights.iter().enumerate() {
@@ -97,9 +98,9 @@ fn dead_weights(
             let name = format!("{}.{}", node.id, weight.name);
             let sizes = weight.shape.sizes();
             let elements = usize::try_from(weight.shape.elements()?).unwrap_or(0);
-            let claims = predicted.get(id.0).and_then(|weights| weights.get(index));
+            let claims = predicted.get(id.index()).and_then(|weights| weights.get(index));
             let claims = claims.map_or_else(|| vec![false; elements], |region| raster(region, sizes));
-            let marks = trace.weights[id.0].get(index);
+            let marks = trace.weights[id.index()].get(index);
             let finds: Vec<bool> = match marks {
                 Some(marks) => marks.data().iter().map(|marks| *marks != Marks::ZERO).collect(),
                 None => vec![false; elements],
@@ -124,7 +125,7 @@ fn dead_weights(
     Ok(())
 }
 
-/// `conv2.weight`, or `6 of 9 elements of conv2.weight`; nothing if all are used.
+/// Formats `conv2.weight` or `6 of 9 elements of conv2.weight`; `None` if all elements are used.
 fn idle(name: &str, used: &[bool]) -> Option<String> {
     match used.iter().filter(|used| !**used).count() {
         0 => None,
@@ -133,7 +134,7 @@ fn idle(name: &str, used: &[bool]) -> Option<String> {
     }
 }
 
-/// The network at the largest input whose multiply-adds fit the budget; and whether it had to shrink.
+/// Returns the network at the largest input whose multiply-adds fit the budget, and whether it had to shrink.
 fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
     let budget = options.effort.forward_budget();
     let fits = |graph: &Graph| {
@@ -145,7 +146,7 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, String)> {
         return Some((graph.clone(), "at the network's own size".into()));
     }
     for divisor in [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0] {
-        // Multiples of 32 suit networks that halve and double their maps.
+        // Multiples of 32 suit networks that repeatedly halve and double their maps.
         let shrunk = |old: u64| ((old as f64 / divisor / 32.0).ceil() as u64 * 32).clamp(1, old);
         if let Ok(small) = resized(graph, &with_space(graph, |_, old| shrunk(old)))
             && fits(&small)
@@ -189,17 +190,17 @@ fn forward(
     let measured = run(&graph, tensors, |declared| seed.weights(declared), &[], None, |_| tick())?;
     if options.wants(Kind::Shapes) {
         let predicted = predict.shapes(&graph);
-        let wrong = (0..graph.nodes.len()).find(|&i| predicted.get(i) != measured.shapes.get(i));
+        let wrong = (0..graph.nodes().len()).find(|&i| predicted.get(i) != measured.shapes.get(i));
         let shape = |shapes: &[Shape], i: usize| {
             shapes
                 .get(i)
-                .map_or_else(|| "no shape".to_owned(), |shape| format!("{} {shape}", graph.nodes[i].id))
+                .map_or_else(|| "no shape".to_owned(), |shape| format!("{} {shape}", graph.nodes()[i].id))
         };
-        let all = format!("{} nodes", graph.nodes.len());
+        let all = format!("{} nodes", graph.nodes().len());
         let claim = match wrong {
             Some(i) => outcome.claim(
                 Kind::Shapes,
-                Some(&graph.nodes[i].id),
+                Some(&graph.nodes()[i].id),
                 shape(&predicted, i),
                 shape(&measured.shapes, i),
             ),
@@ -211,7 +212,7 @@ fn forward(
         multiply_adds(&graph, predict, &measured.counters, &how, options, outcome);
     }
     if options.wants(Kind::Memory) {
-        let made = (0..).zip(&measured.shapes).filter(|&(index, _)| graph.nodes[index].op != Op::Input);
+        let made = (0..).zip(&measured.shapes).filter(|&(index, _)| graph.nodes()[index].op != Op::Input);
         let made: u64 = made.map(|(_, shape)| shape.elements()).sum::<Result<u64, Problem>>()?;
         let claimed = predict.activations(&graph);
         let all = |elements: u64| format!("{} elements in all", number::grouped(elements));
@@ -220,7 +221,7 @@ fn forward(
             .method(format!("elements of every tensor that a layer produced, {how}"))
             .verdict(options.agree(claimed, made));
         let text = |elements: u64, step: NodeId| {
-            let place = match graph.nodes.get(step.0) {
+            let place = match graph.nodes().get(step.index()) {
                 Some(node) if node.op != Op::Input => format!(" at {}", node.id),
                 _ => String::new(),
             };
@@ -236,7 +237,8 @@ fn forward(
     Ok(())
 }
 
-/// Multiply-adds of every node, in both conventions: padding taps counted, as the field does, and apart.
+/// Compares the multiply-adds of every node in both conventions: with taps on padding, as the field counts, and
+/// without.
 fn multiply_adds(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
@@ -246,8 +248,8 @@ fn multiply_adds(
     outcome: &mut Outcome,
 ) {
     let mut one = |predicted: &[u64], measured: &dyn Fn(&Counter) -> u64, what: &str, detail: &str| {
-        let found = |id: NodeId| counters.get(id.0).map_or(0, measured);
-        let claimed = |id: NodeId| predicted.get(id.0).copied().unwrap_or(0);
+        let found = |id: NodeId| counters.get(id.index()).map_or(0, measured);
+        let claimed = |id: NodeId| predicted.get(id.index()).copied().unwrap_or(0);
         let wrong = graph.iter().find(|(id, _)| !options.agree(claimed(*id), found(*id)));
         let text = |count: u64, detail: &str| format!("{}{what}{detail}", number::grouped(count));
         let claim = match wrong {

@@ -1,8 +1,8 @@
 //! Claims about receptive fields: which input positions a unit depends on, from gradients of the network itself.
 //!
-//! Two situations are measured. *On the network's own input*, the units in the middle and in the corner: the exact set
-//! of elements that they read, borders included. *On an input so large that nothing clips*, the unit in the middle and
-//! its neighbour: box, start, jump, positions and holes, as the definition of a receptive field has them.
+//! Fields are measured in two situations. *On the network's own input*, the units in the middle and in the corner:
+//! the exact set of elements that they read, borders included. *On an input so large that nothing clips*, the unit in
+//! the middle and its neighbour: box, start, jump, positions and holes, by the definition of a receptive field.
 
 use crate::dependence_bits::Marks;
 use crate::global_field::whole;
@@ -10,12 +10,13 @@ use crate::perturb;
 use crate::predict::Predict;
 use crate::probe::{MOST_OUTPUTS, Place, Wide, by_channel, chosen, costs, facts_of, own_place, wide_place};
 use crate::progress::Bar;
-use crate::rebuild::{map_wide, slim};
-use crate::sets::{field_text, hull, position, raster, set_text, spans_text};
+use crate::read_positions::{GRADIENTS, compare, context, has_gates, read};
+use crate::rebuild::slim;
+use crate::sets::{field_text, hull, spans_text};
 use crate::trace::trace;
 use crate::{Kind, Options, Outcome};
 use cnnkit_core::analysis::field::{self, Facts, Interval, Jump};
-use cnnkit_core::analysis::support::{self, Borders, Region, from_all};
+use cnnkit_core::analysis::support::{Region, from_all};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::number;
@@ -35,22 +36,22 @@ pub(super) fn measure(
     }
     let fields = field::analyse(graph, field::Options::default())?;
     let slim = slim(graph);
-    if graph.outputs.len() > MOST_OUTPUTS && options.nodes.is_empty() {
-        let left = graph.outputs.len() - MOST_OUTPUTS;
+    if graph.outputs().len() > MOST_OUTPUTS && options.nodes.is_empty() {
+        let left = graph.outputs().len() - MOST_OUTPUTS;
         outcome.notes.push(format!("receptive fields of {left} more outputs: --node ID measures one"));
     }
     let nodes = chosen(graph, &fields, options);
-    let part = bar.part(300, 4 * nodes.iter().map(|node| fields.nodes[node.0].len()).sum::<usize>());
+    let part = bar.part(300, 4 * nodes.iter().map(|node| fields.nodes[node.index()].len()).sum::<usize>());
     for node in nodes {
         if options.wants(Kind::ReceptiveField) {
             sources(&slim.graph, predict, node, options, outcome)?;
         }
-        for field in &fields.nodes[node.0] {
+        for field in &fields.nodes[node.index()] {
             if field.axes.is_empty() {
                 continue;
             }
             let id = &graph.node(node).id;
-            // What is beyond the analysis (sets of too many pieces) is not measured, and no reason to measure nothing.
+            // A support beyond the analysis (sets of too many pieces) is skipped; everything else is still measured.
             let own = match own_place(&slim.graph, &slim.how, predict, node, field) {
                 Ok(own) => Some(own),
                 Err(problem) => {
@@ -80,7 +81,7 @@ pub(super) fn measure(
                 (Wide::Place(place, step), _) => {
                     unclipped(graph, predict, place, *step, options, outcome)?;
                     part.step();
-                    // A few runs in full precision: where the large input is too much for them, the own one.
+                    // Several runs in full precision: if the large input is too expensive, use the network's own.
                     let dear = costs(&place.graph).saturating_mul(4) > options.effort.budget();
                     let place = own.as_ref().filter(|_| dear).unwrap_or(place);
                     perturb::measure(predict, place, options, outcome)?;
@@ -100,7 +101,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Which inputs a node depends on at all, gates included, where there is a choice or the analysis forgets one.
+/// Compares which inputs a node depends on, gates included, if there are several or the analysis finds none.
 fn sources(
     slim: &Graph,
     predict: &(dyn Predict + Sync),
@@ -110,7 +111,7 @@ fn sources(
 ) -> Result<(), Problem> {
     // At this size: where a map is smaller than the padding around it, a unit may read nothing of an input.
     let read = from_all(slim, &[node], true)?;
-    let something = |input: &NodeId| read[input.0].as_ref().is_none_or(|region| !region.is_empty());
+    let something = |input: &NodeId| read[input.index()].as_ref().is_none_or(|region| !region.is_empty());
     let facts = predict.facts(slim, node)?;
     let predicted: Vec<NodeId> = facts.iter().map(|facts| facts.input).filter(something).collect();
     let reads = |predicted: &[NodeId]| -> String {
@@ -132,40 +133,7 @@ fn sources(
     Ok(())
 }
 
-/// For each place on the input (all its channels), the marks of the units that read it: units of all channels, one index
-/// a spatial axis, or of one channel, which comes before them.
-pub(super) fn read(place: &Place, gates: bool) -> Result<(Vec<u64>, Vec<Marks>), Problem> {
-    let sizes = batched(1, &place.graph.node(place.node).shape)?;
-    let plane: usize = sizes[2..].iter().product::<usize>().max(1);
-    let mut bits = vec![Marks::ZERO; sizes.iter().product::<usize>().max(1)];
-    for (bit, unit) in place.units.iter().enumerate() {
-        let all = unit.len() + 2 == sizes.len();
-        let axes = if all { &sizes[2..] } else { &sizes[1..] };
-        let flat = unit.iter().zip(axes).try_fold(0usize, |flat, (&index, &size)| {
-            usize::try_from(index).ok().filter(|&index| index < size).map(|index| flat * size + index)
-        });
-        if let Some(flat) = flat {
-            let last = if all { bits.len() } else { flat + 1 };
-            bits[flat..last].iter_mut().step_by(plane).for_each(|marks| *marks += Marks::bit(bit));
-        }
-    }
-    let seed = Tensor::from_fn(&sizes, |flat| bits[flat]);
-    let trace = trace(&place.graph, vec![(place.node, seed)], gates)?;
-    let input = &place.graph.node(place.input).shape;
-    let elements: usize = batched(1, input)?[2..].iter().product();
-    let mut marks = vec![Marks::ZERO; elements];
-    if let Some(tensor) = trace.on(place.input) {
-        for channel in tensor.data().chunks(elements.max(1)) {
-            marks.iter_mut().zip(channel).for_each(|(sum, &more)| *sum += more);
-        }
-    }
-    Ok((input.spatial().to_vec(), marks))
-}
-
-pub(super) const GRADIENTS: &str =
-    "gradients of the network with positive weights, marked so that nothing cancels";
-
-/// The exact sets on the network's own input.
+/// Compares the exact sets on the network's own input.
 fn support(place: &Place, options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
     if !options.wants(Kind::Support) {
         return Ok(());
@@ -175,29 +143,7 @@ fn support(place: &Place, options: &Options, outcome: &mut Outcome) -> Result<()
     Ok(())
 }
 
-pub(super) fn compare(place: &Place, sizes: &[u64], marks: &[Marks], outcome: &mut Outcome) {
-    let id = &place.graph.node(place.node).id;
-    for (bit, (unit, region)) in place.units.iter().zip(&place.regions).enumerate().take(2) {
-        let predicted = raster(region, sizes);
-        let (spans, count) = hull(sizes, |flat| marks[flat].has(bit));
-        let (claimed, claims) = hull(sizes, |flat| predicted[flat]);
-        let wrong = predicted.iter().zip(marks).position(|(&p, m)| p != m.has(bit));
-        let unit = unit.iter().map(i128::to_string).collect::<Vec<_>>().join(", ");
-        let unit = if unit.is_empty() { String::new() } else { format!(" of unit ({unit})") };
-        let grid = if place.sampled { ", data-dependent samples at their regular grid" } else { "" };
-        let mut found = set_text(sizes, spans.as_deref(), count);
-        if let Some(flat) = wrong {
-            let not = if predicted[flat] { " not" } else { "" };
-            found += &format!("; {} is{not} read", position(flat, sizes));
-        }
-        outcome
-            .claim(Kind::Support, Some(id), set_text(sizes, claimed.as_deref(), claims), found)
-            .method(format!("{GRADIENTS}{unit}{grid}, {}", place.how))
-            .verdict(wrong.is_none());
-    }
-}
-
-/// Box, start, jump, set and context where nothing clips.
+/// Compares box, start, jump, set and context where nothing clips.
 fn unclipped(
     original: &Graph,
     predict: &(dyn Predict + Sync),
@@ -220,7 +166,7 @@ fn unclipped(
     Ok(())
 }
 
-/// Size, start and jump, and what the unit in the middle of the map sees.
+/// Compares size, start and jump, and the field of the unit in the middle of the map.
 fn field_claim(
     original: &Graph,
     predict: &(dyn Predict + Sync),
@@ -232,7 +178,8 @@ fn field_claim(
     let id = place.graph.node(place.node).id.clone();
     let last = place.units.len() - 1;
     let seen = |bit: usize| hull(sizes, |flat| marks[flat].has(bit)).0;
-    // What unit 0 would see, from the unit in the middle, as far as one axis of the node moves each axis of the input.
+    // The field of unit 0, extrapolated from the unit in the middle, where one axis of the node moves each input
+    // axis.
     let fields = field::analyse(&place.graph, field::Options::default())?;
     let moving = |axis: &field::AxisField| match &axis.union[..] {
         [piece] => piece.by.filter(|&by| by > 0).map(|by| by - 1),
@@ -251,11 +198,11 @@ fn field_claim(
     let grid = if place.sampled { " or more (samples move with the data)" } else { "" };
     let size: Vec<i128> = facts.axes.iter().map(|axis| axis.size).collect();
     match (seen(0), seen(1), &by) {
-        // Their sizes are not told by two units then; what the middle one reads must lie inside.
+        // Two units do not determine the size then; the field of the middle unit must lie inside the bound.
         _ if facts.bound => {}
         (None, _, _) | (_, None, _) if !varies => {
-            // A gap on one axis is one on all.
-            // So is one on an axis that carries no position; the exact sets know it.
+            // A gap on one axis is a gap on all. A gap on an axis that carries no position is one too, which only the
+            // exact sets show.
             let gap = size.contains(&0) || place.regions.iter().take(2).any(Region::is_empty);
             let claimed = if gap { "nothing".into() } else { field_text(&size, None, None) };
             outcome.claim(Kind::ReceptiveField, Some(&id), claimed, "nothing").method(method);
@@ -276,7 +223,7 @@ fn field_claim(
             };
             let starts: Vec<Option<Interval>> = axes.map(at_zero).collect();
             let claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.first).collect());
-            // A unit in a gap of a transposed convolution sees nothing, and tells no jump.
+            // A unit in a gap of a transposed convolution has an empty field, which gives no jump.
             let jump: Option<Vec<Jump>> = jumps.as_ref().map(|_| facts.axes.iter().map(|axis| axis.jump).collect());
             let global = if facts.global { "the whole input, " } else { "" };
             let most = if varies { "at most " } else { "" };
@@ -296,11 +243,11 @@ fn field_claim(
     }
     let mut claimed = nothing_at_all(facts.axes.iter().map(|axis| axis.middle).collect());
     let mut share_claimed = facts.seen;
-    // A gap on an axis that carries no position is known to the exact sets alone.
+    // Only the exact sets show a gap on an axis that carries no position.
     if place.regions.last().is_some_and(Region::is_empty) && place.regions.len() == place.units.len() {
         (claimed, share_claimed) = (vec![None; sizes.len()], 0.0);
     }
-    // Behind a permutation each channel sees something else: the prediction is about the one in the middle.
+    // After a permutation each channel has its own field: the prediction is for the channel in the middle.
     let middle = if fields.of(place.node, place.input).is_some_and(by_channel) {
         let unit =
             place.graph.node(place.node).shape.sizes().iter().map(|&size| i128::from(size / 2)).collect();
@@ -331,7 +278,7 @@ fn field_claim(
         claimed == found && (share_claimed - share).abs() < 1e-9
     };
     let text = |most: &str, spans: &[Option<Interval>], share: f64| {
-        // All digits where the rounded ones may be the same.
+        // All digits where the rounded ones may be equal.
         let seen = if ok { number::share(share) } else { format!("{} %", share * 100.0) };
         format!("the middle unit {most}at {}, {seen} of the input", spans_text(spans))
     };
@@ -343,88 +290,7 @@ fn field_claim(
     Ok(())
 }
 
-/// A unit that falls into a gap on one axis reads nothing on the others either.
+/// A unit in a gap on one axis reads nothing on the others either.
 fn nothing_at_all(spans: Vec<Option<Interval>>) -> Vec<Option<Interval>> {
     if spans.iter().any(Option::is_none) { vec![None; spans.len()] } else { spans }
-}
-
-/// Whether the gates add anything to what is read locally.
-pub(super) fn context(
-    place: &Place,
-    marks: &[Marks],
-    facts: &Facts,
-    outcome: &mut Outcome,
-) -> Result<(), Problem> {
-    let (_, with_gates) = read(place, true)?;
-    // Of all units that are marked: the one in the middle may fall into a gap, and read nothing at all.
-    if with_gates.iter().all(|gated| *gated == Marks::ZERO) {
-        let id = &place.graph.node(place.node).id;
-        outcome.notes.push(format!("context of {id}: the units in the middle read nothing"));
-        return Ok(());
-    }
-    let beyond = with_gates.iter().zip(marks).any(|(gated, local)| gated.0 & !local.0 != 0);
-    let text = |context: bool| if context { "global context beyond the local field" } else { "local only" };
-    let id = &place.graph.node(place.node).id;
-    // Of these units the exact sets tell more than the boxes: gates may reach no further than a local field does, and
-    // reach further than the whole input of other units where one meets nothing but padding.
-    let reads = |unit: &Vec<i128>| -> Result<(i128, i128), Problem> {
-        let (graph, node, input) = (&place.graph, place.node, place.input);
-        let local = support::support(graph, node, input, unit, Borders::Real)?.positions()?;
-        Ok((local, support::support_and_context(graph, node, input, unit)?.positions()?))
-    };
-    let units = gated(&place.graph, place.node)
-        .then(|| place.units.iter().map(reads).collect::<Result<Vec<_>, _>>().ok())
-        .flatten();
-    let exact = units.and_then(|units| {
-        let further: Vec<_> = units.into_iter().filter(|(local, all)| all > local).collect();
-        let padding = further.iter().all(|(local, _)| *local == 0);
-        if facts.global_context {
-            further.is_empty().then_some(false)
-        } else {
-            (!further.is_empty() && (padding || facts.global)).then_some(true)
-        }
-    });
-    // Where boxes are a bound, so is what gates add to them.
-    let (ok, most) = match (exact, facts.bound) {
-        (Some(exact), _) => (exact == beyond, ""),
-        (None, true) => (facts.global_context || !beyond, "at most "),
-        (None, false) => (facts.global_context == beyond, ""),
-    };
-    let claimed = match exact {
-        Some(false) => "gates reach no further than the local field",
-        Some(true) => "gates reach further where padding is met",
-        None => text(facts.global_context),
-    };
-    outcome
-        .claim(Kind::Context, Some(id), format!("{most}{claimed}"), text(beyond))
-        .method(format!("gradients with the gates and map-wide statistics cut, and with them; {}", place.how))
-        .verdict(ok);
-    Ok(())
-}
-
-/// Whether a gate or statistics over the whole map act on `node`.
-fn gated(graph: &Graph, node: NodeId) -> bool {
-    let mut before = vec![false; graph.nodes.len()];
-    before[node.0] = true;
-    (0..=node.0).rev().any(|index| {
-        let reaches = graph.reach(&graph.nodes[index]);
-        if !before[index] {
-            return false;
-        }
-        for reach in &reaches {
-            before[graph.nodes[index].inputs[reach.input].0] = true;
-        }
-        reaches.iter().any(|reach| reach.role == cnnkit_core::layers::Role::Context)
-    })
-}
-
-/// Whether a gate or statistics act before `node`.
-pub(super) fn has_gates(graph: &Graph, node: NodeId) -> bool {
-    graph.nodes.iter().take(node.0 + 1).any(|node| match &node.op {
-        cnnkit_core::graph::Op::Layer(layer) => {
-            map_wide(layer)
-                || graph.reach(node).iter().any(|reach| reach.role == cnnkit_core::layers::Role::Context)
-        }
-        cnnkit_core::graph::Op::Input => false,
-    })
 }

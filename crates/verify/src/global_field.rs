@@ -1,9 +1,9 @@
-//! Claims about fields that are the whole input on some axis: told by their growth with the input.
+//! Claims about fields that cover the whole input on some axis, measured by their growth with the input.
 
 use crate::dependence_bits::Marks;
-use crate::field::{GRADIENTS, compare, context, has_gates, read};
 use crate::predict::Predict;
 use crate::probe::{Place, by_channel, costs, enlarged, facts_of, size_bound};
+use crate::read_positions::{GRADIENTS, compare, context, has_gates, read};
 use crate::rebuild::{resized, with_space};
 use crate::sets::hull;
 use crate::{Kind, Options, Outcome, inputs};
@@ -12,21 +12,21 @@ use cnnkit_core::analysis::support::{Borders, from_all};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Graph;
 
-/// Larger inputs that are tried after the first.
+/// Number of larger inputs that are tried after the first.
 const MOST_SIZES: usize = 4;
 
-/// On fewer elements, borders decide what is read.
+/// On fewer elements, borders determine what is read.
 const SMALL: u64 = 16;
 
-/// Ratios of a map's sides that are tried, for networks of so many nodes at most.
+/// Aspect ratios of a map that are tried, for networks of at most this many nodes.
 const FARTHEST: u64 = 24;
 const MOST_NODES: usize = 300;
 
-/// Further runs that look for units that read something, at one size, and units of each.
+/// Further runs, at one size, that search for units that read something; and units per run.
 const MOST_RUNS: u64 = 16;
 const UNITS: usize = 64;
 
-/// The axes that the unit in the middle sees whole, and whether it sees more through gates, where a field is global.
+/// Compares the axes that the unit in the middle reads whole and, where a field is global, whether gates extend it.
 pub(super) fn whole(
     predict: &(dyn Predict + Sync),
     own: &Place,
@@ -35,7 +35,7 @@ pub(super) fn whole(
 ) -> Result<(), Problem> {
     let id = own.graph.node(own.node).id.clone();
     let Some(facts) = facts_of(predict, &own.graph, own.node, own.input)? else { return Ok(()) };
-    // Axes that are not whole need room to show it.
+    // Axes that are not whole need an input large enough to show it.
     let space = own.graph.node(own.input).shape.spatial();
     let room = |(axis, &size): (&AxisFacts, &u64)| {
         if axis.global { size } else { size.max(u64::try_from(axis.size).unwrap_or(size).saturating_add(4)) }
@@ -43,13 +43,13 @@ pub(super) fn whole(
     let mut wanted: Vec<u64> = facts.axes.iter().zip(space).map(room).collect();
     let fits = |graph: &Graph| costs(graph) <= options.effort.budget();
     let look = |graph: Graph| Look::at(predict, own, graph, options);
-    // At the network's own size a map of one position may be all that there is to pool.
+    // At the network's own size, a map of one position may be all that there is to pool.
     let first = larger(&own.graph, &wanted).filter(fits).unwrap_or_else(|| own.graph.clone());
     let Some(mut seen) = look(first)? else { return Ok(()) };
     if !facts.global && size_bound(&own.graph, own.node) {
         outcome.notes.push(format!(
             "whether the field of {id} is global: a map of fixed size before it, or a map of one channel laid out as a \
-             vector, says nothing about other sizes; the exact sets at another size are compared instead"
+             vector, does not follow the input's size; the exact sets at another size are compared instead"
         ));
         wanted.iter_mut().for_each(|size| *size += (*size / 2).max(8));
         if let Some(mut bigger) = larger(&own.graph, &wanted).filter(fits).map(look).transpose()?.flatten() {
@@ -57,18 +57,18 @@ pub(super) fn whole(
         }
         return Ok(());
     }
-    // Strides without padding may leave a border unread, so "the whole input" is told by its growth: a field of any
-    // fixed size stays as it is when the input grows. On a small input borders clip such a field, which then grows up to
-    // its size: what is not as predicted is looked at again on larger inputs, and the largest decide.
+    // Strides without padding may leave a border unread, so the criterion for "the whole input" is growth: a field of
+    // fixed size does not grow with the input. On a small input, borders clip such a field, which then grows up to
+    // its size. A deviation from the prediction is therefore measured again on larger inputs, and the largest decide.
     let mut verdict = seen.alone();
     for _ in 0..MOST_SIZES {
         wanted.iter_mut().for_each(|size| *size += (*size / 2).max(8));
         let bigger = larger(&own.graph, &wanted).filter(fits).map(look).transpose()?.flatten();
-        // A reshape to fixed sizes is another layer at another size.
+        // A reshape to fixed sizes is a different layer at another size.
         let Some(mut bigger) = bigger.filter(|bigger| seen.same(bigger)) else { break };
         verdict = seen.growth(&bigger);
         if verdict.ok() {
-            // Where what is called whole is a bound, the exact sets are compared at this size too.
+            // If "whole" is only a bound, the exact sets are compared at this size too.
             if verdict.most {
                 bigger.sets(predict, options, outcome)?;
             }
@@ -93,11 +93,11 @@ pub(super) fn whole(
     Ok(())
 }
 
-/// The network with inputs of at least `wanted` elements an axis; where it takes only some of their ratios (a product of two
-/// maps), at the first of those that it takes.
+/// Returns the network with inputs of at least `wanted` elements per axis; where it accepts only some aspect ratios
+/// (a product of two maps), with the first ratio that it accepts.
 fn larger(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
     let uneven = || {
-        let alone = graph.inputs().count() == 1 && graph.nodes.len() <= MOST_NODES;
+        let alone = graph.inputs().count() == 1 && graph.nodes().len() <= MOST_NODES;
         let [.., first, last] = (0..wanted.len()).collect::<Vec<_>>()[..] else { return None };
         let mut ways: Vec<(u64, u64)> =
             (0..FARTHEST * FARTHEST).map(|way| (way / FARTHEST, way % FARTHEST)).collect();
@@ -119,18 +119,18 @@ fn larger(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
     enlarged(graph, wanted).or_else(uneven)
 }
 
-/// A node's units on an input of one size.
+/// The units of a node on an input of one size.
 struct Look {
     place: Place,
     facts: Facts,
     /// Spatial sizes of the input.
     sizes: Vec<u64>,
-    /// What the units of `place` read.
+    /// The dependence bits on the input of the units of `place`.
     marks: Vec<Marks>,
-    /// The size of the box of the unit in the middle on each axis; if that reads nothing (a gap, or padding only), the largest
-    /// of others all over the map, if they do.
+    /// The box size of the unit in the middle, per axis; if that unit reads nothing (a gap, or padding only), the
+    /// largest of other units all over the map, if those read something.
     largest: Option<Vec<i128>>,
-    /// Whether the node reads anything of the input: a map that is smaller than the padding around it may leave nothing.
+    /// Whether the node reads anything of the input: a map smaller than the padding around it may leave nothing.
     reads: bool,
 }
 
@@ -143,8 +143,8 @@ impl Look {
     ) -> Result<Option<Self>, Problem> {
         let Some(facts) = facts_of(predict, &graph, own.node, own.input)? else { return Ok(None) };
         let reads = from_all(&graph, &[own.node], false)?;
-        let reads = reads[own.input.0].as_ref().is_some_and(|region| !region.is_empty());
-        // A field that follows the channels is that of one channel.
+        let reads = reads[own.input.index()].as_ref().is_some_and(|region| !region.is_empty());
+        // A field that depends on the channel is that of one channel.
         let fields = field::analyse(&graph, field::Options::default())?;
         let channels = usize::from(!fields.of(own.node, own.input).is_some_and(by_channel));
         let all = spread(&graph.node(own.node).shape.sizes()[channels..]);
@@ -187,7 +187,7 @@ impl Look {
         Ok(Some(Self { place, facts, sizes, marks, largest, reads }))
     }
 
-    /// What the unit in the middle and another one read, position by position.
+    /// Compares the exact sets of the unit in the middle and another one.
     fn sets(
         &mut self,
         predict: &(dyn Predict + Sync),
@@ -209,13 +209,13 @@ impl Look {
         Ok(())
     }
 
-    /// Whether the analysis says the same of both but for their sizes.
+    /// Whether the analysis finds the same for both sizes, apart from the sizes themselves.
     fn same(&self, other: &Self) -> bool {
         let global = |look: &Self| look.facts.axes.iter().map(|axis| axis.global).collect::<Vec<_>>();
         self.facts.bound == other.facts.bound && global(self) == global(other)
     }
 
-    /// What one size tells.
+    /// Returns the verdict from a single size.
     fn alone(&self) -> Verdict {
         let covers = |((axis, &most), &size): ((&AxisFacts, &i128), &u64)| {
             axis.global && most * 4 >= i128::from(size) * 3
@@ -226,23 +226,23 @@ impl Look {
             .map(|largest| self.facts.axes.iter().zip(largest).zip(&self.sizes).map(covers).collect());
         let claimed: Vec<bool> = self.facts.axes.iter().map(|axis| axis.global).collect();
         let how = format!(
-            "{} only (it takes no other, or at too great a cost): axes called whole are read to three quarters",
+            "{} only (others are rejected or too expensive): an axis is whole if three quarters of it are read",
             self.place.how
         );
         let mut verdict = self.verdict(claimed, found, &how);
-        // A small map is all border, of which strides and padding may leave more than a quarter unread.
+        // A small map consists mostly of borders, of which strides and padding may leave more than a quarter unread.
         let axes = verdict.claimed.iter().zip(&verdict.found).zip(&self.sizes);
         verdict.most |= axes.into_iter().any(|((&claimed, &found), &size)| claimed && !found && size < SMALL);
         verdict
     }
 
-    /// What grows with the input.
+    /// Returns the verdict from the growth with the input.
     fn growth(&self, larger: &Self) -> Verdict {
         let by: Vec<u64> =
             larger.sizes.iter().zip(&self.sizes).map(|(new, &old)| new.saturating_sub(old)).collect();
         let grows = |old: i128, new: i128, by: u64| (new - old) * 4 >= i128::from(by) * 3;
-        // Copies side by side are as far apart as the map is wide, and a slice leaves all but its ends: a box that is not
-        // called whole, and is not, may grow as if.
+        // Copies side by side are one map width apart, and a slice keeps only the ends: such a box grows with the
+        // input although it is not whole and is not predicted to be.
         let claims = |(index, (axis, more)): (usize, (&AxisFacts, &AxisFacts))| {
             let part = axis.middle.is_none_or(|span| span.size() < i128::from(self.sizes[index]));
             let moves = axis.jump != Jump::from_integer(0);
@@ -259,7 +259,7 @@ impl Look {
                 .collect()
         });
         let how = format!(
-            "{} and {}: what is whole grows with the input",
+            "{} and {}: a field of the whole input grows with it",
             self.place.how,
             inputs(&larger.place.graph)
         );
@@ -282,16 +282,16 @@ impl Look {
     }
 }
 
-/// The axes that are whole, as predicted and as measured.
+/// The axes that are whole, predicted and measured.
 struct Verdict {
     claimed: Vec<bool>,
     found: Vec<bool>,
-    /// Whether anything is read.
+    /// Whether anything is read, predicted and measured.
     something: (bool, bool),
     /// Whether the prediction is a bound.
     most: bool,
     global: bool,
-    /// Whether what is called global is whole on all axes, and the other way round.
+    /// Whether "global" is predicted exactly if all axes are whole.
     consistent: bool,
     how: String,
 }
@@ -322,11 +322,12 @@ impl Verdict {
     }
 }
 
-/// All units, the one in the middle first, in an order in which the first ones are all over the map and in all phases.
+/// Returns all units, starting with the middle one, in an order in which the first few cover the whole map and all
+/// phases.
 fn spread(space: &[u64]) -> Vec<Vec<i128>> {
     let count = space.iter().fold(1u64, |all, &size| all.saturating_mul(size.max(1)));
     let middle = space.iter().fold(0, |flat, &size| flat * size.max(1) + size / 2);
-    // A step that shares no factor with their number leads to each of them.
+    // A step coprime to the number of units reaches each of them.
     let near = (count as f64 * 0.618) as u64;
     let step = (near..=count.saturating_add(1)).find(|step| num_integer::gcd(*step, count) == 1).unwrap_or(1);
     let most = MOST_RUNS * UNITS as u64;

@@ -1,8 +1,8 @@
-//! Multiplicity, measured: a stack of convolutions with unit weights, run in exact integers on an impulse.
+//! Measures multiplicities: a stack of convolutions with unit weights, run in exact integers on an impulse.
 //!
-//! The impulse stands at the one output of an input as large as the box, and goes backwards through the executor's
-//! convolutions: what arrives at an input position is the number of ways from there to the output, whatever the
-//! strides.
+//! The impulse is the only output of an input as large as the box. It is run backwards through the executor's
+//! convolutions: the value that arrives at an input position is the number of paths from there to the output,
+//! whatever the strides.
 
 use num_bigint::BigUint;
 
@@ -19,7 +19,7 @@ use cnnkit_exec::reference::{self, Call};
 use cnnkit_exec::scalar::{Exact, Scalar as _};
 use cnnkit_exec::tensor::Tensor;
 
-/// Most steps that a map may take.
+/// Maximum cost of a map.
 const MOST_STEPS: u64 = 300_000_000;
 
 pub(super) fn measure(
@@ -33,7 +33,7 @@ pub(super) fn measure(
     }
     let chains = dilated::chains(graph)?;
     if chains.truncated {
-        outcome.notes.push("gridding of more chains than are listed".into());
+        outcome.notes.push("gridding of further chains, beyond those listed".into());
     }
     for chain in chains.chains {
         let axes = chain.rates.len();
@@ -54,23 +54,20 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// The claims about one stack: the ways from every position, and what follows from them for each axis. The reason if
-/// it is too wide to be run.
+/// Returns the claims about one stack: the paths from every position, and the coverage that follows per axis; or the
+/// reason if the stack is too wide to run.
 pub fn claims(stack: &Stack, predict: &(dyn Predict + Sync)) -> Result<Result<Vec<Claim>, String>, Problem> {
     let every: Vec<usize> = (0..stack.axes()).collect();
     let area = boxed(stack, &every);
     let too_wide = every.iter().any(|&axis| cost(stack, &[axis]) > MOST_STEPS);
     if too_wide {
-        return Ok(Err(format!("gridding of a stack {} wide: too wide to be run", sizes(&area))));
+        return Ok(Err(format!("gridding of a stack {} wide: too wide to run", sizes(&area))));
     }
     let lines = predict.multiplicities(stack)?;
     let found = every.iter().map(|&axis| run(stack, &[axis])).collect::<Result<Vec<_>, _>>()?;
     let dense = |(axis, ways): (&usize, &Vec<Exact>)| ways.len() > MOST_PAIRS && jump(stack, *axis) > 1;
     if every.iter().zip(&found).any(dense) {
-        return Ok(Err(format!(
-            "gridding of a stack {} wide behind strides: too wide to be run",
-            sizes(&area)
-        )));
+        return Ok(Err(format!("gridding of a stack {} wide after strides: too wide to run", sizes(&area))));
     }
     let mut all = Vec::new();
     if cost(stack, &every) <= MOST_STEPS {
@@ -79,7 +76,7 @@ pub fn claims(stack: &Stack, predict: &(dyn Predict + Sync)) -> Result<Result<Ve
         let none = Vec::new();
         let one = |&axis: &usize| {
             let line = lines.get(axis).unwrap_or(&none);
-            verdict(line, &found[axis], &area[axis..=axis], "each axis by itself")
+            verdict(line, &found[axis], &area[axis..=axis], "each axis separately")
         };
         let axes: Vec<Claim> = every.iter().map(one).collect();
         let broken = axes.iter().find(|claim| !claim.ok).or(axes.first());
@@ -98,12 +95,12 @@ pub fn claims(stack: &Stack, predict: &(dyn Predict + Sync)) -> Result<Result<Ve
         ok: claimed == found,
         predicted: text(&claimed),
         measured: text(&found),
-        method: "the same along each axis; sub-grids from the positions that outputs share".into(),
+        method: "as above, along each axis; sub-grids from the positions that outputs share".into(),
     });
     Ok(Ok(all))
 }
 
-/// `7 of 13 per axis, largest gap 2, 2 sub-grids`.
+/// Formats `7 of 13 per axis, largest gap 2, 2 sub-grids`.
 fn describe(axis: &Coverage) -> String {
     let grids = match axis.sub_grids {
         None => "no shared input".to_owned(),
@@ -113,20 +110,21 @@ fn describe(axis: &Coverage) -> String {
     format!("{} of {} per axis, largest gap {}, {grids}", axis.covered, axis.size, axis.max_gap)
 }
 
-/// What the ways along one axis leave out. Outputs stand one jump apart; two that read one position are of one class,
-/// and so is what either of them shares with a third.
+/// Computes the coverage along one axis from its path counts. Outputs are one jump apart; two that read a common
+/// position are in the same class, transitively.
 fn coverage(stack: &Stack, axis: usize, ways: &[Exact]) -> Coverage {
     let read: Vec<u64> =
         (0..).zip(ways).filter(|(_, ways)| **ways != Exact::ZERO).map(|(at, _)| at).collect();
     let jump = jump(stack, axis);
-    // Which steps between outputs make them share: those that lead from one position that is read to another.
+    // Distances between outputs that read a common position: the distances between two positions that are read.
     let mut shared = vec![false; ways.len()];
     if jump > 1 {
         for (index, from) in read.iter().enumerate() {
             read[index + 1..].iter().for_each(|to| shared[(to - from) as usize] = true);
         }
     } else {
-        // Every distance is a step then, and those from the first position have the divisor of all.
+        // With a jump of 1 every distance counts, and those from the first position have the same greatest common
+        // divisor.
         read.iter().skip(1).for_each(|at| shared[(at - read[0]) as usize] = true);
     }
     let steps = (0..).zip(&shared).filter(|(_, shared)| **shared).map(|(distance, _)| distance);
@@ -140,15 +138,15 @@ fn coverage(stack: &Stack, axis: usize, ways: &[Exact]) -> Coverage {
     }
 }
 
-/// Input positions from one output to the next.
+/// Returns the input positions between neighbouring outputs.
 fn jump(stack: &Stack, axis: usize) -> u64 {
     stack.layers().iter().fold(1, |jump, layer| jump.saturating_mul(layer.stride[axis]))
 }
 
-/// Most positions of which every pair is looked at.
+/// Maximum number of positions for which every pair is checked.
 const MOST_PAIRS: usize = 20_000;
 
-/// The product of lines, row-major.
+/// Returns the outer product of lines, row-major.
 fn outer(lines: &[Vec<BigUint>]) -> Vec<BigUint> {
     lines.iter().fold(vec![BigUint::from(1u8)], |map, line| {
         map.iter().flat_map(|value| line.iter().map(move |factor| value * factor)).collect()
@@ -187,7 +185,7 @@ fn verdict(predicted: &[BigUint], measured: &[Exact], area: &[u64], what: &str) 
     Claim { claim: Kind::Gridding, node: None, predicted, measured, method, ok: equal }
 }
 
-/// The sizes of the maps before each layer for one output, from the output to the input; the axes of `axes` only.
+/// Returns the map sizes before each layer for one output, from the output to the input, on the axes `axes` only.
 fn maps(stack: &Stack, axes: &[usize]) -> Vec<Vec<u64>> {
     let mut maps = vec![vec![1u64; axes.len()]];
     for layer in stack.layers().iter().rev() {
@@ -215,7 +213,7 @@ fn cost(stack: &Stack, axes: &[usize]) -> u64 {
     steps.fold(0, u64::saturating_add)
 }
 
-/// The impulse, run backwards through the stack along the axes `axes`.
+/// Runs the impulse backwards through the stack along the axes `axes`.
 fn run(stack: &Stack, axes: &[usize]) -> Result<Vec<Exact>, Problem> {
     let maps = maps(stack, axes);
     let wide = |size: u64| usize::try_from(size).map_err(|_| Problem::overflow("the size of the map"));

@@ -1,13 +1,14 @@
-//! What the analysis predicts, confronted with what running the network measures.
+//! Compares what the analysis predicts with what running the network measures.
 //!
-//! Each [`Claim`] holds one predicted figure against one that the executor produced: the two share the layers' own
-//! definitions in plain loops and nothing else. Predictions come through [`Predict`], so that tests can tell a lie in
-//! each and see it caught.
+//! Each [`Claim`] compares one predicted figure with one that the executor measured: the two share the layers'
+//! representation and nothing else. Predictions come through [`Predict`], so that tests can falsify each one and
+//! check that a claim fails.
 //!
-//! Cost is bounded by running variants of a network where it is too large to be run in seconds: fewer channels (which
-//! change no receptive field), or smaller inputs (for which the prediction is made anew). The method of a claim says so.
+//! To bound the cost, a network that is too large to run in seconds is replaced by a variant: fewer channels (which
+//! change no receptive field), or smaller inputs (for which the prediction is recomputed). The method of a claim
+//! names the variant.
 //!
-//! Not measured: what is no property of one run. `docs/verify.md` lists it.
+//! Not measured: anything that is no property of a single run. `docs/verify.md` lists it.
 
 mod channel_sample;
 mod channels;
@@ -23,6 +24,7 @@ mod perturb;
 mod predict;
 mod probe;
 mod progress;
+mod read_positions;
 mod rebuild;
 mod run;
 mod sets;
@@ -33,6 +35,7 @@ pub use dependence_bits::Marks;
 pub use predict::{Analysis, Box, Coverage, Predict};
 pub use run::Seed;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use progress::Bar;
@@ -40,16 +43,16 @@ use progress::Bar;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 
-/// What was predicted, what was measured, how, and whether they agree.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A prediction, a measurement, its method, and whether they agree.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Claim {
-    /// What is claimed.
+    /// The kind of claim.
     pub claim: Kind,
-    /// The node, if it is about one.
+    /// The node, if the claim is about one.
     pub node: Option<String>,
-    /// What the analysis says.
+    /// The prediction of the analysis.
     pub predicted: String,
-    /// What was measured.
+    /// The measurement.
     pub measured: String,
     /// How it was measured.
     pub method: String,
@@ -58,7 +61,7 @@ pub struct Claim {
 }
 
 /// Kinds of claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "clap", value(rename_all = "snake_case"))]
@@ -69,11 +72,11 @@ pub enum Kind {
     DeadWeights,
     /// The shape of every node
     Shapes,
-    /// Multiply-adds of convolutions and linear maps
+    /// Multiply-accumulates of convolutions and linear maps
     Macs,
-    /// The fast kernels against the definition in f64
+    /// The fast kernels against the reference in f64
     Numerics,
-    /// Most activation elements held at once
+    /// Peak activation elements alive at once
     Memory,
     /// Box, start and jump of a receptive field
     ReceptiveField,
@@ -81,22 +84,22 @@ pub enum Kind {
     Support,
     /// Whether gates or statistics reach beyond the local field
     Context,
-    /// A unit changes with its field, and not by one bit with the rest
+    /// A unit changes when its field does, and not by one bit when anything else does
     Perturbation,
-    /// The number of ways from each input position to a unit
+    /// The number of paths from each input position to a unit
     Gridding,
     /// The input channels that each output channel reads
     Channels,
-    /// The identity that makes the technique work, where the spec says which it demonstrates
+    /// The identity behind the technique that the spec demonstrates
     Technique,
 }
 
 /// How thoroughly to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Effort {
-    /// A second or so.
+    /// About a second.
     Fast,
-    /// Seconds.
+    /// Some seconds.
     #[default]
     Normal,
     /// As long as it takes.
@@ -104,7 +107,8 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Steps (multiply-adds, and elements that are written) that one measurement may take: up to a second a thread.
+    /// Returns the steps (multiply-adds, and elements that are written) that one measurement may take: up to a second
+    /// per thread.
     fn budget(self) -> u64 {
         match self {
             Self::Fast => 100_000_000,
@@ -113,8 +117,8 @@ impl Effort {
         }
     }
 
-    /// The same for runs of the network itself in plain numbers, which are at their best at its own size: ResNet-50 takes
-    /// the definition 4 s.
+    /// Returns the same for runs of the network itself in plain numbers, which are most informative at its own size:
+    /// the reference takes 4 s for ResNet-50.
     fn forward_budget(self) -> u64 {
         match self {
             Self::Fast => 350_000_000,
@@ -127,17 +131,17 @@ impl Effort {
 /// What to verify, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// These claims only; all if empty.
+    /// Restricts the claims to these kinds; all if empty.
     pub only: Vec<Kind>,
-    /// Nodes whose fields are measured, beside the outputs.
+    /// Nodes whose fields are measured, in addition to the outputs.
     pub nodes: Vec<NodeId>,
-    /// How thoroughly.
+    /// How thoroughly to measure.
     pub effort: Effort,
     /// The seed of weights and inputs.
     pub seed: u64,
     /// The technique whose identity is run as well.
     pub technique: Option<&'static str>,
-    /// Largest relative difference of counts that still counts as agreement; 0 demands equality.
+    /// Largest relative difference of counts that still counts as agreement; 0 requires equality.
     pub tolerance: f64,
 }
 
@@ -156,9 +160,9 @@ impl Options {
 pub struct Outcome {
     /// The claims.
     pub claims: Vec<Claim>,
-    /// What was left out, and why.
+    /// What was not measured, and why.
     pub notes: Vec<String>,
-    /// What was measured in another way than asked for, to save time: input sizes that were chosen.
+    /// What was measured in a cheaper way than requested: the chosen input sizes.
     pub choices: Vec<String>,
 }
 
@@ -196,7 +200,7 @@ impl Claim {
     }
 }
 
-/// Measures what `predict` says of `graph`; `progress` is told the share done in thousandths.
+/// Measures what `predict` claims about `graph`; calls `progress` with the share done in thousandths.
 pub fn verify(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
@@ -207,7 +211,7 @@ pub fn verify(
     let first = || {
         let mut outcome = Outcome::default();
         execution::measure(graph, predict, options, &mut outcome, &bar)?;
-        let part = bar.part(200, 2 * graph.nodes.len());
+        let part = bar.part(200, 2 * graph.nodes().len());
         gridding::measure(graph, predict, options, &mut outcome)?;
         numerics::measure(graph, options, &mut outcome, &part)?;
         technique(options, &mut outcome)?;
@@ -227,7 +231,7 @@ pub fn verify(
     Ok(all)
 }
 
-/// The identity of the technique that the spec demonstrates, on tensors of its own.
+/// Runs the identity of the technique that the spec demonstrates, on tensors of its own.
 fn technique(options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
     let Some(demo) = options.technique.and_then(demo::find).filter(|_| options.wants(Kind::Technique)) else {
         return Ok(());
@@ -241,12 +245,12 @@ fn technique(options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `3x224x224`.
+/// Formats `3x224x224`.
 fn sizes(sizes: &[u64]) -> String {
     sizes.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// The input shapes of `graph`, for a method's text.
+/// Formats the input shapes of `graph`, for a method's text.
 fn inputs(graph: &Graph) -> String {
     graph.inputs().map(|(_, node)| sizes(node.shape.sizes())).collect::<Vec<_>>().join(" and ")
 }

@@ -1,9 +1,9 @@
-//! The fast kernels against the definition: node by node with a bound for each element, and the whole network fused.
+//! Compares the fast kernels with the reference: each node with a bound per element, and the whole network fused.
 //!
-//! Each layer gets the very numbers that the fast kernels produced before it, so that an error cannot hide behind the
-//! amplification of later layers; the definition of that layer alone, run in `Rounded`, says what f32 may be off. Over a
-//! whole network such a bound grows by the sum of the weights' sizes in every layer and says nothing after ten of them,
-//! so the fused network is held against what the definition itself loses in f32.
+//! Each layer runs on the very numbers that the fast kernels produced before it, so that amplification in later
+//! layers cannot hide an error; the reference of that layer alone, run in `Rounded`, gives the bound for f32. Across
+//! a whole network the bound compounds per layer and becomes vacuous after about ten, so the fused network is
+//! compared with the error of the reference itself in f32.
 
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ use cnnkit_exec::reference::{self, Call, Counter};
 use cnnkit_exec::run::{Kernels, Reference};
 use cnnkit_exec::tensor::Tensor;
 
-/// How much further than the definition in f32 the fused network may be from f64: other orders of the same sums.
+/// How much larger the error of the fused network may be than that of the reference in f32: other orders of the same
+/// sums.
 const SLACK: f64 = 16.0;
 
 pub(super) fn measure(
@@ -61,9 +62,9 @@ pub(super) fn measure(
     }
 }
 
-/// The network at its own size and at ever smaller ones.
+/// Iterates over the network at its own size and at ever smaller ones.
 fn sizes(graph: &Graph) -> impl Iterator<Item = Graph> {
-    // Multiples of 32 suit networks that halve and double their maps.
+    // Multiples of 32 suit networks that repeatedly halve and double their maps.
     let shrunk = |old: u64, divisor: f64| ((old as f64 / divisor / 32.0).ceil() as u64 * 32).clamp(1, old);
     let smaller = [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0].into_iter();
     let smaller =
@@ -75,16 +76,16 @@ fn size(graph: &Graph) -> String {
     format!("on inputs of {}", inputs(graph))
 }
 
-/// The network, whole if that can be afforded, else the largest input on which some output channels of each layer can
-/// be computed in wider numbers; and the share of them that can.
+/// Returns the whole network if affordable, else the largest input on which some output channels of each layer can be
+/// computed in wider numbers; and the share of these channels.
 fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, f64, String)> {
-    // A bound is carried through every step, which makes it 5 to 10 times as long.
+    // Tracking a bound makes every step 5 to 10 times as expensive.
     let budget = options.effort.budget().max(350_000_000) / 4;
     let cost = |graph: &Graph, share: f64| {
         let counts = totals::of_graph(graph);
-        let defined = graph.nodes.iter().map(|node| channel_sample::steps(graph, node, share));
+        let defined = graph.nodes().iter().map(|node| channel_sample::steps(graph, node, share));
         let defined = defined.fold(counts.sampling_macs, u64::saturating_add);
-        // What the fast kernels need to run all of it.
+        // Cost of running the fast kernels on all of it.
         defined.saturating_add(counts.macs / 256 + counts.params / 16)
     };
     if cost(graph, 1.0) <= budget {
@@ -95,25 +96,25 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, f64, String)> 
     let share = share.unwrap_or(0.0);
     let how = match share {
         1.0 => size(&graph),
-        _ => format!("{}; of most layers some output channels, from the first to the last", size(&graph)),
+        _ => format!("{}; most layers at some of their output channels, evenly spread", size(&graph)),
     };
     Some((graph, share, how))
 }
 
-/// How near the elements of one layer come to their bounds.
+/// How close the elements of one layer come to their bounds.
 #[derive(Default)]
 struct Layered {
     elements: u64,
-    /// Whether the bound is that of Winograd's way.
+    /// Whether the bound is that of Winograd's algorithm.
     mixes: bool,
-    /// The largest error as a share of its bound.
+    /// The largest ratio of an error to its bound.
     share: f64,
-    /// Largest error relative to the largest element of its tensor.
+    /// The largest error relative to the largest element of its tensor.
     relative: f64,
 }
 
-/// Every layer by `kernels` on what they computed before, against its definition; `share` of the output channels where
-/// they can be told apart, and 4 of them at least.
+/// Compares every layer, computed by `kernels` on the outputs of `kernels`, with its reference; on `share` of the
+/// output channels where they can be separated, but at least 4.
 pub fn kernels(
     graph: &Graph,
     kernels: &(impl Kernels<f32> + Sync),
@@ -124,7 +125,7 @@ pub fn kernels(
     compare(graph, kernels, share, "", options, outcome, &|| ())
 }
 
-/// The same; `tick` is told of every layer.
+/// As above; calls `tick` for every layer.
 fn compare(
     graph: &Graph,
     kernels: &(impl Kernels<f32> + Sync),
@@ -139,13 +140,14 @@ fn compare(
     let all = graph.iter().collect::<Vec<_>>().into_par_iter().map(|(id, node)| {
         tick();
         let Op::Layer(layer) = &node.op else { return Ok(None) };
-        let inputs: Vec<&Tensor<f32>> = node.inputs.iter().map(|input| &trace.values[input.0]).collect();
+        let inputs: Vec<&Tensor<f32>> =
+            node.inputs.iter().map(|input| &trace.values[input.index()]).collect();
         let call = Call { inputs: &inputs, declared: &node.weights, weights: network.weights(id) };
-        one(layer, call, &trace.values[id.0], kernels, share).map(Some)
+        one(layer, call, &trace.values[id.index()], kernels, share).map(Some)
     });
     let all: Vec<Option<Layered>> = all.collect::<Result<_, Problem>>()?;
     let layers: Vec<(&str, Layered)> =
-        (0..).zip(all).filter_map(|(i, layer)| Some((graph.nodes[i].id.as_str(), layer?))).collect();
+        (0..).zip(all).filter_map(|(i, layer)| Some((graph.nodes()[i].id.as_str(), layer?))).collect();
     let elements: u64 = layers.iter().map(|(_, layer)| layer.elements).sum();
     let mixing = layers.iter().filter(|(_, layer)| layer.mixes).count();
     let relative = layers.iter().map(|(_, layer)| layer.relative).fold(0.0, f64::max);
@@ -164,20 +166,20 @@ fn compare(
         .claim(Kind::Numerics, node, "every element within its rounding bound", found)
         .method(format!(
             "fast kernels in f32 against the definition in f64, {} layers, {elements} elements, each layer on \
-             the fast kernels' own numbers; the bound is n u / (1 - n u) times the sum of the sizes of an element's n \
-             products, u = 2^-24{}; {how}",
+             the fast kernels' own numbers; the bound is n u / (1 - n u) times the sum of the absolute values of an \
+             element's n products, u = 2^-24{}; {how}",
             layers.len(),
             match mixing {
                 0 => String::new(),
-                1 => ", and for the 1 by Winograd's way 4 times that of all products of a tap and a pixel".to_owned(),
-                n => format!(", and for the {n} by Winograd's way 4 times that of all products of a tap and a pixel"),
+                1 => ", for 1 Winograd layer 4 times that of all products of a tap and a pixel".to_owned(),
+                n => format!(", for {n} Winograd layers 4 times that of all products of a tap and a pixel"),
             }
         ))
         .verdict(ok);
     Ok(())
 }
 
-/// One layer, whose kernel made `found`.
+/// Compares one layer, whose kernel computed `found`.
 fn one(
     layer: &Layer,
     call: Call<'_, f32>,
@@ -213,7 +215,7 @@ fn one(
             continue;
         }
         let off = (found - expected.value).abs();
-        // Below the smallest normal number f32 keeps fewer digits.
+        // Below the smallest normal number f32 has fewer digits.
         let error = mixed.as_ref().map_or(expected.error(), |mixed| mixed.data()[i]);
         let bound = error + f64::from(f32::MIN_POSITIVE);
         let share = if off.is_nan() { f64::INFINITY } else { off / bound };
@@ -223,14 +225,15 @@ fn one(
     Ok(result)
 }
 
-/// How far each output of a convolution may be off that is computed by Winograd's F(2x2, 3x3).
+/// Returns the error bound of each output of a convolution computed by Winograd's F(2x2, 3x3).
 ///
-/// Its products are of sums of taps and sums of pixels, of which all but 9 of 81 cancel in the end. Written out, no
-/// product of a tap and a pixel of the window occurs more than twice on either axis, so all of them are at most 4 times
-/// the product of the two sums of sizes; each passes 2 roundings of pixels, 1 of weights, one a channel, and 4 at last.
+/// Its products are of sums of taps and sums of pixels, of which all but 9 of 81 terms cancel in the end. Expanded,
+/// no product of a tap and a pixel of the window occurs more than twice per axis, so their sum is at most 4 times the
+/// product of the two sums of absolute values; each product passes 2 roundings of pixels, 1 of weights, one per
+/// channel, and 4 at the end.
 fn mixed(layer: &Layer, call: Call<'_, f32>) -> Result<Tensor<f64>, Problem> {
     const ROUNDINGS: usize = 7;
-    // And what the sum of the definition has beside its terms: a folded scale, a bias.
+    // Roundings in addition to those of the terms: a folded scale, a bias.
     const SPARE: usize = 4;
     let sizes =
         |tensor: &Tensor<f32>| Tensor::from_fn(tensor.sizes(), |flat| f64::from(tensor.data()[flat].abs()));
@@ -253,7 +256,7 @@ fn mixed(layer: &Layer, call: Call<'_, f32>) -> Result<Tensor<f64>, Problem> {
     Ok(Tensor::from_fn(all.sizes(), |flat| n / (1.0 - n).max(f64::MIN_POSITIVE) * 4.0 * all.data()[flat]))
 }
 
-/// The network with its layers fused, end to end.
+/// Compares the whole network with fused layers.
 fn fused(
     graph: &Graph,
     how: &str,
@@ -274,13 +277,13 @@ fn fused(
     };
     let (mut own, found) = (losses(&plain), losses(&planned.outputs));
     if own.iter().zip(&found).any(|(own, found)| *found > SLACK * own.max(U)) {
-        // What rounding does to a badly conditioned network shows where its inputs are rounded otherwise.
+        // Slightly different inputs reveal the rounding error of a badly conditioned network.
         let nudged = network.run(given.iter().map(nudged).collect(), &Reference, |_| ())?.outputs;
         own = own.iter().zip(losses(&nudged)).map(|(own, nudged)| own.max(nudged)).collect();
     }
     let (mut loss, mut allowed, mut share) = (0.0f64, 0.0f64, 0.0f64);
     let (mut told, mut lost) = (0, Vec::new());
-    for ((own, found), &id) in own.into_iter().zip(found).zip(&graph.outputs) {
+    for ((own, found), &id) in own.into_iter().zip(found).zip(graph.outputs()) {
         let limit = SLACK * own.max(U);
         if limit >= 1.0 {
             lost.push(graph.node(id).id.as_str());
@@ -293,7 +296,7 @@ fn fused(
     }
     if !lost.is_empty() {
         outcome.notes.push(format!(
-            "numerics of the fused network at {}: the definition in f32 keeps hardly a digit there itself",
+            "numerics of the fused network at {}: even the definition in f32 has hardly a correct digit there",
             lost.join(", ")
         ));
     }
@@ -308,15 +311,15 @@ fn fused(
             format!("{loss:.1e} of the largest output"),
         )
         .method(format!(
-            "outputs of the planned network in f32 against the definition in f64, end to end; the limit is {SLACK} \
-             times what the definition itself loses in f32, on these inputs or on their neighbours in f32, because both \
-             round the same sums in other orders; {how}"
+            "outputs of the fused network in f32 against the definition in f64, end to end; the limit is {SLACK} \
+             times the error of the definition in f32, on these inputs or on their neighbours in f32, because both \
+             round the same sums in different orders; {how}"
         ))
         .verdict(share <= 1.0);
     Ok(())
 }
 
-/// The largest error of `found`, relative to the largest element.
+/// Returns the largest error of `found`, relative to the largest element.
 fn loss_of(exact: &Tensor<f64>, found: &Tensor<f32>) -> f64 {
     let scale = exact.data().iter().fold(f64::MIN_POSITIVE, |most, x| most.max(x.abs()));
     found.data().iter().zip(exact.data()).fold(0.0f64, |most, (&found, &exact)| {
@@ -329,7 +332,7 @@ fn loss_of(exact: &Tensor<f64>, found: &Tensor<f32>) -> f64 {
     })
 }
 
-/// Neighbours in f32, above and below in turn.
+/// Returns the neighbouring f32 numbers, alternately above and below.
 fn nudged(input: &Tensor<f32>) -> Tensor<f32> {
     Tensor::from_fn(input.sizes(), |flat| {
         let by = if flat.is_multiple_of(2) { f32::EPSILON } else { -f32::EPSILON };

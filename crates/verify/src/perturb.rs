@@ -1,8 +1,9 @@
-//! The second measurement of a field: change input pixels and watch the unit.
+//! The second measurement of a field: change input pixels and observe the unit.
 //!
-//! Forwards, through the real kernels with random weights, max pools included. A pixel is changed into not-a-number,
-//! which no weight is too small for: it spreads to everything that is computed from it, and to nothing else. All
-//! pixels outside the field at once must leave the unit the same to the bit; single pixels inside must change it.
+//! A forward pass through the real kernels with random weights, max pools included. Changed pixels become NaN, which
+//! no weight is too small to pass on: it spreads to everything that is computed from it, and to nothing else.
+//! Changing all pixels outside the field at once must leave the unit bit-identical; changing a single pixel inside
+//! must change it.
 
 use crate::predict::Predict;
 use crate::probe::{Place, by_channel};
@@ -28,12 +29,12 @@ pub(super) fn measure(
     let (Some(unit), Some(region)) = (place.units.first(), place.regions.first()) else { return Ok(()) };
     let id = place.graph.node(place.node).id.clone();
     let Some(graph) = without_gates(&place.graph)? else {
-        outcome.notes.push(format!("perturbation of {id}: everything passes a gate"));
+        outcome.notes.push(format!("perturbation of {id}: everything passes through a gate"));
         return Ok(());
     };
-    // Offsets that are computed elsewhere cannot be held at 0.
+    // Offsets that are inputs of a layer cannot be kept at 0.
     let given = |layer: &Layer| matches!(layer, Layer::DeformSample(deform) if !deform.learned_offsets);
-    if graph.nodes.iter().any(|node| matches!(&node.op, Op::Layer(layer) if given(layer))) {
+    if graph.nodes().iter().any(|node| matches!(&node.op, Op::Layer(layer) if given(layer))) {
         outcome
             .notes
             .push(format!("perturbation of {id}: samples move with offsets that are inputs of a layer"));
@@ -51,13 +52,13 @@ pub(super) fn measure(
         graph.inputs().map(|(_, node)| Ok(Tensor::from_fn(&batched(1, &node.shape)?, |_| value()))).collect()
     };
     let mut images = draw(false)?;
-    // Samples of deformable convolutions stay at the regular grid: their offsets' weights are 0. The offsets would
-    // then be 0 times not-a-number, so these networks are perturbed by ordinary numbers.
+    // Deformable convolutions sample the regular grid: their offset weights are 0. With NaN pixels the offsets would
+    // be 0 times NaN, so these networks are perturbed with ordinary numbers.
     let deforms = graph
-        .nodes
+        .nodes()
         .iter()
         .any(|node| matches!(node.op, Op::Layer(Layer::DeformConv(_) | Layer::DeformSample(_))));
-    // With a seed, offsets are as far as each layer says that they go, in directions that the seed draws.
+    // With a seed, offsets have the largest size that each layer declares, in random directions.
     type Change<'a> = &'a dyn Fn(usize) -> bool;
     let watch = |images: &[Tensor<f64>], change: Change<'_>, far: Option<u64>| -> Result<Vec<u64>, Problem> {
         let mut images = images.to_vec();
@@ -69,8 +70,8 @@ pub(super) fn measure(
         }
         let mut seed = Seed(weights);
         let mut directions = far.map(Seed);
-        // Weights are asked for in the order of their owners.
-        let mut owners = graph.nodes.iter().filter(|node| node.op != Op::Input && node.shares.is_none());
+        // Weights are requested in the order of their owners.
+        let mut owners = graph.nodes().iter().filter(|node| node.op != Op::Input && node.shares.is_none());
         let fill = |declared: &[cnnkit_core::layers::Weight]| {
             let bound = match owners.next().map(|node| &node.op) {
                 Some(Op::Layer(Layer::DeformConv(deform))) => deform.max_offset,
@@ -100,7 +101,7 @@ pub(super) fn measure(
         Ok(output.data().iter().skip(at).step_by(plane.max(1)).map(|value| value.to_bits()).collect())
     };
     let mut before = watch(&images, &|_| false, None)?;
-    // A division may leave a unit that is no number whatever is changed.
+    // A division may make a unit NaN or infinite before any pixel is changed.
     for _ in 0..RETRIES {
         if before.iter().all(|&bits| f64::from_bits(bits).is_finite()) {
             break;
@@ -118,10 +119,10 @@ pub(super) fn measure(
     let same = outside == 0 || watch(&images, &|flat| !inside[flat], None)? == before;
     let (mut tried, mut changed) = (0, 0);
     let mut seed = Seed(options.seed);
-    // The first and the last position are on the rim of the box; one more anywhere.
+    // The first and the last position are on the rim of the box; the third is random.
     let mut probes = vec![pixels.first().copied(), pixels.last().copied()];
     probes.push(pixels.get(seed.below(pixels.len() as u64) as usize).copied());
-    // Ordinary changes may die in a ReLU or round away; only not-a-number cannot.
+    // Ordinary changes may vanish in a ReLU or round away; only NaN cannot.
     if deforms {
         probes.clear();
     }
@@ -140,12 +141,12 @@ pub(super) fn measure(
             _ => format!("{changed} of {tried} pixels inside change the unit, {rest}"),
         }
     };
-    let how = if deforms { "by ordinary numbers, offsets held at 0" } else { "to not-a-number" };
+    let how = if deforms { "to ordinary numbers, offsets kept at 0" } else { "to not-a-number" };
     outcome.claim(Kind::Perturbation, Some(&id), text(tried, true), text(changed, same)).method(format!(
-        "pixels changed {how}, run forwards in f64 with random weights, gates cut, {}",
+        "pixels changed {how}, run forwards in f64 with random weights, gates removed, {}",
         place.how
     ));
-    // Samples on the way to this node, whose channels all see the same.
+    // Samples on the way to this node, if all its channels have the same field.
     let fields = field::analyse(&graph, field::Options::default())?;
     let apart = fields.of(place.node, place.input).is_some_and(by_channel);
     if place.sampled && !apart {
@@ -175,7 +176,7 @@ pub(super) fn measure(
         };
         outcome.claim(Kind::Perturbation, Some(&id), text(true), text(same)).method(format!(
             "a bound: offsets of `max_offset` in {TRIALS} random sets of directions, pixels beyond {} changed, run \
-             forwards in f64 with random weights, gates cut, {}",
+             forwards in f64 with random weights, gates removed, {}",
             spans_text(&spans),
             place.how
         ));
@@ -183,8 +184,8 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Further inputs that are tried.
+/// Further random inputs that are tried.
 const RETRIES: u64 = 4;
 
-/// Sets of directions in which samples are moved.
+/// Sets of random directions in which samples are moved.
 const TRIALS: u64 = 4;

@@ -10,67 +10,67 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::shape::Shape;
 
-/// One interval an axis; none where nothing is read.
+/// One interval per axis; `None` where nothing is read.
 pub type Box = Vec<Option<Interval>>;
 
-/// What a stack of convolutions leaves out along one axis.
+/// The coverage of a stack of convolutions along one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
     /// Positions of the box.
     pub size: u64,
-    /// Those that are read.
+    /// Positions that are read.
     pub covered: u64,
-    /// The largest distance between neighbouring ones that are read.
+    /// The largest distance between neighbouring positions that are read.
     pub max_gap: u64,
-    /// Classes of outputs that share no input; none if no two outputs share any.
+    /// Classes of outputs that share no input; `None` if no two outputs share any.
     pub sub_grids: Option<u64>,
 }
 
-/// What the analysis says. Each method can be replaced by a lie, which some claim must catch.
+/// The predictions of the analysis. Tests replace single methods by false ones, which some claim must catch.
 pub trait Predict {
-    /// Learnable elements and buffers.
+    /// Returns the learnable elements and the buffer elements.
     fn parameters(&self, graph: &Graph) -> (u64, u64) {
         let counts = totals::of_graph(graph);
         (counts.params, counts.buffers)
     }
 
-    /// For each node, for each of its weights, the elements that some output depends on, along the weight's axes.
+    /// Returns, per node and weight, the elements that some output depends on, along the weight's axes.
     fn used(&self, graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
         dead_weights::used(graph)
     }
 
-    /// The shape of every node.
+    /// Returns the shape of every node.
     fn shapes(&self, graph: &Graph) -> Vec<Shape> {
-        graph.nodes.iter().map(|node| node.shape.clone()).collect()
+        graph.nodes().iter().map(|node| node.shape.clone()).collect()
     }
 
-    /// Multiply-adds of every node.
+    /// Returns the multiply-adds of every node.
     fn macs(&self, graph: &Graph) -> Vec<u64> {
-        graph.nodes.iter().map(|node| node.cost.macs).collect()
+        graph.nodes().iter().map(|node| node.cost.macs).collect()
     }
 
-    /// Multiply-adds of bilinear sampling, of every node.
+    /// Returns the multiply-adds of bilinear sampling of every node.
     fn sampling(&self, graph: &Graph) -> Vec<u64> {
-        graph.nodes.iter().map(|node| node.cost.sampling_macs).collect()
+        graph.nodes().iter().map(|node| node.cost.sampling_macs).collect()
     }
 
-    /// Elements of all layer outputs together.
+    /// Returns the elements of all layer outputs together.
     fn activations(&self, graph: &Graph) -> u64 {
         totals::of_graph(graph).activations
     }
 
-    /// Most activation elements alive at once, and where.
+    /// Returns the peak activation elements alive at once, and at which node.
     fn peak(&self, graph: &Graph) -> Option<(u64, NodeId)> {
         memory::peak(graph).map(|peak| (peak.elements, peak.step))
     }
 
-    /// The receptive field's figures of `node`, one entry an input that it depends on.
+    /// Returns the receptive-field figures of `node`, one entry per input that it depends on.
     fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {
         field::analyse(graph, field::Options::default())?.facts(graph, node)
     }
 
-    /// The box of `input` beyond which no data move the samples of the unit `unit` of `node` (channels first); none if
-    /// nothing bounds them.
+    /// Returns the box of `input` that contains everything the samples of unit `unit` of `node` (channel first) can
+    /// reach; `None` if nothing bounds them.
     fn reachable(
         &self,
         graph: &Graph,
@@ -82,7 +82,7 @@ pub trait Predict {
         Ok(fields.of(node, input).and_then(|field| field.reachable(unit)))
     }
 
-    /// The positions of `input` that the unit `unit` of `node` reads.
+    /// Returns the positions of `input` that the unit `unit` of `node` reads.
     fn support(
         &self,
         graph: &Graph,
@@ -94,7 +94,7 @@ pub trait Predict {
         support(graph, node, input, unit, borders)
     }
 
-    /// For each channel of `node`, the channels of `source` that reach it; none if none do.
+    /// Returns, for each channel of `node`, the channels of `source` that reach it; `None` if none do.
     fn channels(
         &self,
         graph: &Graph,
@@ -110,13 +110,13 @@ pub trait Predict {
         Ok(Some(all))
     }
 
-    /// The ways from each position of the box to the output, one line an axis.
+    /// Returns the number of paths from each position of the box to the output, one line per axis.
     fn multiplicities(&self, stack: &Stack) -> Result<Vec<Vec<BigUint>>, Problem> {
         let lines = Gridding::of(stack)?.multiplicities()?;
         Ok(lines.iter().map(|line| line.iter().collect()).collect())
     }
 
-    /// Coverage, gaps and sub-grids along each axis.
+    /// Returns coverage, gaps and sub-grids along each axis.
     fn coverage(&self, stack: &Stack) -> Result<Vec<Coverage>, Problem> {
         let one = |axis: &gridding::Axis| Coverage {
             size: axis.offsets.size(),
@@ -128,7 +128,7 @@ pub trait Predict {
     }
 }
 
-/// The analysis itself.
+/// The real analysis.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Analysis;
 

@@ -1,5 +1,5 @@
-//! Where a receptive field is measured: on the network's own input, borders included, or on one so large that nothing
-//! clips.
+//! Chooses where a receptive field is measured: on the network's own input, borders included, or on one so large that
+//! nothing clips.
 
 use crate::predict::Predict;
 use crate::rebuild::{resized, with_space};
@@ -9,77 +9,88 @@ use cnnkit_core::analysis::support::{Borders, Region};
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
-use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::Arithmetic as A;
 
-/// Outputs that are measured unasked.
+/// Number of outputs that are measured by default.
 pub(super) const MOST_OUTPUTS: usize = 4;
 
-/// Where a field is measured.
+/// A place where a field is measured.
 pub(super) struct Place {
     /// The network as it is run.
     pub graph: Graph,
-    /// How it differs from the network itself.
+    /// How it differs from the original network.
     pub how: String,
     /// The node.
     pub node: NodeId,
     /// The input.
     pub input: NodeId,
-    /// The units, one index a spatial axis (all channels), or one an axis.
+    /// The units: one index per spatial axis (all channels), or one per axis.
     pub units: Vec<Vec<i128>>,
-    /// What the analysis says each of them reads.
+    /// The predicted set of positions that each unit reads.
     pub regions: Vec<Region>,
-    /// Data-dependent sampling on the way: what is measured is the regular grid.
+    /// Whether data-dependent sampling is on the way: only the regular grid is measured then.
     pub sampled: bool,
 }
 
-/// Whether the units of a field move with their channel.
+/// Whether the fields of units depend on the channel.
 pub(super) fn by_channel(field: &Field) -> bool {
     field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
 }
 
-/// Whether the field of `node` cannot be followed to other input sizes: behind an adaptive pool or a resize to several positions,
-/// whose windows grow with the input, or where a map of one channel became a vector, whose elements then are positions.
+/// Whether the field of `node` cannot be extrapolated to other input sizes: after an adaptive pool or a resize to
+/// several positions, whose windows grow with the input, or where a map of one channel became a vector, whose
+/// elements then are positions.
 pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
-    graph.nodes.iter().take(node.0 + 1).any(|node| {
+    graph.nodes().iter().take(node.index() + 1).any(|node| {
         let several = || node.shape.spatial().iter().any(|&size| size > 1);
-        match &node.op {
-            Op::Layer(Layer::AdaptiveAvgPool(_) | Layer::AdaptiveMaxPool(_)) => several(),
-            Op::Layer(Layer::Upsample(resize)) => resize.size.is_some() && several(),
-            Op::Layer(Layer::Flatten(_) | Layer::Reshape(_)) => {
+        let Op::Layer(layer) = &node.op else { return false };
+        match layer.arithmetic() {
+            A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) => several(),
+            A::Upsample(resize) => resize.size.is_some() && several(),
+            A::Flatten(_) | A::Reshape(_) => {
                 let input = &graph.node(node.inputs[0]).shape;
                 let map = input.channels() == 1 && input.spatial().iter().any(|&size| size > 1);
                 node.shape.rank() == 1 && map
             }
-            _ => false,
+            #[rustfmt::skip]
+            A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+            | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+            | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
+            | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
+            | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
+            | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Pad(_) | A::Crop(_)
+            | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Permute(_) | A::Add(_) | A::Multiply(_)
+            | A::Divide(_) | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+            | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => false,
         }
     })
 }
 
-/// The outputs, the last node with a local field where an output is global, and what was asked for.
+/// Returns the outputs, the last node with a local field where an output is global, and the requested nodes.
 pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -> Vec<NodeId> {
     let local = |node: NodeId| {
         graph.node(node).shape.rank() > 1
-            && !fields.nodes[node.0].is_empty()
-            && fields.nodes[node.0]
+            && !fields.nodes[node.index()].is_empty()
+            && fields.nodes[node.index()]
                 .iter()
                 .all(|field| field.local && field.axes.iter().all(|axis| !axis.whole))
     };
     let mut nodes = options.nodes.clone();
-    let mut before = vec![false; graph.nodes.len()];
-    for &output in graph.outputs.iter().take(MOST_OUTPUTS) {
+    let mut before = vec![false; graph.nodes().len()];
+    for &output in graph.outputs().iter().take(MOST_OUTPUTS) {
         nodes.push(output);
         if local(output) {
             continue;
         }
         before.fill(false);
-        before[output.0] = true;
-        for index in (0..=output.0).rev().filter(|&index| graph.nodes[index].op != Op::Input) {
+        before[output.index()] = true;
+        for index in (0..=output.index()).rev().filter(|&index| graph.nodes()[index].op != Op::Input) {
             if before[index] {
-                if local(NodeId(index)) {
-                    nodes.push(NodeId(index));
+                if local(NodeId::new(index)) {
+                    nodes.push(NodeId::new(index));
                     break;
                 }
-                graph.nodes[index].inputs.iter().for_each(|input| before[input.0] = true);
+                graph.nodes()[index].inputs.iter().for_each(|input| before[input.index()] = true);
             }
         }
     }
@@ -88,7 +99,7 @@ pub(super) fn chosen(graph: &Graph, fields: &field::Fields, options: &Options) -
     nodes
 }
 
-/// About how many steps a run takes.
+/// Estimates the cost of a run.
 pub(super) fn costs(graph: &Graph) -> u64 {
     let counts = totals::of_graph(graph);
     let products = counts.macs.saturating_add(counts.sampling_macs);
@@ -116,20 +127,20 @@ pub(super) fn own_place(
     Ok(Place { graph: slim.clone(), how, node, input: field.input, units, regions, sampled: field.sampled })
 }
 
-/// Fewer phases than marks.
+/// Maximum number of phases, fewer than the dependence bits.
 pub(super) const PHASES: i128 = 60;
 
-/// Whether a unit can be seen whole.
+/// Whether the field of a unit can be measured without clipping.
 pub(super) enum Wide {
-    /// Here, with so many units between the two.
+    /// At this place, with this many units between the two.
     Place(Place, i128),
-    /// It sees all there is.
+    /// The field is global.
     Global,
-    /// Not, for this reason.
+    /// It cannot, for this reason.
     None(String),
 }
 
-/// The network with an input so large that no window of the middle unit's field touches padding.
+/// Returns the network with an input so large that no window of the middle unit's field touches padding.
 pub(super) fn wide_place(
     slim: &Graph,
     how: &str,
@@ -150,7 +161,7 @@ pub(super) fn wide_place(
         if wanted.iter().any(|&size| size > 1 << 24) {
             break;
         }
-        // An adaptive pool repeats itself soon at some sizes only: where its map divides evenly.
+        // An adaptive pool is periodic only at some sizes: where its map divides evenly.
         for more in (0..8).chain((1..=32).map(|eighth| 8 * eighth)) {
             let wanted: Vec<u64> = wanted.iter().map(|size| size + more).collect();
             let Some(graph) = enlarged(slim, &wanted) else { continue };
@@ -161,11 +172,12 @@ pub(super) fn wide_place(
                 )));
             }
             let fields = field::analyse(&graph, field::Options::default())?;
-            // A map of one position at the network's own size may be one of several here, of which a later layer sees all.
+            // A map of one position at the network's own size may have several here, all of which a later layer
+            // reads.
             let local = |field: &&Field| field.local && field.axes.iter().all(|axis| !axis.whole);
             let Some(field) = fields.of(node, field.input).filter(local) else { return Ok(Wide::Global) };
             let space = graph.node(node).shape.spatial();
-            // A multiple of every period: the first phase says where unit 0 starts.
+            // A multiple of every period: the first phase determines where unit 0 starts.
             let periods = field.axes.iter().flat_map(|axis| &axis.union).map(|piece| piece.family.period);
             let step = periods.fold(1i128, num_integer::lcm);
             if space.is_empty() || space.iter().any(|&size| i128::from(size) < 2 * step) {
@@ -186,9 +198,9 @@ pub(super) fn wide_place(
     Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
 }
 
-/// Two units in the middle of a map, a `step` apart; for a field that `varies`, if marks suffice, with the phases between
-/// them: those on the diagonal, or all if there are `gaps`, in which a unit reads nothing whatever its other axes; last,
-/// the unit in the middle itself.
+/// Returns two units in the middle of a map, one `step` apart. For a field that `varies`, adds the phases between
+/// them if there are enough dependence bits: those on the diagonal, or all if there are `gaps`, in which a unit reads
+/// nothing whatever its other axes; the last entry is the unit in the middle itself.
 fn pair(space: &[u64], step: i128, varies: bool, gaps: bool) -> Vec<Vec<i128>> {
     let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
     let first: Vec<i128> = space.iter().map(middle).collect();
@@ -212,7 +224,7 @@ fn pair(space: &[u64], step: i128, varies: bool, gaps: bool) -> Vec<Vec<i128>> {
     units
 }
 
-/// What the units read; none if a border takes something away from one of them.
+/// Returns what the units read; `None` if a border clips one of them.
 fn whole_regions(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
@@ -231,7 +243,7 @@ fn whole_regions(
     Ok(Some(regions))
 }
 
-/// The network with inputs of at least `wanted` elements an axis, at the first size that it takes.
+/// Returns the network with inputs of at least `wanted` elements per axis, at the first size that it accepts.
 pub(super) fn enlarged(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
     if graph.inputs().count() == 1 {
         return (0..=64u64).find_map(|more| {

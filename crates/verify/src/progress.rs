@@ -1,8 +1,8 @@
-//! How much of a verification is done: parts of it move by the step, so that a bar on a long one is seen to move.
+//! Progress of a verification. Parts advance step by step, so that the bar moves during long ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The whole: told in thousandths, counted in millionths.
+/// The whole bar: reported in thousandths, counted in millionths.
 pub(super) struct Bar<'a> {
     done: AtomicU64,
     tell: &'a (dyn Fn(u64) + Sync),
@@ -13,7 +13,7 @@ impl<'a> Bar<'a> {
         Self { done: AtomicU64::new(0), tell }
     }
 
-    /// A part of so many thousandths, which takes so many steps.
+    /// Starts a part of this many thousandths with this many steps.
     pub fn part(&self, thousandths: u64, steps: usize) -> Part<'_> {
         Part { bar: self, whole: thousandths * 1000, steps: (steps as u64).max(1), taken: AtomicU64::new(0) }
     }
@@ -27,7 +27,7 @@ impl<'a> Bar<'a> {
     }
 }
 
-/// One part; what it did not step through is done when it ends.
+/// One part; steps that were not taken count as done when it ends.
 pub(super) struct Part<'a> {
     bar: &'a Bar<'a>,
     whole: u64,
@@ -36,7 +36,7 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// One step is done.
+    /// Counts one step.
     pub fn step(&self) {
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
         let at = |steps: u64| self.whole * steps.min(self.steps) / self.steps;

@@ -1,4 +1,4 @@
-//! A whole network, run by the definition of its layers, with its tensors counted as they come and go.
+//! Runs a whole network by the reference and counts its tensors as they are created and dropped.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,12 +12,12 @@ use cnnkit_exec::reference::{self, Call, Counter};
 use cnnkit_exec::scalar::Scalar;
 use cnnkit_exec::tensor::{Tensor, batched};
 
-/// Seeded numbers, the same on every machine: SplitMix64 (Steele, Lea & Flood 2014).
+/// A seeded random generator, the same on every machine: SplitMix64 (Steele, Lea & Flood 2014).
 #[derive(Debug, Clone)]
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -26,22 +26,22 @@ impl Seed {
         z ^ (z >> 31)
     }
 
-    /// Uniform in -1..1.
+    /// Returns a uniform number in -1..1.
     pub fn signed(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     }
 
-    /// A whole number below `end`.
+    /// Returns an integer below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.bits() % end.max(1)
     }
 
-    /// A tensor of uniform numbers.
+    /// Returns a tensor of uniform numbers.
     pub fn tensor<S: Scalar>(&mut self, sizes: &[usize]) -> Tensor<S> {
         Tensor::from_fn(sizes, |_| S::from_f64(self.signed()))
     }
 
-    /// The tensors of declared weights, filled as declared.
+    /// Returns the tensors of declared weights, filled as declared.
     pub fn weights<S: Scalar>(&mut self, declared: &[Weight]) -> Result<Vec<Arc<Tensor<S>>>, Problem> {
         declared
             .iter()
@@ -59,34 +59,34 @@ impl Seed {
     }
 }
 
-/// What a run produced and what it took.
+/// The results of a run and its cost.
 #[derive(Debug)]
 pub struct Run<S> {
-    /// Outputs of the nodes that were to be kept.
+    /// Outputs of the requested nodes.
     pub kept: Vec<(NodeId, Tensor<S>)>,
     /// The shape that each node produced.
     pub shapes: Vec<Shape>,
     /// The multiply-adds that each node did.
     pub counters: Vec<Counter>,
-    /// Most elements that were held at once, and at which node.
+    /// Peak elements alive at once, and at which node.
     pub peak: (u64, NodeId),
 }
 
 impl<S> Run<S> {
-    /// The output of `node`, if it was kept.
+    /// Returns the output of `node`, if it was kept.
     pub fn output(&self, node: NodeId) -> Option<&Tensor<S>> {
         self.kept.iter().find(|(id, _)| *id == node).map(|(_, tensor)| tensor)
     }
 }
 
-/// Elements held now, the most so far, and when.
+/// Elements alive now, the peak so far, and when it occurred.
 #[derive(Default)]
 struct Ledger {
     now: Cell<u64>,
     most: Cell<(u64, usize)>,
 }
 
-/// A tensor that reports its end.
+/// A tensor that reports when it is dropped.
 struct Held<S: Scalar> {
     tensor: Tensor<S>,
     ledger: Rc<Ledger>,
@@ -108,8 +108,8 @@ impl<S: Scalar> Drop for Held<S> {
     }
 }
 
-/// Runs `graph` on `inputs`. A tensor is dropped when all nodes that read it have run. `weights` fills a node's
-/// weights; `up_to` stops after that node.
+/// Runs `graph` on `inputs`. A tensor is dropped after its last reader has run. `weights` creates a node's weights;
+/// `up_to` stops after that node.
 pub fn run<S: Scalar>(
     graph: &Graph,
     inputs: Vec<Tensor<S>>,
@@ -119,60 +119,61 @@ pub fn run<S: Scalar>(
     mut tick: impl FnMut(usize),
 ) -> Result<Run<S>, Problem> {
     let ledger = Rc::new(Ledger::default());
-    let mut waiting = vec![0usize; graph.nodes.len()];
-    graph.nodes.iter().flat_map(Node::sources).for_each(|source| waiting[source.0] += 1);
-    // A learned tensor is told how many images there are, by which values that may be gone.
+    let mut waiting = vec![0usize; graph.nodes().len()];
+    graph.nodes().iter().flat_map(Node::sources).for_each(|source| waiting[source.index()] += 1);
+    // A learned tensor takes its batch size from this stand-in, because the inputs may already be dropped.
     let images = Tensor::zeros(&[inputs.first().map_or(1, Tensor::batch), 1]);
-    graph.outputs.iter().for_each(|output| waiting[output.0] += 1);
+    graph.outputs().iter().for_each(|output| waiting[output.index()] += 1);
     let shared: Vec<bool> = {
-        let mut shared = vec![false; graph.nodes.len()];
-        graph.nodes.iter().filter_map(|node| node.shares).for_each(|owner| shared[owner.0] = true);
+        let mut shared = vec![false; graph.nodes().len()];
+        graph.nodes().iter().filter_map(|node| node.shares).for_each(|owner| shared[owner.index()] = true);
         shared
     };
-    let mut owned: Vec<Option<Vec<Arc<Tensor<S>>>>> = vec![None; graph.nodes.len()];
-    let mut held: Vec<Option<Held<S>>> = graph.nodes.iter().map(|_| None).collect();
+    let mut owned: Vec<Option<Vec<Arc<Tensor<S>>>>> = vec![None; graph.nodes().len()];
+    let mut held: Vec<Option<Held<S>>> = graph.nodes().iter().map(|_| None).collect();
     for ((id, _), tensor) in graph.inputs().zip(inputs) {
-        held[id.0] = Some(Held::new(tensor, &ledger, 0));
+        held[id.index()] = Some(Held::new(tensor, &ledger, 0));
     }
-    let mut result = Run { kept: vec![], shapes: vec![], counters: vec![], peak: (0, NodeId(0)) };
-    for (id, node) in graph.iter().take(up_to.map_or(usize::MAX, |node| node.0 + 1)) {
+    let mut result = Run { kept: vec![], shapes: vec![], counters: vec![], peak: (0, NodeId::new(0)) };
+    for (id, node) in graph.iter().take(up_to.map_or(usize::MAX, |node| node.index() + 1)) {
         let mut counter = Counter::default();
         if let Op::Layer(layer) = &node.op {
             let missing = || Problem::shape(format!("`{}` reads a tensor that is not there", node.id));
-            let value = |input: &NodeId| held[input.0].as_ref().map(|held| &held.tensor).ok_or_else(missing);
+            let value =
+                |input: &NodeId| held[input.index()].as_ref().map(|held| &held.tensor).ok_or_else(missing);
             let mut operands = node.sources().iter().map(value).collect::<Result<Vec<&Tensor<S>>, _>>()?;
             if operands.is_empty() {
                 operands.push(&images);
             }
-            let own = match node.shares.and_then(|owner| owned[owner.0].clone()) {
+            let own = match node.shares.and_then(|owner| owned[owner.index()].clone()) {
                 Some(own) => own,
                 None => weights(&node.weights)?,
             };
             let call = Call { inputs: &operands, declared: &node.weights, weights: &own };
             let output = reference::forward(layer, call, &mut counter)?;
-            held[id.0] = Some(Held::new(output, &ledger, id.0));
-            if shared[id.0] {
-                owned[id.0] = Some(own);
+            held[id.index()] = Some(Held::new(output, &ledger, id.index()));
+            if shared[id.index()] {
+                owned[id.index()] = Some(own);
             }
         }
-        let output = held[id.0].as_ref().map(|held| &held.tensor);
+        let output = held[id.index()].as_ref().map(|held| &held.tensor);
         result.shapes.push(output.map_or_else(|| node.shape.clone(), Tensor::shape));
         result.counters.push(counter);
         if let Some(output) = output.filter(|_| keep.contains(&id)) {
             result.kept.push((id, output.clone()));
         }
         for input in node.sources() {
-            waiting[input.0] = waiting[input.0].saturating_sub(1);
-            if waiting[input.0] == 0 {
-                held[input.0] = None;
+            waiting[input.index()] = waiting[input.index()].saturating_sub(1);
+            if waiting[input.index()] == 0 {
+                held[input.index()] = None;
             }
         }
-        if waiting[id.0] == 0 {
-            held[id.0] = None;
+        if waiting[id.index()] == 0 {
+            held[id.index()] = None;
         }
-        tick(id.0);
+        tick(id.index());
     }
     let (most, step) = ledger.most.get();
-    result.peak = (most, NodeId(step));
+    result.peak = (most, NodeId::new(step));
     Ok(result)
 }

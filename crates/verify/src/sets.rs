@@ -1,9 +1,9 @@
-//! Sets of input positions as bit maps and as text: where predictions and measurements are compared.
+//! Sets of input positions as bitmaps and as text, for comparing predictions with measurements.
 
 use cnnkit_core::analysis::field::{Interval, Jump};
 use cnnkit_core::analysis::support::Region;
 
-/// The positions of `region` inside an input of these sizes.
+/// Returns the positions of `region` inside an input of these sizes.
 pub(super) fn raster(region: &Region, sizes: &[u64]) -> Vec<bool> {
     let elements = sizes.iter().product::<u64>();
     let mut inside = vec![false; usize::try_from(elements).unwrap_or(0)];
@@ -25,7 +25,7 @@ pub(super) fn raster(region: &Region, sizes: &[u64]) -> Vec<bool> {
     inside
 }
 
-/// The box and number of the positions that `holds`.
+/// Returns the bounding box and the number of the positions for which `holds` is true.
 pub(super) fn hull(sizes: &[u64], holds: impl Fn(usize) -> bool) -> (Option<Vec<Interval>>, u64) {
     let mut all: Option<Vec<Interval>> = None;
     let mut count = 0;
@@ -46,7 +46,7 @@ pub(super) fn hull(sizes: &[u64], holds: impl Fn(usize) -> bool) -> (Option<Vec<
     (all, count)
 }
 
-/// The position with this flat index: `(3, 4)`.
+/// Formats the position of this flat index: `(3, 4)`.
 pub(super) fn position(flat: usize, sizes: &[u64]) -> String {
     let mut rest = flat as u64;
     let mut at: Vec<String> = Vec::new();
@@ -58,7 +58,7 @@ pub(super) fn position(flat: usize, sizes: &[u64]) -> String {
     format!("({})", at.join(", "))
 }
 
-/// `49 positions, 0 holes, in 5..11 x 5..11`.
+/// Formats `49 positions, 0 holes, in 5..11 x 5..11`.
 pub(super) fn set_text(sizes: &[u64], spans: Option<&[Interval]>, count: u64) -> String {
     let Some(spans) = spans else { return "nothing".into() };
     let area: i128 = spans.iter().map(Interval::size).product();
@@ -69,7 +69,7 @@ pub(super) fn set_text(sizes: &[u64], spans: Option<&[Interval]>, count: u64) ->
     format!("{count} positions, {} holes, in {}", area - i128::from(count), bounds.join(" x "))
 }
 
-/// Equal entries once: `-3..3`, and `-3..3 x 0..2`.
+/// Joins the entries; equal entries are written once: `-3..3`, but `-3..3 x 0..2`.
 fn once(list: Vec<String>, by: &str) -> String {
     if list.windows(2).all(|pair| pair[0] == pair[1]) {
         list.first().cloned().unwrap_or_default()
@@ -78,7 +78,7 @@ fn once(list: Vec<String>, by: &str) -> String {
     }
 }
 
-/// `-3..3 x 0..2`, an axis that reads nothing as `nothing`; equal axes once.
+/// Formats `-3..3 x 0..2`, or `nothing` for an axis that reads nothing; equal axes are written once.
 pub(super) fn spans_text(spans: &[Option<Interval>]) -> String {
     let one = |span: &Option<Interval>| {
         span.map_or_else(|| "nothing".to_owned(), |span| format!("{}..{}", span.lo, span.hi))
@@ -86,7 +86,7 @@ pub(super) fn spans_text(spans: &[Option<Interval>]) -> String {
     once(spans.iter().map(one).collect(), " x ")
 }
 
-/// `427x427, unit 0 at -197..229, jump 32`.
+/// Formats `427x427, unit 0 at -197..229, jump 32`.
 pub(super) fn field_text(
     sizes: &[i128],
     first: Option<&[Option<Interval>]>,

@@ -1,10 +1,10 @@
-//! Dependence, measured: the executor's own vector-Jacobian products, run backwards in [`Marks`].
+//! Measures dependence: the executor's own vector-Jacobian products, run backwards in dependence bits ([`Marks`]).
 //!
-//! All values and weights are 1, so the network is linearised with positive weights. Two kinds of layers do not read
-//! everything that they could read for one input: max pools pass their gradient to one winner, so they are run once
-//! for each residue class of positions with that class on top, and every tap wins once; adaptive and global max pools
-//! are run as the mean over the same windows. A deformable convolution samples at its regular grid, so it is run as
-//! its convolution and its offset convolution.
+//! All values and weights are 1, so the network is linearised with positive weights. Two kinds of layers need care,
+//! because for one input they do not read everything that they could read. Max pools pass their gradient to one
+//! winner, so they are run once per residue class of positions with that class as the winner, and every tap wins
+//! once; adaptive and global max pools are run as the mean over the same windows. A deformable convolution samples
+//! its regular grid, so it is run as its convolution plus its offset convolution.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::deform_sample::DeformSample;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Layer, Role, Weight};
+use cnnkit_core::layers::{Arithmetic as A, Layer, Role, Weight};
 use cnnkit_core::shape::Shape;
 use cnnkit_exec::reference::{self, Call};
 use cnnkit_exec::scalar::Scalar as _;
@@ -28,14 +28,14 @@ use cnnkit_exec::tensor::{Tensor, batched};
 /// What depends on the seeds.
 #[derive(Debug)]
 pub struct Trace {
-    /// For each node that was reached and kept: an input of the network.
+    /// For each node that was reached and kept (the network's inputs), its dependence bits.
     pub inputs: Vec<(NodeId, Tensor<Marks>)>,
-    /// For each node, the marks of each of its weights; empty where nothing arrived.
+    /// For each node, the dependence bits of each of its weights; empty where nothing arrived.
     pub weights: Vec<Vec<Tensor<Marks>>>,
 }
 
 impl Trace {
-    /// The marks on the input `input`.
+    /// Returns the dependence bits on the input `input`.
     pub fn on(&self, input: NodeId) -> Option<&Tensor<Marks>> {
         self.inputs.iter().find(|(id, _)| *id == input).map(|(_, tensor)| tensor)
     }
@@ -49,30 +49,30 @@ fn filled(weights: &[Weight]) -> Result<Vec<Arc<Tensor<Marks>>>, Problem> {
     weights.iter().map(|weight| Ok(Arc::new(ones(&batched(1, &weight.shape)?[1..])))).collect()
 }
 
-/// Follows the marks on `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
+/// Propagates the bits of `seeds` back to the inputs; with `gates`, through gates and map-wide statistics as well.
 pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) -> Result<Trace, Problem> {
-    follow(graph, seeds, gates, &vec![None; graph.nodes.len()])
+    follow(graph, seeds, gates, &vec![None; graph.nodes().len()])
 }
 
-/// The same through gates, for weights: those that are multiplied with nothing but a pad's zeros get no mark.
+/// As above through gates, for weights: a weight that multiplies only the zeros of a pad gets no bit.
 pub fn trace_to_weights(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>) -> Result<Trace, Problem> {
     follow(graph, seeds, true, &masks(graph)?)
 }
 
-/// `values` has, for each node, marks where its elements need not be zero; all where there is none.
+/// `values` has, per node, bits where its elements may differ from zero; `None` means everywhere.
 fn follow(
     graph: &Graph,
     seeds: Vec<(NodeId, Tensor<Marks>)>,
     gates: bool,
     values: &[Option<Tensor<Marks>>],
 ) -> Result<Trace, Problem> {
-    let mut arrived: Vec<Option<Tensor<Marks>>> = vec![None; graph.nodes.len()];
+    let mut arrived: Vec<Option<Tensor<Marks>>> = vec![None; graph.nodes().len()];
     for (node, seed) in seeds {
-        join(&mut arrived[node.0], seed);
+        join(&mut arrived[node.index()], seed);
     }
-    let mut trace = Trace { inputs: vec![], weights: vec![vec![]; graph.nodes.len()] };
+    let mut trace = Trace { inputs: vec![], weights: vec![vec![]; graph.nodes().len()] };
     for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
-        let Some(vector) = arrived[id.0].take() else { continue };
+        let Some(vector) = arrived[id.index()].take() else { continue };
         if vector.data().iter().all(|marks| *marks == Marks::ZERO) {
             continue;
         }
@@ -80,19 +80,19 @@ fn follow(
             trace.inputs.push((id, vector));
             continue;
         };
-        let read = node.inputs.first().and_then(|input| values[input.0].as_ref());
+        let read = node.inputs.first().and_then(|input| values[input.index()].as_ref());
         let back = backward(graph, node, layer, (&vector, read), gates)?;
         for (&operand, marks) in node.inputs.iter().zip(back.0) {
-            join(&mut arrived[operand.0], marks);
+            join(&mut arrived[operand.index()], marks);
         }
         let mut owner = id;
         while let Some(next) = graph.node(owner).shares {
             owner = next;
         }
-        if trace.weights[owner.0].is_empty() {
-            trace.weights[owner.0] = back.1;
+        if trace.weights[owner.index()].is_empty() {
+            trace.weights[owner.index()] = back.1;
         } else {
-            for (sum, more) in trace.weights[owner.0].iter_mut().zip(&back.1) {
+            for (sum, more) in trace.weights[owner.index()].iter_mut().zip(&back.1) {
                 sum.data_mut().iter_mut().zip(more.data()).for_each(|(sum, &more)| *sum += more);
             }
         }
@@ -134,16 +134,16 @@ fn backward(
     Ok((inputs, weights))
 }
 
-/// The vector-Jacobian product of one layer at inputs and weights of 1; where it is linear in its first operand, at `read`
-/// if that is given, which the product with respect to its weights depends on.
+/// Computes the vector-Jacobian product of one layer at inputs and weights of 1; for a layer that is linear in its
+/// first operand, at `read` if given, which the gradients of its weights depend on.
 fn plain(
     layer: &Layer,
     shapes: &[Shape],
     declared: &[Weight],
     (vector, read): (&Tensor<Marks>, Option<&Tensor<Marks>>),
 ) -> Result<Back, Problem> {
-    match layer {
-        Layer::MaxPool(pool) => {
+    match layer.arithmetic() {
+        A::MaxPool(pool) => {
             let space = shapes[0].spatial();
             let periods = pool
                 .windows(space)?
@@ -152,26 +152,27 @@ fn plain(
                 .collect::<Result<Vec<_>, Problem>>()?;
             Ok((vec![every_winner(layer, &shapes[0], &periods, vector)?], vec![]))
         }
-        Layer::AdaptiveMaxPool(pool) => {
+        A::AdaptiveMaxPool(pool) => {
             let mean = cnnkit_core::layers::adaptive_avg_pool::AdaptiveAvgPool {
                 output_size: pool.output_size.clone(),
             };
             plain(&Layer::AdaptiveAvgPool(mean), shapes, declared, (vector, None))
         }
-        Layer::GlobalMaxPool(pool) => {
+        A::GlobalMaxPool(pool) => {
             let mean = cnnkit_core::layers::global_avg_pool::GlobalAvgPool { keepdim: pool.keepdim };
             plain(&Layer::GlobalAvgPool(mean), shapes, declared, (vector, None))
         }
-        Layer::Reduce(reduce) if matches!(reduce.reduction, Reduction::Max | Reduction::Min) => {
+        A::Reduce(reduce) if matches!(reduce.reduction, Reduction::Max | Reduction::Min) => {
             let mean = Reduce { reduction: Reduction::Mean, ..reduce.clone() };
             plain(&Layer::Reduce(mean), shapes, declared, (vector, None))
         }
-        // A mark is neither below nor above a limit.
-        Layer::Clip(_) => Ok((vec![vector.clone()], vec![])),
-        Layer::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
-        Layer::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
-        // Its slope acts on what is negative, and no mark is: every element of a channel uses the channel's slope.
-        Layer::Prelu(_) => {
+        // Each element depends on itself, whatever the slope at 1: a mark is neither below nor above a limit.
+        A::Pointwise(_) => Ok((vec![vector.clone()], vec![])),
+        A::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
+        A::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
+        // PReLU's slope acts on negative values, which dependence bits never are: every element of a channel uses its
+        // slope.
+        A::Prelu(_) => {
             let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
             let plane: usize = vector.sizes()[2..].iter().product();
             let mut used = Tensor::zeros(&[slopes]);
@@ -180,7 +181,15 @@ fn plain(
             }
             Ok((vec![vector.clone()], vec![used]))
         }
-        _ => {
+        #[rustfmt::skip]
+        A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
+        | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_)
+        | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+        | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+        | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => {
             let sizes = shapes.iter().map(|shape| batched(1, shape)).collect::<Result<Vec<_>, _>>()?;
             let mut inputs: Vec<Tensor<Marks>> = sizes.iter().map(|sizes| ones(sizes)).collect();
             let linear = matches!(layer, Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::Linear(_));
@@ -196,8 +205,8 @@ fn plain(
     }
 }
 
-/// A max pool, run once for each class of positions modulo the windows' extents: each window holds one position of a
-/// class at most, which wins.
+/// Runs a max pool once for each class of positions modulo the windows' extents: each window contains at most one
+/// position of a class, which wins.
 fn every_winner(
     layer: &Layer,
     shape: &Shape,
@@ -230,7 +239,7 @@ fn every_winner(
     Ok(sum)
 }
 
-/// The regular grid; offsets and masks, whether inputs or weights, act on all outputs at their position.
+/// Runs the regular grid; offsets and masks, whether inputs or weights, act on all outputs at their position.
 fn sampled(
     deform: &DeformSample,
     shapes: &[Shape],
@@ -255,7 +264,7 @@ fn sampled(
     Ok((inputs, weights))
 }
 
-/// The regular grid, and what the offsets are computed from.
+/// Runs the regular grid, and the convolution that computes the offsets.
 fn deformable(
     deform: &DeformConv,
     shape: &Shape,
@@ -300,7 +309,7 @@ fn deformable(
         padding_mode: PaddingMode::Zeros,
         in_channels: None,
     };
-    // Every offset of a position moves what all outputs at that position (per tap), or all that read it, see.
+    // Each offset at a position affects all outputs at that position (per tap), or all that read it (per channel).
     let from = match deform.offsets {
         Offsets::PerTap => vector,
         Offsets::PerChannel => &inputs[0],

@@ -1,4 +1,4 @@
-//! CK401: a bias right before a normalisation that subtracts each channel's mean, and the bias with it.
+//! CK401: a bias directly before a normalisation that subtracts each channel's mean, and the bias with it.
 
 use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity, edit};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use cnnkit_core::graph::{Node, Op};
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct BiasBeforeNorm;
 
@@ -16,13 +16,13 @@ static META: Meta = Meta {
     family: Family::Redundancy,
     severity: Severity::Warning,
     default: true,
-    summary: "a bias that the normalisation behind it removes",
-    what: "Looks at convolutions and linear layers with a bias whose only reader is a batch norm or instance norm. Layers \
-           that share their weights are left alone.",
-    why: "The normalisation subtracts the mean of each channel, and a constant added to the channel goes with it. The bias \
-          has no effect, receives no gradient, and costs parameters, optimiser state and time; the shift of the norm takes \
-          its part.",
-    instead: "Write `bias: false`, once for the file under `defaults: {conv: {bias: false}}`.",
+    summary: "a bias that the following normalisation removes",
+    what: "Checks convolutions and linear layers with a bias whose only reader is a batch norm or instance \
+           norm. Layers that share their weights are exempt.",
+    why: "The normalisation subtracts the mean of each channel, and with it any constant added to the \
+          channel. The bias has no effect, receives no gradient, and costs parameters, optimiser state and \
+          time; the shift of the norm replaces it.",
+    instead: "Write `bias: false`, or once per file under `defaults: {conv: {bias: false}}`.",
     source: "Ioffe & Szegedy 2015, Batch Normalization, section 3.2: `the bias b can be ignored`",
     bad: "input: [3, 32, 32]
 layers:
@@ -73,14 +73,14 @@ impl Rule for BiasBeforeNorm {
     }
 }
 
-/// The number of biases of a convolution or linear layer; none if there are none.
+/// Returns the number of biases of a convolution or linear layer; `None` if it has none.
 fn biases(node: &Node) -> Option<u64> {
     let Op::Layer(layer) = &node.op else { return None };
     let bias = node.weights.iter().find(|weight| weight.name == "bias")?;
     (layer.doc().category == Category::Convolution).then(|| bias.shape.elements().ok()).flatten()
 }
 
-/// Whether `norm` subtracts a mean over all that one bias of `node` is added to.
+/// Whether `norm` subtracts a mean over everything that a single bias of `node` is added to.
 fn removes_constants(node: &Node, norm: &Node) -> bool {
     match &norm.op {
         Op::Layer(Layer::BatchNorm(_)) => true,

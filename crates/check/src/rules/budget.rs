@@ -1,5 +1,5 @@
-//! CK602 to CK604: what a project's `cnnkit.toml` and `--verify` demand. They are found by the check, which knows the
-//! project and may run the network.
+//! CK602 to CK604: violations of a project's `cnnkit.toml` and failures of `--verify`. The check itself reports them,
+//! because it has the project and may run the network.
 
 use super::{Family, Meta, Severity};
 
@@ -11,9 +11,10 @@ pub static OVER_BUDGET: Meta = Meta {
     severity: Severity::Error,
     default: true,
     summary: "a network exceeds a budget of its project",
-    what: "Measures what the `limit` of every `[[budget]]` in cnnkit.toml names, for the specs that its globs match.",
+    what: "Measures the quantities in the `limit` of every `[[budget]]` in cnnkit.toml, for the specs that \
+           its globs match.",
     why: "The budget is what the target device or the project allows.",
-    instead: "Make the network fit; if the budget was wrong, change it where it stands.",
+    instead: "Make the network fit; if the budget was wrong, change it in cnnkit.toml.",
     source: "docs/check.md",
     bad: "",
     good: "",
@@ -29,9 +30,12 @@ pub static WORSE_THAN_BASELINE: Meta = Meta {
     severity: Severity::Error,
     default: true,
     summary: "a quantity that may only improve got worse",
-    what: "Holds the quantities under `ratchet` of every `[[budget]]` against the figures in the baseline file.",
-    why: "Costs creep up by small steps, none of which is worth a discussion; a ratchet makes each of them visible.",
-    instead: "Mend it, or accept the new figure with `cnnkit check --update-baseline`, which the review then shows.",
+    what: "Compares the quantities under `ratchet` of every `[[budget]]` with the figures in the baseline \
+           file.",
+    why: "Costs grow by small steps, none of which is worth a discussion; a ratchet makes each of them \
+          visible.",
+    instead: "Improve it again, or accept the new figure with `cnnkit check --update-baseline`, which makes \
+              the change visible in the review.",
     source: "docs/check.md",
     bad: "",
     good: "",
@@ -46,9 +50,9 @@ pub static FAILED_CLAIM: Meta = Meta {
     family: Family::Expectation,
     severity: Severity::Error,
     default: true,
-    summary: "what was measured by running the network differs from what was predicted",
-    what: "With `--verify`, runs the network and holds every prediction against the measurement, as `cnnkit verify --fast` \
-           does: parameters, shapes, MACs, memory, receptive fields, gridding, channels.",
+    summary: "a measurement of the running network differs from the prediction",
+    what: "With `--verify`, runs the network and compares every prediction with a measurement, as `cnnkit \
+           verify --fast` does: parameters, shapes, MACs, memory, receptive fields, gridding, channels.",
     why: "One of the two is wrong, and every other number about this network is in doubt.",
     instead: "Report it as a bug of cnnkit, with the spec.",
     source: "docs/check.md",

@@ -1,4 +1,4 @@
-//! CK301: the dilation rates of a chain share a divisor, so its outputs fall apart into grids that share no input.
+//! CK301: the dilation rates of a chain share a divisor, so its outputs split into grids that share no input.
 
 use num_integer::Integer as _;
 
@@ -9,7 +9,7 @@ use cnnkit_core::analysis::proposal::proposals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct CommonDivisor;
 
@@ -20,14 +20,14 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "the dilation rates of a chain share a divisor",
-    what: "Looks at every chain of two or more stride-1 convolutions with nothing but pointwise layers, merges and 1x1 \
-           convolutions between them, axis by axis; kernels of one tap play no part. Fires if the greatest common \
-           divisor of the rates is above 1.",
-    why: "All taps of the whole chain lie on a grid as wide as the divisor. Neighbouring outputs are computed from inputs \
-          that have nothing in common, so predictions show a checker pattern, and most of the receptive field is never \
-          read: rates 2, 2, 2 read 49 of 169 positions.",
-    instead: "Use rates without a common divisor whose reach leaves no hole, such as 1, 2, 3 or 1, 2, 5. \
-              `cnnkit hdc-check` says whether rates do, `cnnkit hdc-design` finds some.",
+    what: "Checks, axis by axis, every chain of two or more stride-1 convolutions with only pointwise \
+           layers, merges and 1x1 convolutions between them; kernels of one tap are ignored. Fires if the \
+           greatest common divisor of the rates is above 1.",
+    why: "All taps of the chain lie on a grid with the divisor as its step. Neighbouring outputs are \
+          computed from inputs that have nothing in common, so predictions show a checkerboard pattern, and \
+          most of the receptive field is never read: rates 2, 2, 2 read 49 of 169 positions.",
+    instead: "Use rates without a common divisor that leave no holes, such as 1, 2, 3 or 1, 2, 5. `cnnkit \
+              hdc-check` checks given rates, `cnnkit hdc-design` finds some.",
     source: "Wang et al. 2018, Understanding Convolution for Semantic Segmentation, section 3.2",
     bad: "input: [8, 64, 64]
 layers:
@@ -58,7 +58,8 @@ impl Rule for CommonDivisor {
     }
 }
 
-/// The greatest common divisor of the rates on one axis; 0 if fewer than two convolutions have taps to spread there.
+/// Returns the greatest common divisor of the rates on one axis; 0 if fewer than two convolutions have several taps
+/// there.
 pub(super) fn divisor(chain: &Chain, axis: usize) -> u64 {
     let rates = || chain.rates[axis].iter().zip(&chain.kernels[axis]).filter(|(_, taps)| **taps > 1);
     if rates().count() < 2 {
@@ -76,7 +77,7 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
         format!(" on spatial axis {axis}")
     };
     let grids = facts.sub_grids().map_or_else(String::new, |grids| {
-        format!(": its outputs fall apart into {grids} grids that share no input")
+        format!(": its outputs split into {grids} grids that share no input")
     });
     let divisor = divisors[axis];
     let message = format!(
@@ -95,9 +96,9 @@ fn finding(context: &Context<'_>, chain: &Chain, axis: usize, divisors: &[u64]) 
     Ok(finding.help(help).help("`cnnkit hdc-design` finds rates for a receptive field"))
 }
 
-/// The rates closest to those of the chain that obey the published rule and leave no hole.
+/// Returns the rates closest to those of the chain that pass the published rule and leave no hole.
 fn nearest(chain: &Chain) -> Option<Vec<u64>> {
-    // The search is short for what people write.
+    // The search is fast for realistic lengths.
     let (kernel, rates) = chain.uniform().filter(|(_, rates)| rates.len() <= 6)?;
     let check = Check::of(kernel, &[rates], chain.rates.len()).ok()?;
     proposals(&check).ok()?.nearest.first().map(|near| near.groups.concat())

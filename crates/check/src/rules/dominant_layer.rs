@@ -1,11 +1,11 @@
-//! CK505: one layer that holds most of the parameters.
+//! CK505: a single layer with most of the parameters.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::paths::is_weighted;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct DominantLayer;
 
@@ -15,12 +15,12 @@ static META: Meta = Meta {
     family: Family::Cost,
     severity: Severity::Note,
     default: false,
-    summary: "one layer holds a large share of all parameters",
+    summary: "one layer has a large share of all parameters",
     what: "Compares the parameters of every layer with those of the network. Fires above the share `share`, in \
            networks of at least `layers` layers with weights.",
-    why: "Such a layer decides the size of the model file and overfits first; the others hardly count. It is \
-          where a saving is found.",
-    instead: "Factor it, pool before it, or share it; `cnnkit params` lists what each layer holds.",
+    why: "Such a layer determines the size of the model file and overfits first; the others hardly matter. \
+          Savings are found here.",
+    instead: "Factor it, pool before it, or share it; `cnnkit params` lists the parameters of each layer.",
     source: "Simonyan & Zisserman 2015: the first fully connected layer of VGG-16 holds 74 % of its parameters",
     bad: "input: [3, 32, 32]
 layers:
@@ -39,8 +39,8 @@ layers:
   - linear: {out_features: 16}
 ",
     settings: &[
-        Setting { name: "share", value: 0.5, doc: "share of all parameters that one layer may hold" },
-        Setting { name: "layers", value: 4.0, doc: "fewest layers with weights" },
+        Setting { name: "share", value: 0.5, doc: "largest share of all parameters that one layer may have" },
+        Setting { name: "layers", value: 4.0, doc: "minimum number of layers with weights" },
     ],
     fixes: false,
 };
@@ -65,7 +65,7 @@ impl Rule for DominantLayer {
                 continue;
             }
             let message = format!(
-                "`{}` holds {} of the {} parameters ({})",
+                "`{}` has {} of the {} parameters ({})",
                 node.id,
                 number::grouped(params),
                 number::grouped(total),

@@ -1,9 +1,9 @@
-//! CK204: rows or columns at the border of a map that no layer reads, because sizes do not divide.
+//! CK204: rows or columns at the border of a map that no layer reads, because sizes do not divide evenly.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct DroppedBorder;
 
@@ -13,14 +13,14 @@ static META: Meta = Meta {
     family: Family::ReceptiveField,
     severity: Severity::Note,
     default: false,
-    summary: "rows or columns at the border are dropped because sizes do not divide",
-    what: "Follows every reader of a feature map row by row. Fires if whole rows or columns before the first or \
-           after the last window are read by no reader; a stride that skips rows everywhere is \
+    summary: "rows or columns at the border are dropped because sizes do not divide evenly",
+    what: "Checks the rows of a feature map that each reader reads. Fires if no reader reads whole rows or \
+           columns before the first or after the last window; a stride that skips rows everywhere is \
            `skipped-positions`.",
-    why: "What was computed there is thrown away in silence, the map is sampled off its centre, and a decoder \
-          that doubles the size again does not come back to where it started.",
-    instead: "Choose an input size that divides (`cnnkit sizes` lists those that lose nothing), pad by what is \
-              missing, or let a pool count its last window with `ceil_mode: true`.",
+    why: "The values computed there are silently discarded, the map is sampled off its centre, and a \
+          decoder that doubles the size again does not return to the original positions.",
+    instead: "Choose an input size that divides evenly (`cnnkit sizes` lists those that lose nothing), pad \
+              the missing rows, or let a pool count its last window with `ceil_mode: true`.",
     source: "Dumoulin & Visin 2016, A guide to convolution arithmetic for deep learning, section 2.4",
     bad: "input: [8, 31, 31]
 layers:

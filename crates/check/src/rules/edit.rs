@@ -1,12 +1,13 @@
-//! Changes of a spec's text that keep its comments and layout.
+//! Edits of a spec's text that keep its comments and layout.
 //!
-//! The text is edited at the places that the parser kept; nothing is written anew. Where the text has a form that these
-//! functions do not understand (an alias, an anchor, a name from a variable), they give nothing and there is no fix.
+//! The text is edited at the positions that the parser recorded; nothing is reformatted. Where the text has a form
+//! that these functions do not support (an alias, an anchor, a name from a variable), they return `None` and there is
+//! no fix.
 
 use crate::rules::Edit;
 use cnnkit_core::source::{Origin, Sources, Span};
 
-/// The argument `name` of the layer written at `origin`, set to `value`.
+/// Sets the argument `name` of the layer written at `origin` to `value`.
 pub fn set_argument(sources: &Sources, origin: &Origin, name: &str, value: &str) -> Option<Edit> {
     let key = origin.span?;
     let text = &*sources.get(key.source).text;
@@ -18,7 +19,7 @@ pub fn set_argument(sources: &Sources, origin: &Origin, name: &str, value: &str)
     }
 }
 
-/// The list item that consists of the layer at `origin` alone, removed with its line.
+/// Removes the list item that consists of the layer at `origin` alone, with its line.
 pub fn remove_item(sources: &Sources, origin: &Origin) -> Option<Edit> {
     let key = origin.span?;
     let text = &*sources.get(key.source).text;
@@ -51,8 +52,8 @@ pub fn remove_item(sources: &Sources, origin: &Origin) -> Option<Edit> {
     None
 }
 
-/// Whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a layer is one entry
-/// of an item, not an item.
+/// Whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a layer is one
+/// entry of an item, not an item.
 fn in_list(text: &str, offset: usize) -> bool {
     let mut depth = 0usize;
     for c in text[..offset].chars().rev() {
@@ -70,11 +71,11 @@ fn in_list(text: &str, offset: usize) -> bool {
 /// How the arguments of a layer are written.
 #[derive(Debug, PartialEq, Eq)]
 enum Arguments {
-    /// `- relu`, or `- relu:` with nothing behind it.
+    /// `- relu`, or `- relu:` with nothing after it.
     None,
     /// `- conv: {kernel: 3}`: the offsets of the braces.
     Flow { open: usize, close: usize },
-    /// Lines below: the offset behind the last of them, the range's start, and the indentation.
+    /// Lines below: the offset after the last of them, the start of the range, and the indentation.
     Block { start: usize, end: usize, indent: usize },
 }
 
@@ -87,7 +88,7 @@ impl Arguments {
         }
     }
 
-    /// The insertion of `entry` (`bias: false`) as the last argument of the layer named at `key`.
+    /// Inserts `entry` (`bias: false`) as the last argument of the layer named at `key`.
     fn insert(&self, key: Span, text: &str, entry: &str) -> Edit {
         match *self {
             Self::None => {
@@ -114,7 +115,7 @@ impl Arguments {
     }
 }
 
-/// The arguments behind the layer's name at `key`.
+/// Returns the arguments after the layer's name at `key`.
 fn arguments(text: &str, key: Span) -> Option<Arguments> {
     let name = text.get(key.start..key.end)?;
     if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
@@ -122,7 +123,7 @@ fn arguments(text: &str, key: Span) -> Option<Arguments> {
     }
     let rest = &text[key.end..];
     let Some(value) = rest.strip_prefix(':') else {
-        // Behind a name without a colon, the item ends.
+        // After a name without a colon, the item ends.
         let next = rest.trim_start_matches(' ').chars().next();
         return matches!(next, None | Some('\n' | '\r' | '#' | ',' | ']' | '}')).then_some(Arguments::None);
     };
@@ -136,7 +137,7 @@ fn arguments(text: &str, key: Span) -> Option<Arguments> {
     }
 }
 
-/// The block mapping below the line of `from`, if it is indented deeper than the layer's name.
+/// Returns the block mapping below the line of `from`, if it is indented deeper than the layer's name.
 fn block(text: &str, key: Span, from: usize) -> Option<Arguments> {
     let (line_start, line_end) = line(text, key.start);
     // A brace or bracket before it on its line: the lines below belong to something else.
@@ -168,7 +169,7 @@ fn block(text: &str, key: Span, from: usize) -> Option<Arguments> {
     }
 }
 
-/// The offset of the bracket that closes the one at `open`; quotes and comments are skipped.
+/// Returns the offset of the bracket that closes the one at `open`; quotes and comments are skipped.
 fn closing(text: &str, open: usize) -> Option<usize> {
     let (mut depth, mut quote, mut comment, mut before) = (0usize, None, false, ' ');
     for (i, c) in text[open..].char_indices() {
@@ -192,7 +193,7 @@ fn closing(text: &str, open: usize) -> Option<usize> {
     None
 }
 
-/// Start and end (without the line feed) of the line around `offset`.
+/// Returns start and end (without the line feed) of the line around `offset`.
 fn line(text: &str, offset: usize) -> (usize, usize) {
     let start = text[..offset].rfind('\n').map_or(0, |i| i + 1);
     let end = text[offset..].find('\n').map_or(text.len(), |i| offset + i);

@@ -1,9 +1,9 @@
-//! What a rule found, before anyone decided where it is shown and how bad it is.
+//! A rule's finding, before it is located in the text and its level is applied.
 
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::source::Span;
 
-/// Where a flaw is, as the rule knows it; bytes come later.
+/// The location of a flaw in terms of the network; the position in the text is determined later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location {
     /// A layer: its name in the spec.
@@ -17,7 +17,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// The layer that it belongs to.
+    /// Returns the layer that it belongs to.
     pub fn node(self) -> Option<NodeId> {
         match self {
             Self::Node(node) | Self::Argument(node, _) => Some(node),
@@ -35,33 +35,33 @@ pub struct Finding {
     pub message: String,
     /// Remedies, each lower case without a full stop.
     pub help: Vec<String>,
-    /// Other places that matter, each with a remark.
+    /// Other relevant locations, each with a remark.
     pub related: Vec<(Location, String)>,
-    /// How to mend it.
+    /// The edit that removes it.
     pub fix: Option<Fix>,
 }
 
 impl Finding {
-    /// A flaw at `place`.
+    /// Returns a flaw at `place`.
     pub fn new(place: Location, message: impl Into<String>) -> Self {
         Self { place, message: message.into(), help: vec![], related: vec![], fix: None }
     }
 
-    /// The same finding with a remedy.
+    /// Adds a remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    /// The same finding with another place that matters.
+    /// Adds another relevant location.
     #[must_use]
     pub fn related(mut self, place: Location, remark: impl Into<String>) -> Self {
         self.related.push((place, remark.into()));
         self
     }
 
-    /// The same finding with a fix, if there is one.
+    /// Adds a fix, if there is one.
     #[must_use]
     pub fn fix(mut self, fix: Option<Fix>) -> Self {
         self.fix = fix;
@@ -69,20 +69,20 @@ impl Finding {
     }
 }
 
-/// A change of the text that removes a finding.
+/// An edit that removes a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
     /// What it does, in the imperative: `set bias: false`.
     pub title: String,
     /// The replacements; they do not overlap.
     pub edits: Vec<Edit>,
-    /// Whether the network computes the same functions afterwards, so that it may be applied unseen.
+    /// Whether the network computes the same functions afterwards, so that the fix may be applied without review.
     pub safe: bool,
-    /// By how much the parameters of this layer change; tests hold it against the fixed network.
+    /// The change of this layer's number of parameters; tests compare it with the fixed network.
     pub params: i64,
 }
 
-/// A range of the text and what stands there instead.
+/// A range of the text and its replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Edit {
     /// The range; empty for an insertion.

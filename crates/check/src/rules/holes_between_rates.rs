@@ -6,7 +6,7 @@ use cnnkit_core::analysis::gridding::criterion;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct HolesBetweenRates;
 
@@ -20,11 +20,11 @@ static META: Meta = Meta {
     what: "Computes, for every chain of two or more stride-1 convolutions, exactly which positions their taps \
            reach. Fires if positions inside the box are not reached, unless the rates share a divisor, which is \
            `common-divisor`.",
-    why: "The outputs know nothing of the positions in the holes, however large the receptive field is said to \
-          be. Schedules that pass the published rule of M_2 may still have holes (2, 2, 3), and others that break \
-          it may have none (1, 4, 2).",
-    instead: "Lower the rate that the message names to what fits, or put smaller rates beside it. Sorted \
-              ascending, a rate leaves no hole if it is at most 1 + (K - 1) times the sum of the rates before it.",
+    why: "The outputs do not depend on the positions in the holes, however large the stated receptive field \
+          is. Schedules that pass the published rule of M_2 may still have holes (2, 2, 3), and others that \
+          break it may have none (1, 4, 2).",
+    instead: "Lower the rate that the message names to its limit, or add smaller rates. Sorted ascending, a \
+              rate leaves no hole if it is at most 1 + (K - 1) times the sum of the rates before it.",
     source: "Wang et al. 2018, Understanding Convolution for Semantic Segmentation, section 3.2; the exact \
              criterion is explained in docs/hdc.md",
     bad: "input: [8, 64, 64]
@@ -63,7 +63,7 @@ impl Rule for HolesBetweenRates {
                 continue;
             };
             let offsets = &gridding.axes[axis].offsets;
-            // The criterion says which rate is too large for the smaller ones.
+            // The criterion determines which rate is too large for the smaller ones.
             let bounds = criterion(&gridding.axes[axis].combs)?;
             let Some(bound) = bounds.into_iter().find(|bound| !bound.holds()) else { continue };
             let culprit = chain.nodes.iter().zip(&chain.rates[axis]).zip(&chain.kernels[axis]);

@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct HolesInSupport;
 
@@ -16,12 +16,12 @@ static META: Meta = Meta {
     severity: Severity::Note,
     default: false,
     summary: "the exact receptive field of an output has holes",
-    what: "Computes the exact set of input positions that the unit in the middle of an output reads, over all \
-           paths. Where an output sees everything, the last map before it is looked at. Fires if the bounding box \
-           has positions that are not read.",
-    why: "The size of a receptive field counts the box; what lies in a hole has no influence whatever. Holes come \
-          from dilation, from strides that exceed kernels, and from parallel paths with kernels of different form \
-          (Inception v3 has 12,288).",
+    what: "Computes the exact set of input positions that the unit in the middle of an output reads, over \
+           all paths. If an output reads everything, the rule checks the last map before it that does not. \
+           Fires if the bounding box has positions that are not read.",
+    why: "The size of a receptive field counts the box; positions in a hole have no influence at all. Holes \
+          come from dilation, from strides that exceed kernels, and from parallel paths with kernels of \
+          different shape (Inception v3 has 12,288).",
     instead: "`cnnkit rf --exact` counts the holes of each layer and shows where they begin.",
     source: "the exact support; Wang et al. 2018, section 3.2, for the case of dilation",
     bad: "input: [8, 64, 64]
@@ -70,15 +70,15 @@ impl Rule for HolesInSupport {
     }
 }
 
-/// The outputs that see a part of `input`; for those that see all of it, the last map that does not.
+/// Returns the outputs that read a part of `input`; for those that read all of it, the last map that does not.
 fn maps(facts: &Facts<'_>, input: NodeId) -> Result<Vec<NodeId>, Problem> {
     let fields = facts.fields()?;
     let partial = |id: NodeId| {
         fields.of(id, input).is_some_and(|field| field.local && field.axes.iter().any(|axis| !axis.whole))
     };
     let mut maps: Vec<NodeId> =
-        facts.graph.outputs.iter().copied().filter(|&output| partial(output)).collect();
-    if maps.len() < facts.graph.outputs.len() {
+        facts.graph.outputs().iter().copied().filter(|&output| partial(output)).collect();
+    if maps.len() < facts.graph.outputs().len() {
         maps.extend(
             facts
                 .graph

@@ -1,11 +1,11 @@
-//! CK409: a part of a layer's weights that acts on no output: taps that meet only padding, channels that nobody reads.
+//! CK409: a part of a layer's weights that acts on no output: taps that read only padding, channels without a reader.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::AxisReach;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct IdleWeights;
 
@@ -16,11 +16,12 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a part of a layer's weights acts on no output",
-    what: "Follows what the outputs read back through the network, element by element and with borders. Fires if some \
-           parameters of a layer act on no output although others do: taps of a kernel that meet nothing but padding \
-           wherever the window stands (a `pad` layer's zeros included), or channels that a slice leaves out.",
-    why: "They are stored, loaded and counted, get no gradient and stay as they were drawn. A 3x3 kernel whose rate is \
-          as large as its map is a 1x1 kernel with eight weights for show.",
+    what: "Propagates what the outputs read back through the network, element by element and with borders. \
+           Fires if some parameters of a layer act on no output although others do: taps of a kernel that \
+           read only padding at every position of the window (zeros of a `pad` layer included), or channels \
+           that a slice leaves out.",
+    why: "They are stored, loaded and counted, but get no gradient and keep their initial values. A 3x3 \
+          kernel whose rate is as large as its map is a 1x1 kernel with eight useless weights.",
     instead: "Use a rate or a kernel that fits the map, and no more channels than are read.",
     source: "Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, section 3.3 (the filter \
              weights that stay valid)",
@@ -52,7 +53,7 @@ impl Rule for IdleWeights {
             }
             let node = facts.node(first.node);
             let params = facts.counts(first.node).params;
-            // What nobody reads at all is CK405, and what no gradient reaches CK406.
+            // A layer without readers is CK405, one without a gradient CK406.
             if unused >= params {
                 continue;
             }
@@ -68,7 +69,7 @@ impl Rule for IdleWeights {
             });
             let (place, help) = match taps {
                 Some((idle, taps)) => {
-                    message += &format!(": {idle} of the {taps} taps of its kernel meet nothing but padding");
+                    message += &format!(": {idle} of the {taps} taps of its kernel read only padding");
                     let argument = if dilated { "dilation" } else { "padding" };
                     (Location::Argument(first.node, argument), "use a rate or a kernel that fits the map")
                 }

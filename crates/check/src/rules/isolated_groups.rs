@@ -1,9 +1,9 @@
-//! CK503: grouped convolutions in a row whose groups never meet.
+//! CK503: consecutive grouped convolutions whose groups never mix.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct IsolatedGroups;
 
@@ -13,10 +13,10 @@ static META: Meta = Meta {
     family: Family::Cost,
     severity: Severity::Warning,
     default: true,
-    summary: "grouped convolutions in a row keep their groups apart",
-    what: "Follows the channels through grouped (not depthwise) convolutions, shuffles, concatenations and dense \
-           layers. Fires at a grouped convolution if it and the grouped convolution before it leave groups of \
-           channels that share no input channel.",
+    summary: "consecutive grouped convolutions keep their groups isolated",
+    what: "Tracks the channels through grouped (not depthwise) convolutions, shuffles, concatenations and \
+           dense layers. Fires at a grouped convolution if it and the grouped convolution before it leave \
+           groups of channels that share no input channel.",
     why: "The groups are separate networks side by side: no output channel learns from the other groups' \
           channels, which costs accuracy at the same number of parameters.",
     instead: "Put `- channel_shuffle: {groups: G}` between the two, or a dense 1x1 convolution.",
@@ -48,7 +48,7 @@ impl Rule for IsolatedGroups {
         for seam in facts.seams()? {
             let id = |node| &facts.node(node).id;
             let message = format!(
-                "`{}` and `{}` keep {} groups of channels apart",
+                "`{}` and `{}` keep {} groups of channels isolated",
                 id(seam.first),
                 id(seam.second),
                 seam.isolated_groups

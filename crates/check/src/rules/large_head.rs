@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LargeHead;
 
@@ -15,11 +15,11 @@ static META: Meta = Meta {
     family: Family::Cost,
     severity: Severity::Note,
     default: false,
-    summary: "a large fully connected layer behind a flattened feature map",
-    what: "Looks at linear layers that read a flattened feature map of more than one position. Fires if they hold \
-           at least `params` parameters.",
-    why: "A weight for every position of every channel costs most of the model, overfits, and ties the network to \
-          one input size. Behind a global average pool the layer holds one weight a channel.",
+    summary: "a large fully connected layer after a flattened feature map",
+    what: "Checks linear layers that read a flattened feature map of more than one position. Fires if they \
+           have at least `params` parameters.",
+    why: "One weight per position and channel makes up most of the model, overfits, and ties the network to \
+          one input size. After a global average pool the layer has one weight per channel.",
     instead: "Put `- global_avg_pool` in place of the `flatten`, or pool to a smaller map first.",
     source: "Lin, Chen & Yan 2014, Network In Network, section 3.2; Szegedy et al. 2015, Going Deeper with \
              Convolutions, section 5",
@@ -33,7 +33,11 @@ layers:
   - global_avg_pool
   - linear: {out_features: 4096}
 ",
-    settings: &[Setting { name: "params", value: 1_000_000.0, doc: "fewest parameters of such a layer" }],
+    settings: &[Setting {
+        name: "params",
+        value: 1_000_000.0,
+        doc: "minimum number of parameters of such a layer",
+    }],
     fixes: false,
 };
 
@@ -46,9 +50,9 @@ impl Rule for LargeHead {
         let facts = context.facts;
         for (id, node, layer) in facts.layers() {
             let Layer::Linear(linear) = layer else { continue };
-            let nothing = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(flatten) =
-                facts.before(id, nothing).filter(|&id| matches!(facts.layer(id), Some(Layer::Flatten(_))))
+            let Some(flatten) = facts
+                .before(id, Layer::passes)
+                .filter(|&id| matches!(facts.layer(id), Some(Layer::Flatten(_))))
             else {
                 continue;
             };
@@ -64,7 +68,7 @@ impl Rule for LargeHead {
             let bias = if linear.bias { linear.out_features } else { 0 };
             let pooled = map.channels() * linear.out_features + bias;
             let message = format!(
-                "`{}` holds {} parameters, one for every position of {map}; behind a global average pool it would hold {}",
+                "`{}` has {} parameters, with separate weights for every position of {map}; after a global average pool it would have {}",
                 node.id,
                 number::grouped(params),
                 number::grouped(pooled)

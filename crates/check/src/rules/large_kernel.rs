@@ -1,11 +1,11 @@
-//! CK501: a large kernel that a stack of 3x3 kernels replaces.
+//! CK501: a large kernel that a stack of 3x3 kernels can replace.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::savings;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LargeKernel;
 
@@ -15,14 +15,15 @@ static META: Meta = Meta {
     family: Family::Cost,
     severity: Severity::Note,
     default: false,
-    summary: "a large kernel that a stack of 3x3 convolutions replaces with the same receptive field",
-    what: "Looks at convolutions of stride 1 without dilation whose kernel is odd and at least 5 on every axis on \
-           which it is not 1. Fires if (K - 1) / 2 convolutions of 3 in a row, with the same channels and groups, \
-           hold fewer parameters.",
-    why: "Two 3x3 convolutions see as far as a 5x5 with 18 instead of 25 weights a pair of channels, and have an \
-          activation between them.",
-    instead: "Write the stack: the first from the input's to the output's channels, the others between the \
-              output's. Depthwise large kernels may be meant (ConvNeXt, RepLKNet).",
+    summary: "a large kernel that a stack of 3x3 convolutions can replace with the same receptive field",
+    what: "Checks convolutions of stride 1 without dilation whose kernel is odd and at least 5 on every \
+           axis on which it is not 1. Fires if (K - 1) / 2 consecutive convolutions of 3, with the same \
+           channels and groups, have fewer parameters.",
+    why: "Two 3x3 convolutions have the receptive field of a 5x5 with 18 instead of 25 weights per pair of \
+          channels, and an activation between them.",
+    instead: "Write the stack: the first from the input channels to the output channels, the others from \
+              output channels to output channels. Large depthwise kernels may be intended (ConvNeXt, \
+              RepLKNet).",
     source: "Simonyan & Zisserman 2015, Very Deep Convolutional Networks, section 2.3; Szegedy et al. 2016, \
              Rethinking the Inception Architecture, section 3.1",
     bad: "input: [32, 28, 28]
@@ -55,7 +56,7 @@ impl Rule for LargeKernel {
             let shape = |taps: &[u64]| taps.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
             let less = 1.0 - saving.params as f64 / before.params as f64;
             let mut message = format!(
-                "{} convolutions of {} see as far as this {} with {} instead of {} parameters ({} less)",
+                "{} convolutions of {} have the receptive field of this {} with {} instead of {} parameters ({} less)",
                 saving.layers,
                 shape(&saving.kernel),
                 shape(&node.weights[0].shape.sizes()[2..]),

@@ -1,4 +1,4 @@
-//! CK402: two linear layers with nothing non-linear between them.
+//! CK402: two linear layers without a nonlinearity between them.
 
 use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -7,7 +7,7 @@ use cnnkit_core::layers::window::Window;
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct LinearPair;
 
@@ -17,16 +17,16 @@ static META: Meta = Meta {
     family: Family::Redundancy,
     severity: Severity::Warning,
     default: true,
-    summary: "two linear layers in a row without an activation between them",
-    what: "Looks at a convolution or linear layer whose only reader, behind batch norm, dropout or flatten, is a \
-           convolution or linear layer again. Pairs that are meant to stay linear are left alone: depthwise and \
-           grouped layers (depthwise-separable convolutions), fewer channels between the two than before and \
-           behind them (linear bottlenecks, low-rank factors), a 1x1 convolution that projects what a depthwise \
-           one gave (inverted residuals), kernels on different axes (1x3 then 3x1), transposed convolutions and \
-           shared weights.",
-    why: "Linear maps in a row are one linear map; batch norm is linear at inference and does not change that. \
-          The second layer costs parameters and time and adds nothing that one layer could not express, apart \
-          from a larger kernel.",
+    summary: "two consecutive linear layers without an activation between them",
+    what: "Checks convolutions and linear layers whose only reader, possibly after batch norm, dropout or \
+           flatten, is another convolution or linear layer. Pairs that are linear on purpose are exempt: \
+           depthwise and grouped layers (depthwise-separable convolutions), fewer channels between the two \
+           than before and after them (linear bottlenecks, low-rank factors), a 1x1 convolution that \
+           projects the output of a depthwise one (inverted residuals), kernels on different axes (1x3 then \
+           3x1), transposed convolutions and shared weights.",
+    why: "Consecutive linear maps are one linear map; batch norm is linear at inference and does not change \
+          that. The second layer costs parameters and time and adds nothing that one layer could not \
+          express, except a larger kernel.",
     instead: "Put an activation between the two, or write one layer.",
     source: "Goodfellow, Bengio & Courville 2016, Deep Learning, section 6.1; linear on purpose: Sandler et al. \
              2018, MobileNetV2, section 3.2",
@@ -63,9 +63,8 @@ impl Rule for LinearPair {
                 continue;
             }
             let (a, b) = (&facts.node(first).id, &facts.node(second).id);
-            let message = format!(
-                "nothing non-linear stands between `{a}` and `{b}`: together they are one linear map"
-            );
+            let message =
+                format!("there is no nonlinearity between `{a}` and `{b}`: together they are one linear map");
             let mut finding = Finding::new(Location::Node(second), message)
                 .related(Location::Node(first), format!("`{a}` comes before it"))
                 .help("put an activation between them, or write one layer");
@@ -89,10 +88,10 @@ impl Rule for LinearPair {
 
 /// Layers that leave a linear map linear, at inference.
 fn is_transparent(layer: &Layer) -> bool {
-    matches!(layer, Layer::BatchNorm(_) | Layer::Dropout(_) | Layer::Identity(_) | Layer::Flatten(_))
+    layer.passes() || matches!(layer, Layer::BatchNorm(_) | Layer::Flatten(_))
 }
 
-/// Whether the pair restricts the map that it makes up, which is what low-rank designs are for.
+/// Whether the pair is restricted on purpose, as low-rank designs are.
 fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     if facts.shares_weights(first) || facts.shares_weights(second) {
         return true;
@@ -112,7 +111,7 @@ fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     narrow || projects || grouped(first) || grouped(second) || different_axes(facts, first, second)
 }
 
-/// Whether both have kernels, but no axis on which both do.
+/// Whether both have kernels above 1, but on different axes.
 fn different_axes(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     let (Some(a), Some(b)) = (facts.windows(first), facts.windows(second)) else { return false };
     let wide = |windows: &[Window]| windows.iter().any(|window| window.kernel > 1);
@@ -120,13 +119,13 @@ fn different_axes(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     wide(&a) && wide(&b) && !both
 }
 
-/// The single layer that computes the same.
+/// The single layer that computes the same function.
 struct Merged {
     kernel: String,
     params: u64,
 }
 
-/// The layer that computes what two undilated convolutions compute, borders aside.
+/// Returns the layer that computes the same as two undilated convolutions, except at borders.
 fn merged(facts: &Facts<'_>, first: NodeId, second: NodeId) -> Option<Merged> {
     let (a, b) = (facts.windows(first)?, facts.windows(second)?);
     if a.len() != b.len() || a.iter().chain(&b).any(|window| window.dilation > 1) {

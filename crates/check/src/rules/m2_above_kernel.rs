@@ -1,11 +1,11 @@
-//! CK302: the published rule of hybrid dilated convolution: M_2 above the kernel.
+//! CK302: M_2 of the published rule of hybrid dilated convolution exceeds the kernel.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::analysis::hdc;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct M2AboveKernel;
 
@@ -15,14 +15,15 @@ static META: Meta = Meta {
     family: Family::Gridding,
     severity: Severity::Note,
     default: false,
-    summary: "the published rule M_2 <= K is broken by the rates of a chain",
-    what: "Applies the published rule to every chain of convolutions with one kernel size K: M_n = r_n and M_i = \
-           max(M_{i+1} - 2 r_i, M_{i+1} - 2 (M_{i+1} - r_i), r_i), with M_2 <= K as the goal, for each period of \
-           a sawtooth. The exact verdict stands beside it, because the two differ in both directions.",
+    summary: "the rates of a chain break the published rule M_2 <= K",
+    what: "Applies the published rule to every chain of convolutions with one kernel size K: M_n = r_n and \
+           M_i = max(M_{i+1} - 2 r_i, M_{i+1} - 2 (M_{i+1} - r_i), r_i), with M_2 <= K as the goal, for \
+           each period of a sawtooth. The message also gives the exact verdict, because the two differ in \
+           both directions.",
     why: "The rule is what papers and reviewers quote. It is neither necessary (1, 4, 2 has M_2 = 6 and no hole) \
           nor sufficient (2, 2, 3 has M_2 = 2 and holes); `holes-between-rates` judges by the exact coverage, and \
           is on by default.",
-    instead: "Take rates that pass both, such as 1, 2, 5; `cnnkit hdc-check` explains each step.",
+    instead: "Use rates that pass both, such as 1, 2, 5; `cnnkit hdc-check` explains each step.",
     source: "Wang et al. 2018, Understanding Convolution for Semantic Segmentation, section 3.2, equation 2",
     bad: "input: [8, 64, 64]
 layers:

@@ -1,23 +1,23 @@
-//! What a rule says about itself: id, name, family, level and documentation. `cnnkit explain`, `cnnkit rules`, SARIF,
-//! the documentation and the tests all read it from here.
+//! The metadata of a rule: id, name, family, level and documentation. `cnnkit explain`, `cnnkit rules`, SARIF, the
+//! documentation and the tests all read it from here.
 
 use serde::Serialize;
 
-/// How bad a finding is; ordered, so that `--fail-on warning` includes errors.
+/// The severity of a finding; ordered, so that `--fail-on warning` includes errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Advice: it may well be meant.
+    /// Advice: the design may be intended.
     Note,
     /// Nearly always a mistake.
     Warning,
-    /// The network is not what was asked for, or cannot be built.
+    /// The network violates an expectation, or cannot be built.
     Error,
 }
 
 impl Severity {
-    /// Its name: `warning`.
+    /// Returns its name: `warning`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -35,11 +35,11 @@ pub enum Family {
     Spec,
     /// CK1xx: the way a spec is written.
     Style,
-    /// CK2xx: what the units see.
+    /// CK2xx: receptive fields.
     ReceptiveField,
     /// CK3xx: holes between the taps of dilated convolutions.
     Gridding,
-    /// CK4xx: layers that change nothing.
+    /// CK4xx: layers without effect.
     Redundancy,
     /// CK5xx: parameters and MACs that could be saved.
     Cost,
@@ -48,7 +48,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// All of them, in the order of their digits.
+    /// All families, in the order of their digits.
     pub const ALL: [Self; 7] = [
         Self::Spec,
         Self::Style,
@@ -59,7 +59,7 @@ impl Family {
         Self::Expectation,
     ];
 
-    /// Its name on the command line: `receptive-field`.
+    /// Returns its name on the command line: `receptive-field`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Spec => "spec",
@@ -72,20 +72,20 @@ impl Family {
         }
     }
 
-    /// What it is about, in a line.
+    /// Returns its subject in one line.
     pub fn summary(self) -> &'static str {
         match self {
             Self::Spec => "the spec cannot be built",
             Self::Style => "the way a spec is written",
-            Self::ReceptiveField => "what the units of the network see of its input",
+            Self::ReceptiveField => "the receptive fields of the network's units",
             Self::Gridding => "holes between the taps of dilated convolutions",
-            Self::Redundancy => "layers and weights that change nothing",
+            Self::Redundancy => "layers and weights without effect",
             Self::Cost => "parameters and MACs that could be saved",
-            Self::Expectation => "expectations and budgets that do not hold",
+            Self::Expectation => "expectations and budgets that are not met",
         }
     }
 
-    /// The start of its ids: `CK3`.
+    /// Returns the prefix of its ids: `CK3`.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Spec => "CK0",
@@ -99,45 +99,45 @@ impl Family {
     }
 }
 
-/// A rule's entry in the documentation.
+/// A rule's metadata.
 #[derive(Debug)]
 pub struct Meta {
-    /// `CK301`; never given to another rule.
+    /// `CK301`; never reused for another rule.
     pub id: &'static str,
     /// The flaw in a few words, so that "allow NAME" reads well: `common-divisor`.
     pub name: &'static str,
     /// Its family.
     pub family: Family,
-    /// How bad a finding is, unless the configuration says otherwise.
+    /// The severity of a finding, unless the configuration overrides it.
     pub severity: Severity,
-    /// Whether it runs unless it is asked for: only if a finding is nearly always a mistake.
+    /// Whether it runs by default: only if a finding is nearly always a mistake.
     pub default: bool,
     /// The flaw, in one line: lower case, no full stop.
     pub summary: &'static str,
-    /// What is looked at, and what counts as a flaw.
+    /// What the rule examines, and what counts as a flaw.
     pub what: &'static str,
     /// Why it is bad.
     pub why: &'static str,
     /// What to do instead.
     pub instead: &'static str,
-    /// The paper, or where the statement comes from.
+    /// The paper or other source of the statement.
     pub source: &'static str,
-    /// A whole spec in which it fires.
+    /// A complete spec in which it fires.
     pub bad: &'static str,
     /// The same spec without the flaw.
     pub good: &'static str,
-    /// Numbers that a project may change in `cnnkit.toml`.
+    /// Numbers that a project can set in `cnnkit.toml`.
     pub settings: &'static [Setting],
     /// Whether its findings come with a fix, where one is safe.
     pub fixes: bool,
 }
 
-/// A number that a project may change.
+/// A number that a project can set.
 #[derive(Debug)]
 pub struct Setting {
     /// Its key in `cnnkit.toml`.
     pub name: &'static str,
-    /// Its value if nothing is said.
+    /// Its default value.
     pub value: f64,
     /// What it means, with its unit.
     pub doc: &'static str,

@@ -6,7 +6,7 @@ use num_traits::ToPrimitive as _;
 
 use cnnkit_core::graph::NodeId;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct MisalignedMerge;
 
@@ -20,9 +20,9 @@ static META: Meta = Meta {
     what: "Compares the operands of every merge: input elements from one unit to the next, and the centre of unit \
            0. Fires if the steps differ, so that the maps drift apart, or if the centres differ by at least \
            `offset` steps of the merged map. Causal networks (WaveNet, TCN) are misaligned by design.",
-    why: "What is added or joined at one position describes different places of the image. The next layers have \
-          to learn to undo it, and the receptive field grows lopsided.",
-    instead: "Give the paths paddings and crops that keep the same centre: symmetric padding of (K - 1) / 2 with \
+    why: "The values added or concatenated at one position describe different places of the image. The next \
+          layers must learn to compensate, and the receptive field becomes asymmetric.",
+    instead: "Give the paths paddings and crops with the same centre: symmetric padding of (K - 1) / 2 with \
               odd kernels, a crop on both sides.",
     source: "Araujo, Norris & Sim 2019, Computing Receptive Fields of Convolutional Neural Networks, Distill, \
              section on arbitrary computation graphs",
@@ -42,7 +42,7 @@ layers:
     settings: &[Setting {
         name: "offset",
         value: 1.0,
-        doc: "distance of the centres, in steps of the merged map, from which on it counts",
+        doc: "minimum distance of the centres, in steps of the merged map",
     }],
     fixes: false,
 };
@@ -72,7 +72,7 @@ impl Rule for MisalignedMerge {
             let message = if merge.drifts() {
                 let jumps: Vec<String> = merge.paths.iter().map(|path| path.jump.to_string()).collect();
                 format!(
-                    "the operands of `{name}` step {} input positions a unit on spatial axis {}: they drift apart",
+                    "the operands of `{name}` step {} input positions per unit on spatial axis {}: they drift apart",
                     jumps.join(" and "),
                     merge.axis
                 )

@@ -1,12 +1,12 @@
-//! Judgements on a network: one rule, one file.
+//! Rules that judge a network: one rule, one file.
 //!
-//! A rule looks at [`Facts`] and says where something is wrong; it computes nothing that an analysis could, knows no
-//! bytes and no output. Whoever runs it ([`check`](crate)) finds the place in the text, counts the uses of a block
-//! that share it, decides the level and drops what is suppressed.
+//! A rule reads [`Facts`] and reports what is wrong and where; it computes nothing that an analysis could, and
+//! depends on neither the text nor the output format. The caller ([`check`](crate)) locates the finding in the text,
+//! counts the uses of a block that share it, applies the level and removes suppressed findings.
 //!
-//! Ids are grouped by family (see [`Family`]): CK0xx the spec cannot be built, CK1xx style, CK2xx receptive field, CK3xx
-//! gridding, CK4xx redundancy, CK5xx cost, CK6xx expectations and budgets. An id is never used for another rule. A rule
-//! runs by default only if its finding is nearly always a mistake; the others are advice that is asked for.
+//! Ids are grouped by family (see [`Family`]): CK0xx the spec cannot be built, CK1xx style, CK2xx receptive field,
+//! CK3xx gridding, CK4xx redundancy, CK5xx cost, CK6xx expectations and budgets. An id is never reused for another
+//! rule. A rule runs by default only if its finding is nearly always a mistake; the others are opt-in advice.
 //!
 //! Adding a rule takes a file, two lines below, and a folder `tests/rules/ID-name` with its fixtures.
 
@@ -64,12 +64,13 @@ pub use suppression::{MALFORMED_SUPPRESSION, UNUSED_SUPPRESSION};
 
 use cnnkit_core::diagnostic::Problem;
 
-/// A judgement: stateless, so that one static serves every network on every core.
+/// A rule: stateless, so that one static serves every network on every core.
 pub trait Rule: Sync {
-    /// What it says about itself.
+    /// Returns its metadata.
     fn meta(&self) -> &'static Meta;
 
-    /// Adds what it finds to `found`. An error says why it could not judge: a fact that cannot be told for this network.
+    /// Adds its findings to `found`. An error is the reason why the rule could not be applied: a fact that cannot be
+    /// computed for this network.
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem>;
 }
 
@@ -112,19 +113,19 @@ pub static RULES: &[&dyn Rule] = &[
     &unmet_expectation::UnmetExpectation,            // CK601
 ];
 
-/// What a rule is given.
+/// The arguments of a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The network's facts.
     pub facts: &'a Facts<'a>,
-    /// The rule's own numbers as configured: pairs of key and value.
+    /// The rule's settings as configured: pairs of key and value.
     pub settings: &'a [(String, f64)],
     /// The rule that is running.
     pub meta: &'static Meta,
 }
 
 impl Context<'_> {
-    /// The rule's number `name`: as configured, else as the rule declares it.
+    /// Returns the rule's setting `name`: as configured, or its default.
     pub fn setting(&self, name: &str) -> f64 {
         let configured = self.settings.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         let declared = self.meta.settings.iter().find(|setting| setting.name == name);
@@ -132,16 +133,16 @@ impl Context<'_> {
     }
 }
 
-/// What there is to say of this id or name.
+/// Returns the metadata of this id or name.
 pub fn find(id_or_name: &str) -> Option<&'static Meta> {
     all().find(|meta| meta.id.eq_ignore_ascii_case(id_or_name) || meta.name == id_or_name)
 }
 
-/// What is found beside the rules: in comments, and against a project's budgets.
+/// Metadata of findings that come from no rule: about comments, and about a project's budgets.
 pub static OTHERS: [&Meta; 5] =
     [&UNUSED_SUPPRESSION, &MALFORMED_SUPPRESSION, &OVER_BUDGET, &WORSE_THAN_BASELINE, &FAILED_CLAIM];
 
-/// Everything that a finding can be about: errors of a spec, comments and budgets, then the rules by id.
+/// Iterates over all metadata: errors of a spec, comments and budgets, then the rules by id.
 pub fn all() -> impl Iterator<Item = &'static Meta> {
     SPEC_ERRORS.iter().chain(OTHERS).chain(RULES.iter().map(|rule| rule.meta()))
 }

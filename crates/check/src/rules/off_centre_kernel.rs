@@ -1,11 +1,11 @@
-//! CK206: an even kernel at stride 1 moves the map by half a position.
+//! CK206: an even kernel at stride 1 shifts the map by half a position.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Padding;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct OffCentreKernel;
 
@@ -15,14 +15,13 @@ static META: Meta = Meta {
     family: Family::ReceptiveField,
     severity: Severity::Warning,
     default: true,
-    summary: "an even kernel at stride 1 moves the map by half a position",
-    what: "Looks at stride-1 convolutions and pools with padding `same` or `same_lower` whose dilated kernel \
-           spans an even number of positions. Padding given side by side and causal padding are meant as they \
-           are.",
-    why: "An even span has no middle: the odd element of padding goes to one side, and every output is centred \
-          half a position beside its input. Layers in a row add up, and a shortcut beside them does not fit any \
-          more.",
-    instead: "Use an odd kernel, or pairs that shift there and back (`same`, then `same_lower`).",
+    summary: "an even kernel at stride 1 shifts the map by half a position",
+    what: "Checks stride-1 convolutions and pools with padding `same` or `same_lower` whose dilated kernel \
+           spans an even number of positions. Padding given per side and causal padding count as intended.",
+    why: "An even span has no middle: the odd element of padding goes to one side, and every output is \
+          centred half a position away from its input. The shifts of consecutive layers add up, and a \
+          shortcut past them is no longer aligned.",
+    instead: "Use an odd kernel, or pairs that shift back and forth (`same`, then `same_lower`).",
     source: "Wu et al. 2019, Convolution with even-sized kernels and symmetric padding, section 3.1",
     bad: "input: [8, 32, 32]
 layers:
@@ -63,7 +62,7 @@ impl Rule for OffCentreKernel {
                         format!(" on spatial axis {axis}")
                     };
                     let message = format!(
-                        "a kernel that spans {extent} positions has no middle: the map moves by half a position{on}"
+                        "a kernel that spans {extent} positions has no middle: the map shifts by half a position{on}"
                     );
                     let help = format!("use a kernel that spans {} or {}", extent - 1, extent + 1);
                     found.push(Finding::new(Location::Argument(id, "kernel"), message).help(help));

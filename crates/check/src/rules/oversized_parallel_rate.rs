@@ -7,7 +7,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct OversizedParallelRate;
 
@@ -18,13 +18,13 @@ static META: Meta = Meta {
     severity: Severity::Note,
     default: false,
     summary: "a rate of parallel dilated convolutions is too large for the feature map",
-    what: "Looks at dilated convolutions that read one map side by side with different rates (atrous spatial \
+    what: "Checks parallel dilated convolutions that read one map at different rates (atrous spatial \
            pyramid pooling). Fires at those with all taps on the map at less than the share `full` of the \
            positions.",
-    why: "Rates are chosen for one output stride and crop size. On a smaller map most taps of the large rates \
-          read padding, and the branch that was to see furthest sees least.",
-    instead: "Scale the rates with the map: DeepLab v3 uses 6, 12, 18 at output stride 16 and twice as much at 8, \
-              for crops of 513; or train and test at the size they are made for.",
+    why: "Rates are chosen for one output stride and crop size. On a smaller map most taps of the large \
+          rates read padding, and the branch meant for the widest context gets the least.",
+    instead: "Scale the rates with the map: DeepLab v3 uses 6, 12, 18 at output stride 16 and twice as much \
+              at 8, for crops of 513; or train and test at the size for which they were chosen.",
     source: "Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, section 3.3",
     bad: "input: [8, 16, 16]
 layers:
@@ -41,7 +41,7 @@ layers:
     settings: &[Setting {
         name: "full",
         value: 0.05,
-        doc: "share of the positions at which all taps must be on the map",
+        doc: "minimum share of the positions with all taps on the map",
     }],
     fixes: false,
 };
@@ -53,7 +53,7 @@ impl Rule for OversizedParallelRate {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        // The rates that read each map side by side.
+        // The rates of the parallel convolutions that read each map.
         let mut rates: HashMap<NodeId, HashSet<&[u64]>> = HashMap::new();
         for taps in facts.taps_valid() {
             let source = facts.node(taps.node).inputs[0];
@@ -67,9 +67,9 @@ impl Rule for OversizedParallelRate {
             }
             let map: Vec<String> = taps.map.iter().map(u64::to_string).collect();
             let full = if taps.full_share > 0.0 {
-                format!("{} of the positions see all taps", number::share(taps.full_share))
+                format!("{} of the positions use all taps", number::share(taps.full_share))
             } else {
-                "no position sees all taps".into()
+                "no position uses all taps".into()
             };
             let message = format!(
                 "at rate {} on a {} map, {full}, and {} of all taps read padding",

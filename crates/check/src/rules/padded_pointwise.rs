@@ -1,4 +1,4 @@
-//! CK207: padding around a kernel of one tap: a frame of constants.
+//! CK207: padding around a kernel of one tap, which adds a border of constants.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::window::Window;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct PaddedPointwise;
 
@@ -16,11 +16,11 @@ static META: Meta = Meta {
     family: Family::ReceptiveField,
     severity: Severity::Warning,
     default: true,
-    summary: "padding around a kernel of one tap adds a frame that sees no input",
-    what: "Looks at convolutions and pools with padding on an axis on which their kernel has one tap.",
-    why: "The outputs of the frame read nothing but padding: they hold the bias, whatever the input. They cost as \
-          much as any output, and the map grows by them.",
-    instead: "Write no padding for a kernel of 1; `same` gives none by itself.",
+    summary: "padding around a kernel of one tap adds a border that reads no input",
+    what: "Checks convolutions and pools with padding on an axis on which their kernel has one tap.",
+    why: "The outputs at the border read only padding: their value is the bias, whatever the input. They \
+          cost as much as any output, and they enlarge the map.",
+    instead: "Write no padding for a kernel of 1; `same` adds none.",
     source: "follows from the definition of convolution; Dumoulin & Visin 2016, chapter 2",
     bad: "input: [8, 32, 32]
 layers:
@@ -49,7 +49,8 @@ impl Rule for PaddedPointwise {
             let sizes = facts.node(node.inputs[0]).shape.spatial();
             let framed = |window: &Window| window.kernel == 1 && (window.before > 0 || window.after > 0);
             let Some(axis) = windows.iter().position(framed) else { continue };
-            // Outputs whose single tap falls onto the map, on every axis with one tap; the others of the map are the frame.
+            // Outputs whose single tap lies on the map, on every axis with one tap; the other outputs are the
+            // constant border.
             let outputs = node.shape.spatial();
             let real = windows.iter().zip(sizes).zip(outputs).map(|((window, &size), &outputs)| {
                 if framed(window) { inside(window, size, outputs) } else { outputs }
@@ -60,7 +61,7 @@ impl Rule for PaddedPointwise {
                 continue;
             }
             let message = format!(
-                "{} of the {} outputs read nothing but padding: the kernel has one tap on spatial axis {axis}",
+                "{} of the {} outputs read only padding: the kernel has one tap on spatial axis {axis}",
                 number::grouped(frame),
                 number::grouped(all)
             );
@@ -73,7 +74,7 @@ impl Rule for PaddedPointwise {
     }
 }
 
-/// How many of the outputs have their tap on the map of `size`.
+/// Returns how many of the outputs have their tap on the map of `size`.
 fn inside(window: &Window, size: u64, outputs: u64) -> u64 {
     let stride = i128::from(window.stride);
     let first = (i128::from(window.before) + stride - 1).div_euclid(stride);

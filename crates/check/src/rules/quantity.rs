@@ -1,4 +1,4 @@
-//! What can be expected of a network or a layer, measured: one function for every key of `expect`.
+//! Measures what can be expected of a network or a layer: one function for every key of `expect`.
 
 use num_traits::ToPrimitive as _;
 
@@ -11,30 +11,30 @@ use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::number;
-pub use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Expectable, Unit};
+pub use cnnkit_core::spec::expectation::{Better, EXPECTABLE, Expectable, Quantity, Unit};
 use cnnkit_core::spec::expectation::{Limit, Target};
 use cnnkit_core::value::{Number, show_number};
 
-/// What is measured.
+/// The subject of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The network.
     Network,
-    /// These layers, in execution order: one, or a named group whose last one gives its output.
+    /// These layers, in execution order: one, or a named group whose last layer is its output.
     Nodes(Vec<NodeId>),
 }
 
 /// A measured value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
-    /// One number, or one an axis.
+    /// One number, or one per axis.
     Numbers(Vec<Number>),
     /// Yes or no.
     Flag(bool),
 }
 
 impl Subject {
-    /// The layer named `id`, or the layers of the group or block with that id; none if there is neither.
+    /// Returns the layer named `id`, or the layers of the group or block with that id; `None` if there is neither.
     pub fn named(facts: &Facts<'_>, id: &str) -> Option<Self> {
         if let Some(node) = facts.graph.find(id) {
             return Some(Self::Nodes(vec![node]));
@@ -50,8 +50,8 @@ fn whole(value: u64) -> Found {
     Found::Numbers(vec![Number::from_integer(value.into())])
 }
 
-/// The value of `quantity`; a problem says why it cannot be told.
-pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> Result<Found, Problem> {
+/// Computes `quantity`; a problem has the reason why it cannot be computed.
+pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: Quantity) -> Result<Found, Problem> {
     let counts = || match subject {
         Subject::Network => facts.totals(),
         Subject::Nodes(nodes) => {
@@ -60,30 +60,30 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
     };
     let bytes = |elements: u64| whole(elements.saturating_mul(Dtype::F32.bytes()));
     let graph = facts.graph;
-    Ok(match quantity.name {
-        "params" => whole(counts().params),
-        "buffers" => whole(counts().buffers),
-        "macs" => whole(counts().macs),
-        "other_ops" => whole(counts().other_ops()),
-        "flops" => whole(counts().flops()),
-        "activations" => bytes(counts().activations),
-        "weights" => bytes(counts().params),
-        "memory" => bytes(facts.peak().map_or(0, |peak| peak.elements)),
-        "depth" => whole(totals::depth(graph)),
-        "layers" => whole(match subject {
-            Subject::Network => graph.nodes.len() - graph.inputs().count(),
+    Ok(match quantity {
+        Quantity::Params => whole(counts().params),
+        Quantity::Buffers => whole(counts().buffers),
+        Quantity::Macs => whole(counts().macs),
+        Quantity::OtherOps => whole(counts().other_ops()),
+        Quantity::Flops => whole(counts().flops()),
+        Quantity::Activations => bytes(counts().activations),
+        Quantity::Weights => bytes(counts().params),
+        Quantity::Memory => bytes(facts.peak().map_or(0, |peak| peak.elements)),
+        Quantity::Depth => whole(totals::depth(graph)),
+        Quantity::Layers => whole(match subject {
+            Subject::Network => graph.nodes().len() - graph.inputs().count(),
             Subject::Nodes(nodes) => nodes.len(),
         } as u64),
-        "output" | "shape" => shape(facts, subject)?,
-        "receptive_field" => {
+        Quantity::Output | Quantity::Shape => shape(facts, subject)?,
+        Quantity::ReceptiveField => {
             let field = field(facts, subject)?;
             Found::Numbers(field.axes.iter().map(|axis| Number::from_integer(axis.size)).collect())
         }
-        "jump" => Found::Numbers(field(facts, subject)?.axes.iter().map(|axis| axis.jump).collect()),
-        "coverage" => Found::Numbers(vec![coverage(facts, subject)?]),
-        "hole_free" => Found::Flag(coverage(facts, subject)? == Number::from_integer(1)),
-        "aligned" => Found::Flag(aligned(facts, subject)?),
-        "hdc" => {
+        Quantity::Jump => Found::Numbers(field(facts, subject)?.axes.iter().map(|axis| axis.jump).collect()),
+        Quantity::Coverage => Found::Numbers(vec![coverage(facts, subject)?]),
+        Quantity::HoleFree => Found::Flag(coverage(facts, subject)? == Number::from_integer(1)),
+        Quantity::Aligned => Found::Flag(aligned(facts, subject)?),
+        Quantity::Hdc => {
             let chains = facts.chains()?;
             if chains.truncated {
                 return Err(unknown("there are more dilated chains than can be listed"));
@@ -94,12 +94,11 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: &Expectable) -> R
             }
             Found::Flag(all)
         }
-        "paths" => {
+        Quantity::Paths => {
             let count = facts.paths()?.iter().map(|paths| paths.count.clone()).sum::<num_bigint::BigUint>();
             let count = count.to_i128().ok_or_else(|| unknown("there are 2^127 paths or more"))?;
             Found::Numbers(vec![Number::from_integer(count)])
         }
-        other => return Err(unknown(&format!("nothing measures `{other}`"))),
     })
 }
 
@@ -110,7 +109,7 @@ fn unknown(why: &str) -> Problem {
 fn shape(facts: &Facts<'_>, subject: &Subject) -> Result<Found, Problem> {
     let node = match subject {
         Subject::Nodes(nodes) => nodes.last().copied(),
-        Subject::Network => match facts.graph.outputs.as_slice() {
+        Subject::Network => match facts.graph.outputs() {
             [only] => Some(*only),
             several => {
                 return Err(Problem::new(
@@ -125,7 +124,7 @@ fn shape(facts: &Facts<'_>, subject: &Subject) -> Result<Found, Problem> {
     Ok(Found::Numbers(sizes.iter().map(|&size| Number::from_integer(size.into())).collect()))
 }
 
-/// The field that stands for the subject, with respect to the first input that it depends on.
+/// Returns the field that represents the subject, with respect to the first input that it depends on.
 fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     let found = match subject {
         Subject::Network => field::headline(facts.graph, facts.fields()?),
@@ -140,7 +139,7 @@ fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     })
 }
 
-/// The share of the field's box that is read, over the worst input.
+/// Returns the share of the field's box that is read, over the worst input.
 fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
     let node = field(facts, subject)?.node;
     let mut worst = Number::from_integer(1);
@@ -160,13 +159,13 @@ fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
 fn aligned(facts: &Facts<'_>, subject: &Subject) -> Result<bool, Problem> {
     let fields = facts.fields()?;
     let nodes: Vec<NodeId> = match subject {
-        Subject::Network => facts.graph.outputs.clone(),
+        Subject::Network => facts.graph.outputs().to_vec(),
         Subject::Nodes(nodes) => nodes.last().copied().into_iter().collect(),
     };
-    Ok(nodes.iter().all(|node| fields.nodes[node.0].iter().all(|field| field.aligned)))
+    Ok(nodes.iter().all(|node| fields.nodes[node.index()].iter().all(|field| field.aligned)))
 }
 
-/// Whether a chain obeys the published rule, where it applies, and leaves no hole.
+/// Whether a chain passes the published rule, where it applies, and leaves no hole.
 fn passes(facts: &Facts<'_>, chain: &Chain) -> Result<bool, Problem> {
     match chain.uniform() {
         Some((kernel, rates)) => {
@@ -200,10 +199,10 @@ pub fn holds(found: &Found, limit: Limit, target: &Target) -> bool {
     }
 }
 
-/// What is different, in words: `557,032 more (+2.2 %)`; none where there is no one number.
+/// Describes the difference: `557,032 more (+2.2 %)`; `None` if it is not a single number.
 pub fn difference(unit: Unit, found: &Found, target: &Target) -> Option<String> {
     let (Found::Numbers(found), Target::Number(target)) = (found, target) else { return None };
-    // The axis that is furthest off.
+    // The axis with the largest difference.
     let found =
         found.iter().max_by_key(|found| if *found > target { *found - target } else { target - *found })?;
     let (gap, word) = if found > target { (found - target, "more") } else { (target - found, "fewer") };
@@ -221,7 +220,7 @@ pub fn difference(unit: Unit, found: &Found, target: &Target) -> Option<String> 
     Some(format!("{} {word}{share}", show(unit, &gap)))
 }
 
-/// A number for people.
+/// Formats a number for people.
 pub fn show(unit: Unit, value: &Number) -> String {
     let count = value.is_integer().then(|| value.to_integer().to_u64()).flatten();
     match (unit, count) {
@@ -235,7 +234,7 @@ pub fn show(unit: Unit, value: &Number) -> String {
     }
 }
 
-/// A measured value for people.
+/// Formats a measured value for people.
 pub fn show_found(unit: Unit, found: &Found) -> String {
     match found {
         Found::Flag(flag) => flag.to_string(),
@@ -243,7 +242,7 @@ pub fn show_found(unit: Unit, found: &Found) -> String {
     }
 }
 
-/// An expected value for people.
+/// Formats an expected value for people.
 pub fn show_target(unit: Unit, target: &Target) -> String {
     match target {
         Target::Flag(flag) => flag.to_string(),
@@ -252,7 +251,7 @@ pub fn show_target(unit: Unit, target: &Target) -> String {
     }
 }
 
-/// One number if all axes of a length agree, else all in brackets; a shape always in brackets.
+/// Formats one number if all axes of a length agree, otherwise all in brackets; a shape is always in brackets.
 fn list(unit: Unit, numbers: &[Option<&Number>]) -> String {
     let alike = numbers.first().is_some_and(|first| numbers.iter().all(|number| number == first));
     match (unit, numbers) {
@@ -264,7 +263,7 @@ fn list(unit: Unit, numbers: &[Option<&Number>]) -> String {
     format!("[{}]", numbers.iter().copied().map(plain).collect::<Vec<_>>().join(", "))
 }
 
-/// A measured value as a spec has it.
+/// Formats a measured value as a spec writes it.
 pub fn written(unit: Unit, found: &Found) -> String {
     match found {
         Found::Flag(flag) => flag.to_string(),
@@ -278,7 +277,7 @@ pub fn written(unit: Unit, found: &Found) -> String {
     }
 }
 
-/// A number that reads back as itself: an expression where no decimal is exact.
+/// Formats a number that parses back to itself: an expression where no decimal is exact.
 fn exact(number: &Number) -> String {
     let text = show_number(number);
     if cnnkit_core::value::parse_decimal(&text) == Some(*number) {

@@ -1,10 +1,10 @@
-//! CK403: an activation right after an activation.
+//! CK403: an activation directly after an activation.
 
 use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::{Category, Layer};
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct RepeatedActivation;
 
@@ -15,10 +15,11 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "an activation directly after another activation",
-    what: "Looks at an activation whose only reader, behind dropout, is an activation again. Comes with a fix \
-           where the second is the identity on everything that the first gives, such as any ReLU after a ReLU.",
-    why: "After a ReLU, a second one changes nothing. Other pairs do change values, and rarely for the better: a \
-          sigmoid after a ReLU never gives less than 0.5, a softmax after a ReLU cannot tell small classes apart.",
+    what: "Checks activations whose only reader, possibly after dropout, is another activation. Has a fix \
+           where the second is the identity on every output of the first, such as any ReLU after a ReLU.",
+    why: "After a ReLU, a second one has no effect. Other pairs do change values, and rarely for the \
+          better: a sigmoid after a ReLU never returns less than 0.5, a softmax after a ReLU cannot \
+          distinguish small logits.",
     instead: "Keep one of the two.",
     source: "follows from the definitions: max(max(x, 0), 0) = max(x, 0)",
     bad: "input: [8, 16, 16]
@@ -47,13 +48,12 @@ impl Rule for RepeatedActivation {
             if !is_activation(layer) || matches!(layer, Layer::Glu(_)) {
                 continue;
             }
-            let dropout = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(second) = facts.next(first, dropout) else { continue };
+            let Some(second) = facts.next(first, Layer::passes) else { continue };
             let Some(next) = facts.layer(second).filter(|next| is_activation(next)) else { continue };
             let (a, b) = (layer.doc().name, next.doc().name);
             let useless = is_identity_after(layer, next);
             let message = if useless {
-                format!("`{b}` changes nothing: `{a}` before it gives no value that it would change")
+                format!("this `{b}` has no effect: `{a}` returns only values that it leaves unchanged")
             } else {
                 format!("`{b}` directly after `{a}`")
             };
@@ -77,27 +77,13 @@ impl Rule for RepeatedActivation {
 }
 
 fn is_activation(layer: &Layer) -> bool {
-    // Arithmetic by a number and single functions are parts of something: a bounded scale, a norm written out.
-    let arithmetic = matches!(layer, Layer::Rescale(_) | Layer::Function(_) | Layer::Power(_));
-    layer.doc().category == Category::Activation && !arithmetic
+    // Arithmetic with a number and single functions are usually parts of a larger function: a bounded scale, a norm
+    // written out.
+    let part = layer.pointwise().is_some_and(|pointwise| !pointwise.nonlinearity);
+    layer.doc().category == Category::Activation && !part
 }
 
-/// Whether `second` is the identity on all values that `first` gives.
+/// Whether `second` is the identity on all values that `first` returns.
 fn is_identity_after(first: &Layer, second: &Layer) -> bool {
-    let from_zero = matches!(
-        first,
-        Layer::Relu(_)
-            | Layer::Relu6(_)
-            | Layer::Sigmoid(_)
-            | Layer::Hardsigmoid(_)
-            | Layer::Softplus(_)
-            | Layer::Softmax(_)
-    );
-    let up_to_six =
-        matches!(first, Layer::Relu6(_) | Layer::Sigmoid(_) | Layer::Hardsigmoid(_) | Layer::Softmax(_));
-    match second {
-        Layer::Relu(_) | Layer::LeakyRelu(_) | Layer::Prelu(_) | Layer::Elu(_) | Layer::Celu(_) => from_zero,
-        Layer::Relu6(_) => up_to_six,
-        _ => false,
-    }
+    second.values().keeps(first.values().range())
 }

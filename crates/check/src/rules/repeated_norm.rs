@@ -1,10 +1,10 @@
-//! CK404: a normalisation right after a normalisation.
+//! CK404: a normalisation directly after a normalisation.
 
 use super::{Context, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct RepeatedNorm;
 
@@ -15,10 +15,10 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a normalisation directly after another normalisation",
-    what: "Looks at a batch, layer, group or instance norm whose only reader, behind dropout, is such a norm \
-           again. Comes with a fix for two batch norms.",
-    why: "What comes out of a norm is normalised; normalising it once more costs time and parameters, and two \
-          learned scales in a row are one. Two batch norms compute exactly what one can.",
+    what: "Checks batch, layer, group and instance norms whose only reader, possibly after dropout, is \
+           another such norm. Has a fix for two batch norms.",
+    why: "The output of a norm is normalised already; normalising it again costs time and parameters, and \
+          two consecutive learned scales are one. Two batch norms compute exactly what one can.",
     instead: "Keep one of the two.",
     source: "Ioffe & Szegedy 2015, Batch Normalization, section 3: normalisation, then one learned scale and \
              shift",
@@ -45,13 +45,12 @@ impl Rule for RepeatedNorm {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         for (first, _, layer) in facts.layers().filter(|(_, _, layer)| is_norm(layer)) {
-            let nothing = |layer: &Layer| matches!(layer, Layer::Dropout(_) | Layer::Identity(_));
-            let Some(second) = facts.next(first, nothing) else { continue };
+            let Some(second) = facts.next(first, Layer::passes) else { continue };
             let Some(next) = facts.layer(second).filter(|next| is_norm(next)) else { continue };
             let (a, b) = (layer.doc().name, next.doc().name);
             let params = facts.counts(second).params;
             let direct = facts.only_consumer(first) == Some(second);
-            // One learned scale and shift stand for two, if the first norm has them.
+            // One learned scale and shift can replace two, if the first norm has them.
             let one_for_two = matches!((layer, next), (Layer::BatchNorm(one), Layer::BatchNorm(_)) if one.affine && one.track_running_stats);
             let removal =
                 facts.removal(second).filter(|_| direct && one_for_two && !facts.shares_weights(first));

@@ -1,10 +1,10 @@
-//! CK406: weights whose every way to an output leads through a layer that always gives the same value.
+//! CK406: weights for which every path to an output passes a layer with a constant output.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct SeveredGradient;
 
@@ -15,11 +15,11 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "weights that cannot receive a gradient",
-    what: "Looks for layers that give the same value whatever they read (a softmax over one element, a norm over \
-           one element, a dropout with p = 1, an operand that is multiplied by 0), and for weights all of whose \
-           ways to an output lead through them. Unused layers are another rule's.",
-    why: "No gradient passes such a layer: the weights before it keep their random start for ever, while \
-          parameters, MACs and memory are spent on them, and the output does not depend on the image.",
+    what: "Finds layers whose output does not depend on their input (a softmax over one element, a norm \
+           over one element, a dropout with p = 1, an operand that is multiplied by 0), and weights for \
+           which every path to an output passes such a layer. Unused layers belong to `unused-layer`.",
+    why: "No gradient passes such a layer: the weights before it keep their random initial values, although \
+          they cost parameters, MACs and memory, and the output does not depend on the image.",
     instead: "Use a sigmoid for a single logit (or two channels for a softmax), and no norm over a 1x1 map.",
     source: "follows from the definitions: exp(x) / exp(x) = 1, x - mean(x) = 0 for one element",
     bad: "input: [16, 8, 8]
@@ -57,7 +57,7 @@ impl Rule for SeveredGradient {
             let mut finding = Finding::new(Location::Node(cut.at), message);
             if let Some(&last) = cut.weights.last() {
                 finding = finding
-                    .related(Location::Node(last), format!("`{}` can never learn", facts.node(last).id));
+                    .related(Location::Node(last), format!("`{}` receives no gradient", facts.node(last).id));
             }
             found.push(finding.help(cut.why.remedy()));
         }

@@ -1,4 +1,4 @@
-//! CK104: an id inside a block or branch that hides the same id outside.
+//! CK104: an id inside a block or branch that shadows the same id outside.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use cnnkit_core::graph::NodeId;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ShadowedId;
 
@@ -16,11 +16,11 @@ static META: Meta = Meta {
     family: Family::Style,
     severity: Severity::Note,
     default: false,
-    summary: "an id that hides the same id of an enclosing level",
-    what: "Looks at layers with a written id inside a block, branch or named group: those for which an enclosing \
+    summary: "an id that shadows the same id of an enclosing level",
+    what: "Checks layers with a written id inside a block, branch or named group. Fires if an enclosing \
            level has a layer or group of the same id.",
-    why: "A `from` inside the block reads the inner layer, one outside reads the outer; a reader takes one for \
-          the other, and moving a line changes what it reads.",
+    why: "A `from` inside the block reads the inner layer, one outside reads the outer; a person easily \
+          confuses them, and moving a line changes what it reads.",
     instead: "Give one of them another id.",
     source: "docs/spec.md: ids are found from the inside out; as pylint's redefined-outer-name",
     bad: "input: [8, 32, 32]
@@ -84,7 +84,7 @@ impl Rule for ShadowedId {
                 level = above;
             };
             let Some((outer, full)) = outer else { continue };
-            let message = format!("the id `{name}` of `{}` hides `{full}`", node.id);
+            let message = format!("the id `{name}` of `{}` shadows `{full}`", node.id);
             found.push(
                 Finding::new(Location::Node(id), message)
                     .related(Location::Node(outer), format!("`{full}` is here"))

@@ -1,10 +1,10 @@
-//! CK105: an argument or loop variable that hides a variable around it.
+//! CK105: an argument or loop variable that shadows a variable around it.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ShadowedVariable;
 
@@ -14,13 +14,13 @@ static META: Meta = Meta {
     family: Family::Style,
     severity: Severity::Note,
     default: false,
-    summary: "an argument or loop variable that hides another variable",
-    what: "Looks at the arguments of blocks and the variables of `repeat` and `dense`: those with the name of a \
-           variable of the file, an argument of the block or a loop around them. The index `i`, which every loop \
-           has, counts only where the inner body reads it.",
-    why: "`$name` means something else inside than one line above. In nested loops `$i` is the inner index, where \
-          the outer one may have been meant.",
-    instead: "Give it another name; a loop's index is named with `index: j`.",
+    summary: "an argument or loop variable that shadows another variable",
+    what: "Checks the arguments of blocks and the variables of `repeat` and `dense`. Fires if one has the \
+           name of a variable of the file, of an argument of the block or of a loop around it. The index \
+           `i`, which every loop has, counts only where the inner body reads it.",
+    why: "Inside, `$name` means something else than one line above. In nested loops `$i` is the inner \
+          index, although the outer one may have been intended.",
+    instead: "Give it another name; `index: j` names a loop's index.",
     source: "docs/spec.md: variables are found from the inside out; as clippy's shadow_unrelated",
     bad: "input: [8, 32, 32]
 layers:
@@ -55,7 +55,7 @@ impl Rule for ShadowedVariable {
         for shadow in names::shadowed_variables(document) {
             let mut finding = Finding::new(
                 Location::Token(shadow.inner),
-                format!("`${}` hides {}", shadow.name, shadow.what),
+                format!("`${}` shadows {}", shadow.name, shadow.what),
             );
             if let Some(outer) = shadow.outer {
                 finding = finding.related(Location::Token(outer), "which is here");

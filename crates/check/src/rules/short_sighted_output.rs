@@ -1,11 +1,11 @@
-//! CK201: an output whose receptive field is smaller than what it must see.
+//! CK201: an output whose receptive field is smaller than required.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::field::AxisFacts;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ShortSightedOutput;
 
@@ -16,13 +16,14 @@ static META: Meta = Meta {
     severity: Severity::Note,
     default: false,
     summary: "the receptive field of an output is smaller than the object or the input",
-    what: "Compares the receptive field of every output, axis by axis, with the size `object` in input pixels, or \
-           with the whole input if that is 0. Outputs behind global pooling or a fully connected layer see \
-           everything; a gate such as squeeze-and-excitation gives context, but does not count here.",
-    why: "A unit that cannot see an object whole has to guess what it is. The effective field is smaller still \
-          than the box that this rule looks at.",
-    instead: "Raise the field with strides, dilation or larger kernels (`cnnkit rf` shows what each layer adds), \
-              or join an image-level branch.",
+    what: "Compares the receptive field of every output, axis by axis, with the size `object` in input \
+           pixels, or with the whole input if that is 0. Outputs after global pooling or a fully connected \
+           layer cover everything; a gate such as squeeze-and-excitation gives context, but does not count \
+           here.",
+    why: "A unit whose field does not cover an object has to guess what the object is. The effective field \
+          is even smaller than the box that this rule compares.",
+    instead: "Enlarge the field with strides, dilation or larger kernels (`cnnkit rf` shows how much each \
+              layer adds), or join an image-level branch.",
     source: "Luo et al. 2016, Understanding the Effective Receptive Field in Deep Convolutional Neural Networks; \
              Araujo, Norris & Sim 2019",
     bad: "input: [3, 32, 32]
@@ -37,7 +38,7 @@ layers:
     settings: &[Setting {
         name: "object",
         value: 0.0,
-        doc: "size in input pixels that each output must see; 0 is the whole input",
+        doc: "size in input pixels that each output must cover; 0 is the whole input",
     }],
     fixes: false,
 };
@@ -50,7 +51,7 @@ impl Rule for ShortSightedOutput {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let object = context.setting("object");
-        let mut outputs = facts.graph.outputs.clone();
+        let mut outputs = facts.graph.outputs().to_vec();
         outputs.sort_unstable();
         outputs.dedup();
         for output in outputs {
@@ -60,7 +61,7 @@ impl Rule for ShortSightedOutput {
                     |axis: usize| if object > 0.0 { object } else { input.shape.spatial()[axis] as f64 };
                 let short =
                     |(axis, facts): (usize, &AxisFacts)| !facts.global && (facts.size as f64) < needed(axis);
-                // Sampling that may go anywhere may see the object.
+                // Unbounded sampling may cover the object.
                 if field.sampling.is_some() || !field.axes.iter().enumerate().any(short) {
                     continue;
                 }
@@ -73,13 +74,13 @@ impl Rule for ShortSightedOutput {
                 };
                 let share = number::share(field.seen);
                 let message = format!(
-                    "the output `{}` sees {} positions ({share} of the input in its middle), less than {wanted}",
+                    "the output `{}` reads {} positions ({share} of the input in its middle), less than {wanted}",
                     facts.node(output).id,
                     sizes.join("x")
                 );
                 found.push(
                     Finding::new(Location::Node(output), message)
-                        .help("`cnnkit rf` shows what each layer adds; strides and dilation add most, global pooling sees everything"),
+                        .help("`cnnkit rf` shows what each layer adds; strides and dilation add most, global pooling covers everything"),
                 );
             }
         }

@@ -4,7 +4,7 @@ use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct SkippedPositions;
 
@@ -15,13 +15,13 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a stride larger than the kernel leaves positions that are never read",
-    what: "Follows every reader of a feature map row by row. Fires if positions between read ones are read by no \
-           reader at all; a 1x1 shortcut of stride 2 beside a path that reads everything is fine, and so are \
-           layers that cut on purpose (crop, slice).",
-    why: "What is computed (or sampled by the camera) at those positions is thrown away: a 1x1 convolution of \
-          stride 2 ignores three quarters of its input.",
-    instead: "Let the stride be taken by a layer whose kernel is at least as large (ResNet-B moves it from the \
-              1x1 to the 3x3 convolution), or pool before the 1x1 convolution (ResNet-D).",
+    what: "Checks the rows of a feature map that each reader reads. Fires if no reader at all reads some \
+           positions between those that are read; a 1x1 shortcut of stride 2 beside a path that reads \
+           everything is fine, and so are layers that cut on purpose (crop, slice).",
+    why: "The values computed (or sampled by the camera) at those positions are discarded: a 1x1 \
+          convolution of stride 2 ignores three quarters of its input.",
+    instead: "Move the stride to a layer whose kernel is at least as large (ResNet-B moves it from the 1x1 \
+              to the 3x3 convolution), or pool before the 1x1 convolution (ResNet-D).",
     source: "He et al. 2019, Bag of Tricks for Image Classification with Convolutional Neural Networks, section \
              4.2",
     bad: "input: [8, 32, 32]

@@ -1,9 +1,10 @@
-//! CK001 to CK011: a spec that cannot be built. They are found while it is read; here is what they mean.
+//! CK001 to CK011: errors that prevent a spec from being built. Reading the spec reports them; their documentation is
+//! here.
 
 use super::{Family, Meta, Severity};
 use cnnkit_core::diagnostic::Code;
 
-/// A spec in which nothing is wrong.
+/// A spec without errors.
 const GOOD: &str = "input: [3, 32, 32]\nlayers:\n  - conv: {out_channels: 8, kernel: 3}\n";
 
 const fn meta(
@@ -30,7 +31,7 @@ const fn meta(
     }
 }
 
-/// What each [`Code`] means, in the order of their ids.
+/// The documentation of each [`Code`], in the order of their ids.
 pub static SPEC_ERRORS: [Meta; 11] = [
     meta(
         "CK001",
@@ -38,8 +39,8 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         "the text is not YAML",
         [
             "Reads the file as one YAML document in UTF-8.",
-            "Nothing can be said of a network that cannot be read.",
-            "Mend the line: indentation, quotes, brackets. An editor with the JSON Schema (`cnnkit schema`) shows it while you type.",
+            "A network that cannot be read cannot be analysed.",
+            "Fix the line: indentation, quotes, brackets. An editor with the JSON Schema (`cnnkit schema`) shows the error while you type.",
             "input: [3, 32, 32\nlayers: [relu]\n",
         ],
     ),
@@ -48,19 +49,19 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         "unknown-name",
         "a key, layer, block, variable or argument does not exist",
         [
-            "Holds every name against the vocabulary (`cnnkit layers`), the language (docs/spec.md) and the spec's own blocks.",
-            "A misspelt argument that is skipped in silence builds another network than the one that was meant.",
-            "Take the suggestion, or define the block or variable.",
+            "Checks every name against the vocabulary (`cnnkit layers`), the language (docs/spec.md) and the spec's own blocks.",
+            "A misspelt argument that is silently ignored builds a different network from the intended one.",
+            "Use the suggestion, or define the block or variable.",
             "input: [3, 32, 32]\nlayers:\n  - convv: {out_channels: 8, kernel: 3}\n",
         ],
     ),
     meta(
         "CK003",
         "missing",
-        "something required is not there",
+        "something required is missing",
         [
-            "Asks for the keys and arguments without a default: `input`, `layers`, `out_channels`.",
-            "There is no number that would be right to assume.",
+            "Requires the keys and arguments without a default: `input`, `layers`, `out_channels`.",
+            "There is no value that would be right to assume.",
             "Give it; `cnnkit layers NAME` lists a layer's arguments.",
             "input: [3, 32, 32]\n",
         ],
@@ -71,8 +72,8 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         "a value has the wrong type or is out of range",
         [
             "Checks every value against what its argument takes.",
-            "A kernel of 0 or a text where a number belongs has no meaning.",
-            "Give a value of the kind that the message names.",
+            "A kernel of 0, or a text in place of a number, has no meaning.",
+            "Give a value of the type that the message names.",
             "input: [3, 32, 32]\nlayers:\n  - conv: {out_channels: 8, kernel: wide}\n",
         ],
     ),
@@ -94,7 +95,7 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         [
             "Resolves every `from`, `share` and `outputs`.",
             "A layer can only read what was computed before it.",
-            "Name an earlier layer; ids are found from the inside out.",
+            "Name an earlier layer; ids resolve from the inside out.",
             "input: [3, 32, 32]\nlayers:\n  - {relu: {}, from: nowhere}\n",
         ],
     ),
@@ -105,7 +106,7 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         [
             "Evaluates every text with a `$name` in it, exactly.",
             "An unknown variable or a division by zero leaves an argument without a value.",
-            "Define the variable before its use, or mend the expression.",
+            "Define the variable before its use, or fix the expression.",
             "input: [3, 32, 32]\nlayers:\n  - conv: {out_channels: $width, kernel: 3}\n",
         ],
     ),
@@ -115,18 +116,18 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         "an included file cannot be used",
         [
             "Reads the files under `include`, relative to the file that names them and below the project's folder.",
-            "The blocks that it should give are missing.",
-            "Check the path; keep included files below the folder that holds `.git` or `cnnkit.toml`.",
+            "The blocks that it should define are missing.",
+            "Check the path; keep included files below the folder that contains `.git` or `cnnkit.toml`.",
             "include: [nowhere.yaml]\ninput: [3, 32, 32]\nlayers:\n  - relu\n",
         ],
     ),
     meta(
         "CK009",
         "limit",
-        "the spec would use up the machine",
+        "the spec exceeds a limit that protects the machine",
         [
-            "Bounds the size of the text, the number of layers, the elements of a tensor and the depth of blocks.",
-            "A slip in a `repeat` must not take the machine down.",
+            "Limits the size of the text, the number of layers, the elements of a tensor and the depth of blocks.",
+            "A typo in a `repeat` must not exhaust the machine.",
             "Check the counts and sizes that the message names.",
             "input: [3, 32, 32]\nlayers:\n  - repeat: {times: 10000000, body: [relu]}\n",
         ],
@@ -137,7 +138,7 @@ pub static SPEC_ERRORS: [Meta; 11] = [
         "a count does not fit into 64 bits",
         [
             "Computes every count exactly.",
-            "A wrapped number would be a lie.",
+            "A number that wraps around would be silently wrong.",
             "Check the sizes: no real network is this large.",
             "input: [65536, 8192, 8192]\nlayers:\n  - conv: {out_channels: 65536, kernel: 3, padding: same}\n",
         ],
@@ -155,7 +156,7 @@ pub static SPEC_ERRORS: [Meta; 11] = [
     ),
 ];
 
-/// What `code` means.
+/// Returns the documentation of `code`.
 pub fn of_code(code: Code) -> &'static Meta {
     SPEC_ERRORS.iter().find(|meta| meta.id == code.id()).unwrap_or(&SPEC_ERRORS[0])
 }

@@ -1,11 +1,11 @@
-//! CK504: a number of channels that is no multiple of what hardware computes at once.
+//! CK504: a number of channels that is not a multiple of the hardware's vector width.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::paths::is_weighted;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnalignedChannels;
 
@@ -15,11 +15,11 @@ static META: Meta = Meta {
     family: Family::Cost,
     severity: Severity::Note,
     default: false,
-    summary: "a number of channels that is no multiple of 8",
-    what: "Looks at the output channels of convolutions and linear layers that another such layer reads later on. \
-           The last ones are left alone: their channels are the task's classes.",
-    why: "Tensor cores and vector units work on 8 (f16) or more channels at once. A layer of 30 channels takes \
-          the time of 32 and gives the result of 30; some libraries fall back to slower kernels altogether.",
+    summary: "a number of channels that is not a multiple of 8",
+    what: "Checks the output channels of convolutions and linear layers that another such layer reads \
+           later. The last ones are exempt: their channels are the task's classes.",
+    why: "Tensor cores and vector units process 8 (f16) or more channels at once. A layer of 30 channels \
+          takes the time of 32; some libraries fall back to slower kernels altogether.",
     instead: "Round to a multiple of 8, as MobileNet does: `$round_to(width, 8)`.",
     source: "NVIDIA, Deep Learning Performance Guide, convolutional layers, section on channels; Sandler et al. \
              2018, MobileNetV2 (`_make_divisible`)",
@@ -33,7 +33,11 @@ layers:
   - conv: {out_channels: 32, kernel: 3}
   - conv: {out_channels: 10, kernel: 1}
 ",
-    settings: &[Setting { name: "multiple", value: 8.0, doc: "channels that are computed at once" }],
+    settings: &[Setting {
+        name: "multiple",
+        value: 8.0,
+        doc: "number of channels that the hardware processes at once",
+    }],
     fixes: false,
 };
 
@@ -45,14 +49,14 @@ impl Rule for UnalignedChannels {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let multiple = (context.setting("multiple").round() as u64).max(1);
-        // Whether a layer with weights comes later on some way.
-        let mut followed = vec![false; facts.graph.nodes.len()];
+        // Whether a layer with weights follows on some path.
+        let mut followed = vec![false; facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {
-            if followed[id.0] || is_weighted(node) {
-                node.inputs.iter().for_each(|input| followed[input.0] = true);
+            if followed[id.index()] || is_weighted(node) {
+                node.inputs.iter().for_each(|input| followed[input.index()] = true);
             }
         }
-        for (id, node, layer) in facts.layers().filter(|(id, ..)| followed[id.0]) {
+        for (id, node, layer) in facts.layers().filter(|(id, ..)| followed[id.index()]) {
             let (argument, channels) = match layer {
                 Layer::Conv(conv) => ("out_channels", conv.out_channels),
                 Layer::ConvTranspose(conv) => ("out_channels", conv.out_channels),
@@ -67,7 +71,7 @@ impl Rule for UnalignedChannels {
             let below = above - multiple;
             let sizes = if below == 0 { above.to_string() } else { format!("{below} or {above}") };
             let message = format!(
-                "`{}` has {channels} channels, no multiple of {multiple}: it may take the time of {above}",
+                "`{}` has {channels} channels, not a multiple of {multiple}: it may take the time of {above}",
                 node.id
             );
             found.push(Finding::new(Location::Argument(id, argument), message).help(format!("use {sizes}")));

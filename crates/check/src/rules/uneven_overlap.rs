@@ -1,11 +1,11 @@
-//! CK307: a transposed convolution whose kernel is not divisible by its stride paints a checkerboard.
+//! CK307: a transposed convolution whose kernel is not divisible by its stride produces a checkerboard.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::window::Window;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnevenOverlap;
 
@@ -16,10 +16,10 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "the kernel of a transposed convolution is not divisible by its stride",
-    what: "Counts for every transposed convolution how many kernel taps meet at each output position. Fires if \
-           the numbers differ.",
-    why: "Where more taps meet, outputs are larger: a checkerboard over the whole image, which training weakens \
-          but does not remove.",
+    what: "Counts for every transposed convolution how many kernel taps overlap at each output position. \
+           Fires if the numbers differ.",
+    why: "Where more taps overlap, outputs are larger: a checkerboard over the whole image, which training \
+          weakens but does not remove.",
     instead: "Use a kernel that the stride divides (4 at stride 2), or `upsample` followed by a convolution, \
               which overlaps evenly by construction.",
     source: "Odena, Dumoulin & Olah 2016, Deconvolution and Checkerboard Artifacts, Distill",

@@ -1,11 +1,11 @@
-//! CK601: something under `expect` does not hold.
+//! CK601: an expectation under `expect` is not met.
 
 use super::quantity::{Found, Subject, difference, holds, measure, show_found, show_target, written};
 use super::{Context, Edit, Facts, Family, Finding, Fix, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::{Problem, suggest};
 use cnnkit_core::spec::expectation::{Expectation, Limit};
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnmetExpectation;
 
@@ -16,12 +16,12 @@ static META: Meta = Meta {
     severity: Severity::Error,
     default: true,
     summary: "an expectation of the spec does not hold",
-    what: "Measures every quantity under `expect` and holds it against what the spec says: an exact value, or bounds, which \
-           are inclusive. A layer or block is named by its id.",
-    why: "The numbers under `expect` are what the paper, the review or the target device promised. If they do not hold, \
-          either the network or the promise is wrong.",
-    instead: "Mend the network. If the change was meant, `cnnkit check --update` writes the found numbers back and keeps \
-              comments and layout, so that the review shows them.",
+    what: "Measures every quantity under `expect` and compares it with the spec's value: an exact value, or \
+           bounds, which are inclusive. A layer or block is named by its id.",
+    why: "The numbers under `expect` are what the paper, the review or the target device promised. If they \
+          do not hold, either the network or the promise is wrong.",
+    instead: "Fix the network. If the change was intended, `cnnkit check --update` writes the measured \
+              numbers back and keeps comments and layout, so that the review shows them.",
     source: "docs/check.md",
     bad: "input: [3, 32, 32]
 layers:
@@ -55,7 +55,7 @@ impl Rule for UnmetExpectation {
     }
 }
 
-/// What is wrong with one expectation, if anything is.
+/// Returns the finding about one expectation, if it is not met.
 fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     let quantity = expectation.expectable();
     let mut node_place = None;
@@ -73,10 +73,10 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     };
     let of = expectation.node.as_ref().map_or(String::new(), |(id, _)| format!(" of `{id}`"));
     let place = Location::Token(expectation.span);
-    let measured = match measure(facts, &subject, quantity) {
+    let measured = match measure(facts, &subject, expectation.quantity) {
         Ok(measured) => measured,
         Err(problem) => {
-            let message = format!("`{}`{of} cannot be told: {}", quantity.name, problem.message);
+            let message = format!("cannot compute `{}`{of}: {}", quantity.name, problem.message);
             let help = problem.help.unwrap_or_else(|| "leave the expectation out".into());
             return Some(Finding::new(place, message).help(help));
         }
@@ -100,8 +100,8 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
     );
     let fix = update(facts, expectation, &measured);
     let help = match &fix {
-        Some(_) => format!("mend the network, or let `--update` write `{}`", written(unit, &measured)),
-        None => "mend the network, or the expectation".into(),
+        Some(_) => format!("fix the network, or run `--update` to write `{}`", written(unit, &measured)),
+        None => "fix the network, or the expectation".into(),
     };
     let mut finding = Finding::new(place, message).help(help).fix(fix);
     if let Some(place) = node_place {
@@ -111,9 +111,9 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
 }
 
 fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -> Finding {
-    let ids = facts.graph.nodes.iter().map(|node| node.id.as_str());
+    let ids = facts.graph.nodes().iter().map(|node| node.id.as_str());
     let mut known: Vec<&str> = ids.clone().collect();
-    // Groups and blocks are the ids' beginnings.
+    // Groups and blocks are the prefixes of ids.
     known.extend(ids.flat_map(|id| id.match_indices('.').map(move |(dot, _)| &id[..dot])));
     known.sort_unstable();
     known.dedup();
@@ -122,14 +122,15 @@ fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -
         .help(help.unwrap_or_else(|| "`cnnkit params --depth all` lists the ids".into()))
 }
 
-/// The found value in place of the expected one; none if the place holds an expression, or a list over several lines.
+/// Replaces the expected value by the measured one; `None` if the value is an expression, or a list over several
+/// lines.
 fn update(facts: &Facts<'_>, expectation: &Expectation, found: &Found) -> Option<Fix> {
     let text =
         facts.sources.get(expectation.span.source).text.get(expectation.span.start..expectation.span.end)?;
     let one_line = !text.starts_with('[') || text.ends_with(']');
     let edit = Edit { span: expectation.span, text: written(expectation.expectable().unit, found) };
     (expectation.literal && one_line && !text.starts_with(['-', '*'])).then(|| Fix {
-        title: "write the found value".into(),
+        title: "write the measured value".into(),
         edits: vec![edit],
         safe: false,
         params: 0,

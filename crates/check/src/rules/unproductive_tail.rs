@@ -1,4 +1,4 @@
-//! CK202: convolutions whose input already sees more than the whole image.
+//! CK202: convolutions whose input already has a receptive field larger than the whole image.
 
 use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
@@ -6,7 +6,7 @@ use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::Category;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnproductiveTail;
 
@@ -16,13 +16,14 @@ static META: Meta = Meta {
     family: Family::ReceptiveField,
     severity: Severity::Note,
     default: false,
-    summary: "convolutions behind the point where every path has seen the whole input",
-    what: "Looks for convolutions with a kernel above 1 whose input has, on the path with the smallest receptive \
-           field, a field larger than the network's input on every axis: they are behind the border layer. One \
-           finding for all, at the first.",
-    why: "A kernel there cannot bring in anything new from the image. Richter et al. find that such layers hardly \
-          add to the accuracy: at the same input size the network could end earlier.",
-    instead: "Use larger images, remove layers, or strides: fewer early ones make the field grow more slowly.",
+    summary: "convolutions after the point where every path has read the whole input",
+    what: "Finds convolutions with a kernel above 1 whose input has, on the path with the smallest \
+           receptive field, a field larger than the network's input on every axis: they are after the \
+           border layer. Reports one finding for all of them, at the first.",
+    why: "A kernel there cannot add anything new from the image. Richter et al. find that such layers \
+          hardly improve the accuracy: at the same input size the network could end earlier.",
+    instead: "Use larger images, or remove layers or early strides: with fewer of them the field grows more \
+              slowly.",
     source: "Richter et al. 2021, Should You Go Deeper? Optimizing Convolutional Neural Network Architectures \
              without Training by Receptive Field Analysis (the border layer)",
     bad: "input: [3, 8, 8]
@@ -64,7 +65,7 @@ impl Rule for UnproductiveTail {
         let params: u64 = tail.iter().map(|(id, _)| facts.counts(*id).params).sum();
         let share = params as f64 / facts.totals().params.max(1) as f64;
         let message = format!(
-            "from here on {} of {} convolutions read what has seen the whole input (smallest field {smallest}): {} parameters, {} of all",
+            "from here on {} of {} convolutions read maps that already cover the whole input (smallest field {smallest}): {} parameters, {} of all",
             number::grouped(tail.len() as u64),
             number::grouped(all),
             number::grouped(params),
@@ -78,14 +79,14 @@ impl Rule for UnproductiveTail {
     }
 }
 
-/// The smallest field of `id`, if it exceeds every input on every axis.
+/// Returns the smallest field of `id`, if it exceeds every input on every axis.
 fn beyond(facts: &Facts<'_>, id: NodeId) -> Result<Option<String>, Problem> {
     let mut shown = None;
     for field in facts.field(id)? {
         let sizes = facts.node(field.input).shape.spatial();
         let mut smallest = Vec::new();
         for (axis, &size) in field.axes.iter().zip(sizes) {
-            // No smallest path: all of them see the whole axis.
+            // Without a smallest path, all paths cover the whole axis.
             match axis.smallest {
                 Some(seen) if seen <= i128::from(size) => return Ok(None),
                 Some(seen) => smallest.push(seen.to_string()),

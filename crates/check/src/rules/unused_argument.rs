@@ -4,7 +4,7 @@ use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnusedArgument;
 
@@ -15,10 +15,10 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "an argument of a block that its layers never read",
-    what: "Looks at the `args` of each block: those that neither its layers, nor the defaults of its other \
-           arguments, nor the `defaults` of its file read as `$name`.",
+    what: "Checks the `args` of each block. Fires if neither its layers, nor the defaults of its other \
+           arguments, nor the `defaults` of its file read an argument as `$name`.",
     why: "Every use sets it and nothing changes: a `stride: 2` that does not stride.",
-    instead: "Read it as `$name` where it is meant, or remove it from the block and its uses.",
+    instead: "Read it as `$name` where it is intended, or remove it from the block and its uses.",
     source: "dead code; as ruff's ARG001 (unused-function-argument)",
     bad: "input: [3, 32, 32]
 blocks:

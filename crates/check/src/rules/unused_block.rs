@@ -4,7 +4,7 @@ use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnusedBlock;
 
@@ -15,11 +15,11 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a block that the spec defines and never uses",
-    what: "Looks at the blocks of the spec's own file: those that neither the network nor a used block names, as \
-           a layer, as an argument or in a variable. Blocks of included files serve other specs as well and are \
-           left alone.",
-    why: "Nobody can see whether the block is still right: it is never expanded, so its shapes are never checked. \
-          It misleads the reader, or its use was forgotten.",
+    what: "Checks the blocks of the spec's own file. Fires if neither the network nor a used block names \
+           it, as a layer, as an argument or in a variable. Blocks of included files are exempt, because \
+           other specs use them as well.",
+    why: "An unused block is never expanded, so its shapes are never checked and nobody notices when it \
+          breaks. It misleads the reader, or its use was forgotten.",
     instead: "Use it, or remove it.",
     source: "dead code; as clippy's `dead_code` and ruff's F841",
     bad: "input: [3, 32, 32]

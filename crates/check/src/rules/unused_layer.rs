@@ -5,7 +5,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Op;
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnusedLayer;
 
@@ -16,10 +16,10 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a layer or input that no output of the network depends on",
-    what: "Looks for layers whose result is read by nobody and is not an output, and for inputs that reach no \
-           output. Layers that lead only to such a layer are counted with it.",
-    why: "Such layers are built, hold parameters and cost time and memory, but nothing that the network returns \
-          depends on them. Most often a `from` names the wrong layer, or an `outputs` entry is missing.",
+    what: "Finds layers whose result has no reader and is not an output, and inputs that reach no output. \
+           Layers that lead only to such a layer are counted with it.",
+    why: "Such layers are built, have parameters and cost time and memory, but no output of the network \
+          depends on them. Usually a `from` names the wrong layer, or an `outputs` entry is missing.",
     instead: "Read it, list it under `outputs`, or remove it.",
     source: "dead code; PyTorch's DistributedDataParallel stops at such parameters (`find_unused_parameters`)",
     bad: "input: [8, 16, 16]
@@ -46,22 +46,23 @@ impl Rule for UnusedLayer {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        // Each dead layer is charged to one dead end that it leads to.
-        let mut end_of: Vec<Option<usize>> = vec![None; facts.graph.nodes.len()];
-        let mut charged: Vec<(u64, u64)> = vec![(0, 0); facts.graph.nodes.len()];
+        // Each dead layer is attributed to one dead end that it leads to.
+        let mut end_of: Vec<Option<usize>> = vec![None; facts.graph.nodes().len()];
+        let mut charged: Vec<(u64, u64)> = vec![(0, 0); facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {
             if facts.live(id) {
                 continue;
             }
-            let end = facts.consumers(id).iter().find_map(|reader| end_of[reader.0]).unwrap_or(id.0);
-            end_of[id.0] = Some(end);
+            let end =
+                facts.consumers(id).iter().find_map(|reader| end_of[reader.index()]).unwrap_or(id.index());
+            end_of[id.index()] = Some(end);
             if matches!(node.op, Op::Layer(_)) {
                 charged[end].0 += 1;
                 charged[end].1 += facts.counts(id).params;
             }
         }
         for (id, node) in facts.graph.iter().filter(|(id, _)| !facts.live(*id)) {
-            let ends_here = end_of[id.0] == Some(id.0);
+            let ends_here = end_of[id.index()] == Some(id.index());
             if matches!(node.op, Op::Input) {
                 let message = format!("no output depends on the input `{}`", node.id);
                 found.push(
@@ -69,7 +70,7 @@ impl Rule for UnusedLayer {
                         .help("read it in a layer that leads to an output, or remove it"),
                 );
             } else if ends_here {
-                let (layers, params) = charged[id.0];
+                let (layers, params) = charged[id.index()];
                 let others = match layers {
                     1 => String::new(),
                     2 => ", and a layer leads only here".into(),

@@ -4,7 +4,7 @@ use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::spec::names;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct UnusedVariable;
 
@@ -15,11 +15,11 @@ static META: Meta = Meta {
     severity: Severity::Warning,
     default: true,
     summary: "a variable that is defined and never read",
-    what: "Looks at the `variables` of each file: those that no expression in that file reads as `$name`. A \
-           variable is in force in its own file only.",
-    why: "Changing it changes nothing, which `--set` will not tell; most often a number was written out where the \
-          variable was meant.",
-    instead: "Read it where it is meant, or remove it.",
+    what: "Checks the `variables` of each file. Fires if no expression in that file reads one as `$name`. \
+           The scope of a variable is its own file.",
+    why: "Changing it changes nothing, and `--set` does not warn about that; usually a number was written \
+          out where the variable was intended.",
+    instead: "Read it where it is intended, or remove it.",
     source: "dead code; as ruff's F841 (unused-variable)",
     bad: "input: [3, 32, 32]
 variables: {width: 8}

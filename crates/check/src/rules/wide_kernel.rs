@@ -1,4 +1,4 @@
-//! CK502: a wide 3x3 convolution that a bottleneck shrinks.
+//! CK502: a wide 3x3 convolution that a bottleneck can replace.
 
 use super::{Context, Facts, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::analysis::savings;
@@ -7,7 +7,7 @@ use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct WideKernel;
 
@@ -18,13 +18,13 @@ static META: Meta = Meta {
     severity: Severity::Note,
     default: false,
     summary: "a wide 3x3 convolution that a bottleneck would shrink",
-    what: "Looks at dense convolutions with a kernel above 1 on every axis whose input and output both have at \
-           least `width` channels, and that are not the middle of a bottleneck already. Fires if 1x1, the same \
-           kernel at 1 / `ratio` of the channels, and 1x1 again hold fewer parameters.",
+    what: "Checks dense convolutions with a kernel above 1 on every axis whose input and output both have \
+           at least `width` channels, and that are not the middle of a bottleneck already. Fires if 1x1, \
+           the same kernel at 1 / `ratio` of the channels, and 1x1 again have fewer parameters.",
     why: "The parameters of a kernel grow with the product of its channels. A bottleneck of a quarter of them \
           keeps the receptive field at about a sixteenth of the kernel's cost, plus two 1x1 convolutions.",
-    instead: "Write the bottleneck, or a depthwise-separable convolution; wide layers may be meant where accuracy \
-              is what counts.",
+    instead: "Write the bottleneck, or a depthwise-separable convolution; wide layers may be intended where \
+              accuracy matters most.",
     source: "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.1, figure 5",
     bad: "input: [512, 14, 14]
 layers:
@@ -39,8 +39,8 @@ layers:
   - conv: {out_channels: 512, kernel: 1}
 ",
     settings: &[
-        Setting { name: "width", value: 256.0, doc: "channels from which on a convolution is wide" },
-        Setting { name: "ratio", value: 4.0, doc: "how many times fewer channels the bottleneck has" },
+        Setting { name: "width", value: 256.0, doc: "minimum number of channels of a wide convolution" },
+        Setting { name: "ratio", value: 4.0, doc: "factor by which the bottleneck reduces the channels" },
     ],
     fixes: false,
 };
@@ -68,7 +68,7 @@ impl Rule for WideKernel {
             }
             let kernel: Vec<String> = saving.kernel.iter().map(u64::to_string).collect();
             let message = format!(
-                "a bottleneck of {middle} channels around this {} holds {} instead of {} parameters ({} less)",
+                "a bottleneck of {middle} channels around this {} has {} instead of {} parameters ({} less)",
                 kernel.join("x"),
                 number::grouped(saving.params),
                 number::grouped(before),
@@ -83,7 +83,7 @@ impl Rule for WideKernel {
     }
 }
 
-/// Whether the layer before it reduces channels by a 1x1 convolution, as the first of a bottleneck does.
+/// Whether the layer before it reduces channels by a 1x1 convolution, like the first of a bottleneck.
 fn is_inside_bottleneck(facts: &Facts<'_>, id: NodeId) -> bool {
     let light =
         |layer: &Layer| matches!(layer.doc().category, Category::Activation | Category::Normalisation);

@@ -1,14 +1,14 @@
-//! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that
-//! crumble into very many runs.
+//! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that fall
+//! apart into very many runs.
 
 #![allow(clippy::cast_possible_truncation, reason = "word indices are below 2^19")]
 
-use crate::analysis::offsets::Taps;
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
-/// The widest set: 4 MiB of bits.
+/// Maximum width of a set: 4 MiB of bits.
 const MOST_BITS: u64 = 1 << 25;
-/// The most words touched in all; a few seconds.
+/// Maximum number of words touched in total; a few seconds.
 const MOST_WORK: u64 = 1 << 33;
 
 /// A set of offsets below a limit.
@@ -18,7 +18,7 @@ pub(crate) struct Bits {
 }
 
 impl Bits {
-    /// The reach of `combs`, `size` wide.
+    /// Computes the reach of `combs`, `size` wide.
     pub(crate) fn of(combs: &[Taps], size: u64) -> Result<Self, Problem> {
         let too_much = |what: &str| {
             Problem::new(Code::Limit, format!("not supported: a receptive field this wide with {what}")).help(
@@ -33,7 +33,8 @@ impl Bits {
         bits.words[0] = 1;
         let (mut reach, mut work) = (1, 0);
         for comb in combs {
-            // Doubling: n taps are m taps and the same shifted by n - m, for any m of at least half n.
+            // Doubling: n taps are m taps together with the same m taps shifted by n - m, for any m of at least half
+            // n.
             let mut taps = 1;
             while taps < comb.taps {
                 let more = taps.min(comb.taps - taps);
@@ -49,7 +50,7 @@ impl Bits {
         Ok(bits)
     }
 
-    /// Adds the set shifted up by `shift`; nothing lies at or above `reach` afterwards.
+    /// Adds the set shifted up by `shift`; afterwards nothing lies at or above `reach`.
     fn or_shifted(&mut self, shift: u64, reach: u64) {
         let (words, bits) = ((shift / 64) as usize, (shift % 64) as u32);
         let top = (reach.div_ceil(64) as usize).min(self.words.len());
@@ -65,7 +66,7 @@ impl Bits {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    /// How many of `start..end` are in the set.
+    /// Returns how many offsets of `start..end` are in the set.
     pub(crate) fn count_in(&self, start: u64, end: u64) -> u64 {
         let end = end.min(self.words.len() as u64 * 64);
         if start >= end {
@@ -86,7 +87,7 @@ impl Bits {
         count
     }
 
-    /// The largest distance between neighbours; 0 for a single offset.
+    /// Returns the largest distance between neighbours; 0 for a single offset.
     pub(crate) fn max_gap(&self) -> u64 {
         let (mut last, mut gap) = (None, 0);
         self.for_each(|offset| {
@@ -98,7 +99,7 @@ impl Bits {
         gap
     }
 
-    /// The offsets, ascending.
+    /// Visits the offsets in ascending order.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(u64)) {
         for (i, &word) in self.words.iter().enumerate() {
             let mut word = word;

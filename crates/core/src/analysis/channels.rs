@@ -1,21 +1,19 @@
 //! Channel connectivity: from which channels of a source can each channel of a node be reached?
 //!
-//! A stack of grouped convolutions keeps its groups apart until a shuffle or a dense layer joins them (Zhang et al. 2018,
-//! section 3.1). Neighbouring channels with the same set are kept as one run, so a dense layer costs one union and a
-//! network of grouped layers as many sets as it has groups; a set is a bit for each channel of the source.
+//! A stack of grouped convolutions keeps its groups isolated until a shuffle or a dense layer mixes them (Zhang et
+//! al. 2018, section 3.1). Neighbouring channels with the same set are stored as one run, so a dense layer costs one
+//! union and a network of grouped layers as many sets as it has groups; a set has one bit per channel of the source.
 //!
-//! Everything that a channel's value depends on counts, gates included. Where channels become positions (a permutation of
-//! the axes), [`reached`] counts them as joined; [`exactly`] follows each of them there, and where units stand on padding only.
+//! Everything that a channel's value depends on counts, gates included. Where channels become positions (a
+//! permutation of the axes), [`reached`] counts them as mixed; [`exactly`] follows each of them there, and also where
+//! units read only padding.
 
-mod bits;
-mod runs;
-
-pub use bits::Bits;
-pub use runs::{Run, Runs};
+pub use crate::analysis::channel_sets::{Bits, Run, Runs};
 
 use std::rc::Rc;
 
-use crate::analysis::field::relation::Link;
+use crate::analysis::channel_sets::{either, pulled, too_many};
+use crate::analysis::relation::Link;
 use crate::analysis::support::each;
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -26,27 +24,28 @@ use crate::layers::{AxisReach, Io, Layer, Role, WeightRole};
 /// Connectivity between the channels of a source and those of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connectivity {
-    /// Where the channels come from.
+    /// The source of the channels.
     pub source: NodeId,
-    /// Where they arrive.
+    /// The node that they reach.
     pub node: NodeId,
     /// Channels of the source.
     pub source_channels: u64,
     /// Channels of the node.
     pub channels: u64,
-    /// The fewest source channels that a channel of the node sees.
+    /// The fewest source channels that a channel of the node depends on.
     pub smallest: u64,
-    /// Mean share of the source channels that a channel of the node sees.
+    /// Mean share of the source channels that a channel of the node depends on.
     pub mean_share: f64,
     /// Groups of the node's channels that share no source channel with one another.
     pub isolated_groups: u64,
-    /// Channels of the source that no channel of the node sees.
+    /// Channels of the source that no channel of the node depends on.
     pub unread: u64,
-    /// Layers with weights between the two that keep groups of channels apart.
+    /// Layers with weights between the two that keep groups of channels isolated.
     pub separators: Vec<NodeId>,
 }
 
-/// For each channel of each node, the channels of `source` that can reach it; none for nodes that do not depend on it.
+/// Returns, for each channel of each node, the channels of `source` that can reach it; `None` for nodes that do not
+/// depend on it.
 pub fn reached(
     graph: &Graph,
     source: NodeId,
@@ -86,95 +85,9 @@ pub fn reached(
     Ok(all)
 }
 
-fn too_many() -> Problem {
-    Problem::new(Code::Limit, "not supported: this network has too many different sets of channels")
-        .help("look at a part of it")
-}
-
-/// The sets of a layer's channels that reads `runs` along the channel axis.
-pub(super) fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<Runs, Problem> {
-    match *axis {
-        AxisReach::Blocks { by: 0, outputs: 1, inputs: 1 } => Ok(runs.slice(0, channels)),
-        AxisReach::Blocks { by: 0, outputs, inputs } => {
-            let mut out = Runs::default();
-            let groups = channels.checked_div(outputs).unwrap_or(0);
-            if groups > MAX_SETS {
-                return Err(too_many());
-            }
-            for group in 0..groups {
-                out.push(outputs, runs.joined(group.saturating_mul(inputs), inputs));
-            }
-            Ok(out)
-        }
-        AxisReach::Window { by: 0, window } if window.kernel == 1 && window.stride == 1 => {
-            Ok(runs.shifted(window.before, channels))
-        }
-        AxisReach::Shuffle { by: 0, groups, size } => {
-            if runs.is_uniform() {
-                return Ok(runs.clone());
-            }
-            if size > MAX_SETS {
-                return Err(too_many());
-            }
-            let each = size.checked_div(groups).unwrap_or(0).max(1);
-            let mut out = Runs::default();
-            for u in 0..size {
-                out.push(1, runs.joined((u % groups.max(1)) * each + u / groups.max(1), 1));
-            }
-            Ok(out)
-        }
-        AxisReach::Table { by: 0, ref indices } => {
-            if indices.len() as u64 > MAX_SETS {
-                return Err(too_many());
-            }
-            let mut out = Runs::default();
-            for &index in indices {
-                out.push(1, runs.joined(index, 1));
-            }
-            Ok(out)
-        }
-        _ => match Link::new(axis)? {
-            Link::First => {
-                let mut out = Runs::default();
-                out.push(channels, runs.joined(0, 1));
-                Ok(out)
-            }
-            Link::By(relation) if relation.by == 0 => {
-                if channels > MAX_SETS {
-                    return Err(too_many());
-                }
-                let mut out = Runs::default();
-                for u in 0..i128::from(channels) {
-                    let reads = relation.at(u).ok_or_else(too_many)?;
-                    let set = if reads.step == 1 {
-                        let from = reads.first.clamp(0, i128::from(operand));
-                        let to = reads.first.saturating_add(reads.count).clamp(from, i128::from(operand));
-                        runs.joined(u64::try_from(from).unwrap_or(0), u64::try_from(to - from).unwrap_or(0))
-                    } else {
-                        let mut set: Option<Rc<Bits>> = None;
-                        for t in 0..reads.count.min(i128::from(operand)) {
-                            if let Ok(index) = u64::try_from(reads.first + reads.step * t) {
-                                set = bits::either(set, runs.joined(index, 1));
-                            }
-                        }
-                        set
-                    };
-                    out.push(1, set);
-                }
-                Ok(out)
-            }
-            _ => {
-                let mut out = Runs::default();
-                out.push(channels, runs.joined(0, operand));
-                Ok(out)
-            }
-        },
-    }
-}
-
-/// The sets of the channels of `node` as they are at the network's own size; none if it does not depend on `source`.
-/// Where channels become positions, or a map is smaller than the padding around it, each channel is followed by itself,
-/// element by element; nothing else could tell. An error says that this is too much.
+/// Returns the sets of the channels of `node` at the network's own size; `None` if it does not depend on `source`.
+/// Where channels become positions, or a map is smaller than the padding around it, each channel is followed
+/// separately, element by element, because nothing cheaper is exact. An error means that this is too expensive.
 pub fn exactly(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Option<Runs>, Problem> {
     let sets = reached(graph, source, node, gates)?;
     let Some(runs) = sets.get(node.0).and_then(Option::as_ref) else { return Ok(None) };
@@ -190,16 +103,17 @@ fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resul
     for set in each::channels(graph, source, node, gates)? {
         let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
         let bits = indices.filter_map(|c| Some(Rc::new(Bits::one(u64::try_from(c).ok()?, size))));
-        out.push(1, bits.fold(None, |all, one| bits::either(all, Some(one))));
+        out.push(1, bits.fold(None, |all, one| either(all, Some(one))));
     }
     Ok(out)
 }
 
-/// How far from the ends of a map units are looked at.
+/// Units up to this distance from the ends of a map are checked.
 const ENDS: i128 = 1 << 16;
 
-/// Whether some unit of some node reads nothing of an operand, on some axis: it stands on padding only, or in a gap of a
-/// transposed convolution. Without such units channels meet as their layers say, whatever the size.
+/// Whether some unit of some node reads nothing of an operand on some axis, because it reads only padding or lies in
+/// a gap of a transposed convolution. Without such units, connectivity follows from the layers alone, whatever the
+/// size.
 fn blind(graph: &Graph) -> Result<bool, Problem> {
     for (_, node) in graph.iter() {
         if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
@@ -213,7 +127,7 @@ fn blind(graph: &Graph) -> Result<bool, Problem> {
                 }
                 let Link::By(relation) = Link::new(axis)? else { continue };
                 let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
-                // Padding is met at the ends, gaps in every period.
+                // Units that read only padding lie at the ends; gaps occur in every period.
                 let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
                 if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
                     return Ok(true);
@@ -224,7 +138,7 @@ fn blind(graph: &Graph) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// Whether `node` lies behind a layer that makes positions of channels, or channels of positions.
+/// Whether some layer before `node` turns channels into positions, or positions into channels.
 fn mixes(graph: &Graph, node: NodeId) -> bool {
     let mut before = vec![false; graph.nodes.len()];
     before[node.0] = true;
@@ -246,19 +160,16 @@ fn mixes(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
-/// Whether a layer's channels are positions of an operand, or the other way round.
+/// Whether a layer's channels are positions of an operand, or vice versa.
 fn crosses(graph: &Graph, node: &Node) -> bool {
     let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
     graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
 }
 
-/// Most sets of one node.
-const MAX_SETS: u64 = 1 << 17;
-
-/// The connectivity between each input and each output of the network; `gates` says whether gates count.
+/// Computes the connectivity between each input and each output of the network, with gates if `gates` is set.
 pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {
     let sources: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
-    // Where following each channel is too much, what channels could see at any size has to do.
+    // Where following each channel is too expensive, fall back to what channels can depend on at any size.
     let loose = blind(graph).unwrap_or(false);
     let mut all = Vec::new();
     for source in sources {
@@ -275,7 +186,7 @@ pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Pro
     Ok(all)
 }
 
-/// The connectivity between two nodes; none if the one does not depend on the other.
+/// Computes the connectivity between two nodes; `None` if the second does not depend on the first.
 pub fn between(
     graph: &Graph,
     source: NodeId,
@@ -286,7 +197,7 @@ pub fn between(
     Ok(sets.get(node.0).and_then(Option::as_ref).map(|runs| summary(graph, source, node, runs)))
 }
 
-/// The connectivity that the sets `runs` of `node` amount to.
+/// Summarises the sets `runs` of `node`.
 pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Connectivity {
     let source_channels = graph.node(source).shape.channels();
     let channels = graph.node(node).shape.channels();
@@ -313,7 +224,8 @@ pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Conn
     }
 }
 
-/// Layers with weights on the way from `source` to `node` whose output channels read only a part of their input's.
+/// Returns the layers with weights between `source` and `node` whose output channels each read only some of the input
+/// channels.
 fn separators(graph: &Graph, source: NodeId, node: NodeId) -> Vec<NodeId> {
     let mut before = vec![false; graph.nodes.len()];
     before[source.0] = true;
@@ -337,7 +249,8 @@ fn separators(graph: &Graph, source: NodeId, node: NodeId) -> Vec<NodeId> {
         .collect()
 }
 
-/// The number of groups of a layer with a kernel, and whether each group has a single input channel (depthwise).
+/// Returns the number of groups of a layer with a kernel, and whether each group has a single input channel
+/// (depthwise).
 pub fn groups(graph: &Graph, node: &Node) -> Option<(u64, bool)> {
     let kernel =
         node.weights.iter().any(|weight| weight.role == WeightRole::Parameter && weight.shape.rank() > 1);
@@ -354,21 +267,22 @@ pub fn groups(graph: &Graph, node: &Node) -> Option<(u64, bool)> {
     })
 }
 
-/// Two grouped layers, one after the other, between which no channel changes its group.
+/// Two consecutive grouped layers between which no channel changes its group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seam {
     /// The first grouped layer.
     pub first: NodeId,
     /// The second.
     pub second: NodeId,
-    /// Groups that stay apart across both.
+    /// Groups that remain isolated across both.
     pub isolated_groups: u64,
 }
 
-/// Most grouped layers that are compared with what follows them.
+/// Maximum number of grouped layers that are compared with their successors.
 const MAX_GROUPED: usize = 4096;
 
-/// Consecutive grouped layers (depthwise ones aside) that keep their groups apart: where a shuffle is missing.
+/// Returns pairs of consecutive grouped layers (depthwise ones excluded) that keep their groups isolated: a shuffle
+/// is missing there.
 pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
     let grouped: Vec<NodeId> = graph
         .iter()
@@ -377,7 +291,7 @@ pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
         .collect();
     if grouped.len() > MAX_GROUPED {
         let message = format!("not supported: {} grouped layers, more than {MAX_GROUPED}", grouped.len());
-        return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+        return Err(Problem::new(Code::Limit, message).help("analyse a part of the network"));
     }
     let mut found = Vec::new();
     for (i, &first) in grouped.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! What other counters print for the same network, because "your tool says something else" is the field's first question.
+//! What other counters print for the same network, because users first ask why their tool prints a different number.
 //!
 //! Every rule was measured by running the tool on single layers and on torchvision's networks (`tests/data/peers`):
-//! fvcore 0.1.5, thop 0.1.1, ptflops 0.7.5, torchinfo 1.8.0, and the counter of torchvision's own tests, with PyTorch 2.2.
-//! A tool's mistakes are reproduced; that is the purpose. What a tool does not see counts 0 there.
+//! fvcore 0.1.5, thop 0.1.1, ptflops 0.7.5, torchinfo 1.8.0, and the counter of torchvision's own tests, with PyTorch
+//! 2.2. A tool's mistakes are reproduced on purpose. Layers that a tool does not detect count 0.
 
 use crate::analysis::totals;
 use crate::diagnostic::{Code, Problem};
@@ -10,13 +10,12 @@ use crate::graph::{Graph, Node, Op};
 use crate::layers::args::Padding;
 use crate::layers::conv::PaddingMode;
 use crate::layers::layer_norm::NormAxis;
-use crate::layers::softmax::SoftmaxAxis;
-use crate::layers::squeeze_excite::SqueezeActivation;
+use crate::layers::softmax::{Softmax, SoftmaxAxis};
 use crate::layers::upsample::Interpolation;
-use crate::layers::{Layer, Weight, WeightRole};
+use crate::layers::{Arithmetic as A, Layer, Weight, WeightRole};
 use crate::shape::{Shape, product};
 
-/// Whose count.
+/// The counter whose convention applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -36,7 +35,7 @@ pub enum Convention {
 }
 
 impl Convention {
-    /// The tool's name.
+    /// Returns the tool's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fvcore => "fvcore",
@@ -48,7 +47,7 @@ impl Convention {
         }
     }
 
-    /// What the tool calls its unit, and what it is.
+    /// Returns the tool's name for its unit, and what the unit means.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Fvcore => "flops (1 for a multiply-accumulate)",
@@ -59,7 +58,7 @@ impl Convention {
         }
     }
 
-    /// What it prints for `node`, one image.
+    /// Returns the tool's count for `node`, one image.
     pub fn count(self, graph: &Graph, node: &Node) -> Result<u64, Problem> {
         let Op::Layer(layer) = &node.op else { return Ok(0) };
         let inputs = graph.input_shapes(node);
@@ -75,14 +74,14 @@ impl Convention {
         }
     }
 
-    /// What it prints for the network, one image.
+    /// Returns the tool's count for the network, one image.
     pub fn total(self, graph: &Graph) -> Result<u64, Problem> {
         graph.nodes.iter().try_fold(0u64, |sum, node| {
             sum.checked_add(self.count(graph, node)?).ok_or_else(|| Problem::overflow("the total"))
         })
     }
 
-    /// The kinds of layers for which its count differs from our MACs: kind, ours, theirs.
+    /// Returns the kinds of layers for which its count differs from our MACs: kind, ours, theirs.
     pub fn differences(self, graph: &Graph) -> Result<Vec<(&'static str, u64, u64)>, Problem> {
         let mut kinds: Vec<(&'static str, u64, u64)> = Vec::new();
         for node in &graph.nodes {
@@ -100,7 +99,7 @@ impl Convention {
     }
 }
 
-/// A layer in use.
+/// One use of a layer.
 struct Seen<'a> {
     layer: &'a Layer,
     input: &'a Shape,
@@ -141,12 +140,12 @@ impl Seen<'_> {
         times(self.output.spatial())
     }
 
-    /// Two spatial axes: some of fvcore's rules know images only.
+    /// Whether there are two spatial axes: some of fvcore's rules apply to images only.
     fn image(&self) -> bool {
         self.input.rank() == 3
     }
 
-    /// Our MACs without the main part of a deformable convolution, which these tools do not see.
+    /// Returns our MACs without the main part of a deformable convolution, which these tools do not count.
     fn without_sampled_taps(&self) -> Result<u64, Problem> {
         match (self.layer, self.weight("weight")) {
             (Layer::DeformConv(_), Some(weight)) => {
@@ -158,27 +157,34 @@ impl Seen<'_> {
     }
 
     fn fvcore(&self) -> Result<u64, Problem> {
-        match self.layer {
+        match self.layer.arithmetic() {
             // `aten::_convolution_mode` is not in its table: with `padding="same"` the layer is 0.
-            Layer::Conv(conv)
+            A::Conv(conv)
                 if conv.padding == Padding::Same
                     && conv.padding_mode == PaddingMode::Zeros
                     && conv.stride.is(1) =>
             {
                 Ok(0)
             }
-            Layer::BatchNorm(_) => times(&[self.inputs()?, if self.has("weight") { 2 } else { 1 }]),
-            Layer::LayerNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => {
+            A::BatchNorm(_) => times(&[self.inputs()?, if self.has("weight") { 2 } else { 1 }]),
+            A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) => {
                 times(&[self.inputs()?, if self.has("weight") { 5 } else { 4 }])
             }
-            // None of these tools knows PyTorch's fused function.
-            Layer::Attention(_) => Ok(0),
-            Layer::AdaptiveAvgPool(_) | Layer::GlobalAvgPool(_) if self.image() => self.inputs(),
-            Layer::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
-            Layer::Upsample(_) if self.image() => {
-                times(&[self.outputs()?, if self.linear() { 4 } else { 1 }])
-            }
-            _ => self.without_sampled_taps(),
+            // None of these tools supports PyTorch's fused function.
+            A::Attention(_) => Ok(0),
+            A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) if self.image() => self.inputs(),
+            A::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
+            A::Upsample(_) if self.image() => times(&[self.outputs()?, if self.linear() { 4 } else { 1 }]),
+            #[rustfmt::skip]
+            A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+            | A::Linear(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+            | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
+            | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
+            | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+            | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+            | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+            | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
+            | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => self.without_sampled_taps(),
         }
     }
 
@@ -187,32 +193,33 @@ impl Seen<'_> {
     }
 
     fn thop(&self) -> Result<u64, Problem> {
-        match self.layer {
+        match self.layer.arithmetic() {
             // Output elements times taps, as for an ordinary convolution: too many by the product of the strides.
-            Layer::ConvTranspose(_) => {
+            A::ConvTranspose(_) => {
                 let Some(weight) = self.weight("weight") else { return Ok(0) };
                 // The weight is [in, out / groups, kernel...]; each output is charged with in / groups of it.
                 let groups = self.output.channels() / weight.shape.sizes()[1].max(1);
                 let taps = times(&weight.shape.sizes()[2..])?;
                 times(&[self.outputs()?, self.input.channels() / groups.max(1), taps])
             }
-            Layer::BatchNorm(_) | Layer::InstanceNorm(_) => {
+            A::BatchNorm(_) | A::InstanceNorm(_) => {
                 times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }])
             }
-            // A norm over the channels of an image is functional in PyTorch, and unseen.
-            Layer::LayerNorm(_) if self.channel_norm() => Ok(0),
-            Layer::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
-            // Functions are unseen.
-            Layer::Attention(_) | Layer::Matmul(_) => Ok(0),
-            Layer::Prelu(_) => self.inputs(),
-            Layer::AvgPool(_) => self.outputs(),
-            Layer::AdaptiveAvgPool(_) | Layer::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
-            Layer::SqueezeExcite(_) => Ok(self.macs + self.inputs()? + self.input.channels()),
-            Layer::Softmax(_) => {
-                let over = self.softmax_size()?;
+            // PyTorch computes a norm over the channels of an image by a function call, which the tool does not
+            // detect.
+            A::LayerNorm(_) if self.channel_norm() => Ok(0),
+            A::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
+            // The tool does not detect function calls.
+            A::Attention(_) | A::Matmul(_) => Ok(0),
+            A::Prelu(_) => self.inputs(),
+            A::AvgPool(_) => self.outputs(),
+            A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
+            A::SqueezeExcite(_) => Ok(self.macs + self.inputs()? + self.input.channels()),
+            A::Softmax(softmax) => {
+                let over = self.softmax_size(softmax)?;
                 times(&[self.inputs()? / over.max(1), 3 * over - 1])
             }
-            Layer::Upsample(_) => {
+            A::Upsample(_) => {
                 let per_output = match (self.linear(), self.input.rank()) {
                     (false, _) => 1,
                     (true, 2) => 5,
@@ -221,7 +228,15 @@ impl Seen<'_> {
                 };
                 times(&[self.outputs()?, per_output])
             }
-            _ => self.without_sampled_taps(),
+            #[rustfmt::skip]
+            A::Pointwise(_) | A::Conv(_) | A::DeformConv(_) | A::DeformSample(_) | A::Linear(_)
+            | A::MaxPool(_) | A::AdaptiveMaxPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
+            | A::GroupNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Glu(_) | A::Identity(_)
+            | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Pad(_) | A::Crop(_)
+            | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_) | A::Reshape(_) | A::Permute(_)
+            | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_) | A::LayerScale(_)
+            | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_) | A::LearnedTensor(_)
+            | A::Opaque(_) => self.without_sampled_taps(),
         }
     }
 
@@ -231,28 +246,22 @@ impl Seen<'_> {
             && matches!(self.layer, Layer::LayerNorm(norm) if norm.axis == NormAxis::Channels)
     }
 
-    /// Elements that one softmax runs over.
-    fn softmax_size(&self) -> Result<u64, Problem> {
-        let sizes = self.input.sizes();
-        match self.layer {
-            Layer::Softmax(softmax) => match softmax.axis {
-                SoftmaxAxis::Space => times(self.input.spatial()),
-                SoftmaxAxis::Last => Ok(sizes.last().copied().unwrap_or(1)),
-                SoftmaxAxis::Channels => Ok(self.input.channels()),
-            },
-            _ => Ok(1),
+    /// Returns the elements that one softmax runs over.
+    fn softmax_size(&self, softmax: &Softmax) -> Result<u64, Problem> {
+        match softmax.axis {
+            SoftmaxAxis::Space => times(self.input.spatial()),
+            SoftmaxAxis::Last => Ok(self.input.sizes().last().copied().unwrap_or(1)),
+            SoftmaxAxis::Channels => Ok(self.input.channels()),
         }
     }
 
     fn ptflops(&self) -> Result<u64, Problem> {
         let bias = |name: &str, count: u64| if self.has(name) { count } else { 0 };
-        match self.layer {
-            Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::Linear(_) => {
-                Ok(self.macs + bias("bias", self.outputs()?))
-            }
-            Layer::Attention(_) => Ok(0),
-            // 24 operations for each sampled place (25 with a mask), and all biases.
-            Layer::DeformConv(deform) => {
+        match self.layer.arithmetic() {
+            A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) => Ok(self.macs + bias("bias", self.outputs()?)),
+            A::Attention(_) => Ok(0),
+            // 24 operations per sampled position (25 with a mask), and all biases.
+            A::DeformConv(deform) => {
                 let Some(weight) = self.weight("weight") else { return Ok(self.macs) };
                 let taps = times(&weight.shape.sizes()[2..])?;
                 let each = if deform.modulated { 25 } else { 24 };
@@ -261,54 +270,63 @@ impl Seen<'_> {
                 let offset_bias = bias("offset.bias", times(&[offset, self.positions()?])?);
                 Ok(self.macs + bias("bias", self.outputs()?) + offset_bias + sampling)
             }
-            Layer::BatchNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => {
+            A::BatchNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) => {
                 times(&[self.inputs()?, if self.has("weight") { 2 } else { 1 }])
             }
-            Layer::LayerNorm(_) if self.channel_norm() => Ok(0),
-            Layer::LayerNorm(_)
-            | Layer::Relu6(_)
-            | Layer::LeakyRelu(_)
-            | Layer::Silu(_)
-            | Layer::Softmax(_) => self.inputs(),
-            // The module and the function it calls are both counted.
-            Layer::Relu(_) | Layer::Elu(_) | Layer::Gelu(_) | Layer::Prelu(_) => times(&[self.inputs()?, 2]),
-            Layer::MaxPool(_)
-            | Layer::AvgPool(_)
-            | Layer::AdaptiveAvgPool(_)
-            | Layer::AdaptiveMaxPool(_)
-            | Layer::GlobalAvgPool(_)
-            | Layer::GlobalMaxPool(_) => times(&[self.inputs()?, 2]),
-            Layer::Upsample(_) => times(&[self.outputs()?, 2]),
-            Layer::SqueezeExcite(gate) => {
+            A::LayerNorm(_) if self.channel_norm() => Ok(0),
+            A::LayerNorm(_) | A::Softmax(_) => self.inputs(),
+            A::Pointwise(function) => times(&[self.inputs()?, function.ptflops]),
+            // Both the module and the function that it calls are counted.
+            A::Prelu(_) => times(&[self.inputs()?, 2]),
+            A::MaxPool(_)
+            | A::AvgPool(_)
+            | A::AdaptiveAvgPool(_)
+            | A::AdaptiveMaxPool(_)
+            | A::GlobalAvgPool(_)
+            | A::GlobalMaxPool(_) => times(&[self.inputs()?, 2]),
+            A::Upsample(_) => times(&[self.outputs()?, 2]),
+            A::SqueezeExcite(gate) => {
                 let squeezed = self.weight("fc1.weight").map_or(0, |weight| weight.shape.sizes()[0]);
                 let biases = if self.has("fc1.bias") { squeezed + self.input.channels() } else { 0 };
-                let activation = match gate.activation {
-                    SqueezeActivation::Relu | SqueezeActivation::Elu | SqueezeActivation::Gelu => 2,
-                    SqueezeActivation::Silu => 1,
-                    SqueezeActivation::Hardswish => 0,
-                };
+                let activation = gate.activation.pointwise().ptflops;
                 Ok(self.macs + 2 * self.inputs()? + biases + activation * squeezed)
             }
-            Layer::LocalResponseNorm(_) => Err(Problem::new(
+            A::LocalResponseNorm(_) => Err(Problem::new(
                 Code::InvalidValue,
                 "not supported: what ptflops counts for local_response_norm",
             )
             .help("it depends on how PyTorch composes the layer; use another convention")),
-            _ => Ok(self.macs),
+            #[rustfmt::skip]
+            A::DeformSample(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
+            | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+            | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
+            | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
+            | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+            | A::LearnedTensor(_) | A::Opaque(_) => Ok(self.macs),
         }
     }
 
     fn torchinfo(&self) -> Result<u64, Problem> {
-        match self.layer {
-            // Every parameter once for each output position, the bias too; for a transposed convolution that is too
+        match self.layer.arithmetic() {
+            // Every parameter counts once per output position, the bias too; for a transposed convolution that is too
             // many by the product of the strides.
-            Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::DeformConv(_) => {
+            A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) => {
                 times(&[self.params()?, self.positions()?])
             }
-            // A parameter held outside a leaf module is not seen.
-            Layer::LayerScale(_) => Ok(0),
-            // Linear layers and norms once, whatever the input's size.
-            _ => self.params(),
+            // Parameters outside a leaf module are not detected.
+            A::LayerScale(_) => Ok(0),
+            // Linear layers and norms count once, whatever the input's size.
+            #[rustfmt::skip]
+            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+            | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
+            | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
+            | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
+            | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
+            | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Upsample(_)
+            | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
+            | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
+            | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_) | A::LearnedTensor(_)
+            | A::SqueezeExcite(_) | A::Opaque(_) => self.params(),
         }
     }
 }

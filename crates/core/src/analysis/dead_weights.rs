@@ -1,10 +1,10 @@
-//! Which elements of each weight any output depends on, element by element.
+//! Finds the elements of each weight that some output depends on, element by element.
 //!
-//! An element is dead if every way from it to an output is missing: nobody reads the layer, a slice leaves its channel
-//! out, or its tap of the kernel meets nothing but padding, wherever the window stands (a dilated kernel wider than its
-//! map; Chen et al. 2017, section 3.3, on the filter weights that stay valid). What is read of each node is followed
-//! back from all outputs at once, exactly and with borders; samples of deformable convolutions are taken at their
-//! regular grid. Zeros that a `pad` layer writes are padding like any other (see [`zeros`]).
+//! An element is dead if no path leads from it to an output: the layer has no reader, a slice leaves its channel out,
+//! or its tap of the kernel reads only padding, wherever the window is (a dilated kernel wider than its map; Chen et
+//! al. 2017, section 3.3, on the filter weights that stay valid). What the outputs read is propagated back through
+//! all nodes at once, exactly and with borders; deformable convolutions count with their regular grid. Zeros that a
+//! `pad` layer writes are padding like any other (see [`zeros`]).
 
 use crate::analysis::field::Interval;
 use crate::analysis::known_zeros;
@@ -16,11 +16,11 @@ use crate::layers::deform_conv::{DeformConv, Offsets};
 use crate::layers::layer_norm::NormAxis;
 use crate::layers::layer_scale::ScaleAxis;
 use crate::layers::window::Window;
-use crate::layers::{Layer, Weight, WeightRole};
+use crate::layers::{Arithmetic as A, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 
-/// For each node, for each of its weights: the elements that are used, as a region of the weight's own axes. Where nodes
-/// share weights, those of their owner are used by any of them.
+/// Returns, per node and weight, the used elements as a region of the weight's own axes. Where nodes share weights,
+/// the owner's entry has the elements that any of them uses.
 pub fn used(graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
     let budget = Budget::default();
     let nothing =
@@ -60,22 +60,22 @@ fn owner(graph: &Graph, mut id: NodeId) -> NodeId {
     id
 }
 
-/// A weight that is used in part or not at all.
+/// A weight of which some or all elements are unused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle {
     /// The node that owns it.
     pub node: NodeId,
-    /// Its place among the node's weights.
+    /// Its index among the node's weights.
     pub weight: usize,
-    /// Its elements.
+    /// Its number of elements.
     pub elements: u64,
-    /// Those that some output depends on.
+    /// The number of elements that some output depends on.
     pub used: u64,
-    /// Of a kernel: the taps that are used for no channel, and all of them; none if all are used for some.
+    /// For a kernel, the number of taps that no channel uses, and of all taps; `None` if some channel uses each tap.
     pub taps: Option<(u64, u64)>,
 }
 
-/// The learnable weights of which some element is not used.
+/// Returns the learnable weights with unused elements.
 pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
     let (used, budget) = (used(graph)?, Budget::default());
     let mut found = Vec::new();
@@ -101,8 +101,8 @@ pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
     Ok(found)
 }
 
-/// The elements of `weight` that act on the elements `live` of the layer's output, as products along the weight's axes;
-/// `values` are the elements of its input that need not be zero.
+/// Returns the elements of `weight` that act on the elements `live` of the layer's output, as products along the
+/// weight's axes; `values` are the elements of its input that may differ from zero.
 fn elements(
     graph: &Graph,
     node: &Node,
@@ -123,21 +123,19 @@ fn elements(
     let Some(input) = node.inputs.first().map(|&input| &graph.node(input).shape) else {
         return Ok(vec![whole()]);
     };
-    Ok(match layer {
-        Layer::Conv(conv) => convolved(conv, weight, (live, values), input, budget)?,
-        Layer::DeformSample(deform) => match weight.name {
+    Ok(match layer.arithmetic() {
+        A::Conv(conv) => convolved(conv, weight, (live, values), input, budget)?,
+        A::DeformSample(deform) => match weight.name {
             "weight" | "bias" => convolved(&deform.main(), weight, (live, values), input, budget)?,
             _ => vec![[&[Set::below(sizes[0])], &live[1..]].concat()],
         },
-        Layer::DeformConv(deform) => match weight.name {
+        A::DeformConv(deform) => match weight.name {
             "weight" | "bias" => convolved(&deform.main(), weight, (live, values), input, budget)?,
             _ => offsets(deform, weight, (live, values), input.spatial(), budget)?,
         },
-        Layer::ConvTranspose(_) | Layer::Linear(_) if weight.name == "bias" => match layer {
-            Layer::Linear(_) => first(&last),
-            _ => first(&live[0]),
-        },
-        Layer::ConvTranspose(conv) => {
+        A::ConvTranspose(_) if weight.name == "bias" => first(&live[0]),
+        A::Linear(_) if weight.name == "bias" => first(&last),
+        A::ConvTranspose(conv) => {
             let mut all = Vec::new();
             for from in values {
                 let mut taps = Vec::new();
@@ -156,7 +154,7 @@ fn elements(
             }
             all
         }
-        Layer::Linear(_) => {
+        A::Linear(_) => {
             let mut all = Vec::new();
             for from in values {
                 let [before @ .., held] = from.as_slice() else { continue };
@@ -166,33 +164,33 @@ fn elements(
             }
             all
         }
-        Layer::LayerNorm(norm) => match norm.axis {
+        A::LayerNorm(norm) => match norm.axis {
             NormAxis::Channels => first(&live[0]),
             NormAxis::Last => first(&last),
             NormAxis::Space => vec![live[1..].to_vec()],
             NormAxis::All => vec![live.to_vec()],
         },
-        Layer::LayerScale(scale) => match scale.axis {
+        A::LayerScale(scale) => match scale.axis {
             ScaleAxis::Channels => first(&live[0]),
             ScaleAxis::Last => first(&last),
         },
-        Layer::BatchNorm(_) | Layer::GroupNorm(_) | Layer::InstanceNorm(_) => first(&live[0]),
-        Layer::Prelu(_) if sizes == [1] => vec![whole()],
-        Layer::Prelu(_) => first(&live[0]),
+        A::BatchNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) => first(&live[0]),
+        A::Prelu(_) if sizes == [1] => vec![whole()],
+        A::Prelu(_) => first(&live[0]),
         // Every key's score acts on the queries' outputs.
-        Layer::Attention(_) => {
+        A::Attention(_) => {
             let own = |(axis, &size): (usize, &u64)| match live.get(axis) {
                 Some(set) if size > 1 && axis + 1 < live.len() => set.clone(),
                 _ => Set::below(size),
             };
             vec![sizes.iter().enumerate().map(own).collect()]
         }
-        Layer::LearnedScale(_) | Layer::LearnedBias(_) => {
+        A::LearnedScale(_) | A::LearnedBias(_) => {
             let own = |(set, &size): (&Set, &u64)| if size == 1 { Set::below(1) } else { set.clone() };
             vec![live.iter().zip(sizes).map(own).collect()]
         }
-        Layer::LearnedTensor(_) => vec![live.to_vec()],
-        Layer::LearnedTokens(tokens) => {
+        A::LearnedTensor(_) => vec![live.to_vec()],
+        A::LearnedTokens(tokens) => {
             let axis = usize::try_from(tokens.axis).unwrap_or(usize::MAX);
             let before = if tokens.after { input.sizes().get(axis).copied().unwrap_or(0) } else { 0 };
             let mut sets = live.to_vec();
@@ -201,20 +199,28 @@ fn elements(
             }
             vec![sets]
         }
-        Layer::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
-        // Of others it is known only that somebody reads them.
-        _ => vec![whole()],
+        A::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
+        // For other layers only one fact is available: something reads them.
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
+        | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_)
+        | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_) | A::Reshape(_)
+        | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_) | A::SqueezeExcite(_)
+        | A::Opaque(_) => vec![whole()],
     })
 }
 
-/// The taps `t` of `window` for which `meets` says that an input at `u * stride + offset` exists for some output `u`.
+/// Returns the taps `t` of `window` for which `meets` is true: an input at `u * stride + offset` exists for some
+/// output `u`.
 fn hit(window: &Window, meets: impl Fn(i128) -> bool) -> Set {
     let offset = |t: u64| i128::from(t) * i128::from(window.dilation) - i128::from(window.before);
     let taps = (0..window.kernel).filter(|&t| meets(offset(t))).map(i128::from);
     Set::of(taps.map(|t| Interval { lo: t, hi: t }).collect())
 }
 
-/// The taps on each axis that meet an element of `map` for some of the outputs `space`.
+/// Returns, per axis, the taps that read an element of `map` for some of the outputs `space`.
 fn met(windows: &[Window], space: &[Set], map: &[Set], budget: &Budget) -> Result<Vec<Set>, Problem> {
     let mut taps = Vec::new();
     for ((window, set), held) in windows.iter().zip(space).zip(map) {
@@ -251,7 +257,7 @@ fn convolved(
     Ok(all)
 }
 
-/// `held`, elements of an axis of `size`, with those that the padding shows of them.
+/// Returns `held`, elements of an axis of `size`, plus the padding positions that mirror or repeat them.
 fn padded(
     held: &Set,
     window: &Window,
@@ -271,7 +277,7 @@ fn padded(
     Ok(Set::of((ends[0]..ends[1]).filter(shows).map(|at| Interval { lo: at, hi: at }).collect()))
 }
 
-/// The convolution that computes the offsets, for all of them at every position that is sampled for.
+/// The convolution that computes the offsets, for all of them at every sampled position.
 fn offsets(
     deform: &DeformConv,
     weight: &Weight,
@@ -286,7 +292,7 @@ fn offsets(
     let main = deform.main().windows(map)?;
     let (windows, space) = match deform.offsets {
         Offsets::PerTap => (deform.offset_windows(&main)?, live[1..].to_vec()),
-        // Offsets belong to the elements that are sampled.
+        // Per-channel offsets belong to the elements that are sampled.
         Offsets::PerChannel => {
             let mut sampled = Vec::new();
             for ((window, set), &size) in main.iter().zip(&live[1..]).zip(map) {
@@ -309,8 +315,9 @@ fn offsets(
     values.iter().map(with).collect()
 }
 
-/// The first two axes of a weight: channels of all groups, of which there are so many in all, and channels of a group, of
-/// which each has so many. As pairs of sets; groups that use the same of their own are together.
+/// Splits the first two axes of a weight by group: `all` are channels of all groups, `count` in total; `own` are
+/// channels within the groups, `each` per group. Returns pairs of sets; groups that use the same of their own
+/// channels are joined.
 fn by_group(
     groups: u64,
     (all, count): (&Set, u64),

@@ -1,17 +1,17 @@
-//! Finding schedules: the Pareto front of receptive field, layers and evenness.
+//! Searches for schedules: the Pareto front of receptive field, layers and evenness.
 //!
-//! The reach and the multiplicities do not depend on the order of the layers, so the search runs over multisets,
-//! ascending, and looks for an order that passes the published rule only where one would enter the front. It is a
-//! branch and bound: a branch is left only if a schedule already found is at least as good in all four respects as
-//! anything in it could be. The bounds, with L the reach so far and m the multiplicities so far:
+//! The reach and the multiplicities do not depend on the order of the layers, so the search runs over multisets in
+//! ascending order, and looks for an order that passes the published rule only for candidates that would enter the
+//! front. It is a branch and bound: a branch is pruned only if a schedule already found is at least as good in all
+//! four respects as anything in it could be. The bounds, with L the reach so far and m the multiplicities so far:
 //!
-//! - receptive field: every further rate at most the largest allowed and, if holes are forbidden, at most the reach
-//!   before it;
+//! - receptive field: every further rate is at most the largest allowed and, if holes are forbidden, at most the
+//!   reach before it;
 //! - largest multiplicity: at least the largest so far (further layers add nonnegative terms), and at least the mean
 //!   over the widest possible receptive field;
-//! - variation: sum m^2 grows at least by the factor K a layer, for the same reason.
+//! - variation: sum m^2 grows at least by the factor K per layer, for the same reason.
 //!
-//! Work is dealt out in rounds whose results are merged in order: the outcome and every count are the same on any
+//! Work is distributed in rounds whose results are merged in order: the outcome and every count are the same on any
 //! number of cores.
 
 #![allow(
@@ -27,9 +27,9 @@ use crate::analysis::parallel;
 use crate::analysis::pareto::{Design, Front, Line};
 use crate::diagnostic::{Code, Problem};
 
-/// The most additions that a search may cost: a minute or two.
+/// Maximum number of additions of a search: a minute or two.
 const MOST_WORK: u64 = 1 << 35;
-/// Branches worked on between two merges.
+/// Branches processed between two merges.
 const ROUND: usize = 64;
 
 /// What a schedule must satisfy.
@@ -43,7 +43,7 @@ pub enum Require {
     Both,
 }
 
-/// What to look for.
+/// The search space and its constraints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     /// Numbers of layers, from the first to the last.
@@ -54,25 +54,25 @@ pub struct Search {
     pub max_rate: u64,
     /// Smallest receptive field, per axis.
     pub min_size: u64,
-    /// The schedule repeats a group of so many layers.
+    /// The schedule repeats a group of this many layers.
     pub period: Option<usize>,
-    /// What must hold.
+    /// The required property.
     pub require: Require,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The Pareto front, by layers, then by receptive field. One schedule stands for all with the same figures.
     pub front: Vec<Design>,
-    /// How many schedules there are, orders told apart; all of them are accounted for.
+    /// The number of schedules, counting different orders; all of them are accounted for.
     pub schedules: BigUint,
-    /// How many branches and multisets were looked at, the rest being ruled out by bounds.
+    /// The number of branches and multisets visited; bounds rule out the rest.
     pub visited: u64,
 }
 
 impl Search {
-    /// Runs the search; `progress` is told how much of the whole is done, in thousandths.
+    /// Runs the search; calls `progress` with the share done in thousandths.
     pub fn run(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<Outcome, Problem> {
         self.validate()?;
         let mut front = Front::default();
@@ -84,7 +84,7 @@ impl Search {
             let group = self.period.unwrap_or(layers);
             schedules += BigUint::from(self.max_rate).pow(u32::try_from(group).unwrap_or(u32::MAX));
             let mut branches = self.branches(layers, group);
-            // The widest first: they dominate most.
+            // The widest branches first, because their schedules dominate most others.
             branches.sort_by_key(|branch| std::cmp::Reverse(branch.widest()));
             let rounds = branches.len().div_ceil(ROUND) as u64;
             for (j, round) in branches.chunks(ROUND).enumerate() {
@@ -104,7 +104,7 @@ impl Search {
                 if work >= MOST_WORK {
                     let message = format!("not supported: this search is too large at {layers} layers");
                     return Err(Problem::new(Code::Limit, message)
-                        .help("lower --max-rate or --layers, or ask for a --period"));
+                        .help("lower --max-rate or --layers, or give a --period"));
                 }
                 let share = (i as u64 * rounds + j as u64 + 1) * 1000;
                 progress(share / (rounds * depths.len() as u64));
@@ -115,14 +115,14 @@ impl Search {
         Ok(Outcome { front, schedules, visited })
     }
 
-    /// The same search over as few layers as can reach the smallest receptive field, and two more.
+    /// Returns the same search over as few layers as can reach the smallest receptive field, and two more.
     #[must_use]
     pub fn with_enough_layers(mut self) -> Self {
         if self.min_size > 1 {
             let period = self.period.unwrap_or(1).max(1);
             let (mut size, mut layers) = (1u64, 0usize);
             while size < self.min_size && layers < 64 {
-                // Holes allow the largest rate at once; without them no rate exceeds the reach before it.
+                // With holes the largest rate is allowed at once; without them no rate exceeds the reach before it.
                 let rate =
                     if self.require == Require::Rule { self.max_rate } else { self.max_rate.min(size) };
                 size = size.saturating_add(self.kernel.saturating_sub(1).saturating_mul(rate));
@@ -134,7 +134,7 @@ impl Search {
         self
     }
 
-    /// A schedule of one's own, measured as the search measures; `None` if it is outside the search.
+    /// Measures the user's own schedule as the search does; `None` if it is outside the search space.
     pub fn place(&self, rates: &[u64]) -> Option<Design> {
         let layers = rates.len();
         let inside = (self.layers.0..=self.layers.1).contains(&layers)
@@ -180,13 +180,13 @@ impl Search {
         if paths.is_none_or(|paths| paths > 1 << 32) {
             let message = format!("not supported: {last} layers with kernel {}", self.kernel);
             return Err(Problem::new(Code::Limit, message).help(
-                "the search counts up to 2^32 paths a line: at most 20 layers at kernel 3, 13 at kernel 5",
+                "the search counts up to 2^32 paths per line: at most 20 layers at kernel 3, 13 at kernel 5",
             ));
         }
         Ok(())
     }
 
-    /// The branches of `layers` layers, a few rates deep, so that they can be dealt out.
+    /// Returns the branches of `layers` layers, a few rates deep, for distribution to threads.
     fn branches(&self, layers: usize, group: usize) -> Vec<Branch<'_>> {
         let uses = layers / group;
         let root = Branch { search: self, group, uses, rates: vec![], line: Line::start() };
@@ -222,7 +222,8 @@ struct Branch<'a> {
 }
 
 impl Branch<'_> {
-    /// The rates that may come next: not smaller than the last, and no larger than what leaves no hole.
+    /// Returns the rates that may come next: not smaller than the last, and, if holes are forbidden, no larger than
+    /// the reach.
     fn choices(&self) -> std::ops::RangeInclusive<u64> {
         let largest = match self.search.require {
             Require::Rule => self.search.max_rate,
@@ -238,12 +239,12 @@ impl Branch<'_> {
         Self { rates, line, ..*self }
     }
 
-    /// How much a rate widens the receptive field.
+    /// Returns how much a rate widens the receptive field.
     fn growth(&self, rate: u64) -> u64 {
         (self.search.kernel - 1) * rate * self.uses as u64
     }
 
-    /// The widest receptive field that this branch can still reach.
+    /// Returns the widest receptive field that this branch can still reach.
     fn widest(&self) -> u64 {
         (self.rates.len()..self.group).fold(self.line.size(), |size, _| {
             let rate = match self.search.require {
@@ -254,7 +255,7 @@ impl Branch<'_> {
         })
     }
 
-    /// The best that the branch could hold if its next rate were `rate`, in every respect at once.
+    /// Returns the best figures that the branch could contain if its next rate were `rate`, in every respect at once.
     fn bound(&self, rate: u64) -> Bounds {
         let left = self.group - self.rates.len();
         let next = self.line.size() + self.growth(rate);
@@ -271,7 +272,7 @@ impl Branch<'_> {
         let paths = kernel.powi(i32::try_from(self.group * self.uses).unwrap_or(i32::MAX));
         let grown = kernel.powi(i32::try_from(left * self.uses).unwrap_or(i32::MAX));
         let squares = self.line.squares() as f64 * grown;
-        // A hair below the true bound, so that rounding never rules out an equal.
+        // Slightly below the true bound, so that rounding never rules out an equal schedule.
         let variation = (narrowest as f64 * squares / (paths * paths) * (1.0 - 1e-12) - 1.0).max(0.0).sqrt();
         let mean = (paths / widest as f64 * (1.0 - 1e-12)).ceil();
         Bounds { widest, largest: self.line.largest().max(mean as u64), variation }
@@ -302,7 +303,7 @@ impl Walk {
         for rate in branch.choices().rev() {
             let bounds = branch.bound(rate);
             self.visited += 1;
-            // Comparing with the front: dear beside the few additions of a narrow line.
+            // The comparison with the front, which is expensive next to the few additions of a narrow line.
             self.work += 256;
             if bounds.widest < search.min_size {
                 // Smaller rates reach even less.
@@ -325,7 +326,7 @@ impl Walk {
         }
     }
 
-    /// Takes a complete schedule into the front if it belongs there and obeys the rule in some order.
+    /// Adds a complete schedule to the front if it belongs there and passes the rule in some order.
     fn offer(&mut self, branch: &Branch) {
         let search = branch.search;
         let mut design = Design::of(search.kernel, branch.rates.repeat(branch.uses), &branch.line);
@@ -341,7 +342,7 @@ impl Walk {
     }
 }
 
-/// An order of `rates` that passes the published rule: ascending if that does.
+/// Returns an order of `rates` that passes the published rule: the ascending one if it does.
 fn passing_order(kernel: u64, rates: &[u64]) -> Option<Vec<u64>> {
     let passes = |rates: &[u64]| Rule::of_groups(kernel, vec![rates.to_vec()], Grouping::Single).ok;
     if passes(rates) {
@@ -360,7 +361,7 @@ fn passing_order(kernel: u64, rates: &[u64]) -> Option<Vec<u64>> {
     Some(order)
 }
 
-/// Orders the rates that are left, from the last layer to the second: M_2 depends on nothing else.
+/// Orders the remaining rates, from the last layer to the second: M_2 depends on nothing else.
 fn place(kernel: u64, left: &mut Vec<u64>, m: Option<u64>, order: &mut Vec<u64>) -> bool {
     if left.len() == 1 {
         return m.is_some_and(|m| m <= kernel);
@@ -372,7 +373,7 @@ fn place(kernel: u64, left: &mut Vec<u64>, m: Option<u64>, order: &mut Vec<u64>)
         let rate = left.remove(i);
         order.push(rate);
         let next = m.map_or(rate, |m| rate.max(m.abs_diff(2 * rate)));
-        // M shrinks by at most a factor of three a layer.
+        // M shrinks by at most a factor of three per layer.
         let layers = u32::try_from(left.len()).unwrap_or(u32::MAX);
         let hopeless = next > kernel.saturating_mul(3u64.saturating_pow(layers - 1));
         if !hopeless && place(kernel, left, Some(next), order) {
@@ -394,7 +395,7 @@ mod tests {
         Search { layers, kernel, max_rate, min_size: 1, period: None, require }
     }
 
-    /// The front by trying every schedule: sizes, layers and evenness, nothing shared with the search.
+    /// Computes the front by trying every schedule: sizes, layers and evenness, without any code of the search.
     fn exhaustive(search: &Search) -> Vec<(usize, u64, u64, f64)> {
         let mut all: Vec<(usize, u64, u64, f64)> = Vec::new();
         for layers in search.layers.0..=search.layers.1 {

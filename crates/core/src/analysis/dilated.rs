@@ -1,8 +1,8 @@
-//! Stacks of dilated convolutions inside a network, and what their taps still see of real feature maps.
+//! Stacks of dilated convolutions in a network, and how many of their taps lie on the feature map.
 //!
-//! A chain is a sequence of stride-1 convolutions of one resolution with nothing but pointwise layers, merges and 1x1
-//! convolutions between them, as long as it can be: a residual module's branch continues the chain that its shortcut
-//! skips. Parallel rates (ASPP) are different chains. Pools, strides and resizes end a chain.
+//! A chain is a maximal sequence of stride-1 convolutions at one resolution with only pointwise layers, merges and
+//! 1x1 convolutions between them: a residual module's branch continues the chain that its shortcut skips. Parallel
+//! rates (ASPP) are different chains. Pools, strides and resizes end a chain.
 
 use crate::analysis::gridding::{Layer, Stack};
 use crate::diagnostic::{Code, Problem};
@@ -15,14 +15,14 @@ use crate::layers::{AxisReach, Reach, Role};
 pub struct Chain {
     /// Its convolutions, in order.
     pub nodes: Vec<NodeId>,
-    /// For each spatial axis, the rates in order.
+    /// Per spatial axis, the rates in order.
     pub rates: Vec<Vec<u64>>,
-    /// For each spatial axis, the kernels in order.
+    /// Per spatial axis, the kernels in order.
     pub kernels: Vec<Vec<u64>>,
 }
 
 impl Chain {
-    /// The chain as a stack, one layer a convolution.
+    /// Returns the chain as a stack, one layer per convolution.
     pub fn stack(&self) -> Result<Stack, Problem> {
         let axes = self.rates.len();
         let layers = (0..self.nodes.len()).map(|layer| Layer {
@@ -33,7 +33,7 @@ impl Chain {
         Stack::new(axes, layers.collect())
     }
 
-    /// The one kernel size and the rates, if all layers and axes are alike: the published rule knows nothing else.
+    /// Returns the kernel size and the rates if all layers and axes agree: the published rule covers no other case.
     pub fn uniform(&self) -> Option<(u64, Vec<u64>)> {
         let rates = self.rates.first()?;
         let kernel = *self.kernels.first()?.first()?;
@@ -46,16 +46,16 @@ impl Chain {
 /// The chains of a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chains {
-    /// In the order of their first convolutions.
+    /// The chains, in the order of their first convolutions.
     pub chains: Vec<Chain>,
-    /// Whether there are more than could be listed (parallel branches multiply).
+    /// Whether there are more than could be listed (parallel branches multiply them).
     pub truncated: bool,
 }
 
-/// Most chains that are listed.
+/// Maximum number of listed chains.
 const MAX_CHAINS: usize = 256;
 
-/// Every maximal chain with at least one rate above 1.
+/// Returns every maximal chain with at least one rate above 1.
 pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     let taps: Vec<Taps> = graph.iter().map(|(_, node)| taps(graph, node)).collect();
     let members: Vec<NodeId> =
@@ -73,10 +73,10 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
             Code::Limit,
             format!("not supported: chains among {} convolutions", members.len()),
         )
-        .help("at most 4,096 stride-1 convolutions are followed"));
+        .help("the limit is 4,096 stride-1 convolutions"));
     }
     let order = |id: NodeId| members.binary_search(&id).unwrap_or(usize::MAX);
-    // For each node, the members whose outputs it reads through pointwise layers only.
+    // For each node, the member convolutions whose outputs it reads through pointwise layers only.
     let mut behind: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
     let mut previous: Vec<Vec<usize>> = vec![vec![]; members.len()];
     for (id, node) in graph.iter() {
@@ -96,8 +96,8 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     Ok(longest(graph, &members, &taps, reduced(&previous)))
 }
 
-/// The operands whose positions are those of `node`: not a vector that is spread over the map, nor a map of other axes of
-/// which a reshape leaves one position.
+/// Returns the operands that share their positions with `node`: neither a vector that is broadcast over the map, nor
+/// a map whose spatial axes a reshape reduces to a single position.
 fn carried<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = NodeId> + 'a {
     let reaches = graph.reach(node);
     let axes = node.shape.spatial().len();
@@ -115,11 +115,11 @@ fn carried<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = NodeId>
     kept.map(|(_, &operand)| operand)
 }
 
-/// How a node takes part in a chain.
+/// The role of a node in chains.
 enum Taps {
-    /// A stride-1 convolution with a kernel above 1 on some axis: one window a spatial axis.
+    /// A stride-1 convolution with a kernel above 1 on some axis: one window per spatial axis.
     Member(Vec<Window>),
-    /// Reads every position at its own place.
+    /// Reads each position at its own place only.
     Point,
     /// Ends every chain.
     Break,
@@ -143,7 +143,7 @@ fn taps(graph: &Graph, node: &Node) -> Taps {
             })
             .collect();
         let Some(windows) = windows else {
-            // A broadcast vector beside the map does not disturb the chain of the map.
+            // A vector that is broadcast over the map does not interrupt the map's chain.
             if reach.axes.iter().skip(1).all(|axis| *axis == AxisReach::Broadcast) && reach.axes.len() > 1 {
                 continue;
             }
@@ -159,7 +159,7 @@ fn taps(graph: &Graph, node: &Node) -> Taps {
     result
 }
 
-/// Without the edges that a longer way makes redundant: a shortcut beside a convolution is no chain of its own.
+/// Removes the edges that a longer path makes redundant: a shortcut past a convolution is no chain of its own.
 fn reduced(previous: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let words = previous.len().div_ceil(64);
     let mut above: Vec<Vec<u64>> = Vec::with_capacity(previous.len());
@@ -237,7 +237,7 @@ fn chain(graph: &Graph, members: &[NodeId], taps: &[Taps], path: &[usize]) -> Op
         .then_some(chain)
 }
 
-/// How many taps of a convolution fall onto the real feature map, position by position.
+/// How many taps of a convolution lie on the feature map, position by position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TapsValid {
     /// The convolution.
@@ -248,18 +248,18 @@ pub struct TapsValid {
     pub rates: Vec<u64>,
     /// Its kernel.
     pub kernel: Vec<u64>,
-    /// For each axis: how many output positions have so many taps on the map, ascending by taps.
+    /// Per axis, the number of output positions by the number of taps on the map, ascending by taps.
     pub classes: Vec<Vec<(u64, u64)>>,
     /// Share of all positions with all taps on the map.
     pub full_share: f64,
-    /// Share of all positions with a single tap on the map: there the kernel has become 1x1.
+    /// Share of all positions with a single tap on the map: there the kernel has degenerated to 1x1.
     pub single_share: f64,
-    /// Mean share of the taps that fall onto the map.
+    /// Mean share of the taps that lie on the map.
     pub mean_share: f64,
 }
 
-/// The taps of every convolution with a rate above 1 (DeepLab v3, figure 4: at rate 63 on a 65 x 65 map, a 3x3 kernel
-/// reads one element).
+/// Counts the taps on the map for every convolution with a rate above 1 (DeepLab v3, figure 4: at rate 63 on a 65 x
+/// 65 map, a 3x3 kernel reads one element).
 pub fn taps_valid(graph: &Graph) -> Vec<TapsValid> {
     let mut all = Vec::new();
     for (id, node) in graph.iter().filter(|(_, node)| crate::analysis::paths::is_weighted(node)) {
@@ -311,9 +311,9 @@ pub fn taps_valid(graph: &Graph) -> Vec<TapsValid> {
     all
 }
 
-/// How many of `outputs` positions have how many taps inside `0..size`; none for an absurd kernel.
+/// Counts the positions out of `outputs` by the number of taps inside `0..size`; `None` for an absurd kernel.
 ///
-/// Tap `t` is inside for a run of positions; the counts between the runs' ends follow by sweeping over them.
+/// Tap `t` is inside for a run of positions; a sweep over the runs' ends gives the counts between them.
 fn classes(window: Window, size: u64, outputs: u64) -> Option<Vec<(u64, u64)>> {
     if window.kernel > 1 << 16 {
         return None;

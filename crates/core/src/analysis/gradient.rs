@@ -1,23 +1,23 @@
-//! Weights that no gradient reaches, because every way to an output leads through a layer that gives the same value
-//! whatever it reads.
+//! Finds weights that receive no gradient, because every path to an output passes a layer whose value does not depend
+//! on its input.
 
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::layer_norm::NormAxis;
 use crate::layers::softmax::SoftmaxAxis;
-use crate::layers::{Layer, WeightRole};
+use crate::layers::{Arithmetic as A, WeightRole};
 
-/// A layer that cuts weights off.
+/// A layer that cuts weights off from the gradient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Severed {
     /// The layer.
     pub at: NodeId,
-    /// What makes it constant.
+    /// Why it is constant.
     pub why: Why,
-    /// Layers with weights that receive no gradient, nearest last; each stands at one cut only.
+    /// Layers with weights that receive no gradient, nearest last; each is listed at one cut only.
     pub weights: Vec<NodeId>,
 }
 
-/// What makes a layer constant in an input.
+/// Why a layer is constant in an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// A softmax over one element is 1.
@@ -26,12 +26,12 @@ pub enum Why {
     Norm,
     /// The operand's constant factor is 0.
     Factor,
-    /// Everything is dropped, always.
+    /// Everything is always dropped.
     Dropout,
 }
 
 impl Why {
-    /// What the layer does, as the rest of a sentence.
+    /// Returns what the layer does, as the rest of a sentence.
     pub fn phrase(self) -> &'static str {
         match self {
             Self::Softmax => "gives 1 for a single element",
@@ -41,7 +41,7 @@ impl Why {
         }
     }
 
-    /// What to do instead.
+    /// Returns the remedy.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Softmax => "use `sigmoid` for a single logit, two channels, or another `axis`",
@@ -52,14 +52,14 @@ impl Why {
     }
 }
 
-/// Why `node` is constant in its input `index`, if it is.
+/// Returns why `node` is constant in its input `index`, if it is.
 fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
     let Op::Layer(layer) = &node.op else { return None };
     let input = &graph.node(*node.inputs.get(index)?).shape;
     let space: u64 = input.spatial().iter().product();
     let last = input.sizes().last().copied().unwrap_or(1);
-    match layer {
-        Layer::Softmax(softmax) => {
+    match layer.arithmetic() {
+        A::Softmax(softmax) => {
             let together = match softmax.axis {
                 SoftmaxAxis::Channels => input.channels(),
                 SoftmaxAxis::Last => last,
@@ -67,7 +67,7 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
             };
             (together == 1).then_some(Why::Softmax)
         }
-        Layer::LayerNorm(norm) => {
+        A::LayerNorm(norm) => {
             let together = match norm.axis {
                 NormAxis::Channels => input.channels(),
                 NormAxis::Last => last,
@@ -76,21 +76,30 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
             };
             (together == 1).then_some(Why::Norm)
         }
-        Layer::InstanceNorm(norm) => (space == 1 && !norm.track_running_stats).then_some(Why::Norm),
-        Layer::GroupNorm(norm) => (input.channels() == norm.num_groups && space == 1).then_some(Why::Norm),
-        Layer::Add(add) => {
+        A::InstanceNorm(norm) => (space == 1 && !norm.track_running_stats).then_some(Why::Norm),
+        A::GroupNorm(norm) => (input.channels() == norm.num_groups && space == 1).then_some(Why::Norm),
+        A::Add(add) => {
             let factor = add.weights.as_ref().and_then(|weights| weights.get(index));
             (factor == Some(&0.0)).then_some(Why::Factor)
         }
-        Layer::Dropout(dropout) => (dropout.p >= 1.0).then_some(Why::Dropout),
-        _ => None,
+        A::Dropout(dropout) => (dropout.p >= 1.0).then_some(Why::Dropout),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
+        | A::Reduce(_) | A::BatchNorm(_) | A::LocalResponseNorm(_) | A::Prelu(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
+        | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+        | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => None,
     }
 }
 
-/// All cuts, in execution order.
+/// Returns all cuts, in execution order.
 pub fn severed(graph: &Graph) -> Vec<Severed> {
     let size = graph.nodes.len();
-    // Whether a gradient arrives at a node's output, and through which cut it does not.
+    // For each node, whether a gradient arrives at its output, and the cut that stops it otherwise.
     let (mut reached, mut cut): (Vec<bool>, Vec<Option<(usize, Why)>>) =
         (vec![false; size], vec![None; size]);
     for output in &graph.outputs {
@@ -105,7 +114,7 @@ pub fn severed(graph: &Graph) -> Vec<Severed> {
             }
         }
     }
-    // Shared weights learn where any of their users does.
+    // Shared weights receive a gradient if any of their users does.
     let mut learns = reached.clone();
     for (id, node) in graph.iter() {
         let mut owner = node;

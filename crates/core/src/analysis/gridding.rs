@@ -1,15 +1,15 @@
-//! Gridding: which positions of its receptive field a stack of dilated convolutions really reads.
+//! Gridding: which positions of its receptive field a stack of dilated convolutions actually reads.
 //!
-//! On one axis, tap e of a layer with rate r behind strides of product j lies e * r * j input positions from its
-//! first tap. The reach of the stack is the sum of these combs, and in several axes the product of the axes'
-//! reaches: every figure here comes from per-axis sets, the square is never drawn up.
+//! On one axis, tap e of a layer with rate r after strides of product j lies e * r * j input positions from its first
+//! tap. The reach of the stack is the sum of these combs of taps, and in several axes the product of the axes'
+//! reaches: every figure here comes from per-axis sets; the square is never materialised.
 //!
-//! **Criterion.** Sort the combs by step R. The reach has no hole if and only if every step obeys
-//! `R_j <= 1 + sum of (taps_i - 1) * R_i over the smaller ones`. *Necessary*: measured from the extreme tap, smaller
-//! combs reach at most that sum S, and any other tap lies at least `R_j > S + 1` away, so offset `S + 1` is a hole.
-//! *Sufficient*: by induction the smaller combs fill an interval of length L = S + 1, and copies of an interval of
-//! length L shifted by multiples of `R_j <= L` tile. It holds for taps that differ from layer to layer and, since
-//! only the steps matter, behind strides. It explains a verdict; the computed reach decides it.
+//! **Criterion.** Sort the combs by step R. The reach has no hole if and only if every step obeys `R_j <= 1 + sum of
+//! (taps_i - 1) * R_i over the smaller ones`. *Necessary*: measured from the extreme tap, smaller combs reach at most
+//! that sum S, and any other tap lies at least `R_j > S + 1` away, so offset `S + 1` is a hole. *Sufficient*: by
+//! induction the smaller combs fill an interval of length L = S + 1, and copies of an interval of length L shifted by
+//! multiples of `R_j <= L` tile. The criterion holds for taps that differ from layer to layer and, since only the
+//! steps matter, after strides. It explains a verdict; the computed reach decides it.
 //!
 //! **Sub-grids.** Two output positions u and v share an input on an axis if `(u - v) * J` is a difference of two
 //! reached offsets (J: the jump, the product of the strides). Outputs linked by a chain of shared inputs form a
@@ -23,13 +23,14 @@ use num_bigint::BigUint;
 use num_integer::Integer as _;
 
 use crate::analysis::multiplicity::{self, Multiplicity};
-use crate::analysis::offsets::{Offsets, Taps, extent, join};
+use crate::analysis::offsets::{Offsets, extent, join};
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
 /// More layers than this are a mistake, not a network.
 pub const MOST_LAYERS: usize = 100_000;
 
-/// One dilated convolution; one entry an axis each.
+/// One dilated convolution; each list has one entry per axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
     /// Taps, at least 1.
@@ -41,7 +42,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A layer with the same kernel and rate on each of `axes` axes, stride 1.
+    /// Returns a layer with the same kernel and rate on each of `axes` axes, stride 1.
     pub fn square(kernel: u64, rate: u64, axes: usize) -> Self {
         Self { kernel: vec![kernel; axes], rate: vec![rate; axes], stride: vec![1; axes] }
     }
@@ -57,9 +58,9 @@ pub struct Stack {
 /// The facts of one axis.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// One comb a layer, in input positions.
+    /// One comb of taps per layer, in input positions.
     pub combs: Vec<Taps>,
-    /// The reach.
+    /// The reach: the set of offsets that are read.
     pub offsets: Offsets,
     /// Input positions between neighbouring outputs: the product of the strides.
     pub jump: u64,
@@ -70,11 +71,11 @@ pub struct Axis {
 /// The facts of a stack.
 #[derive(Debug, Clone)]
 pub struct Gridding {
-    /// One entry an axis.
+    /// One entry per axis.
     pub axes: Vec<Axis>,
 }
 
-/// How the criterion sees one step.
+/// The criterion for one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
     /// The step: the rate times the strides before it.
@@ -84,14 +85,15 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Whether the step fits.
+    /// Whether the step satisfies the criterion.
     pub fn holds(self) -> bool {
         self.step <= self.largest
     }
 }
 
 impl Stack {
-    /// A stack of `layers` over `axes` axes; every list must have one entry an axis, every entry be at least 1.
+    /// Returns a stack of `layers` over `axes` axes; every list must have one entry per axis, every entry be at least
+    /// 1.
     pub fn new(axes: usize, layers: Vec<Layer>) -> Result<Self, Problem> {
         if layers.is_empty() {
             return Err(Problem::new(Code::Missing, "a stack needs at least one layer"));
@@ -113,28 +115,28 @@ impl Stack {
         Ok(Self { axes, layers })
     }
 
-    /// The stack with one kernel size on all axes, stride 1.
+    /// Returns the stack with one kernel size on all axes, stride 1.
     pub fn uniform(kernel: u64, rates: &[u64], axes: usize) -> Result<Self, Problem> {
         Self::new(axes, rates.iter().map(|&rate| Layer::square(kernel, rate, axes)).collect())
     }
 
-    /// Number of spatial axes.
+    /// Returns the number of spatial axes.
     pub fn axes(&self) -> usize {
         self.axes
     }
 
-    /// The layers, from the input to the output.
+    /// Returns the layers, from the input to the output.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// The first `count` layers alone.
+    /// Returns the stack of the first `count` layers.
     #[must_use]
     pub fn first(&self, count: usize) -> Self {
         Self { axes: self.axes, layers: self.layers.iter().take(count.max(1)).cloned().collect() }
     }
 
-    /// The combs of one axis and the jump behind them.
+    /// Returns the combs of taps of one axis, and the jump after them.
     fn combs(&self, axis: usize) -> Result<(Vec<Taps>, u64), Problem> {
         let wide = || {
             Problem::new(Code::Overflow, "not supported: strides and rates whose product exceeds 64 bits")
@@ -144,7 +146,7 @@ impl Stack {
         let mut combs = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let taps = layer.kernel[axis];
-            // A single tap has no reach: its rate, and whatever it would overflow to, plays no part.
+            // A single tap has no reach: its rate does not matter, even if the step would overflow.
             let step = if taps > 1 { layer.rate[axis].checked_mul(jump).ok_or_else(wide)? } else { 1 };
             combs.push(Taps { step, taps });
             jump = jump.checked_mul(layer.stride[axis]).ok_or_else(wide)?;
@@ -154,7 +156,7 @@ impl Stack {
 }
 
 impl Gridding {
-    /// The facts of `stack`, exact at any width.
+    /// Computes the facts of `stack`, exact at any width.
     pub fn of(stack: &Stack) -> Result<Self, Problem> {
         let mut axes: Vec<Axis> = Vec::with_capacity(stack.axes);
         for axis in 0..stack.axes {
@@ -170,27 +172,27 @@ impl Gridding {
         Ok(Self { axes })
     }
 
-    /// The bounding box, in input positions per axis.
+    /// Returns the bounding box, in input positions per axis.
     pub fn size(&self) -> Vec<u64> {
         self.axes.iter().map(|axis| axis.offsets.size()).collect()
     }
 
-    /// How many positions of the box are read.
+    /// Returns how many positions of the box are read.
     pub fn covered(&self) -> BigUint {
         self.axes.iter().map(|axis| BigUint::from(axis.offsets.covered())).product()
     }
 
-    /// How many positions the box has.
+    /// Returns how many positions the box has.
     pub fn total(&self) -> BigUint {
         self.axes.iter().map(|axis| BigUint::from(axis.offsets.size())).product()
     }
 
-    /// Covered share of the box, 0..=1.
+    /// Returns the share of the box that is read, 0..=1.
     pub fn coverage(&self) -> f64 {
         self.axes.iter().map(|axis| axis.offsets.covered() as f64 / axis.offsets.size() as f64).product()
     }
 
-    /// The largest distance between neighbouring covered positions on any axis; 1 if there is no hole.
+    /// Returns the largest distance between neighbouring positions that are read, on any axis; 1 if there is no hole.
     pub fn max_gap(&self) -> u64 {
         self.axes.iter().map(|axis| axis.offsets.max_gap()).max().unwrap_or(1)
     }
@@ -200,23 +202,24 @@ impl Gridding {
         self.axes.iter().all(|axis| axis.offsets.hole_free())
     }
 
-    /// Classes of outputs that share no input; `None` if no two outputs share any on some axis.
+    /// Returns the classes of outputs that share no input; `None` if no two outputs share any on some axis.
     pub fn sub_grids(&self) -> Option<BigUint> {
         self.axes.iter().map(|axis| axis.sub_grids.map(BigUint::from)).product()
     }
 
-    /// How many ways lead from the box to one output: the sum of all multiplicities, the product of the kernels.
+    /// Returns the number of paths from the box to one output: the sum of all multiplicities, the product of the
+    /// kernels.
     pub fn paths(&self) -> BigUint {
         let taps = self.axes.iter().flat_map(|axis| axis.combs.iter().map(|comb| comb.taps));
         taps.filter(|&taps| taps > 1).map(BigUint::from).product()
     }
 
-    /// About how many additions of 64 bits [`multiplicities`](Self::multiplicities) takes.
+    /// Estimates how many 64-bit additions [`multiplicities`](Self::multiplicities) takes.
     pub fn multiplicity_cost(&self) -> u64 {
         self.axes.iter().map(|axis| multiplicity::cost(&axis.combs)).fold(0, u64::saturating_add)
     }
 
-    /// The multiplicities, one line an axis; their product is the map.
+    /// Computes the multiplicities, one line per axis; their product is the map.
     pub fn multiplicities(&self) -> Result<Vec<Multiplicity>, Problem> {
         let mut lines: Vec<Multiplicity> = Vec::with_capacity(self.axes.len());
         for (i, axis) in self.axes.iter().enumerate() {
@@ -230,7 +233,7 @@ impl Gridding {
     }
 }
 
-/// The criterion, step by step, ascending; the reach has no hole if and only if all bounds hold.
+/// Computes the criterion, step by step, ascending; the reach has no hole if and only if all bounds hold.
 pub fn criterion(combs: &[Taps]) -> Result<Vec<Bound>, Problem> {
     extent(combs)?;
     let mut sorted: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
@@ -244,7 +247,7 @@ pub fn criterion(combs: &[Taps]) -> Result<Vec<Bound>, Problem> {
     Ok(bounds.collect())
 }
 
-/// See the module's page.
+/// Computes the number of classes; the module's documentation has the proof.
 fn sub_grids(combs: &[Taps], jump: u64) -> Result<Option<u64>, Problem> {
     let divisor = if jump == 1 {
         join(combs).iter().fold(0, |divisor: u64, comb| divisor.gcd(&comb.step))

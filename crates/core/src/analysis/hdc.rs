@@ -1,9 +1,9 @@
-//! Hybrid dilated convolution: the published rule, the truth, and where they part.
+//! Hybrid dilated convolution: the published rule, the exact coverage, and where they disagree.
 //!
-//! The rule is from Wang et al. 2018, *Understanding Convolution for Semantic Segmentation*, section 3.2
-//! (arXiv 1702.08502), applied as printed: for each group `r_1 .. r_n` with kernel K, the gcd must be 1, and with
-//! `M_n = r_n`, `M_i = max[ M_{i+1} - 2 r_i, M_{i+1} - 2 (M_{i+1} - r_i), r_i ]` the goal is `M_2 <= K`.
-//! The 2 in it is K - 1 for K = 3 only. The truth is the computed reach, see [`gridding`](crate::analysis::gridding).
+//! The rule is from Wang et al. 2018, *Understanding Convolution for Semantic Segmentation*, section 3.2 (arXiv
+//! 1702.08502), applied as printed: for each group `r_1 .. r_n` with kernel K, the gcd must be 1, and with `M_n =
+//! r_n`, `M_i = max[ M_{i+1} - 2 r_i, M_{i+1} - 2 (M_{i+1} - r_i), r_i ]` the goal is `M_2 <= K`. Its factor 2 is K -
+//! 1 for K = 3 only. The exact coverage is the computed reach, see [`gridding`](crate::analysis::gridding).
 
 use num_integer::Integer as _;
 
@@ -17,7 +17,7 @@ pub struct Rule {
     pub kernel: u64,
     /// The groups that the rule is applied to, in order.
     pub groups: Vec<Group>,
-    /// How the groups were found.
+    /// How the groups were determined.
     pub grouping: Grouping,
     /// Greatest common divisor of all rates.
     pub gcd: u64,
@@ -27,14 +27,14 @@ pub struct Rule {
     pub ok: bool,
 }
 
-/// How the groups of a sawtooth were found.
+/// How the groups of a sawtooth were determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
     /// The whole list is one group.
     Single,
-    /// The rates repeat after so many layers.
+    /// The rates repeat after this many layers.
     Periodic(usize),
-    /// The caller said so.
+    /// The caller gave them.
     Given,
 }
 
@@ -43,7 +43,7 @@ pub enum Grouping {
 pub struct Group {
     /// The rates `r_1 .. r_n`.
     pub rates: Vec<u64>,
-    /// `M_1 .. M_n`, each with the terms it is the largest of.
+    /// `M_1 .. M_n`, each with the terms of its maximum.
     pub distances: Vec<Distance>,
     /// `M_2`; `M_1` in a group of one layer, which has no `M_2`.
     pub m2: u64,
@@ -58,11 +58,11 @@ pub struct Group {
 pub struct Distance {
     /// Its value.
     pub m: u64,
-    /// `M_{i+1} - 2 r_i`, `M_{i+1} - 2 (M_{i+1} - r_i)` and `r_i`; none for `M_n = r_n`.
+    /// `M_{i+1} - 2 r_i`, `M_{i+1} - 2 (M_{i+1} - r_i)` and `r_i`; `None` for `M_n = r_n`.
     pub terms: Option<[i128; 3]>,
 }
 
-/// The rule and the truth side by side.
+/// The published rule and the exact coverage, side by side.
 #[derive(Debug, Clone)]
 pub struct Check {
     /// All rates, in order.
@@ -76,8 +76,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Both verdicts on `groups` (one list of all rates, or a sawtooth's groups as given) with K = `kernel` over
-    /// `axes` axes.
+    /// Computes both verdicts on `groups` (one list of all rates, or a sawtooth's groups as given) with K = `kernel`
+    /// over `axes` axes.
     pub fn of(kernel: u64, groups: &[Vec<u64>], axes: usize) -> Result<Self, Problem> {
         let rates: Vec<u64> = groups.concat();
         let exact = Gridding::of(&Stack::uniform(kernel, &rates, axes)?)?;
@@ -89,17 +89,17 @@ impl Check {
         Ok(Self { rates, rule, exact, bounds })
     }
 
-    /// Whether rule and truth give the same verdict.
+    /// Whether the rule and the exact coverage give the same verdict.
     pub fn agrees(&self) -> bool {
         self.rule.ok == self.exact.hole_free()
     }
 
-    /// The smallest rate that leaves a hole, with the largest that would fit in its place.
+    /// Returns the smallest rate that leaves a hole, with the largest that would fit in its place.
     pub fn breaks(&self) -> Option<Bound> {
         self.bounds.iter().copied().find(|bound| !bound.holds())
     }
 
-    /// Positions of one axis that are never read, and the size of that axis.
+    /// Returns the positions of one axis that are never read, and the size of that axis.
     pub fn missed(&self) -> (u64, u64) {
         self.exact
             .axes
@@ -109,7 +109,7 @@ impl Check {
 }
 
 impl Rule {
-    /// The rule on `rates`, whose groups are found by periodicity.
+    /// Applies the rule to `rates`, whose groups are determined by periodicity.
     pub fn of(kernel: u64, rates: &[u64]) -> Self {
         match period(rates) {
             Some(period) => {
@@ -120,7 +120,7 @@ impl Rule {
         }
     }
 
-    /// The rule on `groups`.
+    /// Applies the rule to `groups`.
     pub fn of_groups(kernel: u64, groups: Vec<Vec<u64>>, grouping: Grouping) -> Self {
         let groups: Vec<Group> = groups.into_iter().map(|rates| Group::of(kernel, rates)).collect();
         let gcd_ok = groups.iter().all(|group| group.gcd == 1);
@@ -139,7 +139,7 @@ impl Group {
     }
 }
 
-/// `M_1 .. M_n` of `rates`.
+/// Computes `M_1 .. M_n` of `rates`.
 pub fn distances(rates: &[u64]) -> Vec<Distance> {
     let mut out: Vec<Distance> = Vec::with_capacity(rates.len());
     for &rate in rates.iter().rev() {
@@ -148,7 +148,7 @@ pub fn distances(rates: &[u64]) -> Vec<Distance> {
             Some(above) => {
                 let (m, r) = (i128::from(above.m), i128::from(rate));
                 let terms = [m - 2 * r, m - 2 * (m - r), r];
-                // A distance is at most twice the largest rate: it can leave 64 bits only with absurd rates.
+                // A distance is at most twice the largest rate: only absurd rates exceed 64 bits.
                 let largest = terms[0].max(terms[1]).max(terms[2]);
                 Distance { m: u64::try_from(largest).unwrap_or(u64::MAX), terms: Some(terms) }
             }
@@ -158,8 +158,8 @@ pub fn distances(rates: &[u64]) -> Vec<Distance> {
     out
 }
 
-/// The length of the group that `rates` repeat: at least two layers that are not all alike, seen at least twice in
-/// full; the last group may be cut short. A single rate repeated is one group: nothing rises in it.
+/// Returns the length of the group that `rates` repeat: at least two layers with different rates, repeated in full at
+/// least twice; the last group may be incomplete. A single rate repeated is one group, because nothing rises in it.
 pub fn period(rates: &[u64]) -> Option<usize> {
     (2..=rates.len() / 2).find(|&period| {
         rates[period..].iter().zip(rates).all(|(a, b)| a == b)
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(rule.grouping, Grouping::Periodic(3));
         assert_eq!(rule.groups.iter().map(|group| group.m2).collect::<Vec<_>>(), [2, 2]);
         assert!(rule.ok);
-        // Taken as one group, the same good design would be called bad.
+        // As a single group, the same good design would fail.
         assert_eq!(m(&[1, 2, 5, 1, 2, 5])[1], 5);
         let given = Check::of(3, &[vec![1, 2, 5], vec![1, 2, 5]], 2).expect("valid").rule;
         assert_eq!(given.groups, rule.groups);

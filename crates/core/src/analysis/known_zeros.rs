@@ -1,56 +1,43 @@
-//! Elements that are zero whatever the network reads: what a `pad` layer writes, as far as it is carried on.
+//! Elements that are zero whatever the network's input is: those that a `pad` layer writes, tracked through later
+//! layers.
 //!
-//! A convolution behind them multiplies its weights by these zeros as by those of its own padding. They are followed
-//! through layers that move elements along axes, and through functions of one element whose value at 0 is 0; every other
-//! layer counts as if it made something of them.
+//! A convolution after them multiplies its weights by these zeros as by those of its own padding. They are tracked
+//! through layers that move elements along axes, and through functions of one element that map 0 to 0; the output of
+//! every other layer counts as nonzero.
 
 use crate::analysis::support::{Budget, Region, Set};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, Op};
-use crate::layers::conv::PaddingMode;
-use crate::layers::{AxisReach, Layer};
+use crate::layers::{AxisReach, Layer, Reach, Values};
 
-/// What a layer does with zeros.
+/// How a layer treats zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carries {
-    /// Its elements are those of its operands at other places, or zeros of its own.
+    /// Its elements are those of its operands, moved, or zeros of its own.
     Moves,
     /// Each of its elements is a function of one element, and 0 at 0.
     Maps,
-    /// It makes something of them.
+    /// Its output may be nonzero.
     Nothing,
 }
 
-/// What `layer` does with zeros.
-pub fn carries(layer: &Layer) -> Carries {
-    match layer {
-        Layer::Pad(pad) if pad.mode == PaddingMode::Zeros && pad.value == 0.0 => Carries::Moves,
-        Layer::Crop(_) | Layer::Slice(_) | Layer::Chunk(_) | Layer::Concat(_) => Carries::Moves,
-        Layer::Identity(_)
-        | Layer::Dropout(_)
-        | Layer::Relu(_)
-        | Layer::Relu6(_)
-        | Layer::LeakyRelu(_)
-        | Layer::Prelu(_)
-        | Layer::Elu(_)
-        | Layer::Celu(_)
-        | Layer::Selu(_)
-        | Layer::Gelu(_)
-        | Layer::Silu(_)
-        | Layer::Mish(_)
-        | Layer::Hardswish(_)
-        | Layer::Tanh(_)
-        | Layer::LayerScale(_) => Carries::Maps,
-        _ => Carries::Nothing,
+/// Returns what `layer`, which reads `reaches`, does with zeros: it says whether it moves elements, its reaches say
+/// whether along axes, one by one.
+pub fn carries(layer: &Layer, reaches: &[Reach]) -> Carries {
+    let one = |axis: &AxisReach| matches!(axis, AxisReach::Window { window, .. } if window.kernel == 1);
+    match layer.values() {
+        Values::Moved if reaches.iter().flat_map(|reach| &reach.axes).all(one) => Carries::Moves,
+        Values::Mapped { zero: true, .. } => Carries::Maps,
+        Values::Moved | Values::Mapped { zero: false, .. } | Values::Computed { .. } => Carries::Nothing,
     }
 }
 
-/// For each node, the elements that need not be zero; none where no element is known to be.
+/// Returns, for each node, the elements that may differ from zero; `None` where no element is known to be zero.
 pub fn nonzero(graph: &Graph, budget: &Budget) -> Result<Vec<Option<Region>>, Problem> {
     let mut all: Vec<Option<Region>> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let region = match &node.op {
-            Op::Layer(layer) => match carries(layer) {
+            Op::Layer(layer) => match carries(layer, &graph.reach(node)) {
                 Carries::Moves => moved(graph, node, &all, budget)?,
                 Carries::Maps => node.inputs.first().and_then(|input| all[input.0].clone()),
                 Carries::Nothing => None,
@@ -63,12 +50,12 @@ pub fn nonzero(graph: &Graph, budget: &Budget) -> Result<Vec<Option<Region>>, Pr
     Ok(all)
 }
 
-/// All elements of `node`.
+/// Returns all elements of `node`.
 pub fn whole(node: &Node) -> Vec<Set> {
     node.shape.sizes().iter().map(|&size| Set::below(size)).collect()
 }
 
-/// The elements of a layer that moves what it reads, each of which reads an element that need not be zero.
+/// Returns the elements of a data-moving layer that read an element which may differ from zero.
 fn moved(
     graph: &Graph,
     node: &Node,

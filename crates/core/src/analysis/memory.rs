@@ -1,11 +1,11 @@
-//! Memory of one inference by liveness: a tensor lives from the step that makes it to the last step that reads it.
+//! Memory of one inference by liveness: a tensor lives from the step that computes it to the last step that reads it.
 //!
-//! Steps run in the graph's order. Every layer writes a tensor of its own; nothing is computed in place and no layer is
-//! fused into another, so an engine that does either stays below these figures. Weights are not part of the peak.
+//! Steps run in the graph's order. Assumes no in-place operations and no fusion, so an engine that does either stays
+//! below these figures. Weights are not part of the peak.
 
 use crate::graph::{Graph, NodeId};
 
-/// The step at which most memory is in use.
+/// The step with the largest memory use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peak {
     /// Elements alive at that step, the network's inputs included while they are needed.
@@ -16,7 +16,7 @@ pub struct Peak {
     pub alive: Vec<(NodeId, u64)>,
 }
 
-/// For each node, the last step at which its output is needed.
+/// Returns, for each node, the last step at which its output is needed.
 pub fn last_uses(graph: &Graph) -> Vec<usize> {
     let mut last: Vec<usize> = (0..graph.nodes.len()).collect();
     for (id, node) in graph.iter() {
@@ -30,12 +30,12 @@ pub fn last_uses(graph: &Graph) -> Vec<usize> {
     last
 }
 
-/// The peak of one inference at batch 1; the first of several equal ones.
+/// Returns the peak of one inference at batch 1; the first of several equal ones.
 pub fn peak(graph: &Graph) -> Option<Peak> {
     let last = last_uses(graph);
     let elements: Vec<u64> =
         graph.nodes.iter().map(|node| node.shape.elements().unwrap_or(u64::MAX)).collect();
-    // Inputs are there before the first step.
+    // Inputs exist before the first step.
     let mut alive: u64 = graph.inputs().map(|(id, _)| elements[id.0]).fold(0, u64::saturating_add);
     let mut freed_at: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len() + 1];
     for (node, &step) in last.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn peak(graph: &Graph) -> Option<Peak> {
 }
 
 /// Number formats of weights and activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, schemars::JsonSchema)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum Dtype {
@@ -80,7 +80,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of one element.
+    /// Returns the bytes of one element.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 => 4,

@@ -1,6 +1,7 @@
 //! Pure functions from a graph (or a list of rates) to facts.
 
 mod bits;
+mod channel_sets;
 pub mod channels;
 pub mod convention;
 pub mod dead_weights;
@@ -18,9 +19,11 @@ mod parallel;
 pub mod pareto;
 pub mod paths;
 pub mod proposal;
+pub mod relation;
 pub mod savings;
 pub mod sizes;
 pub mod support;
 pub mod survey;
+pub mod taps;
 pub mod totals;
 pub mod unread_positions;

@@ -1,7 +1,7 @@
-//! How often each offset of one axis is reached: the convolution of combs, in exact integers of any size.
+//! Multiplicities: how often each offset of one axis is reached; the convolution of combs of taps, in exact integers.
 //!
-//! One comb costs one pass over the line (a running sum per residue), so a line of width w behind n layers costs
-//! n * w additions. The counts are 64-bit, 128-bit or big integers, whichever the product of the taps calls for.
+//! One comb costs one pass over the line (a running sum per residue), so a line of width w after n layers costs n * w
+//! additions. The counts are 64-bit, 128-bit or big integers, depending on the product of the taps.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -15,19 +15,20 @@ use num_bigint::BigUint;
 use num_integer::Integer as _;
 use num_traits::{One, ToPrimitive, Zero};
 
-use crate::analysis::offsets::{Taps, extent};
+use crate::analysis::offsets::extent;
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
-/// The most additions of 64 bits that a line may cost: about a second.
+/// Maximum number of 64-bit additions of a line: about a second.
 const MOST_WORK: u64 = 1 << 30;
-/// The widest line, in positions that can be reached at all.
+/// Maximum width of a line, in positions that can be reached at all.
 const MOST_POSITIONS: u64 = 1 << 24;
 
 /// The multiplicities of one axis, from the first offset of the box to the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multiplicity {
     size: u64,
-    /// Offsets that are no multiple of it are holes.
+    /// Offsets that are not multiples of it are holes.
     unit: u64,
     counts: Counts,
 }
@@ -40,7 +41,7 @@ enum Counts {
 }
 
 impl Multiplicity {
-    /// The line of `combs`, in any order.
+    /// Computes the line of `combs`, in any order.
     pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
         let size = extent(combs)?;
         let mut combs: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
@@ -62,12 +63,12 @@ impl Multiplicity {
         Ok(Self { size, unit, counts })
     }
 
-    /// The width of the line.
+    /// Returns the width of the line.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// How often the offset `position` is reached; zero for a hole and outside the box.
+    /// Returns how often the offset `position` is reached; zero for a hole and outside the box.
     pub fn at(&self, position: u64) -> BigUint {
         let index = usize::try_from(position / self.unit).unwrap_or(usize::MAX);
         if !position.is_multiple_of(self.unit) {
@@ -80,12 +81,12 @@ impl Multiplicity {
         }
     }
 
-    /// The whole line, from the first offset to the last.
+    /// Iterates over the whole line, from the first offset to the last.
     pub fn iter(&self) -> impl Iterator<Item = BigUint> + '_ {
         (0..self.size).map(|position| self.at(position))
     }
 
-    /// The largest multiplicity.
+    /// Returns the largest multiplicity.
     pub fn largest(&self) -> BigUint {
         match &self.counts {
             Counts::Small(line) => line.iter().max().copied().unwrap_or(0).into(),
@@ -94,7 +95,7 @@ impl Multiplicity {
         }
     }
 
-    /// The natural logarithm of the largest multiplicity in `start..end`; `None` if all of it is holes.
+    /// Returns the natural logarithm of the largest multiplicity in `start..end`; `None` if all of it is holes.
     pub fn largest_log(&self, start: u64, end: u64) -> Option<f64> {
         let (start, end) = (start.div_ceil(self.unit), end.div_ceil(self.unit));
         let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
@@ -106,7 +107,8 @@ impl Multiplicity {
         log.is_finite().then_some(log)
     }
 
-    /// Coefficient of variation over the box (standard deviation / mean): 0 where every offset counts the same.
+    /// Returns the coefficient of variation over the box (standard deviation / mean): 0 where every offset counts the
+    /// same.
     pub fn variation(&self) -> f64 {
         let sum =
             |values: &mut dyn Iterator<Item = f64>| values.fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
@@ -121,14 +123,14 @@ impl Multiplicity {
     }
 }
 
-/// The natural logarithm of a big integer; negative infinity for zero.
+/// Returns the natural logarithm of a big integer; negative infinity for zero.
 pub(crate) fn log(value: &BigUint) -> f64 {
     let excess = value.bits().saturating_sub(1000);
     let head = (value >> excess).to_f64().unwrap_or(f64::MAX);
     head.ln() + excess as f64 * std::f64::consts::LN_2
 }
 
-/// About how many additions of 64 bits the line of `combs` takes.
+/// Estimates how many 64-bit additions the line of `combs` takes.
 pub fn cost(combs: &[Taps]) -> u64 {
     let combs = combs.iter().filter(|comb| comb.taps > 1);
     let (layers, bits, unit, reach) =
@@ -145,12 +147,12 @@ fn affordable(size: u64, combs: &[Taps]) -> Result<(), Problem> {
     }
     Err(Problem::new(
         Code::Limit,
-        format!("not supported: multiplicities of {size} positions behind {} layers", combs.len()),
+        format!("not supported: multiplicities of {size} positions after {} layers", combs.len()),
     )
-    .help("ask without --multiplicity: size, coverage, gaps and sub-grids are exact at any width"))
+    .help("omit --multiplicity: size, coverage, gaps and sub-grids are exact at any width"))
 }
 
-/// The convolution of `combs`: each pass adds what enters the comb's window and takes away what leaves it.
+/// Computes the convolution of `combs`: each pass adds what enters the comb's window and subtracts what leaves it.
 fn convolve<T>(combs: &[Taps]) -> Vec<T>
 where
     T: Clone + Zero + One + for<'a> AddAssign<&'a T> + for<'a> SubAssign<&'a T>,

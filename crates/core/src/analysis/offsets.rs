@@ -1,28 +1,20 @@
-//! Which offsets a stack of combs reaches on one axis: the exact set, never the square it spans.
+//! Which offsets a stack of combs of taps reaches on one axis: the exact set, never the square it spans.
 //!
 //! A convolution with `taps` taps, `step` input positions apart, is a comb. A stack reaches every sum of one tap of
-//! each comb, so the reach is a sum of sets and does not depend on their order. That freedom is what keeps it small:
-//! combs are taken in ascending order of step, equal steps are joined into one comb, and the common divisor of all
-//! steps is divided out. What remains is held as a list of runs. An interval at least as long as the next step only
-//! grows, so stacks without holes cost nothing however wide they are. Only if the runs become too many does a
-//! bit set take over, and if that too would be too large, the answer is an error, not an exhausted machine.
+//! each comb, so the reach is a sum of sets and does not depend on their order. That freedom keeps it small: combs
+//! are processed in ascending order of step, combs of equal step are joined, and the common divisor of all steps is
+//! divided out. The result is stored as a list of runs. An interval at least as long as the next step only grows, so
+//! stacks without holes cost nothing, however wide they are. If the runs become too many, a bit set takes over; if
+//! that would be too large as well, the result is an error, not an exhausted machine.
 
 use num_integer::Integer as _;
 
 use crate::analysis::bits::Bits;
+use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
-/// The most runs written in all while a reach is put together (16 bytes each, at most two lists alive).
+/// Maximum number of runs written while a reach is computed (16 bytes each, at most two lists alive).
 const MOST_RUNS: usize = 1 << 22;
-
-/// `taps` taps, `step` input positions apart, the first at offset 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Taps {
-    /// Distance between neighbouring taps, in input positions.
-    pub step: u64,
-    /// Number of taps, at least 1.
-    pub taps: u64,
-}
 
 /// The set of offsets that a stack of combs reaches on one axis. The smallest is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +22,7 @@ pub struct Offsets {
     size: u64,
     covered: u64,
     max_gap: u64,
-    /// All offsets are multiples of it; the set below counts in it.
+    /// All offsets are multiples of it; the set below is in this unit.
     unit: u64,
     set: Set,
 }
@@ -46,7 +38,7 @@ enum Set {
 type Run = (u64, u64);
 
 impl Offsets {
-    /// The reach of `combs`, in any order.
+    /// Computes the reach of `combs`, in any order.
     pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
         let size = extent(combs)?;
         let mut joined = join(combs);
@@ -69,17 +61,17 @@ impl Offsets {
         Ok(Self { size, covered, max_gap: (gap * unit).max(1), unit, set })
     }
 
-    /// The width of the bounding box, in input positions.
+    /// Returns the width of the bounding box, in input positions.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// How many offsets are reached.
+    /// Returns how many offsets are reached.
     pub fn covered(&self) -> u64 {
         self.covered
     }
 
-    /// The largest distance between neighbouring reached offsets; 1 if there is no hole (a single offset has none).
+    /// Returns the largest distance between neighbouring reached offsets; 1 if there is no hole (or a single offset).
     pub fn max_gap(&self) -> u64 {
         self.max_gap
     }
@@ -89,7 +81,7 @@ impl Offsets {
         self.covered == self.size
     }
 
-    /// How many offsets of `start..end` are reached.
+    /// Returns how many offsets of `start..end` are reached.
     pub fn covered_in(&self, start: u64, end: u64) -> u64 {
         let (start, end) = (start.div_ceil(self.unit), end.div_ceil(self.unit));
         match &self.set {
@@ -102,9 +94,10 @@ impl Offsets {
         }
     }
 
-    /// The greatest common divisor of those `d` for which `middle + d * jump` is reached, `d > 0`; 0 if none is.
+    /// Returns the greatest common divisor of those `d > 0` for which `middle + d * jump` is reached; 0 if there are
+    /// none.
     pub(crate) fn divisor_of_multiples(&self, middle: u64, jump: u64) -> u64 {
-        // In units: d * jump is a multiple of the unit exactly if d is one of `every`.
+        // In units: d * jump is a multiple of the unit exactly if d is a multiple of `every`.
         let common = self.unit.gcd(&jump);
         let (middle, jump, every) = (middle / self.unit, jump / common, self.unit / common);
         let mut divisor = 0u64;
@@ -112,7 +105,7 @@ impl Offsets {
             let (start, end) = (start.max(middle + 1), end.max(middle + 1));
             let (first, last) = ((start - middle).div_ceil(jump), (end - 1 - middle) / jump);
             if start < end && first <= last {
-                // Two multiples in a row divide into 1.
+                // Two consecutive multiples have the divisor 1.
                 divisor = if first < last { 1 } else { divisor.gcd(&first) };
             }
         };
@@ -123,7 +116,7 @@ impl Offsets {
         divisor.saturating_mul(every)
     }
 
-    /// The reached offsets, ascending.
+    /// Visits the reached offsets in ascending order.
     fn for_each(&self, mut visit: impl FnMut(u64)) {
         match &self.set {
             Set::Runs(runs) => {
@@ -133,7 +126,7 @@ impl Offsets {
         }
     }
 
-    /// The reached offsets in ascending order, for small sets and tests.
+    /// Returns the reached offsets in ascending order, for small sets and tests.
     pub fn to_vec(&self) -> Vec<u64> {
         let mut all = Vec::new();
         self.for_each(|offset| all.push(offset));
@@ -141,19 +134,19 @@ impl Offsets {
     }
 }
 
-/// The width of the box that `combs` span: 1 + sum of (taps - 1) * step.
+/// Returns the width of the box that `combs` span: 1 + sum of (taps - 1) * step.
 pub fn extent(combs: &[Taps]) -> Result<u64, Problem> {
     let reach = combs.iter().try_fold(0u64, |sum, comb| {
         comb.taps.saturating_sub(1).checked_mul(comb.step).and_then(|reach| sum.checked_add(reach))
     });
-    // One bit is kept free so that no position of a shifted set can overflow.
+    // One bit stays free so that no position of a shifted set can overflow.
     reach.filter(|&reach| reach < 1 << 62).map(|reach| reach + 1).ok_or_else(|| {
         Problem::new(Code::Overflow, "not supported: a receptive field wider than 2^62 positions")
             .help("use smaller rates, strides or kernels, or fewer layers")
     })
 }
 
-/// The combs with more than one tap, ascending by step, those of equal step as one.
+/// Returns the combs with more than one tap, ascending by step, with combs of equal step joined.
 pub(crate) fn join(combs: &[Taps]) -> Vec<Taps> {
     let mut sorted: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1 && comb.step > 0).collect();
     sorted.sort_unstable();
@@ -167,7 +160,7 @@ pub(crate) fn join(combs: &[Taps]) -> Vec<Taps> {
     joined
 }
 
-/// The reach as runs, unless that takes too many of them.
+/// Computes the reach as runs; `None` if that takes too many of them.
 fn runs(combs: &[Taps]) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = vec![(0, 1)];
     let mut written = 0;
@@ -178,7 +171,7 @@ fn runs(combs: &[Taps]) -> Option<Vec<Run>> {
             *end += (comb.taps - 1) * comb.step;
             continue;
         }
-        // n taps are the union of m taps and the same shifted by n - m, for any m of at least half n.
+        // n taps are the union of m taps and the same m taps shifted by n - m, for any m of at least half n.
         let mut taps = 1;
         while taps < comb.taps {
             let more = taps.min(comb.taps - taps);

@@ -1,4 +1,4 @@
-//! Schedules measured in four respects, and the front of those that no other surpasses.
+//! Schedules measured in four respects, and their Pareto front.
 
 #![allow(clippy::cast_possible_truncation, reason = "the search bounds a line to 2^24 positions")]
 
@@ -22,7 +22,7 @@ pub struct Design {
 }
 
 impl Design {
-    /// The figures of `rates`, whose multiplicities are `line`.
+    /// Measures `rates`, whose multiplicities are `line`.
     pub(crate) fn of(kernel: u64, rates: Vec<u64>, line: &Line) -> Self {
         let total = line.total();
         let spread = line.size() as f64 * line.squares() as f64 / (total * total);
@@ -36,12 +36,12 @@ impl Design {
         }
     }
 
-    /// Smallest / largest multiplicity: the outermost tap is reached once, so 1 / largest, or 0 with a hole.
+    /// Returns smallest / largest multiplicity: the outermost tap is reached once, so 1 / largest, or 0 with a hole.
     pub fn evenness(&self) -> f64 {
         if self.hole_free { 1.0 / self.largest as f64 } else { 0.0 }
     }
 
-    /// The published rule's verdict on the rates in their order, groups found by periodicity.
+    /// Returns the published rule's verdict on the rates in their order, with groups determined by periodicity.
     pub fn rule_ok(&self) -> bool {
         Rule::of(self.kernel, &self.rates).ok
     }
@@ -51,7 +51,7 @@ impl Design {
         self.at_least(other.rates.len(), other.size, other.floor(), other.variation)
     }
 
-    /// The reciprocal of the evenness: smaller is better.
+    /// Returns the reciprocal of the evenness: smaller is better.
     pub(crate) fn floor(&self) -> u64 {
         if self.hole_free { self.largest } else { u64::MAX }
     }
@@ -65,7 +65,7 @@ impl Design {
     }
 }
 
-/// Designs none of which covers another.
+/// A set of designs none of which covers another.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Front {
     designs: Vec<Design>,
@@ -77,7 +77,7 @@ impl Front {
         self.designs.iter().any(|design| design.at_least(layers, size, floor, variation))
     }
 
-    /// Adds `design` unless it is covered, and drops what it covers.
+    /// Adds `design` unless a design covers it, and removes the designs that it covers.
     pub(crate) fn insert(&mut self, design: Design) {
         if !self.covers(design.rates.len(), design.size, design.floor(), design.variation) {
             self.designs.retain(|other| !design.covers(other));
@@ -97,12 +97,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// One tap.
+    /// Returns the line of one tap.
     pub(crate) fn start() -> Self {
         Self { counts: vec![1] }
     }
 
-    /// The line behind `uses` more layers of `kernel` taps at `rate`.
+    /// Returns the line after `uses` more layers of `kernel` taps at `rate`.
     pub(crate) fn spread(&self, kernel: u64, rate: u64, uses: usize) -> Self {
         let mut counts = self.counts.clone();
         for _ in 0..uses {
@@ -126,7 +126,7 @@ impl Line {
         self.counts.iter().max().copied().unwrap_or(0).into()
     }
 
-    /// The sum of the squares; at most 2^64 paths in pairs, hence never too large.
+    /// Returns the sum of the squares; at most 2^64 pairs of paths, hence never too large.
     pub(crate) fn squares(&self) -> u64 {
         self.counts.iter().fold(0, |sum: u64, &count| sum.saturating_add(u64::from(count) * u64::from(count)))
     }

@@ -1,9 +1,9 @@
-//! The paths through a network: how many, how long, and what they see.
+//! The paths through a network: their number, their lengths, and their receptive fields.
 //!
-//! A residual network of `n` modules is an ensemble of `2^n` paths whose lengths follow a binomial distribution (Veit,
-//! Wilber & Belongie 2016). Counts are exact, whatever their size: a path is a sequence of nodes and operand slots from an
-//! input to an output, so a node that reads the same operand twice doubles the paths. One pass in execution order adds up
-//! the operands' distributions; its work is the number of edges times the number of different lengths.
+//! A residual network of `n` modules is an ensemble of `2^n` paths whose lengths follow a binomial distribution
+//! (Veit, Wilber & Belongie 2016). Counts are exact at any size: a path is a sequence of nodes and operand slots from
+//! an input to an output, so a node that reads the same operand twice doubles the paths. One pass in execution order
+//! adds up the operands' distributions; its work is the number of edges times the number of different lengths.
 
 mod dense;
 
@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use num_bigint::BigUint;
 use num_traits::{ToPrimitive as _, Zero as _};
 
-use crate::analysis::field::relation::Link;
 use crate::analysis::field::{Fields, Options, analyse};
+use crate::analysis::relation::Link;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{AxisReach, Reach, Role, WeightRole};
 
-/// How many paths have which label.
+/// Number of paths by label.
 pub type Distribution<K> = BTreeMap<K, BigUint>;
 
 /// The paths from all inputs to one output.
@@ -30,31 +30,31 @@ pub struct Paths {
     pub output: NodeId,
     /// Their number.
     pub count: BigUint,
-    /// By the number of layers with weights that they cross (convolutions and linear layers); none if there are too
-    /// many different lengths to tell.
+    /// By the number of layers with weights that they cross (convolutions and linear layers); `None` if there are too
+    /// many different lengths.
     pub lengths: Option<Distribution<u64>>,
     /// By the number of residual modules whose branch they take.
     pub modules: Option<Distribution<u64>>,
-    /// By the size of the receptive field, one entry a spatial axis; none for too many different ones, or with
+    /// By the size of the receptive field, one entry per spatial axis; `None` for too many different ones, or with
     /// upsampling or misaligned merges on the way, where a path has no single size.
     pub fields: Option<Distribution<Vec<Seen>>>,
     /// Residual modules on the way: merges of a short and a long path.
     pub residual_modules: u64,
 }
 
-/// What a path sees along one axis.
+/// The receptive field of a path along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Seen {
-    /// So many input elements.
+    /// This many input elements.
     Size(i128),
     /// The whole axis.
     Whole,
 }
 
-/// Most steps over all distributions of a network.
+/// Maximum number of steps over all distributions of a network.
 const MAX_STEPS: usize = 20_000_000;
 
-/// The paths to each output.
+/// Computes the paths to each output.
 pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
     let deepest = deepest(graph);
     let residual: Vec<Option<Vec<bool>>> =
@@ -107,26 +107,26 @@ pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
 }
 
 impl Paths {
-    /// The longest path's number of layers with weights.
+    /// Returns the number of layers with weights on the longest path.
     pub fn depth(&self) -> Option<u64> {
         self.lengths.as_ref()?.keys().next_back().copied()
     }
 
-    /// The share of paths that cross fewer than half of the layers of the longest.
+    /// Returns the share of paths that cross fewer than half of the layers of the longest.
     pub fn short_share(&self) -> Option<f64> {
         let depth = self.depth()?;
         let short = self.lengths.as_ref()?.iter().filter(|(length, _)| 2 * **length < depth);
         Some(share(&short.map(|(_, count)| count).sum(), &self.count))
     }
 
-    /// The mean number of layers with weights.
+    /// Returns the mean number of layers with weights.
     pub fn mean_length(&self) -> Option<f64> {
         let lengths = self.lengths.as_ref()?;
         Some(lengths.iter().map(|(length, count)| *length as f64 * share(count, &self.count)).sum())
     }
 }
 
-/// `part / whole`, exact to 18 digits however large the two are.
+/// Computes `part / whole`, exact to 18 digits however large the two are.
 pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
     if whole.is_zero() {
         return 0.0;
@@ -135,13 +135,13 @@ pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
     scaled.to_f64().unwrap_or(0.0) / 1e18
 }
 
-/// A layer with a kernel: it multiplies and accumulates with learned weights.
+/// Whether a layer multiplies and accumulates with learned weights.
 pub fn is_weighted(node: &Node) -> bool {
     node.cost.macs > 0 && node.weights.iter().any(|weight| weight.role == WeightRole::Parameter)
 }
 
-/// The distribution of labels over the paths to each output: a path starts with `start` and every edge changes it.
-/// None if a step has no label, or if the work would be too much.
+/// Computes the distribution of labels over the paths to each output: a path starts with the label `start`, and every
+/// edge changes it. `None` if a step has no label, or if the work is too much.
 fn distribution<K: Ord + Clone>(
     graph: &Graph,
     start: impl Fn(NodeId, &Node) -> Option<K>,
@@ -182,7 +182,7 @@ fn distribution<K: Ord + Clone>(
     Some(graph.outputs.iter().map(|output| all[output.0].clone()).collect())
 }
 
-/// For each output, which nodes it depends on.
+/// Returns, for each output, which nodes it depends on.
 fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
     let of = |output: &NodeId| {
         let mut used = vec![false; graph.nodes.len()];
@@ -197,7 +197,7 @@ fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
     graph.outputs.iter().map(of).collect()
 }
 
-/// The largest number of layers with weights on any path to each node.
+/// Returns the largest number of layers with weights on any path to each node.
 fn deepest(graph: &Graph) -> Vec<u64> {
     let mut deepest = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -207,7 +207,7 @@ fn deepest(graph: &Graph) -> Vec<u64> {
     deepest
 }
 
-/// If `node` joins a short and a long path element by element: for each operand, whether it is the long one.
+/// If `node` joins a short and a long path element by element, returns for each operand whether it is the long one.
 fn residual(graph: &Graph, node: &Node, deepest: &[u64]) -> Option<Vec<bool>> {
     let reaches = graph.reach(node);
     let own_place = |reach: &Reach| {
@@ -222,7 +222,8 @@ fn residual(graph: &Graph, node: &Node, deepest: &[u64]) -> Option<Vec<bool>> {
     (depths().max()? > shortest).then(|| depths().map(|depth| depth > shortest).collect())
 }
 
-/// The receptive field of a path that goes on from `operand` into operand slot `slot`: larger by `(k - 1) * d * jump`.
+/// Returns the receptive field of a path that continues from `operand` into operand slot `slot`: larger by `(k - 1) *
+/// d * jump`.
 fn widened(
     graph: &Graph,
     fields: &Fields,
@@ -245,7 +246,7 @@ fn widened(
         let piece = match &axis.union[..] {
             [piece] => piece,
             [] if axis.whole => {
-                // Other paths see everything; this one's jump is then that of its smallest companion.
+                // Other paths cover the whole axis; this path's jump is then that of the smallest path.
                 match axis.smallest.as_deref() {
                     Some([piece]) => piece,
                     _ => return None,

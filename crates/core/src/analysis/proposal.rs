@@ -1,41 +1,41 @@
-//! Schedules that pass where a given one fails: the nearest, and those with the largest receptive field.
+//! Proposes schedules that pass where a given one fails: the nearest, and those with the largest receptive field.
 
 use crate::analysis::gridding::MOST_LAYERS;
 use crate::analysis::hdc::{Check, Grouping, Rule};
 use crate::diagnostic::Problem;
 
-/// Search nodes after which the nearest schedule found so far is given: about a second.
+/// Search nodes after which the nearest schedule found so far is returned: about a second.
 const MOST_NODES: u64 = 3_000_000;
-/// How many equally near schedules are given.
+/// Maximum number of equally near schedules that are returned.
 const MOST_NEAREST: usize = 3;
 
 /// A schedule that passes the rule and has no hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {
-    /// Its groups; one where the schedule is one group.
+    /// Its groups; a single one if the schedule is one group.
     pub groups: Vec<Vec<u64>>,
     /// Receptive field per axis.
     pub size: u64,
-    /// How much the rates change in all: the sum of the differences.
+    /// The total change of the rates: the sum of the absolute differences.
     pub change: u64,
 }
 
-/// What to use instead.
+/// Proposed replacements.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Proposals {
-    /// The nearest schedules of the same length: the smallest change, the larger receptive field first.
+    /// The nearest schedules of the same length: the smallest change, then the larger receptive field first.
     pub nearest: Vec<Proposal>,
-    /// Whether nothing nearer can exist; `false` if the search was cut short.
+    /// Whether it is proven that nothing nearer exists; `false` if the search was cut short.
     pub proven: bool,
-    /// The largest receptive field of rising rates none of which exceeds the largest given.
+    /// The largest receptive field with rising rates, none of which exceeds the largest given rate.
     pub widest_within: Option<Proposal>,
-    /// The largest receptive field of all, if each group's rates rise.
+    /// The largest receptive field with rising rates in each group.
     pub widest: Option<Proposal>,
 }
 
-/// Schedules of the length of `check`, with the same groups, that pass both the rule and the exact verdict.
+/// Returns schedules of the length of `check`, with the same groups, that pass both the rule and the exact verdict.
 ///
-/// Groups that are alike change alike.
+/// Equal groups change equally.
 pub fn proposals(check: &Check) -> Result<Proposals, Problem> {
     let kernel = check.rule.kernel;
     if kernel < 2 || check.rates.len() > MOST_LAYERS {
@@ -50,7 +50,7 @@ pub fn proposals(check: &Check) -> Result<Proposals, Problem> {
         blocks: &blocks,
         given: blocks.rates.clone(),
         found: vec![],
-        // All ones always pass: nothing farther away is of interest.
+        // All ones always pass, so nothing farther away is of interest.
         best: blocks.change(&vec![1; blocks.rates.len()]).saturating_add(1),
         nodes: 0,
     };
@@ -63,7 +63,7 @@ pub fn proposals(check: &Check) -> Result<Proposals, Problem> {
     Ok(Proposals { nearest, proven, widest_within, widest })
 }
 
-/// The distinct groups of a schedule, laid end to end, and how each is used.
+/// The distinct groups of a schedule, laid end to end, with their uses.
 struct Blocks {
     /// The rates that may change.
     rates: Vec<u64>,
@@ -106,9 +106,9 @@ impl Blocks {
         })
     }
 
-    /// Rising rates, each the largest that rule and truth allow. With rates that rise, `M_i >= r_i` and
-    /// `M_i >= M_{i+1} / 3`, so `M_2 <= K` bounds r_i by `K * 3^(i-2)`, and the exact criterion bounds it by what
-    /// the rates before it reach; taking the smaller bound each time satisfies both.
+    /// Returns rising rates, each the largest that the rule and the exact criterion allow. With rising rates, `M_i >=
+    /// r_i` and `M_i >= M_{i+1} / 3`, so `M_2 <= K` bounds r_i by `K * 3^(i-2)`, and the exact criterion bounds it by
+    /// the reach of the rates before it; taking the smaller bound each time satisfies both.
     fn widest(&self, kernel: u64, cap: u64) -> Option<Vec<u64>> {
         let mut rates = vec![1u64; self.rates.len()];
         let mut reach = 1u64;
@@ -116,7 +116,7 @@ impl Blocks {
         for (i, &(start, uses)) in self.homes.iter().enumerate() {
             if i == start {
                 rule = kernel;
-                // The first of a group is 1: as its gcd must be 1, and the sum must start from 1.
+                // The first rate of a group is 1: its gcd must be 1, and the sum must start from 1.
             } else {
                 rates[i] = rule.min(reach).min(cap).max(1);
                 rule = rule.saturating_mul(3);
@@ -127,7 +127,7 @@ impl Blocks {
         Some(rates)
     }
 
-    /// `rates` as a proposal, if they pass both as given and as a plain list.
+    /// Returns `rates` as a proposal, if they pass both as given and as a plain list.
     fn passing(&self, rates: &[u64], check: &Check) -> Option<Proposal> {
         let groups = self.groups(rates);
         let kernel = check.rule.kernel;
@@ -139,7 +139,7 @@ impl Blocks {
     }
 }
 
-/// The receptive field of `rates`, if it has no hole.
+/// Returns the receptive field of `rates`, if it has no hole.
 fn exact_size(kernel: u64, rates: &[u64]) -> Option<u64> {
     let mut sorted = rates.to_vec();
     sorted.sort_unstable();
@@ -148,7 +148,7 @@ fn exact_size(kernel: u64, rates: &[u64]) -> Option<u64> {
     })
 }
 
-/// Branch and bound over the rates, from the last to the first, as M is defined.
+/// Branch and bound over the rates, from the last to the first, in the order in which M is defined.
 struct Nearest<'a> {
     check: &'a Check,
     blocks: &'a Blocks,
@@ -159,14 +159,14 @@ struct Nearest<'a> {
 }
 
 impl Nearest<'_> {
-    /// Chooses the rate at `i - 1`; `above` is M of the layer above in the same group (0: there is none).
+    /// Chooses the rate at `i - 1`; `above` is M of the next layer in the same group (0 if there is none).
     fn descend(&mut self, i: usize, above: u64, change: u64, candidate: &mut Vec<u64>) {
         self.nodes += 1;
         if change > self.best || self.nodes > MOST_NODES {
             return;
         }
         let Some(at) = i.checked_sub(1) else {
-            // Judging a complete schedule costs as much as its length.
+            // Checking a complete schedule costs as much as its length.
             self.nodes += candidate.len() as u64;
             if let Some(proposal) = self.blocks.passing(candidate, self.check) {
                 if proposal.change < self.best {
@@ -181,8 +181,8 @@ impl Nearest<'_> {
         let kernel = self.check.rule.kernel;
         let place = at - start;
         let group_end = self.blocks.homes.get(at + 1).is_none_or(|next| next.0 != start);
-        // M shrinks by at most a factor of three a layer, so M_2 <= K bounds every M and rate above it. The first
-        // rate of a group is bounded by the exact criterion alone: once all others are chosen, by their reach.
+        // M shrinks by at most a factor of three per layer, so M_2 <= K bounds every M and rate above it. The first
+        // rate of a group is bounded only by the exact criterion: once all others are chosen, by their reach.
         let power = |exponent: usize| 3u64.saturating_pow(u32::try_from(exponent).unwrap_or(u32::MAX));
         let allowed = match (place, at) {
             (0, 0) => {
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn nothing_nearer_passes() {
-        // Plain loops over all schedules, nothing shared with the search.
+        // Plain loops over all schedules, without any code of the search.
         for kernel in [2, 3, 5] {
             for given in [[2, 2, 2], [1, 2, 9], [4, 1, 7], [3, 4, 5], [2, 4, 8]] {
                 let mut best = u64::MAX;

@@ -1,4 +1,4 @@
-//! What a convolution would cost if other layers took its place: the parameters and MACs of the replacement.
+//! Computes the parameters and MACs of layers that could replace a convolution.
 
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::Layer;
@@ -7,17 +7,17 @@ use crate::layers::args::Groups;
 /// A replacement of one convolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saving {
-    /// How many layers it has.
+    /// Number of layers.
     pub layers: u64,
-    /// The kernel of its spatial layers, one entry an axis.
+    /// The kernel of its spatial layers, one entry per axis.
     pub kernel: Vec<u64>,
     /// Its parameters, biases included if the convolution has one.
     pub params: u64,
-    /// Its MACs; none where the maps between its layers would have other sizes.
+    /// Its MACs; `None` where the maps between its layers would have other sizes.
     pub macs: Option<u64>,
 }
 
-/// A convolution's numbers.
+/// The figures of a convolution.
 struct Facts {
     inputs: u64,
     outputs: u64,
@@ -30,7 +30,7 @@ struct Facts {
     keeps: bool,
 }
 
-/// The numbers of a convolution without stride and dilation.
+/// Returns the figures of a convolution without stride and dilation.
 fn facts(graph: &Graph, id: NodeId) -> Option<Facts> {
     let node = graph.node(id);
     let Op::Layer(Layer::Conv(conv)) = &node.op else { return None };
@@ -51,9 +51,9 @@ fn facts(graph: &Graph, id: NodeId) -> Option<Facts> {
     })
 }
 
-/// The stack of convolutions of 3 with the receptive field of an odd kernel of 5 or more (on some axes; 1 on the others):
-/// the first from the input's to the output's channels, the others between the output's, all with the same groups
-/// (one an output channel for a depthwise convolution).
+/// Returns the stack of convolutions of kernel 3 with the receptive field of an odd kernel of 5 or more (on some
+/// axes; 1 on the others): the first maps the input channels to the output channels, the others keep these; all have
+/// the same groups (one per output channel for a depthwise convolution).
 pub fn stacked(graph: &Graph, id: NodeId) -> Option<Saving> {
     let conv = facts(graph, id)?;
     let large = conv.kernel.iter().copied().max()?;
@@ -74,8 +74,8 @@ pub fn stacked(graph: &Graph, id: NodeId) -> Option<Saving> {
     Some(Saving { layers, kernel, params: weights.checked_add(biases)?, macs })
 }
 
-/// A bottleneck of `middle` channels around the kernel of a dense convolution with a kernel above 1 on every axis:
-/// 1x1, the kernel, 1x1.
+/// Returns a bottleneck of `middle` channels around the kernel of a dense convolution whose kernel is above 1 on
+/// every axis: 1x1, the kernel, 1x1.
 pub fn bottleneck(graph: &Graph, id: NodeId, middle: u64) -> Option<Saving> {
     let node = graph.node(id);
     let Op::Layer(Layer::Conv(layer)) = &node.op else { return None };

@@ -1,9 +1,9 @@
-//! Which input sizes fit a network: the smallest, those at which every merge works, and those that lose no pixel.
+//! Which input sizes a network accepts: the smallest, those at which every merge works, and those that lose no pixel.
 //!
-//! Along one axis, every layer maps the size `n` to `floor(n / stride + constant)` (or a multiple, when it enlarges), so
-//! whether a size fits depends, from some size on, only on `n` modulo the product of the strides on the deepest path.
-//! That modulus is derived from the graph; then every size of the first periods is tried by real shape inference, and
-//! the pattern is accepted only if it repeats.
+//! Along one axis, every layer maps the size `n` to `floor(n / stride + constant)` (or a multiple, when it
+//! upsamples), so whether a size works depends, from some size on, only on `n` modulo the product of the strides on
+//! the deepest path. That modulus is derived from the graph; then every size of the first periods is tried by real
+//! shape inference, and the pattern is accepted only if it repeats.
 
 use num_integer::Integer as _;
 
@@ -14,7 +14,7 @@ use crate::shape::Shape;
 
 /// Largest modulus that is searched.
 const MAX_MODULUS: u64 = 2048;
-/// Most sizes tried on one axis before the pattern must repeat.
+/// Maximum number of sizes tried on one axis before the pattern must repeat.
 const MAX_TRIED: u64 = 65_536;
 
 /// Sizes of one spatial axis of one input.
@@ -37,11 +37,11 @@ pub struct AxisSizes {
 pub struct SizeSet {
     /// The smallest size of the set.
     pub smallest: Option<u64>,
-    /// From here on the set is periodic.
+    /// The set is periodic from here on.
     pub from: u64,
     /// The smallest period.
     pub modulus: u64,
-    /// Members modulo `modulus`, ascending; empty if no large size fits.
+    /// Members modulo `modulus`, ascending; empty if no large size works.
     pub residues: Vec<u64>,
     /// Members below `from`.
     below: Vec<u64>,
@@ -57,12 +57,12 @@ impl SizeSet {
         }
     }
 
-    /// All members, if there are only finitely many.
+    /// Returns all members, if there are only finitely many.
     pub fn finite(&self) -> Option<&[u64]> {
         self.residues.is_empty().then_some(self.below.as_slice())
     }
 
-    /// The largest member up to `size` and the smallest from `size` on.
+    /// Returns the largest member up to `size` and the smallest from `size` on.
     pub fn around(&self, size: u64) -> (Option<u64>, Option<u64>) {
         let reach = self.modulus.max(self.from);
         let low = (size.saturating_sub(reach).max(1)..=size).rev().find(|&n| self.contains(n));
@@ -71,12 +71,12 @@ impl SizeSet {
     }
 }
 
-/// Why the sizes of a network cannot be told.
+/// Why the sizes of a network cannot be determined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported(pub String);
 
-/// Sizes of every spatial axis of every input, the other axes and inputs as in the spec. With several inputs, all of them
-/// change together along the axis (a network that joins them needs equal sizes).
+/// Computes the sizes of every spatial axis of every input, with the other axes and inputs as in the spec. With
+/// several inputs, all of them change together along the axis (a network that joins them needs equal sizes).
 pub fn analyse(graph: &Graph) -> Result<Vec<AxisSizes>, Unsupported> {
     let inputs: Vec<(String, Shape)> =
         graph.inputs().map(|(_, node)| (node.id.clone(), node.shape.clone())).collect();
@@ -93,15 +93,15 @@ pub fn analyse(graph: &Graph) -> Result<Vec<AxisSizes>, Unsupported> {
     Ok(found)
 }
 
-/// How a size is judged.
+/// The verdict on a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Verdict {
     works: bool,
     lossless: bool,
 }
 
-/// Tries sizes from 1. The spec's own size works, so the regular part has begun there at the latest: an unpadded U-Net
-/// runs at no size below 188, and the emptiness before it is not the pattern.
+/// Tries sizes from 1 up. The spec's own size works, so the periodic part starts there at the latest: an unpadded
+/// U-Net works at no size below 188, and the empty range before it is not the pattern.
 fn search(graph: &Graph, axis: usize, modulus: u64, current: u64) -> Result<(SizeSet, SizeSet), Unsupported> {
     let mut verdicts: Vec<Verdict> = vec![Verdict { works: false, lossless: false }]; // size 0
     let mut limit = (4 * modulus + 64).max(current.saturating_add(3 * modulus));
@@ -114,7 +114,7 @@ fn search(graph: &Graph, axis: usize, modulus: u64, current: u64) -> Result<(Siz
         while (verdicts.len() as u64) <= limit {
             verdicts.push(judge(graph, axis, verdicts.len() as u64));
         }
-        // The tail must hold three full periods, the first of which nothing irregular disturbs.
+        // The tail must contain three full periods, the first of which is free of irregularities.
         let from = start_of_period(&verdicts, modulus as usize) as u64;
         if limit + 1 >= from + 3 * modulus {
             let set = |member: fn(&Verdict) -> bool| size_set(&verdicts, from, modulus, member);
@@ -124,7 +124,7 @@ fn search(graph: &Graph, axis: usize, modulus: u64, current: u64) -> Result<(Siz
     }
 }
 
-/// The first size from which on the verdicts repeat with the period.
+/// Returns the first size from which on the verdicts repeat with the period.
 fn start_of_period(verdicts: &[Verdict], period: usize) -> usize {
     let mut from = verdicts.len().saturating_sub(period);
     while from > 0 && verdicts[from - 1] == verdicts[from - 1 + period] {
@@ -138,7 +138,7 @@ fn size_set(verdicts: &[Verdict], from: u64, modulus: u64, member: fn(&Verdict) 
         |range: std::ops::Range<u64>| range.filter(|&n| member(&verdicts[n as usize])).collect::<Vec<u64>>();
     let mut residues: Vec<u64> = sizes(from..from + modulus).into_iter().map(|n| n % modulus).collect();
     residues.sort_unstable();
-    // The smallest divisor of the modulus that says the same.
+    // The smallest divisor of the modulus that gives the same residues.
     let (modulus, residues) = (1..=modulus)
         .filter(|divisor| modulus.is_multiple_of(*divisor))
         .find_map(|divisor| {
@@ -151,7 +151,7 @@ fn size_set(verdicts: &[Verdict], from: u64, modulus: u64, member: fn(&Verdict) 
         .unwrap_or((modulus, residues));
     let below = sizes(0..from);
     let smallest = sizes(0..verdicts.len() as u64).first().copied();
-    // Single small members that the period also covers need not be told apart.
+    // Small members that the periodic part also covers are not listed separately.
     let mut from = from;
     while from > 0 && below.contains(&(from - 1)) == residues.contains(&((from - 1) % modulus)) {
         from -= 1;
@@ -206,9 +206,10 @@ fn even(window: &Window, size: u64, outputs: u64) -> bool {
     end >= i128::from(size) + before + after
 }
 
-/// The period of the axis: the least common multiple of the denominators of all nodes' scale against the input.
+/// Returns the period of the axis: the least common multiple of the denominators of all nodes' scale relative to the
+/// input.
 fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
-    // Scale of each node's axis against the input as numerator and denominator.
+    // Scale of each node's axis relative to the input, as numerator and denominator.
     let mut scales: Vec<(u64, u64)> = Vec::with_capacity(graph.nodes.len());
     let mut modulus = 1u64;
     for node in &graph.nodes {
@@ -232,7 +233,7 @@ fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
                 }
             }
         }
-        // A resize to a fixed size has a scale that means nothing; its denominator is the input's size.
+        // A resize to a fixed size has no meaningful scale; its denominator is the input's size.
         if scale.1 > MAX_MODULUS {
             scale = (1, 1);
         }

@@ -1,20 +1,22 @@
-//! How often the published rule and the truth agree, over all schedules of so many layers up to a largest rate.
+//! Counts how often the published rule and the exact coverage agree, over all schedules of a length up to a largest
+//! rate.
 //!
-//! The rule takes each schedule as one group. Nothing is sampled: all schedules are counted, but `r_1` never by
-//! trying each value, for it enters the rule only through the gcd and the truth only through the criterion. With
-//! `r_2 .. r_n` fixed and sorted, let b_v < s_v be the first bound that fails: `r_1` mends the reach if and only if
-//! it is at most b_v and at least what the later bounds lack, a range. So the cost is that of n - 1 layers.
+//! The rule treats each schedule as one group. Nothing is sampled: all schedules are counted, but the values of `r_1`
+//! are never tried one by one, because `r_1` enters the rule only through the gcd and the exact verdict only through
+//! the criterion. With `r_2 .. r_n` fixed and sorted, let b_v < s_v be the first bound that fails: `r_1` closes the
+//! holes if and only if it is at most b_v and at least what the later bounds lack, a range. So the cost is that of n
+//! - 1 layers.
 
 use num_integer::Integer as _;
 
 use crate::analysis::parallel;
 use crate::diagnostic::{Code, Problem};
 
-/// The most schedules of `r_2 .. r_n` looked at.
+/// Maximum number of schedules `r_2 .. r_n` visited.
 const MOST_VISITS: u64 = 1 << 33;
-/// How many counterexamples of each kind are kept.
+/// Number of counterexamples kept per kind.
 const MOST_EXAMPLES: usize = 5;
-/// More layers than that at even two rates exceed [`MOST_VISITS`] and the range of the sums.
+/// With more layers, even two rates exceed [`MOST_VISITS`] and the range of the sums.
 const MOST_LAYERS: usize = 40;
 
 /// The counts of a survey.
@@ -32,17 +34,17 @@ pub struct Survey {
     pub neither: u64,
     /// `M_2 <= K` (whatever the gcd), yet there are holes.
     pub m2_only: u64,
-    /// Schedules whose rates rise from `r_1 = 1`, and how many of them the rule misjudges.
+    /// Schedules whose rates rise from `r_1 = 1`, and for how many of them the rule is wrong.
     pub rising: (u64, u64),
     /// The smallest schedules (by the sum of the rates, then in order) where only the rule passes.
     pub rule_only_smallest: Vec<Vec<u64>>,
-    /// The smallest schedules where only the truth passes.
+    /// The smallest schedules where only the exact verdict passes.
     pub exact_only_smallest: Vec<Vec<u64>>,
 }
 
 /// Counts all schedules of `layers` layers with kernel K = `kernel` and rates `1..=largest`.
 ///
-/// `progress` is told how much of the whole is done, in thousandths.
+/// Calls `progress` with the share done in thousandths.
 pub fn survey(
     kernel: u64,
     layers: usize,
@@ -63,7 +65,7 @@ pub fn survey(
     let (Some(schedules), Some(_)) = (schedules, visits) else {
         return Err(limit(format!("not supported: a survey of {largest}^{layers} schedules")));
     };
-    // One task per pair of last rates: even enough for a few cores, and merged in order, so deterministic.
+    // One task per pair of last rates: balanced enough for a few cores, and merged in order, so deterministic.
     let chosen = (layers - 1).min(2);
     let tasks: Vec<Vec<u64>> = match chosen {
         0 => vec![vec![]],
@@ -93,7 +95,7 @@ pub fn survey(
 }
 
 impl Survey {
-    /// Share of the schedules on which rule and truth agree.
+    /// Returns the share of the schedules on which the rule and the exact verdict agree.
     pub fn agreement(&self) -> f64 {
         (self.both + self.neither) as f64 / self.schedules.max(1) as f64
     }
@@ -131,13 +133,13 @@ struct Suffix {
     sorted: Vec<u64>,
     m: u64,
     gcd: u64,
-    /// Whether they rise, read from the input to the output.
+    /// Whether they rise from the input to the output.
     rising: bool,
     first: u64,
 }
 
 impl Suffix {
-    /// Writes these rates and one more before them into `next`, whose memory is used again and again.
+    /// Writes these rates and one more before them into `next`, whose memory is reused.
     fn extend_into(&self, rate: u64, next: &mut Self) {
         let place = self.sorted.iter().position(|&other| other >= rate).unwrap_or(self.sorted.len());
         next.sorted.clear();
@@ -151,7 +153,7 @@ impl Suffix {
         next.first = rate;
     }
 
-    /// The range of rates that, added, leave no hole; empty if none does.
+    /// Returns the range of rates that, added, leave no hole; empty if there is none.
     fn mended_by(&self, kernel: u64, largest: u64) -> std::ops::RangeInclusive<u64> {
         let (mut bound, mut top, mut lacking) = (1, None, 0);
         for &rate in &self.sorted {
@@ -174,7 +176,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Chooses the rates that are left; `levels` holds the chosen ones, and room for one level a rate.
+    /// Chooses the remaining rates; `levels` contains the chosen ones, and space for one level per rate.
     fn descend(&mut self, levels: &mut [Suffix]) {
         let left = levels.len();
         let Some((suffix, rest)) = levels.split_first_mut() else { return };
@@ -193,7 +195,7 @@ impl Walk {
         let single = suffix.sorted.is_empty();
         let mended = suffix.mended_by(self.kernel, self.largest);
         let exact = if mended.is_empty() { 0 } else { mended.end() - mended.start() + 1 };
-        // A single layer has no M_2: the rule looks at M_1 = r_1, and the gcd is r_1 itself.
+        // A single layer has no M_2: the rule uses M_1 = r_1, and the gcd is r_1 itself.
         let m2_passes = single || suffix.m <= self.kernel;
         let m2 = match (single, m2_passes) {
             (true, _) => self.kernel.min(self.largest),
@@ -207,7 +209,7 @@ impl Walk {
             (false, true) => (1..=self.largest).filter(|&rate| coprime(rate)).count() as u64,
             (false, false) => 0,
         };
-        // Without holes the gcd is 1, so what the rule and the truth both pass is decided by M_2 alone.
+        // Without holes the gcd is 1, so M_2 alone decides whether both pass.
         let both = if m2_passes { exact } else { 0 };
         self.found.both += both;
         self.found.rule_only += rule - both;
@@ -263,7 +265,8 @@ impl Walk {
 mod tests {
     use super::*;
     use crate::analysis::hdc::{Grouping, Rule};
-    use crate::analysis::offsets::{Offsets, Taps};
+    use crate::analysis::offsets::Offsets;
+    use crate::analysis::taps::Taps;
 
     fn of(kernel: u64, layers: usize, largest: u64) -> Survey {
         survey(kernel, layers, largest, &|_| ()).expect("small")

@@ -1,6 +1,6 @@
 //! Parameters, MACs and other operations, layer by layer and in total.
 //!
-//! Everything here is a sum over what the layers declare. Counts are for one inference at the given batch; FLOPs are
+//! Everything here is a sum over the layers' declarations. Counts are for one inference at the given batch; FLOPs are
 //! 2 x MACs + other operations.
 
 use crate::graph::{Graph, Node};
@@ -9,12 +9,12 @@ use crate::layers::{Ops, WeightRole};
 /// FLOPs of one multiply-accumulate.
 pub const FLOPS_PER_MAC: u64 = 2;
 
-/// What a layer, a group of layers or a network has and costs.
+/// The size and cost of a layer, a group of layers or a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Learnable elements; shared weights count once, at their owner.
     pub params: u64,
-    /// Kept, not learned elements (batch norm's running statistics).
+    /// Stored but not learned elements (batch norm's running statistics).
     pub buffers: u64,
     /// Multiply-accumulates of convolutions and linear maps.
     pub macs: u64,
@@ -22,22 +22,22 @@ pub struct Counts {
     pub sampling_macs: u64,
     /// Everything that is not a multiply-accumulate, by kind.
     pub ops: Ops,
-    /// Elements of all layer outputs; the network's inputs are not part of it.
+    /// Elements of all layer outputs; the network's inputs are not included.
     pub activations: u64,
 }
 
 impl Counts {
-    /// The sum of `ops`.
+    /// Returns the sum of `ops`.
     pub fn other_ops(&self) -> u64 {
         self.ops.arithmetic.saturating_add(self.ops.comparisons).saturating_add(self.ops.functions)
     }
 
-    /// 2 x MACs + other operations.
+    /// Returns 2 x MACs + other operations.
     pub fn flops(&self) -> u64 {
         self.macs.saturating_mul(FLOPS_PER_MAC).saturating_add(self.other_ops())
     }
 
-    /// The sum of two counts. The front ends reject networks whose totals leave 60 bits, so nothing saturates.
+    /// Adds two counts. Loading rejects networks whose totals exceed 60 bits, so nothing saturates.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Counts {
     }
 }
 
-/// What `node` has and costs at batch 1.
+/// Returns the counts of `node` at batch 1.
 pub fn of_node(node: &Node) -> Counts {
     let elements = |role: WeightRole| {
         let own = node.own_weights().filter(|(_, weight)| weight.role == role);
@@ -73,12 +73,13 @@ pub fn of_node(node: &Node) -> Counts {
     }
 }
 
-/// What the network has and costs at batch 1.
+/// Returns the counts of the network at batch 1.
 pub fn of_graph(graph: &Graph) -> Counts {
     graph.nodes.iter().map(of_node).fold(Counts::default(), Counts::plus)
 }
 
-/// Layers with weights on the longest path from an input to an output: the depth that papers count.
+/// Returns the number of layers with weights on the longest path from an input to an output: the depth that papers
+/// count.
 pub fn depth(graph: &Graph) -> u64 {
     let mut depths: Vec<u64> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {

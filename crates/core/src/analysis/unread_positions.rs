@@ -1,9 +1,9 @@
-//! Positions of feature maps that no reader reads: gaps between windows whose stride exceeds their reach, and rows and
-//! columns at the border that are left over because sizes do not divide.
+//! Positions of feature maps that nothing reads: gaps between windows whose stride exceeds their extent, and rows and
+//! columns at the border that remain because sizes do not divide evenly.
 //!
-//! Exact: every reader's set of rows is marked on each axis, and positions are counted by which readers mark them. A
-//! reader of which more cannot be said (a resize, a gate, a linear layer) counts as reading everything, and so does one that
-//! is there to cut (a crop, a slice).
+//! The analysis is exact: each reader marks its rows on each axis, and positions are counted by the readers that mark
+//! them. A reader that cannot be described by rows (a resize, a gate, a linear layer) counts as reading everything,
+//! and so does one that is meant to cut (a crop, a slice).
 
 use std::collections::BTreeMap;
 
@@ -17,20 +17,20 @@ use crate::layers::{AxisReach, Category, Reach};
 pub struct Unread {
     /// The map.
     pub node: NodeId,
-    /// Who reads it, in execution order.
+    /// Its readers, in execution order.
     pub readers: Vec<NodeId>,
-    /// Its positions (channels not counted).
+    /// Its number of positions (channels not counted).
     pub positions: u64,
-    /// Those that some reader reads.
+    /// The number of positions that some reader reads.
     pub read: u64,
-    /// For each spatial axis: rows before the first and after the last that is read.
+    /// Per spatial axis: rows before the first and after the last that is read.
     pub border: Vec<(u64, u64)>,
-    /// For each spatial axis: the most unread rows between two that are read.
+    /// Per spatial axis: the most unread rows between two that are read.
     pub gap: Vec<u64>,
 }
 
 impl Unread {
-    /// Whether positions between read ones are skipped, on some axis or where readers read different rows.
+    /// Whether positions between read ones are skipped, on some axis or because readers read different rows.
     pub fn skips(&self, sizes: &[u64]) -> bool {
         let inside: u64 =
             sizes.iter().zip(&self.border).map(|(size, (before, after))| size - before - after).product();
@@ -38,12 +38,13 @@ impl Unread {
     }
 }
 
-/// Longest axis that is marked row by row, most taps, and most readers; beyond them a reader reads everything.
+/// Maximum axis length that is marked row by row, number of taps, and number of readers; beyond them a reader counts
+/// as reading everything.
 const MAX_ROWS: u64 = 1 << 16;
 const MAX_TAPS: u64 = 1 << 10;
 const MAX_READERS: usize = 64;
 
-/// All maps of which a part is never read; `consumers` are the readers of each node.
+/// Returns all maps of which a part is never read; `consumers` are the readers of each node.
 pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<Vec<Unread>, Problem> {
     let mut found = Vec::new();
     let mut budget = BUDGET;
@@ -56,18 +57,18 @@ pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<Vec<Unread>, P
         match of_map(graph, id, sizes, readers, &mut budget) {
             Ok(map) => found.extend(map),
             Err(TooMuch) => {
-                let message = "not supported: the rows that are read of maps this large and many";
-                return Err(Problem::new(Code::Limit, message).help("look at a part of the network"));
+                let message = "not supported: unread positions of so many large maps";
+                return Err(Problem::new(Code::Limit, message).help("analyse a part of the network"));
             }
         }
     }
     Ok(found)
 }
 
-/// Rows and taps that may still be marked.
+/// Rows and taps that may be marked in total.
 const BUDGET: u64 = 100_000_000;
 
-/// The budget is spent.
+/// The budget is exhausted.
 struct TooMuch;
 
 fn of_map(
@@ -77,7 +78,7 @@ fn of_map(
     readers: &[NodeId],
     budget: &mut u64,
 ) -> Result<Option<Unread>, TooMuch> {
-    // For each way of reading, the rows read on each axis; nothing where they are all.
+    // For each pattern of reading, the rows read on each axis; `None` where all are read.
     let mut ways: Vec<Vec<Option<Vec<bool>>>> = Vec::new();
     let mut distinct: Vec<NodeId> = readers.to_vec();
     distinct.dedup();
@@ -145,7 +146,7 @@ fn of_map(
     Ok((read < positions).then_some(Unread { node: id, readers: distinct, positions, read, border, gap }))
 }
 
-/// The rows that `reach` reads on each axis of a map with these sizes; nothing where they are all.
+/// Returns the rows that `reach` reads on each axis of a map with these sizes; `None` where all are read.
 fn rows(
     reach: &Reach,
     sizes: &[u64],

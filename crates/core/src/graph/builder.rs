@@ -1,6 +1,7 @@
-//! Building a graph node by node, with shape inference.
+//! Builds a graph node by node, with shape inference.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -8,8 +9,41 @@ use crate::layers::{Cost, Io, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 use crate::source::Origin;
 
-/// Most elements of one tensor, so that no count downstream comes near 64 bits by accident.
+/// Maximum number of elements of one tensor, so that no later count comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
+
+/// Why a builder has no graph.
+#[derive(Debug)]
+pub enum Unbuilt {
+    /// Everything that is wrong with it.
+    Flaws(Vec<Diagnostic>),
+    /// Nothing else is wrong than what the front end has reported elsewhere: see [`Builder::poisoned`].
+    Poisoned,
+}
+
+impl Unbuilt {
+    /// Returns the flaws that were not reported elsewhere.
+    pub fn into_flaws(self) -> Vec<Diagnostic> {
+        match self {
+            Self::Flaws(flaws) => flaws,
+            Self::Poisoned => vec![],
+        }
+    }
+}
+
+impl fmt::Display for Unbuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flaws(flaws) => {
+                let texts: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join("\n"))
+            }
+            Self::Poisoned => f.write_str("a part of the network could not be built"),
+        }
+    }
+}
+
+impl std::error::Error for Unbuilt {}
 
 /// A graph under construction.
 #[derive(Debug, Default)]
@@ -19,7 +53,7 @@ pub struct Builder {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// A node whose shape may be unknown because something upstream failed.
+/// A node whose shape may be unknown because an earlier node failed.
 #[derive(Debug)]
 struct Pending {
     id: String,
@@ -35,7 +69,7 @@ struct Pending {
 }
 
 impl Builder {
-    /// An empty graph.
+    /// Returns an empty graph.
     pub fn new() -> Self {
         Self::default()
     }
@@ -65,6 +99,10 @@ impl Builder {
         shares: Option<NodeId>,
         origin: Origin,
     ) -> NodeId {
+        if inputs.iter().chain(&shares).any(|node| node.0 >= self.nodes.len()) {
+            let problem = Problem::new(Code::Reference, "it reads a node that does not stand before it");
+            return self.push(id, Op::Layer(layer), vec![], origin, Err(problem), None);
+        }
         let shapes: Option<Vec<Shape>> =
             inputs.iter().map(|input| self.nodes[input.0].shape.clone()).collect();
         let Some(shapes) = shapes else {
@@ -74,49 +112,53 @@ impl Builder {
         self.push(id, Op::Layer(layer), inputs, origin, facts, shares)
     }
 
-    /// Says that weight number `index` of `node` is the same tensor as a weight of an earlier node.
+    /// Declares that weight number `index` of `node` is the same tensor as a weight of an earlier node.
     pub fn tie(&mut self, node: NodeId, index: usize) {
-        self.nodes[node.0].tied.push(index);
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.tied.push(index);
+        }
     }
 
-    /// Says that weight number `index` of `node` counts as so many elements.
+    /// Declares that weight number `index` of `node` counts as so many elements.
     pub fn count(&mut self, node: NodeId, index: usize, elements: u64) {
-        self.nodes[node.0].counts.push((index, elements));
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.counts.push((index, elements));
+        }
     }
 
-    /// Says that weight number `index` of `node` is not learned.
+    /// Declares that weight number `index` of `node` is not learned.
     pub fn fix(&mut self, node: NodeId, index: usize) {
-        if let Some(weight) = self.nodes[node.0].weights.get_mut(index) {
+        if let Some(weight) = self.nodes.get_mut(node.0).and_then(|node| node.weights.get_mut(index)) {
             weight.role = WeightRole::Buffer;
         }
     }
 
-    /// Adds a node whose shape cannot be known because of an error that was already reported.
+    /// Adds a node whose shape is unknown because of an error that was already reported.
     pub fn poisoned(&mut self, id: &str, inputs: Vec<NodeId>) -> NodeId {
         self.silent(id, Op::Input, inputs, Origin::default())
     }
 
-    /// Reports an error of the front end.
+    /// Records an error of the front end.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
-    /// How many errors were reported so far.
+    /// Returns the number of errors so far.
     pub fn errors(&self) -> usize {
         self.diagnostics.len()
     }
 
-    /// The node named `id`.
+    /// Returns the node named `id`.
     pub fn find(&self, id: &str) -> Option<NodeId> {
         self.ids.get(id).copied()
     }
 
-    /// All ids, in order.
+    /// Iterates over all ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.id.as_str())
     }
 
-    /// The layer of a node; none for an input.
+    /// Returns the layer of a node; `None` for an input.
     pub fn layer_of(&self, node: NodeId) -> Option<&Layer> {
         match &self.nodes[node.0].op {
             Op::Input => None,
@@ -124,12 +166,12 @@ impl Builder {
         }
     }
 
-    /// The inferred shape of a node; none if it, or something it depends on, failed.
+    /// Returns the inferred shape of a node; `None` if it, or something it depends on, failed.
     pub fn shape(&self, node: NodeId) -> Option<&Shape> {
         self.nodes[node.0].shape.as_ref()
     }
 
-    /// Where a node was written.
+    /// Returns where a node was written.
     pub fn origin(&self, node: NodeId) -> &Origin {
         &self.nodes[node.0].origin
     }
@@ -149,7 +191,7 @@ impl Builder {
         false
     }
 
-    /// Number of nodes so far.
+    /// Returns the number of nodes so far.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -159,15 +201,17 @@ impl Builder {
         self.nodes.is_empty()
     }
 
-    /// The graph, or everything that is wrong with it. The list is empty if a node is poisoned by an error that the
-    /// front end keeps for itself.
-    pub fn finish(self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+    /// The graph, or everything that is wrong with it.
+    pub fn finish(mut self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Unbuilt> {
+        if self.diagnostics.is_empty() {
+            self.check_outputs(&outputs);
+        }
         if !self.diagnostics.is_empty() {
-            return Err(self.diagnostics);
+            return Err(Unbuilt::Flaws(self.diagnostics));
         }
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for pending in self.nodes {
-            let Some(shape) = pending.shape else { return Err(vec![]) };
+            let Some(shape) = pending.shape else { return Err(Unbuilt::Poisoned) };
             nodes.push(Node {
                 id: pending.id,
                 op: pending.op,
@@ -182,6 +226,21 @@ impl Builder {
             });
         }
         Ok(Graph { name: name.to_owned(), nodes, outputs })
+    }
+
+    /// Reports outputs that are not there and ids that two nodes have: a front end that is wrong.
+    fn check_outputs(&mut self, outputs: &[NodeId]) {
+        if outputs.iter().any(|output| output.0 >= self.nodes.len()) {
+            let message = "an output is not a node of the network";
+            self.diagnostics.push(Diagnostic::error(Code::Reference, message, None));
+        }
+        if self.ids.len() < self.nodes.len() {
+            let mut seen = HashSet::new();
+            let twice = self.nodes.iter().find(|node| !seen.insert(node.id.as_str()));
+            let id = twice.map(|node| node.id.clone()).unwrap_or_default();
+            let message = format!("two layers have the id `{id}`");
+            self.diagnostics.push(Diagnostic::error(Code::Reference, message, None));
+        }
     }
 
     fn infer(
@@ -232,7 +291,7 @@ impl Builder {
         let (shape, weights, cost) = match facts {
             Ok((shape, weights, cost)) => (Some(shape), weights, cost),
             Err(problem) => {
-                // An input is not a layer, and its place says which one it is.
+                // An input is not a layer, and its position identifies it.
                 let name = if op == Op::Input { "" } else { id };
                 self.diagnostics.push(problem.in_layer(name, &origin));
                 (None, vec![], Cost::FREE)
@@ -282,7 +341,7 @@ fn bounded(shape: &Shape) -> Result<(), Problem> {
             Code::Limit,
             format!("the tensor {shape} has {elements} elements, the limit is 2^48"),
         )
-        .help("check the sizes: no machine holds such a tensor")),
+        .help("check the sizes: no machine can store such a tensor")),
         _ => Ok(()),
     }
 }
@@ -300,7 +359,7 @@ mod tests {
             let mut builder = Builder::new();
             builder.input("x", Shape::from([3]), Origin::default());
             let node = builder.layer("a", layer, vec![], None, Origin::default());
-            let flaws = builder.finish("net", vec![node]).expect_err("it reads nothing");
+            let flaws = builder.finish("net", vec![node]).expect_err("it reads nothing").into_flaws();
             assert!(flaws[0].message.contains("reads nothing"), "{flaws:?}");
         }
     }

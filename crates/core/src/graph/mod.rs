@@ -1,12 +1,13 @@
 //! The typed layer graph: nodes in execution order, each with its layer, inputs, inferred shape and weights.
 //!
-//! The graph knows neither YAML nor ONNX. A front end adds nodes through [`Builder`], which infers shapes as it goes,
-//! turns every [`Problem`](crate::diagnostic::Problem) into a diagnostic at the node's origin, and never stops at the
-//! first: a node whose inference failed silences those that depend on it.
+//! The graph depends on neither YAML nor ONNX. A front end adds nodes through [`Builder`], which infers shapes as it
+//! goes, turns every [`Problem`](crate::diagnostic::Problem) into a diagnostic at the node's origin, and does not
+//! stop at the first: a failed node silences the nodes that depend on it.
 
 mod builder;
+mod rebuild;
 
-pub use builder::Builder;
+pub use builder::{Builder, Unbuilt};
 
 use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;
@@ -14,17 +15,27 @@ use crate::source::Origin;
 
 /// Index of a node in its graph; inputs have smaller indices than the nodes that read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub usize);
+pub struct NodeId(pub(crate) usize);
 
-/// A network: nodes in execution order.
+impl NodeId {
+    /// Returns the id of the node at position `index` of [`Graph::nodes`].
+    pub const fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// Returns the position of the node in [`Graph::nodes`].
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// A network: nodes in execution order. Only a [`Builder`] makes one, so its shapes, weights and costs always belong
+/// to its layers.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// Its name.
-    pub name: String,
-    /// All nodes; every input of a node stands before it.
-    pub nodes: Vec<Node>,
-    /// What the network returns, in order.
-    pub outputs: Vec<NodeId>,
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) outputs: Vec<NodeId>,
 }
 
 /// One node.
@@ -32,19 +43,19 @@ pub struct Graph {
 pub struct Node {
     /// Its name, unique: a dotted path such as `stage2.bottleneck1.conv2`.
     pub id: String,
-    /// What it does.
+    /// The operation.
     pub op: Op,
-    /// What it reads: at least one node, unless it is an input of the network.
+    /// The nodes that it reads: at least one, unless it is an input of the network.
     pub inputs: Vec<NodeId>,
     /// The shape of its output.
     pub shape: Shape,
-    /// The tensors it owns, or shares.
+    /// The tensors that it owns or shares.
     pub weights: Vec<Weight>,
-    /// What one inference of it costs.
+    /// The cost of one inference.
     pub cost: Cost,
     /// The node whose weights it uses instead of its own.
     pub shares: Option<NodeId>,
-    /// Which of `weights` are the same tensor as an earlier node's, counted there.
+    /// Indices of `weights` that are the same tensor as an earlier node's weight and are counted there.
     pub tied: Vec<usize>,
     /// Weights that count as another number of elements than they have: a stored tensor of which the layer uses a part, or
     /// from which the model computes the weight.
@@ -53,7 +64,7 @@ pub struct Node {
     pub origin: Origin,
 }
 
-/// What a node does.
+/// The operation of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// An input of the network.
@@ -63,7 +74,8 @@ pub enum Op {
 }
 
 impl Node {
-    /// The inputs whose values it reads: none for a learned tensor, which only asks how many images there are.
+    /// Returns the inputs whose values it reads: none for a learned tensor, which depends only on the number of
+    /// images.
     pub fn sources(&self) -> &[NodeId] {
         match &self.op {
             Op::Layer(Layer::LearnedTensor(_)) => &[],
@@ -90,7 +102,7 @@ impl Node {
         self.counts.iter().find(|(at, _)| *at == index).map_or(elements, |&(_, count)| count)
     }
 
-    /// The weights that are counted here: none that are another node's.
+    /// Iterates over the weights that are counted at this node, without those of another node.
     pub fn own_weights(&self) -> impl Iterator<Item = (usize, &Weight)> {
         let own = self.weights.iter().enumerate().filter(|(index, _)| !self.tied.contains(index));
         own.filter(|_| self.shares.is_none())
@@ -98,7 +110,7 @@ impl Node {
 }
 
 impl Op {
-    /// The layer's name in a spec, or `input`.
+    /// Returns the layer's name in a spec, or `input`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Input => "input",
@@ -108,7 +120,22 @@ impl Op {
 }
 
 impl Graph {
-    /// The node with index `id`.
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns all nodes; every input of a node stands before it.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Returns what the network returns, in order.
+    pub fn outputs(&self) -> &[NodeId] {
+        &self.outputs
+    }
+
+    /// Returns the node with index `id`.
     ///
     /// # Panics
     /// If `id` belongs to another graph.
@@ -116,27 +143,27 @@ impl Graph {
         &self.nodes[id.0]
     }
 
-    /// The node named `id`.
+    /// Returns the node named `id`.
     pub fn find(&self, id: &str) -> Option<NodeId> {
         self.nodes.iter().position(|node| node.id == id).map(NodeId)
     }
 
-    /// All nodes with their indices, in execution order.
+    /// Iterates over all nodes with their indices, in execution order.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
     }
 
-    /// The network's inputs.
+    /// Iterates over the network's inputs.
     pub fn inputs(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.iter().filter(|(_, node)| node.op == Op::Input)
     }
 
-    /// Shapes of what `node` reads.
+    /// Returns the shapes of the inputs of `node`.
     pub fn input_shapes(&self, node: &Node) -> Vec<Shape> {
         node.inputs.iter().map(|&input| self.node(input).shape.clone()).collect()
     }
 
-    /// For each node, the nodes that read it.
+    /// Returns, for each node, the nodes that read it.
     pub fn consumers(&self) -> Vec<Vec<NodeId>> {
         let mut consumers = vec![Vec::new(); self.nodes.len()];
         for (id, node) in self.iter() {
@@ -147,7 +174,7 @@ impl Graph {
         consumers
     }
 
-    /// The dependences of `node` on its inputs; empty for an input of the network.
+    /// Returns the dependences of `node` on its inputs; empty for an input of the network.
     pub fn reach(&self, node: &Node) -> Vec<crate::layers::Reach> {
         match &node.op {
             Op::Input => vec![],
@@ -156,18 +183,39 @@ impl Graph {
     }
 }
 
-/// The node at which other input shapes do not fit, and why.
+#[cfg(any(debug_assertions, feature = "mutants"))]
+impl Graph {
+    /// Falsifies what the graph states of `node`. Only for tests that prove that `verify` finds such a graph out.
+    pub fn falsify(&mut self, node: NodeId, change: impl FnOnce(&mut Shape, &mut Cost)) {
+        let node = &mut self.nodes[node.0];
+        change(&mut node.shape, &mut node.cost);
+    }
+}
+
+/// The node that rejects other input shapes, and why.
 #[derive(Debug)]
 pub struct Misfit {
     /// The node.
     pub node: NodeId,
-    /// Why.
+    /// The reason.
     pub problem: crate::diagnostic::Problem,
 }
 
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl std::error::Error for Misfit {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.problem)
+    }
+}
+
 impl Graph {
-    /// Shapes of all nodes if the inputs had the shapes `inputs` (in the order of [`Graph::inputs`]), with the same
-    /// weights: a linear layer behind a `flatten` accepts only the size that it was made for.
+    /// Infers the shapes of all nodes for inputs of the shapes `inputs` (in the order of [`Graph::inputs`]), with the
+    /// same weights: a linear layer after a `flatten` accepts only the size that it was made for.
     pub fn reinfer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, Misfit> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
         let mut given = inputs.iter();

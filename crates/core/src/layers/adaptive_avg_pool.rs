@@ -87,6 +87,8 @@ impl LayerKind for AdaptiveAvgPool {
         adaptive_reach(io)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         format!("to {}", self.output_size.describe())
     }

@@ -46,6 +46,8 @@ impl LayerKind for AdaptiveMaxPool {
         adaptive_reach(io)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         format!("to {}", self.output_size.describe())
     }

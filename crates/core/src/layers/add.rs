@@ -105,6 +105,8 @@ impl LayerKind for Add {
         joined(io, Role::Local)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let weights = self.weights.iter().flatten().map(f64::to_string).collect::<Vec<_>>();
         if weights.is_empty() { String::new() } else { format!("weights {}", weights.join(", ")) }

@@ -197,6 +197,8 @@ impl LayerKind for Attention {
         io.inputs.iter().enumerate().map(of).collect()
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let scale = self.scale.map(|scale| format!("scale {scale}"));
         let named = |name: &str, shape: &Option<Vec<u64>>| {

@@ -77,6 +77,8 @@ impl LayerKind for AvgPool {
         vec![Reach::sliding(AxisReach::same(0), windows)]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let stride = self.stride.as_ref().unwrap_or(&self.kernel);
         let mut text = format!("k{} s{}{}", self.kernel.describe(), stride.describe(), self.padding.describe());

@@ -71,6 +71,8 @@ impl LayerKind for BatchNorm {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         if self.affine { String::new() } else { "no affine".into() }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::layers::args::Groups;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `channel_shuffle`.
@@ -42,6 +42,10 @@ impl LayerKind for ChannelShuffle {
         let mut reach = Reach::pointwise(0, io.input().rank());
         reach.axes[0] = AxisReach::Shuffle { by: 0, groups: self.groups, size: io.input().channels() };
         vec![reach]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

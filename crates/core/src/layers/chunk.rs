@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::Problem;
 use crate::layers::args::positive;
 use crate::layers::slice::{axis_of, resized};
-use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `chunk`.
@@ -58,6 +58,10 @@ impl LayerKind for Chunk {
         let size = io.input().sizes().get(axis).copied().unwrap_or_default();
         let start = size.div_ceil(self.chunks.max(1)).saturating_mul(self.index);
         vec![Reach::shifted(0, io.input().rank(), axis, i64::try_from(start).unwrap_or(i64::MAX))]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

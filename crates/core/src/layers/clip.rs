@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::activation::{Activation, Pointwise};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach};
 use crate::shape::Shape;
 
 /// Arguments of `clip`.
@@ -52,6 +54,8 @@ impl LayerKind for Clip {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    pointwise_values!();
+
     fn describe(&self) -> String {
         match (self.min, self.max) {
             (Some(min), Some(max)) => format!("{min} to {max}"),
@@ -67,5 +71,26 @@ impl LayerKind for Clip {
             Example::new("{max: 0.25}", &[&[7]]),
             Example::new("{min: -0.1}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+impl PointwiseKind for Clip {
+    /// None: the bounds of `Clip` are inputs.
+    const ONNX: &'static [OnnxOperator<Self>] = &[];
+
+    fn pointwise(&self) -> Pointwise {
+        let range = [self.min.unwrap_or(f64::NEG_INFINITY), self.max.unwrap_or(f64::INFINITY)];
+        Pointwise { range, fixed: Some(range), ..Pointwise::new(Activation::Clamp(range[0], range[1])) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        let mut inputs = vec![Operand::Input];
+        inputs.push(self.min.map_or(Operand::Absent, |min| Operand::Scalar("min", min)));
+        inputs.extend(self.max.map(|max| Operand::Scalar("max", max)));
+        vec![OnnxNode::new("", "Clip", inputs)]
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::call("torch.clamp({0}, {min}, {max})").inside("min", self.min).inside("max", self.max)
     }
 }

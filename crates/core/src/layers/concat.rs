@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `concat`.
@@ -72,6 +72,10 @@ impl LayerKind for Concat {
             offset = offset.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
         }
         reaches
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

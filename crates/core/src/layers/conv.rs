@@ -163,6 +163,8 @@ impl LayerKind for Conv {
         vec![Reach::sliding(blocks, self.windows(io.input().spatial()).unwrap_or_default())]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let mut text = format!("{} k{}", self.out_channels, self.kernel.describe());
         for (letter, value) in [("s", &self.stride), ("d", &self.dilation)] {

@@ -162,6 +162,8 @@ impl LayerKind for ConvTranspose {
         vec![Reach { input: 0, role: Role::Local, axes }]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let mut text = format!("{} k{}", self.out_channels, self.kernel.describe());
         for (letter, value, usual) in

@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Problem};
 use crate::layers::args::{Padding, PerAxis, spatial};
 use crate::layers::pad::sides;
 use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `crop`.
@@ -81,6 +81,10 @@ impl LayerKind for Crop {
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         let windows = self.windows(io.input().spatial()).unwrap_or_default();
         vec![Reach::sliding(AxisReach::same(0), windows)]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

@@ -300,6 +300,8 @@ impl LayerKind for DeformConv {
         reaches
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let mut text = self.main().describe();
         if self.offsets == Offsets::PerChannel {

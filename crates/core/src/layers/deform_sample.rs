@@ -163,6 +163,8 @@ impl LayerKind for DeformSample {
         reaches
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let groups = if self.offset_groups == 1 { String::new() } else { format!(" og{}", self.offset_groups) };
         format!("{}{}{groups}", self.main().describe(), if self.modulated { " modulated" } else { "" })

@@ -42,6 +42,8 @@ impl LayerKind for Divide {
         joined(io, Role::Context)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         String::new()
     }

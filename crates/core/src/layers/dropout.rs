@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `dropout`.
@@ -42,6 +42,10 @@ impl LayerKind for Dropout {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         vec![Reach::pointwise(0, io.input().rank())]
+    }
+
+    fn values(&self) -> Values {
+        Values::SAME
     }
 
     fn describe(&self) -> String {

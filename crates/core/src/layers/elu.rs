@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind, defaults};
+use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise};
+use crate::layers::interchange::{OnnxAttribute, OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind, defaults};
 
 /// Arguments of `elu`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,5 +39,30 @@ impl LayerKind for Elu {
             Example::new("{alpha: 0.5}", &[&[7]]),
             Example::new("{alpha: 2}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+impl PointwiseKind for Elu {
+    const ONNX: &'static [OnnxOperator<Self>] = &[OnnxOperator {
+        name: "Elu",
+        read: |node| Some(Self { alpha: node.float("alpha", 1.0) }),
+        write: |layer| vec![OnnxAttribute::Float("alpha", layer.alpha)],
+    }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise {
+            range: [(-self.alpha).min(0.0), f64::INFINITY],
+            fixed: Some(NOT_NEGATIVE),
+            ptflops: 2,
+            ..Pointwise::new(Activation::Exponential { height: self.alpha, width: 1.0, slope: self.alpha })
+        }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.ELU").float("alpha", self.alpha, "1.0")
     }
 }

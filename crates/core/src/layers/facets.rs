@@ -5,6 +5,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::diagnostic::{Code, Diagnostic, Problem};
 use crate::layers::Layer;
+use crate::layers::activation::Pointwise;
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::values::Values;
 use crate::layers::window::Window;
 use crate::shape::{Shape, product};
 use crate::source::Span;
@@ -29,11 +32,29 @@ pub trait LayerKind: Clone + PartialEq + std::fmt::Debug + Serialize + Deseriali
     /// Which input elements an output element depends on, axis by axis.
     fn reach(&self, io: Io<'_>) -> Vec<Reach>;
 
+    /// What it does to values: whether it moves them, maps each by itself, or computes with several.
+    fn values(&self) -> Values;
+
     /// The settings that matter, in a few words; empty if there are none.
     fn describe(&self) -> String;
 
     /// Small uses, in every form the layer knows: they are its documentation and its contract test.
     fn examples() -> Vec<Example>;
+}
+
+/// A layer that applies a function of one number to every element, whatever its weights and neighbours are.
+pub trait PointwiseKind: LayerKind + 'static {
+    /// The ONNX operators of one tensor that are this layer.
+    const ONNX: &'static [OnnxOperator<Self>];
+
+    /// The function, and facts about it.
+    fn pointwise(&self) -> Pointwise;
+
+    /// The ONNX nodes that compute it, the last one last; often [`OnnxNode::single`].
+    fn onnx(&self) -> Vec<OnnxNode>;
+
+    /// The layer in PyTorch.
+    fn pytorch(&self) -> PyTorch;
 }
 
 /// Input shapes and output shape of one use of a layer.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::layers::reshape::{joined_axis, regrouped};
-use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `flatten`.
@@ -61,6 +61,10 @@ impl LayerKind for Flatten {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         vec![regrouped(io)]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

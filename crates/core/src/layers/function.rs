@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach};
 use crate::shape::Shape;
 
 /// Arguments of `function`.
@@ -82,6 +84,8 @@ impl LayerKind for Function {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    pointwise_values!();
+
     fn describe(&self) -> String {
         self.function.name().to_owned()
     }
@@ -95,5 +99,66 @@ impl LayerKind for Function {
             Example::new("{function: exp}", &[&[7]]),
             Example::new("{function: sin}", &[&[2, 3, 2]]),
         ]
+    }
+}
+
+/// The ONNX operator of a function.
+macro_rules! one {
+    ($name:literal, $kind:expr) => {
+        OnnxOperator { name: $name, read: |_| Some(Self { function: $kind }), write: |_| vec![] }
+    };
+}
+
+static ABS: RealFunction = RealFunction {
+    value: |_, x| x.abs(),
+    slope: |_, x| if x == 0.0 { 0.0 } else { x.signum() },
+};
+static COS: RealFunction = RealFunction { value: |_, x| libm::cos(x), slope: |_, x| -libm::sin(x) };
+static ERF: RealFunction = RealFunction {
+    value: |_, x| libm::erf(x),
+    slope: |_, x| std::f64::consts::FRAC_2_SQRT_PI * libm::exp(-x * x),
+};
+static EXP: RealFunction = RealFunction { value: |_, x| libm::exp(x), slope: |_, x| libm::exp(x) };
+static LOG: RealFunction = RealFunction { value: |_, x| libm::log(x), slope: |_, x| 1.0 / x };
+static RECIPROCAL: RealFunction = RealFunction { value: |_, x| 1.0 / x, slope: |_, x| -1.0 / (x * x) };
+static SIN: RealFunction = RealFunction { value: |_, x| libm::sin(x), slope: |_, x| libm::cos(x) };
+static SQRT: RealFunction = RealFunction { value: |_, x| x.sqrt(), slope: |_, x| 0.5 / x.sqrt() };
+
+impl PointwiseKind for Function {
+    const ONNX: &'static [OnnxOperator<Self>] = &[
+        one!("Abs", FunctionKind::Abs),
+        one!("Cos", FunctionKind::Cos),
+        one!("Erf", FunctionKind::Erf),
+        one!("Exp", FunctionKind::Exp),
+        one!("Log", FunctionKind::Log),
+        one!("Reciprocal", FunctionKind::Reciprocal),
+        one!("Sin", FunctionKind::Sin),
+        one!("Sqrt", FunctionKind::Sqrt),
+    ];
+
+    fn pointwise(&self) -> Pointwise {
+        let (function, range) = match self.function {
+            FunctionKind::Abs => (&ABS, NOT_NEGATIVE),
+            FunctionKind::Cos => (&COS, [-1.0, 1.0]),
+            FunctionKind::Erf => (&ERF, [-1.0, 1.0]),
+            FunctionKind::Exp => (&EXP, NOT_NEGATIVE),
+            FunctionKind::Log => (&LOG, UNBOUNDED),
+            FunctionKind::Reciprocal => (&RECIPROCAL, UNBOUNDED),
+            FunctionKind::Sin => (&SIN, [-1.0, 1.0]),
+            FunctionKind::Sqrt => (&SQRT, NOT_NEGATIVE),
+        };
+        let fixed = (self.function == FunctionKind::Abs).then_some(NOT_NEGATIVE);
+        Pointwise { range, fixed, nonlinearity: false, ..Pointwise::new(Activation::real(function)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        let own = Self::ONNX.iter().filter(|operator| {
+            operator.name.eq_ignore_ascii_case(self.function.name())
+        });
+        own.map(|operator| OnnxNode::new("", operator.name, vec![Operand::Input])).collect()
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::call(format!("torch.{}({{0}})", self.function.name()))
     }
 }

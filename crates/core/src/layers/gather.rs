@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::layers::slice::{axis_of, resized};
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Most indices that are described in full.
@@ -61,6 +61,10 @@ impl LayerKind for Gather {
             };
         }
         vec![reach]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

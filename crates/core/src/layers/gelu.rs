@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::activation::{Activation, Pointwise, RealFunction};
+use crate::layers::interchange::{OnnxAttribute, OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach};
 use crate::shape::Shape;
 
 /// Arguments of `gelu`.
@@ -53,6 +55,8 @@ impl LayerKind for Gelu {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    pointwise_values!();
+
     fn describe(&self) -> String {
         if self.approximate == Approximation::Tanh { "tanh".into() } else { String::new() }
     }
@@ -63,5 +67,75 @@ impl LayerKind for Gelu {
             Example::new("{approximate: tanh}", &[&[7]]),
             Example::new("{approximate: none}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+impl Approximation {
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tanh => "tanh",
+        }
+    }
+}
+
+/// `P(X <= x)`, by the complementary error function, which keeps its digits for large negative x.
+fn normal(x: f64) -> f64 {
+    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// Argument of the tanh in the approximation, and its slope.
+fn argument(x: f64) -> (f64, f64) {
+    let scale = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
+    (scale * (x + 0.044_715 * x * x * x), scale * (1.0 + 3.0 * 0.044_715 * x * x))
+}
+
+/// With the error function.
+pub static EXACT: RealFunction = RealFunction {
+    value: |_, x| x * normal(x),
+    slope: |_, x| {
+        let density = libm::exp(-0.5 * x * x) / (2.0 * std::f64::consts::PI).sqrt();
+        normal(x) + x * density
+    },
+};
+
+static TANH: RealFunction = RealFunction {
+    value: |_, x| 0.5 * x * (1.0 + libm::tanh(argument(x).0)),
+    slope: |_, x| {
+        let (argument, slope) = argument(x);
+        let tanh = libm::tanh(argument);
+        0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * slope
+    },
+};
+
+impl PointwiseKind for Gelu {
+    const ONNX: &'static [OnnxOperator<Self>] = &[OnnxOperator {
+        name: "Gelu",
+        read: |node| {
+            let tanh = node.text("approximate") == Some("tanh");
+            Some(Self { approximate: if tanh { Approximation::Tanh } else { Approximation::None } })
+        },
+        write: |layer| vec![OnnxAttribute::Text("approximate", layer.approximate.word())],
+    }];
+
+    fn pointwise(&self) -> Pointwise {
+        let function = match self.approximate {
+            Approximation::None => &EXACT,
+            Approximation::Tanh => &TANH,
+        };
+        // Its least value is -0.16997; the approximation's is -0.17004.
+        Pointwise { range: [-0.1701, f64::INFINITY], ptflops: 2, ..Pointwise::new(Activation::real(function)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        let word = match self.approximate {
+            Approximation::None => "\"none\"",
+            Approximation::Tanh => "\"tanh\"",
+        };
+        PyTorch::module("nn.GELU").written("approximate", word, "\"none\"")
     }
 }

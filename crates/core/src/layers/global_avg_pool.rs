@@ -70,6 +70,8 @@ impl LayerKind for GlobalAvgPool {
         whole_maps(io)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         if self.keepdim { "keepdim".into() } else { String::new() }
     }

@@ -43,6 +43,8 @@ impl LayerKind for GlobalMaxPool {
         whole_maps(io)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         if self.keepdim { "keepdim".into() } else { String::new() }
     }

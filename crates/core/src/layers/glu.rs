@@ -50,6 +50,8 @@ impl LayerKind for Glu {
         vec![Reach::pointwise(0, rank), Reach::shifted(0, rank, 0, half)]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         String::new()
     }

@@ -74,6 +74,8 @@ impl LayerKind for GroupNorm {
         vec![Reach::pointwise(0, rank), Reach::context(axes)]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         format!("g{}{}", self.num_groups, if self.affine { "" } else { " no affine" })
     }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, Pointwise, RealFunction, step};
+use crate::layers::interchange::{OnnxAttribute, OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `hardsigmoid` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,29 @@ impl LayerKind for Hardsigmoid {
             Example::new("{}", &[&[7]]),
             Example::new("{}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+/// `min(max(x + 3, 0), 6) / 6`.
+pub static FUNCTION: RealFunction = RealFunction {
+    value: |_, x| (x + 3.0).clamp(0.0, 6.0) / 6.0,
+    slope: |_, x| step(x > -3.0 && x < 3.0) / 6.0,
+};
+
+impl PointwiseKind for Hardsigmoid {
+    /// None: `HardSigmoid` has a slope and an offset of its own, and becomes it if they are these.
+    const ONNX: &'static [OnnxOperator<Self>] = &[];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise { range: [0.0, 1.0], ..Pointwise::new(Activation::real(&FUNCTION)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        let attributes = vec![OnnxAttribute::Float("alpha", 1.0 / 6.0)];
+        vec![OnnxNode { attributes, ..OnnxNode::new("", "HardSigmoid", vec![Operand::Input]) }]
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.Hardsigmoid")
     }
 }

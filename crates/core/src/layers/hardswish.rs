@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, Pointwise, RealFunction};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `hardswish` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,32 @@ impl LayerKind for Hardswish {
             Example::new("{}", &[&[7]]),
             Example::new("{}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+/// `x min(max(x + 3, 0), 6) / 6`.
+pub static FUNCTION: RealFunction = RealFunction {
+    value: |_, x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+    slope: |_, x| match x {
+        _ if x <= -3.0 => 0.0,
+        _ if x < 3.0 => x / 3.0 + 0.5,
+        _ => 1.0,
+    },
+};
+
+impl PointwiseKind for Hardswish {
+    const ONNX: &'static [OnnxOperator<Self>] =
+        &[OnnxOperator { name: "HardSwish", read: |_| Some(Self {}), write: |_| vec![] }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise { range: [-0.375, f64::INFINITY], ..Pointwise::new(Activation::real(&FUNCTION)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.Hardswish")
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// `identity` has no arguments.
@@ -31,6 +31,10 @@ impl LayerKind for Identity {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         vec![Reach::pointwise(0, io.input().rank())]
+    }
+
+    fn values(&self) -> Values {
+        Values::SAME
     }
 
     fn describe(&self) -> String {

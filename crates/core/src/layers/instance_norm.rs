@@ -77,6 +77,8 @@ impl LayerKind for InstanceNorm {
         reach
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         if self.affine { "affine".into() } else { String::new() }
     }

@@ -121,6 +121,8 @@ impl LayerKind for LayerNorm {
         }
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let over = match self.axis {
             NormAxis::Channels => "",

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Weight};
+use crate::layers::activation::UNBOUNDED;
+use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Values, Weight};
 use crate::shape::Shape;
 
 /// Arguments of `layer_scale`.
@@ -68,6 +69,10 @@ impl LayerKind for LayerScale {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         vec![Reach::pointwise(0, io.input().rank())]
+    }
+
+    fn values(&self) -> Values {
+        Values::Mapped { zero: true, range: UNBOUNDED, fixed: None }
     }
 
     fn describe(&self) -> String {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, UNBOUNDED};
+use crate::layers::interchange::{OnnxAttribute, OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// Arguments of `leaky_relu`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,5 +43,30 @@ impl LayerKind for LeakyRelu {
             Example::new("{negative_slope: 0.2}", &[&[7]]),
             Example::new("{negative_slope: 0.1}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+impl PointwiseKind for LeakyRelu {
+    const ONNX: &'static [OnnxOperator<Self>] = &[OnnxOperator {
+        name: "LeakyRelu",
+        read: |node| Some(Self { negative_slope: node.float("alpha", 0.01) }),
+        write: |layer| vec![OnnxAttribute::Float("alpha", layer.negative_slope)],
+    }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise {
+            range: if self.negative_slope < 0.0 { NOT_NEGATIVE } else { UNBOUNDED },
+            fixed: Some(NOT_NEGATIVE),
+            ptflops: 1,
+            ..Pointwise::new(Activation::Kinked(self.negative_slope))
+        }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.LeakyReLU").float("negative_slope", self.negative_slope, "0.01")
     }
 }

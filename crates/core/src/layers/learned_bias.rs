@@ -76,6 +76,8 @@ impl LayerKind for LearnedBias {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         described(self.shape.as_ref(), self.learned)
     }

@@ -53,6 +53,8 @@ impl LayerKind for LearnedScale {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         described(self.shape.as_ref(), self.learned)
     }

@@ -62,6 +62,8 @@ impl LayerKind for LearnedTensor {
         vec![]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         super::learned_bias::described(Some(&self.shape), self.learned)
     }

@@ -68,6 +68,8 @@ impl LayerKind for LearnedTokens {
         vec![Reach::shifted(0, io.input().rank(), axis, before.saturating_neg())]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let axis = if self.axis == 0 { String::new() } else { format!(" axis {}", self.axis) };
         let fixed = if self.learned { "" } else { " fixed" };

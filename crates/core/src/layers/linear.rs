@@ -86,6 +86,8 @@ impl LayerKind for Linear {
         vec![Reach { input: 0, role: Role::Local, axes }]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         format!("{}{}", self.out_features, if self.bias { " bias" } else { "" })
     }

@@ -69,6 +69,8 @@ impl LayerKind for LocalResponseNorm {
         vec![reach]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         format!("size {}", self.size)
     }

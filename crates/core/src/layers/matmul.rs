@@ -79,6 +79,8 @@ impl LayerKind for Matmul {
         vec![of(0, rank - 1), of(1, rank - 2)]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         String::new()
     }

@@ -93,6 +93,8 @@ impl LayerKind for MaxPool {
         vec![Reach::sliding(AxisReach::same(0), windows)]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let stride = self.stride.as_ref().unwrap_or(&self.kernel);
         let mut text = format!("k{} s{}", self.kernel.describe(), stride.describe());

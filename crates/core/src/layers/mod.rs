@@ -1,23 +1,33 @@
 //! The vocabulary: one layer, one file, all its facets.
 //!
 //! A layer is a plain struct of its arguments (PyTorch's names and defaults) and one implementation of [`LayerKind`].
-//! Every facet is a required method, so a forgotten cost is a compile error and never a silent zero. Adding a layer
-//! takes a file and a line in the `layers!` list below; help, JSON Schema, documentation and the contract test follow.
+//! Every facet is a required method, so a forgotten cost is a compile error and never a silent zero.
+//!
+//! There are two kinds of layers. A *pointwise* one applies a function of one number to every element
+//! ([`PointwiseKind`]): it takes a file and a line in the `layers!` list below, and everything follows from its facets:
+//! execution, gradients, analyses, rules, ONNX and PyTorch in both directions, help, JSON Schema, documentation and the
+//! contract test. Any other layer has arithmetic of its own: whoever must think of it matches on
+//! [`Layer::arithmetic`] without a default, so that it does not compile until it does. CONTRIBUTING.md walks through
+//! both.
 
 #[macro_use]
 mod pointwise;
 
+pub mod activation;
 pub mod args;
 pub mod axes;
 mod defaults;
 mod facets;
+pub mod interchange;
 pub mod rearrange;
+mod values;
 pub mod window;
 
 pub use facets::{
-    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, Kind, LayerKind, Ops, Reach, Role, Sampled,
-    Weight, WeightRole,
+    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, Kind, LayerKind, Ops, PointwiseKind, Reach,
+    Role, Sampled, Weight, WeightRole,
 };
+pub use values::Values;
 
 use serde::Serialize;
 
@@ -25,10 +35,76 @@ use crate::diagnostic::{Diagnostic, Problem, suggest};
 use crate::shape::Shape;
 use crate::source::Span;
 use crate::value::{Located, decode};
+use activation::{Pointwise, UNBOUNDED};
+use interchange::{Attributes, OnnxNode, PyTorch};
+
+/// Declares everything from one list: layers with arithmetic of their own, and pointwise ones.
+macro_rules! layers {
+    ($({ $($module:ident :: $name:ident),* $(,)? } pointwise { $($file:ident :: $kind:ident),* $(,)? })*) => {
+        vocabulary! { $($($module :: $name,)* $($file :: $kind,)*)* }
+
+        /// The arithmetic of a layer: a function of one number, or its own. Whoever must think of every layer matches
+        /// on this, without a default.
+        #[derive(Debug, Clone, Copy)]
+        #[expect(missing_docs, reason = "each variant is documented by its layer's own file")]
+        pub enum Arithmetic<'a> {
+            /// A function of one number, applied to every element.
+            Pointwise(Pointwise),
+            $($($name(&'a $module::$name),)*)*
+            Opaque(&'a opaque::Opaque),
+        }
+
+        impl Layer {
+            /// Returns its arithmetic.
+            pub fn arithmetic(&self) -> Arithmetic<'_> {
+                match self {
+                    $($(Self::$kind(layer) => Arithmetic::Pointwise(layer.pointwise()),)*)*
+                    $($(Self::$name(layer) => Arithmetic::$name(layer),)*)*
+                    Self::Opaque(layer) => Arithmetic::Opaque(layer),
+                }
+            }
+
+            /// Returns the ONNX nodes of a pointwise layer; none for any other.
+            pub fn onnx(&self) -> Vec<OnnxNode> {
+                match self {
+                    $($(Self::$kind(layer) => layer.onnx(),)*)*
+                    $($(Self::$name(_))|*)|* | Self::Opaque(_) => vec![],
+                }
+            }
+
+            /// Returns a pointwise layer in PyTorch; none for any other.
+            pub fn pytorch(&self) -> Option<PyTorch> {
+                match self {
+                    $($(Self::$kind(layer) => Some(layer.pytorch()),)*)*
+                    $($(Self::$name(_))|*)|* | Self::Opaque(_) => None,
+                }
+            }
+        }
+
+        /// What ONNX operator `name` with these attributes is: nothing if it is no pointwise layer's, nothing inside if
+        /// no layer has such settings.
+        pub fn of_onnx(name: &str, attributes: &dyn Attributes) -> Option<Option<Layer>> {
+            $($(for operator in $file::$kind::ONNX {
+                if operator.name == name {
+                    return Some((operator.read)(attributes).map(Layer::$kind));
+                }
+            })*)*
+            None
+        }
+
+        /// Names of the ONNX operators that are pointwise layers.
+        pub fn onnx_operators() -> impl Iterator<Item = &'static str> {
+            let all: Vec<&'static str> = std::iter::empty()
+                $($(.chain($file::$kind::ONNX.iter().map(|operator| operator.name)))*)*
+                .collect();
+            all.into_iter()
+        }
+    };
+}
 
 /// Declares the modules, the [`Layer`] enum, its dispatch and the list of [`KINDS`] from one list.
-macro_rules! layers {
-    ($($module:ident :: $name:ident),* $(,)?) => {
+macro_rules! vocabulary {
+    ($($module:ident :: $name:ident,)*) => {
         $(pub mod $module;)*
         pub mod opaque;
 
@@ -68,6 +144,11 @@ macro_rules! layers {
                 match self { $(Self::$name(layer) => layer.reach(io),)* Self::Opaque(layer) => layer.reach(io) }
             }
 
+            /// What it does to values.
+            pub fn values(&self) -> Values {
+                match self { $(Self::$name(layer) => layer.values(),)* Self::Opaque(layer) => layer.values() }
+            }
+
             /// The settings that matter, in a few words: `3x3 s2 p1`.
             pub fn describe(&self) -> String {
                 match self { $(Self::$name(layer) => layer.describe(),)* Self::Opaque(layer) => layer.describe() }
@@ -87,70 +168,90 @@ macro_rules! layers {
 }
 
 layers! {
-    conv::Conv,
-    conv_transpose::ConvTranspose,
-    deform_conv::DeformConv,
-    deform_sample::DeformSample,
-    linear::Linear,
-    matmul::Matmul,
-    attention::Attention,
-    max_pool::MaxPool,
-    avg_pool::AvgPool,
-    adaptive_avg_pool::AdaptiveAvgPool,
-    adaptive_max_pool::AdaptiveMaxPool,
-    global_avg_pool::GlobalAvgPool,
-    global_max_pool::GlobalMaxPool,
-    reduce::Reduce,
-    batch_norm::BatchNorm,
-    layer_norm::LayerNorm,
-    group_norm::GroupNorm,
-    instance_norm::InstanceNorm,
-    local_response_norm::LocalResponseNorm,
-    dropout::Dropout,
-    relu::Relu,
-    relu6::Relu6,
-    leaky_relu::LeakyRelu,
-    prelu::Prelu,
-    elu::Elu,
-    selu::Selu,
-    celu::Celu,
-    gelu::Gelu,
-    silu::Silu,
-    mish::Mish,
-    sigmoid::Sigmoid,
-    hardsigmoid::Hardsigmoid,
-    hardswish::Hardswish,
-    tanh::Tanh,
-    softplus::Softplus,
-    clip::Clip,
-    power::Power,
-    function::Function,
-    rescale::Rescale,
-    softmax::Softmax,
-    glu::Glu,
-    identity::Identity,
-    channel_shuffle::ChannelShuffle,
-    pixel_shuffle::PixelShuffle,
-    pixel_unshuffle::PixelUnshuffle,
-    upsample::Upsample,
-    pad::Pad,
-    crop::Crop,
-    slice::Slice,
-    gather::Gather,
-    chunk::Chunk,
-    flatten::Flatten,
-    reshape::Reshape,
-    permute::Permute,
-    add::Add,
-    multiply::Multiply,
-    divide::Divide,
-    concat::Concat,
-    layer_scale::LayerScale,
-    learned_scale::LearnedScale,
-    learned_bias::LearnedBias,
-    learned_tokens::LearnedTokens,
-    learned_tensor::LearnedTensor,
-    squeeze_excite::SqueezeExcite,
+    {
+        conv::Conv,
+        conv_transpose::ConvTranspose,
+        deform_conv::DeformConv,
+        deform_sample::DeformSample,
+        linear::Linear,
+        matmul::Matmul,
+        attention::Attention,
+        max_pool::MaxPool,
+        avg_pool::AvgPool,
+        adaptive_avg_pool::AdaptiveAvgPool,
+        adaptive_max_pool::AdaptiveMaxPool,
+        global_avg_pool::GlobalAvgPool,
+        global_max_pool::GlobalMaxPool,
+        reduce::Reduce,
+        batch_norm::BatchNorm,
+        layer_norm::LayerNorm,
+        group_norm::GroupNorm,
+        instance_norm::InstanceNorm,
+        local_response_norm::LocalResponseNorm,
+        dropout::Dropout,
+    } pointwise {
+        relu::Relu,
+        relu6::Relu6,
+        leaky_relu::LeakyRelu,
+    }
+    {
+        prelu::Prelu,
+    } pointwise {
+        elu::Elu,
+        selu::Selu,
+        celu::Celu,
+        gelu::Gelu,
+        silu::Silu,
+        mish::Mish,
+        sigmoid::Sigmoid,
+        hardsigmoid::Hardsigmoid,
+        hardswish::Hardswish,
+        tanh::Tanh,
+        softplus::Softplus,
+        clip::Clip,
+        power::Power,
+        function::Function,
+        rescale::Rescale,
+    }
+    {
+        softmax::Softmax,
+        glu::Glu,
+        identity::Identity,
+        channel_shuffle::ChannelShuffle,
+        pixel_shuffle::PixelShuffle,
+        pixel_unshuffle::PixelUnshuffle,
+        upsample::Upsample,
+        pad::Pad,
+        crop::Crop,
+        slice::Slice,
+        gather::Gather,
+        chunk::Chunk,
+        flatten::Flatten,
+        reshape::Reshape,
+        permute::Permute,
+        add::Add,
+        multiply::Multiply,
+        divide::Divide,
+        concat::Concat,
+        layer_scale::LayerScale,
+        learned_scale::LearnedScale,
+        learned_bias::LearnedBias,
+        learned_tokens::LearnedTokens,
+        learned_tensor::LearnedTensor,
+        squeeze_excite::SqueezeExcite,
+    } pointwise {}
+}
+
+impl Layer {
+    /// Returns the function of one number that it is, if it is one.
+    pub fn pointwise(&self) -> Option<Pointwise> {
+        if let Arithmetic::Pointwise(pointwise) = self.arithmetic() { Some(pointwise) } else { None }
+    }
+
+    /// Whether its output is its input, at inference: an identity, a dropout.
+    pub fn passes(&self) -> bool {
+        self.values().keeps(UNBOUNDED)
+    }
 }
 
 impl Kind {

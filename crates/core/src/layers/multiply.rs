@@ -41,6 +41,8 @@ impl LayerKind for Multiply {
         joined(io, Role::Context)
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         String::new()
     }

@@ -107,6 +107,8 @@ impl LayerKind for Opaque {
         io.inputs.iter().enumerate().map(whole).collect()
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         self.operator.clone()
     }

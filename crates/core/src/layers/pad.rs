@@ -7,7 +7,7 @@ use crate::diagnostic::Problem;
 use crate::layers::args::{Padding, PerAxis, spatial, windows};
 use crate::layers::conv::PaddingMode;
 use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, defaults};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values, defaults};
 use crate::shape::Shape;
 
 /// Arguments of `pad`.
@@ -89,6 +89,11 @@ impl LayerKind for Pad {
             };
         }
         vec![reach]
+    }
+
+    fn values(&self) -> Values {
+        let written = self.mode == PaddingMode::Zeros && self.value != 0.0;
+        if written { Values::COMPUTED } else { Values::Moved }
     }
 
     fn describe(&self) -> String {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role, Values};
 use crate::shape::Shape;
 
 /// Arguments of `permute`.
@@ -48,6 +48,10 @@ impl LayerKind for Permute {
         let place = |axis: u64| self.axes.iter().position(|&from| from == axis).unwrap_or_default();
         let axes = (0..io.input().rank() as u64).map(|axis| AxisReach::same(place(axis))).collect();
         vec![Reach { input: 0, role: Role::Local, axes }]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

@@ -7,7 +7,7 @@ use crate::diagnostic::Problem;
 use crate::layers::args::{positive, spatial};
 use crate::layers::facets::count;
 use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role, Values};
 use crate::shape::Shape;
 
 /// Arguments of `pixel_shuffle`.
@@ -67,6 +67,10 @@ impl LayerKind for PixelShuffle {
             axes.push(AxisReach::Resize { by: i + 1, input, output, linear: false, align_corners: false });
         }
         vec![Reach { input: 0, role: Role::Local, axes }]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

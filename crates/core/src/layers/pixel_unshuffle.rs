@@ -8,7 +8,7 @@ use crate::layers::args::{positive, spatial};
 use crate::layers::facets::count;
 use crate::layers::pixel_shuffle::cell;
 use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `pixel_unshuffle`.
@@ -57,6 +57,10 @@ impl LayerKind for PixelUnshuffle {
         let window = Window { kernel: self.downscale_factor, stride: self.downscale_factor, ..Window::POINT };
         let channels = AxisReach::Blocks { by: 0, outputs, inputs: 1 };
         vec![Reach::sliding(channels, vec![window; rank])]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

@@ -1,7 +1,7 @@
-//! What layers that keep the shape and map every element by itself share: three facets and the wording of their
+//! What layers that keep the shape and map every element by itself share: a few facets and the wording of their
 //! formulas. The operations an element are each layer's own statement.
 
-/// `infer`, `weights`, `cost` and `reach` of a layer with so many arithmetic operations, comparisons and functions an
+/// `infer`, `weights`, `cost`, `reach` and `values` of a pointwise layer with so many arithmetic operations, comparisons and functions an
 /// element, and no weights.
 macro_rules! elementwise {
     ($arithmetic:expr, $comparisons:expr, $functions:expr) => {
@@ -23,6 +23,26 @@ macro_rules! elementwise {
 
         fn reach(&self, io: $crate::layers::Io<'_>) -> Vec<$crate::layers::Reach> {
             vec![$crate::layers::Reach::pointwise(0, io.input().rank())]
+        }
+
+        pointwise_values!();
+    };
+}
+
+/// `values` of a pointwise layer: they follow from its function.
+macro_rules! pointwise_values {
+    () => {
+        fn values(&self) -> $crate::layers::Values {
+            $crate::layers::PointwiseKind::pointwise(self).values()
+        }
+    };
+}
+
+/// `values` of a layer that computes with several elements, without bounds.
+macro_rules! computed {
+    () => {
+        fn values(&self) -> $crate::layers::Values {
+            $crate::layers::Values::COMPUTED
         }
     };
 }

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach};
 use crate::shape::Shape;
 
 /// Arguments of `power`.
@@ -44,11 +46,44 @@ impl LayerKind for Power {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    pointwise_values!();
+
     fn describe(&self) -> String {
         format!("^{}", self.exponent)
     }
 
     fn examples() -> Vec<Example> {
         vec![Example::new("{exponent: 2}", &[&[3, 4, 5]]), Example::new("{exponent: 3}", &[&[7]])]
+    }
+}
+
+static FUNCTION: RealFunction = RealFunction {
+    value: |&[exponent, _], x| libm::pow(x, exponent),
+    slope: |&[exponent, _], x| exponent * libm::pow(x, exponent - 1.0),
+};
+
+impl PointwiseKind for Power {
+    /// None: the exponent of `Pow` is an input.
+    const ONNX: &'static [OnnxOperator<Self>] = &[];
+
+    fn pointwise(&self) -> Pointwise {
+        let activation = match self.exponent {
+            2.0 => Activation::Square,
+            exponent => Activation::Real(&FUNCTION, [exponent, 0.0]),
+        };
+        Pointwise {
+            range: if self.exponent % 2.0 == 0.0 { NOT_NEGATIVE } else { UNBOUNDED },
+            fixed: (self.exponent == 1.0).then_some(UNBOUNDED),
+            nonlinearity: false,
+            ..Pointwise::new(activation)
+        }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        vec![OnnxNode::new("", "Pow", vec![Operand::Input, Operand::Scalar("exponent", self.exponent)])]
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::call("{0!}.pow({exponent})").inside("exponent", Some(self.exponent))
     }
 }

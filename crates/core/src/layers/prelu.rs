@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Weight};
+use crate::layers::activation::{NOT_NEGATIVE, UNBOUNDED};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Values, Weight};
 use crate::shape::Shape;
 
 /// Arguments of `prelu`.
@@ -65,6 +66,10 @@ impl LayerKind for Prelu {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         vec![Reach::pointwise(0, io.input().rank())]
+    }
+
+    fn values(&self) -> Values {
+        Values::Mapped { zero: true, range: UNBOUNDED, fixed: Some(NOT_NEGATIVE) }
     }
 
     fn describe(&self) -> String {

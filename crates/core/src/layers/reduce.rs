@@ -106,6 +106,8 @@ impl LayerKind for Reduce {
         vec![Reach { input: 0, role: Role::Local, axes }]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let name = match self.reduction {
             Reduction::Mean => "mean",

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `relu` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,5 +31,23 @@ impl LayerKind for Relu {
 
     fn examples() -> Vec<Example> {
         vec![Example::new("{}", &[&[3, 4, 5]])]
+    }
+}
+
+impl PointwiseKind for Relu {
+    const ONNX: &'static [OnnxOperator<Self>] =
+        &[OnnxOperator { name: "Relu", read: |_| Some(Self {}), write: |_| vec![] }];
+
+    fn pointwise(&self) -> Pointwise {
+        let range = NOT_NEGATIVE;
+        Pointwise { range, fixed: Some(range), ptflops: 2, ..Pointwise::new(Activation::Ramp) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.ReLU")
     }
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, Pointwise};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `relu6` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,24 @@ impl LayerKind for Relu6 {
             Example::new("{}", &[&[7]]),
             Example::new("{}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+impl PointwiseKind for Relu6 {
+    /// None: `Clip` becomes it if its bounds are these, which are inputs.
+    const ONNX: &'static [OnnxOperator<Self>] = &[];
+
+    fn pointwise(&self) -> Pointwise {
+        let range = [0.0, 6.0];
+        Pointwise { range, fixed: Some(range), ptflops: 1, ..Pointwise::new(Activation::BoundedRamp(6.0)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        let bounds = [Operand::Scalar("min", 0.0), Operand::Scalar("max", 6.0)];
+        vec![OnnxNode::new("", "Clip", [&[Operand::Input], bounds.as_slice()].concat())]
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.ReLU6")
     }
 }

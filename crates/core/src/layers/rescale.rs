@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, Reach, defaults};
+use crate::layers::activation::{Activation, Pointwise, UNBOUNDED};
+use crate::layers::interchange::{Binds, OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach, defaults};
 use crate::shape::Shape;
 
 /// Arguments of `rescale`.
@@ -49,6 +51,8 @@ impl LayerKind for Rescale {
         vec![Reach::pointwise(0, io.input().rank())]
     }
 
+    pointwise_values!();
+
     fn describe(&self) -> String {
         let scale = if self.scale == 1.0 { String::new() } else { format!("x{}", self.scale) };
         let shift = if self.shift == 0.0 { String::new() } else { format!(" {:+}", self.shift) };
@@ -61,5 +65,43 @@ impl LayerKind for Rescale {
             Example::new("{shift: 3}", &[&[7]]),
             Example::new("{scale: -2, shift: 0.5}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+impl PointwiseKind for Rescale {
+    const ONNX: &'static [OnnxOperator<Self>] =
+        &[OnnxOperator { name: "Neg", read: |_| Some(Self { scale: -1.0, shift: 0.0 }), write: |_| vec![] }];
+
+    fn pointwise(&self) -> Pointwise {
+        let same = self.scale == 1.0 && self.shift == 0.0;
+        Pointwise {
+            fixed: same.then_some(UNBOUNDED),
+            nonlinearity: false,
+            ..Pointwise::new(Activation::Affine { scale: self.scale, shift: self.shift })
+        }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        let (scale, shift) = (Operand::Scalar("scale", self.scale), Operand::Scalar("shift", self.shift));
+        match (self.scale == 1.0, self.shift == 0.0) {
+            (_, true) => vec![OnnxNode::new("", "Mul", vec![Operand::Input, scale])],
+            (true, false) => vec![OnnxNode::new("", "Add", vec![Operand::Input, shift])],
+            (false, false) => vec![
+                OnnxNode::new("scaled", "Mul", vec![Operand::Input, scale]),
+                OnnxNode::new("", "Add", vec![Operand::Part("scaled"), shift]),
+            ],
+        }
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        let (scale, shift) = (Some(self.scale), Some(self.shift));
+        match (self.scale == 1.0, self.shift == 0.0) {
+            (true, _) => PyTorch::call("{0+} + {shift}").inside("shift", shift).binding(Binds::Sum),
+            (false, true) => PyTorch::call("{scale} * {0*}").inside("scale", scale).binding(Binds::Product),
+            (false, false) => PyTorch::call("{scale} * {0*} + {shift}")
+                .inside("scale", scale)
+                .inside("shift", shift)
+                .binding(Binds::Sum),
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::layers::rearrange::{Run, runs};
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role, Values};
 use crate::shape::{Shape, product};
 
 /// Arguments of `reshape`.
@@ -85,6 +85,10 @@ impl LayerKind for Reshape {
 
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         vec![regrouped(io)]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, Pointwise, RealFunction};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `selu` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,36 @@ impl LayerKind for Selu {
             Example::new("{}", &[&[7]]),
             Example::new("{}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+const ALPHA: f64 = 1.673_263_242_354_377_2;
+const SCALE: f64 = 1.050_700_987_355_480_5;
+
+static FUNCTION: RealFunction = RealFunction {
+    value: |_, x| if x > 0.0 { SCALE * x } else { SCALE * ALPHA * libm::expm1(x) },
+    slope: |_, x| if x > 0.0 { SCALE } else { SCALE * ALPHA * libm::exp(x) },
+};
+
+impl PointwiseKind for Selu {
+    const ONNX: &'static [OnnxOperator<Self>] = &[OnnxOperator {
+        name: "Selu",
+        read: |node| {
+            let near = |name: &str, wanted: f64| (node.float(name, wanted) - wanted).abs() < 1e-5;
+            (near("alpha", 1.673_263_2) && near("gamma", 1.050_701)).then_some(Self {})
+        },
+        write: |_| vec![],
+    }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise { range: [-SCALE * ALPHA, f64::INFINITY], ..Pointwise::new(Activation::real(&FUNCTION)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.SELU")
     }
 }

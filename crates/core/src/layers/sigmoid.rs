@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, Pointwise, RealFunction, sigmoid};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `sigmoid` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,26 @@ impl LayerKind for Sigmoid {
             Example::new("{}", &[&[7]]),
             Example::new("{}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+/// `1 / (1 + e^-x)`.
+pub static FUNCTION: RealFunction =
+    RealFunction { value: |_, x| sigmoid(x), slope: |_, x| sigmoid(x) * (1.0 - sigmoid(x)) };
+
+impl PointwiseKind for Sigmoid {
+    const ONNX: &'static [OnnxOperator<Self>] =
+        &[OnnxOperator { name: "Sigmoid", read: |_| Some(Self {}), write: |_| vec![] }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise { range: [0.0, 1.0], ..Pointwise::new(Activation::real(&FUNCTION)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.Sigmoid")
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::layers::args::positive;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
 /// Arguments of `slice`.
@@ -102,6 +102,10 @@ impl LayerKind for Slice {
             window.stride = self.step;
         }
         vec![reach]
+    }
+
+    fn values(&self) -> Values {
+        Values::Moved
     }
 
     fn describe(&self) -> String {

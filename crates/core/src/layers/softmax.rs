@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
 use crate::layers::args::spatial;
-use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Reach, Role};
+use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Reach, Role, Values};
 use crate::shape::Shape;
 
 /// Arguments of `softmax`.
@@ -65,6 +65,10 @@ impl LayerKind for Softmax {
                 vec![Reach { input: 0, role: Role::Local, axes }]
             }
         }
+    }
+
+    fn values(&self) -> Values {
+        Values::Computed { range: [0.0, 1.0] }
     }
 
     fn describe(&self) -> String {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind, defaults};
+use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED, sigmoid, softplus};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind, defaults};
 
 /// Arguments of `softplus`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,5 +46,48 @@ impl LayerKind for Softplus {
             Example::new("{beta: 2}", &[&[7]]),
             Example::new("{beta: 0.5, threshold: 10}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+static FUNCTION: RealFunction = RealFunction {
+    value: |&[beta, threshold], x| if beta * x > threshold { x } else { softplus(beta * x) / beta },
+    slope: |&[beta, threshold], x| if beta * x > threshold { 1.0 } else { sigmoid(beta * x) },
+};
+
+impl PointwiseKind for Softplus {
+    const ONNX: &'static [OnnxOperator<Self>] =
+        &[OnnxOperator { name: "Softplus", read: |_| Some(Self { beta: 1.0, threshold: threshold() }), write: |_| vec![] }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise {
+            range: if self.beta > 0.0 { NOT_NEGATIVE } else { UNBOUNDED },
+            ..Pointwise::new(Activation::Real(&FUNCTION, [self.beta, self.threshold]))
+        }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        let (input, beta) = (Operand::Input, Operand::Scalar("beta", self.beta));
+        // At 20, the function is its argument to the last bit of f32.
+        let plain = self.threshold >= threshold();
+        if self.beta == 1.0 && plain {
+            return OnnxNode::single(self, Self::ONNX);
+        }
+        let mut nodes = vec![
+            OnnxNode::new("sharp", "Mul", vec![input, beta]),
+            OnnxNode::new("bent", "Softplus", vec![Operand::Part("sharp")]),
+            OnnxNode::new("soft", "Div", vec![Operand::Part("bent"), beta]),
+        ];
+        if !plain {
+            let threshold = Operand::Scalar("threshold", self.threshold);
+            nodes.extend([
+                OnnxNode::new("above", "Greater", vec![Operand::Part("sharp"), threshold]).choosing(),
+                OnnxNode::new("", "Where", vec![Operand::Part("above"), input, Operand::Part("soft")]),
+            ]);
+        }
+        nodes
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.Softplus").float("beta", self.beta, "1.0").float("threshold", self.threshold, "20.0")
     }
 }

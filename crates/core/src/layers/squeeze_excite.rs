@@ -5,10 +5,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
+use crate::layers::activation::Pointwise;
 use crate::layers::args::{positive, spatial};
+use crate::layers::elu::Elu;
 use crate::layers::facets::count;
+use crate::layers::gelu::{Approximation, Gelu};
+use crate::layers::hardsigmoid::Hardsigmoid;
+use crate::layers::hardswish::Hardswish;
+use crate::layers::relu::Relu;
+use crate::layers::sigmoid::Sigmoid;
+use crate::layers::silu::Silu;
 use crate::layers::{
-    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, Reach, Weight, defaults,
+    Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, LayerKind, Ops, PointwiseKind, Reach, Weight, defaults,
 };
 use crate::shape::Shape;
 
@@ -100,6 +108,29 @@ impl SqueezeExcite {
     }
 }
 
+impl SqueezeActivation {
+    /// Returns the function, and facts about it.
+    pub fn pointwise(self) -> Pointwise {
+        match self {
+            Self::Relu => Relu {}.pointwise(),
+            Self::Silu => Silu {}.pointwise(),
+            Self::Elu => Elu { alpha: 1.0 }.pointwise(),
+            Self::Gelu => Gelu { approximate: Approximation::None }.pointwise(),
+            Self::Hardswish => Hardswish {}.pointwise(),
+        }
+    }
+}
+
+impl Gate {
+    /// Returns the function, and facts about it.
+    pub fn pointwise(self) -> Pointwise {
+        match self {
+            Self::Sigmoid => Sigmoid {}.pointwise(),
+            Self::Hardsigmoid => Hardsigmoid {}.pointwise(),
+        }
+    }
+}
+
 impl LayerKind for SqueezeExcite {
     const DOC: Doc = Doc {
         name: "squeeze_excite",
@@ -168,6 +199,8 @@ impl LayerKind for SqueezeExcite {
         let rank = io.input().rank();
         vec![Reach::pointwise(0, rank), Reach::context(vec![AxisReach::All; rank])]
     }
+
+    computed!();
 
     fn describe(&self) -> String {
         let inner = match self.squeeze {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Arity, Category, Doc, Example, LayerKind};
+use crate::layers::activation::{Activation, Pointwise, RealFunction};
+use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
+use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
 /// `tanh` has no arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,26 @@ impl LayerKind for Tanh {
             Example::new("{}", &[&[7]]),
             Example::new("{}", &[&[2, 3, 4, 5]]),
         ]
+    }
+}
+
+/// The hyperbolic tangent.
+pub static FUNCTION: RealFunction =
+    RealFunction { value: |_, x| libm::tanh(x), slope: |_, x| 1.0 - libm::tanh(x) * libm::tanh(x) };
+
+impl PointwiseKind for Tanh {
+    const ONNX: &'static [OnnxOperator<Self>] =
+        &[OnnxOperator { name: "Tanh", read: |_| Some(Self {}), write: |_| vec![] }];
+
+    fn pointwise(&self) -> Pointwise {
+        Pointwise { range: [-1.0, 1.0], ..Pointwise::new(Activation::real(&FUNCTION)) }
+    }
+
+    fn onnx(&self) -> Vec<OnnxNode> {
+        OnnxNode::single(self, Self::ONNX)
+    }
+
+    fn pytorch(&self) -> PyTorch {
+        PyTorch::module("nn.Tanh")
     }
 }

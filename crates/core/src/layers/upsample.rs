@@ -153,6 +153,8 @@ impl LayerKind for Upsample {
         vec![Reach { input: 0, role: Role::Local, axes }]
     }
 
+    computed!();
+
     fn describe(&self) -> String {
         let size = match (&self.scale_factor, &self.size) {
             (Some(scale), _) => format!("x{}", scale.describe()),

@@ -1,16 +1,16 @@
-//! The top level of a spec: its keys, its includes, its blocks, each with its place.
+//! The top level of a spec: its keys, includes and blocks, each with its position.
 
 mod blocks;
 mod include;
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
+use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
-use crate::spec::expand::evaluate;
+use crate::spec::evaluate::evaluate;
 use crate::spec::expectation::{self, Expectation};
 use crate::spec::files::Files;
 use crate::spec::grammar::{self, Field};
@@ -26,53 +26,55 @@ pub struct Document {
     pub inputs: Vec<(Key, Located)>,
     /// The network.
     pub layers: Located,
-    /// The technique that it demonstrates.
+    /// The technique that the spec demonstrates.
     pub demonstrates: Option<&'static str>,
     /// Ids of the outputs, if given.
     pub outputs: Option<Located>,
-    /// What is expected of the network.
+    /// What the spec expects of the network.
     pub expectations: Vec<Expectation>,
-    /// What is wrong with `expect`; only a check cares.
+    /// Errors in `expect`; only a check reports them.
     pub expectation_errors: Vec<Diagnostic>,
-    /// The spec and its included files: what is in force inside each.
+    /// The spec and its included files, each with its scope.
     pub files: Vec<FileScope>,
     /// All blocks by name.
     pub blocks: HashMap<String, Block>,
-    /// Names of blocks that are defined, but wrongly, which was reported.
+    /// Names of blocks whose definition has an error, which was reported.
     pub broken: HashSet<String>,
-    /// The place of the key `input`.
+    /// Whether an include could not be read: a block that is not known may be defined there.
+    pub incomplete: bool,
+    /// The position of the key `input`.
     pub input_span: Span,
 }
 
-/// What is in force inside one file.
+/// The definitions in force inside one file.
 #[derive(Debug)]
 pub struct FileScope {
     /// Default arguments by canonical layer name.
     pub defaults: HashMap<&'static str, Vec<(Key, Located)>>,
     /// The file's variables.
-    pub env: Rc<Env>,
+    pub env: Arc<Env>,
     /// The text.
     pub source: SourceId,
-    /// All that is written in it, key by key.
+    /// Everything written in it, key by key.
     pub entries: Vec<(Key, Located)>,
 }
 
 /// A named group of layers.
 #[derive(Debug)]
 pub struct Block {
-    /// Its name with its place.
+    /// Its name, with its position.
     pub key: Key,
     /// Index into [`Document::files`].
     pub file: usize,
-    /// Arguments with their defaults; `Null` must be given.
+    /// Arguments with their defaults; one with the default `Null` is required.
     pub args: Vec<(Key, Located)>,
-    /// Names of its inputs if there are several.
+    /// Names of its inputs, if there are several.
     pub inputs: Vec<Key>,
     /// Its layers.
     pub layers: Located,
 }
 
-/// Reads `path` and what it includes; the document is there if at least its network could be found.
+/// Reads `path` and what it includes; returns the document if at least its network was found.
 pub fn read(
     files: &dyn Files,
     path: &str,
@@ -99,7 +101,7 @@ struct Reader<'a> {
     scopes: Vec<FileScope>,
     blocks: HashMap<String, Block>,
     broken: HashSet<String>,
-    /// Paths of the files that are being read, outermost first, and whether they are done.
+    /// Paths of the files that are being read, outermost first, and whether each is done.
     open: Vec<(String, bool)>,
 }
 
@@ -158,7 +160,7 @@ impl Reader<'_> {
             Value::Map(shapes) => shapes.clone(),
             _ => vec![(Key { name: grammar::INPUT.into(), span: input_key.span }, input.clone())],
         };
-        let env = self.scopes.first().map(|scope| Rc::clone(&scope.env)).unwrap_or_default();
+        let env = self.scopes.first().map(|scope| Arc::clone(&scope.env)).unwrap_or_default();
         let (expectations, expectation_errors) =
             find("expect").map(|(_, value)| expectation::parse(value, &env)).unwrap_or_default();
         Some(Document {
@@ -172,22 +174,22 @@ impl Reader<'_> {
             files: std::mem::take(&mut self.scopes),
             blocks: std::mem::take(&mut self.blocks),
             broken: std::mem::take(&mut self.broken),
+            incomplete: self.errors.iter().any(|error| error.code == Code::Include),
             input_span: input_key.span,
         })
     }
 
-    /// Reads and parses a file; `at` is the `include` that asked for it.
+    /// Reads and parses a file; `at` is the `include` that names it.
     fn parse(&mut self, path: &str, at: Option<Span>) -> Option<(SourceId, Located)> {
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
-            Err((message, help)) => {
-                let (code, help) = match at {
-                    Some(_) => {
-                        (Code::Include, "name a YAML file, relative to the file that includes it".into())
-                    }
-                    None => (Code::Io, help),
+            Err(problem) => {
+                let problem = match at {
+                    Some(_) => Problem::new(Code::Include, problem.message)
+                        .help("name a YAML file, relative to the file that includes it"),
+                    None => problem,
                 };
-                self.errors.push(Diagnostic::error(code, message, at).help(help));
+                self.errors.push(problem.located(at));
                 return None;
             }
         };
@@ -227,7 +229,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes in a file's includes, variables, defaults and blocks.
+    /// Reads a file's includes, variables, defaults and blocks.
     fn scope(&mut self, path: &str, source: SourceId, entries: &[(Key, Located)], overrides: &Overrides) {
         let index = self.scopes.len();
         let env = self.variables(entries, overrides);
@@ -267,7 +269,7 @@ impl Reader<'_> {
         found
     }
 
-    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Rc<Env> {
+    fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Arc<Env> {
         let written = entries.iter().find(|(key, _)| key.name == "variables").map(|(_, value)| value);
         let mut values: Vec<(String, Value)> = Vec::new();
         let mut failed = Vec::new();
@@ -301,6 +303,7 @@ impl Reader<'_> {
                 self.errors.push(error);
             }
         }
+        let all: Vec<String> = list.iter().map(|(key, _)| key.name.clone()).collect();
         for (key, value) in list {
             let replaced = overrides.variables.iter().rev().find(|(name, _)| *name == key.name);
             let value = match replaced {
@@ -317,19 +320,11 @@ impl Reader<'_> {
                 }
                 None => value.clone(),
             };
-            let env = Env::outermost(values.clone(), failed.clone());
+            let env = Env::partial(values.clone(), failed.clone(), all.clone());
             match evaluate(&value, &env) {
                 Ok(value) => values.push((key.name.clone(), value.value)),
-                Err(mut errors) => {
+                Err(errors) => {
                     failed.push(key.name.clone());
-                    let later = |e: &Diagnostic| {
-                        list.iter().find(|(key, _)| e.message == format!("unknown variable `${}`", key.name))
-                    };
-                    for error in &mut errors {
-                        if let Some((key, _)) = later(error) {
-                            error.help = vec![format!("`{}` is defined after it: move it up", key.name)];
-                        }
-                    }
                     self.errors.extend(errors);
                 }
             }
@@ -388,7 +383,7 @@ impl Reader<'_> {
         defaults
     }
 
-    /// Reports keys that do not exist; returns the keys that they were probably meant to be.
+    /// Reports unknown keys; returns the keys that they were probably meant to be.
     fn check_keys(
         &mut self,
         entries: &[(Key, Located)],

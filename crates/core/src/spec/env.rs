@@ -1,6 +1,6 @@
 //! Variables in scope, innermost first.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::spec::expr::Variables;
 use crate::value::Value;
@@ -9,20 +9,27 @@ use crate::value::Value;
 #[derive(Debug, Default)]
 pub struct Env {
     variables: Vec<(String, Value)>,
-    /// Variables whose value could not be computed, which was reported.
+    /// Variables whose value could not be computed; the error was reported.
     failed: Vec<String>,
-    parent: Option<Rc<Env>>,
+    /// Variables that are defined after the place in the text.
+    later: Vec<String>,
+    parent: Option<Arc<Env>>,
 }
 
 impl Env {
-    /// A scope inside `parent`.
-    pub fn inside(parent: &Rc<Self>, variables: Vec<(String, Value)>) -> Rc<Self> {
-        Rc::new(Self { variables, failed: vec![], parent: Some(Rc::clone(parent)) })
+    /// Returns a scope inside `parent`.
+    pub fn inside(parent: &Arc<Self>, variables: Vec<(String, Value)>) -> Arc<Self> {
+        Arc::new(Self { variables, failed: vec![], later: vec![], parent: Some(Arc::clone(parent)) })
     }
 
-    /// An outermost scope; uses of what `failed` are not reported again.
-    pub fn outermost(variables: Vec<(String, Value)>, failed: Vec<String>) -> Rc<Self> {
-        Rc::new(Self { variables, failed, parent: None })
+    /// Returns an outermost scope; uses of the variables in `failed` are not reported again.
+    pub fn outermost(variables: Vec<(String, Value)>, failed: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { variables, failed, later: vec![], parent: None })
+    }
+
+    /// An outermost scope while its variables are being defined: all of them, in order, are `all`.
+    pub fn partial(variables: Vec<(String, Value)>, failed: Vec<String>, all: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { variables, failed, later: all, parent: None })
     }
 
     fn chain(&self) -> impl Iterator<Item = &Self> {
@@ -37,6 +44,10 @@ impl Variables for Env {
 
     fn failed(&self, name: &str) -> bool {
         self.chain().any(|env| env.failed.iter().any(|failed| failed == name))
+    }
+
+    fn later(&self, name: &str) -> bool {
+        self.chain().any(|env| env.later.iter().any(|later| later == name))
     }
 
     fn names(&self) -> Vec<&str> {

@@ -1,4 +1,5 @@
-//! `expect:` in a spec: what can be expected, and how it is written. What is found is another matter.
+//! Parses `expect:` in a spec: the quantities that can be expected, and their syntax. Checking them is done
+//! elsewhere.
 //!
 //! ```yaml
 //! expect:
@@ -10,148 +11,45 @@
 //!     stage4: {shape: [2048, 7, 7], receptive_field: 427}
 //! ```
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_traits::{Signed as _, ToPrimitive as _};
 
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::source::Span;
 use crate::spec::env::Env;
-use crate::spec::expand::evaluate;
+use crate::spec::evaluate::evaluate;
+pub use crate::spec::quantity::{Better, EXPECTABLE, Expectable, Quantity, Unit};
 use crate::value::{Located, Number, Value, parse_decimal};
 
-/// Something that can be expected.
-#[derive(Debug)]
-pub struct Expectable {
-    /// Its key.
-    pub name: &'static str,
-    /// What its value is.
-    pub unit: Unit,
-    /// Whether a network has it.
-    pub network: bool,
-    /// Whether a layer, or a named group of layers, has it.
-    pub node: bool,
-    /// Which direction is an improvement, for budgets that may only improve.
-    pub better: Option<Better>,
-    /// What it means.
-    pub doc: &'static str,
-}
-
-/// What a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A whole number; k, M, G are powers of 1000.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// A shape without the batch.
-    Shape,
-    /// Input elements, one number for all axes or one an axis.
-    Length,
-    /// A share from 0 to 1, or per cent.
-    Share,
-    /// Yes or no.
-    Flag,
-}
-
-/// Which direction is an improvement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    /// Less is better.
-    Less,
-    /// More is better.
-    More,
-}
-
-const fn key(
-    name: &'static str,
-    unit: Unit,
-    [network, node]: [bool; 2],
-    better: Option<Better>,
-    doc: &'static str,
-) -> Expectable {
-    Expectable { name, unit, network, node, better, doc }
-}
-
-const BOTH: [bool; 2] = [true, true];
-const NETWORK: [bool; 2] = [true, false];
-const NODE: [bool; 2] = [false, true];
-
-/// All keys of `expect` but `nodes`.
-pub static EXPECTABLE: &[Expectable] = &[
-    key("params", Unit::Count, BOTH, Some(Better::Less), "learnable elements, shared ones once"),
-    key("buffers", Unit::Count, BOTH, Some(Better::Less), "kept, not learned elements: running statistics"),
-    key("macs", Unit::Count, BOTH, Some(Better::Less), "multiply-accumulates of one inference"),
-    key("other_ops", Unit::Count, BOTH, Some(Better::Less), "operations that are no multiply-accumulates"),
-    key("flops", Unit::Count, BOTH, Some(Better::Less), "2 x MACs + other operations"),
-    key("memory", Unit::Bytes, NETWORK, Some(Better::Less), "peak of the activations, f32"),
-    key("activations", Unit::Bytes, BOTH, Some(Better::Less), "all layer outputs together, f32"),
-    key("weights", Unit::Bytes, BOTH, Some(Better::Less), "parameters, f32"),
-    key("depth", Unit::Count, NETWORK, None, "layers with MACs on the longest path"),
-    key("layers", Unit::Count, BOTH, None, "layers of any kind"),
-    key("output", Unit::Shape, NETWORK, None, "shape of the network's only output; `~` for any size"),
-    key("shape", Unit::Shape, NODE, None, "shape of its output; `~` for any size"),
-    key(
-        "receptive_field",
-        Unit::Length,
-        BOTH,
-        Some(Better::More),
-        "of a network: of its output, or of the last feature map that does not see everything",
-    ),
-    key("jump", Unit::Length, BOTH, None, "input elements from one unit to the next, of the same map"),
-    key(
-        "coverage",
-        Unit::Share,
-        BOTH,
-        Some(Better::More),
-        "share of that receptive field's box that is really read, over the worst input",
-    ),
-    key("hole_free", Unit::Flag, BOTH, None, "whether all of that box is read"),
-    key(
-        "hdc",
-        Unit::Flag,
-        NETWORK,
-        None,
-        "every dilated chain: the rule of Wang et al. 2018 holds, and no hole",
-    ),
-    key(
-        "aligned",
-        Unit::Flag,
-        BOTH,
-        None,
-        "every merge on the way joins paths with the same jump and centre",
-    ),
-    key("paths", Unit::Count, NETWORK, None, "ways from an input to an output"),
-];
-
-/// The key under which layers and groups have expectations of their own.
+/// The key under which layers and groups have their own expectations.
 pub const NODES: &str = "nodes";
 
-/// One expectation: one limit on one quantity.
+/// One expectation: a limit on one quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
-    /// The layer or group, with the place of its id; none for the network.
+    /// The layer or group, with the position of its id; `None` for the network.
     pub node: Option<(String, Span)>,
-    /// The index of the quantity in [`EXPECTABLE`].
-    pub quantity: usize,
+    /// What is limited.
+    pub quantity: Quantity,
     /// How the value limits it.
     pub limit: Limit,
     /// The value.
     pub target: Target,
-    /// The place of the value.
+    /// The position of the value.
     pub span: Span,
-    /// Written as a plain value, not as an expression: it can be replaced.
+    /// Whether it is a plain value, not an expression, and can be replaced.
     pub literal: bool,
 }
 
 /// How a value limits a quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// It is this.
+    /// The quantity equals the value.
     Exact,
-    /// It is at least this.
+    /// The quantity is at least the value.
     Min,
-    /// It is at most this.
+    /// The quantity is at most the value.
     Max,
 }
 
@@ -160,27 +58,27 @@ pub enum Limit {
 pub enum Target {
     /// A number; for a length, on every axis.
     Number(Number),
-    /// One number an axis; none is any.
+    /// One number per axis; `None` accepts any.
     Sizes(Vec<Option<Number>>),
     /// Yes or no.
     Flag(bool),
 }
 
 impl Expectation {
-    /// What is expected.
+    /// Returns the expected quantity.
     pub fn expectable(&self) -> &'static Expectable {
-        &EXPECTABLE[self.quantity]
+        self.quantity.expectable()
     }
 }
 
-/// The expectations in `value`, and everything that is wrong with it.
-pub fn parse(value: &Located, env: &Rc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
+/// Returns the expectations in `value`, and all errors in it.
+pub fn parse(value: &Located, env: &Arc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
     let mut reader = Reader { env: Some(env), found: vec![], errors: vec![] };
     reader.level(value, None);
     (reader.found, reader.errors)
 }
 
-/// The limits on the network in `entries`, which stand outside of a spec: a budget.
+/// Returns the limits on the network in `entries` outside of a spec: a budget.
 pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
     let mut reader = Reader { env: None, found: vec![], errors: vec![] };
     reader.level(value, None);
@@ -188,8 +86,8 @@ pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
 }
 
 struct Reader<'a> {
-    /// Variables of the spec; none outside of one, where layers have no names either.
-    env: Option<&'a Rc<Env>>,
+    /// Variables of the spec; `None` outside of one, where layers have no names either.
+    env: Option<&'a Arc<Env>>,
     found: Vec<Expectation>,
     errors: Vec<Diagnostic>,
 }
@@ -199,7 +97,7 @@ impl Reader<'_> {
         self.errors.push(Diagnostic::error(code, message, span).help(help));
     }
 
-    /// A mapping of quantities, of the network or of a node.
+    /// Parses a mapping of quantities, of the network or of a node.
     fn level(&mut self, value: &Located, node: Option<(String, Span)>) {
         let entries = match &value.value {
             Value::Map(entries) => entries,
@@ -220,14 +118,14 @@ impl Reader<'_> {
                 continue;
             }
             let here = |e: &&Expectable| if node.is_some() { e.node } else { e.network };
-            let place = EXPECTABLE.iter().position(|e| e.name == key.name && here(&e));
+            let place = EXPECTABLE.iter().find(|e| e.name == key.name && here(e)).map(|e| e.quantity);
             let Some(quantity) = place else {
                 let mut names: Vec<&str> = EXPECTABLE.iter().filter(here).map(|e| e.name).collect();
                 if node.is_none() && self.env.is_some() {
                     names.push(NODES);
                 }
                 let what = if node.is_some() { "a layer" } else { "a network" };
-                let message = format!("`{}` is nothing that can be expected of {what}", key.name);
+                let message = format!("`{}` is not a quantity of {what}", key.name);
                 let help = did_you_mean(&key.name, &names)
                     .unwrap_or_else(|| format!("known here: {}", names.join(", ")));
                 self.error(Code::UnknownName, message, key.span, help);
@@ -252,19 +150,19 @@ impl Reader<'_> {
         }
     }
 
-    /// A value, or bounds.
-    fn quantity(&mut self, quantity: usize, value: &Located, node: Option<&(String, Span)>) {
-        let expectable = &EXPECTABLE[quantity];
+    /// Parses a value, or bounds.
+    fn quantity(&mut self, quantity: Quantity, value: &Located, node: Option<&(String, Span)>) {
+        let expectable = quantity.expectable();
         let bounded = !matches!(expectable.unit, Unit::Shape | Unit::Flag);
         let Value::Map(entries) = &value.value else {
             return self.limit(quantity, Limit::Exact, value, node);
         };
         if !bounded {
-            let message = format!("`{}` is expected as it is, it has no bounds", expectable.name);
+            let message = format!("`{}` takes an exact value, not bounds", expectable.name);
             return self.error(Code::InvalidValue, message, value.span, example(expectable));
         }
         if entries.is_empty() {
-            let message = format!("`{}` has no bound", expectable.name);
+            let message = format!("`{}` needs a bound", expectable.name);
             return self.error(Code::Missing, message, value.span, example(expectable));
         }
         for (key, value) in entries {
@@ -280,8 +178,8 @@ impl Reader<'_> {
         }
     }
 
-    fn limit(&mut self, quantity: usize, limit: Limit, written: &Located, node: Option<&(String, Span)>) {
-        let expectable = &EXPECTABLE[quantity];
+    fn limit(&mut self, quantity: Quantity, limit: Limit, written: &Located, node: Option<&(String, Span)>) {
+        let expectable = quantity.expectable();
         let percent = matches!(&written.value, Value::Text(text) if text.trim_end().ends_with('%'));
         let value = match self.env {
             Some(env) if !percent => match evaluate(written, env) {
@@ -313,7 +211,7 @@ fn example(expectable: &Expectable) -> String {
         Unit::Count => format!("`{name}: 25557032`, or bounds: `{name}: {{max: 26M}}`"),
         Unit::Bytes => format!("`{name}: {{max: 110MB}}`; 1 MB is 1,000,000 bytes, 1 MiB is 1,048,576"),
         Unit::Shape => format!("`{name}: [512, 7, 7]`; `~` for any size"),
-        Unit::Length => format!("`{name}: 427`, one an axis, or bounds: `{name}: {{min: 224}}`"),
+        Unit::Length => format!("`{name}: 427`, one per axis, or bounds: `{name}: {{min: 224}}`"),
         Unit::Share => format!("`{name}: {{min: 90%}}`, or a number from 0 to 1"),
         Unit::Flag => format!("`{name}: true`"),
     }
@@ -353,7 +251,7 @@ fn number(unit: Unit, value: &Value) -> Result<Number, String> {
     Ok(number)
 }
 
-/// Prefixes and units of a text such as `110MB`: what they multiply by, and whether they mean bytes.
+/// Prefixes and units of a text such as `110MB`: their factors, and whether they mean bytes.
 const UNITS: &[(&str, i128, Option<Unit>)] = &[
     ("", 1, None),
     ("k", 1_000, Some(Unit::Count)),
@@ -370,19 +268,19 @@ const UNITS: &[(&str, i128, Option<Unit>)] = &[
     ("GiB", 1 << 30, Some(Unit::Bytes)),
 ];
 
-/// `26M`, `4.2 G`, `110MB`, `97.7 MiB`, `29 %`, `25_557_032`.
+/// Parses `26M`, `4.2 G`, `110MB`, `97.7 MiB`, `29 %`, `25_557_032`.
 pub fn amount(unit: Unit, text: &str) -> Result<Number, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && !".,_".contains(c)).unwrap_or(text.len());
     let (amount, suffix) = (text[..digits].replace(['_', ','], ""), text[digits..].trim());
-    let amount = parse_decimal(&amount).ok_or_else(|| format!("`{text}` is no number"))?;
+    let amount = parse_decimal(&amount).ok_or_else(|| format!("`{text}` is not a number"))?;
     if suffix == "%" && unit == Unit::Share {
         return Ok(amount / 100);
     }
     let Some((_, factor, of)) = UNITS.iter().find(|(name, ..)| *name == suffix) else {
         let fitting: Vec<&str> = UNITS.iter().filter(|(_, _, of)| *of == Some(unit)).map(|u| u.0).collect();
         let hint = did_you_mean(suffix, &fitting).map_or(String::new(), |hint| format!("; {hint}"));
-        return Err(format!("`{suffix}` is no unit{hint}"));
+        return Err(format!("`{suffix}` is not a unit{hint}"));
     };
     if of.is_some_and(|of| of != unit) {
         let what = match unit {

@@ -1,7 +1,8 @@
 //! Arithmetic in a spec: `4 * $width`, `$depth - 1`, `round_to($width * $alpha, 8)`, `$i % 2 == 0 and not $last`.
 //!
-//! Numbers are exact fractions, so `$width / 4 * 3` is what it says; an argument that must be whole says so when it is
-//! not. Precedence is Python's. There are no loops, no side effects and no way out: an expression only reads variables.
+//! Numbers are exact fractions, so `$width / 4 * 3` is exact; an argument that must be an integer reports an error if
+//! the result is none. Precedence is Python's. There are no loops, no side effects and no input or output: an
+//! expression only reads variables.
 
 mod lexer;
 
@@ -12,7 +13,7 @@ use lexer::{Lexeme, Token, tokenize};
 use crate::diagnostic::suggest;
 use crate::value::{Number, Value, show_number};
 
-/// Where an expression goes wrong: byte offset and length within its text, the flaw, and the remedy.
+/// An error in an expression: byte offset and length within its text, the flaw, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExprError {
     /// First byte of the offending token.
@@ -23,15 +24,19 @@ pub struct ExprError {
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
-    /// It follows from an error that was reported already.
+    /// Whether it only follows from an error that was reported already.
     pub silent: bool,
 }
 
 /// Variables that an expression can read.
 pub trait Variables {
-    /// The value of `name`.
+    /// Returns the value of `name`.
     fn get(&self, name: &str) -> Option<&Value>;
-    /// All names, for suggestions.
+    /// Whether `name` gets its value only after this place.
+    fn later(&self, _name: &str) -> bool {
+        false
+    }
+    /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
     /// Whether `name` has no value because of an error that was reported already.
     fn failed(&self, _name: &str) -> bool {
@@ -39,10 +44,10 @@ pub trait Variables {
     }
 }
 
-/// Deepest nesting of parentheses and operators, so that hostile text cannot exhaust the stack.
+/// Maximum nesting of parentheses and operators, so that hostile text cannot exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
-/// Functions by name, with what they do.
+/// Functions by name, with their descriptions.
 pub const FUNCTIONS: &[(&str, &str)] = &[
     ("min(a, b, ...)", "the smallest"),
     ("max(a, b, ...)", "the largest"),
@@ -61,7 +66,7 @@ pub fn is_expression(text: &str) -> bool {
     text.contains('$') || arithmetic
 }
 
-/// The value of the expression `text`.
+/// Evaluates the expression `text`.
 pub fn evaluate(text: &str, variables: &dyn Variables) -> Result<Value, ExprError> {
     let tokens = tokenize(text)?;
     let mut parser = Parser { tokens, at: 0, depth: 0, end: text.len(), variables };
@@ -69,13 +74,13 @@ pub fn evaluate(text: &str, variables: &dyn Variables) -> Result<Value, ExprErro
     match parser.peek() {
         None => Ok(value),
         Some(token) => Err(match token.lexeme {
-            Lexeme::Symbol(")") => token.error("this `)` closes nothing", "remove it, or open it before"),
-            _ => token.error("nothing can stand here", "an operator is missing before it: `2 * $width`"),
+            Lexeme::Symbol(")") => token.error("this `)` closes nothing", "remove it, or open it earlier"),
+            _ => token.error("this is unexpected here", "an operator is missing before it: `2 * $width`"),
         }),
     }
 }
 
-/// `text` with every `$name` and `${expression}` replaced by its value: for ids.
+/// Replaces every `$name` and `${expression}` in `text` by its value: for ids.
 pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, ExprError> {
     let mut out = String::new();
     let mut at = 0;
@@ -166,7 +171,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What `parse` reads, and the place of all of it.
+    /// Parses an operand with `parse`; records the position of all of it.
     fn operand(
         &mut self,
         parse: impl FnOnce(&mut Self) -> Result<Value, ExprError>,
@@ -307,13 +312,13 @@ impl Parser<'_> {
             Lexeme::Symbol(symbol) => {
                 return Err(token.error(
                     format!("a value is missing before `{symbol}`"),
-                    "an operator stands between two values",
+                    "an operator needs a value on both sides",
                 ));
             }
             Lexeme::Word(word) if word == "true" => Value::Bool(true),
             Lexeme::Word(word) if word == "false" => Value::Bool(false),
             Lexeme::Word(word) if self.take(&["("]).is_some() => self.call(word, &token)?,
-            // A bare word is text, so that `$mode == same` reads as it should.
+            // A bare word is text, so that `$mode == same` works without quotes.
             Lexeme::Word(word) if self.variables.get(word).is_none() => Value::Text(word.clone()),
             Lexeme::Word(word) => {
                 return Err(token.error(format!("`{word}` without `$`"), &format!("write `${word}`")));
@@ -333,6 +338,10 @@ impl Parser<'_> {
         }
         if self.variables.failed(name) {
             return Err(ExprError { silent: true, ..token.error("", "") });
+        }
+        if self.variables.later(name) {
+            let help = format!("`{name}` is defined after it: move it up");
+            return Err(token.error(format!("unknown variable `${name}`"), &help));
         }
         let names = self.variables.names();
         let help = suggest(name, names.iter().copied()).map(|close| format!("did you mean `${close}`?"));
@@ -392,7 +401,7 @@ impl Parser<'_> {
     }
 }
 
-/// MobileNet's `_make_divisible`: the nearest multiple of `divisor`, at least `divisor`, never under 0.9 x
+/// Implements MobileNet's `_make_divisible`: the nearest multiple of `divisor`, at least `divisor`, never under 0.9 x
 /// (torchvision models/_utils.py).
 fn round_to(x: &Number, divisor: &Number) -> Option<Number> {
     let half = divisor.checked_div(&Number::from_integer(2))?;
@@ -402,7 +411,7 @@ fn round_to(x: &Number, divisor: &Number) -> Option<Number> {
     if rounded < least { rounded.checked_add(divisor) } else { Some(rounded) }
 }
 
-/// A value and the place of all that it was computed from.
+/// A value, with the position of all that it was computed from.
 struct Operand {
     value: Value,
     token: Token,
@@ -455,7 +464,7 @@ fn arithmetic(left: &Operand, right: &Operand, token: &Token) -> Result<Value, E
     if matches!(symbol, "/" | "//" | "%") && b.is_zero() {
         return Err(right
             .token
-            .error("division by zero", "the divisor must not be 0: `max(1, ...)` keeps it away"));
+            .error("division by zero", "the divisor must not be 0: `max(1, ...)` prevents it"));
     }
     let result = match symbol {
         "+" => a.checked_add(&b),

@@ -1,20 +1,20 @@
-//! The spec language's own words, in one place: decoding, error messages, the JSON Schema and the documentation read
-//! these lists.
+//! The spec language's own words, in one place: the decoder, error messages, the JSON Schema and the documentation
+//! read these lists.
 
 /// A key of a construct.
 #[derive(Debug)]
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// What may stand there.
+    /// The kind of value that it takes.
     pub kind: FieldKind,
-    /// Whether it must be given.
+    /// Whether it is required.
     pub required: bool,
     /// What it means.
     pub doc: &'static str,
 }
 
-/// What may stand behind a key.
+/// The kind of value that a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     /// A list of layers.
@@ -51,7 +51,7 @@ pub enum FieldKind {
     Technique,
 }
 
-/// A construct: something that stands where a layer may stand and is made of layers.
+/// A construct: something made of layers that can be used in place of a layer.
 #[derive(Debug)]
 pub struct Construct {
     /// Its name.
@@ -66,7 +66,7 @@ const fn field(name: &'static str, kind: FieldKind, required: bool, doc: &'stati
     Field { name, kind, required, doc }
 }
 
-/// Keys of the top level of a spec (and, but for the network itself, of an included file).
+/// Keys of the top level of a spec (and, except for the network itself, of an included file).
 pub static DOCUMENT: &[Field] = &[
     field("name", FieldKind::Text, false, "name of the network; the file's name if not given"),
     field("description", FieldKind::Text, false, "what the network is, in a line, and where it comes from"),
@@ -98,10 +98,15 @@ pub static DOCUMENT: &[Field] = &[
     field("blocks", FieldKind::Blocks, false, "named groups of layers with arguments, used like layers"),
     field("layers", FieldKind::Layers, true, "the network, from its input to its output"),
     field("outputs", FieldKind::Names, false, "ids of what the network returns; its last layer if not given"),
-    field("expect", FieldKind::Expectations, false, "what `cnnkit check` holds the network against"),
+    field(
+        "expect",
+        FieldKind::Expectations,
+        false,
+        "expectations that `cnnkit check` compares with the network",
+    ),
 ];
 
-/// What a spec can say that it demonstrates: the identities that `cnnkit demo` runs.
+/// The techniques that a spec can demonstrate: the identities that `cnnkit demo` runs.
 pub static TECHNIQUES: &[&str] = &[
     "small-kernels",
     "asymmetric-kernels",
@@ -131,7 +136,7 @@ pub static BLOCK: &[Field] = &[
     field("layers", FieldKind::Layers, true, "its layers"),
 ];
 
-/// Keys that may stand beside a layer, block or construct in a list of layers.
+/// Keys allowed next to a layer, block or construct in a list of layers.
 pub static MODIFIERS: &[Field] = &[
     field("id", FieldKind::Name, false, "a name for it; others refer to it by `from`"),
     field(
@@ -140,11 +145,11 @@ pub static MODIFIERS: &[Field] = &[
         false,
         "what it reads instead of the layer before it: an id or a list of ids",
     ),
-    field("if", FieldKind::Bool, false, "it is left out unless this holds"),
+    field("if", FieldKind::Bool, false, "it is skipped unless this is true"),
     field("share", FieldKind::Name, false, "the layer or block whose weights it uses"),
 ];
 
-/// Everything that is made of layers.
+/// All constructs.
 pub static CONSTRUCTS: &[Construct] = &[
     Construct {
         name: "sequential",
@@ -173,7 +178,7 @@ pub static CONSTRUCTS: &[Construct] = &[
     },
     Construct {
         name: "branches",
-        doc: "paths side by side that read the same input and are joined (Inception)",
+        doc: "parallel paths that read the same input and are joined (Inception)",
         fields: &[
             field("paths", FieldKind::Paths, true, "the paths; an empty one is the identity"),
             field("join", FieldKind::Join, false, "how they are joined; `concat` if not given"),
@@ -194,7 +199,7 @@ pub static CONSTRUCTS: &[Construct] = &[
                 "for",
                 FieldKind::Loop,
                 false,
-                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`; several lists go side by side",
+                "instead of `times`: one repetition for each value, `{rate: [1, 2, 5]}`; several lists advance together",
             ),
             field("index", FieldKind::Name, false, "name of the index; `i` if not given"),
             field("body", FieldKind::Layers, true, "what is repeated"),
@@ -211,24 +216,24 @@ pub static CONSTRUCTS: &[Construct] = &[
     },
 ];
 
-/// Names with a meaning of their own in `from`.
+/// The layer before, in `from`.
 pub const PREVIOUS: &str = "previous";
 /// The input of the network or of the block.
 pub const INPUT: &str = "input";
 
-/// Variables that every block (and the network, if it has one input) has beside its own; an argument or a variable of
-/// the same name replaces them.
+/// Variables that every block (and the network, if it has one input) has in addition to its own; an argument or a
+/// variable of the same name replaces them.
 pub const BUILTINS: [(&str, &str); 2] = [
     ("in_channels", "channels of the block's input, the first if it has several"),
     ("in_size", "spatial sizes of the block's input, a list: `upsample: {size: $in_size}`"),
 ];
 
-/// The construct named `name`.
+/// Returns the construct named `name`.
 pub fn construct(name: &str) -> Option<&'static Construct> {
     CONSTRUCTS.iter().find(|construct| construct.name == name)
 }
 
-/// Whether `name` has a meaning of its own, so that no block may have it.
+/// Whether `name` is reserved, so that no block may have it.
 pub fn reserved(name: &str) -> bool {
     construct(name).is_some()
         || MODIFIERS.iter().any(|field| field.name == name)

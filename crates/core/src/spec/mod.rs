@@ -1,22 +1,24 @@
-//! Text to graph: the spec language. Knows YAML, knows no layer arithmetic.
+//! Text to graph: the spec language. Contains YAML, but no layer arithmetic.
 //!
-//! [`load`] reads a file and what it includes ([`files`]), takes the top level apart ([`document`]), expands blocks,
-//! repetitions and conditions into nodes ([`expand`]), and lets the graph infer shapes. Every mistake found on the way is
-//! reported, at its exact place.
+//! [`load`] reads a file and what it includes ([`files`]), splits up the top level ([`document`]), expands blocks,
+//! repetitions and conditions into nodes ([`expand`]), and lets the graph infer shapes. It reports every error found
+//! on the way, at its exact position.
 
 pub mod document;
 pub mod env;
+pub mod evaluate;
 pub mod expand;
 pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
 pub mod names;
+pub mod quantity;
 pub mod schema;
 pub mod yaml;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Graph;
+use crate::graph::{Graph, Unbuilt};
 use crate::source::Sources;
 
 /// What the command line replaces in a spec.
@@ -28,23 +30,23 @@ pub struct Overrides {
     pub inputs: Vec<(String, Vec<u64>)>,
 }
 
-/// A spec that was read.
+/// A loaded spec.
 #[derive(Debug)]
 pub struct Loaded {
     /// The network.
     pub graph: Graph,
-    /// The spec as it is written, with the place of every value.
+    /// The spec as written, with the position of every value.
     pub document: document::Document,
     /// All texts that it was read from; the first is the spec itself.
     pub sources: Sources,
-    /// The technique that it says it demonstrates, one of [`grammar::TECHNIQUES`].
+    /// The technique that it demonstrates, one of [`grammar::TECHNIQUES`].
     pub demonstrates: Option<&'static str>,
 }
 
-/// The texts and everything that is wrong in them.
+/// The texts and all errors in them.
 pub type Rejected = Box<(Sources, Vec<Diagnostic>)>;
 
-/// Most errors that are reported for one spec.
+/// Maximum number of errors that are reported for one spec.
 const MAX_ERRORS: usize = 100;
 
 /// Reads the spec `path` from `files` and builds its graph.
@@ -58,17 +60,8 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
                 return Ok(Loaded { graph, document, sources, demonstrates });
             }
             Ok(_) => {}
-            Err(more) => {
-                // What a broken include would have brought is not known: a block that is missing is not a mistake of its
-                // own, unless it looks like a typo.
-                let broken = errors.iter().any(|error| error.code == Code::Include);
-                let follows = |error: &Diagnostic| {
-                    error.code == Code::UnknownName
-                        && error.message.starts_with("unknown layer or block")
-                        && !error.help.iter().any(|help| help.starts_with("did you mean"))
-                };
-                errors.extend(more.into_iter().filter(|error| !(broken && follows(error))));
-            }
+            Err(Unbuilt::Flaws(more)) => errors.extend(more),
+            Err(Unbuilt::Poisoned) => {}
         }
     }
     if errors.is_empty() {
@@ -78,7 +71,7 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
     Err(Box::new((sources, tidy(errors))))
 }
 
-/// The same flaw found in each use of a block is one error; very many are cut short.
+/// Merges the same flaw found in each use of a block into one error, and truncates very long lists.
 fn tidy(errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = std::collections::HashSet::new();
     let mut unique: Vec<Diagnostic> =

@@ -1,7 +1,9 @@
-//! Which names of a spec are read, and which hide others: what is judged about the way a spec is written.
+//! Finds names of a spec that are never read, and names that shadow others, for rules about the way a spec is
+//! written.
 //!
-//! A name counts as read wherever `$name` stands in a text, and a block as used wherever its name stands as a layer, an
-//! argument or a variable's value, whether the place is expanded or not. So nothing that could matter is called unused.
+//! A variable counts as read wherever `$name` occurs in a text, and a block as used wherever its name occurs as a
+//! layer, an argument or a variable's value, whether that place is expanded or not. So nothing that could matter is
+//! reported as unused.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +12,7 @@ use crate::source::Span;
 use crate::spec::document::{Block, Document, FileScope};
 use crate::value::{Key, Located, Value};
 
-/// The names after a `$` in `text`.
+/// Iterates over the names after a `$` in `text`.
 fn variables(text: &str) -> impl Iterator<Item = &str> {
     text.split('$').skip(1).map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -31,7 +33,7 @@ fn texts<'a>(value: &'a Located, visit: &mut impl FnMut(&'a str)) {
     }
 }
 
-/// The variables read below `values`.
+/// Returns the variables read below `values`.
 fn read<'a>(values: impl IntoIterator<Item = &'a Located>) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for value in values {
@@ -40,14 +42,14 @@ fn read<'a>(values: impl IntoIterator<Item = &'a Located>) -> HashSet<&'a str> {
     names
 }
 
-/// The blocks of `document`, in the order of their places.
+/// Returns the blocks of `document`, in the order of their positions.
 fn blocks(document: &Document) -> Vec<&Block> {
     let mut blocks: Vec<&Block> = document.blocks.values().collect();
     blocks.sort_by_key(|block| block.key.span);
     blocks
 }
 
-/// Blocks of the spec's own file that nothing names.
+/// Returns the blocks of the spec's own file that nothing names.
 pub fn unused_blocks(document: &Document) -> Vec<&Key> {
     let mut used: HashSet<&str> = HashSet::new();
     let mut open: Vec<&str> = Vec::new();
@@ -79,7 +81,7 @@ pub fn unused_blocks(document: &Document) -> Vec<&Key> {
     blocks(document).into_iter().filter(unused).map(|block| &block.key).collect()
 }
 
-/// Variables of each file that nothing in the file reads.
+/// Returns the variables of each file that nothing in the file reads.
 pub fn unused_variables(document: &Document) -> Vec<&Key> {
     let mut unused = Vec::new();
     for file in &document.files {
@@ -97,12 +99,12 @@ pub fn unused_variables(document: &Document) -> Vec<&Key> {
     unused
 }
 
-/// The variables that the default arguments of a file's layers read.
+/// Returns the variables that the default arguments of a file's layers read.
 fn read_by_defaults(file: &FileScope) -> HashSet<&str> {
     read(file.entries.iter().filter(|(key, _)| key.name == "defaults").map(|(_, value)| value))
 }
 
-/// Arguments that their block never reads, with the block's name.
+/// Returns arguments that their block never reads, with the block's name.
 pub fn unused_arguments(document: &Document) -> Vec<(&str, &Key)> {
     let defaults: Vec<HashSet<&str>> = document.files.iter().map(read_by_defaults).collect();
     let mut unused = Vec::new();
@@ -116,9 +118,9 @@ pub fn unused_arguments(document: &Document) -> Vec<(&str, &Key)> {
     unused
 }
 
-/// Whether anything in `document` may name a layer of this kind by its generated id (`relu2`, `relu$i`), which is
-/// another one as soon as a layer of the kind before it goes. `relu6` is a layer's name as well: it counts if a layer
-/// `exists` that has it for an id.
+/// Whether anything in `document` may refer to a layer of this kind by its generated id (`relu2`, `relu$i`), which
+/// changes when an earlier layer of the kind is removed. `relu6` is a layer's name as well: it counts if a layer with
+/// that id `exists`.
 pub fn counts_on(document: &Document, kind: &str, exists: impl Fn(&str) -> bool) -> bool {
     let mut found = false;
     let mut look = |text: &str| {
@@ -134,27 +136,27 @@ pub fn counts_on(document: &Document, kind: &str, exists: impl Fn(&str) -> bool)
     found
 }
 
-/// A variable that hides another.
+/// A variable that shadows another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shadow {
     /// Its name.
     pub name: String,
-    /// Where the inner one is introduced.
+    /// Where the inner variable is introduced.
     pub inner: Span,
-    /// Where the outer one is introduced; none for an index that has no name of its own.
+    /// Where the outer variable is introduced; `None` for an index without a name of its own.
     pub outer: Option<Span>,
-    /// What the outer one is.
+    /// The kind of the outer variable.
     pub what: &'static str,
 }
 
-/// The variables in force, by name: each with its place, and what it is; the innermost last.
+/// The variables in scope, by name: each with its position and kind; the innermost last.
 #[derive(Default)]
 struct Scope<'a> {
     variables: HashMap<&'a str, Vec<(Option<Span>, &'static str)>>,
     found: Vec<Shadow>,
 }
 
-/// Arguments and loop variables that hide a variable around them.
+/// Returns arguments and loop variables that shadow a variable around them.
 pub fn shadowed_variables(document: &Document) -> Vec<Shadow> {
     let mut found = Vec::new();
     let blocks = blocks(document);
@@ -197,7 +199,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Looks for loops below `value`.
+    /// Searches for loops below `value`.
     fn loops(&mut self, value: &'a Located) {
         match &value.value {
             Value::List(items) => items.iter().for_each(|item| self.loops(item)),
@@ -213,7 +215,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Looks for loops inside the loop `key`.
+    /// Searches for loops inside the loop `key`.
     fn inside(&mut self, key: &'a Key, fields: &'a [(Key, Located)]) {
         let field = |name: &str| fields.iter().find(|(key, _)| key.name == name).map(|(_, value)| value);
         let body = field("body");
@@ -223,7 +225,7 @@ impl<'a> Scope<'a> {
                 self.introduce(name, Some(span), span, "the index of a loop around it");
                 names.push(name);
             }
-            // An index that nobody reads hides nothing.
+            // An index that nothing reads shadows nothing.
             _ if body.is_some_and(|body| read([body]).contains(INDEX)) => {
                 self.introduce(INDEX, None, key.span, "the index of a loop around it");
                 names.push(INDEX);
@@ -245,5 +247,5 @@ impl<'a> Scope<'a> {
 
 /// Constructs that repeat their body with variables of their own.
 const LOOPS: [&str; 2] = ["repeat", "dense"];
-/// The index of a loop that gives it no other name.
+/// The index of a loop that does not name its index.
 const INDEX: &str = "i";

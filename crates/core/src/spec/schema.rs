@@ -1,6 +1,8 @@
-//! The spec language as a JSON Schema (draft 2020-12), made from the grammar and the layers' argument types, for editors.
+//! The spec language as a JSON Schema (draft 2020-12) for editors, generated from the grammar and the layers'
+//! argument types.
 //!
-//! It accepts every valid spec and catches typing mistakes; what needs arithmetic (shapes, references) it cannot know.
+//! It accepts every valid spec and catches typing mistakes; it cannot check what needs arithmetic (shapes,
+//! references).
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +10,7 @@ use crate::layers;
 use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Unit};
 use crate::spec::grammar::{self, Field, FieldKind};
 
-/// Other names under which layers take an argument; schemars does not see serde's aliases.
+/// Aliases of arguments; schemars does not read serde's aliases.
 const ALIASES: &[(&str, &str)] = &[
     ("kernel_size", "kernel"),
     ("affine", "elementwise_affine"),
@@ -16,7 +18,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("scale", "scale_factor"),
 ];
 
-/// The schema.
+/// Returns the schema.
 pub fn generate() -> Value {
     let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
     let mut items = Map::new();
@@ -29,13 +31,13 @@ pub fn generate() -> Value {
             object.remove("title");
             object.insert("description".into(), kind.doc.summary.into());
             add_aliases(object);
-            // `defaults:` can give any argument, so none is required at its place.
+            // `defaults:` can give any argument, so none is required there.
             object.remove("required");
             defaults.insert(name.into(), Value::Object(object.clone()));
         }
         let list = json!({"type": "array", "items": reference("value"), "minItems": 1});
         let mut forms = vec![arguments];
-        // `- relu:` and `- relu: {}` are `- relu`; a layer that joins may list its inputs.
+        // `- relu:` and `- relu: {}` mean `- relu`; a layer that joins may list its inputs.
         forms.push(json!({"type": "null"}));
         if kind.doc.inputs == layers::Arity::Many {
             forms.push(list);
@@ -118,7 +120,7 @@ pub fn generate() -> Value {
     Value::Object(whole)
 }
 
-/// The schema of a layer's arguments itself, where schemars gives a reference to it.
+/// Returns the schema of a layer's arguments itself where schemars generates a reference to it.
 fn resolved(
     generator: &mut schemars::SchemaGenerator,
     schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
@@ -131,7 +133,7 @@ fn resolved(
     }
 }
 
-/// Lets an expression stand for every number, truth value and word inside `schema`.
+/// Allows an expression in place of every number, truth value and word inside `schema`.
 fn open(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
     for key in ["properties"] {
@@ -174,7 +176,7 @@ fn open_items(schema: &mut Value) {
     }
 }
 
-/// Other names of arguments: an alias is accepted where its name is.
+/// Adds aliases of arguments: an alias is accepted where its name is.
 fn add_aliases(object: &mut Map<String, Value>) {
     for &(alias, name) in ALIASES {
         if let Some(Value::Object(properties)) = object.get_mut("properties")
@@ -247,7 +249,7 @@ fn joins() -> Vec<&'static str> {
     layers::KINDS.iter().filter(|k| k.doc.inputs == layers::Arity::Many).map(|k| k.doc.name).collect()
 }
 
-/// `expect`: quantities of the network, and under `nodes` those of layers and blocks.
+/// Returns the schema of `expect`: quantities of the network, and under `nodes` those of layers and blocks.
 fn expectations() -> Value {
     let quantities = |wanted: &dyn Fn(&Expectable) -> bool| -> Map<String, Value> {
         let of = EXPECTABLE.iter().filter(|quantity| wanted(quantity));

@@ -1,5 +1,5 @@
 //! YAML text to located values. `serde-saphyr` parses, with limits on depth, nodes and aliases; this file keeps every
-//! place and turns its errors into ours. See `docs/decisions/yaml.md`.
+//! position and translates its errors. See `docs/decisions/yaml.md`.
 
 mod explain;
 
@@ -13,10 +13,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceId, Sources, Span};
 use crate::value::{Key, Located, Number, Value, parse_decimal};
 
-/// Largest spec that is read, in bytes.
+/// Size limit of a spec, in bytes.
 pub const MAX_BYTES: usize = 8 << 20;
 
-/// The document in `source`, with the place of every value.
+/// Parses `source` into a document with the position of every value.
 pub fn parse(sources: &Sources, source: SourceId) -> Result<Located, Diagnostic> {
     let text = &sources.get(source).text;
     let whole = Span::new(source, 0, 0);
@@ -34,7 +34,7 @@ pub fn parse(sources: &Sources, source: SourceId) -> Result<Located, Diagnostic>
     }
     let options = serde_saphyr::options! {
         strict_booleans: true,
-        // `!conv` is a slip of the hand for `- conv`: a tag that means nothing must not vanish.
+        // `!conv` is a typo of `- conv`: a tag without meaning must not be ignored.
         reject_unsupported_tags: true,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_depth: 96, max_nodes: 250_000, max_events: 1_000_000, max_aliases: 10_000 },
@@ -93,7 +93,7 @@ impl Context<'_> {
         Span::new(self.source, start, floor_boundary(self.text, start + len))
     }
 
-    /// `[...]` or `{...}` as a whole if it stands on one line, else its bracket.
+    /// Returns `[...]` or `{...}` as a whole if it is on one line, otherwise its opening bracket.
     fn flow(&self, open: Span, last: Option<Span>, close: char) -> Span {
         let from = last.map_or(open.start + 1, |last| last.end);
         let gap = |c: char| c.is_whitespace() || ",\"'~".contains(c);
@@ -129,7 +129,7 @@ fn convert(raw: Raw, location: Location, context: &Context<'_>) -> Located {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
         Raw::Integer(value) => Value::integer(value),
-        // The written decimal is exact where the float is not.
+        // The written decimal is exact; the float is not.
         Raw::Float(value) => parse_decimal(context.slice(span).trim())
             .or_else(|| Number::from_f64(value))
             .map_or_else(|| Value::Text(context.slice(span).trim().to_owned()), Value::Number),
@@ -153,10 +153,10 @@ fn convert(raw: Raw, location: Location, context: &Context<'_>) -> Located {
         Value::List(items) if slice.starts_with('[') => {
             span = context.flow(span, items.last().map(|item| item.span), ']');
         }
-        // A block collection has no token of its own: its first key or item stands for it.
+        // A block collection has no token of its own: its first key or item represents it.
         Value::Map(entries) => span = entries.first().map_or(span, |(key, _)| key.span),
         Value::List(items) => span = items.first().map_or(span, |item| item.span),
-        // Quotes are left out, so that places inside the text are places in the source.
+        // Quotes are excluded, so that positions inside the text are positions in the source.
         Value::Text(text) => {
             let inner = slice.strip_prefix(['"', '\'']).is_some_and(|rest| rest.starts_with(text.as_str()));
             if inner && !text.is_empty() && slice.len() == text.len() + 2 {

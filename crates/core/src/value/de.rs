@@ -1,5 +1,5 @@
-//! A serde deserializer over [`Located`] values, so that a layer's arguments are a plain struct with derived code, and
-//! every error still has its exact place. All wrong arguments of a layer are reported, not only the first.
+//! A serde deserializer over [`Located`] values, so that a layer's arguments are a plain struct with derived code,
+//! and every error still has its exact position. All wrong arguments of a layer are reported, not only the first.
 
 use num_traits::ToPrimitive as _;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
@@ -8,8 +8,8 @@ use super::{Key, Located, Value};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean, suggest};
 use crate::source::Span;
 
-/// `value` as a `T`. `span` is the place of the layer's name, blamed for a missing argument. `whole` is what the
-/// arguments belong to, for messages: `` `conv` ``.
+/// Decodes `value` as a `T`. `span` is the position of the layer's name, for errors about a missing argument. `whole`
+/// is the owner of the arguments, for messages: `` `conv` ``.
 pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> Result<T, Vec<Diagnostic>> {
     let mut value = value.clone();
     let mut found = Vec::new();
@@ -21,14 +21,14 @@ pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> 
             Ok(_) => return Err(found),
             Err(error) => {
                 if let (Some(name), Value::Map(entries)) = (&error.missing, &mut value.value) {
-                    // An argument that was dropped because it was wrong is not missing as well.
+                    // An argument that was dropped because it was wrong is not also missing.
                     if !dropped.contains(name) {
                         found.push(error.diagnostic(span, whole));
                     }
                     if invented.contains(name) {
                         return Err(found);
                     }
-                    // With a number in its place the others can be looked at.
+                    // With a number in its place the others can be checked.
                     invented.push(name.clone());
                     let one = Located { value: Value::integer(1), span };
                     entries.push((Key { name: name.clone(), span }, one));
@@ -39,9 +39,9 @@ pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> 
                     return Err(found);
                 }
                 found.push(error.diagnostic(span, whole));
-                // A misspelt argument is not missing as well.
+                // A misspelt argument is not also missing.
                 dropped.extend(error.meant);
-                // Drop the argument at fault and look at the others.
+                // Drop the argument at fault and check the others.
                 match (&mut value.value, error.key) {
                     (Value::Map(entries), Some(key)) if entries.iter().any(|(k, _)| k.span == key) => {
                         dropped.extend(
@@ -56,7 +56,7 @@ pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> 
     }
 }
 
-/// An error of the deserializer: the flaw, its place, and the top-level argument in which it lies.
+/// An error of the deserializer: the flaw, its position, and the top-level argument that contains it.
 #[derive(Debug)]
 pub struct Error {
     code: Code,
@@ -65,9 +65,9 @@ pub struct Error {
     span: Option<Span>,
     key: Option<Span>,
     missing: Option<String>,
-    /// The argument that does not exist.
+    /// The unknown argument.
     unknown: Option<String>,
-    /// The argument that an unknown one was probably meant to be.
+    /// The argument that the unknown one was probably meant to be.
     meant: Option<String>,
 }
 
@@ -161,7 +161,7 @@ fn describe(found: &de::Unexpected<'_>) -> String {
     }
 }
 
-/// The text after "expected" of serde's own type errors, with our description of what was found.
+/// Combines the text after "expected" of serde's own type errors with our description of what was found.
 fn mismatch(value: &Located, expected: &dyn de::Expected) -> Error {
     let mut error =
         Error::new(Code::InvalidValue, format!("expected {expected}, found {}", value.value.describe()));
@@ -169,7 +169,7 @@ fn mismatch(value: &Located, expected: &dyn de::Expected) -> Error {
     error.at(value.span)
 }
 
-/// What to write instead of `found`.
+/// Returns what to write instead of `found`.
 fn remedy(found: &Value, expected: &str) -> Option<String> {
     let bool = expected.contains("`true`");
     let text = match found {
@@ -191,7 +191,7 @@ fn remedy(found: &Value, expected: &str) -> Option<String> {
         Value::Number(_) => "check the value",
         Value::Null => "give a value, or leave the key out",
         Value::List(_) if expected.contains("list") || expected.contains("axis") => {
-            "for example `3`, or `[3, 3]` for one an axis"
+            "for example `3`, or `[3, 3]` for one per axis"
         }
         Value::List(_) => "give one value without brackets",
         Value::Map(_) => "give the value itself, without `key:`",

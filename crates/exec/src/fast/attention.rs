@@ -1,7 +1,7 @@
-//! Attention, some rows of scores at a time: all scores together are never stored.
+//! Attention over a few rows of scores at a time: the full score matrix is never stored.
 //!
-//! A task packs the keys and values of one head (or window) into panels, as the weights of a linear map are, and then goes
-//! through its queries in tiles: scores, softmax, mix.
+//! A task packs the keys and values of one head (or window) into panels, like the weights of a linear map, and then
+//! processes its queries tile by tile: scores, softmax, weighted sum of the values.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::disjoint_slices::Shared;
+use super::layer_use::LayerUse;
 use super::microkernel::{ROWS, Store, VECTORS, heights, multiply};
 use super::norms::column;
-use super::select_kernel::LayerUse;
 use crate::tensor::Tensor;
 use cnnkit_core::layers::attention::{Attention as Layer, OPERANDS};
 
-/// Queries that share packed keys and values, at least.
+/// Minimum number of queries that share packed keys and values.
 const QUERIES: usize = 64;
-/// Multiply-adds that are worth a task.
+/// Multiply-adds that justify a task of their own.
 const TASK: usize = 500_000;
 
-/// Attention with its geometry worked out.
+/// Attention with its strides and offsets precomputed.
 #[derive(Debug)]
 pub(super) struct Attention {
     queries: usize,
@@ -30,16 +30,16 @@ pub(super) struct Attention {
     values: usize,
     scale: f32,
     terms: Vec<Term>,
-    /// For each index of the outer axes, the batch among them: first elements of queries, keys, values and terms.
+    /// For each index of the outer axes (batch included): first elements of queries, keys, values and added terms.
     starts: Vec<Vec<usize>>,
 }
 
-/// What is added to the scores.
+/// A tensor that is added to the scores.
 #[derive(Debug)]
 struct Term {
-    /// None for a further input.
+    /// `None` if the tensor is a further input of the layer.
     own: Option<Arc<Tensor<f32>>>,
-    /// Elements from one query to the next, and from one key to the next; 0 if broadcast.
+    /// Strides from one query to the next and from one key to the next; 0 if broadcast.
     steps: [usize; 2],
 }
 
@@ -48,7 +48,7 @@ impl Attention {
         let rank = site.output.len();
         let own: Vec<&Arc<Tensor<f32>>> =
             ["bias", "mask"].into_iter().filter_map(|name| site.weight(name)).collect();
-        // Weights have no batch.
+        // Weights have no batch axis.
         let sizes: Vec<Vec<usize>> = (site.inputs.iter().map(|sizes| sizes.to_vec()))
             .chain(own.iter().map(|weight| [&[1], weight.sizes()].concat()))
             .collect();
@@ -76,7 +76,7 @@ impl Attention {
             .map(|flat| sizes.iter().map(|sizes| start(flat, sizes)).collect())
             .collect();
         let features = sizes[0][rank - 1];
-        #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+        #[expect(clippy::cast_possible_truncation, reason = "as the reference does in f32")]
         let scale = layer.factor(features as u64) as f32;
         Self {
             queries: sizes[0][rank - 2],
@@ -89,7 +89,7 @@ impl Attention {
         }
     }
 
-    /// Multiply-adds of the whole batch.
+    /// Returns the multiply-adds of the whole batch.
     pub(super) fn macs(&self) -> u64 {
         (self.starts.len() * self.queries * self.keys * (self.features + self.values)) as u64
     }
@@ -111,7 +111,8 @@ impl Attention {
         (0..self.starts.len() * parts).into_par_iter().with_min_len(least).for_each(each);
     }
 
-    /// Elements that a task needs: packed keys and values, columns, scores, the shares of one row.
+    /// Returns the scratch elements that a task needs: packed keys and values, columns, scores, the softmax of one
+    /// row.
     fn scratch(&self, lanes: usize) -> usize {
         let keys = self.keys.next_multiple_of(lanes);
         let values = self.values.next_multiple_of(lanes);
@@ -123,7 +124,7 @@ impl Attention {
     }
 }
 
-/// Some queries of one index of the outer axes.
+/// A range of queries at one index of the outer axes.
 struct Head<'a> {
     attention: &'a Attention,
     inputs: &'a [&'a [f32]],
@@ -133,7 +134,7 @@ struct Head<'a> {
     out: Shared<'a>,
 }
 
-/// Panels that cover `count` columns: the first of each, and its vectors.
+/// Iterates over the panels that cover `count` columns: the first column of each and its number of vectors.
 fn panels(count: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
     let width = VECTORS * lanes;
     (0..count).step_by(width).map(move |start| (start, (count - start).min(width).div_ceil(lanes)))
@@ -225,7 +226,7 @@ impl WithSimd for Head<'_> {
     }
 }
 
-/// Rows of a tile that are scores.
+/// Stores the rows of a tile as scores.
 struct ToScores<'a> {
     scores: &'a mut [f32],
     stride: usize,
@@ -240,12 +241,12 @@ impl<S: Simd> Store<S> for ToScores<'_> {
     }
 }
 
-/// Rows of a tile that are outputs.
+/// Stores the rows of a tile as outputs.
 struct ToOut<'a> {
     out: Shared<'a>,
     at: usize,
     stride: usize,
-    /// Outputs that are left in a row.
+    /// Outputs left in a row.
     count: usize,
 }
 
@@ -256,7 +257,7 @@ impl<S: Simd> Store<S> for ToOut<'_> {
         S::as_mut_simd_f32s(&mut elements).0[..sums.len()].copy_from_slice(sums);
         let count = self.count.min(sums.len() * S::F32_LANES);
         #[expect(unsafe_code, reason = "see `Shared`")]
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task writes rows of its own.
         let out = unsafe { self.out.part(self.at + row * self.stride, count) };
         out.copy_from_slice(&elements[..count]);
     }

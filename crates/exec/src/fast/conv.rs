@@ -1,5 +1,5 @@
-//! Convolution as a product of matrices: the weights times the columns that the windows read, which are gathered panel
-//! by panel and never exist as a whole.
+//! Convolution as implicit GEMM: the weights times the columns that the windows read. The columns are gathered panel
+//! by panel; the whole im2col matrix is never built.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -11,22 +11,22 @@ use super::isa::{WIDEST, multiply_add};
 use super::microkernel::{Store, VECTORS, multiply};
 use super::packing::Packed;
 use super::padded_input::{Frame, Run};
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
 
-/// A convolution whose windows and weights are prepared.
+/// A convolution with prepared windows and packed weights.
 #[derive(Debug)]
 pub(super) struct Convolution {
-    /// What the windows read.
+    /// The padded input that the windows read.
     pub frame: Frame,
-    /// The weights: for each group, output channels x (input channels x taps).
+    /// The weights: per group, output channels x (input channels x taps).
     pub weights: Packed,
-    /// Channels of the input.
+    /// Number of input channels.
     pub channels: usize,
-    /// What happens to the input first; only for windows that read no padding.
+    /// Applied to the input first (prologue); only for windows that read no padding.
     pub front: Option<Prologue>,
 }
 
-/// A norm, and perhaps a ReLU, done to each channel on what is gathered of it.
+/// A norm, optionally followed by ReLU, applied to each channel of the gathered columns.
 #[derive(Debug)]
 pub(super) struct Prologue {
     pub scale: Vec<f32>,
@@ -35,10 +35,10 @@ pub(super) struct Prologue {
 }
 
 impl Prologue {
-    /// `columns` holds a row of `width` elements for each channel from `first` on and each of `taps` taps.
+    /// Applies it to `columns`: one row of `width` elements per channel from `first` on and per tap of `taps`.
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, (first, taps): (usize, usize), width: usize, columns: &mut [f32]) {
-        let relu = self.relu.then_some(Activation::Relu);
+        let relu = self.relu.then_some(Activation::Ramp);
         for (row, columns) in columns.chunks_exact_mut(width).enumerate() {
             let channel = first + row / taps;
             let (scale, shift) = (simd.splat_f32s(self.scale[channel]), simd.splat_f32s(self.shift[channel]));
@@ -49,29 +49,30 @@ impl Prologue {
     }
 }
 
-/// One product: some output channels at some positions.
+/// One task of the product: a range of output channels at a range of positions.
 #[derive(Clone, Copy)]
 struct Task {
     group: usize,
-    /// Positions.
+    /// The first position.
     first: usize,
     end: usize,
-    /// Panels of weights.
+    /// Range of weight panels.
     panels: (usize, usize),
 }
 
 impl Convolution {
-    /// Output elements of one image.
+    /// Returns the output elements of one image.
     pub(super) fn outputs(&self) -> usize {
         self.weights.groups * self.weights.rows * self.frame.positions()
     }
 
-    /// Multiply-adds for one image, padding included: what the tiles do, but for the rest of incomplete ones.
+    /// Returns the multiply-adds of one image, padding included: what the tiles compute, except the unused part of
+    /// incomplete ones.
     pub(super) fn macs(&self) -> u64 {
         self.outputs() as u64 * self.weights.depth as u64
     }
 
-    /// Computes a batch.
+    /// Computes the convolution of a batch.
     pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
         let image = input.len() / (out.len() / self.outputs().max(1)).max(1);
         let tasks = self.tasks(context.isa.lanes() * VECTORS);
@@ -89,14 +90,15 @@ impl Convolution {
         }
     }
 
-    /// Enough tasks for all threads. How the work is cut changes no sum, so results do not depend on it.
+    /// Splits the work into enough tasks for all threads. The split changes no sum, so results do not depend on the
+    /// number of threads.
     fn tasks(&self, width: usize) -> Vec<Task> {
         let positions = self.frame.positions();
         let (groups, blocks) = (self.weights.groups, positions.div_ceil(width));
         let panels = self.weights.panels.len();
         let threads = rayon::current_num_threads();
         let wanted = if threads == 1 { 1 } else { 6 * threads };
-        // Each part gathers the columns anew: at least 8 panels of rows should share that.
+        // Each part gathers the columns again, so at least 8 panels of rows should share them.
         let parts = wanted.div_ceil((groups * blocks).max(1)).min(panels / 8).max(1);
         let mut tasks = Vec::with_capacity(groups * blocks * parts);
         for group in 0..groups {
@@ -126,7 +128,7 @@ impl Convolution {
                 context.isa.run(Block { convolution: self, task: *task, frame, columns, out, first, finish });
             });
         };
-        // A thread takes a while to wake: not for less than some ten microseconds of work.
+        // Waking a thread takes a while: a task should have at least some ten microseconds of work.
         let least = (500_000 * tasks.len() as u64).div_ceil(self.macs().max(1)).max(1);
         let least = usize::try_from(least).unwrap_or(usize::MAX);
         if tasks.len() <= least {
@@ -137,31 +139,31 @@ impl Convolution {
     }
 }
 
-/// A task with what it needs.
+/// A task with the data it needs.
 struct Block<'a> {
     convolution: &'a Convolution,
     task: Task,
     frame: &'a [f32],
     columns: &'a mut [f32],
     out: Shared<'a>,
-    /// Where the image starts in the output of the batch.
+    /// Offset of the image in the output of the batch.
     first: usize,
     finish: Finish<'a>,
 }
 
-/// Where the rows of a tile go: each to its channel.
+/// Stores each row of a tile in its output channel.
 pub(super) struct Rows<'a> {
-    /// The whole batch; no other task writes these channels at these positions of this image.
+    /// The output of the whole batch; no other task writes these channels at these positions of this image.
     pub out: Shared<'a>,
     pub finish: Finish<'a>,
-    /// Channel of the first row.
+    /// Output channel of the first row.
     pub channel: usize,
-    /// Positions of one channel.
+    /// Positions per channel.
     pub positions: usize,
-    /// Position of the first column, and how many columns there are.
+    /// Position of the first column, and number of columns.
     pub first: usize,
     pub count: usize,
-    /// Where the image starts.
+    /// Offset of the image.
     pub image: usize,
 }
 
@@ -171,7 +173,7 @@ impl<S: Simd> Store<S> for Rows<'_> {
         let channel = self.channel + row;
         let at = self.image + channel * self.positions + self.first;
         #[expect(unsafe_code, reason = "see `Shared`")]
-        // SAFETY: tasks differ in their image, their positions, their group or their panels: no two write one element.
+        // SAFETY: tasks differ in image, positions, group or panels, so no two write the same element.
         let out = unsafe { self.out.part(at, self.count) };
         self.finish.vectors(simd, channel, at, sums, out);
     }
@@ -212,7 +214,7 @@ impl WithSimd for Block<'_> {
     }
 }
 
-/// Rows of `width` elements: for each channel and tap, what the windows of the block read there.
+/// Gathers rows of `width` elements: per channel and tap, what the windows of the block read there.
 #[inline(always)]
 pub(super) fn gather(
     frame: &[f32],
@@ -227,7 +229,8 @@ pub(super) fn gather(
     for channel in 0..channels {
         for tap in taps {
             let (source, target) = (&frame[channel * plane + tap..], &mut columns[row..]);
-            // Whole vectors: what goes beyond a run is overwritten by the next run, or the next row, or not used.
+            // Copies whole vectors: elements past the end of a run are overwritten by the next run or row, or never
+            // used.
             for run in runs {
                 let (to, from) = (&mut target[run.to..], &source[run.from..]);
                 match (to.first_chunk_mut::<WIDEST>(), from.first_chunk::<WIDEST>()) {

@@ -1,5 +1,5 @@
-//! Convolution with the output channels across a tile, for maps whose positions do not fill vectors: 7 x 7 positions are
-//! seven rows of seven, but three vectors of 16 and one more for the last.
+//! Convolution with the output channels across the lanes of a tile, for maps whose positions do not fill whole
+//! vectors: 7 x 7 positions are seven rows of seven, but three vectors of 16 and one more for the last position.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -12,25 +12,27 @@ use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
 use super::padded_input::{Frame, Run};
 use super::scratch::Aligned;
-use crate::reference::Activation;
 use crate::tensor::Tensor;
+use cnnkit_core::layers::activation::Activation;
 
-/// A convolution whose weights lie with the output channels side by side.
+/// A convolution whose weights are stored with neighbouring output channels side by side.
 #[derive(Debug)]
 pub(super) struct Across {
     pub frame: Frame,
-    /// Channels of the input.
+    /// Number of input channels.
     pub channels: usize,
     groups: usize,
     /// Output channels of a group, and input channels times taps.
     rows: usize,
     depth: usize,
-    /// For each group panels as wide as tiles; in each, a row an input channel and tap. What fills the last up is 0.
+    /// Per group, panels as wide as tiles, with one row per input channel and tap; the last panel is padded with
+    /// zeros.
     panels: Aligned,
     width: usize,
 }
 
-/// Whether positions across waste more than channels across would, for a group of so many output channels.
+/// Whether vectorising over positions wastes more lanes than vectorising over channels, for groups of `rows` output
+/// channels.
 pub(super) fn pays(lanes: usize, positions: usize, rows: usize) -> bool {
     let width = lanes * VECTORS;
     let used = |of: usize, step: usize| of as f64 / (of.div_ceil(step) * step) as f64;
@@ -64,7 +66,7 @@ impl Across {
         Self { frame, channels, groups, rows, depth, panels, width }
     }
 
-    /// Multiply-adds for one image, padding included.
+    /// Returns the multiply-adds of one image, padding included.
     pub(super) fn macs(&self) -> u64 {
         (self.groups * self.rows * self.depth * self.frame.positions()) as u64
     }
@@ -102,7 +104,7 @@ impl Across {
         let tiles: Vec<(usize, usize)> = balanced(positions).collect();
         let members = self.channels / self.groups;
         let source = &frame[group * members * self.frame.plane..];
-        // What the windows of all tiles read, each with room for the last whole vector.
+        // What the windows of all tiles read, each with room for a last whole vector.
         let room = self.depth * ROWS + WIDEST;
         context.scratch.with(tiles.len() * room, |all| {
             let each = |(columns, &(first, height)): (&mut [f32], &(usize, usize))| {
@@ -134,19 +136,19 @@ impl Across {
     }
 }
 
-/// Where a panel's outputs go.
+/// Destination of a panel's outputs.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     out: Shared<'a>,
-    /// Where the image starts.
+    /// Offset of the image.
     image: usize,
     positions: usize,
-    /// The first channel, and how many.
+    /// The first channel, and the number of channels.
     channel: usize,
     count: usize,
 }
 
-/// All positions of some output channels.
+/// All positions of a range of output channels.
 struct Panel<'a> {
     weights: &'a [f32],
     all: &'a [f32],
@@ -157,7 +159,7 @@ struct Panel<'a> {
     finish: Finish<'a>,
 }
 
-/// The sums of a tile, with what is one value a channel added.
+/// The sums of a tile, plus one value per channel.
 struct Sums<'a> {
     rows: [[f32; VECTORS * WIDEST]; ROWS],
     bias: &'a [f32; VECTORS * WIDEST],
@@ -189,7 +191,7 @@ impl WithSimd for Panel<'_> {
         for (columns, &(first, height)) in self.all.chunks_exact(self.room).zip(self.tiles) {
             let columns = &columns[..self.depth * height];
             multiply(simd, (height, VECTORS), columns, self.weights, &mut sums);
-            // The height as a constant makes single instructions of the small loops.
+            // A constant height lets the compiler unroll the small loops.
             match height {
                 8 => turned::<8>(&sums.rows, first, self.place, finish),
                 7 => turned::<7>(&sums.rows, first, self.place, finish),
@@ -204,7 +206,7 @@ impl WithSimd for Panel<'_> {
     }
 }
 
-/// Writes the columns of a tile: each a channel at `H` positions from `first` on.
+/// Writes the columns of a tile: each is one channel at `H` positions from `first` on.
 #[inline(always)]
 fn turned<const H: usize>(
     sums: &[[f32; VECTORS * WIDEST]; ROWS],
@@ -212,11 +214,11 @@ fn turned<const H: usize>(
     Place { out, image, positions, channel, count }: Place<'_>,
     finish: Finish<'_>,
 ) {
-    let straight = matches!(finish.curve, None | Some(Activation::Relu | Activation::Relu6));
+    let straight = matches!(finish.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)));
     for i in 0..count {
         let at = image + (channel + i) * positions + first;
         #[expect(unsafe_code, reason = "see `Shared`")]
-        // SAFETY: each task has channels of its own.
+        // SAFETY: each task writes channels of its own.
         let out = unsafe { out.part(at, H) };
         let mut row = [0.0; H];
         for (value, sums) in row.iter_mut().zip(sums) {
@@ -229,12 +231,14 @@ fn turned<const H: usize>(
         if let Some(add) = finish.add.and_then(|add| add[at..].first_chunk::<H>()) {
             row.iter_mut().zip(add).for_each(|(value, other)| *value += other);
         }
-        // Comparisons as in the definition: a not-a-number stays.
+        // Comparisons as in the reference: NaN stays NaN.
         if finish.curve.is_some() {
             row.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
         }
-        if finish.curve == Some(Activation::Relu6) {
-            row.iter_mut().for_each(|value| *value = if *value >= 6.0 { 6.0 } else { *value });
+        if let Some(Activation::BoundedRamp(limit)) = finish.curve {
+            #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+            let limit = limit as f32;
+            row.iter_mut().for_each(|value| *value = if *value >= limit { limit } else { *value });
         }
         *out = row;
     }

@@ -1,19 +1,19 @@
-//! Layers that only move data, as copies with strides.
+//! Layers that only move data, as strided copies.
 
 use rayon::prelude::*;
 
-/// Elements below which one thread is faster than several.
+/// Number of elements below which one thread is faster than several.
 pub(super) const SMALL: usize = 32_768;
 
 /// `out[i0, i1, ...] = input[offset + i0 * stride0 + i1 * stride1 + ...]` for one image.
 #[derive(Debug, Clone)]
 pub(super) struct Strided {
-    /// Sizes and strides, outermost first.
+    /// Size and stride of each axis, outermost first.
     axes: Vec<(usize, usize)>,
     offset: usize,
-    /// Elements of one image of the input.
+    /// Elements of one input image.
     source: usize,
-    /// Elements of one image of the output.
+    /// Elements of one output image.
     target: usize,
 }
 
@@ -23,7 +23,7 @@ impl Strided {
         let mut merged: Vec<(usize, usize)> = Vec::new();
         for &(size, stride) in axes.iter().filter(|&&(size, _)| size != 1) {
             match merged.last_mut() {
-                // Two axes that run on without a gap are one.
+                // Two axes without a gap between them merge into one.
                 Some((outer, outer_stride)) if *outer_stride == size * stride => {
                     (*outer, *outer_stride) = (*outer * size, stride);
                 }
@@ -36,12 +36,12 @@ impl Strided {
         Self { axes: merged, offset, source, target }
     }
 
-    /// An output of `sizes` that is a part of an input of `input` sizes, beginning at `first`.
+    /// Returns the copy of a part of `input` that begins at `first` and has the given `sizes`.
     pub(super) fn part(input: &[usize], first: &[usize], sizes: &[usize]) -> Self {
         Self::every(input, first, (0, 1), sizes)
     }
 
-    /// The same with only every `step`-th element of `axis`.
+    /// As [`part`](Self::part), with only every `step`-th element of `axis`.
     pub(super) fn every(
         input: &[usize],
         first: &[usize],
@@ -93,7 +93,7 @@ fn copy(axes: &[(usize, usize)], source: &[f32], target: &mut [f32]) {
     }
 }
 
-/// Distances between neighbours on each axis of a row-major tensor.
+/// Returns the strides of a row-major tensor.
 pub(super) fn strides(sizes: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; sizes.len()];
     for axis in (0..sizes.len().saturating_sub(1)).rev() {
@@ -102,10 +102,10 @@ pub(super) fn strides(sizes: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Inputs one after another along an axis: of each, so many elements at a time.
+/// Concatenation along one axis: a block of elements of each input in turn.
 #[derive(Debug, Clone)]
 pub(super) struct Joined {
-    /// For each input, elements from the axis on.
+    /// For each input, elements per block (from the axis on).
     pub blocks: Vec<usize>,
 }
 
@@ -133,7 +133,7 @@ impl Joined {
     }
 }
 
-/// A copy on all cores.
+/// Copies a slice on all cores.
 pub(super) fn copy_all(target: &mut [f32], source: &[f32]) {
     target
         .par_chunks_mut(SMALL)
@@ -141,12 +141,12 @@ pub(super) fn copy_all(target: &mut [f32], source: &[f32]) {
         .for_each(|(to, from)| to.copy_from_slice(from));
 }
 
-/// For each spatial axis, which input index each output index reads: nearest neighbours.
+/// Nearest-neighbour interpolation: for each spatial axis, the input index that each output index reads.
 #[derive(Debug, Clone)]
 pub(super) struct Lookup {
-    /// Already times the stride of the axis.
+    /// Indices, already multiplied by the stride of the axis.
     pub tables: Vec<Vec<usize>>,
-    /// Elements of one channel of the input.
+    /// Elements of one input channel.
     pub plane: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Deformable convolution: where the taps read is computed once for all channels that share it, the samples are gathered
-//! panel by panel and multiplied like those of any convolution.
+//! Deformable convolution: the sampling positions are computed once for all channels that share them; the samples are
+//! gathered panel by panel and multiplied like those of any convolution.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -11,10 +11,13 @@ use super::disjoint_slices::Shared;
 use super::epilogue::Finish;
 use super::microkernel::{VECTORS, multiply};
 use super::packing::Packed;
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
+use cnnkit_core::layers::sigmoid;
 use cnnkit_core::layers::window::Window;
 
-/// A sample: four elements of a map with their shares; those outside have a share of 0.
+const SIGMOID: Activation = Activation::real(&sigmoid::FUNCTION);
+
+/// A bilinear sample: four elements of a map with their weights; elements outside the map have weight 0.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sample {
     at: [usize; 4],
@@ -22,7 +25,7 @@ struct Sample {
 }
 
 impl Sample {
-    /// The neighbours of (y, x) in a map of these sizes, each share times `mask`.
+    /// Returns the neighbours of (y, x) in a map of the given sizes, each weight times `mask`.
     #[inline(always)]
     fn new(y: f32, x: f32, [height, width]: [usize; 2], mask: f32) -> Self {
         let (top, left) = (y.floor(), x.floor());
@@ -35,7 +38,7 @@ impl Sample {
             (top + 1.0, left + 1.0, down * right),
         ];
         for (place, (row, column, share)) in corners.into_iter().enumerate() {
-            // A not-a-number is kept, as a share of the first element.
+            // NaN coordinates must give NaN: they become the weight of the first element.
             let inside = row >= 0.0 && row < height as f32 && column >= 0.0 && column < width as f32;
             if inside {
                 sample.at[place] = row as usize * width + column as usize;
@@ -59,19 +62,19 @@ impl Sample {
     }
 }
 
-/// What the samples are taken for.
+/// Layout of the offsets.
 #[derive(Debug)]
 pub(super) enum Use {
-    /// Each tap has offsets of its own, and perhaps a mask.
+    /// Each tap has its own offsets, and optionally a mask.
     Taps { windows: Vec<Window>, outputs: [usize; 2], weights: Packed, offset_groups: usize, modulated: bool },
-    /// Each channel is moved as a whole and then convolved.
+    /// Each channel is shifted as a whole and then convolved.
     Channels(Box<Convolution>),
 }
 
-/// A deformable convolution, prepared.
+/// A deformable convolution with prepared weights.
 #[derive(Debug)]
 pub(super) struct Deformable {
-    /// The convolution that gives the offsets, and its bias.
+    /// The convolution that computes the offsets, and its bias.
     pub offsets: Convolution,
     pub offset_bias: Option<Vec<f32>>,
     pub image: [usize; 2],
@@ -80,7 +83,7 @@ pub(super) struct Deformable {
 }
 
 impl Deformable {
-    /// Multiply-adds and those of sampling, for one image.
+    /// Returns the multiply-adds of one image, and those of its sampling.
     pub(super) fn macs(&self) -> (u64, u64) {
         let plane = self.image[0] * self.image[1];
         let (main, samples) = match &self.samples {
@@ -135,12 +138,10 @@ impl Deformable {
         let image = self.channels * self.image[0] * self.image[1];
         let per_image = self.offsets.outputs();
         if *modulated {
-            // The last third are the masks.
+            // The last third of the channels are the masks.
             for raw in raw.chunks_exact_mut(per_image.max(1)) {
                 let first = per_image / 3 * 2;
-                raw[first..]
-                    .par_chunks_mut(4096)
-                    .for_each(|raw| activations::apply(Activation::Sigmoid, raw));
+                raw[first..].par_chunks_mut(4096).for_each(|raw| activations::apply(SIGMOID, raw));
             }
         }
         let raw = &*raw;
@@ -192,7 +193,7 @@ impl Deformable {
     }
 }
 
-/// All output channels at some positions.
+/// All output channels at a range of positions.
 struct Block<'a> {
     weights: &'a Packed,
     columns: &'a [f32],
@@ -215,7 +216,7 @@ impl WithSimd for Block<'_> {
         for group in 0..self.weights.groups {
             let columns = &self.columns[group * depth * width..(group + 1) * depth * width];
             for &panel in &self.weights.panels {
-                // Tasks differ in their image or their positions, as `Rows` demands.
+                // Tasks differ in image or positions, as `Rows` requires.
                 let mut store = Rows {
                     out: self.out,
                     finish: self.finish,

@@ -1,4 +1,4 @@
-//! Windows over single channels: depthwise convolutions and pools, a row of outputs at a time.
+//! Windows over single channels: depthwise convolutions and pools, one row of outputs at a time.
 
 use std::ops::Range;
 
@@ -12,30 +12,30 @@ use super::epilogue::Finish;
 use super::isa::WIDEST;
 use super::padded_input::{Frame, Three};
 
-/// What a window does with what it reads.
+/// How a window reduces the elements it reads.
 #[derive(Debug, Clone)]
 pub(super) enum Reduction {
-    /// A weighted sum: for each output channel, a factor for each tap.
+    /// A weighted sum: per output channel, one factor per tap.
     Weights(Vec<f32>),
-    /// The largest; not-a-number wins.
+    /// The maximum; NaN wins.
     Largest,
-    /// The sum, divided at each position.
+    /// The sum, divided by a divisor per position.
     Mean(Vec<f32>),
 }
 
-/// Windows that each read one channel.
+/// Windows that each read a single channel.
 #[derive(Debug, Clone)]
 pub(super) struct Depthwise {
     pub frame: Frame,
-    /// Channels of the input.
+    /// Number of input channels.
     pub channels: usize,
-    /// Output channels for each of them.
+    /// Output channels per input channel.
     pub multiplier: usize,
     pub reduction: Reduction,
 }
 
 impl Depthwise {
-    /// Multiply-adds for one image, padding included.
+    /// Returns the multiply-adds of one image, padding included.
     pub(super) fn macs(&self) -> u64 {
         match self.reduction {
             Reduction::Weights(_) => {
@@ -51,12 +51,12 @@ impl Depthwise {
         let block = self.multiplier * positions;
         let plane = input.len() / (out.len() / block.max(1)).max(1);
         let out = Shared::new(out);
-        // Loads go beyond the last row by less than the vectors computed together.
+        // Loads reach past the last row by less than the vectors computed together.
         let slack = (ACROSS + 1) * WIDEST;
         let maps = input.len() / plane.max(1);
         let row = self.frame.plane.max(self.frame.outputs.last().copied().unwrap_or(1)) + slack;
         let three = self.frame.three();
-        // Some maps at a time: enough work for a thread to be worth waking.
+        // Several maps per task, so that the work is worth waking a thread.
         let taps = self.frame.taps.len() * block + self.frame.plane;
         let some = (200_000 / taps.max(1)).max(1);
         let each = |task: usize| {
@@ -75,17 +75,17 @@ impl Depthwise {
     }
 }
 
-/// Some channels of the images of a batch.
+/// A range of channels of the images of a batch.
 struct Maps<'a> {
     depthwise: &'a Depthwise,
     three: Option<Three>,
     maps: Range<usize>,
-    /// Elements of one channel of the input.
+    /// Elements of one input channel.
     plane: usize,
     input: &'a [f32],
-    /// Room for a padded channel.
+    /// Buffer for a padded channel.
     frame: &'a mut [f32],
-    /// Room for a row of outputs; for all where they are narrow.
+    /// Buffer for one row of outputs; for all rows where they are narrow.
     row: &'a mut [f32],
     out: Shared<'a>,
     finish: Finish<'a>,
@@ -108,7 +108,7 @@ impl WithSimd for Maps<'_> {
                 windows.rewrite(source, &mut self.frame[..windows.plane]);
             }
             #[expect(unsafe_code, reason = "see `Shared`")]
-            // SAFETY: each map has a block of the output of its own.
+            // SAFETY: each map writes a block of the output of its own.
             let out = unsafe { self.out.part(map * block, block) };
             self.map(simd, map, out);
         }
@@ -116,7 +116,7 @@ impl WithSimd for Maps<'_> {
 }
 
 impl Maps<'_> {
-    /// The outputs of the channel that the frame holds.
+    /// Computes the outputs of the channel in the padded buffer.
     #[inline(always)]
     fn map<S: Simd>(&mut self, simd: S, map: usize, out: &mut [f32]) {
         let Depthwise { frame: windows, channels, multiplier, reduction } = self.depthwise;
@@ -155,7 +155,7 @@ impl Maps<'_> {
     }
 }
 
-/// The larger of two; not-a-number wins.
+/// Returns the larger of two; NaN wins.
 #[inline(always)]
 fn larger<S: Simd>(simd: S, most: S::f32s, element: S::f32s) -> S::f32s {
     let larger = simd.greater_than_f32s(element, most);
@@ -164,8 +164,8 @@ fn larger<S: Simd>(simd: S, most: S::f32s, element: S::f32s) -> S::f32s {
     simd.select_f32s(number, found, element)
 }
 
-/// Reduces all taps of `width` neighbouring windows, the first of which starts `frame`; into `out`, which has room for
-/// whole vectors.
+/// Reduces all taps of `width` neighbouring windows, the first of which starts at the beginning of `frame`, into
+/// `out`, which has room for whole vectors.
 #[inline(always)]
 fn row<S: Simd>(
     simd: S,

@@ -1,4 +1,4 @@
-//! Weighted sums over one channel: what a depthwise convolution does with its map.
+//! Weighted sums over one channel: the inner loops of depthwise convolution.
 
 use pulp::Simd;
 
@@ -12,17 +12,17 @@ pub(super) const ACROSS: usize = 4;
 /// Weighted sums over one channel.
 pub(super) struct Sums<'a> {
     pub windows: &'a Frame,
-    /// The windows' form if they are of 3 x 3 taps.
+    /// The windows' geometry if they have 3 x 3 taps.
     pub three: Option<Three>,
-    /// The map, padded; loads go beyond it by less than the vectors computed together.
+    /// The padded map; loads reach past its end by less than the vectors computed together.
     pub frame: &'a [f32],
-    /// One a tap.
+    /// One per tap.
     pub factors: &'a [f32],
     pub finish: Channel<'a>,
 }
 
 impl Sums<'_> {
-    /// All positions; `row` is room for a row, or for the map where rows are narrow.
+    /// Computes all positions; `row` is a buffer for one row, or for the whole map where rows are narrow.
     #[inline(always)]
     pub(super) fn map<S: Simd>(&self, simd: S, row: &mut [f32], out: &mut [f32]) {
         let width = self.windows.outputs.last().copied().unwrap_or(1).max(1);
@@ -30,8 +30,8 @@ impl Sums<'_> {
             self.narrow(simd, (width, distance), row, out);
             return;
         }
-        // Whole vectors. Of those at the end of a row the rest is overwritten: by the next row, or by its columns
-        // further left.
+        // Stores whole vectors. The excess at the end of a row is overwritten: by the next row, or by the columns
+        // further left in this one.
         for at in (0..width).step_by(ACROSS * S::F32_LANES).rev() {
             match (width - at).div_ceil(S::F32_LANES).min(ACROSS) {
                 1 => self.columns::<S, 1>(simd, at, width, row, out),
@@ -45,7 +45,8 @@ impl Sums<'_> {
         }
     }
 
-    /// Rows that do not fill a vector, `distance` apart in the frame: computed as one, with what lies between them.
+    /// Computes rows narrower than a vector, `distance` apart in the padded map, as one row, including the elements
+    /// between them.
     #[inline(always)]
     fn narrow<S: Simd>(&self, simd: S, (width, distance): (usize, usize), row: &mut [f32], out: &mut [f32]) {
         let rows = out.len() / width;
@@ -64,7 +65,7 @@ impl Sums<'_> {
         }
     }
 
-    /// `V` vectors of columns from `at` on, in all rows.
+    /// Computes `V` vectors of columns from `at` on, in all rows.
     #[inline(always)]
     fn columns<S: Simd, const V: usize>(
         &self,
@@ -75,7 +76,7 @@ impl Sums<'_> {
         out: &mut [f32],
     ) {
         let rows = out.len() / width;
-        // Rows from which whole vectors do not reach beyond the channel.
+        // Rows whose whole vectors stay inside the channel.
         let room = (out.len() + width).saturating_sub(at + V * S::F32_LANES);
         let whole = (room / width).min(rows);
         match self.three {
@@ -96,7 +97,7 @@ impl Sums<'_> {
         }
     }
 
-    /// 3 x 3 taps that move by one row: each row of the frame is read once, for three rows of outputs.
+    /// Computes 3 x 3 taps with row stride 1: each padded row is read once for three rows of outputs.
     #[inline(always)]
     fn down<S: Simd, const V: usize>(
         &self,
@@ -124,7 +125,7 @@ impl Sums<'_> {
         }
     }
 
-    /// 3 x 3 taps that move by two rows: every other row of the frame serves two rows of outputs.
+    /// Computes 3 x 3 taps with row stride 2: every other padded row serves two rows of outputs.
     #[inline(always)]
     fn down_by_two<S: Simd, const V: usize>(
         &self,
@@ -156,25 +157,25 @@ impl Sums<'_> {
         [row_of_three(simd, &row[..3]), row_of_three(simd, &row[3..6]), row_of_three(simd, &row[6..])]
     }
 
-    /// What the three taps of a row read.
+    /// Loads what the three taps of a row read.
     #[inline(always)]
     fn three_columns<S: Simd, const V: usize>(&self, three: Three, start: usize) -> [&[S::f32s; V]; 3] {
         let [a, b, c] = three.columns;
         if [b, c] == [a + 1, a + 2] {
-            // One piece of a length that the compiler knows has one bound to check.
+            // A slice whose length the compiler can derive needs a single bounds check.
             let all = &self.frame[start + a..][..V * S::F32_LANES + 2];
             return [vectors::<S, V>(all), vectors::<S, V>(&all[1..]), vectors::<S, V>(&all[2..])];
         }
         [self.read::<S, V>(start + a), self.read::<S, V>(start + b), self.read::<S, V>(start + c)]
     }
 
-    /// `V` vectors of a length that the compiler knows.
+    /// Returns `V` vectors as a slice whose length the compiler can derive.
     #[inline(always)]
     fn read<S: Simd, const V: usize>(&self, from: usize) -> &[S::f32s; V] {
         vectors::<S, V>(&self.frame[from..])
     }
 
-    /// All taps of `V` vectors of neighbouring windows, the first of which starts at `start`.
+    /// Computes all taps of `V` vectors of neighbouring windows, the first of which starts at `start`.
     #[inline(always)]
     fn taps<S: Simd, const V: usize>(&self, simd: S, start: usize) -> [S::f32s; V] {
         let mut sums = [simd.splat_f32s(0.0); V];
@@ -187,15 +188,15 @@ impl Sums<'_> {
         sums
     }
 
-    /// Puts whole vectors in their place; finished if that is simple. No call is in sight here: what a loop keeps in
-    /// registers would have to be saved around it.
+    /// Stores whole vectors, with the epilogue if it is straight. No function call is allowed here: the loop would
+    /// have to spill its registers around it.
     #[inline(always)]
     fn put<S: Simd, const V: usize>(&self, simd: S, sums: &[S::f32s; V], to: usize, out: &mut [f32]) {
         let add = self.finish.add.filter(|_| self.finish.straight()).map(|add| &add[to..]);
         self.store(simd, sums, add, &mut out[to..to + V * S::F32_LANES]);
     }
 
-    /// Stores sums with their bias; finished, if that is simple and what is to be added is given or nothing is.
+    /// Stores sums plus their bias, with the epilogue if it is straight and the tensor to add is given or absent.
     #[inline(always)]
     fn store<S: Simd, const V: usize>(
         &self,
@@ -219,7 +220,7 @@ impl Sums<'_> {
     }
 }
 
-/// The first `V` vectors.
+/// Returns the first `V` vectors.
 #[inline(always)]
 fn vectors<S: Simd, const V: usize>(elements: &[f32]) -> &[S::f32s; V] {
     &S::as_simd_f32s(&elements[..V * S::F32_LANES]).0.as_chunks::<V>().0[0]
@@ -230,7 +231,8 @@ fn row_of_three<S: Simd>(simd: S, row: &[f32]) -> [S::f32s; 3] {
     [simd.splat_f32s(row[0]), simd.splat_f32s(row[1]), simd.splat_f32s(row[2])]
 }
 
-/// Adds what three taps give. Written out, because loops over so few leave the compiler with arrays in memory.
+/// Adds the products of three taps. Written out, because the compiler keeps arrays of so few elements in memory when
+/// they are looped over.
 #[inline(always)]
 fn add<S: Simd, const V: usize>(
     simd: S,

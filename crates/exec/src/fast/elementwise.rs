@@ -1,4 +1,4 @@
-//! Layers that treat elements one by one: activations, affine maps of channels, sums and products of tensors.
+//! Elementwise layers: activations, per-channel affine maps, sums and products of tensors.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use super::Context;
 use super::activations;
 use super::data_movement::SMALL;
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
 
-/// Code that is compiled for the machine's vectors.
+/// A closure that is compiled for the machine's vector instructions.
 pub(super) struct Vectors<F>(pub F);
 
 impl<F: FnOnce()> WithSimd for Vectors<F> {
@@ -20,7 +20,7 @@ impl<F: FnOnce()> WithSimd for Vectors<F> {
     }
 }
 
-/// An activation.
+/// Applies an activation.
 pub(super) fn curve(context: &Context, curve: Activation, input: &[f32], out: &mut [f32]) {
     let each = |(source, target): (&[f32], &mut [f32])| {
         context.isa.run(Vectors(
@@ -31,18 +31,18 @@ pub(super) fn curve(context: &Context, curve: Activation, input: &[f32], out: &m
             },
         ));
     };
-    // A few pages at a time: the copy stays in the nearest cache.
+    // A few pages at a time, so that the copy stays in the L1 cache.
     input.par_chunks(4096).zip(out.par_chunks_mut(4096)).with_min_len(4).for_each(each);
 }
 
-/// `x * scale + shift` with one pair for each of the inner elements that belong together, and perhaps an activation.
+/// `x * scale + shift` with one pair per run of `inner` neighbouring elements, and optionally an activation.
 #[derive(Debug, Clone)]
 pub(super) struct Affine {
-    /// One a channel.
+    /// One value per channel.
     pub scale: Vec<f32>,
-    /// One a channel, or nothing.
+    /// One value per channel, or empty.
     pub shift: Vec<f32>,
-    /// Neighbouring elements of one channel.
+    /// Number of neighbouring elements of one channel.
     pub inner: usize,
     pub curve: Option<Activation>,
 }
@@ -77,7 +77,7 @@ impl Affine {
             context.isa.run(Vectors(
                 #[inline(always)]
                 || {
-                    if self.curve == Some(Activation::Relu) {
+                    if self.curve == Some(Activation::Ramp) {
                         for (target, &x) in target.iter_mut().zip(source) {
                             let value = x * scale + shift;
                             *target = if value <= 0.0 { 0.0 } else { value };
@@ -99,28 +99,28 @@ impl Affine {
     }
 }
 
-/// How several tensors become one.
+/// How several tensors are combined.
 #[derive(Debug, Clone)]
 pub(super) enum Join {
-    /// A sum, each tensor times its factor.
+    /// The sum of all tensors, each times its factor.
     Sum(Vec<f32>),
-    /// A product.
+    /// The product of all tensors.
     Product,
 }
 
-/// For each input, how often each of its elements is repeated in a row, and how many elements it then has: the common
-/// forms of broadcasting (a gate for each channel, one tensor like the other).
+/// For each input, how often each element is repeated in a row, and how many elements it has: the common forms of
+/// broadcasting (one gate value per channel, one tensor like the other).
 #[derive(Debug, Clone)]
 pub(super) struct Joining {
     pub join: Join,
-    /// Neighbouring outputs that read the same element of the input.
+    /// Number of neighbouring outputs that read the same element of the input.
     pub repeats: Vec<usize>,
     pub curve: Option<Activation>,
 }
 
 impl Joining {
     pub(super) fn run(&self, context: &Context, inputs: &[&[f32]], out: &mut [f32]) {
-        // Blocks that are whole repeats, of a few pages.
+        // Blocks of whole repeats, a few pages long.
         let longest = self.repeats.iter().copied().max().unwrap_or(1);
         let block = if longest > 1 { longest } else { 4096 };
         let each = |(i, target): (usize, &mut [f32])| {
@@ -163,7 +163,7 @@ impl Joining {
     }
 }
 
-/// The mean or the largest of each channel.
+/// Computes the mean or maximum of each channel.
 pub(super) fn global(context: &Context, largest: bool, plane: usize, input: &[f32], out: &mut [f32]) {
     let each = |(source, target): (&[f32], &mut f32)| {
         *target = if largest { most(source) } else { context.isa.run(Sum(source)) / plane as f32 };
@@ -172,14 +172,14 @@ pub(super) fn global(context: &Context, largest: bool, plane: usize, input: &[f3
     input.par_chunks_exact(plane.max(1)).zip(out.par_iter_mut()).with_min_len(least).for_each(each);
 }
 
-/// The largest; not-a-number wins.
+/// Returns the maximum; NaN wins.
 pub(super) fn most(values: &[f32]) -> f32 {
     values
         .iter()
         .fold(f32::NEG_INFINITY, |most, &value| if value > most || value.is_nan() { value } else { most })
 }
 
-/// A sum, by vectors.
+/// A vectorised sum.
 pub(super) struct Sum<'a>(pub &'a [f32]);
 
 impl WithSimd for Sum<'_> {

@@ -1,4 +1,4 @@
-//! What follows a product while its result is still in the cache: bias, a sum with another tensor, an activation.
+//! The epilogue of a product, applied while its result is in the cache: bias, sum with another tensor, activation.
 
 use pulp::Simd;
 
@@ -6,39 +6,42 @@ use super::activations;
 use super::isa::WIDEST;
 use super::microkernel::VECTORS;
 use super::padded_input::copy;
-use crate::reference::Activation;
+use cnnkit_core::layers::activation::Activation;
 
-/// What is done to each output of a product, in this order.
+/// What is applied to each output of a product, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Finish<'a> {
-    /// Added, one value an output channel.
+    /// Added: one value per output channel.
     pub bias: Option<&'a [f32]>,
-    /// Added, one value an output element of the whole batch.
+    /// Added: one value per output element of the whole batch.
     pub add: Option<&'a [f32]>,
-    /// Applied at last.
+    /// Applied last.
     pub curve: Option<Activation>,
 }
 
-/// ReLU and ReLU6, the curves that few vector instructions do; others are not for this.
+/// ReLU, with a limit or without, which few vector instructions do; others are not for this.
 #[inline(always)]
 pub(super) fn clipped<S: Simd>(simd: S, curve: Option<Activation>, value: S::f32s) -> S::f32s {
-    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+    let zero = simd.splat_f32s(0.0);
     let mut value = value;
-    // Comparisons as in the definition: a not-a-number stays.
+    // Comparisons as in the reference: NaN stays NaN.
     if curve.is_some() {
         value = simd.select_f32s(simd.less_than_or_equal_f32s(value, zero), zero, value);
     }
-    if curve == Some(Activation::Relu6) {
-        value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, six), six, value);
+    if let Some(Activation::BoundedRamp(limit)) = curve {
+        #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+        let limit = simd.splat_f32s(limit as f32);
+        value = simd.select_f32s(simd.greater_than_or_equal_f32s(value, limit), limit, value);
     }
     value
 }
 
-/// Most elements of a row of a tile.
+/// Maximum number of elements of a tile row.
 const ROW: usize = VECTORS * WIDEST;
 
 impl Finish<'_> {
-    /// Finishes a row of a tile: outputs of channel `channel` from element `at` of the output on, as many as `out` holds.
+    /// Applies the epilogue to a tile row and stores it: `out.len()` outputs of channel `channel` from output element
+    /// `at` on.
     #[inline(always)]
     pub(super) fn vectors<S: Simd>(
         &self,
@@ -49,7 +52,7 @@ impl Finish<'_> {
         out: &mut [f32],
     ) {
         let (vectors, rest) = S::as_mut_simd_f32s(out);
-        let straight = matches!(self.curve, None | Some(Activation::Relu | Activation::Relu6));
+        let straight = matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)));
         if !straight || !rest.is_empty() || vectors.len() != sums.len() {
             let mut row = [0.0; ROW];
             for (to, &sum) in S::as_mut_simd_f32s(&mut row).0.iter_mut().zip(sums) {
@@ -69,11 +72,11 @@ impl Finish<'_> {
         }
     }
 
-    /// Finishes the outputs of channel `channel` that begin at element `at` of the output.
+    /// Applies the epilogue to the outputs of channel `channel` that begin at output element `at`.
     #[inline(always)]
     pub(super) fn row(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
         let bias = self.bias.map_or(0.0, |bias| bias[channel]);
-        let relu = self.curve == Some(Activation::Relu);
+        let relu = self.curve == Some(Activation::Ramp);
         match self.add {
             None if relu => {
                 for (out, &sum) in out.iter_mut().zip(sums) {
@@ -99,7 +102,7 @@ impl Finish<'_> {
         }
     }
 
-    /// As [`Finish::row`] for neighbouring channels of one position.
+    /// As [`Finish::row`], for neighbouring channels of one position.
     #[inline(always)]
     pub(super) fn across(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
         out.copy_from_slice(sums);
@@ -114,7 +117,7 @@ impl Finish<'_> {
         }
     }
 
-    /// As [`Finish::row`] for sums that are in their place already.
+    /// As [`Finish::row`], for sums that are already stored.
     #[inline(always)]
     pub(super) fn in_place(&self, channel: usize, at: usize, out: &mut [f32]) {
         if let Some(bias) = self.bias {
@@ -129,17 +132,17 @@ impl Finish<'_> {
     }
 }
 
-/// What is done to the outputs of one channel.
+/// The epilogue of one channel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Channel<'a> {
     pub bias: f32,
-    /// From the channel's first output on.
+    /// The tensor to add, from the channel's first output on.
     pub add: Option<&'a [f32]>,
     pub curve: Option<Activation>,
 }
 
 impl<'a> Finish<'a> {
-    /// For outputs of channel `channel`, which begins at element `at` of the output.
+    /// Returns the epilogue of channel `channel`, which begins at output element `at`.
     #[inline(always)]
     pub(super) fn of(&self, channel: usize, at: usize) -> Channel<'a> {
         Channel {
@@ -151,14 +154,14 @@ impl<'a> Finish<'a> {
 }
 
 impl Channel<'_> {
-    /// Whether few vector instructions do all of it.
+    /// Whether its activation takes only a few vector instructions.
     #[inline(always)]
     pub(super) fn straight(&self) -> bool {
-        matches!(self.curve, None | Some(Activation::Relu | Activation::Relu6))
+        matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)))
     }
 
-    /// Finishes outputs from the channel's `at`-th on that have their bias; and, where nothing is added and it is
-    /// [straight](Self::straight), all else.
+    /// Completes outputs from the channel's `at`-th on that already have their bias, and, if nothing is added and the
+    /// epilogue is [straight](Self::straight), their activation.
     #[inline(always)]
     pub(super) fn rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
         self.straight_rest(at, sums, out);
@@ -167,7 +170,7 @@ impl Channel<'_> {
         }
     }
 
-    /// The same as far as it is straight; the rest is left to [`last`](Self::last).
+    /// As above, but only if straight; otherwise [`last`](Self::last) does the rest.
     #[inline(always)]
     pub(super) fn straight_rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
         copy(out, sums);
@@ -176,7 +179,7 @@ impl Channel<'_> {
         }
     }
 
-    /// Adds what is to be added to all outputs of the channel, and applies the curve.
+    /// Adds the other tensor to all outputs of the channel and applies the activation.
     #[inline(always)]
     pub(super) fn last(&self, out: &mut [f32]) {
         self.from(0, out);

@@ -1,27 +1,29 @@
-//! Which layers are computed together: what follows a product becomes part of it, and sometimes a norm before it.
+//! Layer fusion: which layers run as one step. Layers after a product become its epilogue; a norm before it may
+//! become its prologue.
 
 use super::conv::Prologue;
 use super::kernel::{Kernel, Prepared};
-use super::select_kernel::{Fold, LayerUse, prepare, running};
+use super::layer_use::{Fold, LayerUse};
+use super::select_kernel::{prepare, running};
 use super::{Context, select_gemm};
 use crate::network::Network;
-use crate::reference::Activation;
 use crate::run::at;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::activation::Activation;
 
-/// A layer and those that become part of it.
+/// A layer and the layers fused into it.
 #[derive(Debug)]
 pub(super) struct Chain {
-    /// All, in order; the first reads the input, the last gives the result.
+    /// All layers, in order; the first reads the input, the last gives the result.
     pub members: Vec<NodeId>,
-    /// The one whose kernel runs.
+    /// The layer whose kernel runs.
     pub host: NodeId,
     fold: Option<Fold>,
-    /// What is added to the result.
+    /// A tensor that is added to the result.
     pub add: Option<NodeId>,
-    /// Applied at last.
+    /// Applied last.
     pub curve: Option<Activation>,
 }
 
@@ -35,7 +37,7 @@ impl Chain {
     }
 }
 
-/// All chains of a network, each with its kernel, in the order in which they run.
+/// Returns all fused chains of a network, each with its kernel, in execution order.
 pub(super) fn all(
     network: &Network<'_, f32>,
     context: &Context,
@@ -43,11 +45,11 @@ pub(super) fn all(
 ) -> Result<Vec<(Chain, Prepared)>, Problem> {
     let graph = network.graph;
     let consumers = graph.consumers();
-    let mut taken = vec![false; graph.nodes.len()];
+    let mut taken = vec![false; graph.nodes().len()];
     let mut steps = Vec::new();
     for (id, node) in graph.iter() {
         let Op::Layer(layer) = &node.op else { continue };
-        if taken[id.0] {
+        if taken[id.index()] {
             continue;
         }
         let (mut chain, mut prepared) = match normed(network, context, sizes, &consumers, &taken, id)? {
@@ -55,14 +57,14 @@ pub(super) fn all(
             None => one(network, context, sizes, &consumers, &taken, (id, layer))?,
         };
         extend(graph, &consumers, &mut chain, &mut prepared.kernel);
-        chain.members.iter().for_each(|member| taken[member.0] = true);
+        chain.members.iter().for_each(|member| taken[member.index()] = true);
         steps.push((chain, prepared));
     }
     steps.sort_by_key(|(chain, _)| chain.last());
     Ok(steps)
 }
 
-/// A layer with what it takes over as a product.
+/// Returns a layer with the layers that it fuses as a product.
 fn one(
     network: &Network<'_, f32>,
     context: &Context,
@@ -72,13 +74,13 @@ fn one(
     (id, layer): (NodeId, &Layer),
 ) -> Result<(Chain, Prepared), Problem> {
     let node = network.graph.node(id);
-    let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.0].as_slice()).collect();
+    let inputs: Vec<&[usize]> = node.inputs.iter().map(|input| sizes[input.index()].as_slice()).collect();
     let site = LayerUse {
         layer,
         declared: &node.weights,
         weights: network.weights(id),
         inputs: &inputs,
-        output: &sizes[id.0],
+        output: &sizes[id.index()],
     };
     let prepared =
         |fold: Option<&Fold>| prepare(context, &site, fold).map_err(|problem| at(&node.id, problem));
@@ -92,8 +94,8 @@ fn one(
     Ok((Chain::of(id), prepared(None)?))
 }
 
-/// A convolution that reads no padding with the norm before it, and perhaps a ReLU between them (DenseNet, residual networks
-/// with the activation first).
+/// Fuses the norm before a convolution without padding, and optionally a ReLU between them (DenseNet, pre-activation
+/// ResNets).
 fn normed(
     network: &Network<'_, f32>,
     context: &Context,
@@ -113,13 +115,15 @@ fn normed(
         return Ok(None);
     };
     let mut members = vec![id];
-    let relu = matches!(layer(next).map(Activation::of), Some(Some(Activation::Relu))) && !taken[next.0];
+    let relu = layer(next).and_then(activation) == Some(Activation::Ramp) && !taken[next.index()];
     if relu {
         members.push(next);
         let Some(after) = reader(graph, consumers, next) else { return Ok(None) };
         next = after;
     }
-    let Some(convolution @ Layer::Conv(_)) = layer(next).filter(|_| !taken[next.0]) else { return Ok(None) };
+    let Some(convolution @ Layer::Conv(_)) = layer(next).filter(|_| !taken[next.index()]) else {
+        return Ok(None);
+    };
     let (mut chain, mut prepared) = one(network, context, sizes, consumers, taken, (next, convolution))?;
     let Kernel::Convolution(kernel) = &mut prepared.kernel else { return Ok(None) };
     let node = graph.node(id);
@@ -127,8 +131,8 @@ fn normed(
         layer: layer_norm,
         declared: &node.weights,
         weights: network.weights(id),
-        inputs: &[&sizes[id.0]],
-        output: &sizes[id.0],
+        inputs: &[&sizes[id.index()]],
+        output: &sizes[id.index()],
     };
     let Some(Fold { scale, shift }) = running(&site, norm.eps).filter(|_| kernel.frame.direct) else {
         return Ok(None);
@@ -138,20 +142,25 @@ fn normed(
     Ok(Some((Chain { members, ..chain }, prepared)))
 }
 
-/// The only reader of the last member, if its value is nobody else's business.
+/// Returns the only reader of the last member, unless that member is an output of the network.
 fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<NodeId> {
-    match consumers[last.0].as_slice() {
-        [only] if !graph.outputs.contains(&last) => Some(*only),
+    match consumers[last.index()].as_slice() {
+        [only] if !graph.outputs().contains(&last) => Some(*only),
         _ => None,
     }
 }
 
-/// Layers that change nothing but, perhaps, the sizes.
+/// The function of one number that `layer` is, if it is one.
+fn activation(layer: &Layer) -> Option<Activation> {
+    layer.pointwise().map(|pointwise| pointwise.activation)
+}
+
+/// Whether a layer leaves the values unchanged and at most changes their sizes.
 fn relabels(layer: &Layer) -> bool {
     matches!(layer, Layer::Identity(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_))
 }
 
-/// What a product takes over: a norm, a sum, an activation, in this order.
+/// Fuses what a product can absorb: a norm, a sum, an activation, in this order.
 fn product(
     network: &Network<'_, f32>,
     sizes: &[Vec<usize>],
@@ -166,20 +175,21 @@ fn product(
         let node = graph.node(next);
         let Op::Layer(layer) = &node.op else { break };
         let open = chain.curve.is_none() && chain.add.is_none();
-        let same = sizes[next.0] == sizes[host.0];
+        let same = sizes[next.index()] == sizes[host.index()];
         match layer {
-            _ if taken[next.0] => break,
+            _ if taken[next.index()] => break,
             Layer::BatchNorm(norm) if open && chain.fold.is_none() && folds => {
-                let inputs = [sizes[host.0].as_slice()];
+                let inputs = [sizes[host.index()].as_slice()];
                 let site = LayerUse {
                     layer,
                     declared: &node.weights,
                     weights: network.weights(next),
                     inputs: &inputs,
-                    output: &sizes[next.0],
+                    output: &sizes[next.index()],
                 };
                 let fold = running(&site, norm.eps);
-                // What is not finite must stay where it is: folded, it would meet zeros.
+                // Infinite and NaN parameters are not folded: multiplied by the zeros of the weights they would give
+                // NaN.
                 let finite =
                     |fold: &Fold| fold.scale.iter().chain(&fold.shift).all(|value| value.is_finite());
                 let Some(fold) = fold.filter(finite) else { break };
@@ -191,12 +201,12 @@ fn product(
                 let others: Vec<NodeId> =
                     node.inputs.iter().copied().filter(|&input| input != chain.last()).collect();
                 let [other] = others[..] else { break };
-                if !plain || sizes[other.0] != sizes[host.0] {
+                if !plain || sizes[other.index()] != sizes[host.index()] {
                     break;
                 }
                 chain.add = Some(other);
             }
-            layer => match Activation::of(layer) {
+            layer => match activation(layer) {
                 Some(curve) if chain.curve.is_none() => chain.curve = Some(curve),
                 _ if relabels(layer) && same => {}
                 _ => break,
@@ -207,11 +217,11 @@ fn product(
     chain
 }
 
-/// What any step takes over: an activation, if its kernel can; layers that only give other sizes to the same numbers.
+/// Fuses what any step can absorb: an activation, if its kernel supports it, and layers that only change the sizes.
 fn extend(graph: &Graph, consumers: &[Vec<NodeId>], chain: &mut Chain, kernel: &mut Kernel) {
     while let Some(next) = reader(graph, consumers, chain.last()) {
         let Op::Layer(layer) = &graph.node(next).op else { break };
-        let takes = relabels(layer) || Activation::of(layer).is_some_and(|curve| kernel.absorb(curve));
+        let takes = relabels(layer) || activation(layer).is_some_and(|curve| kernel.absorb(curve));
         if !takes {
             break;
         }

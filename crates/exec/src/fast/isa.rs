@@ -1,21 +1,21 @@
-//! The vector instructions of this machine, found when the program runs.
+//! The vector instruction set of this machine, detected at run time.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Elements of the widest vector of any machine.
+/// Elements of the widest vector of any instruction set.
 pub(super) const WIDEST: usize = 16;
 
-/// A set of vector instructions that this machine has.
+/// A set of vector instructions that this machine supports.
 #[derive(Debug, Clone, Copy)]
 pub struct Isa(Arch);
 
 impl Isa {
-    /// The widest.
+    /// Returns the widest set.
     pub fn best() -> Self {
         Self(Arch::new())
     }
 
-    /// All that this machine has, plain code included: what the tests run through.
+    /// Returns all sets that this machine supports, scalar code included; the tests iterate over them.
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self(Arch::new())];
         #[cfg(target_arch = "x86_64")]
@@ -28,7 +28,7 @@ impl Isa {
         all
     }
 
-    /// Its name, for people.
+    /// Returns its display name.
     pub fn name(self) -> &'static str {
         match self.lanes() {
             16 => "AVX-512",
@@ -38,7 +38,7 @@ impl Isa {
         }
     }
 
-    /// Elements of one vector.
+    /// Returns the elements of one vector.
     pub(super) fn lanes(self) -> usize {
         struct Lanes;
         impl WithSimd for Lanes {
@@ -52,15 +52,15 @@ impl Isa {
         self.run(Lanes)
     }
 
-    /// Runs `work` compiled for these instructions.
+    /// Runs `work`, compiled for these instructions.
     pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
         self.0.dispatch(work)
     }
 }
 
-/// `a * b + c`, rounded once where the machine can.
+/// Computes `a * b + c`, rounded once where the machine has a fused multiply-add.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
-    // Where there is no such instruction, the exact result would cost a hundred.
+    // Without such an instruction, emulating the fused result would be about a hundred times slower.
     if S::IS_SCALAR { simd.add_f32s(simd.mul_f32s(a, b), c) } else { simd.mul_add_e_f32s(a, b, c) }
 }

@@ -1,4 +1,4 @@
-//! A layer, prepared to be run fast: its weights in the kernels' order, its geometry worked out.
+//! A layer prepared for fast execution: weights packed in the kernel's order, geometry precomputed.
 
 use std::sync::Arc;
 
@@ -18,12 +18,13 @@ use super::resize::Resize;
 use super::squeeze_excite::Gates;
 use super::transposed::Transposed;
 use super::winograd::Winograd;
-use crate::reference::{self, Activation, Call, Counter};
+use crate::reference::{self, Call, Counter};
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::activation::Activation;
 use cnnkit_core::layers::{Layer, Weight};
 
-/// How a layer is run.
+/// The kernel that runs a layer.
 #[derive(Debug)]
 pub(super) enum Kernel {
     Convolution(Box<Convolution>),
@@ -40,7 +41,7 @@ pub(super) enum Kernel {
     Gates(Box<Gates>),
     Norm(Norm),
     Softmax(Sets),
-    /// The largest or the mean of each channel of so many elements.
+    /// The maximum or the mean of each channel of `plane` elements.
     Global {
         largest: bool,
         plane: usize,
@@ -51,7 +52,7 @@ pub(super) enum Kernel {
     Lookup(Lookup),
     Resize(Resize),
     Pad(Box<Frame>),
-    /// No fast kernel: the definition.
+    /// No fast kernel: runs the reference.
     Definition {
         layer: Box<Layer>,
         declared: Vec<Weight>,
@@ -59,7 +60,7 @@ pub(super) enum Kernel {
     },
 }
 
-/// A kernel and what its product begins from.
+/// A kernel with its bias.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub kernel: Kernel,
@@ -68,7 +69,7 @@ pub(super) struct Prepared {
 }
 
 impl Kernel {
-    /// What it is, for people.
+    /// Returns its display name.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Convolution(convolution)
@@ -93,7 +94,7 @@ impl Kernel {
         }
     }
 
-    /// Bytes of its own copy of the weights.
+    /// Returns the bytes of its own copy of the weights.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Convolution(kernel) => kernel.weights.bytes(),
@@ -106,7 +107,7 @@ impl Kernel {
         }
     }
 
-    /// Whether a sum with another tensor and any activation can be done as it writes its output.
+    /// Whether the kernel can apply an epilogue (sum with another tensor, any activation) as it writes its output.
     pub(super) fn finishes(&self) -> bool {
         match self {
             Self::Convolution(_)
@@ -120,7 +121,7 @@ impl Kernel {
         }
     }
 
-    /// Takes over an activation that follows, if it can.
+    /// Absorbs an activation that follows, if the kernel supports it.
     pub(super) fn absorb(&mut self, curve: Activation) -> bool {
         let own = match self {
             Self::Affine(kernel) => &mut kernel.curve,
@@ -134,7 +135,7 @@ impl Kernel {
 }
 
 impl Prepared {
-    /// Runs it on a batch. `add` and `curve` are for kernels that [finish](Kernel::finishes).
+    /// Runs it on a batch. `add` and `curve` are for kernels with an [epilogue](Kernel::finishes).
     pub(super) fn run(
         &self,
         context: &Context,
@@ -211,7 +212,7 @@ impl Prepared {
                 let call = Call { inputs: &inputs, declared, weights };
                 let output = reference::forward(layer, call, counter)?;
                 if output.len() != out.len() {
-                    return Err(Problem::shape("the definition's output has another size than inferred"));
+                    return Err(Problem::shape("the output of the reference differs from the inferred size"));
                 }
                 out.copy_from_slice(output.data());
             }

@@ -1,4 +1,4 @@
-//! Linear maps of the last axis: a few rows by dot products, many by tiles with the outputs across.
+//! Linear maps of the last axis: few rows as dot products, many rows as tiles with the outputs across the lanes.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use super::scratch::Aligned;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Up to so many rows are computed by dot products: the weights are then read once and in their own order.
+/// Up to this many rows are computed as dot products: each weight is then read once, in its original order.
 pub(super) const FEW: usize = 4;
 
 /// A linear map whose weights are prepared for the number of rows.
@@ -23,12 +23,12 @@ pub(super) struct Linear {
     pub weights: Weights,
 }
 
-/// The weights, as they are read.
+/// The weights, in the order in which the kernel reads them.
 #[derive(Debug)]
 pub(super) enum Weights {
-    /// An output a row.
+    /// One row per output.
     Rows(Arc<Tensor<f32>>),
-    /// Panels of outputs, as wide as tiles; in each, a row a feature. Outputs that fill the last panel up are 0.
+    /// Panels of outputs, as wide as tiles, with one row per feature. The last panel is padded with zeros.
     Panels(Aligned),
 }
 
@@ -52,7 +52,7 @@ impl Linear {
         Self { features, outputs, weights: Weights::Panels(panels) }
     }
 
-    /// Bytes of the weights' own copy.
+    /// Returns the bytes of the kernel's own copy of the weights.
     pub(super) fn bytes(&self) -> u64 {
         match &self.weights {
             Weights::Rows(_) => 0,
@@ -70,7 +70,7 @@ impl Linear {
                         let sum = [context.isa.run(Dot(weights, input))];
                         let at = row * self.outputs + o;
                         #[expect(unsafe_code, reason = "see `Shared`")]
-                        // SAFETY: each output is one task's.
+                        // SAFETY: each output belongs to one task.
                         let out = unsafe { shared.part(at, 1) };
                         finish.row(o, at, &sum, out);
                     }
@@ -137,7 +137,7 @@ impl WithSimd for Dot<'_> {
     }
 }
 
-/// Some rows of the output.
+/// A range of rows of the output.
 struct Block<'a> {
     linear: &'a Linear,
     panels: &'a [f32],
@@ -165,7 +165,7 @@ impl WithSimd for Block<'_> {
     }
 }
 
-/// Where the rows of a tile go: to neighbouring outputs of their row.
+/// Stores each row of a tile in neighbouring outputs of its row.
 struct Across<'a> {
     out: Shared<'a>,
     finish: Finish<'a>,
@@ -182,7 +182,7 @@ impl<S: Simd> Store<S> for Across<'_> {
         S::as_mut_simd_f32s(&mut elements).0[..sums.len()].copy_from_slice(sums);
         let at = (self.first + row) * self.outputs + self.start;
         #[expect(unsafe_code, reason = "see `Shared`")]
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task writes rows of its own.
         let out = unsafe { self.out.part(at, self.count) };
         self.finish.across(self.start, at, &elements[..self.count], out);
     }

@@ -4,13 +4,13 @@ use pulp::Simd;
 
 use super::isa::multiply_add;
 
-/// Most rows of a tile.
+/// Maximum rows of a tile.
 pub(super) const ROWS: usize = 8;
-/// Most vectors across a tile. 8 x 3 sums keep the multiply-add units of current machines busy (they need at least 8 in
-/// flight) and fit, with what is multiplied, into 32 registers.
+/// Maximum vectors across a tile. 8 x 3 accumulators keep the multiply-add units of current machines busy (they need
+/// at least 8 in flight) and fit, with the operands, into 32 registers.
 pub(super) const VECTORS: usize = 3;
 
-/// Rows of as few tiles as can cover `rows` rows, as equal as possible.
+/// Splits `rows` rows into as few tiles as possible, of heights as equal as possible.
 pub(super) fn balanced(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = rows.div_ceil(ROWS);
     (0..tiles).map(move |tile| {
@@ -19,7 +19,7 @@ pub(super) fn balanced(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Rows of the tiles that cover `rows` rows: eights, and then the powers of two that the rest is made of.
+/// Splits `rows` rows into tiles of 8 rows, and the remainder into powers of two.
 pub(super) fn heights(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut first = 0;
     std::iter::from_fn(move || {
@@ -31,16 +31,16 @@ pub(super) fn heights(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// What is done with the sums of a tile.
+/// Stores the sums of a tile.
 pub(super) trait Store<S: Simd> {
-    /// Takes row `row` of the tile.
+    /// Stores row `row` of the tile.
     fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]);
 }
 
-/// For each row `i`, `sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
+/// Computes, for each row `i`, `sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
 ///
-/// `a` holds `depth` columns of `rows` elements, `b` as many rows of `vectors` vectors. There are at most [`ROWS`] rows and
-/// [`VECTORS`] vectors; other numbers of rows than 8, 4, 2 and 1 need all vectors.
+/// `a` has `depth` columns of `rows` elements, `b` has `depth` rows of `vectors` vectors. There are at most [`ROWS`]
+/// rows and [`VECTORS`] vectors; row counts other than 8, 4, 2 and 1 need all vectors.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,

@@ -1,18 +1,18 @@
-//! Fast kernels in f32, equal to the [definition](super::reference) up to rounding.
+//! Fast kernels in f32, equal to the [reference](super::reference) up to rounding.
 //!
-//! Nearly all time of a network goes into products with weights. They all end in one loop, the `tile`: 8 x 48 sums held in
-//! registers, with the weights packed in the order in which it reads them (`packed`), and what they are multiplied with
-//! gathered, a panel of 48 positions at a time, from a copy of the input that has its padding written out (`frame`). What
-//! follows a product (bias, a norm folded into the weights, a sum, an activation) is done while its tile is in the cache
-//! (`finish`). [`Plan`] decides that for a whole network; [`Fast`] runs single layers.
+//! Nearly all the time of a network is spent in products with weights. They all end in one inner loop, the
+//! `microkernel`: 8 x 48 sums in registers. It reads weights packed in its own order (`packing`) and columns that are
+//! gathered, one panel of 48 positions at a time, from a copy of the input with its padding written out
+//! (`padded_input`). What follows a product (bias, a norm folded into the weights, a sum, an activation) is applied
+//! while its tile is in the cache (`epilogue`). [`Plan`] prepares a whole network; [`Fast`] runs single layers.
 //!
-//! The vector instructions are those of the machine that the program runs on (`isa`). Results do not depend on the number
-//! of threads: each sum is added up by one thread, in an order that the layer fixes. They do depend on the machine in the last
-//! digits, because wider vectors split a dot product into more parts.
+//! The vector instructions are those of the machine that the program runs on (`isa`). Results do not depend on the
+//! number of threads: one thread adds up each sum, in an order that the layer fixes. The last digits do depend on the
+//! machine, because wider vectors split a dot product into more parts.
 //!
-//! Products with padding are really done here, where the definition skips them: a weight that is infinite or not a number
-//! makes not-a-number of them. 3 x 3 convolutions of stride 1 are done with fewer products (`winograd`), from differences of
-//! inputs: an infinite one makes not-a-number of them as well. No output depends on anything outside its window.
+//! These kernels multiply by padding, which the reference skips: an infinite or NaN weight times a padding zero gives
+//! NaN. 3 x 3 convolutions of stride 1 use fewer products (`winograd`) computed from differences of inputs: an
+//! infinite input gives NaN there as well. No output depends on anything outside its window.
 
 #![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
 
@@ -30,6 +30,7 @@ mod epilogue;
 mod fusion;
 mod isa;
 mod kernel;
+mod layer_use;
 mod linear;
 mod memory_plan;
 mod microkernel;
@@ -55,10 +56,10 @@ use crate::tensor::{Tensor, batched};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
+use layer_use::LayerUse;
 use scratch::Scratch;
-use select_kernel::LayerUse;
 
-/// What all kernels share while they run.
+/// The state that all kernels share while they run.
 #[derive(Debug)]
 struct Context {
     isa: Isa,
@@ -76,13 +77,13 @@ impl Default for Fast {
 }
 
 impl Fast {
-    /// With these instructions.
+    /// Returns kernels that use these instructions.
     pub fn with(isa: Isa) -> Self {
         Self(Context { isa, scratch: Scratch::default() })
     }
 
-    /// What runs `layer` on inputs of these sizes (the batch first): the name of a kernel, `definition` if there is no
-    /// fast one.
+    /// Returns the name of the kernel that runs `layer` on inputs of these sizes (batch first); `definition` if there
+    /// is no fast one.
     pub fn kernel(&self, layer: &Layer, call: Call<'_, f32>) -> Result<&'static str, Problem> {
         Ok(self.prepare(layer, call)?.0.kernel.name())
     }
@@ -118,7 +119,7 @@ impl Kernels<f32> for Fast {
     }
 
     fn mixes_taps(&self, layer: &Layer, call: Call<'_, f32>) -> Result<bool, Problem> {
-        // Nothing else has it, and preparing a layer is not free.
+        // No other layer mixes taps, and preparing a layer takes time.
         let convolves = matches!(layer, Layer::Conv(_));
         Ok(convolves && matches!(self.prepare(layer, call)?.0.kernel, kernel::Kernel::Winograd(_)))
     }

@@ -1,5 +1,5 @@
-//! Norms with statistics of their own and softmax, where the elements that belong together either lie together or are
-//! one at each position of all channels.
+//! Norms that compute their own statistics, and softmax. The elements of a set either lie together or are those of
+//! all channels at one position.
 
 use rayon::prelude::*;
 
@@ -8,21 +8,21 @@ use super::activations::exp;
 use super::data_movement::SMALL;
 use super::elementwise::{Sum, Vectors};
 
-/// Which elements are treated together.
+/// Which elements form a set.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sets {
-    /// So many in a row.
+    /// Rows of this many elements.
     Rows(usize),
-    /// Those of all channels at one of so many positions.
+    /// All channels at one position of `plane`.
     Channels { channels: usize, plane: usize },
 }
 
-/// Where the scale and shift of an element are.
+/// Where the scale and shift of an element lie.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scale {
-    /// At the element's place in its row.
+    /// At the element's index in its row.
     Element,
-    /// At the channel; so many neighbouring elements are of one channel, of so many channels.
+    /// At its channel: the number of neighbouring elements of one channel, and the number of channels.
     Channel(usize, usize),
 }
 
@@ -103,7 +103,7 @@ impl Norm {
 
     #[inline(always)]
     fn channels(&self, channels: usize, plane: usize, source: &[f32], target: &mut [f32]) {
-        // Some positions at a time, so that the second and third pass find them in the cache.
+        // A block of positions at a time, so that the second and third pass find them in the cache.
         const BLOCK: usize = 128;
         for first in (0..plane).step_by(BLOCK) {
             let len = BLOCK.min(plane - first);
@@ -133,7 +133,7 @@ impl Norm {
     }
 }
 
-/// Softmax over the sets.
+/// Computes the softmax of every set.
 pub(super) fn softmax(context: &Context, sets: Sets, input: &[f32], out: &mut [f32]) {
     let (set, stride, image) = match sets {
         Sets::Rows(len) => (len, 1, len),
@@ -153,11 +153,11 @@ pub(super) fn softmax(context: &Context, sets: Sets, input: &[f32], out: &mut [f
     images.with_min_len((SMALL / image.max(1)).max(1)).for_each(each);
 }
 
-/// Softmax of `len` elements that are `stride` apart.
+/// Computes the softmax of `len` elements that are `stride` apart.
 #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
 #[inline(always)]
 pub(super) fn column(source: &[f32], target: &mut [f32], len: usize, stride: usize) {
-    // As the definition: a not-a-number first in its set is the largest, a later one is never larger.
+    // As in the reference: a NaN that comes first in its set is the maximum, a later one never is.
     let mut most = source[0];
     for i in 1..len {
         let value = source[i * stride];

@@ -1,4 +1,4 @@
-//! Matrices of weights in the order in which tiles read them, made once for a network.
+//! Weight matrices in the order in which tiles read them, packed once per network.
 
 use rayon::prelude::*;
 
@@ -10,27 +10,27 @@ use super::scratch::Aligned;
 pub(super) struct Panel {
     /// The first row.
     pub first: usize,
-    /// How many: 8, 4, 2 or 1.
+    /// Number of rows: 8, 4, 2 or 1.
     pub rows: usize,
 }
 
-/// A matrix for each group, cut into panels of rows.
+/// One matrix per group, cut into panels of rows.
 #[derive(Debug)]
 pub(super) struct Packed {
-    /// Columns.
+    /// Number of columns.
     pub depth: usize,
     /// Rows of one group.
     pub rows: usize,
-    /// How many matrices.
+    /// Number of matrices.
     pub groups: usize,
-    /// The panels of each; the rows count from the group's first.
+    /// The panels of each matrix; row numbers are relative to the group.
     pub panels: Vec<Panel>,
     /// Panel after panel, each column by column.
     data: Aligned,
 }
 
 impl Packed {
-    /// From an element at each row (counted over all groups) and column.
+    /// Packs the matrices given by a function of row (counted over all groups) and column.
     pub(super) fn new(
         groups: usize,
         rows: usize,
@@ -58,14 +58,14 @@ impl Packed {
         Self { depth, rows, groups, panels, data }
     }
 
-    /// The elements of one panel.
+    /// Returns the elements of one panel.
     #[inline(always)]
     pub(super) fn panel(&self, group: usize, panel: Panel) -> &[f32] {
         let start = (group * self.rows + panel.first) * self.depth;
         &self.data.elements()[start..start + panel.rows * self.depth]
     }
 
-    /// Bytes that it takes.
+    /// Returns the bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
         4 * self.data.len() as u64
     }

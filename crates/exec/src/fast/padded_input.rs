@@ -1,5 +1,5 @@
-//! The frame of a convolution: its input with the padding written out and, for strides, the columns sorted by phase, so
-//! that every tap of a row of outputs reads one contiguous run.
+//! The padded input of a convolution: a copy with the padding written out and, for strides, the columns sorted by
+//! phase, so that every tap reads one contiguous run per row of outputs.
 
 use rayon::prelude::*;
 
@@ -9,18 +9,18 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::window::Window;
 
-/// What the rest of a padded row, or a whole one, comes from.
+/// The source of the rest of a padded row, or of a whole one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
     /// No window reads it.
     Unread,
     /// Padding.
     Fill,
-    /// The row of the input that starts at this element of a channel.
+    /// The input row that starts at this element of a channel.
     At(usize),
 }
 
-/// Neighbouring columns of the frame: so many, which hold padding, or every `step`-th element from one on.
+/// A range of padded columns: either padding, or every `step`-th input element from `from` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Part {
     len: usize,
@@ -29,7 +29,7 @@ struct Part {
 }
 
 impl Part {
-    /// Fills `target` with the elements of a row from `from` on.
+    /// Fills `target` with elements of a row from `from` on.
     #[inline(always)]
     fn copy(&self, from: usize, row: &[f32], target: &mut [f32]) {
         match self.step {
@@ -47,24 +47,24 @@ impl Part {
 /// How windows slide over one channel.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Output positions on each axis.
+    /// Output positions per axis.
     pub outputs: Vec<usize>,
-    /// Elements of one channel of the frame.
+    /// Elements of one padded channel.
     pub plane: usize,
-    /// Where each tap of the window at the origin reads.
+    /// For each tap of the window at the origin, the element that it reads.
     pub taps: Vec<usize>,
-    /// Whether the input is its own frame.
+    /// Whether the input needs no padded copy.
     pub direct: bool,
-    /// Elements of one channel of the input.
+    /// Elements of one input channel.
     source: usize,
-    /// Distance in the frame between neighbouring outputs, for each axis but the last.
+    /// Distance in the padded channel between neighbouring outputs, for each axis but the last.
     steps: Vec<usize>,
-    /// Elements of a row.
+    /// Elements of a padded row.
     width: usize,
     rows: Vec<Row>,
-    /// Where in the frame the rows begin that hold elements of the input, and where they are there.
+    /// For each padded row that contains input elements: where it begins, and where they lie in the input.
     data: Vec<(usize, usize)>,
-    /// What the columns of a row hold, from the first to the last.
+    /// The parts of a row, from the first column to the last.
     parts: Vec<Part>,
     fill: f32,
 }
@@ -72,22 +72,22 @@ pub(super) struct Frame {
 /// Neighbouring outputs of one row, at most as many as the widest vector has elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
-    /// First output, counted from the first of the block.
+    /// First output, relative to the block.
     pub to: usize,
-    /// Outputs.
+    /// Number of outputs.
     pub len: usize,
-    /// Where the first tap reads.
+    /// Element that the first tap reads.
     pub from: usize,
 }
 
-/// Windows of three rows of three taps.
+/// The geometry of windows of three rows of three taps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Three {
-    /// Where the taps of the first row read.
+    /// Elements that the taps of the first row read.
     pub columns: [usize; 3],
-    /// Distance in the frame between rows of taps.
+    /// Distance in the padded channel between rows of taps.
     pub down: usize,
-    /// Rows of taps that neighbouring rows of outputs are apart: 1 or 2.
+    /// Row stride of the outputs, in rows of taps: 1 or 2.
     pub rows: usize,
 }
 
@@ -96,8 +96,8 @@ fn size(value: u64) -> Result<usize, Problem> {
 }
 
 impl Frame {
-    /// For `outputs` positions of `windows` on an image of these spatial sizes; padding of zeros holds `fill`. None if
-    /// the frame would be out of proportion to what is computed.
+    /// Returns the layout for `outputs` positions of `windows` on an image of these spatial sizes; zero padding is
+    /// written as `fill`. `None` if the padded input would be out of proportion to the work.
     pub(super) fn new(
         image: &[usize],
         outputs: &[usize],
@@ -107,13 +107,13 @@ impl Frame {
     ) -> Result<Option<Self>, Problem> {
         let Some((&last, outer)) = windows.split_last() else { return Ok(None) };
         let axes = outer.len();
-        // Padded elements that are read, on each axis but the last.
+        // Padded elements that windows read, on each axis but the last.
         let mut sizes = Vec::with_capacity(axes);
         for (window, &outputs) in outer.iter().zip(outputs) {
             sizes.push((outputs.max(1) - 1) * size(window.stride)? + size(window.extent()?)?);
         }
         let (stride, dilation, kernel) = (size(last.stride)?, size(last.dilation)?, size(last.kernel)?);
-        // Columns with the same remainder by the stride lie together; most kernels read a few remainders only.
+        // Columns with the same remainder modulo the stride lie together; most kernels read only a few remainders.
         let mut phases: Vec<usize> = (0..kernel.min(stride)).map(|tap| tap * dilation % stride).collect();
         phases.sort_unstable();
         phases.dedup();
@@ -186,17 +186,17 @@ impl Frame {
         Ok(Some(frame))
     }
 
-    /// Output positions.
+    /// Returns the number of output positions.
     pub(super) fn positions(&self) -> usize {
         self.outputs.iter().product()
     }
 
-    /// Elements of the frame of so many channels.
+    /// Returns the padded elements of `channels` channels.
     pub(super) fn elements(&self, channels: usize) -> usize {
         if self.direct { 0 } else { channels * self.plane }
     }
 
-    /// Fills one channel of the frame from one channel of the input.
+    /// Fills one padded channel from one input channel.
     #[inline(always)]
     pub(super) fn write(&self, source: &[f32], frame: &mut [f32]) {
         for (row, mut target) in self.rows.iter().zip(frame.chunks_exact_mut(self.width.max(1))) {
@@ -217,13 +217,14 @@ impl Frame {
         }
     }
 
-    /// The same where the frame of another channel was before: its padding is there already.
+    /// As above, in a buffer that already contains another channel's padding.
     #[inline(always)]
     pub(super) fn rewrite(&self, source: &[f32], frame: &mut [f32]) {
         let mut offset = 0;
         for part in &self.parts {
             if let Some(from) = part.from {
-                // By the length, which is the same in every row: small numbers of whole chunks.
+                // Chosen by the length, which is the same in every row, so that each case copies whole chunks of a
+                // fixed size.
                 match (part.step, part.len) {
                     (1, 4..8) => self.copy_rows::<4>(part.len, (from, source), (offset, frame)),
                     (1, 8..16) => self.copy_rows::<8>(part.len, (from, source), (offset, frame)),
@@ -252,13 +253,12 @@ impl Frame {
         }
     }
 
-    /// The distance in the frame between rows of outputs, if it is the same for all and they are rows of the frame one
-    /// after another.
+    /// Returns the distance in the padded channel between rows of outputs, if they are consecutive padded rows.
     pub(super) fn follow(&self) -> Option<usize> {
         (self.steps[..] == [self.width]).then_some(self.width)
     }
 
-    /// The form of windows of 3 x 3 taps that move down by one or two rows of them.
+    /// Returns the geometry of windows of 3 x 3 taps whose row stride is one or two rows of taps.
     pub(super) fn three(&self) -> Option<Three> {
         let (&[a, b, c, ref below @ ..], &[step]) = (&self.taps[..], &self.steps[..]) else { return None };
         let down = below.first()?.checked_sub(a)?;
@@ -267,10 +267,10 @@ impl Frame {
         below.iter().copied().eq(regular).then_some(Three { columns: [a, b, c], down, rows })
     }
 
-    /// Fills the frame of all channels of `image`, on all cores.
+    /// Fills the padded channels of `image`, on all cores.
     pub(super) fn write_all(&self, image: &[f32], frame: &mut [f32]) {
         let channels = image.par_chunks_exact(self.source.max(1));
-        // Enough for a thread to be worth waking.
+        // Enough work to be worth waking a thread.
         let least = (65_536 / self.plane.max(1)).max(1);
         channels
             .zip(frame.par_chunks_exact_mut(self.plane.max(1)))
@@ -278,7 +278,7 @@ impl Frame {
             .for_each(|(source, frame)| self.write(source, frame));
     }
 
-    /// Where the window of row `row` of outputs starts.
+    /// Returns the element where the window of output row `row` starts.
     #[inline(always)]
     pub(super) fn row(&self, mut row: usize) -> usize {
         let mut start = 0;
@@ -289,7 +289,7 @@ impl Frame {
         start
     }
 
-    /// The runs of the outputs from `first` to before `end`.
+    /// Computes the runs of the outputs from `first` to `end` (exclusive).
     pub(super) fn runs(&self, first: usize, end: usize, runs: &mut Vec<Run>) {
         let length = self.outputs.last().copied().unwrap_or(1);
         runs.clear();
@@ -303,7 +303,7 @@ impl Frame {
     }
 }
 
-/// Copies whole chunks, the last of which overlaps the one before.
+/// Copies in whole chunks, the last of which overlaps the one before.
 #[inline(always)]
 fn chunks<const N: usize>(to: &mut [f32], from: &[f32]) {
     for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
@@ -314,7 +314,7 @@ fn chunks<const N: usize>(to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// A copy of few elements, without a call.
+/// Copies few elements without a function call.
 #[inline(always)]
 pub(super) fn copy(to: &mut [f32], from: &[f32]) {
     match to.len() {
@@ -325,7 +325,7 @@ pub(super) fn copy(to: &mut [f32], from: &[f32]) {
     }
 }
 
-/// What each row of the frame holds.
+/// Returns the source of each padded row.
 fn rows(
     image: &[usize],
     outputs: &[usize],
@@ -361,7 +361,7 @@ fn rows(
     Ok(rows)
 }
 
-/// Columns in parts that can be copied as a whole.
+/// Groups columns into parts that can be copied as a whole.
 fn parts(columns: &[Option<usize>]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for &column in columns {
@@ -388,15 +388,15 @@ fn parts(columns: &[Option<usize>]) -> Vec<Part> {
     parts
 }
 
-/// The first of every pair of `from`, the last of which may lack its second.
+/// Copies the first of every pair of `from`; the last pair may lack its second element.
 #[inline(always)]
 fn every_other(to: &mut [f32], from: &[f32]) {
-    /// Whole chunks, the last of which overlaps the one before.
+    /// Copies in whole chunks, the last of which overlaps the one before.
     #[inline(always)]
     fn chunks<const N: usize>(to: &mut [f32], pairs: &[[f32; 2]]) {
         let last = to.len() - N;
         for at in (0..last).step_by(N).chain([last]) {
-            // Of a length that the compiler knows.
+            // Of a length known to the compiler.
             let (to, pairs) = (&mut to[at..].as_chunks_mut::<N>().0[0], &pairs[at..].as_chunks::<N>().0[0]);
             for (to, pair) in to.iter_mut().zip(pairs) {
                 *to = pair[0];
@@ -404,7 +404,7 @@ fn every_other(to: &mut [f32], from: &[f32]) {
         }
     }
     let (pairs, rest) = from.as_chunks::<2>();
-    // Longer rows the compiler turns into vector instructions by itself.
+    // The compiler vectorises longer rows by itself.
     match to.len() {
         4..8 if pairs.len() >= to.len() => chunks::<4>(to, pairs),
         8..16 if pairs.len() >= to.len() => chunks::<8>(to, pairs),

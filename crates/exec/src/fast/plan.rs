@@ -1,8 +1,8 @@
-//! A network planned as a whole: layers around a product become part of it (`chains`), weights are packed once, and
-//! tensors share buffers (`arrange`).
+//! An execution plan of a whole network: layers around a product are fused into it (`fusion`), weights are packed
+//! once, and tensors share buffers (`memory_plan`).
 //!
-//! A step is a layer with those that it takes over. Only what nobody else reads is taken over: the layer's output has one
-//! reader and is no output of the network. The step runs where its last layer stands.
+//! A step is a layer with the layers fused into it. A layer is fused only if it is the sole reader of its input and
+//! that input is no output of the network. The step runs at the position of its last layer.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::tensor::{Tensor, batched};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 
-/// A chain, ready to run.
+/// A fused chain, ready to run.
 #[derive(Debug)]
 struct Planned {
     chain: Chain,
@@ -36,7 +36,7 @@ struct Planned {
 pub struct Plan<'g> {
     graph: &'g Graph,
     context: Context,
-    /// Sizes of all nodes, the batch first.
+    /// Sizes of all nodes, batch first.
     sizes: Vec<Vec<usize>>,
     steps: Vec<Planned>,
     places: Vec<Place>,
@@ -51,44 +51,44 @@ impl<'g> Plan<'g> {
         Self::with(network, batch, Isa::best())
     }
 
-    /// As [`Plan::new`], with these vector instructions.
+    /// As [`Plan::new`], with the given vector instructions.
     pub fn with(network: &Network<'g, f32>, batch: usize, isa: Isa) -> Result<Self, Problem> {
         let graph = network.graph;
         let context = Context { isa, scratch: Scratch::default() };
         let sizes: Vec<Vec<usize>> =
-            graph.nodes.iter().map(|node| batched(batch, &node.shape)).collect::<Result<_, _>>()?;
+            graph.nodes().iter().map(|node| batched(batch, &node.shape)).collect::<Result<_, _>>()?;
         let chains = fusion::all(network, &context, &sizes)?;
         let Arrangement { places, lengths, done, copies } = Arrangement::new(graph, &sizes, &chains);
         let steps = chains.into_iter().zip(done.into_iter().zip(copies));
         let steps = steps.map(|((chain, prepared), (done, copies))| {
-            let elements = sizes[chain.last().0].iter().product();
+            let elements = sizes[chain.last().index()].iter().product();
             Planned { chain, prepared, elements, done, copies }
         });
         let steps = steps.collect();
         Ok(Self { graph, context, sizes, steps, places, lengths, buffers: Vec::new() })
     }
 
-    /// Bytes of all buffers of activations.
+    /// Returns the bytes of all activation buffers.
     pub fn buffer_bytes(&self) -> u64 {
         4 * self.lengths.iter().map(|&length| length as u64).sum::<u64>()
     }
 
-    /// Bytes of the kernels' own copies of the weights.
+    /// Returns the bytes of the kernels' own copies of the weights.
     pub fn packed_bytes(&self) -> u64 {
         self.steps.iter().map(|step| step.prepared.kernel.bytes()).sum()
     }
 
-    /// Most bytes that kernels used at once for themselves so far.
+    /// Returns the peak bytes of the kernels' scratch memory so far.
     pub fn scratch_bytes(&self) -> u64 {
         self.context.scratch.bytes()
     }
 
-    /// The instructions that it runs with.
+    /// Returns the vector instructions that it uses.
     pub fn isa(&self) -> Isa {
         self.context.isa
     }
 
-    /// Runs it on one tensor for each input. `progress` is told each node that begins a step.
+    /// Runs it on one tensor per input. Calls `progress` with each node that begins a step.
     pub fn run(
         &mut self,
         inputs: &[Tensor<f32>],
@@ -104,7 +104,7 @@ impl<'g> Plan<'g> {
             self.buffers = self.lengths.iter().map(|&length| Aligned::new(length)).collect();
         }
         let _awake = Awake::new();
-        let mut steps = Vec::with_capacity(self.graph.nodes.len());
+        let mut steps = Vec::with_capacity(self.graph.nodes().len());
         let bytes = |elements: usize| 4 * elements as u64;
         let mut alive: u64 = inputs.iter().map(Tensor::bytes).sum();
         let mut peak = alive;
@@ -139,22 +139,22 @@ impl<'g> Plan<'g> {
                 steps.push(fused);
             }
             for node in &step.done {
-                alive = alive.saturating_sub(bytes(self.sizes[node.0].iter().product()));
+                alive = alive.saturating_sub(bytes(self.sizes[node.index()].iter().product()));
             }
         }
         steps.sort_by_key(|step| step.node);
         let output = |&id: &NodeId| {
-            let elements: usize = self.sizes[id.0].iter().product();
-            match self.places[id.0] {
+            let elements: usize = self.sizes[id.index()].iter().product();
+            match self.places[id.index()] {
                 Place::Input(number) => Ok(inputs[number].clone()),
                 Place::Buffer(buffer, start) => {
                     let value = &self.buffers[buffer].elements()[start..start + elements];
-                    Tensor::new(&self.sizes[id.0], value.to_vec())
+                    Tensor::new(&self.sizes[id.index()], value.to_vec())
                 }
                 Place::Nowhere => Err(Problem::shape("an output was not computed")),
             }
         };
-        let outputs = self.graph.outputs.iter().map(output).collect::<Result<_, _>>()?;
+        let outputs = self.graph.outputs().iter().map(output).collect::<Result<_, _>>()?;
         Ok(Run { outputs, steps, peak })
     }
 }
@@ -164,15 +164,15 @@ impl Plan<'_> {
     fn step(&mut self, number: usize, inputs: &[Tensor<f32>], counter: &mut Counter) -> Result<(), Problem> {
         let gone = || Problem::shape("a tensor is needed after its last use");
         let Planned { chain, prepared, elements, copies, .. } = &self.steps[number];
-        let Place::Buffer(buffer, start) = self.places[chain.last().0] else { return Err(gone()) };
+        let Place::Buffer(buffer, start) = self.places[chain.last().index()] else { return Err(gone()) };
         let mut home = std::mem::take(&mut self.buffers[buffer]);
         let end = start + elements;
         let (before, rest) = home.elements_mut().split_at_mut_checked(start).ok_or_else(gone)?;
         let (output, after) = rest.split_at_mut_checked(*elements).ok_or_else(gone)?;
-        // Other values may share the buffer, before and after the output.
+        // Other values may lie in the same buffer, before and after the output.
         let value = |node: NodeId| {
-            let elements: usize = self.sizes[node.0].iter().product();
-            let value = match self.places[node.0] {
+            let elements: usize = self.sizes[node.index()].iter().product();
+            let value = match self.places[node.index()] {
                 Place::Input(number) => inputs[number].data().get(..elements),
                 Place::Buffer(other, at) if other != buffer => {
                     self.buffers[other].elements().get(at..at + elements)
@@ -185,9 +185,9 @@ impl Plan<'_> {
         };
         if let Some(copies) = copies {
             for &(input, at) in copies {
-                let elements: usize = self.sizes[input.0].iter().product();
-                match self.places[input.0] {
-                    // The same value twice.
+                let elements: usize = self.sizes[input.index()].iter().product();
+                match self.places[input.index()] {
+                    // The same value appears twice.
                     Place::Buffer(other, from) if other == buffer && (start..end).contains(&from) => {
                         output.copy_within(from - start..from - start + elements, at);
                     }
@@ -196,7 +196,7 @@ impl Plan<'_> {
             }
         } else {
             let sources: Vec<(&[usize], &[f32])> = (self.graph.node(chain.members[0]).inputs.iter())
-                .map(|&node| Ok((self.sizes[node.0].as_slice(), value(node)?)))
+                .map(|&node| Ok((self.sizes[node.index()].as_slice(), value(node)?)))
                 .collect::<Result<_, Problem>>()?;
             let add = chain.add.map(value).transpose()?;
             prepared.run(&self.context, &sources, output, (add, chain.curve), counter)?;
@@ -207,7 +207,7 @@ impl Plan<'_> {
 }
 
 impl Planned {
-    /// What computes it, for people.
+    /// Returns the display name of the kernel.
     fn kernel(&self) -> &'static str {
         match &self.copies {
             Some(copies) if copies.is_empty() => "in place",

@@ -1,11 +1,11 @@
-//! Linear interpolation: rows are mixed first, then columns.
+//! Linear interpolation: rows are interpolated first, then columns.
 
 use rayon::prelude::*;
 
 use super::Context;
 use super::elementwise::Vectors;
 
-/// For each output index of an axis: two input indices with their shares.
+/// For each output index of an axis: two input indices with their weights.
 pub(super) type Pairs = Vec<[(usize, f32); 2]>;
 
 /// Linear interpolation on all spatial axes.
@@ -31,7 +31,7 @@ impl Resize {
         let width = mixed.len();
         let mut rows = Vec::new();
         for (position, target) in target.chunks_exact_mut(columns.len().max(1)).enumerate() {
-            // Rows of the input, with their shares.
+            // Input rows with their weights.
             rows.clear();
             rows.push((0, 1.0f32));
             let mut rest = position;

@@ -1,21 +1,21 @@
-//! Buffers that kernels need while they run, kept for the next one.
+//! Scratch buffers of the kernels, reused between calls.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapMut, MmapOptions};
 
-/// Bytes of a cache line: vectors that lie across two take twice the time.
+/// Bytes of a cache line: loads of vectors that straddle two lines take twice the time.
 const LINE: usize = 64;
-/// Bytes of a large page. A network streams through hundreds of megabytes; in pages of 4 KiB, finding them costs a tenth
-/// of the time.
+/// Bytes of a huge page. A network streams through hundreds of megabytes; with pages of 4 KiB, address translation
+/// takes a tenth of the time.
 const PAGE: usize = 2 << 20;
 
-/// So many zeros, the first of a cache line first; many of them in large pages where the system has these.
+/// A zeroed buffer that starts at a cache line; large ones use huge pages where the system supports them.
 #[derive(Debug, Default)]
 pub(super) struct Aligned {
     memory: Memory,
-    /// Elements before the first.
+    /// Elements before the first one in use.
     start: usize,
     len: usize,
 }
@@ -48,17 +48,17 @@ impl Aligned {
             None => (Memory::Heap(vec![0.0; len + LINE / 4]), LINE),
         };
         let elements = memory.elements();
-        // Where it cannot be known, the first element does as well.
+        // If the alignment cannot be computed, an unaligned start works as well.
         let start = elements.as_ptr().align_offset(unit).min(elements.len() - len);
         Self { memory, start, len }
     }
 
-    /// Memory of its own for what fills a large page.
+    /// Maps anonymous memory for buffers that fill a huge page.
     fn pages(len: usize) -> Option<MmapMut> {
         let bytes = len.checked_mul(4).filter(|&bytes| bytes >= PAGE)?;
-        // What is never touched takes no memory.
+        // Untouched pages take no memory.
         let pages = MmapOptions::new().len(bytes.checked_add(PAGE)?).map_anon().ok()?;
-        // Only a wish: a system without large pages gives small ones.
+        // Only advice: a system without huge pages returns small ones.
         #[cfg(target_os = "linux")]
         let _ = pages.advise(memmap2::Advice::HugePage);
         Some(pages)
@@ -81,7 +81,7 @@ impl Aligned {
     }
 }
 
-/// Buffers at rest, and how much memory all of them took at most.
+/// Unused buffers, and the peak memory of all buffers.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     free: Mutex<Vec<Aligned>>,
@@ -90,7 +90,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Runs `work` with `len` elements of any content.
+    /// Runs `work` with `len` elements of arbitrary content.
     pub(super) fn with<T>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
         let mut buffer = self.take(len);
         let result = work(&mut buffer.elements_mut()[..len]);
@@ -100,7 +100,7 @@ impl Scratch {
         result
     }
 
-    /// The smallest buffer that is large enough; else the largest, made larger.
+    /// Takes the smallest sufficient buffer, else the largest, enlarged.
     fn take(&self, len: usize) -> Aligned {
         let mut buffer = {
             let Ok(mut free) = self.free.lock() else { return Aligned::new(len) };
@@ -112,13 +112,13 @@ impl Scratch {
             let grown = 4 * (len - buffer.len()) as u64;
             let now = self.now.fetch_add(grown, Ordering::Relaxed) + grown;
             self.most.fetch_max(now, Ordering::Relaxed);
-            // Its content does not matter: a new one is cheaper than a copy.
+            // Its content does not matter: allocating a new buffer is cheaper than copying.
             buffer = Aligned::new(len);
         }
         buffer
     }
 
-    /// Most bytes that there were at once.
+    /// Returns the peak bytes of all buffers.
     pub(super) fn bytes(&self) -> u64 {
         self.most.load(Ordering::Relaxed)
     }

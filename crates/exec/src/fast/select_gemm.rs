@@ -1,4 +1,4 @@
-//! The kernels of layers that multiply by weights.
+//! Kernel selection for layers that multiply by weights.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::conv_channels_last::{self, Across};
 use super::deform::{Deformable, Use};
 use super::depthwise::{Depthwise, Reduction};
 use super::kernel::{Kernel, Prepared};
+use super::layer_use::{Fold, LayerUse};
 use super::linear::Linear;
 use super::packing::Packed;
 use super::padded_input::Frame;
-use super::select_kernel::{Fold, LayerUse};
 use super::transposed::Transposed;
 use super::winograd::Winograd;
 use crate::tensor::Tensor;
@@ -21,12 +21,12 @@ use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::window::Window;
 
-/// Whether a norm after `layer` can become part of its weights.
+/// Whether a norm after `layer` can be folded into its weights.
 pub(super) fn folds(layer: &Layer) -> bool {
     matches!(layer, Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::DeformConv(_))
 }
 
-/// None if there is no fast kernel for these settings.
+/// Returns the kernel; `None` if there is no fast one for these settings.
 pub(super) fn prepare(
     context: &Context,
     site: &LayerUse<'_>,
@@ -67,7 +67,7 @@ fn bias(bias: Option<&Arc<Tensor<f32>>>, fold: Option<&Fold>) -> Option<Vec<f32>
     )
 }
 
-/// Weights `[rows, ...]`, each row times the factor of its output channel.
+/// Packs weights `[rows, ...]`, each row multiplied by the factor of its output channel.
 fn packed(weight: &Tensor<f32>, groups: usize, fold: Option<&Fold>) -> Packed {
     let rows = weight.sizes()[0];
     let (depth, data) = (weight.len() / rows.max(1), weight.data());
@@ -161,7 +161,7 @@ fn deformable(
         window.output(size as u64).is_ok_and(|outputs| outputs == positions as u64)
     });
     if !fits {
-        // The definition explains.
+        // The reference reports the error.
         return Ok(None);
     }
     let zeros = PaddingMode::Zeros;

@@ -1,4 +1,4 @@
-//! Which kernel runs a layer.
+//! Kernel selection for every layer.
 
 use std::sync::Arc;
 
@@ -8,75 +8,34 @@ use super::data_movement::{Joined, Lookup, Strided, strides};
 use super::depthwise::{Depthwise, Reduction};
 use super::elementwise::{Affine, Join, Joining};
 use super::kernel::{Kernel, Prepared};
+use super::layer_use::{Fold, LayerUse};
 use super::linear::Linear;
 use super::norms::{Norm, Scale, Sets};
 use super::padded_input::Frame;
 use super::resize::Resize;
 use super::select_gemm;
 use super::squeeze_excite::Gates;
-use crate::reference::{self, Activation};
+use crate::reference;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::layer_norm::NormAxis;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::softmax::SoftmaxAxis;
 use cnnkit_core::layers::upsample::Interpolation;
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Layer, Weight};
 
-/// One use of a layer: sizes with the batch first, and its weights.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LayerUse<'a> {
-    pub layer: &'a Layer,
-    pub declared: &'a [Weight],
-    pub weights: &'a [Arc<Tensor<f32>>],
-    pub inputs: &'a [&'a [usize]],
-    pub output: &'a [usize],
-}
-
-/// A norm with running statistics, as a factor and a shift for each channel.
-#[derive(Debug, Clone)]
-pub(super) struct Fold {
-    pub scale: Vec<f32>,
-    pub shift: Vec<f32>,
-}
-
-impl<'a> LayerUse<'a> {
-    pub(super) fn weight(&self, name: &str) -> Option<&'a Arc<Tensor<f32>>> {
-        let place = self.declared.iter().position(|weight| weight.name == name)?;
-        self.weights.get(place)
-    }
-
-    pub(super) fn data(&self, name: &str) -> Vec<f32> {
-        self.weight(name).map(|weight| weight.data().to_vec()).unwrap_or_default()
-    }
-
-    /// Sizes of one image of the first input.
-    pub(super) fn input(&self) -> &'a [usize] {
-        &self.inputs[0][1..]
-    }
-
-    /// Spatial sizes of the first input.
-    pub(super) fn space(&self) -> &'a [usize] {
-        self.input().get(1..).unwrap_or_default()
-    }
-
-    pub(super) fn wide(&self) -> Vec<u64> {
-        self.space().iter().map(|&size| size as u64).collect()
-    }
-
-    fn definition(&self) -> Prepared {
-        let (layer, declared) = (Box::new(self.layer.clone()), self.declared.to_vec());
-        plain(Kernel::Definition { layer, declared, weights: self.weights.to_vec() })
-    }
+fn definition(site: &LayerUse<'_>) -> Prepared {
+    let (layer, declared) = (Box::new(site.layer.clone()), site.declared.to_vec());
+    plain(Kernel::Definition { layer, declared, weights: site.weights.to_vec() })
 }
 
 pub(super) fn plain(kernel: Kernel) -> Prepared {
     Prepared { kernel, bias: None }
 }
 
-/// What a norm with running statistics does to each channel, computed in f64.
+/// Returns what a norm with running statistics does to each channel, computed in f64.
 pub(super) fn running(site: &LayerUse<'_>, eps: f64) -> Option<Fold> {
     let (mean, variance) = (site.weight("running_mean")?, site.weight("running_var")?);
     let (weight, bias) = (site.weight("weight"), site.weight("bias"));
@@ -93,8 +52,7 @@ pub(super) fn running(site: &LayerUse<'_>, eps: f64) -> Option<Fold> {
     Some(Fold { scale, shift })
 }
 
-/// The kernel of a layer; `fold` is a norm that follows it and is to become part of it (see
-/// [`select_gemm::folds`]).
+/// Returns the kernel of a layer; `fold` is a norm after it to fold into its weights (see [`select_gemm::folds`]).
 pub(super) fn prepare(
     context: &Context,
     site: &LayerUse<'_>,
@@ -107,7 +65,7 @@ pub(super) fn prepare(
         Layer::MaxPool(_) | Layer::AvgPool(_) => pool(site)?.map(plain),
         Layer::GlobalAvgPool(_) => Some(plain(Kernel::Global { largest: false, plane: plane(site) })),
         Layer::GlobalMaxPool(_) => Some(plain(Kernel::Global { largest: true, plane: plane(site) })),
-        // To one position: a global pool by another name.
+        // An adaptive pool to a single position is a global pool.
         Layer::AdaptiveAvgPool(_) if site.output[2..].iter().all(|&size| size == 1) => {
             Some(plain(Kernel::Global { largest: false, plane: plane(site) }))
         }
@@ -154,17 +112,17 @@ pub(super) fn prepare(
         Layer::SqueezeExcite(layer) => gates(context, site, layer),
         Layer::Add(layer) => {
             let factors = layer.weights.iter().flatten();
-            #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+            #[expect(clippy::cast_possible_truncation, reason = "as the reference does in f32")]
             let factors = factors.map(|&factor| factor as f32).collect();
             joining(site, Join::Sum(factors))
         }
         Layer::Multiply(_) => joining(site, Join::Product),
-        layer => match Activation::of(layer) {
-            Some(curve) => Some(plain(Kernel::Activation(curve))),
+        layer => match layer.pointwise() {
+            Some(pointwise) => Some(plain(Kernel::Activation(pointwise.activation))),
             None => movement(site)?.map(plain),
         },
     };
-    Ok(kernel.unwrap_or_else(|| site.definition()))
+    Ok(kernel.unwrap_or_else(|| definition(site)))
 }
 
 fn plane(site: &LayerUse<'_>) -> usize {
@@ -184,7 +142,7 @@ fn channel_scale(site: &LayerUse<'_>) -> Scale {
 }
 
 fn norm(site: &LayerUse<'_>, sets: Sets, scale: Scale, eps: f64) -> Prepared {
-    #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+    #[expect(clippy::cast_possible_truncation, reason = "as the reference does in f32")]
     let eps = eps as f32;
     plain(Kernel::Norm(Norm { sets, scale, eps, weight: site.data("weight"), bias: site.data("bias") }))
 }
@@ -194,20 +152,20 @@ fn gates(
     site: &LayerUse<'_>,
     layer: &cnnkit_core::layers::squeeze_excite::SqueezeExcite,
 ) -> Option<Prepared> {
-    // One image at a time, as dot products, whatever the batch: rows are few.
+    // As dot products of one image at a time, whatever the batch: there are few rows.
     let map = |name: &str| site.weight(name).map(|weight| Linear::new(context, weight, 1));
     Some(plain(Kernel::Gates(Box::new(Gates {
         plane: plane(site),
         first: map("fc1.weight")?,
         first_bias: site.weight("fc1.bias").cloned(),
-        activation: Activation::of_squeeze(layer.activation),
+        activation: layer.activation.pointwise().activation,
         second: map("fc2.weight")?,
         second_bias: site.weight("fc2.bias").cloned(),
-        gate: Activation::of_gate(layer.gate),
+        gate: layer.gate.pointwise().activation,
     }))))
 }
 
-/// Sums and products in which every input is like the output, or has one element for each run of it.
+/// Returns the kernel of a sum or product in which each input has the output's sizes, or one element per run of it.
 fn joining(site: &LayerUse<'_>, join: Join) -> Option<Prepared> {
     let all: usize = site.output.iter().product();
     let mut repeats = Vec::with_capacity(site.inputs.len());
@@ -231,7 +189,7 @@ fn pool(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
         Layer::AvgPool(layer) => (layer.windows(&wide)?, 0.0),
         _ => return Ok(None),
     };
-    // Elements that each output reads on each axis: real ones, and those of the padded input.
+    // Elements that each output reads on each axis: input elements, and elements of the padded input.
     let mut real: Vec<usize> = vec![1];
     let mut padded: Vec<usize> = vec![1];
     for ((window, &size), &outputs) in windows.iter().zip(space).zip(outputs) {
@@ -254,7 +212,7 @@ fn pool(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
         (real, padded) = (join(&real, &own), join(&padded, &with));
     }
     let reduction = match site.layer {
-        // The definition says which window is empty.
+        // The reference reports which window is empty.
         Layer::MaxPool(_) if real.contains(&0) => return Ok(None),
         Layer::AvgPool(layer) => {
             let counts = if layer.count_include_pad { padded } else { real };
@@ -275,7 +233,7 @@ fn pool(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
     }))))
 }
 
-/// What only moves data.
+/// Returns the kernel of a layer that only moves data.
 fn movement(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
     let whole = |value: u64| usize::try_from(value).map_err(|_| Problem::overflow("an argument"));
     let (input, output) = (site.input(), &site.output[1..]);
@@ -346,7 +304,7 @@ fn movement(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
             })
         }
         Layer::Pad(layer) => {
-            #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+            #[expect(clippy::cast_possible_truncation, reason = "as the reference does in f32")]
             let fill = if layer.mode == PaddingMode::Zeros { layer.value as f32 } else { 0.0 };
             let sides = layer.windows(&site.wide())?;
             let windows: Vec<Window> = sides
@@ -373,7 +331,7 @@ fn movement(site: &LayerUse<'_>) -> Result<Option<Kernel>, Problem> {
                 Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => {
                     #[expect(
                         clippy::cast_possible_truncation,
-                        reason = "rounded once, as the definition does"
+                        reason = "rounded once, as the reference does"
                     )]
                     let pair = |pairs: Vec<(usize, f64)>| {
                         let part = |i: usize| {

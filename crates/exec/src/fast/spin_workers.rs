@@ -1,21 +1,21 @@
-//! Threads that look for work without a pause while a network runs.
+//! Keeps worker threads spinning during inference so that they do not sleep between layers.
 //!
-//! Between two layers that are shared out lie microseconds of work for one thread. A thread of the pool that finds
-//! nothing to do goes to sleep in that time, and waking it takes as long as a small layer.
+//! Between two layers that run on all threads lie microseconds of single-threaded work. An idle thread of the pool
+//! goes to sleep in that time, and waking it takes as long as a small layer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Set in the count of threads that came once no more may.
+/// Flag in the count of spinning threads: no more may join.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// How long threads may take to wake up.
+/// How long to wait for threads to wake up.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Threads that look for work, and [`CLOSED`].
+    /// Number of spinning threads, and [`CLOSED`].
     present: AtomicUsize,
     done: AtomicBool,
 }
@@ -25,7 +25,7 @@ struct State {
 pub(super) struct Awake(Option<Arc<State>>);
 
 impl Awake {
-    /// Wakes them; nothing outside a pool.
+    /// Wakes the other threads; does nothing outside a pool.
     pub(super) fn new() -> Self {
         let others = rayon::current_num_threads() - 1;
         let Some(this) = rayon::current_thread_index().filter(|_| others > 0) else { return Self(None) };
@@ -40,8 +40,8 @@ impl Awake {
         while state.present.load(Ordering::Relaxed) < others && start.elapsed() < PATIENCE {
             std::hint::spin_loop();
         }
-        // A thread that came later might do so while it waits, within work of the network, for what the network has to
-        // do first; and would then wait for ever.
+        // A thread could otherwise join later while it waits for a nested task of the network. It would then spin
+        // until the network finishes, while the network waits for that task: a deadlock.
         state.present.fetch_or(CLOSED, Ordering::SeqCst);
         Self(Some(state))
     }
@@ -55,7 +55,7 @@ impl Drop for Awake {
     }
 }
 
-/// Does what there is to do until all is done.
+/// Spins and steals work until the network finishes.
 fn look(state: &State) {
     if state.present.fetch_add(1, Ordering::SeqCst) & CLOSED != 0 {
         return;
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Nested parallel work, many times: nobody waits for ever, and nothing is lost.
+    /// Nested parallel work, many times: no deadlock, and no lost results.
     #[test]
     fn work_goes_on_while_others_are_awake() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("threads");

@@ -1,4 +1,4 @@
-//! Squeeze and excitation: the mean of each channel through two small maps becomes the channel's factor.
+//! Squeeze and excitation: the channel means pass through two small linear maps and become factors of the channels.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use super::activations;
 use super::elementwise::{Join, Joining, global};
 use super::epilogue::Finish;
 use super::linear::Linear;
-use crate::reference::Activation;
 use crate::tensor::Tensor;
+use cnnkit_core::layers::activation::Activation;
 
 /// The layer, prepared.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Multiply-adds of one image.
+    /// Returns the multiply-adds of one image.
     pub(super) fn macs(&self) -> u64 {
         [&self.first, &self.second].map(|map| map.features as u64 * map.outputs as u64).iter().sum()
     }

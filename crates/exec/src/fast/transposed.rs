@@ -1,5 +1,5 @@
-//! Transposed convolution: a product of matrices gives what each input element adds to each tap, which is then added up
-//! where it belongs.
+//! Transposed convolution: a matrix product computes what each input element contributes to each tap; the
+//! contributions are then scattered into the output (col2im).
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use super::padded_input::Run;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::window::Window;
 
-/// One axis: where the taps of the window of each input element write.
+/// One axis: where the taps of each input element's window write.
 #[derive(Debug, Clone)]
 struct Axis {
     input: usize,
@@ -26,12 +26,12 @@ struct Axis {
 }
 
 impl Axis {
-    /// The output index of a tap of the first input element's window.
+    /// Returns the output index of a tap of the first input element's window.
     fn tap(&self, tap: usize) -> i64 {
         (tap * self.dilation) as i64 - self.before
     }
 
-    /// The input elements whose window has `tap` inside the output.
+    /// Returns the range of input elements whose window has `tap` inside the output.
     fn inside(&self, tap: usize) -> (usize, usize) {
         let (first, stride) = (self.tap(tap), self.stride as i64);
         let lowest = (-first).max(0) as u64;
@@ -45,15 +45,15 @@ impl Axis {
 #[derive(Debug)]
 pub(super) struct Transposed {
     axes: Vec<Axis>,
-    /// For each output channel: taps x input channels of its group.
+    /// Per output channel: taps x input channels of its group.
     weights: Packed,
     groups: usize,
-    /// Input channels of a group.
+    /// Input channels per group.
     members: usize,
 }
 
 impl Transposed {
-    /// `weights` has a row a tap for each output channel; `image` and `output` are spatial sizes.
+    /// Prepares the kernel. `weights` has one row per output channel and tap; `image` and `output` are spatial sizes.
     pub(super) fn new(
         windows: &[Window],
         image: &[usize],
@@ -85,7 +85,7 @@ impl Transposed {
         self.axes.iter().map(|axis| axis.output).product()
     }
 
-    /// Multiply-adds for one image, on what the padding removes included.
+    /// Returns the multiply-adds of one image, including those on outputs that the padding removes.
     pub(super) fn macs(&self) -> u64 {
         (self.weights.groups * self.weights.rows * self.weights.depth * self.positions()) as u64
     }
@@ -98,7 +98,7 @@ impl Transposed {
         let (plane, channels) = (self.plane(), self.weights.groups);
         let per_group = channels / self.groups;
         let image = self.groups * self.members * self.positions();
-        // Channels of one group share what is gathered.
+        // Channels of one group share the gathered columns.
         let threads = 4 * rayon::current_num_threads();
         let chunk = (per_group * self.groups).div_ceil(threads).clamp(1, per_group);
         let chunk = (1..=chunk).rev().find(|&chunk| per_group.is_multiple_of(chunk)).unwrap_or(1);
@@ -119,7 +119,7 @@ impl Transposed {
     }
 }
 
-/// Some output channels of one image.
+/// A range of output channels of one image.
 struct Chunk<'a> {
     transposed: &'a Transposed,
     source: &'a [f32],
@@ -128,7 +128,7 @@ struct Chunk<'a> {
     out: &'a mut [f32],
 }
 
-/// Where the rows of a tile go: each is a tap, from the input elements at `start` on.
+/// Adds each row of a tile, which is one tap of the input elements from `start` on, to the output.
 struct Taps<'a> {
     transposed: &'a Transposed,
     first: usize,
@@ -175,7 +175,7 @@ impl WithSimd for Chunk<'_> {
 }
 
 impl Transposed {
-    /// Adds what the input elements from `start` on give to `tap`.
+    /// Adds what the input elements from `start` on contribute to `tap`.
     #[inline(always)]
     fn scatter(&self, tap: usize, start: usize, sums: &[f32], out: &mut [f32]) {
         let Some((last, outer)) = self.axes.split_last() else { return };
@@ -185,7 +185,7 @@ impl Transposed {
         while at < sums.len() {
             let (mut row, column) = ((start + at) / last.input, (start + at) % last.input);
             let len = (last.input - column).min(sums.len() - at);
-            // The row of the output, if there is one.
+            // The output row, if it exists.
             let (mut taps, mut stride, mut base) = (tap / last.kernel, last.output, Some(0));
             for axis in outer.iter().rev() {
                 let index = (row % axis.input * axis.stride) as i64 + axis.tap(taps % axis.kernel);

@@ -1,12 +1,12 @@
-//! Winograd's way to 3 x 3 convolutions of stride 1: 2 x 2 outputs from a 4 x 4 patch with 16 products instead of 36
+//! Winograd convolution with 3 x 3 taps and stride 1: 2 x 2 outputs from a 4 x 4 patch with 16 products instead of 36
 //! (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.1: F(2x2, 3x3)).
 //!
-//! Of the larger forms F(4x4, 3x3) would spare half as many products again. It is not used: there an output depends, by
-//! rounding, on inputs outside its window, and loses a digit more. Here each output is made of sums over its own window
-//! alone, and the transforms hold only 0, 1 and 1/2, all exact.
+//! The larger F(4x4, 3x3) would need 2.25 instead of 4 products per output. It is not used: its outputs depend, by
+//! rounding, on inputs outside their window, and it loses one more digit. With F(2x2, 3x3) each output is a sum over
+//! its own window alone, and the transforms contain only 0, 1 and 1/2, all exact.
 //!
-//! A block of patches is transformed into 16 matrices (input channels x patches), each is multiplied by the matrix of
-//! transformed weights that belongs to it, and the 16 products are transformed back while they are in the cache.
+//! A block of patches is transformed into 16 matrices (input channels x patches), each is multiplied by the
+//! corresponding matrix of transformed weights, and the 16 products are transformed back while they are in the cache.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -23,44 +23,44 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::window::Window;
 
-/// Products of a patch.
+/// Products per patch.
 const PRODUCTS: usize = 16;
-/// Panels of output channels whose products are kept until they are transformed back. For so many the transformed
-/// patches are read once from the second level of cache, and the products stay in it.
+/// Panels of output channels whose products are kept until they are transformed back. With this number, the
+/// transformed patches are read once from the L2 cache and the products stay in it.
 const CHUNK: usize = 8;
-/// Fewer channels are not worth the transforms.
+/// With fewer channels the transforms cost more than they save.
 const CHANNELS: usize = 16;
 
-/// A 3 x 3 convolution of stride 1 whose weights are transformed.
+/// A 3 x 3 convolution of stride 1 with transformed weights.
 #[derive(Debug)]
 pub(super) struct Winograd {
     /// The patches: windows of 4 x 4 at stride 2.
     frame: Frame,
     /// Height and width of the output.
     outputs: [usize; 2],
-    /// Channels of the input.
+    /// Number of input channels.
     channels: usize,
-    /// Output channels.
+    /// Number of output channels.
     rows: usize,
     /// The first output channel and the height of each tile.
     panels: Vec<(usize, usize)>,
-    /// In the order in which they are read: for each chunk of panels, for each product of a patch, for each panel, for
-    /// each input channel its output channels.
+    /// The weights in reading order: per chunk of panels, per product of a patch, per panel, per input channel: the
+    /// output channels.
     weights: Aligned,
 }
 
-/// Some output channels of some patches.
+/// A range of output channels of a range of patches.
 #[derive(Clone, Copy)]
 struct Task {
     first: usize,
     end: usize,
-    /// Chunks of panels.
+    /// Range of chunks of panels.
     chunks: (usize, usize),
 }
 
 impl Winograd {
-    /// For `windows` on an image of these sizes, without groups; each output channel times its `scale`. None where the plain product is
-    /// better or needed.
+    /// Prepares the kernel for `windows` on an image of these sizes, without groups; each output channel is
+    /// multiplied by its `scale`. `None` where the plain product is faster or required.
     pub(super) fn new(
         image: &[usize],
         outputs: &[usize],
@@ -101,8 +101,8 @@ impl Winograd {
         Ok(Some(Self { frame, outputs: [height, width], channels, rows, panels, weights }))
     }
 
-    /// Multiply-adds of the convolution for one image, padding included, as a plain product does them; here there are
-    /// 4/9 as many.
+    /// Returns the multiply-adds of one image as a plain product counts them, padding included; this kernel does 4/9
+    /// of them.
     pub(super) fn macs(&self) -> u64 {
         (9 * self.channels * self.rows * self.positions()) as u64
     }
@@ -115,13 +115,13 @@ impl Winograd {
         self.outputs[0] * self.outputs[1]
     }
 
-    /// Computes a batch.
+    /// Computes the convolution of a batch.
     pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32], finish: Finish<'_>) {
         let outputs = self.rows * self.positions();
         let image = input.len() / (out.len() / outputs.max(1)).max(1);
         let tasks = self.tasks(context.isa.lanes());
         let out = Shared::new(out);
-        // Whole vectors are read, beyond the last element too.
+        // Whole vectors are read, also past the last element.
         let elements = self.frame.elements(self.channels);
         for (n, source) in input.chunks_exact(image.max(1)).enumerate() {
             context.scratch.with(elements + WIDEST, |frame| {
@@ -146,7 +146,8 @@ impl Winograd {
         }
     }
 
-    /// Blocks of patches, as equal as possible; where these are few for the threads, each with a part of the channels.
+    /// Splits the patches into blocks of sizes as equal as possible; if there are too few blocks for the threads, the
+    /// channels are split too.
     fn tasks(&self, lanes: usize) -> Vec<Task> {
         let tiles = self.frame.positions();
         let vectors = tiles.div_ceil(lanes);
@@ -167,7 +168,7 @@ impl Winograd {
     }
 }
 
-/// `G g G'` for 3 x 3 taps `g`, rounded once.
+/// Computes `G g G'` for 3 x 3 taps `g`, rounded once.
 fn transform_weights(taps: &[f32], scale: f32) -> [f32; PRODUCTS] {
     let line = |[a, b, c]: [f64; 3]| [a, f64::midpoint(a + c, b), f64::midpoint(a + c, -b), c];
     let tap = |row: usize, column: usize| f64::from(taps[3 * row + column] * scale);
@@ -182,17 +183,17 @@ fn transform_weights(taps: &[f32], scale: f32) -> [f32; PRODUCTS] {
     products
 }
 
-/// Where outputs go.
+/// Destination of the outputs.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// The whole batch.
+    /// The output of the whole batch.
     out: Shared<'a>,
-    /// Where the image starts in it.
+    /// Offset of the image in it.
     image: usize,
     finish: Finish<'a>,
 }
 
-/// A task with what it needs.
+/// A task with the data it needs.
 struct Block<'a> {
     of: &'a Winograd,
     task: Task,
@@ -202,7 +203,7 @@ struct Block<'a> {
     place: Place<'a>,
 }
 
-/// Where the products of a tile go: each row to its channel, whose 16 products lie together.
+/// Stores each row of a tile in its channel; the 16 products of a channel lie together.
 struct Products<'a> {
     sums: &'a mut [f32],
     width: usize,
@@ -251,7 +252,7 @@ impl WithSimd for Block<'_> {
     }
 }
 
-/// `B' d B` of every patch `d` of a block: for each product a row of `width` elements a channel.
+/// Computes `B' d B` of every patch `d` of a block: per product and channel, one row of `width` elements.
 #[inline(always)]
 fn patches<S: Simd>(
     simd: S,
@@ -265,7 +266,8 @@ fn patches<S: Simd>(
     for channel in 0..channels {
         let frame = &frame[channel * windows.plane..];
         for run in runs {
-            // Whole vectors: what goes beyond a run is overwritten by the next run, or the next row, or not used.
+            // Copies whole vectors: elements past the end of a run are overwritten by the next run or row, or never
+            // used.
             for step in (0..run.len).step_by(S::F32_LANES) {
                 let from = run.from + step;
                 let mut patch = [[simd.splat_f32s(0.0); 4]; 4];
@@ -292,27 +294,27 @@ fn patches<S: Simd>(
     }
 }
 
-// Functions, not closures: only these are compiled for the vectors wherever they are called from.
+// Functions, not closures: only functions inlined here are compiled for the vector instructions of the caller.
 
-/// A line of `B' d`.
+/// Computes one line of `B' d`.
 #[inline(always)]
 fn spread<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 4] {
     [simd.sub_f32s(a, c), simd.add_f32s(b, c), simd.sub_f32s(c, b), simd.sub_f32s(b, d)]
 }
 
-/// A line of `A' m`.
+/// Computes one line of `A' m`.
 #[inline(always)]
 fn gathered<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
     [simd.add_f32s(simd.add_f32s(a, b), c), simd.sub_f32s(simd.sub_f32s(b, c), d)]
 }
 
 impl Winograd {
-    /// `A' m A` of the products `m` of one channel, finished and written.
+    /// Computes `A' m A` of the products `m` of one channel, applies the epilogue, and writes the result.
     #[inline(always)]
     fn outputs<S: Simd>(&self, simd: S, sums: &[f32], channel: usize, task: Task, place: Place<'_>) {
         const MOST: usize = VECTORS * WIDEST;
         let width = sums.len() / PRODUCTS;
-        // Top left, top right, bottom left, bottom right of every patch.
+        // Top left, top right, bottom left and bottom right output of every patch.
         let mut corners = [[0.0; MOST]; 4];
         for at in (0..width).step_by(S::F32_LANES) {
             let mut columns = [[simd.splat_f32s(0.0); 2]; 4];
@@ -349,7 +351,7 @@ impl Winograd {
             for (y, line) in (2 * row..height).zip(&lines) {
                 let at = place.image + (channel * height + y) * across + 2 * column;
                 #[expect(unsafe_code, reason = "see `Shared`")]
-                // SAFETY: tasks differ in their image, their patches or their chunks: no two write one element.
+                // SAFETY: tasks differ in image, patches or chunks, so no two write the same element.
                 let out = unsafe { place.out.part(at, len) };
                 place.finish.row(channel, at, &line[2 * (tile - task.first)..], out);
             }

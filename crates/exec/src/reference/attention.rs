@@ -10,11 +10,11 @@ use cnnkit_core::layers::attention::{Attention, OPERANDS};
 /// A tensor that is added to the scores.
 struct Term<'a, S> {
     data: &'a [S],
-    /// As many as the scores have, the batch included.
+    /// As many axes as the scores have, the batch included.
     sizes: Vec<usize>,
 }
 
-/// One use: sizes with the batch among the `outer` axes, and what is added.
+/// One call: sizes with the batch among the `outer` axes, and the terms that are added to the scores.
 struct Plan<'a, S> {
     query: &'a Tensor<S>,
     key: &'a Tensor<S>,
@@ -25,11 +25,11 @@ struct Plan<'a, S> {
     features: usize,
     values: usize,
     terms: Vec<Term<'a, S>>,
-    /// None for 1: then nothing is multiplied.
+    /// `None` for 1: no multiplication is done then.
     scale: Option<S>,
 }
 
-/// First elements of the matrices of one index of the outer axes.
+/// First elements of the matrices at one index of the outer axes.
 struct Starts {
     query: usize,
     key: usize,
@@ -37,7 +37,7 @@ struct Starts {
     terms: Vec<usize>,
 }
 
-/// The flat index of `at` in axes of these sizes, of which those of size 1 are broadcast.
+/// Returns the flat index of `at` in axes of these sizes; axes of size 1 are broadcast.
 fn place(at: &[usize], sizes: &[usize]) -> usize {
     at.iter().zip(sizes).fold(0, |flat, (&index, &size)| flat * size + if size == 1 { 0 } else { index })
 }
@@ -50,7 +50,7 @@ impl<'a, S: Scalar> Plan<'a, S> {
         let (q, k, v) = (query.sizes(), key.sizes(), value.sizes());
         let rank = q.len();
         let terms = more.iter().map(|&term| Term { data: term.data(), sizes: term.sizes().to_vec() });
-        // Weights have no batch.
+        // Weights have no batch axis.
         let own = ["bias", "mask"].into_iter().filter_map(|name| call.weight(name));
         let own = own.map(|term| Term { data: term.data(), sizes: [&[1], term.sizes()].concat() });
         let terms: Vec<Term<'a, S>> = terms.chain(own).collect();
@@ -60,7 +60,9 @@ impl<'a, S: Scalar> Plan<'a, S> {
             && v[rank - 2] == k[rank - 2]
             && terms.iter().all(|term| term.sizes.len() == rank);
         if !fits {
-            return Err(Problem::shape("queries, keys, values and what is added to the scores do not fit"));
+            return Err(Problem::shape(
+                "queries, keys, values and the terms added to the scores have incompatible shapes",
+            ));
         }
         let scale = layer.factor(q[rank - 1] as u64);
         Ok(Self {
@@ -94,13 +96,13 @@ impl<'a, S: Scalar> Plan<'a, S> {
         all.map(one).collect()
     }
 
-    /// The place of the score of query `n` and key `m` in term `index`.
+    /// Returns the index, in term `index`, of the score of query `n` and key `m`.
     fn added(&self, starts: &Starts, index: usize, n: usize, m: usize) -> usize {
         let sizes = &self.terms[index].sizes;
         starts.terms[index] + place(&[n, m], &sizes[sizes.len() - 2..])
     }
 
-    /// How much query `n` takes of each value: the softmax of its scores.
+    /// Computes the weights of the values for query `n`: the softmax of its scores.
     fn shares(&self, starts: &Starts, n: usize, counter: &mut Counter) -> Vec<S> {
         let query = &self.query.data()[starts.query + n * self.features..][..self.features];
         let mut scores = Vec::with_capacity(self.keys);
@@ -119,7 +121,7 @@ impl<'a, S: Scalar> Plan<'a, S> {
             }
             scores.push(sum);
         }
-        // Without the largest, the exponential of which could overflow.
+        // The maximum is subtracted so that the exponential cannot overflow.
         let largest = scores.iter().copied().reduce(|most, score| if score > most { score } else { most });
         let mut total = S::ZERO;
         for score in &mut scores {
@@ -130,7 +132,7 @@ impl<'a, S: Scalar> Plan<'a, S> {
     }
 }
 
-/// `output[..., n, :] = sum over m of softmax over m (scale q[n] . k[m] + terms[n, m]) * v[m, :]`.
+/// Computes `output[..., n, :] = sum over m of softmax over m (scale q[n] . k[m] + terms[n, m]) * v[m, :]`.
 pub(super) fn forward<S: Scalar>(
     layer: &Attention,
     call: Call<'_, S>,

@@ -8,7 +8,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 
-/// `[batch, channels, space...]`.
+/// Returns the sizes `[batch, channels, space...]`.
 pub(super) fn image(batch: usize, channels: usize, space: &[usize]) -> Vec<usize> {
     [&[batch, channels], space].concat()
 }
@@ -31,7 +31,7 @@ pub(super) fn forward<S: Scalar>(
     Ok(convolve(call.input(), &sliding, call.need("weight")?, call.weight("bias"), counter))
 }
 
-/// `output[o, p] = bias[o] + sum over c, t of weight[o, c, t] * input[group(o) + c, read(p, t)]`.
+/// Computes `output[o, p] = bias[o] + sum over c, t of weight[o, c, t] * input[group(o) + c, read(p, t)]`.
 pub(super) fn convolve<S: Scalar>(
     input: &Tensor<S>,
     sliding: &Sliding,
@@ -54,7 +54,7 @@ pub(super) fn convolve<S: Scalar>(
             sliding.read(position, &mut taps);
             let real = taps.iter().flatten().count();
             for group in 0..groups {
-                // The elements that this position reads, in the order of the weights; none on padding.
+                // The elements that this position reads, in the order of the weights; `None` on padding.
                 column.clear();
                 for c in group * members..(group + 1) * members {
                     column.extend(taps.iter().map(|tap| tap.map(|place| source[c * plane + place])));
@@ -91,7 +91,7 @@ pub(super) fn backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The gradient of a bias: sums over the batch and space.
+/// Computes the gradient of a bias: sums over the batch and all positions.
 pub(super) fn channel_sums<S: Scalar>(vector: &Tensor<S>) -> Vec<S> {
     let channels = vector.image_sizes().first().copied().unwrap_or(1);
     let plane = vector.image_len() / channels.max(1);
@@ -104,7 +104,7 @@ pub(super) fn channel_sums<S: Scalar>(vector: &Tensor<S>) -> Vec<S> {
     sums
 }
 
-/// Gradients of `convolve` with respect to its input and its weight.
+/// Computes the gradients of `convolve` with respect to its input and its weight.
 pub(super) fn convolve_backward<S: Scalar>(
     input: &Tensor<S>,
     sliding: &Sliding,
@@ -141,14 +141,14 @@ pub(super) fn convolve_backward<S: Scalar>(
     (to_input, to_weight)
 }
 
-/// The convolution of which `layer` is the transpose slides over the output.
+/// Returns the windows of the convolution of which `layer` is the transpose; they slide over the output.
 fn transposed_sliding<S: Scalar>(layer: &ConvTranspose, input: &Tensor<S>) -> Result<Sliding, Problem> {
     let space = &input.image_sizes()[1..];
     let windows = layer.windows(&wide(space))?;
     let added = layer.output_padding.resolve(space.len(), "output_padding", 0)?;
     let mut output = Vec::with_capacity(space.len());
     for ((window, &size), &added) in windows.iter().zip(space).zip(&added) {
-        // One past the last element that the last input element touches, less what the padding removes.
+        // One past the last element that the last input element writes, minus what the padding removes.
         let last = (size as u64 - 1)
             .checked_mul(window.stride)
             .and_then(|start| start.checked_add(window.extent().ok()?));
@@ -183,7 +183,7 @@ pub(super) fn transposed_forward<S: Scalar>(
                 let first = c / per_group * members;
                 for o in 0..members {
                     for (t, tap) in taps.iter().enumerate() {
-                        // Taps on the padding compute what is then removed.
+                        // Taps on padding compute values that are discarded.
                         let Some(tap) = tap else {
                             counter.padding += 1;
                             continue;

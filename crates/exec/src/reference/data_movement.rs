@@ -19,7 +19,7 @@ use cnnkit_core::layers::pixel_unshuffle::PixelUnshuffle;
 use cnnkit_core::layers::reshape::Reshape;
 use cnnkit_core::layers::slice::Slice;
 
-/// Where an output element comes from.
+/// The source of an output element.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum From {
     /// The element with this flat index of image and input.
@@ -28,14 +28,14 @@ pub(super) enum From {
     Constant(f64),
 }
 
-/// For each element of one output image, where it comes from; and the sizes of that image.
+/// The source of each element of one output image, and the sizes of that image.
 pub(super) struct Map {
     sizes: Vec<usize>,
     from: Vec<From>,
 }
 
 impl Map {
-    /// From the indices of each element of an image of `output` sizes.
+    /// Builds the map from the indices of each element of an image of `output` sizes.
     fn new(output: Vec<usize>, mut from: impl FnMut(&[usize]) -> From) -> Self {
         let mut indices = vec![0; output.len()];
         let elements = output.iter().product();
@@ -48,7 +48,8 @@ impl Map {
         Self { sizes: output, from }
     }
 
-    /// From the indices that each element has in an input of `input` sizes.
+    /// Builds the map from a function that computes the indices in the input (of `input` sizes) of each output
+    /// element.
     fn gather(output: Vec<usize>, input: &[usize], mut source: impl FnMut(&[usize], &mut [usize])) -> Self {
         let mut found = vec![0; input.len()];
         Self::new(output, |indices| {
@@ -57,7 +58,7 @@ impl Map {
         })
     }
 
-    /// The same elements in the same order.
+    /// Keeps all elements in order and changes only the sizes.
     fn relabel(output: Vec<usize>) -> Self {
         let elements = output.iter().product();
         Self { sizes: output, from: (0..elements).map(|flat| From::Element(0, flat)).collect() }
@@ -124,7 +125,7 @@ pub(super) fn permute(layer: &Permute, input: &[usize]) -> Result<Map, Problem> 
     }))
 }
 
-/// The channels form a table of groups x members; the output reads it column by column.
+/// The channels form a table of groups x members, which the output reads column by column.
 pub(super) fn channel_shuffle(layer: &ChannelShuffle, input: &[usize]) -> Result<Map, Problem> {
     let groups = whole(layer.groups)?;
     let members = input[0] / groups.max(1);
@@ -141,7 +142,7 @@ pub(super) fn pixel_shuffle(layer: &PixelShuffle, input: &[usize]) -> Result<Map
     let mut output = vec![input[0] / cell];
     output.extend(input[1..].iter().map(|size| size * factor));
     Ok(Map::gather(output, input, |indices, source| {
-        // The place in the cell, row-major, is the channel within its block.
+        // The row-major position in the cell is the channel within its block.
         source[0] = indices[1..].iter().fold(indices[0], |channel, index| channel * factor + index % factor);
         for (source, index) in source[1..].iter_mut().zip(&indices[1..]) {
             *source = index / factor;
@@ -199,7 +200,7 @@ pub(super) fn crop(layer: &Crop, input: &[usize]) -> Result<Map, Problem> {
         let left = size
             .checked_sub(removed(window.before)?)
             .and_then(|left| left.checked_sub(removed(window.after).ok()?));
-        output.push(left.ok_or_else(|| Problem::shape("more is cropped than there is"))?);
+        output.push(left.ok_or_else(|| Problem::shape("the crop is larger than the input"))?);
     }
     Ok(Map::gather(output, input, |indices, source| {
         source.copy_from_slice(indices);
@@ -218,7 +219,7 @@ fn part(axis: usize, start: usize, length: usize, step: usize, input: &[usize]) 
     })
 }
 
-/// Python's `x[start:end:step]` along one axis.
+/// Implements Python's `x[start:end:step]` along one axis.
 pub(super) fn gather(layer: &Gather, input: &[usize]) -> Result<Map, Problem> {
     let (axis, indices) = (whole(layer.axis)?, sizes(&layer.indices)?);
     let mut output = input.to_vec();
@@ -237,7 +238,7 @@ pub(super) fn slice(layer: &Slice, input: &[usize]) -> Result<Map, Problem> {
     Ok(part(axis, whole(start)?, length, step, input))
 }
 
-/// `torch.chunk`: parts of ceil(size / chunks) elements until nothing is left.
+/// Implements `torch.chunk`: parts of ceil(size / chunks) elements until nothing is left.
 pub(super) fn chunk(layer: &Chunk, input: &[usize]) -> Result<Map, Problem> {
     let axis = whole(layer.axis)?;
     let length = input[axis].div_ceil(whole(layer.chunks)?.max(1));
@@ -266,7 +267,7 @@ pub(super) fn concat(layer: &Concat, inputs: &[&[usize]]) -> Result<Map, Problem
     }))
 }
 
-/// Nearest neighbour: `index` gives, for an axis and an output index on it, the input index.
+/// Implements nearest-neighbour interpolation: `index` maps an axis and an output index to the input index.
 pub(super) fn nearest(output: Vec<usize>, input: &[usize], index: impl Fn(usize, usize) -> usize) -> Map {
     Map::gather(output, input, |indices, source| {
         source[0] = indices[0];

@@ -1,4 +1,4 @@
-//! Deformable convolution: samples between the pixels, bilinearly, with zeros outside (torchvision's rule).
+//! Deformable convolution: bilinear samples between pixels, with zeros outside (torchvision's rule).
 
 use super::call::{Call, Counter, Gradients};
 use super::conv::{channel_sums, convolve, convolve_backward, groups_of, image};
@@ -11,14 +11,14 @@ use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::deform_sample::DeformSample;
 use cnnkit_core::layers::window::Window;
 
-/// A sample: its value, the pixels it mixes with their shares, and its slopes along y and x.
+/// A sample: its value, the pixels that it interpolates with their weights, and its slopes along y and x.
 struct Sample<S> {
     value: S,
     corners: [(Option<usize>, S); 4],
     slopes: [S; 2],
 }
 
-/// The value of `map` (`height` x `width`) at (y, x). Each of the four neighbours outside contributes 0.
+/// Samples `map` (`height` x `width`) at (y, x). Each of the four neighbours outside contributes 0.
 fn sample<S: Scalar>(map: &[S], [height, width]: [usize; 2], y: S, x: S) -> Sample<S> {
     if y.is_nan() || x.is_nan() {
         let value = y + x;
@@ -37,7 +37,7 @@ fn sample<S: Scalar>(map: &[S], [height, width]: [usize; 2], y: S, x: S) -> Samp
     let [a, b, c, d] = places.map(|place| place.map_or(S::ZERO, |place| map[place]));
     let mut value = S::ZERO;
     for (share, (element, place)) in shares.iter().zip([a, b, c, d].into_iter().zip(places)) {
-        // A share of 0 reads nothing: at whole positions only one pixel matters, even beside a NaN.
+        // A pixel of weight 0 is not read: at integer positions a single pixel contributes, even beside a NaN.
         if place.is_some() && *share != S::ZERO {
             value += *share * element;
         }
@@ -50,16 +50,16 @@ fn sample<S: Scalar>(map: &[S], [height, width]: [usize; 2], y: S, x: S) -> Samp
     Sample { value, corners, slopes }
 }
 
-/// Where the taps of a `per_tap` convolution sample.
+/// The sampling positions of a `per_tap` convolution.
 #[derive(Debug)]
 pub struct Grid<'a> {
-    /// One window an axis.
+    /// One window per axis.
     pub windows: &'a [Window],
-    /// Output positions on each axis.
+    /// Output positions per axis.
     pub outputs: [usize; 2],
     /// Sizes of the input.
     pub image: [usize; 2],
-    /// Groups of input channels with offsets of their own.
+    /// Groups of input channels that share offsets.
     pub offset_groups: usize,
 }
 
@@ -68,7 +68,7 @@ impl Grid<'_> {
         self.windows.iter().map(|window| usize::try_from(window.kernel).unwrap_or(0)).product()
     }
 
-    /// The sample of `channel` at output `position` and `tap`. Offsets are `dy` then `dx` of each tap in turn, for each
+    /// Samples `channel` at output `position` and `tap`. The offsets are `dy` then `dx` of each tap in turn, per
     /// offset group (torchvision's order).
     fn sample<S: Scalar>(
         &self,
@@ -95,7 +95,8 @@ impl Grid<'_> {
     }
 }
 
-/// `torchvision.ops.deform_conv2d`: a convolution of the samples, each weighted by its mask if there is one.
+/// Implements `torchvision.ops.deform_conv2d`: a convolution of the samples, each multiplied by its mask if there is
+/// one.
 pub fn sampled_convolution<S: Scalar>(
     grid: &Grid<'_>,
     input: &Tensor<S>,
@@ -139,13 +140,13 @@ pub fn sampled_convolution<S: Scalar>(
     output
 }
 
-/// What the layer computes before its samples.
+/// What the layer computes before sampling.
 struct Plan<S> {
     main: Vec<Window>,
     outputs: [usize; 2],
     image: [usize; 2],
     offset_sliding: Sliding,
-    /// What the offset convolution returns.
+    /// The output of the offset convolution.
     raw: Tensor<S>,
 }
 
@@ -178,7 +179,7 @@ impl<S: Scalar> Plan<S> {
         Grid { windows: &self.main, outputs: self.outputs, image: self.image, offset_groups }
     }
 
-    /// The mask of a modulated layer: the sigmoid of the channels after the offsets.
+    /// Returns the mask of a modulated layer: the sigmoid of the channels after the offsets.
     fn mask(&self, modulated: bool) -> Option<Tensor<S>> {
         if !modulated {
             return None;
@@ -192,7 +193,7 @@ impl<S: Scalar> Plan<S> {
         }))
     }
 
-    /// The map of each channel, moved by offsets that are a pair (dy, dx) of channels for each input channel.
+    /// Shifts the map of each input channel by its own pair (dy, dx) of offset channels.
     fn resampled(
         &self,
         input: &Tensor<S>,
@@ -217,7 +218,7 @@ impl<S: Scalar> Plan<S> {
         moved
     }
 
-    /// The convolution of the moved map.
+    /// Returns the windows of the convolution over the shifted map.
     fn after(&self) -> Result<Sliding, Problem> {
         Sliding::new(&self.image, &self.main, PaddingMode::Zeros, false)
     }
@@ -241,7 +242,7 @@ pub(super) fn forward<S: Scalar>(
     Ok(sampled_convolution(&grid, call.input(), &plan.raw, mask.as_ref(), weight, bias, counter))
 }
 
-/// The operator whose offsets and mask are inputs.
+/// Implements the operator whose offsets and mask are inputs.
 pub(super) fn sampled<S: Scalar>(
     layer: &DeformSample,
     call: Call<'_, S>,
@@ -274,7 +275,7 @@ fn sampled_plan<S: Scalar>(layer: &DeformSample, call: Call<'_, S>) -> Result<Pl
     Ok(Plan { main, outputs, image, offset_sliding: sliding, raw })
 }
 
-/// A learned tensor, once for each image.
+/// Repeats a learned tensor for each image.
 fn repeated<S: Scalar>(call: Call<'_, S>, name: &str) -> Result<Tensor<S>, Problem> {
     let (weight, batch) = (call.need(name)?, call.input().batch());
     Tensor::new(&[&[batch], weight.sizes()].concat(), weight.data().repeat(batch))
@@ -288,7 +289,7 @@ fn sampled_mask<S: Scalar>(layer: &DeformSample, call: Call<'_, S>) -> Result<Op
     }
 }
 
-/// The sum over the images.
+/// Sums over the images.
 fn summed<S: Scalar>(tensor: &Tensor<S>) -> Vec<S> {
     let mut sum = vec![S::ZERO; tensor.image_len()];
     for n in 0..tensor.batch() {
@@ -349,7 +350,7 @@ pub(super) fn backward<S: Scalar>(
         Offsets::PerTap => per_tap_backward(layer, &plan, call, vector, &mut to_raw)?,
         Offsets::PerChannel => per_channel_backward(&plan, call, vector, &mut to_raw)?,
     };
-    // The offsets are computed from the input too.
+    // The offsets depend on the input too.
     let (more, to_offset) =
         convolve_backward(call.input(), &plan.offset_sliding, call.need("offset.weight")?, &to_raw);
     for (sum, &value) in to_input.data_mut().iter_mut().zip(more.data()) {
@@ -374,7 +375,7 @@ fn per_tap_backward<S: Scalar>(
     let first = plan.raw.image_len() / 3 * 2;
     taps_backward(layer.offset_groups, plan, call, vector, mask.as_ref(), |n, place, target| match target {
         Target::Offset(gradient) => to_raw.image_mut(n)[place] += gradient,
-        // Through the sigmoid that made the mask.
+        // Through the sigmoid that computed the mask.
         Target::Mask(gradient) => {
             let share = mask.as_ref().map_or(S::ONE, |mask| mask.image(n)[place]);
             to_raw.image_mut(n)[first + place] += gradient * share * (S::ONE - share);
@@ -382,14 +383,14 @@ fn per_tap_backward<S: Scalar>(
     })
 }
 
-/// What a gradient of a tap goes to besides the input and the weight.
+/// Where the gradient of a tap goes, besides the input and the weight.
 enum Target<S> {
     Offset(S),
     Mask(S),
 }
 
-/// Gradients of the sampled convolution to its input and weight; those to offsets and mask are given to `put`, with the
-/// image and their place in it.
+/// Computes the gradients of the sampled convolution with respect to its input and weight, and passes those of
+/// offsets and mask to `put`, with their image and index in it.
 fn taps_backward<S: Scalar>(
     offset_groups: u64,
     plan: &Plan<S>,

@@ -1,15 +1,19 @@
-//! Joins of several inputs element by element, and gates.
+//! Elementwise combinations of several inputs, and gates.
 
-use super::activations::Activation;
+use super::activations::apply;
 use super::call::{Call, Counter, Gradients};
 use super::space::unravel;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::activation::Activation;
 use cnnkit_core::layers::layer_scale::ScaleAxis;
+use cnnkit_core::layers::sigmoid;
 use cnnkit_core::layers::squeeze_excite::SqueezeExcite;
 
-/// The common sizes of inputs with broadcast axes of size 1, and for each input the flat index of each output element.
+const SIGMOID: Activation = Activation::real(&sigmoid::FUNCTION);
+
+/// Returns the broadcast sizes of the inputs and, for each input, the flat index that each output element reads.
 fn broadcast<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<(Vec<usize>, Vec<Vec<usize>>), Problem> {
     let rank = inputs[0].sizes().len();
     if inputs.iter().any(|input| input.sizes().len() != rank) {
@@ -75,7 +79,7 @@ pub(super) fn multiply<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<Tensor<S>, Pr
     Ok(Tensor::from_fn(&sizes, |flat| product(inputs, &places, flat, usize::MAX)))
 }
 
-/// The product of all inputs but one at an output element.
+/// Computes the product of all inputs but one at an output element.
 fn product<S: Scalar>(inputs: &[&Tensor<S>], places: &[Vec<usize>], flat: usize, without: usize) -> S {
     let others = inputs.iter().zip(places).enumerate().filter(|&(index, _)| index != without);
     others.fold(S::ONE, |product, (_, (input, places))| product * input.data()[places[flat]])
@@ -96,7 +100,7 @@ pub(super) fn multiply_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The first input divided by the second.
+/// Divides the first input by the second.
 pub(super) fn divide<S: Scalar>(inputs: &[&Tensor<S>]) -> Result<Tensor<S>, Problem> {
     let (sizes, places) = broadcast(inputs)?;
     Ok(Tensor::from_fn(&sizes, |flat| inputs[0].data()[places[0][flat]] / inputs[1].data()[places[1][flat]]))
@@ -117,7 +121,7 @@ pub(super) fn divide_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The index along one axis of a flat index, for weights with one value for each.
+/// Returns a function from a flat index to its index along one axis, for weights with one value per index.
 fn along(sizes: &[usize], axis: usize) -> impl Fn(usize) -> usize {
     let (inner, size): (usize, usize) = (sizes[axis + 1..].iter().product(), sizes[axis]);
     move |flat| flat / inner.max(1) % size.max(1)
@@ -183,14 +187,14 @@ pub(super) fn prelu_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The first half of the channels times the sigmoid of the second.
+/// Computes the first half of the channels times the sigmoid of the second.
 pub(super) fn glu<S: Scalar>(input: &Tensor<S>) -> Tensor<S> {
     let half = input.image_len() / 2;
     let mut sizes = input.sizes().to_vec();
     sizes[1] /= 2;
     Tensor::from_fn(&sizes, |flat| {
         let image = input.image(flat / half.max(1));
-        image[flat % half] * Activation::Sigmoid.apply(image[half + flat % half])
+        image[flat % half] * apply(SIGMOID, image[half + flat % half])
     })
 }
 
@@ -201,14 +205,14 @@ pub(super) fn glu_backward<S: Scalar>(input: &Tensor<S>, vector: &Tensor<S>) -> 
         let (image, gradient) = (input.image(n), vector.image(n)[place % half]);
         let gate = image[half + place % half];
         if place < half {
-            gradient * Activation::Sigmoid.apply(gate)
+            gradient * apply(SIGMOID, gate)
         } else {
-            gradient * image[place - half] * S::from_f64(Activation::Sigmoid.slope(gate.to_f64()))
+            gradient * image[place - half] * S::from_f64(SIGMOID.slope(gate.to_f64()))
         }
     })
 }
 
-/// What squeeze-and-excitation computes for one image on the way to its gate.
+/// The intermediate values of squeeze-and-excitation for one image.
 struct Gates<S> {
     means: Vec<S>,
     inner: Vec<S>,
@@ -250,10 +254,10 @@ fn gates<S: Scalar>(
     };
     let means: Vec<S> = input.image(n).chunks(plane.max(1)).map(mean).collect();
     let inner = map(call.need("fc1.weight")?, call.weight("fc1.bias"), &means, counter);
-    let activation = Activation::of_squeeze(layer.activation);
-    let activated: Vec<S> = inner.iter().map(|&x| activation.apply(x)).collect();
+    let activation = layer.activation.pointwise().activation;
+    let activated: Vec<S> = inner.iter().map(|&x| apply(activation, x)).collect();
     let before = map(call.need("fc2.weight")?, call.weight("fc2.bias"), &activated, counter);
-    let gate = before.iter().map(|&x| Activation::of_gate(layer.gate).apply(x)).collect();
+    let gate = before.iter().map(|&x| apply(layer.gate.pointwise().activation, x)).collect();
     Ok(Gates { means, inner, activated, before, gate })
 }
 
@@ -272,7 +276,7 @@ pub(super) fn squeeze_excite<S: Scalar>(
     Tensor::new(input.sizes(), data)
 }
 
-/// Gradients through `map`: to its values; those of its weight and bias are added up.
+/// Computes the gradients through `map` with respect to its input; those of its weight and bias are accumulated.
 fn map_backward<S: Scalar>(
     weight: &Tensor<S>,
     values: &[S],
@@ -312,13 +316,11 @@ pub(super) fn squeeze_excite_backward<S: Scalar>(
         for (flat, (&value, &gradient)) in input.image(n).iter().zip(vector.image(n)).enumerate() {
             to_gate[flat / plane] += gradient * value;
         }
-        let to_before: Vec<S> = to_gate
-            .iter()
-            .zip(&gates.before)
-            .map(|(&gradient, &x)| gradient * slope(Activation::of_gate(layer.gate), x))
-            .collect();
+        let gate = layer.gate.pointwise().activation;
+        let to_before: Vec<S> =
+            to_gate.iter().zip(&gates.before).map(|(&gradient, &x)| gradient * slope(gate, x)).collect();
         let to_activated = map_backward(second, &gates.activated, &to_before, &mut sums[1]);
-        let activation = Activation::of_squeeze(layer.activation);
+        let activation = layer.activation.pointwise().activation;
         let to_inner: Vec<S> = to_activated
             .iter()
             .zip(&gates.inner)

@@ -1,4 +1,4 @@
-//! Learned tensors that are added, multiplied or joined to the input, or stand alone.
+//! Learned tensors that are added to the input, multiplied by it, concatenated with it, or stand alone.
 
 use super::call::{Call, Gradients};
 use super::space::unravel;
@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::learned_tokens::LearnedTokens;
 
-/// For each element of an image, the element of the learned tensor that is broadcast to it.
+/// Returns, for each element of an image, the element of the learned tensor that is broadcast to it.
 fn places(weight: &[usize], image: &[usize]) -> Vec<usize> {
     let mut at = vec![0; image.len()];
     (0..image.iter().product())
@@ -64,7 +64,8 @@ pub(super) fn scale_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// Elements of the input, and of the learned tensor, in one block of the joined axis; blocks in an image.
+/// Returns the elements of the input and of the learned tensor in one block of the concatenated axis, and the blocks
+/// per image.
 fn blocks<S: Scalar>(layer: &LearnedTokens, call: Call<'_, S>) -> Result<(usize, usize, usize), Problem> {
     let sizes = call.input().image_sizes();
     let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
@@ -116,7 +117,7 @@ pub(super) fn tokens_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The weight, once for each image.
+/// Returns the weight, repeated for each image.
 pub(super) fn constant<S: Scalar>(call: Call<'_, S>) -> Result<Tensor<S>, Problem> {
     let weight = call.need("weight")?;
     let batch = call.input().batch();

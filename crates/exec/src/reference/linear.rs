@@ -5,7 +5,7 @@ use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 
-/// `output[..., o] = bias[o] + sum over i of weight[o, i] * input[..., i]`.
+/// Computes `output[..., o] = bias[o] + sum over i of weight[o, i] * input[..., i]`.
 pub(super) fn forward<S: Scalar>(call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem> {
     let (input, weight, bias) = (call.input(), call.need("weight")?, call.weight("bias"));
     let (outputs, features) = (weight.sizes()[0], weight.sizes()[1]);

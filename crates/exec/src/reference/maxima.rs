@@ -1,4 +1,4 @@
-//! Max pools: each output is the largest of the elements it reads. Not-a-number wins, as in PyTorch, and padding never.
+//! Max pools: each output is the largest of the elements it reads. NaN wins, as in PyTorch, and padding never does.
 
 use super::call::{Call, Gradients};
 use super::means::{adaptive_windows, collapsed};
@@ -10,14 +10,14 @@ use cnnkit_core::layers::axes::OutputSize;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::max_pool::MaxPool;
 
-/// For each output position of one channel, the places it reads.
+/// For each output position of one channel, the elements it reads.
 pub(super) struct Maxima {
     outputs: Vec<usize>,
     rows: Vec<Vec<usize>>,
 }
 
 impl Maxima {
-    /// The place of the first largest element.
+    /// Returns the index of the first largest element.
     fn winner<S: Scalar>(map: &[S], places: &[usize]) -> Option<usize> {
         let mut best = *places.first()?;
         for &place in &places[1..] {
@@ -42,7 +42,7 @@ impl Maxima {
         Tensor::new(&super::conv::image(input.batch(), channels, &self.outputs), data)
     }
 
-    /// The gradient goes to the first largest element, as in PyTorch.
+    /// Computes the gradient, which goes to the first largest element, as in PyTorch.
     pub(super) fn backward<S: Scalar>(&self, call: Call<'_, S>, vector: &Tensor<S>) -> Gradients<S> {
         let input = call.input();
         let plane = input.image_len() / input.image_sizes()[0].max(1);

@@ -11,9 +11,9 @@ use cnnkit_core::layers::axes::OutputSize;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
 
-/// For each output position of one channel: the places it reads with their factors, and the divisor of their sum.
+/// For each output position of one channel: the elements it reads with their factors, and the divisor of their sum.
 pub(super) struct Means {
-    /// Spatial sizes of the output; none for a pool that drops them.
+    /// Spatial sizes of the output; empty for a pool that drops them.
     outputs: Vec<usize>,
     rows: Vec<(Vec<(usize, f64)>, f64)>,
 }
@@ -52,7 +52,7 @@ impl Means {
 }
 
 fn scaled<S: Scalar>(value: S, factor: f64) -> S {
-    // Times one is the value, also for exact integers.
+    // A factor of one is not multiplied, so that exact integers work too.
     if factor == 1.0 { value } else { S::from_f64(factor) * value }
 }
 
@@ -68,7 +68,8 @@ pub(super) fn avg_pool(layer: &AvgPool, input: &[usize]) -> Result<Means, Proble
     let rows = (0..sliding.positions()).map(|position| {
         sliding.read(position, &mut taps);
         unravel(position, &sliding.outputs, &mut position_on);
-        // Elements of the padded input in the window; what ceil_mode lets stick out beyond the padding never counts.
+        // Elements of the padded input in the window; what `ceil_mode` lets stick out beyond the padding never
+        // counts.
         let padded = windows.iter().enumerate().map(|(axis, window)| {
             let first =
                 i128::from(position_on[axis] as u64) * i128::from(window.stride) - i128::from(window.before);
@@ -84,8 +85,8 @@ pub(super) fn avg_pool(layer: &AvgPool, input: &[usize]) -> Result<Means, Proble
     Ok(Means { rows: rows.collect(), outputs: sliding.outputs.clone() })
 }
 
-/// The flat places that each output of an adaptive pool reads: on an axis from `floor(u * in / out)` to before
-/// `ceil((u + 1) * in / out)`.
+/// Returns the flat indices that each output of an adaptive pool reads: on each axis from `floor(u * in / out)` to
+/// `ceil((u + 1) * in / out)` (exclusive).
 pub(super) fn adaptive_windows(
     size: &OutputSize,
     input: &[usize],
@@ -116,7 +117,7 @@ pub(super) fn adaptive_avg_pool(size: &OutputSize, input: &[usize]) -> Result<Me
     Ok(Means { outputs, rows: rows.into_iter().map(mean).collect() })
 }
 
-/// Spatial sizes that remain after a global pool.
+/// Returns the spatial sizes that remain after a global pool.
 pub(super) fn collapsed(keepdim: bool, input: &[usize]) -> Vec<usize> {
     vec![1; if keepdim { input.len() - 1 } else { 0 }]
 }
@@ -127,27 +128,27 @@ pub(super) fn global_avg_pool(keepdim: bool, input: &[usize]) -> Means {
     Means { outputs: collapsed(keepdim, input), rows: vec![row] }
 }
 
-/// A resize is either a move of data or a mean.
+/// A resize: either pure data movement or a mean.
 pub(super) enum Resize {
     Nearest(Map),
     Linear(Means),
 }
 
-/// The map of positions of one axis.
+/// The index mapping of one axis.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axis {
     input: usize,
     pub(crate) output: usize,
-    /// PyTorch maps by the factor that was given, not by the ratio of the sizes.
+    /// The given factor: PyTorch maps indices by it, not by the ratio of the sizes.
     factor: Option<f64>,
     align_corners: bool,
 }
 
 impl Axis {
-    /// `floor(u * input / output)`, or `floor(u / factor)`.
+    /// Computes `floor(u * input / output)`, or `floor(u / factor)`.
     pub(crate) fn nearest(self, u: usize) -> usize {
         match self.factor {
-            // Whole sizes on both sides are exact; a division of a whole by a fraction is rounded once.
+            // Integer sizes on both sides are exact; dividing by a fractional factor rounds once.
             Some(factor) if (self.input as f64 * factor).fract() != 0.0 => {
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -161,7 +162,7 @@ impl Axis {
         }
     }
 
-    /// The two neighbours with their shares; one where the other has none.
+    /// Returns the two neighbours with their weights; a single one if the other has weight 0.
     pub(crate) fn linear(self, u: usize) -> Vec<(usize, f64)> {
         let (input, output) = (self.input as f64, self.output as f64);
         let at = if self.align_corners {
@@ -180,7 +181,7 @@ impl Axis {
     }
 }
 
-/// How a resize maps the spatial axes of an image of `input` sizes.
+/// Returns how a resize maps the spatial axes of an image of `input` sizes.
 pub(crate) fn axes(layer: &Upsample, input: &[usize]) -> Result<Vec<Axis>, Problem> {
     let space = &input[1..];
     let outputs = super::space::sizes(&layer.output(&wide(space))?)?;

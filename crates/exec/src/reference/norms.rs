@@ -1,4 +1,4 @@
-//! Normalisations, and softmax: what they share is that elements fall into sets that are treated together.
+//! Normalisation and softmax: both partition the elements into sets that are processed together.
 
 use super::call::{Call, Gradients};
 use super::space::unravel;
@@ -9,7 +9,7 @@ use cnnkit_core::layers::layer_norm::NormAxis;
 use cnnkit_core::layers::local_response_norm::LocalResponseNorm;
 use cnnkit_core::layers::softmax::SoftmaxAxis;
 
-/// A number for each element of an image: its set, or the place of its scale.
+/// Returns one number per element of an image: its set, or the index of its scale.
 fn label(sizes: &[usize], label: impl Fn(&[usize]) -> usize) -> Vec<usize> {
     let mut indices = vec![0; sizes.len()];
     let elements = sizes.iter().product();
@@ -21,7 +21,7 @@ fn label(sizes: &[usize], label: impl Fn(&[usize]) -> usize) -> Vec<usize> {
         .collect()
 }
 
-/// The flat index of `indices` without axis `left_out`.
+/// Returns the flat index of `indices` without axis `left_out`.
 fn without(indices: &[usize], sizes: &[usize], left_out: usize) -> usize {
     let kept = (0..sizes.len()).filter(|&axis| axis != left_out);
     kept.fold(0, |flat, axis| flat * sizes[axis] + indices[axis])
@@ -31,7 +31,7 @@ fn without(indices: &[usize], sizes: &[usize], left_out: usize) -> usize {
 pub(super) struct Standard {
     /// The set of each element of an image.
     set: Vec<usize>,
-    /// The place of each element's scale and shift.
+    /// The index of each element's scale and shift.
     scale: Vec<usize>,
     eps: f64,
 }
@@ -53,7 +53,7 @@ impl Standard {
         Self { set, scale, eps }
     }
 
-    /// Mean and 1 / standard deviation (biased, as all norms use it) of each set.
+    /// Computes mean and 1 / standard deviation (biased, as all norms use it) of each set.
     fn statistics<S: Scalar>(&self, image: &[S]) -> Vec<(S, S)> {
         let sets = self.set.iter().max().map_or(0, |last| last + 1);
         let mut sums = vec![(S::ZERO, 0u32); sets];
@@ -103,7 +103,7 @@ impl Standard {
         let mut gradients = call.zero_gradients();
         for n in 0..input.batch() {
             let statistics = self.statistics(input.image(n));
-            // For each set: elements, sum of gradients, sum of gradients times normalised values.
+            // For each set: number of elements, sum of gradients, sum of gradients times normalised values.
             let mut sums = vec![(0u32, S::ZERO, S::ZERO); statistics.len()];
             let mut passed = Vec::with_capacity(self.set.len());
             for (flat, (&value, &gradient)) in input.image(n).iter().zip(vector.image(n)).enumerate() {
@@ -131,7 +131,7 @@ impl Standard {
     }
 }
 
-/// For each channel: mean, 1 / standard deviation, scale and shift of a norm with running statistics.
+/// Returns, for each channel, mean, 1 / standard deviation, scale and shift of a norm with running statistics.
 fn running<S: Scalar>(call: Call<'_, S>, eps: f64) -> Result<Vec<[S; 4]>, Problem> {
     let (mean, variance) = (call.need("running_mean")?, call.need("running_var")?);
     let (weight, bias) = (call.weight("weight"), call.weight("bias"));
@@ -143,7 +143,7 @@ fn running<S: Scalar>(call: Call<'_, S>, eps: f64) -> Result<Vec<[S; 4]>, Proble
     Ok((0..mean.len()).map(channel).collect())
 }
 
-/// Batch norm at inference: `(x - mean) / sqrt(var + eps) * weight + bias`.
+/// Computes batch norm at inference: `(x - mean) / sqrt(var + eps) * weight + bias`.
 pub(super) fn running_forward<S: Scalar>(call: Call<'_, S>, eps: f64) -> Result<Tensor<S>, Problem> {
     let input = call.input();
     let channels = running(call, eps)?;
@@ -184,7 +184,7 @@ pub(super) fn running_backward<S: Scalar>(
     Ok(gradients)
 }
 
-/// The set of each element for a softmax.
+/// Returns the softmax set of each element.
 fn softmax_sets(axis: SoftmaxAxis, sizes: &[usize]) -> Vec<usize> {
     match axis {
         SoftmaxAxis::Channels => label(sizes, |at| without(at, sizes, 0)),
@@ -199,7 +199,7 @@ pub(super) fn softmax_forward<S: Scalar>(axis: SoftmaxAxis, input: &Tensor<S>) -
     let mut data = Vec::with_capacity(input.len());
     for n in 0..input.batch() {
         let image = input.image(n);
-        // Without the largest, the exponential of which could overflow.
+        // The maximum is subtracted so that the exponential cannot overflow.
         let mut largest: Vec<Option<S>> = vec![None; sets];
         for (&set, &value) in set.iter().zip(image) {
             largest[set] =
@@ -235,14 +235,14 @@ pub(super) fn softmax_backward<S: Scalar>(
     Tensor::new(input.sizes(), data)
 }
 
-/// The channels in the mean of channel `c`: `size / 2` before it and the rest from it on.
+/// Returns the channels in the mean of channel `c`: `size / 2` before it and the rest from it on.
 fn neighbours(size: u64, c: usize, channels: usize) -> std::ops::Range<usize> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let end = c.saturating_add(size - size / 2).min(channels);
     c.saturating_sub(size / 2)..end
 }
 
-/// `k + alpha / size * sum of the neighbours' squares`; channels that do not exist count as zeros.
+/// Computes `k + alpha / size * sum of the neighbours' squares`; channels that do not exist count as zeros.
 fn denominators<S: Scalar>(layer: &LocalResponseNorm, input: &Tensor<S>) -> Vec<S> {
     let channels = input.image_sizes()[0];
     let plane = input.image_len() / channels.max(1);

@@ -1,4 +1,4 @@
-//! Products of computed matrices.
+//! Products of two computed matrices.
 
 use super::call::{Call, Counter, Gradients};
 use super::space::unravel;
@@ -6,7 +6,7 @@ use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 
-/// Where the matrices of a batched product are: one entry a matrix of the output.
+/// Where the matrices of a batched product lie: one entry per matrix of the output.
 struct Plan {
     sizes: Vec<usize>,
     /// First elements of the left and the right matrix.
@@ -22,7 +22,7 @@ fn plan<S: Scalar>(call: Call<'_, S>) -> Result<Plan, Problem> {
     let (a, b) = (left.sizes(), right.sizes());
     let (rows, inner, columns) = (a[rank - 2], a[rank - 1], b[rank - 1]);
     if b[rank - 2] != inner {
-        return Err(Problem::shape("the columns of the left matrix are not the rows of the right one"));
+        return Err(Problem::shape("the left matrix needs as many columns as the right one has rows"));
     }
     let outer: Vec<usize> = (0..rank - 2).map(|axis| a[axis].max(b[axis])).collect();
     let mut at = vec![0; outer.len()];
@@ -39,7 +39,7 @@ fn plan<S: Scalar>(call: Call<'_, S>) -> Result<Plan, Problem> {
     Ok(Plan { sizes: [outer.as_slice(), &[rows, columns]].concat(), starts, rows, inner, columns })
 }
 
-/// `output[..., m, n] = sum over k of left[..., m, k] * right[..., k, n]`.
+/// Computes `output[..., m, n] = sum over k of left[..., m, k] * right[..., k, n]`.
 pub(super) fn forward<S: Scalar>(call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem> {
     let plan = plan(call)?;
     let (left, right) = (call.inputs[0].data(), call.inputs[1].data());

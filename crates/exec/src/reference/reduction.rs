@@ -7,7 +7,8 @@ use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 
-/// For each element of an image, the output that it is part of; the sizes of the output image; elements of each output.
+/// Returns, for each element of an image, the output it contributes to; the sizes of the output image; and the
+/// elements per output.
 fn sets(layer: &Reduce, sizes: &[usize]) -> (Vec<usize>, Vec<usize>, usize) {
     let kept = |axis: usize| !layer.reduces(axis);
     let mut output: Vec<usize> = (0..sizes.len())
@@ -27,12 +28,12 @@ fn sets(layer: &Reduce, sizes: &[usize]) -> (Vec<usize>, Vec<usize>, usize) {
     (set, output, members)
 }
 
-/// Whether `x` takes the place of the best so far: the first of equals stays, and what is not a number wins.
+/// Whether `x` replaces the best so far: the first of equal elements stays, and NaN wins.
 fn better<S: Scalar>(reduction: Reduction, x: S, best: S) -> bool {
     !best.is_nan() && (x.is_nan() || if reduction == Reduction::Max { x > best } else { x < best })
 }
 
-/// The element of each output that is its largest or smallest.
+/// Returns the element of each output that is its largest or smallest.
 fn extremes<S: Scalar>(reduction: Reduction, image: &[S], set: &[usize], outputs: usize) -> Vec<usize> {
     let mut best: Vec<Option<usize>> = vec![None; outputs];
     for (flat, &place) in set.iter().enumerate() {
@@ -87,7 +88,7 @@ pub(super) fn backward<S: Scalar>(
         for (flat, &place) in set.iter().enumerate() {
             gradient.image_mut(n)[flat] = match layer.reduction {
                 Reduction::Mean => from[place] / S::from_f64(members as f64),
-                // The norm of nothing but zeros has no slope; PyTorch takes 0.
+                // The norm of a zero vector has no slope; PyTorch uses 0.
                 Reduction::L2 if result.image(n)[place] == S::ZERO => S::ZERO,
                 Reduction::L2 => from[place] * image[flat] / result.image(n)[place],
                 _ => from[place],

@@ -1,25 +1,25 @@
-//! Positions in space: which input elements a window reads, written out instead of computed by a closed form.
+//! Window positions: which input elements each window reads, enumerated instead of computed in closed form.
 
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::window::Window;
 
-/// A window that slides over an image: for each position, the place of each tap.
+/// A window that slides over an image: for each position, the element that each tap reads.
 #[derive(Debug, Clone)]
 pub struct Sliding {
     /// Spatial sizes of the image.
     pub image: Vec<usize>,
-    /// Positions on each axis.
+    /// Positions per axis.
     pub outputs: Vec<usize>,
-    /// For each axis, position and tap: the index in the image times the axis's stride; none on padding of zeros.
+    /// For each axis, position and tap: the index in the image times the axis's stride; `None` on zero padding.
     places: Vec<Vec<Option<usize>>>,
 }
 
 impl Sliding {
-    /// All positions at which the windows fit on the padded `image`. With `ceil_mode`, the last window may reach
-    /// beyond, if it starts inside the image or the padding before it (PyTorch's rule).
+    /// Returns all positions at which the windows fit on the padded `image`. With `ceil_mode`, the last window may
+    /// extend beyond if it starts inside the image or the padding before it (PyTorch's rule).
     ///
-    /// The number of positions is found by trying them one after another: the closed form in the layer is checked
+    /// The positions are found by trying them one after another, because the closed form in the layer is checked
     /// against this.
     pub fn new(
         image: &[usize],
@@ -48,7 +48,7 @@ impl Sliding {
         Self::at(image, &outputs, windows, mode)
     }
 
-    /// So many positions of the windows on `image`.
+    /// Returns a given number of positions of the windows on `image`.
     pub fn at(
         image: &[usize],
         outputs: &[usize],
@@ -72,17 +72,17 @@ impl Sliding {
         Ok(Self { image: image.to_vec(), outputs: outputs.to_vec(), places })
     }
 
-    /// Number of positions.
+    /// Returns the number of positions.
     pub fn positions(&self) -> usize {
         self.outputs.iter().product()
     }
 
-    /// Elements of one channel of the image.
+    /// Returns the elements of one channel of the image.
     pub fn plane(&self) -> usize {
         self.image.iter().product()
     }
 
-    /// The place in the image that each tap reads at `position` (both row-major); none on padding of zeros.
+    /// Computes the element that each tap reads at `position` (both row-major); `None` on zero padding.
     pub fn read(&self, position: usize, taps: &mut Vec<Option<usize>>) {
         taps.clear();
         taps.push(Some(0));
@@ -104,12 +104,12 @@ impl Sliding {
     }
 }
 
-/// The element that index `index` of a padded axis of `size` elements holds; none on zeros.
+/// Returns the element that index `index` of a padded axis of `size` elements reads; `None` on zeros.
 pub(crate) fn place(index: i128, size: usize, mode: PaddingMode) -> Option<usize> {
     let size = i128::from(size as u64);
     let inside = match mode {
         PaddingMode::Zeros => index,
-        // 1 -> -1, 2 -> -2: the border itself is not repeated.
+        // 1 -> -1, 2 -> -2: the border element itself is not repeated.
         PaddingMode::Reflect if index < 0 => -index,
         PaddingMode::Reflect if index >= size => 2 * (size - 1) - index,
         PaddingMode::Reflect => index,
@@ -119,7 +119,7 @@ pub(crate) fn place(index: i128, size: usize, mode: PaddingMode) -> Option<usize
     usize::try_from(inside).ok().filter(|_| inside < size)
 }
 
-/// The indices on each axis of the flat row-major index `flat`.
+/// Computes the indices on each axis of the flat row-major index `flat`.
 pub(super) fn unravel(flat: usize, sizes: &[usize], indices: &mut [usize]) {
     let mut rest = flat;
     for (index, &size) in indices.iter_mut().zip(sizes).rev() {
@@ -128,18 +128,18 @@ pub(super) fn unravel(flat: usize, sizes: &[usize], indices: &mut [usize]) {
     }
 }
 
-/// The flat row-major index of `indices`.
+/// Returns the flat row-major index of `indices`.
 pub(super) fn ravel(indices: &[usize], sizes: &[usize]) -> usize {
     indices.iter().zip(sizes).fold(0, |flat, (&index, &size)| flat * size + index)
 }
 
-/// `u64` sizes as the machine's.
+/// Converts `u64` sizes to `usize`.
 pub(super) fn sizes(values: &[u64]) -> Result<Vec<usize>, Problem> {
     let one = |&value: &u64| usize::try_from(value).map_err(|_| Problem::overflow("a size"));
     values.iter().map(one).collect()
 }
 
-/// The machine's sizes as `u64`.
+/// Converts `usize` sizes to `u64`.
 pub(super) fn wide(values: &[usize]) -> Vec<u64> {
     values.iter().map(|&value| value as u64).collect()
 }

@@ -1,7 +1,8 @@
-//! Repetition found: groups of one structure become one class, and the numbers in which they differ its parameters.
-//!
-//! Two groups are of one class if they have the same layers under the same names, wired the same way; their arguments may
-//! differ. A group that has one more inner group than another, through which a value otherwise passes unchanged (the
+//! Detects repetition: groups of the same structure become one class, and the values in which they differ its
+//! parameters.
+//! Two groups belong to one class if they have the same layers under the same names, connected in the same way; their
+//! arguments may differ. A group with one more inner group than another, through which a value otherwise passes
+//! unchanged (the projection on the shortcut of some residual modules), belongs to that class with an **option**.
 //! projection on the shortcut of some residual modules), is of that class with an **option**.
 
 mod terms;
@@ -19,28 +20,28 @@ pub struct Slot {
     pub name: String,
     /// Its value, as text in the target language.
     pub value: String,
-    /// What it is if it is not written.
+    /// Its default, if it has one.
     pub default: Option<String>,
-    /// Whether its value must be the same in all groups of a class: it is part of the structure.
+    /// Whether its value must be the same in all groups of a class, because it is part of the structure.
     pub fixed: bool,
 }
 
-/// A layer in the target language, as far as folding needs it.
+/// A layer in the target language, with what folding needs of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Face {
-    /// What two layers must have in common to stand for each other.
+    /// The kind: only layers of the same kind can replace each other.
     pub kind: String,
-    /// The rest.
+    /// The arguments that may differ.
     pub slots: Vec<Slot>,
 }
 
 /// Index of a class.
 pub type ClassId = usize;
 
-/// Groups of one structure.
+/// A class: groups of one structure.
 #[derive(Debug)]
 pub struct Class {
-    /// Its groups, in the order of execution.
+    /// Its groups, in execution order.
     pub members: Vec<GroupId>,
     /// A member with all its options.
     pub model: GroupId,
@@ -55,20 +56,20 @@ pub struct Class {
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// Its value in each member; nothing where the member has no use for it.
+    /// Its value in each member; `None` where the member does not need it.
     pub values: Vec<Option<String>>,
     /// The value if it is not given.
     pub default: Option<String>,
-    /// Whether the language gives it, so that nobody has to.
+    /// Whether the language provides it, so that no caller passes it.
     pub given: bool,
 }
 
-/// What stands in a slot.
+/// The content of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Term {
     /// The same value in all members.
     Literal(String),
-    /// A parameter, times and then divided by a whole number.
+    /// A parameter, multiplied and then divided by integers.
     Param {
         /// Its index.
         index: usize,
@@ -88,27 +89,27 @@ pub struct Classes {
     pub of: Vec<ClassId>,
     /// The option that each group has: the name of an inner group.
     pub options: Vec<Option<String>>,
-    /// All classes, each behind those that it uses.
+    /// All classes, each after those that it uses.
     pub order: Vec<ClassId>,
-    /// Which classes are written where they are used.
+    /// Whether each class is written inline where it is used.
     pub in_place: Vec<bool>,
-    /// What stands in each slot of each child of a model, and in those of inner groups that are written in place.
+    /// The content of each slot of each child of a model, and of inner groups that are written inline.
     pub terms: HashMap<(GroupId, Child), Vec<Term>>,
 }
 
-/// What folding asks of a target language.
+/// What folding needs to know about a target language.
 pub trait Target {
-    /// The layer in this language.
+    /// Returns the layer in this language.
     fn face(&self, node: NodeId) -> Face;
 
-    /// Whether these groups of one structure are written where they are used, not as a class: their slots are then those
-    /// of the class around them. `places` is how many different ones use it.
+    /// Whether these groups of one structure are written inline where they are used, not as a class: their slots then
+    /// belong to the class around them. `places` is the number of different classes that use them.
     fn in_place(&self, outline: &Outline<'_>, members: &[GroupId], places: usize) -> bool;
 
-    /// Whether an inner group, through which one value passes, can be there or not.
+    /// Whether an inner group, through which a single value passes, can be optional.
     fn option(&self, outline: &Outline<'_>, inner: GroupId) -> bool;
 
-    /// The name of a parameter that is the argument `slot`, with these values in the groups `members`.
+    /// Returns the name of a parameter for the argument `slot`, with these values in the groups `members`.
     fn param_name(
         &self,
         outline: &Outline<'_>,
@@ -117,10 +118,10 @@ pub trait Target {
         members: &[GroupId],
     ) -> String;
 
-    /// What the language tells a group by itself: names and values.
+    /// Returns the variables that the language itself provides to a group: names and values.
     fn builtins(&self, outline: &Outline<'_>, group: GroupId) -> Vec<(String, String)>;
 
-    /// A parameter's value that says whether a member has an option.
+    /// Returns the value of a parameter that enables or disables an option.
     fn flag(&self, value: bool) -> String;
 }
 
@@ -156,8 +157,8 @@ struct Folder<'a, 'g> {
 }
 
 impl Folder<'_, '_> {
-    /// Gives the groups of one height their classes. The full structure is tried before the one without an option, so
-    /// that an option is only taken where a group without it exists.
+    /// Assigns classes to the groups of one height. The full structure is tried before the one without an option, so
+    /// that an option is used only where a group without it exists.
     fn classify(&mut self, level: &[GroupId]) {
         let mut open = Vec::new();
         let mut by_key: HashMap<String, Vec<GroupId>> = HashMap::new();
@@ -205,8 +206,8 @@ impl Folder<'_, '_> {
         }
     }
 
-    /// A known class that `group` belongs to if one of its inner groups, through which one value passes, is left out.
-    /// A class has one option at most.
+    /// Returns a known class that `group` belongs to if one of its inner groups, through which a single value passes,
+    /// is left out. A class has at most one option.
     fn without_an_option(&self, group: GroupId) -> Option<(ClassId, GroupId)> {
         self.outline.groups[group].children.iter().find_map(|child| {
             let Child::Group(inner) = *child else { return None };
@@ -231,11 +232,11 @@ impl Folder<'_, '_> {
         })
     }
 
-    /// The structure of `group`, perhaps with one inner group left out, as text.
+    /// Returns the structure of `group` as text, optionally without one inner group.
     fn key(&self, group: GroupId, left_out: Option<GroupId>) -> String {
         let outline = self.outline;
         let facts = &outline.groups[group];
-        // Where each value comes from, in the group's own terms.
+        // The source of each value, in the group's own terms.
         let mut source: HashMap<NodeId, String> = HashMap::new();
         for (index, &input) in facts.inputs.iter().enumerate() {
             source.insert(input, format!("in{index}"));
@@ -273,7 +274,7 @@ impl Folder<'_, '_> {
                             }
                         })
                         .collect();
-                    // A group that is another once more has that one's structure.
+                    // A group that shares all its weights with another has the other's structure.
                     let owner = outline
                         .owner(node)
                         .filter(|_| facts.shares.is_none())
@@ -297,10 +298,10 @@ impl Folder<'_, '_> {
         format!("{}inputs, {key}out[{}]", facts.inputs.len(), outputs.join(","))
     }
 
-    /// Finds the parameters of all classes, the inner ones first.
+    /// Determines the parameters of all classes, the inner ones first.
     fn settle(&mut self) {
-        // A class's number is that of its first member's height, but a class with an option may have grown: order by
-        // what uses what.
+        // Class numbers follow the height of the first member, but a class with an option may have grown: order by
+        // use.
         let mut order: Vec<ClassId> = Vec::new();
         let mut seen = vec![false; self.classes.list.len()];
         for class in 0..self.classes.list.len() {
@@ -343,7 +344,7 @@ impl Folder<'_, '_> {
         order.push(class);
     }
 
-    /// The slots of `child`: those of a layer, or the parameters of an inner group's class.
+    /// Returns the slots of `child`: those of a layer, or the parameters of an inner group's class.
     fn slots(&self, child: Child) -> Vec<Slot> {
         match child {
             Child::Node(node) => self.target.face(node).slots,
@@ -351,7 +352,7 @@ impl Folder<'_, '_> {
         }
     }
 
-    /// All slots of `group` with their children, those of groups written in place included.
+    /// Returns all slots of `group` with their children, including those of groups written inline.
     fn all_slots(&self, group: GroupId) -> Vec<((GroupId, Child), String, Vec<Slot>)> {
         let mut all = Vec::new();
         for &child in &self.outline.groups[group].children {
@@ -417,7 +418,7 @@ impl Folder<'_, '_> {
             }
             terms.insert(at, row);
         }
-        // A parameter without a default cannot stand behind one that has one.
+        // A parameter without a default cannot follow one with a default.
         let mut order: Vec<usize> = (0..params.len()).collect();
         order.sort_by_key(|&index| (params[index].given, params[index].default.is_some()));
         let mut place = vec![0; params.len()];
@@ -442,14 +443,14 @@ impl Folder<'_, '_> {
 }
 
 impl Classes {
-    /// The arguments with which `group` is made: one slot for each parameter of its class.
+    /// Returns the arguments of `group`: one slot per parameter of its class.
     pub fn arguments(&self, group: GroupId) -> Vec<Slot> {
         let class = &self.list[self.of[group]];
         let member = class.members.iter().position(|&member| member == group).unwrap_or(0);
         let slot = |param: &Param| {
             let given = param.values.get(member).cloned().flatten();
             let any = || param.values.iter().flatten().next().cloned();
-            // Where a member has no use for a parameter, its default does; any value if there is none.
+            // A member that does not need a parameter gets its default, or any value if there is none.
             let value = given.or_else(|| param.default.clone()).or_else(any).unwrap_or_default();
             Slot { name: param.name.clone(), value, default: param.default.clone(), fixed: false }
         };

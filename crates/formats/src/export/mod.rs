@@ -1,7 +1,7 @@
-//! A network written down for others: as a PyTorch module, as an ONNX model, as a spec.
+//! Writers of a network: as a PyTorch module, as an ONNX model, as a spec.
 //!
-//! [`outline`] divides the graph into groups as its ids do, [`fold`] finds those that are alike; both know no target
-//! language. Each writer says in its own words what a layer is, or refuses: nothing is left out in silence.
+//! [`outline`] divides the graph into groups by its ids, [`fold`] finds the groups that are alike; neither depends on
+//! a target language. Each writer translates every layer or reports an error: nothing is silently left out.
 
 pub mod fold;
 pub mod onnx;

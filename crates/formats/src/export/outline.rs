@@ -1,8 +1,8 @@
-//! A network as a person would divide it: groups of layers, from the dots in their ids.
+//! Divides a network into groups of layers as a person would, by the dots in their ids.
 //!
-//! A group is **whole** if it can stand by itself, as a module or a block: its layers run one after another, nothing else
-//! between them, and they use no weights from outside, unless the whole group is another one over again. Layers of a group
-//! that is not whole belong to the group around it, under a longer name (`a.conv1`).
+//! A group is **whole** if it can be a module or block of its own: its layers run consecutively, nothing else between
+//! them, and they use no weights from outside, unless the whole group reuses another one. Layers of a group that is
+//! not whole belong to the group around it, under a longer name (`a.conv1`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,26 +16,26 @@ pub type GroupId = usize;
 pub struct Outline<'g> {
     /// The network.
     pub graph: &'g Graph,
-    /// The groups; a group stands before those inside it.
+    /// The groups; a group precedes those inside it.
     pub groups: Vec<Group>,
 }
 
 /// A whole group.
 #[derive(Debug)]
 pub struct Group {
-    /// Its id: what the ids of its layers begin with; empty for the network.
+    /// Its id: the prefix of its layers' ids; empty for the network.
     pub path: String,
-    /// Its name inside the group around it; has dots where a group between them is not whole.
+    /// Its name inside the group around it; contains dots where a group between them is not whole.
     pub name: String,
     /// The group around it.
     pub parent: Option<GroupId>,
-    /// Its layers and groups, in the order of execution.
+    /// Its layers and groups, in execution order.
     pub children: Vec<Child>,
-    /// What it reads from outside, in the order of first use.
+    /// The values it reads from outside, in the order of first use.
     pub inputs: Vec<NodeId>,
-    /// What others read of it, and the network's outputs in it, in order.
+    /// Its values that others read, and its network outputs, in order.
     pub outputs: Vec<NodeId>,
-    /// The group whose weights it uses, layer by layer: it is that group once more.
+    /// The group whose weights it uses, layer by layer: it is a reuse of that group.
     pub shares: Option<String>,
 }
 
@@ -49,7 +49,8 @@ pub enum Child {
 }
 
 impl<'g> Outline<'g> {
-    /// The groups of `graph` whose layers satisfy `worth`; the layers of others belong to the group around them.
+    /// Returns the groups of `graph` whose layers satisfy `worth`; the layers of other groups belong to the group
+    /// around them.
     pub fn of(graph: &'g Graph, worth: &dyn Fn(&[NodeId]) -> bool) -> Self {
         let nodes: Vec<NodeId> =
             graph.iter().filter(|(_, node)| node.op != Op::Input).map(|(id, _)| id).collect();
@@ -59,7 +60,7 @@ impl<'g> Outline<'g> {
         outline
     }
 
-    /// What `child` is called inside `group`.
+    /// Returns the name of `child` inside `group`.
     pub fn name(&self, group: GroupId, child: Child) -> &str {
         match child {
             Child::Group(inner) => &self.groups[inner].name,
@@ -67,7 +68,7 @@ impl<'g> Outline<'g> {
         }
     }
 
-    /// The id of `node` inside `group`, which it belongs to.
+    /// Returns the id of `node` inside its `group`.
     pub fn relative(&self, group: GroupId, node: NodeId) -> &str {
         let id = &self.graph.node(node).id;
         match self.groups[group].path.len() {
@@ -76,7 +77,7 @@ impl<'g> Outline<'g> {
         }
     }
 
-    /// What `child` reads.
+    /// Returns the values that `child` reads.
     pub fn inputs(&self, child: Child) -> &[NodeId] {
         match child {
             Child::Group(inner) => &self.groups[inner].inputs,
@@ -84,7 +85,7 @@ impl<'g> Outline<'g> {
         }
     }
 
-    /// What others read of `child`; a layer gives itself.
+    /// Returns the values of `child` that others read; the output of a layer is itself.
     pub fn outputs(&self, child: Child) -> Vec<NodeId> {
         match child {
             Child::Group(inner) => self.groups[inner].outputs.clone(),
@@ -92,7 +93,7 @@ impl<'g> Outline<'g> {
         }
     }
 
-    /// Levels of groups below `group`; 0 if it has layers only.
+    /// Returns the levels of groups below `group`; 0 if it has layers only.
     pub fn height(&self, group: GroupId) -> usize {
         let below = self.groups[group].children.iter().filter_map(|child| match child {
             Child::Group(inner) => Some(self.height(*inner) + 1),
@@ -101,7 +102,7 @@ impl<'g> Outline<'g> {
         below.max().unwrap_or(0)
     }
 
-    /// All layers of `group`, those of the groups in it included.
+    /// Returns all layers of `group`, including those of its inner groups.
     pub fn nodes(&self, group: GroupId) -> Vec<NodeId> {
         let all = self.groups[group].children.iter().flat_map(|child| match child {
             Child::Group(inner) => self.nodes(*inner),
@@ -136,8 +137,8 @@ impl<'g> Outline<'g> {
         index
     }
 
-    /// The largest whole group below the level of `depth` bytes that begins with the first of `rest`: how many layers it
-    /// has, its path, and the group it is once more. `refused` remembers paths that are not whole.
+    /// Returns the largest whole group below the level of `depth` bytes that begins with the first of `rest`: its
+    /// number of layers, its path, and the group it reuses. `refused` caches paths that are not whole.
     fn whole(
         &self,
         rest: &[NodeId],
@@ -169,7 +170,7 @@ impl<'g> Outline<'g> {
         None
     }
 
-    /// Whose weights the layers of the group `dotted` use.
+    /// Returns whose weights the layers of the group `dotted` use.
     fn sharing(&self, nodes: &[NodeId], dotted: &str) -> Sharing {
         let graph = self.graph;
         let from_outside = |&&node: &&NodeId| {
@@ -200,7 +201,7 @@ impl<'g> Outline<'g> {
         mirrored().map_or(Sharing::Mixed, Sharing::Mirror)
     }
 
-    /// The node whose weights `node` uses, if they are not its own.
+    /// Returns the node whose weights `node` uses, if they are not its own.
     pub fn owner(&self, node: NodeId) -> Option<NodeId> {
         let mut owner = self.graph.node(node).shares?;
         while let Some(next) = self.graph.node(owner).shares {
@@ -218,20 +219,20 @@ impl<'g> Outline<'g> {
             }
         }
         let outside = |node: &&NodeId| {
-            self.graph.outputs.contains(node)
-                || consumers[node.0].iter().any(|reader| !inside.contains(reader))
+            self.graph.outputs().contains(node)
+                || consumers[node.index()].iter().any(|reader| !inside.contains(reader))
         };
         (inputs, nodes.iter().filter(outside).copied().collect())
     }
 }
 
-/// What holds for the whole outline while it is made.
+/// The state shared while an outline is built.
 struct Seen<'a> {
     consumers: Vec<Vec<NodeId>>,
     worth: &'a dyn Fn(&[NodeId]) -> bool,
 }
 
-/// Where a group is.
+/// The location of a group.
 #[derive(Default)]
 struct Place {
     path: String,
@@ -243,14 +244,14 @@ struct Place {
 enum Sharing {
     /// Their own.
     Own,
-    /// Those of another group, each layer those of the layer at the same place.
+    /// Those of another group, layer by layer.
     Mirror(String),
     /// Anything else.
     Mixed,
 }
 
-/// What groups like `group` are called: the block that they are uses of, or the group's own name without its number.
-/// A name that is only a number, as in PyTorch's `nn.Sequential`, is a block of the group around it.
+/// Returns the name for groups like `group`: the block that they are uses of, or the group's own name without its
+/// number. A name that is only a number, as in PyTorch's `nn.Sequential`, is a block of the group around it.
 pub fn title(outline: &Outline<'_>, group: GroupId) -> String {
     let used_at = |group: GroupId| {
         outline.groups[group].children.iter().find_map(|child| match child {
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_uses_weights_from_outside_is_whole_only_if_it_is_another_once_more() {
+    fn a_group_with_weights_from_outside_is_whole_only_as_a_repeat() {
         let twice = "{input: {l: [1, 8], r: [1, 8]}, blocks: {a: [conv: {out_channels: 1, kernel: 1}, relu]}, layers: [\
             {id: x, from: l, a: {}}, {id: y, from: r, share: x, a: {}}, add: [x, y]]}";
         let twice = graph(twice);

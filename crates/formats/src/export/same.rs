@@ -1,14 +1,14 @@
-//! Whether two graphs are the same network.
+//! Compares two graphs for equality as networks.
 
 use cnnkit_core::graph::{Graph, Node, NodeId};
 
-/// The first thing in which `found` is not `wanted`, in words; nothing if they have the same layers in the same order, wired
-/// the same way, with the same shapes, weights and costs. Ids do not matter.
+/// Returns the first difference between `found` and `wanted`, in words; `None` if they have the same layers in the
+/// same order, connected in the same way, with the same shapes, weights and costs. Ids do not matter.
 pub fn difference(wanted: &Graph, found: &Graph) -> Option<String> {
-    if wanted.nodes.len() != found.nodes.len() {
-        return Some(format!("it has {} layers, not {}", found.nodes.len(), wanted.nodes.len()));
+    if wanted.nodes().len() != found.nodes().len() {
+        return Some(format!("it has {} layers, not {}", found.nodes().len(), wanted.nodes().len()));
     }
-    for (a, b) in wanted.nodes.iter().zip(&found.nodes) {
+    for (a, b) in wanted.nodes().iter().zip(found.nodes()) {
         let what = match () {
             () if a.op.name() != b.op.name() => "is another layer",
             () if a.inputs != b.inputs => "reads other layers",
@@ -20,10 +20,10 @@ pub fn difference(wanted: &Graph, found: &Graph) -> Option<String> {
         };
         return Some(format!("`{}` {what} as `{}`", a.id, b.id));
     }
-    (wanted.outputs != found.outputs).then(|| "it returns other layers".into())
+    (wanted.outputs() != found.outputs()).then(|| "it returns other layers".into())
 }
 
-/// The node whose weights `node` uses in the end, if they are not its own.
+/// Returns the node whose weights `node` finally uses, if they are not its own.
 fn owner(graph: &Graph, node: &Node) -> Option<NodeId> {
     let mut owner = node.shares?;
     while let Some(next) = graph.node(owner).shares {

@@ -45,7 +45,7 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
             place.constant.sources.iter().copied().filter(|root| !counted.contains(root)).collect();
         shared.extend(place.constant.sources.iter().filter(|root| counted.contains(root)));
         let elements = fresh.iter().filter_map(|&root| stored(root)).fold(0, u64::saturating_add);
-        builder.count(NodeId(place.node), place.index, elements);
+        builder.count(NodeId::new(place.node), place.index, elements);
         counted.extend(fresh);
     }
     shared.len()
@@ -71,9 +71,9 @@ fn once(builder: &mut Builder, places: &[StoredUse<'_>], stored: Option<u64>) ->
         match stored {
             _ if apart && first => {}
             Some(elements) if !apart && number == 0 => {
-                builder.count(NodeId(place.node), place.index, elements);
+                builder.count(NodeId::new(place.node), place.index, elements);
             }
-            _ => builder.tie(NodeId(place.node), place.index),
+            _ => builder.tie(NodeId::new(place.node), place.index),
         }
     }
     shared

@@ -1,8 +1,6 @@
 //! From a model file to a graph.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
@@ -13,9 +11,11 @@ use super::names::{ModulePath, ids};
 use super::patterns;
 use super::proto::{ModelProto, TensorProto};
 use super::read::{self, Failure};
+use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
-use cnnkit_core::graph::{Builder, Graph, NodeId};
+use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
+use cnnkit_exec::tensor::Tensor as FloatTensor;
 
 /// Oldest operator set that is understood.
 pub const OLDEST: i64 = 7;
@@ -33,8 +33,8 @@ pub struct Imported {
     pub weights: Vec<Vec<Constant>>,
     /// The stored tensors that the constants refer to.
     pub tensors: Vec<TensorProto>,
-    /// The model file.
-    pub path: PathBuf,
+    /// The model's bytes.
+    pub source: ModelSource,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
     /// What there is to say about the whole model.
@@ -52,29 +52,30 @@ pub struct FileOutput {
     pub batch: Option<usize>,
 }
 
-/// Reads the model `path` and makes a graph of it.
+/// Reads the model of `source` and makes a graph of it.
 ///
 /// # Errors
 /// Everything that is wrong with the model, at most 20 flaws, each with the node's name.
-pub fn load(path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
-    let model = open(path).map_err(|problem| vec![diagnostic(problem)])?;
-    import(model, path, bindings)
+pub fn load(source: impl Into<ModelSource>, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+    let source = source.into();
+    let model = open(&source).map_err(|problem| vec![diagnostic(problem)])?;
+    import(model, source, bindings)
 }
 
 fn diagnostic(problem: Problem) -> Diagnostic {
     problem.in_layer("", &Origin::default())
 }
 
-/// The messages of a model file, without its large tensors.
-pub fn open(path: &Path) -> Result<ModelProto, Problem> {
-    let shown = path.display();
-    let io = |error: std::io::Error| Problem::new(Code::Io, format!("cannot read `{shown}`: {error}"));
-    let file = File::open(path).map_err(io)?;
-    if file.metadata().map_err(io)?.is_dir() {
+/// The messages of a model, without its large tensors.
+pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
+    let shown = source.shown();
+    let io = |error: std::io::Error| source.unreadable(&error);
+    if source.file().is_some_and(std::path::Path::is_dir) {
         return Err(
             Problem::new(Code::Io, format!("`{shown}` is a folder")).help("name the .onnx file in it")
         );
     }
+    let file = source.open().map_err(io)?;
     let model = read::read(file).map_err(|failure| match failure {
         Failure::Io(error) => io(error),
         Failure::Limit(message) => Problem::new(Code::Limit, format!("`{shown}`: {message}"))
@@ -95,34 +96,42 @@ pub fn open(path: &Path) -> Result<ModelProto, Problem> {
     Ok(model)
 }
 
-/// A graph of a model that was read from `path`.
+/// A graph of a model that was read from `source`.
 ///
 /// # Errors
 /// As [`load`].
-pub fn import(mut model: ModelProto, path: &Path, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
-    let name = name(&model, path);
-    super::weights::recall_all(&mut model, path);
+pub fn import(
+    mut model: ModelProto,
+    source: impl Into<ModelSource>,
+    bindings: &Bindings,
+) -> Result<Imported, Vec<Diagnostic>> {
+    let source = source.into();
+    let name = name(&model, &source);
+    super::weights::recall_all(&mut model, &source);
     let (mut lower, outputs, inputs) = lowered(model, bindings)?;
     let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
-    Ok(Imported {
-        graph,
-        weights,
-        tensors: lower.tensors,
-        path: path.to_owned(),
-        outputs,
-        remarks: lower.remarks,
-    })
+    Ok(Imported { graph, weights, tensors: lower.tensors, source, outputs, remarks: lower.remarks })
+}
+
+impl Imported {
+    /// Reads the network's weights: a tensor for each, by its full name.
+    ///
+    /// # Errors
+    /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+    pub fn load_weights(&self) -> Result<HashMap<String, FloatTensor<f32>>, Problem> {
+        super::weights::load(&self.graph, &self.weights, &self.tensors, &self.source)
+    }
 }
 
 /// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
-fn name(model: &ModelProto, path: &Path) -> String {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    if stem.is_empty() {
-        model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default()
-    } else {
-        stem
+fn name(model: &ModelProto, source: &ModelSource) -> String {
+    let stem = source.stem();
+    if !stem.is_empty() {
+        return stem;
     }
+    let name = model.graph.as_ref().map(|graph| graph.name.clone()).unwrap_or_default();
+    if name.is_empty() { source.shown() } else { name }
 }
 
 /// All nodes lowered; the names of the outputs, and of the inputs with the places of their drafts.
@@ -334,7 +343,7 @@ fn build(
             weights.push(vec![]);
             continue;
         };
-        let reads = draft.inputs.iter().map(|&input| NodeId(input)).collect();
+        let reads = draft.inputs.iter().map(|&input| NodeId::new(input)).collect();
         // Layers with the very same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
@@ -351,6 +360,7 @@ fn build(
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
-    let graph = builder.finish(name, outputs.into_iter().map(NodeId).collect())?;
+    let graph =
+        builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
     Ok((graph, weights))
 }

@@ -23,4 +23,5 @@ pub mod names;
 mod patterns;
 pub mod proto;
 pub mod read;
+pub mod source;
 pub mod weights;

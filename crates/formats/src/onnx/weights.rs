@@ -3,18 +3,40 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
 use super::constant::{Constant, Values, changed, raw};
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
+use super::source::{ModelSource, Readable};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::shape::product;
 use cnnkit_exec::tensor::Tensor;
 
+/// The weights of an imported network, before they are read.
+#[derive(Debug)]
+pub struct Stored {
+    /// For each node, the constants that are its weights.
+    pub weights: Vec<Vec<Constant>>,
+    /// The tensors that they refer to.
+    pub tensors: Vec<TensorProto>,
+    /// The model's bytes.
+    pub source: ModelSource,
+}
+
+impl Stored {
+    /// Reads the weights of `graph`, the network that they were imported with.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, graph: &Graph) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+        load(graph, &self.weights, &self.tensors, &self.source)
+    }
+}
+
 /// A tensor for each weight of `graph`, by its full name. `weights` has a constant for each weight of each node, which
-/// refer to `tensors` of the model file `path`.
+/// refer to `tensors` of the model `source`.
 ///
 /// # Errors
 /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
@@ -22,13 +44,13 @@ pub fn load(
     graph: &Graph,
     weights: &[Vec<Constant>],
     tensors: &[TensorProto],
-    path: &Path,
+    source: &ModelSource,
 ) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     let mut result = HashMap::new();
-    for (node, constants) in graph.nodes.iter().zip(weights) {
+    for (node, constants) in graph.nodes().iter().zip(weights) {
         for (weight, constant) in node.weights.iter().zip(constants) {
             let name = format!("{}.{}", node.id, weight.name);
-            let data = elements(constant, tensors, path).map_err(|problem| Problem {
+            let data = elements(constant, tensors, source).map_err(|problem| Problem {
                 message: format!("`{name}`: {}", problem.message),
                 ..problem
             })?;
@@ -45,7 +67,7 @@ const MAX_RECALLED: u64 = 1 << 24;
 
 /// Puts data that analysis looks at into their messages, wherever they stand: whole numbers, scales of quantised operators,
 /// and weights from which nodes compute constants.
-pub(super) fn recall_all(model: &mut ModelProto, path: &Path) {
+pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
     let looked_at = looked_at(model);
     let mut room = MAX_RECALLED;
     let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
@@ -55,7 +77,7 @@ pub(super) fn recall_all(model: &mut ModelProto, path: &Path) {
         while let Some(graph) = graphs.pop() {
             for tensor in &mut graph.initializer {
                 let wanted = looked_at.contains(&tensor.name);
-                recall(tensor, path, wanted.then_some(&mut room));
+                recall(tensor, source, wanted.then_some(&mut room));
             }
             nodes.extend(&mut graph.node);
         }
@@ -65,7 +87,7 @@ pub(super) fn recall_all(model: &mut ModelProto, path: &Path) {
                 .t
                 .iter_mut()
                 .chain(&mut attribute.tensors)
-                .for_each(|tensor| recall(tensor, path, None));
+                .for_each(|tensor| recall(tensor, source, None));
             graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
         }
     }
@@ -117,7 +139,7 @@ fn looked_at(model: &ModelProto) -> HashSet<String> {
 
 /// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
 /// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
-fn recall(tensor: &mut TensorProto, path: &Path, room: Option<&mut u64>) {
+fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
     let away = tensor.data_location == 1
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
@@ -130,13 +152,11 @@ fn recall(tensor: &mut TensorProto, path: &Path, room: Option<&mut u64>) {
         }
     }
     let bytes = if tensor.data_location == 1 {
-        external(tensor, path)
+        external(tensor, source)
     } else {
-        let open = File::open(path).map_err(|error| unreadable(path, &error));
-        match (open, tensor.left.first()) {
-            (Ok(mut file), Some(left)) => section(&mut file, path, left.offset, left.length),
-            (Err(problem), _) => Err(problem),
-            (_, None) => return,
+        match tensor.left.first() {
+            Some(left) => inside(source, left.offset, left.length),
+            None => return,
         }
     };
     if let Ok(bytes) = bytes {
@@ -147,7 +167,7 @@ fn recall(tensor: &mut TensorProto, path: &Path, room: Option<&mut u64>) {
 }
 
 /// The elements of a constant, in row-major order.
-fn elements(constant: &Constant, tensors: &[TensorProto], path: &Path) -> Result<Vec<f32>, Problem> {
+fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     if let Some(values) = &constant.values {
         return Ok(values.floats().into_iter().map(|value| value as f32).collect());
     }
@@ -159,7 +179,7 @@ fn elements(constant: &Constant, tensors: &[TensorProto], path: &Path) -> Result
         .help("export with constant folding (`do_constant_folding=True`)"));
     };
     let mut dims = super::constant::sizes(&tensor.dims)?;
-    let mut data = stored(tensor, &dims, path)?;
+    let mut data = stored(tensor, &dims, source)?;
     for change in &constant.view {
         (dims, data) = changed(change, &dims, data);
     }
@@ -167,15 +187,14 @@ fn elements(constant: &Constant, tensors: &[TensorProto], path: &Path) -> Result
 }
 
 /// The elements of a stored tensor.
-fn stored(tensor: &TensorProto, dims: &[u64], path: &Path) -> Result<Vec<f32>, Problem> {
+fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
     let values = if tensor.data_location == 1 {
-        let bytes = external(tensor, path)?;
+        let bytes = external(tensor, source)?;
         floats(&bytes, data_type)?
     } else if let Some(left) = tensor.left.first() {
-        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
-        let bytes = section(&mut file, path, left.offset, left.length)?;
+        let bytes = inside(source, left.offset, left.length)?;
         match left.field {
             5 | 7 | 11 => varints(&bytes, data_type)?,
             _ => floats(&bytes, data_type)?,
@@ -201,8 +220,10 @@ fn stored(tensor: &TensorProto, dims: &[u64], path: &Path) -> Result<Vec<f32>, P
     Ok(values)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::new(Code::Io, format!("cannot read `{}`: {error}", path.display()))
+/// `length` bytes of the model from `offset` on.
+fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
+    let mut file = source.open().map_err(|error| source.unreadable(&error))?;
+    section(file.as_mut(), source, offset, Some(length))
 }
 
 /// Elements of any type that has bytes of its own.
@@ -273,7 +294,7 @@ pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     Ok(file)
 }
 
-fn external(tensor: &TensorProto, path: &Path) -> Result<Vec<u8>, Problem> {
+fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Problem> {
     let entry = |key: &str| {
         tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
     };
@@ -285,26 +306,42 @@ fn external(tensor: &TensorProto, path: &Path) -> Result<Vec<u8>, Problem> {
         })
     };
     let location = entry("location").unwrap_or_default();
+    let Some(path) = source.file() else {
+        let message = format!("its data are in `{location}`, and `{}` is not a file", source.shown());
+        return Err(Problem::new(Code::Io, message).help(
+            "name the model's file, so that the data beside it are found, or give other weights: `--weights FILE`",
+        ));
+    };
     let file_path = beside(path, location)?;
     let mut file = File::open(&file_path).map_err(|error| {
         let problem = Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"));
         problem.help("parameters, MACs and shapes need no weights; `--weights FILE` gives others")
     })?;
-    let size = file.metadata().map_err(|error| unreadable(&file_path, &error))?.len();
+    if !file.metadata().is_ok_and(|data| data.is_file()) {
+        return Err(Problem::new(Code::Io, format!("its data are in `{location}`, which is not a file"))
+            .help("the model is incomplete: copy its data files again"));
+    }
     let offset = number("offset").transpose()?.unwrap_or(0);
-    let length = number("length").transpose()?.unwrap_or(size.saturating_sub(offset));
-    section(&mut file, &file_path, offset, length)
+    let length = number("length").transpose()?;
+    section(&mut file, &ModelSource::File(file_path), offset, length)
 }
 
-/// `length` bytes from `offset` on. The file's size is checked first, so that memory is only asked for what is there.
-fn section(file: &mut File, path: &Path, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
-    let io = |error: std::io::Error| unreadable(path, &error);
-    let size = file.metadata().map_err(io)?.len();
+/// `length` bytes from `offset` on, or all that follow. The size is checked first, so that memory is only asked for what
+/// is there.
+fn section(
+    file: &mut dyn Readable,
+    source: &ModelSource,
+    offset: u64,
+    length: Option<u64>,
+) -> Result<Vec<u8>, Problem> {
+    let io = |error: std::io::Error| source.unreadable(&error);
+    let size = file.seek(SeekFrom::End(0)).map_err(io)?;
+    let length = length.unwrap_or(size.saturating_sub(offset));
     if offset.checked_add(length).is_none_or(|end| end > size) {
         let message = format!(
             "its data are bytes {offset} to {} of `{}`, which has {size}",
             offset.saturating_add(length),
-            path.display()
+            source.shown()
         );
         return Err(
             Problem::new(Code::Io, message).help("the file is incomplete, or belongs to another model")

@@ -3,7 +3,7 @@
 use crate::render::{findings, value};
 use crate::{Block, Page, Table};
 
-/// Every table of `page`, separated by an empty line.
+/// Formats every table of `page`, separated by an empty line.
 pub fn render(page: &Page) -> String {
     let tables = page.blocks.iter().filter_map(|block| match block {
         Block::Table(table) => Some(draw(table)),

@@ -4,14 +4,14 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::Tone;
 use crate::render::Canvas;
-use crate::render::terminal::paint;
+use crate::render::paint::paint;
 use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::source::{Sources, Span};
 
-/// Most places that are shown beside the flaw's own.
+/// Maximum number of positions shown in addition to the flaw's own.
 const MAX_RELATED: usize = 3;
 
-/// All of `diagnostics`, each followed by an empty line, in the order of their places.
+/// Formats all `diagnostics`, each followed by an empty line, in the order of their positions.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> String {
     let renderer = if canvas.color { Renderer::styled() } else { Renderer::plain() }.term_width(canvas.width);
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
@@ -24,7 +24,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> 
         };
         let title = Level::ERROR.primary_title(&diagnostic.message);
         let mut group = title.element(snippet(primary, sources, AnnotationKind::Primary, None));
-        // A block that uses itself comes by the same place again and again.
+        // A block that uses itself passes the same position repeatedly.
         let mut shown = vec![primary];
         for (span, remark) in &diagnostic.related {
             if shown.len() <= MAX_RELATED && !shown.contains(span) {
@@ -44,7 +44,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> 
     out
 }
 
-/// A flaw of the call or of the whole input.
+/// Formats a flaw of the call or of the whole input.
 pub fn plain(message: &str, help: &[String], canvas: Canvas) -> String {
     let mut out =
         format!("{} {}\n", paint("error:", Tone::Bad, canvas), paint(message, Tone::Strong, canvas));
@@ -78,7 +78,7 @@ fn snippet<'a>(
     Snippet::source(text).path(source.name.as_str()).line_start(line).annotation(annotation)
 }
 
-/// The start of the line of `offset` and its number: a spec may be large, and only this part is drawn.
+/// Returns the start of the line of `offset`, and its number: a spec may be large, and only this part is drawn.
 fn window(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..offset.min(text.len())];
     (before.rfind('\n').map_or(0, |i| i + 1), before.bytes().filter(|&b| b == b'\n').count() + 1)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::network::{Network, Part};
 use crate::render::tree::{Entry, walk};
 
-/// `network` as a `digraph`.
+/// Formats `network` as a `digraph`.
 pub fn render(network: &Network) -> String {
     let mut out = format!("digraph {} {{\n", quote(&network.name));
     out += "  rankdir=TB;\n  node [shape=box, style=\"rounded,filled\", fillcolor=\"#f6f6f6\", fontname=\"Helvetica\"];\n";

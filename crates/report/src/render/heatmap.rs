@@ -1,7 +1,8 @@
-//! A coverage map in characters: two columns a cell, so that it looks square.
+//! A coverage map in characters: two columns per cell, so that it looks square.
 //!
-//! Small maps show the multiplicities themselves, larger ones shades. Nothing is said by colour alone, and nothing
-//! vanishes in scaling: a cell that stands for several positions says whether all, some or none of them are read.
+//! Small maps show the multiplicities themselves, larger ones shades. Colour is never the only carrier of
+//! information, and nothing vanishes in scaling: a cell that covers several positions shows whether all, some or none
+//! of them are read.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -9,11 +10,11 @@
     reason = "shares are clamped to 0..=1 before they become levels"
 )]
 
-use crate::render::terminal::wrap;
+use crate::render::fit::wrap;
 use crate::{Bin, Line, Map, Panel, StyledText, Tone};
 use cnnkit_core::number::{grouped, magnitude};
 
-/// Cells of a panel's side beyond which a map no longer fits on a screen.
+/// Maximum side of a panel in cells; a larger map would not fit on a screen.
 const MOST_CELLS: usize = 60;
 /// Columns between panels side by side.
 const GAP: usize = 4;
@@ -21,7 +22,7 @@ const SHADES: [&str; 4] = ["░░", "▒▒", "▓▓", "██"];
 const HOLE: &str = " ·";
 const PARTLY: &str = "::";
 
-/// The lines of `map`, at most `width` columns wide.
+/// Returns the lines of `map`, at most `width` columns wide.
 pub fn layout(map: &Map, width: usize) -> Vec<Vec<StyledText>> {
     let (across, down) = map.extent();
     let cells = (width / 2).clamp(1, MOST_CELLS);
@@ -63,12 +64,12 @@ pub fn layout(map: &Map, width: usize) -> Vec<Vec<StyledText>> {
     out
 }
 
-/// How values become glyphs, the same for all panels.
+/// The mapping from values to glyphs, the same for all panels.
 struct Scale {
     hottest: f64,
-    /// Numbers instead of shades: no cell stands for several positions, and all fit into two columns.
+    /// Numbers instead of shades: each cell is one position, and all numbers fit into two columns.
     numbers: bool,
-    /// Positions a cell, per axis.
+    /// Positions per cell, per axis.
     positions: u64,
     holes: bool,
     partly: bool,
@@ -113,7 +114,7 @@ impl Scale {
     }
 
     fn heat(&self, log: f64) -> u8 {
-        // The darkest tenth of the scale is hard to tell from a black background.
+        // The darkest tenth of the scale would be hard to distinguish from a black background.
         (25.0 + 230.0 * self.share(log)) as u8
     }
 
@@ -167,19 +168,20 @@ impl Scale {
     }
 }
 
-/// Place on the scale of heat, 0..=1, by the fourth root of the multiplicity: corners are reached once and the middle
-/// in thousands of ways, so a linear scale would show nothing but the middle, and a logarithmic one a plateau.
+/// Returns the position on the colour scale, 0..=1, by the fourth root of the multiplicity: corners are reached once
+/// and the middle by thousands of paths, so a linear scale would show nothing but the middle, and a logarithmic one a
+/// plateau.
 pub(super) fn share(log: f64, hottest: f64) -> f64 {
     let whole = (hottest / 4.0).exp_m1();
     if hottest > 0.0 { ((log / 4.0).exp_m1() / whole).clamp(0.0, 1.0) } else { 1.0 }
 }
 
-/// The logarithm at a place of the scale.
+/// Returns the logarithm at a position of the scale.
 fn log_of(share: f64, hottest: f64) -> f64 {
     4.0 * (share * (hottest / 4.0).exp_m1()).ln_1p()
 }
 
-/// The whole number of at least 1 that a logarithm stands for.
+/// Returns the integer of at least 1 that has this logarithm.
 fn count(log: f64) -> u64 {
     log.exp().ceil().max(1.0) as u64
 }
@@ -188,7 +190,7 @@ fn panel_width(panel: &Panel) -> usize {
     (panel.columns.bins.len() * 2).max(panel.title.chars().count())
 }
 
-/// Panels side by side, each centred on the same middle row.
+/// Places panels side by side, each centred on the same middle row.
 fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<StyledText>> {
     let height = |panel: &Panel| panel.rows.as_ref().map_or(1, |line: &Line| line.bins.len());
     let highest = panels.iter().map(height).max().unwrap_or(0);

@@ -1,25 +1,26 @@
 //! A layer graph in a terminal, from top to bottom in execution order, as `git log --graph` draws commits.
 //!
-//! A lane carries one value from the node that computes it to the last node that reads it. A node stands in the lane of
-//! an input that ends there, or opens a lane of its own; a row of connectors above it shows what it reads.
+//! A lane carries one value from the node that computes it to the last node that reads it. A node is drawn in the
+//! lane of an input that ends there, or opens its own lane; a row of connectors above it shows what it reads.
 
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::Tone;
 use crate::network::{Network, Node, Part};
 use crate::render::Canvas;
-use crate::render::terminal::{paint, shorten};
+use crate::render::fit::shorten;
+use crate::render::paint::paint;
 
 /// A lane: the index of the node whose output it carries, if it is in use.
 type Lanes = Vec<Option<usize>>;
 
-/// One line of the drawing: lanes, and the node that stands on it.
+/// One line of the drawing: the lanes, and its node.
 struct Line {
     lanes: String,
     node: Option<usize>,
 }
 
-/// `network` as lines, no wider than the canvas if it can be helped.
+/// Draws `network` as lines, no wider than the canvas if possible.
 pub fn render(network: &Network, canvas: Canvas) -> String {
     let lines = lay_out(network, 2);
     let widest = |lines: &[Line]| lines.iter().map(|line| line.lanes.width()).max().unwrap_or(0);
@@ -44,7 +45,7 @@ pub fn render(network: &Network, canvas: Canvas) -> String {
     out
 }
 
-/// The lanes of a node's line, its own mark stronger than the others.
+/// Draws the lanes of a node's line, with its own mark highlighted.
 fn marks(lanes: &str, canvas: Canvas) -> String {
     let mut out = String::new();
     for part in lanes.split_inclusive(['●', '○', '◇']) {
@@ -63,7 +64,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// Widths of the columns in `room`: ids are shortened first, then settings; the shape stays.
+    /// Returns the widths of the columns in `room`: ids are shortened first, then settings; the shape stays.
     fn fit(network: &Network, room: usize) -> Self {
         let widest =
             |text: fn(&Node) -> String| network.nodes.iter().map(|n| text(n).width()).max().unwrap_or(0);
@@ -135,7 +136,7 @@ fn lay_out(network: &Network, pitch: usize) -> Vec<Line> {
     lines
 }
 
-/// For each node, the nodes that read it, in order.
+/// Returns, for each node, the nodes that read it, in order.
 fn uses(network: &Network) -> Vec<Vec<usize>> {
     let mut uses = vec![Vec::new(); network.nodes.len()];
     for (index, node) in network.nodes.iter().enumerate() {
@@ -146,7 +147,7 @@ fn uses(network: &Network) -> Vec<Vec<usize>> {
     uses
 }
 
-/// Whether the chain that starts with `node` comes to a join that is later than the next use of `value`: the branches
+/// Whether the chain that starts with `node` reaches a join that is later than the next use of `value`: the branches
 /// of an Inception module do, the body of a residual module does not.
 fn waits(network: &Network, uses: &[Vec<usize>], node: usize, value: Option<usize>) -> bool {
     let later: Vec<usize> = value
@@ -158,7 +159,7 @@ fn waits(network: &Network, uses: &[Vec<usize>], node: usize, value: Option<usiz
         forks |= uses[end].len() > 1;
         match uses[end].first() {
             Some(&user) if user < next => end = user,
-            // A chain with skips of its own (a U-Net) opens lanes to the right: a value that only waits stays out of
+            // A chain with its own skips (a U-Net) opens lanes to the right: a value that only waits stays out of
             // their way.
             Some(&user) => return user > next && (later.len() > 1 || !forks),
             None => return network.nodes[end].output,
@@ -185,7 +186,7 @@ fn mark(node: &Node) -> char {
     }
 }
 
-/// The lanes beside a node.
+/// Draws the lanes beside a node.
 fn row(lanes: &Lanes, own: usize, mark: char, pitch: usize) -> String {
     let cell = |lane: usize| match lanes.get(lane) {
         _ if lane == own => mark,
@@ -195,7 +196,7 @@ fn row(lanes: &Lanes, own: usize, mark: char, pitch: usize) -> String {
     spread((0..lanes.len().max(own + 1)).map(|lane| (cell(lane), false)), pitch)
 }
 
-/// The line above a node in lane `own`: the lanes in `joined` are connected, the others pass.
+/// Draws the line above a node in lane `own`: the lanes in `joined` are connected, the others pass.
 fn connectors(before: &Lanes, after: &Lanes, joined: &[usize], own: usize, pitch: usize) -> String {
     let (first, last) = joined.iter().fold((own, own), |(low, high), &lane| (low.min(lane), high.max(lane)));
     let used = |lanes: &Lanes, lane: usize| lanes.get(lane).is_some_and(Option::is_some);
@@ -227,7 +228,7 @@ fn connectors(before: &Lanes, after: &Lanes, joined: &[usize], own: usize, pitch
     spread((0..before.len().max(after.len()).max(last + 1)).map(cell), pitch)
 }
 
-/// Cells `pitch` columns apart; the gap behind a cell is a line where its flag says so.
+/// Draws cells `pitch` columns apart; the gap after a cell is a line where its flag is set.
 fn spread(cells: impl Iterator<Item = (char, bool)>, pitch: usize) -> String {
     cells.fold(String::new(), |mut out, (glyph, line)| {
         out.push(glyph);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::render::{findings, heatmap, mermaid, value};
 use crate::{Block, Page, StyledText, Table};
 
-/// `page` as Markdown.
+/// Formats `page` as Markdown.
 pub fn render(page: &Page) -> String {
     let blocks = page.blocks.iter().map(|block| match block {
         Block::Title(text, None) => format!("### {}\n", escape(text)),
@@ -28,7 +28,7 @@ pub fn render(page: &Page) -> String {
     blocks.collect::<Vec<_>>().join("\n")
 }
 
-/// Columns of a map in a code block: what fits beside a pull request's conversation.
+/// Columns of a map in a code block, which fit into a pull request's conversation.
 const MAP_WIDTH: usize = 100;
 
 fn fenced(lines: &[Vec<StyledText>]) -> String {
@@ -54,7 +54,7 @@ fn draw(table: &Table) -> String {
     out
 }
 
-/// Characters that would start Markdown or HTML inside a cell.
+/// Escapes characters that would start Markdown or HTML inside a cell.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

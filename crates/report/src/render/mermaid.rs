@@ -1,11 +1,11 @@
-//! A layer graph as a Mermaid flowchart, which GitHub draws in Markdown, with a subgraph for each block.
+//! A layer graph as a Mermaid flowchart, which GitHub renders in Markdown, with one subgraph per block.
 
 use std::fmt::Write as _;
 
 use crate::network::{Network, Part};
 use crate::render::tree::{Entry, walk};
 
-/// `network` as a flowchart.
+/// Formats `network` as a flowchart.
 pub fn render(network: &Network) -> String {
     let mut out = String::from("flowchart TD\n");
     let mut blocks = 0;

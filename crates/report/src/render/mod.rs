@@ -1,13 +1,15 @@
-//! Bytes from a [`Report`]: the only code that formats numbers and text.
+//! Formats a [`Report`] as bytes: the only code that formats numbers and text.
 
 pub mod csv;
 pub mod diagnostics;
 pub mod dot;
 pub mod findings;
+pub mod fit;
 pub mod heatmap;
 pub mod lanes;
 pub mod markdown;
 pub mod mermaid;
+pub mod paint;
 pub mod plot;
 pub mod terminal;
 mod tree;
@@ -17,7 +19,7 @@ use crate::findings::Findings;
 use crate::network::Network;
 use crate::{Block, Report};
 
-/// The shape of the output.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Format {
@@ -31,35 +33,35 @@ pub enum Format {
     Csv,
     /// The tables as Markdown, for a pull request.
     Markdown,
-    /// The layer graph for Graphviz (`graph` only).
+    /// The layer graph for Graphviz.
     Dot,
-    /// The layer graph as a Mermaid flowchart (`graph` only).
+    /// The layer graph as a Mermaid flowchart.
     Mermaid,
-    /// One line a finding (`check` only).
+    /// One line per finding.
     Concise,
-    /// One JSON object a line and finding (`check` only).
+    /// One JSON object per line and finding.
     Jsonl,
-    /// SARIF 2.1.0, for code scanning (`check` only).
+    /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// Annotations of a GitHub workflow (`check` only).
+    /// Annotations of a GitHub workflow.
     Github,
-    /// GitLab's code quality report (`check` only).
+    /// GitLab's code quality report.
     Gitlab,
-    /// JUnit XML (`check` only).
+    /// JUnit XML.
     Junit,
-    /// An ONNX model (`export` only).
+    /// An ONNX model.
     Onnx,
-    /// A Python file with an `nn.Module` (`export` only).
+    /// A Python file with an `nn.Module`.
     Pytorch,
 }
 
 impl Format {
-    /// What every command with tables can be written as.
+    /// Formats of every command with tables.
     pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown];
-    /// What a layer graph can be written as.
+    /// Formats of a layer graph.
     pub const GRAPH: &[Self] =
         &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
-    /// What findings can be written as.
+    /// Formats of findings.
     pub const FINDINGS: &[Self] = &[
         Self::Table,
         Self::Concise,
@@ -72,14 +74,14 @@ impl Format {
         Self::Gitlab,
         Self::Junit,
     ];
-    /// What a network can be exported as; the file's ending says it too.
+    /// Formats of an export; the file's extension selects one too.
     pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch, Self::Table];
-    /// What a text with a JSON form can be written as.
+    /// Formats of a text with a JSON form.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
-    /// What a plain text can be written as.
+    /// Formats of a plain text.
     pub const TEXT: &[Self] = &[Self::Table];
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
@@ -100,19 +102,19 @@ impl Format {
     }
 }
 
-/// What the terminal (or file) can show.
+/// The capabilities of the terminal (or file).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canvas {
     /// Columns.
     pub width: usize,
-    /// Whether ANSI colours are wanted.
+    /// Whether to use ANSI colours.
     pub color: bool,
 }
 
-/// `report` in `format`; colour and width only matter to [`Format::Table`].
+/// Formats `report` as `format`; colour and width affect only [`Format::Table`].
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
-        // An exported file is text that is shown as it is.
+        // An exported file is shown verbatim.
         Format::Table | Format::Onnx | Format::Pytorch => terminal::render(&report.page, canvas),
         Format::Json => json(&report.json),
         Format::Csv => csv::render(&report.page),
@@ -128,14 +130,14 @@ pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     }
 }
 
-/// Pretty JSON with a final newline.
+/// Formats pretty JSON with a final newline.
 pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The findings of `report`, written by `draw`.
+/// Formats the findings of `report` with `draw`.
 fn found(report: &Report, draw: &dyn Fn(&Findings) -> String) -> String {
     let lists = report.page.blocks.iter().filter_map(|block| match block {
         Block::Findings(list) => Some(draw(list)),
@@ -144,7 +146,7 @@ fn found(report: &Report, draw: &dyn Fn(&Findings) -> String) -> String {
     lists.collect()
 }
 
-/// Every layer graph of `report`, drawn by `draw`.
+/// Formats every layer graph of `report` with `draw`.
 fn networks(report: &Report, draw: fn(&Network) -> String) -> String {
     let graphs = report.page.blocks.iter().filter_map(|block| match block {
         Block::Network(network) => Some(draw(network)),

@@ -1,4 +1,4 @@
-//! A coverage map as a picture: one scene of rectangles and words, written as SVG or as PNG.
+//! A coverage map as a picture: one scene of rectangles and labels, written as SVG or PNG.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -12,7 +12,7 @@ use anstyle::RgbColor;
 use font8x8::UnicodeFonts as _;
 
 use crate::render::heatmap;
-use crate::render::terminal::heat_color;
+use crate::render::paint::heat_color;
 use crate::{Bin, Map, Panel};
 use cnnkit_core::number::{grouped, magnitude};
 
@@ -21,7 +21,7 @@ pub const MOST_CELLS: usize = 160;
 /// The longest side of a panel, in pixels, as far as whole cells allow.
 const PANEL: u32 = 480;
 const MARGIN: u32 = 24;
-/// Pixels a character of the bitmap font takes, both ways, before scaling.
+/// Pixels per character of the bitmap font, in both directions, before scaling.
 const GLYPH: u32 = 8;
 
 const PAPER: RgbColor = RgbColor(255, 255, 255);
@@ -39,7 +39,7 @@ pub enum Picture {
     Png,
 }
 
-/// `map` under `title` and `subtitle`, as the bytes of a file; an error only if the PNG encoder fails.
+/// Draws `map` under `title` and `subtitle`, as the bytes of a file; an error only if the PNG encoder fails.
 pub fn draw(map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<Vec<u8>, String> {
     let scene = Scene::of(map, title, subtitle);
     match picture {
@@ -48,7 +48,7 @@ pub fn draw(map: &Map, title: &str, subtitle: &str, picture: Picture) -> Result<
     }
 }
 
-/// A region under `title` and `subtitle`: for each cell, the share of it that is read, 0 to 1.
+/// Draws a region under `title` and `subtitle`: for each cell, the share of it that is read, 0 to 1.
 pub fn draw_cells(
     cells: &[Vec<f64>],
     title: &str,
@@ -65,7 +65,7 @@ pub fn draw_cells(
     for row in cells {
         let mut x = MARGIN;
         for &share in row {
-            // In parts per thousand, so that a cell of which a little is missing is not drawn as whole.
+            // In parts per thousand, so that a cell with a small unread part is not drawn as fully read.
             let covered = if share >= 1.0 {
                 1000
             } else {
@@ -158,7 +158,7 @@ impl Scene {
         scene
     }
 
-    /// Makes room for the longest line of words.
+    /// Makes room for the longest line of text.
     fn widen(&mut self) {
         let words = self.words.iter();
         let right = words
@@ -200,7 +200,7 @@ impl Scene {
             return rect(x, y, inner / 2 + 1, inner / 2 + 1, heat(bin.log, hottest));
         }
         rect(x, y, inner, inner, HOLE_PAPER);
-        // A mark in the middle, so that a hole is no paler shade but a sign of its own.
+        // A mark in the middle, so that a hole is not just a paler shade.
         let mark = (size / 3).max(1);
         rect(x + (inner - mark.min(inner)) / 2, y + (inner - mark.min(inner)) / 2, mark, mark, HOLE);
     }
@@ -262,7 +262,7 @@ impl Scene {
             let text = words.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             let size = GLYPH * words.scale;
             let (x, y, fill) = (words.x, words.y + size, hex(words.color));
-            // 0.6 em is the advance of the usual monospaced fonts; the layout allots a whole em of the bitmap font.
+            // 0.6 em is the advance of the usual monospaced fonts; the layout reserves a whole em of the bitmap font.
             let _ = writeln!(
                 out,
                 "<text x=\"{x}\" y=\"{y}\" font-size=\"{}\" fill=\"{fill}\">{text}</text>",

@@ -1,13 +1,13 @@
-//! A page for a terminal: aligned tables, colour by meaning, never wider than the canvas if it can be helped.
+//! A page for a terminal: aligned tables, colour by meaning, no wider than the canvas if possible.
 
-use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
-use comfy_table::{Cell as ComfyCell, CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
+use crate::render::fit::{shorten, wrap};
+use crate::render::paint::paint;
 use crate::render::{Canvas, findings, heatmap, lanes, value};
 use crate::{Block, Fact, Page, StyledText, Table, Tone};
 
-/// `page` as text with a final newline; ANSI escapes only if `canvas.color`.
+/// Formats `page` as text with a final newline; ANSI escapes only if `canvas.color`.
 pub fn render(page: &Page, canvas: Canvas) -> String {
     let mut out = String::new();
     for (i, block) in page.blocks.iter().enumerate() {
@@ -46,7 +46,7 @@ fn draw_lines(lines: &[Vec<StyledText>], canvas: Canvas) -> String {
 }
 
 fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
-    // Words carry their tone, so that a line break never splits an escape sequence.
+    // Each word carries its tone, so that a line break never splits an escape sequence.
     let mut out = String::new();
     let mut column = 0;
     for span in spans {
@@ -67,23 +67,6 @@ fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
     }
     out.push('\n');
     out
-}
-
-/// `text` broken between words into lines of at most `width` columns.
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.len() - 1;
-        if !lines[last].is_empty() && lines[last].width() + 1 + word.width() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !lines[last].is_empty() {
-                lines[last].push(' ');
-            }
-            lines[last].push_str(word);
-        }
-    }
-    lines
 }
 
 fn draw_facts(facts: &[Fact], canvas: Canvas) -> String {
@@ -115,22 +98,20 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Marks the row that becomes a thin line; a private-use character cannot come from a spec's printable text.
-const RULE: &str = "\u{E0C1}";
 const GAP: usize = 2;
 
 fn draw_table(table: &Table, canvas: Canvas) -> String {
     let shown = columns_that_fit(table, canvas.width);
-    let mut comfy = comfy_table::Table::new();
-    comfy.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    comfy.set_header(shown.iter().map(|&(i, _)| ComfyCell::new(&table.columns[i].title)).collect::<Vec<_>>());
-    let rule: Vec<ComfyCell> = shown.iter().map(|_| ComfyCell::new(RULE)).collect();
-    comfy.add_row(rule.clone());
-    let mut tones: Vec<Option<Vec<Tone>>> = vec![None, None];
+    let total: usize =
+        shown.iter().map(|&(_, width)| width).sum::<usize>() + GAP * shown.len().saturating_sub(1);
+    let rule = paint(&"─".repeat(total), Tone::Quiet, canvas) + "\n";
+    let titles: String = (0..shown.len())
+        .map(|position| aligned(&table.columns[shown[position].0].title, table, &shown, position))
+        .collect();
+    let mut out = paint(titles.trim_end(), Tone::Quiet, canvas) + "\n" + &rule;
     for row in &table.rows {
         if row.rule_above {
-            comfy.add_row(rule.clone());
-            tones.push(None);
+            out += &rule;
         }
         let lines = |&(i, width): &(usize, usize)| {
             let text = row.cells.get(i).map(|cell| value::readable(&cell.value)).unwrap_or_default();
@@ -138,59 +119,38 @@ fn draw_table(table: &Table, canvas: Canvas) -> String {
         };
         let cells: Vec<Vec<String>> = shown.iter().map(lines).collect();
         for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
-            let text = |cell: &Vec<String>| ComfyCell::new(cell.get(line).map_or("", String::as_str));
-            comfy.add_row(cells.iter().map(text).collect::<Vec<_>>());
-            tones.push(Some(
-                shown.iter().map(|&(i, _)| row.cells.get(i).map_or(Tone::Plain, |cell| cell.tone)).collect(),
-            ));
+            let drawn: String = cells
+                .iter()
+                .enumerate()
+                .map(|(position, cell)| {
+                    let text = cell.get(line).map_or("", String::as_str);
+                    let tone = row.cells.get(shown[position].0).map_or(Tone::Plain, |cell| cell.tone);
+                    // The lines that a broken cell leaves empty carry no escapes.
+                    let tone = if text.trim().is_empty() { Tone::Plain } else { tone };
+                    paint(&aligned(text, table, &shown, position), tone, canvas)
+                })
+                .collect();
+            out += drawn.trim_end();
+            out.push('\n');
         }
-    }
-    for (position, &(i, width)) in shown.iter().enumerate() {
-        if let Some(column) = comfy.column_mut(position) {
-            let alignment = if table.columns[i].right { CellAlignment::Right } else { CellAlignment::Left };
-            column.set_cell_alignment(alignment);
-            column.set_padding((0, if position + 1 == shown.len() { 0 } else { GAP as u16 }));
-            let gap = if position + 1 == shown.len() { 0 } else { GAP };
-            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed((width + gap) as u16)));
-        }
-    }
-    let total: usize =
-        shown.iter().map(|&(_, width)| width).sum::<usize>() + GAP * shown.len().saturating_sub(1);
-    let mut out = String::new();
-    for (line, tones) in comfy.lines().zip(tones) {
-        if line.contains(RULE) {
-            out += &paint(&"─".repeat(total), Tone::Quiet, canvas);
-        } else if let Some(tones) = tones {
-            out += paint_columns(&line, &shown, &tones, canvas).trim_end();
-        } else {
-            out += &paint(line.trim_end(), Tone::Quiet, canvas);
-        }
-        out.push('\n');
     }
     out
 }
 
-/// Cuts `line` at the columns' borders and paints each cell in its tone.
-fn paint_columns(line: &str, shown: &[(usize, usize)], tones: &[Tone], canvas: Canvas) -> String {
-    if !canvas.color {
-        return line.to_owned();
+/// `text` in the column at `position` of those shown, with the gap behind it.
+fn aligned(text: &str, table: &Table, shown: &[(usize, usize)], position: usize) -> String {
+    let (column, width) = shown[position];
+    let gap = if position + 1 == shown.len() { 0 } else { GAP };
+    if table.columns[column].right {
+        let before = " ".repeat(width.saturating_sub(text.width()));
+        format!("{before}{text}{}", " ".repeat(gap))
+    } else {
+        pad(text, width + gap)
     }
-    let mut rest = line.chars();
-    let mut out = String::new();
-    for (&(_, width), &tone) in shown.iter().zip(tones) {
-        let mut cell = String::new();
-        while cell.width() < width + GAP {
-            let Some(c) = rest.next() else { break };
-            cell.push(c);
-        }
-        // The lines that a broken cell leaves empty carry no escapes.
-        let tone = if cell.trim().is_empty() { Tone::Plain } else { tone };
-        out += &paint(&cell, tone, canvas);
-    }
-    out
 }
 
-/// The columns to draw with their widths: optional ones are left out and text is shortened until the table fits.
+/// Returns the columns to draw with their widths: optional ones are dropped and text is shortened until the table
+/// fits.
 fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
     let natural = |i: usize| {
         let cells = table.rows.iter().filter_map(|row| row.cells.get(i));
@@ -203,7 +163,7 @@ fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
         total.saturating_sub(width)
     };
     while excess(&shown) > 0 {
-        // Shortening text by up to a third is better than losing a column.
+        // Shortening text by up to a third is better than dropping a column.
         let slack: usize = shown
             .iter()
             .filter(|&&(i, _)| table.columns[i].shrink)
@@ -227,7 +187,7 @@ fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
     }
 }
 
-/// `text` in lines of at most `width` columns, broken between words, or else behind the last dot of a name that fits.
+/// Wraps `text` into lines of at most `width` columns, between words, or else after the last dot of a name that fits.
 fn broken(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for mut line in wrap(text, width) {
@@ -242,60 +202,4 @@ fn broken(text: &str, width: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-/// `text` in at most `width` columns, its middle replaced by `…`: both ends of an id tell it apart.
-pub fn shorten(text: &str, width: usize) -> String {
-    if text.width() <= width || width < 3 {
-        return text.to_owned();
-    }
-    let chars: Vec<char> = text.chars().collect();
-    let head = (width - 1) / 2;
-    let tail = width - 1 - head;
-    let start: String = chars[..head.min(chars.len())].iter().collect();
-    let end: String = chars[chars.len().saturating_sub(tail)..].iter().collect();
-    format!("{start}…{end}")
-}
-
-/// `text` with the escapes of `tone`, if colour is wanted.
-pub fn paint(text: &str, tone: Tone, canvas: Canvas) -> String {
-    let style = style(tone);
-    if !canvas.color || style == Style::new() || text.is_empty() {
-        return text.to_owned();
-    }
-    format!("{style}{text}{style:#}")
-}
-
-fn style(tone: Tone) -> Style {
-    let color = |color: AnsiColor| Style::new().fg_color(Some(Color::Ansi(color)));
-    match tone {
-        Tone::Plain => Style::new(),
-        Tone::Quiet => Style::new().effects(Effects::DIMMED),
-        Tone::Strong => Style::new().bold(),
-        Tone::Name => color(AnsiColor::Cyan),
-        Tone::Good => color(AnsiColor::Green),
-        Tone::Warn => color(AnsiColor::Yellow),
-        Tone::Bad => color(AnsiColor::Red).bold(),
-        Tone::Shade(heat) => Style::new().fg_color(Some(heat_color(heat).into())),
-        Tone::Heat(heat) => {
-            let RgbColor(r, g, b) = heat_color(heat);
-            // Dark text on light cells, light text on dark ones.
-            let luminance = (u32::from(r) * 299 + u32::from(g) * 587 + u32::from(b) * 114) / 1000;
-            let ink = if luminance > 140 { RgbColor(0, 0, 0) } else { RgbColor(255, 255, 255) };
-            Style::new().bg_color(Some(RgbColor(r, g, b).into())).fg_color(Some(ink.into()))
-        }
-    }
-}
-
-/// A perceptually even scale from dark blue to light yellow (five points of matplotlib's viridis, interpolated).
-pub fn heat_color(heat: u8) -> RgbColor {
-    const STOPS: [[u8; 3]; 5] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-    let position = f64::from(heat) / 255.0 * 4.0;
-    let low = (position.floor() as usize).min(3);
-    let mix = position - low as f64;
-    let channel = |i: usize| {
-        let (a, b) = (f64::from(STOPS[low][i]), f64::from(STOPS[low + 1][i]));
-        (a + (b - a) * mix).round() as u8
-    };
-    RgbColor(channel(0), channel(1), channel(2))
 }

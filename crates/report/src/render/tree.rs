@@ -1,4 +1,4 @@
-//! The nodes of a network, block by block.
+//! Traverses the nodes of a network, block by block.
 
 use crate::network::Network;
 
@@ -13,7 +13,7 @@ pub(super) enum Entry<'a> {
     Node(usize),
 }
 
-/// Calls `visit` with the depth and each entry. A block that is left and entered again is drawn twice.
+/// Calls `visit` with the depth and each entry. A block that is left and entered again is visited twice.
 pub(super) fn walk<'a>(network: &'a Network, visit: &mut impl FnMut(usize, Entry<'a>)) {
     let mut open: Vec<&str> = Vec::new();
     for (index, node) in network.nodes.iter().enumerate() {

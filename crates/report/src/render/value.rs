@@ -4,7 +4,7 @@ use cnnkit_core::number::{bytes, factor, grouped, integer, magnitude, share};
 
 use crate::Value;
 
-/// A typed value for people.
+/// Formats a typed value for people.
 pub fn readable(value: &Value) -> String {
     match value {
         Value::Empty => String::new(),
@@ -19,7 +19,7 @@ pub fn readable(value: &Value) -> String {
     }
 }
 
-/// A typed value for programs: integers exact, no units, no grouping.
+/// Formats a typed value for programs: integers exact, no units, no grouping.
 pub fn exact(value: &Value) -> String {
     match value {
         Value::Empty => String::new(),

@@ -11,7 +11,8 @@ use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::Tensor;
 
 pub(super) fn shuffle(_: u64) -> Result<Vec<Fact>, Problem> {
-    // Forwards in marks: input channel c carries mark c, and each output channel shows which it has met.
+    // Forward pass in dependence bits: input channel c has bit c, and each output channel collects the bits it
+    // depends on.
     let input = Tensor::from_fn(&[1, 12, 1, 1], Marks::bit);
     let weight = Tensor::from_fn(&[12, 4, 1, 1], |_| Marks::ONE);
     let grouped = conv(json!({"out_channels": 12, "kernel": 1, "groups": 3, "bias": false}))?;
@@ -24,7 +25,7 @@ pub(super) fn shuffle(_: u64) -> Result<Vec<Fact>, Problem> {
     let with = run(&grouped, &[&dealt], std::slice::from_ref(&weight))?;
     Ok(vec![
         figure(
-            "input channels that an output channel sees, with the shuffle",
+            "input channels that an output channel reads, with the shuffle",
             "12 of 12",
             format!("{} of 12", least(&with)),
         ),
@@ -85,7 +86,7 @@ pub(super) fn gate(seed: u64) -> Result<Vec<Fact>, Problem> {
     let input: Tensor<f64> = seed.tensor(&[1, 8, 5, 5]);
     let block = Layer::SqueezeExcite(layer(json!({"reduction": 4, "gate": "hardsigmoid"}))?);
     let (_, weights) = declared(&block, &[&input])?;
-    // A last bias of 3 opens the hard sigmoid fully, whatever the map.
+    // A last bias of 3 saturates the hard sigmoid at 1, whatever the map.
     let fill = |open: bool, seed: &mut Seed| {
         let one = |weight: &cnnkit_core::layers::Weight| {
             let sizes: Vec<usize> = weight.shape.sizes().iter().map(|&size| size as usize).collect();

@@ -1,4 +1,4 @@
-//! Deformable convolution: what its offsets do.
+//! Deformable convolution: the effect of its offsets.
 
 use serde_json::json;
 
@@ -38,7 +38,7 @@ pub(super) fn deformable(seed: u64) -> Result<Vec<Fact>, Problem> {
             }
         })
     };
-    // Away from the border: there the shifted map's own padding would begin one pixel later.
+    // Away from the border, where the padding of the shifted map would begin one pixel later.
     let middle = |map: &Tensor<f64>| {
         Tensor::from_fn(&[1, 3, SIDE - 6, SIDE - 6], |flat| {
             let side = SIDE - 6;

@@ -11,7 +11,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_exec::tensor::Tensor;
 
-/// `second` after `first`, as one kernel.
+/// Composes two kernels into one: `second` after `first`.
 fn composed(first: &Tensor<f64>, second: &Tensor<f64>) -> Tensor<f64> {
     let (a, b) = (first.sizes().to_vec(), second.sizes().to_vec());
     let sizes = [b[0], a[1], a[2] + b[2] - 1, a[3] + b[3] - 1];
@@ -96,7 +96,7 @@ pub(super) fn inception(seed: u64) -> Result<Vec<Fact>, Problem> {
     let mut inputs: Vec<&Tensor<f64>> = branches.iter().map(|(output, _)| output).collect();
     inputs.push(&pooled);
     let module = run(&concat, &inputs, &[])?;
-    // The three convs are also one 5x5 conv: each kernel in the middle of zeros.
+    // The three convs also equal one 5x5 conv: each kernel centred in zeros.
     let all = kernel([14, 6, 5, 5], |[o, c, y, x]| {
         let (branch, first) = [(0, 0), (1, 4), (2, 12)][usize::from(o >= 4) + usize::from(o >= 12)];
         let weight = &branches[branch].1;

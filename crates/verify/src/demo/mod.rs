@@ -1,17 +1,18 @@
 //! The identity behind each technique, run on seeded tensors in f64.
 //!
-//! One technique, one function; [`DEMOS`] is the list that everything iterates.
+//! One function per technique; everything iterates over [`DEMOS`].
 
 mod connect;
 mod deform;
 mod kernels;
 mod tools;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use cnnkit_core::diagnostic::Problem;
 
-/// A technique whose identity can be run.
+/// A technique whose identity can be demonstrated.
 #[derive(Debug)]
 pub struct Demo {
     /// Its name on the command line.
@@ -23,21 +24,21 @@ pub struct Demo {
     run: fn(u64) -> Result<Vec<Fact>, Problem>,
 }
 
-/// One figure of a demonstration, and whether it is as the identity has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// One figure of a demonstration, and whether it matches the identity.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Fact {
-    /// What it is.
+    /// What the figure is.
     pub what: String,
-    /// What the identity says.
+    /// The value by the identity.
     pub expected: String,
-    /// What the executor gave.
+    /// The executor's value.
     pub found: String,
     /// Whether they agree.
     pub ok: bool,
 }
 
 impl Demo {
-    /// Runs it with this seed.
+    /// Runs the demonstration with this seed.
     pub fn run(&self, seed: u64) -> Result<Vec<Fact>, Problem> {
         (self.run)(seed)
     }
@@ -90,7 +91,7 @@ pub static DEMOS: &[Demo] = &[
     demo!(
         "shuffle-unit",
         connect::shuffle,
-        "two grouped convs see all channels with a shuffle between, one group without",
+        "two grouped convs read all channels with a shuffle between them, one group without",
         "Zhang et al. 2018, section 3.1"
     ),
     demo!(
@@ -131,7 +132,7 @@ pub static DEMOS: &[Demo] = &[
     ),
 ];
 
-/// The demonstration named `name`.
+/// Returns the demonstration named `name`.
 pub fn find(name: &str) -> Option<&'static Demo> {
     DEMOS.iter().find(|demo| demo.name == name)
 }

@@ -1,4 +1,4 @@
-//! Layers by their arguments, run on tensors.
+//! Layers built from arguments and run on tensors.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use cnnkit_exec::reference::{self, Call, Counter};
 use cnnkit_exec::scalar::Scalar;
 use cnnkit_exec::tensor::Tensor;
 
-/// A conv from its arguments as in a spec.
+/// Returns a conv from arguments as in a spec.
 pub(super) fn conv(args: serde_json::Value) -> Result<Layer, Problem> {
     layer::<Conv>(args).map(Layer::Conv)
 }
 
-/// A layer's arguments as in a spec.
+/// Returns a layer from arguments as in a spec.
 pub(super) fn layer<T: serde::de::DeserializeOwned>(args: serde_json::Value) -> Result<T, Problem> {
     serde_json::from_value(args).map_err(|error| Problem::new(Code::InvalidValue, error.to_string()))
 }
 
-/// What `layer` declares on `inputs`.
+/// Returns the weights that `layer` declares on `inputs`.
 pub(super) fn declared<S: Scalar>(
     layer: &Layer,
     inputs: &[&Tensor<S>],
@@ -32,7 +32,7 @@ pub(super) fn declared<S: Scalar>(
     Ok((output, weights))
 }
 
-/// Runs `layer` on `inputs` with these weights, in the order in which it declares them.
+/// Runs `layer` on `inputs` with the given weights, in the order in which it declares them.
 pub(super) fn run<S: Scalar>(
     layer: &Layer,
     inputs: &[&Tensor<S>],
@@ -47,7 +47,7 @@ pub(super) fn run<S: Scalar>(
     )
 }
 
-/// Largest difference relative to the largest value; tensors of other sizes differ by infinity.
+/// Returns the largest difference relative to the largest value; infinity for tensors of different sizes.
 pub(super) fn difference(a: &Tensor<f64>, b: &Tensor<f64>) -> f64 {
     if a.sizes() != b.sizes() {
         return f64::INFINITY;
@@ -56,10 +56,10 @@ pub(super) fn difference(a: &Tensor<f64>, b: &Tensor<f64>) -> f64 {
     a.data().iter().zip(b.data()).fold(0.0, |most: f64, (x, y)| most.max((x - y).abs())) / scale
 }
 
-/// Sums of some hundreds of products in f64, in two orders.
+/// Bound for sums of a few hundred products in f64 in two different orders.
 const ROUNDING: f64 = 1e-13;
 
-/// `a` and `b` are the same but for rounding.
+/// Compares `a` and `b` up to rounding.
 pub(super) fn same(what: &str, a: &Tensor<f64>, b: &Tensor<f64>) -> Fact {
     let found = difference(a, b);
     Fact {
@@ -70,19 +70,19 @@ pub(super) fn same(what: &str, a: &Tensor<f64>, b: &Tensor<f64>) -> Fact {
     }
 }
 
-/// A figure that must be as expected.
+/// Compares a figure with its expected value.
 pub(super) fn figure(what: &str, expected: impl ToString, found: impl ToString) -> Fact {
     let (expected, found) = (expected.to_string(), found.to_string());
     Fact { what: what.into(), ok: expected == found, expected, found }
 }
 
-/// A kernel from a function of its indices.
+/// Returns a kernel whose values are a function of their indices.
 pub(super) fn kernel(sizes: [usize; 4], value: impl Fn([usize; 4]) -> f64) -> Tensor<f64> {
     let [_, c, h, w] = sizes;
     Tensor::from_fn(&sizes, |flat| value([flat / (c * h * w), flat / (h * w) % c, flat / w % h, flat % w]))
 }
 
-/// The element of a rank-4 tensor.
+/// Returns the element of a rank-4 tensor.
 pub(super) fn at(tensor: &Tensor<f64>, [o, c, y, x]: [usize; 4]) -> f64 {
     let sizes = tensor.sizes();
     tensor.data()[((o * sizes[1] + c) * sizes[2] + y) * sizes[3] + x]

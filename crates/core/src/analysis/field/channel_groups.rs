@@ -1,20 +1,21 @@
-//! Channels that see different boxes, kept apart as long as a later layer picks some of them.
+//! Receptive fields per channel group, tracked while a later layer may still select some of the channels.
 //!
-//! Boxes are those of all channels together, which is exact wherever all of them are read. Behind a concat, a slice reads
-//! the channels of some operands only (the split of a ShuffleNet v2 or CSP stage without its shuffle): there each class
-//! of channels keeps its own field until a layer joins them.
+//! A box covers all channels together, which is exact wherever all of them are read. After a concat, a slice reads
+//! the channels of some operands only (the split of a ShuffleNet v2 or CSP stage without its shuffle): there each
+//! class of channels keeps its own field until a layer mixes them.
 
 use std::rc::Rc;
 
-use super::forward::{Step, union};
+use super::channels::{joins, takes_all};
+use super::step::{Step, union};
 use super::{Field, NodeId};
-use crate::analysis::channels::{Bits, Runs, pulled};
+use crate::analysis::channel_sets::{Bits, Runs, pulled};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, Op};
 use crate::layers::rearrange::Rearrangement;
-use crate::layers::{AxisReach, Io, Role};
+use crate::layers::{Io, Role};
 
-/// Classes of channels with different fields: a set of one class for each channel that depends on the input.
+/// Classes of channels with different fields: for each channel, the set of its class, if it depends on the input.
 #[derive(Debug, Clone)]
 pub(super) struct Apart {
     pub runs: Runs,
@@ -28,10 +29,10 @@ pub(super) fn of(table: &Table, node: NodeId, input: NodeId) -> Option<&Apart> {
     table.get(node.0)?.iter().find(|(id, _)| *id == input).map(|(_, apart)| apart)
 }
 
-/// Most classes of one node; beyond them they are taken together, as if nobody asked.
+/// Maximum number of classes of one node; beyond it they are merged.
 const MAX_CLASSES: usize = 256;
 
-/// For each node, whether a later layer tells its channels apart before another joins them.
+/// Returns, for each node, whether a later layer selects some of its channels before another mixes them all.
 pub(super) fn asked(graph: &Graph) -> Vec<bool> {
     let mut asked = vec![false; graph.nodes.len()];
     for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
@@ -49,7 +50,7 @@ pub(super) fn asked(graph: &Graph) -> Vec<bool> {
     asked
 }
 
-/// Whether the channels of what `node` reads become places of a map.
+/// Whether the channels that `node` reads become positions of a map.
 fn places(graph: &Graph, node: &Node) -> bool {
     let Op::Layer(layer) = &node.op else { return false };
     let shapes = graph.input_shapes(node);
@@ -62,31 +63,8 @@ fn places(graph: &Graph, node: &Node) -> bool {
     }
 }
 
-/// Whether the outputs read all of an operand's `size` channels between them, and none of them as a position.
-pub(super) fn takes_all(axis: &AxisReach, size: u64, outputs: u64) -> bool {
-    match axis {
-        AxisReach::Window { by: 0, window } => {
-            let last = i128::from(outputs.saturating_sub(1)) * i128::from(window.stride)
-                - i128::from(window.before)
-                + i128::from(window.kernel.saturating_sub(1));
-            window.before >= 0 && window.stride <= window.kernel && last + 1 >= i128::from(size)
-        }
-        AxisReach::Blocks { by: 0, .. } | AxisReach::Shuffle { by: 0, .. } | AxisReach::All => true,
-        _ => size == 1,
-    }
-}
-
-/// Whether each output reads all of an operand's `size` channels.
-pub(super) fn joins(axis: Option<&AxisReach>, size: u64) -> bool {
-    match axis {
-        Some(AxisReach::All) => true,
-        Some(AxisReach::Blocks { inputs, .. }) => *inputs >= size,
-        _ => size == 1,
-    }
-}
-
-/// What each class of the node's channels sees: the classes of its operands, as it reads them. None if there is but one
-/// class, or too many.
+/// Returns the field of each class of the node's channels, from the classes of its operands. `None` if there is only
+/// one class, or too many.
 pub(super) fn split(
     graph: &Graph,
     node: &Node,
@@ -94,7 +72,7 @@ pub(super) fn split(
     table: &Table,
     input: NodeId,
 ) -> Result<Option<Apart>, Problem> {
-    // The operands' classes one after the other are the members of the sets below.
+    // The members of the sets below number the operands' classes one after the other.
     let mut seen: Vec<Field> = Vec::new();
     let mut read: Vec<(usize, &Step<'_>, Option<&Apart>)> = Vec::new();
     for (step, field) in steps {
@@ -156,7 +134,7 @@ pub(super) fn split(
     Ok(Some(Apart { runs, classes }))
 }
 
-/// The field of all classes together; none if no channel depends on the input.
+/// Returns the field of all classes together; `None` if no channel depends on the input.
 pub(super) fn together(apart: &Apart, node: &Node) -> Result<Option<Field>, Problem> {
     let mut classes = apart.classes.iter().cloned();
     let Some(mut field) = classes.next() else { return Ok(None) };

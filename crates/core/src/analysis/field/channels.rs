@@ -1,24 +1,24 @@
-//! Where boxes are a bound, because channels that see different boxes are told apart.
+//! Determines where boxes are only upper bounds, because a layer separates channels with different boxes.
 //!
-//! Boxes are products of axes. A pixel unshuffle or a reshape that mixes axes gives each channel positions of its own: a
-//! layer that picks channels behind it leaves a box that may be too large, and so does one that makes positions of
-//! channels that see different boxes (a pixel shuffle or a permutation of a concat). The exact support has no such limit.
+//! Boxes are products of axes. After a pixel unshuffle or a reshape that mixes axes, each channel has positions of
+//! its own: a layer that then selects channels has a box that may be too large, and so does one that turns channels
+//! with different boxes into positions (a pixel shuffle or a permutation of a concat). The exact support has no such
+//! limit.
 
-use super::channel_groups::{joins, takes_all};
 use super::{Field, Fields};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::rearrange::Rearrangement;
 use crate::layers::{AxisReach, Io, Reach, Role};
 
-/// Whether the boxes of a node are those of each of its channels, and whether they may be too large.
+/// Whether all channels of a node have the node's boxes, and whether these may be too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Channels {
     pub uniform: bool,
     pub bound: bool,
 }
 
-/// What holds of `node` with respect to `input`, given its operands' fields; `apart` says which operands have classes of
-/// channels with different fields.
+/// Returns both for `node` with respect to `input`, given its operands' fields; `apart` returns which operands have
+/// classes of channels with different fields.
 pub(super) fn channels(
     graph: &Graph,
     node: &Node,
@@ -42,7 +42,7 @@ pub(super) fn channels(
             all.uniform &= joins(axis, size);
         }
     }
-    // Which index a position has is not followed; behind a permutation, channels are positions.
+    // A table reorders positions, which boxes cannot follow; after a permutation, channels are positions too.
     let chosen = |reach: &Reach| {
         let moving = of(reach.input).into_iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
         let first = usize::from(moving.into_iter().all(|piece| piece.by != Some(0)));
@@ -55,8 +55,8 @@ pub(super) fn channels(
     all
 }
 
-/// Whether a layer puts operands side by side along an axis on which a unit of theirs moves: the box is that of all of
-/// them, but each unit is one operand's.
+/// Whether a layer places operands side by side along an axis that moves their units: the box covers all of them, but
+/// each unit belongs to one operand.
 fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool {
     let place = |reach: &Reach, axis: usize| match reach.axes.get(axis) {
         Some(AxisReach::Window { by, window }) if *by == axis && window.kernel == 1 => Some(window.before),
@@ -72,14 +72,14 @@ fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool
     })
 }
 
-/// What a layer does whose reaches are a bound by themselves.
+/// Handles layers whose reaches alone are only a bound.
 fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, all: &mut Channels) {
     let (Op::Layer(layer), Some(field)) = (&node.op, operand) else { return };
     let shapes = graph.input_shapes(node);
     match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
-        // Its channels are the places of a cell.
+        // Its output channels are the positions of a cell.
         Some(Rearrangement::ToChannels(factor)) => all.uniform &= factor == 1,
-        // Each place of a cell reads one channel.
+        // Each position of a cell reads one channel.
         Some(Rearrangement::ToSpace(_)) => all.bound |= apart || !field.uniform,
         Some(Rearrangement::Regroup(runs)) => {
             let moves = |axis: usize| {
@@ -96,5 +96,28 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
             }
         }
         None => {}
+    }
+}
+
+/// Whether the outputs together read all of an operand's `size` channels, and none of them as a position.
+pub(super) fn takes_all(axis: &AxisReach, size: u64, outputs: u64) -> bool {
+    match axis {
+        AxisReach::Window { by: 0, window } => {
+            let last = i128::from(outputs.saturating_sub(1)) * i128::from(window.stride)
+                - i128::from(window.before)
+                + i128::from(window.kernel.saturating_sub(1));
+            window.before >= 0 && window.stride <= window.kernel && last + 1 >= i128::from(size)
+        }
+        AxisReach::Blocks { by: 0, .. } | AxisReach::Shuffle { by: 0, .. } | AxisReach::All => true,
+        _ => size == 1,
+    }
+}
+
+/// Whether each output reads all of an operand's `size` channels.
+pub(super) fn joins(axis: Option<&AxisReach>, size: u64) -> bool {
+    match axis {
+        Some(AxisReach::All) => true,
+        Some(AxisReach::Blocks { inputs, .. }) => *inputs >= size,
+        _ => size == 1,
     }
 }

@@ -1,4 +1,4 @@
-//! What the families say, in numbers: size, jump, start, share of the input, effective field.
+//! Figures derived from the families: size, jump, start, share of the input, effective field.
 
 use num_integer::Integer as _;
 
@@ -15,19 +15,19 @@ pub struct Facts {
     pub node: NodeId,
     /// The input.
     pub input: NodeId,
-    /// One entry for each spatial axis of the input.
+    /// One entry per spatial axis of the input.
     pub axes: Vec<AxisFacts>,
-    /// The whole input, on every axis.
+    /// The field is the whole input, on every axis.
     pub global: bool,
     /// A gate or statistics over the whole map act on it as well.
     pub global_context: bool,
     /// All merges on the way are aligned.
     pub aligned: bool,
-    /// Sampling at data-dependent positions, if there is any on the way.
+    /// Data-dependent sampling, if there is any on the way.
     pub sampling: Option<Sampling>,
     /// The boxes may be too large: see [`Field::bound`].
     pub bound: bool,
-    /// Share of the input that the unit in the middle of the map sees (its box, clipped to the input).
+    /// Share of the input in the field of the unit in the middle of the map (its box, clipped to the input).
     pub seen: f64,
 }
 
@@ -36,15 +36,15 @@ pub struct Facts {
 pub struct AxisFacts {
     /// Size of the box, the largest over all units; the input's size if global.
     pub size: i128,
-    /// Size of the smallest path's box; none if every path sees the whole axis.
+    /// Size of the smallest path's box; `None` if every path reads the whole axis.
     pub smallest: Option<i128>,
     /// Input elements from one unit to the next.
     pub jump: Jump,
-    /// The box of unit 0; none if it falls into a gap of a transposed convolution.
+    /// The box of unit 0; `None` if that lies in a gap of a transposed convolution.
     pub first: Option<Interval>,
-    /// The whole axis.
+    /// The field is the whole axis.
     pub global: bool,
-    /// The size depends on the unit: its phase under upsampling, or paths with different jumps.
+    /// The size depends on the unit: on its phase under upsampling, or because paths have different jumps.
     pub varies: bool,
     /// The box of the unit in the middle of the map, clipped to the input.
     pub middle: Option<Interval>,
@@ -64,21 +64,21 @@ pub struct Effective {
 /// How far data-dependent sampling may reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sampling {
-    /// Anywhere: no layer says how far.
+    /// Anywhere: no layer declares a bound.
     Unbounded,
-    /// At most a box of these sizes, one an axis.
+    /// Within a box of these sizes, one per axis.
     Within(Vec<i128>),
 }
 
 impl AxisFacts {
-    /// The effective padding: how far unit 0 starts before the input.
+    /// Returns the effective padding: how far unit 0 starts before the input.
     pub fn padding(&self) -> Option<i128> {
         self.first.map(|span| -span.lo)
     }
 }
 
-/// The receptive field that stands for a network: that of its first output, or of the last feature map before it that
-/// does not see everything; none if there is no such map.
+/// Returns the receptive field that represents a network: that of its first output, or of the last feature map before
+/// it whose field is not global; `None` if there is no such map.
 pub fn headline(graph: &Graph, fields: &Fields) -> Option<Facts> {
     let input = graph.inputs().next()?.0;
     let output = graph.outputs.first()?;
@@ -90,20 +90,20 @@ pub fn headline(graph: &Graph, fields: &Fields) -> Option<Facts> {
 }
 
 impl Fields {
-    /// The facts of one node with respect to each of its inputs.
+    /// Returns the facts of one node with respect to each of its inputs.
     pub fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {
         self.nodes[node.0].iter().map(|field| field.facts(graph, node)).collect()
     }
 }
 
 impl Field {
-    /// The facts of this field, which belongs to `node`.
+    /// Returns the facts of this field, which belongs to `node`.
     pub fn facts(&self, graph: &Graph, node: NodeId) -> Result<Facts, Problem> {
         let units = graph.node(node).shape.sizes();
         let sizes = graph.node(self.input).shape.spatial();
         let facts = self.axes.iter().zip(sizes).map(|(axis, &size)| axis.facts(units, size, self.local));
         let mut axes = facts.collect::<Option<Vec<_>>>().ok_or_else(too_large)?;
-        // Where all units see nothing on one axis (a stride that meets gaps only), they see nothing at all.
+        // If all units are empty on one axis (a stride that hits only gaps), they are empty altogether.
         if axes.iter().any(|axis| axis.size == 0) && axes.iter().all(|axis| !axis.global) {
             for axis in &mut axes {
                 (axis.size, axis.first, axis.middle) = (0, None, None);
@@ -129,8 +129,8 @@ impl Field {
         })
     }
 
-    /// The box that the unit `unit` (one index an axis of the node, channels first) sees at most, wherever the data move
-    /// its samples to; none without a bound on them.
+    /// Returns the largest box of the unit `unit` (one index per axis of the node, channel first), wherever the data
+    /// move its samples; `None` without a bound on them.
     pub fn reachable(&self, unit: &[i128]) -> Option<Vec<Option<Interval>>> {
         self.axes.iter().map(|axis| hull(axis.reachable.as_ref()?, unit)).collect()
     }
@@ -169,7 +169,7 @@ impl AxisField {
         };
         let effective = taps.map(|taps| {
             let std = taps.variance.max(0.0).sqrt();
-            // A field of one element is covered by it.
+            // A field of one element is fully covered.
             Effective { std, share: ((4.0 * std).max(1.0) / size as f64).min(1.0) }
         });
         Some(AxisFacts {
@@ -184,7 +184,8 @@ impl AxisField {
         })
     }
 
-    /// The box of the unit at `unit` (one index an axis of the node, channels first); the whole axis is not known here.
+    /// Returns the box of the unit at `unit` (one index per axis of the node, channel first); a whole axis has no
+    /// extent here.
     pub(super) fn hull(&self, unit: &[i128]) -> Option<Option<Interval>> {
         hull(&self.union, unit)
     }
@@ -212,10 +213,11 @@ fn mixed(pieces: &[Piece<Moments>], unit: &[i128]) -> Option<Option<Moments>> {
     Some(all)
 }
 
-/// The largest box over all units, and whether the units differ.
+/// Returns the largest box over all units, and whether the units differ.
 ///
-/// With one piece its phases say it. Pieces that follow the same axis with different jumps drift apart steadily, so
-/// the extremes are at the ends of the map; pieces that follow different axes are independent of each other.
+/// A single piece has it among its phases. Pieces that follow the same axis with different jumps drift apart
+/// steadily, so the extremes are at the ends of the map; pieces that follow different axes are independent of each
+/// other.
 fn largest(pieces: &[Piece<Interval>], units: &[u64]) -> Option<(i128, bool)> {
     if let [piece] = pieces {
         let sizes = || piece.family.phases.iter().map(|span| span.map_or(0, |span| span.size()));
@@ -250,7 +252,7 @@ fn largest(pieces: &[Piece<Interval>], units: &[u64]) -> Option<(i128, bool)> {
     Some((size, varies || groups.len() > 1))
 }
 
-/// The joint boxes of the units at both ends of the map, one common period each.
+/// Returns the joint boxes of the units at both ends of the map, one common period each.
 fn ends(families: &[&Family<Interval>], extent: i128) -> Option<Vec<Interval>> {
     const FEW: i128 = 4096;
     let period =

@@ -1,25 +1,25 @@
-//! The units along an axis as a periodic family: unit `u + period` sees what unit `u` sees, moved by `shift`.
+//! The units along an axis as a periodic family: unit `u + period` has the content of unit `u`, moved by `shift`.
 //!
-//! Without upsampling the period is 1 and this is the textbook's jump and start. A transposed convolution or a resize
-//! multiplies the period, a stride divides it again. What a unit sees is a [`Content`]: a box, or the moments of a
+//! Without upsampling the period is 1, and the family is the textbook's jump and start. A transposed convolution or a
+//! resize multiplies the period, a stride divides it. The [`Content`] of a unit is a box, or the moments of a
 //! distribution of taps.
 
 use num_integer::Integer as _;
 use num_rational::Ratio;
 use num_traits::CheckedMul as _;
 
-use super::relation::{MAX_PHASES, Reads, Relation};
+use crate::analysis::relation::{MAX_PHASES, Reads, Relation};
 use crate::diagnostic::{Code, Problem};
 
 /// An exact fraction of input elements.
 pub type Jump = Ratio<i128>;
 
-/// What one unit sees along one input axis.
+/// The content of one unit along one input axis.
 pub trait Content: Clone + PartialEq {
-    /// The same, moved by so many input elements.
+    /// Returns the same content, moved by `by` input elements.
     fn moved(&self, by: i128) -> Option<Self>;
 
-    /// What a unit sees that reads these units; `taps` says which.
+    /// Returns the content of a unit that reads the units `reads` of `family`.
     fn read(family: &Family<Self>, reads: &Reads) -> Option<Option<Self>>;
 }
 
@@ -28,26 +28,26 @@ pub trait Content: Clone + PartialEq {
 pub struct Family<T> {
     /// Input elements from one unit to the next, on average.
     pub jump: Jump,
-    /// Units after which the pattern repeats.
+    /// Number of units after which the pattern repeats.
     pub period: i128,
-    /// Input elements by which it has moved then.
+    /// Input elements by which it has moved by then.
     pub shift: i128,
-    /// What the units of the first period see; nothing in the gaps of a transposed convolution.
+    /// The contents of the first period's units; `None` in the gaps of a transposed convolution.
     pub phases: Vec<Option<T>>,
 }
 
 impl<T: Content> Family<T> {
-    /// Every unit sees `one`.
+    /// Every unit has the content `one`.
     pub fn constant(one: Option<T>) -> Self {
         Self { jump: Jump::from_integer(0), period: 1, shift: 0, phases: vec![one] }
     }
 
-    /// Unit 0 sees `one`, and each unit one element further.
+    /// Unit 0 has the content `one`, each further unit the same moved by one element.
     pub fn identity(one: T) -> Self {
         Self { jump: Jump::from_integer(1), period: 1, shift: 1, phases: vec![Some(one)] }
     }
 
-    /// What unit `u` sees; the outer nothing is an overflow.
+    /// Returns the content of unit `u`; the outer `None` means overflow.
     pub fn at(&self, u: i128) -> Option<Option<T>> {
         let phase = usize::try_from(u.rem_euclid(self.period)).ok()?;
         let moved = u.div_euclid(self.period).checked_mul(self.shift)?;
@@ -57,7 +57,7 @@ impl<T: Content> Family<T> {
         }
     }
 
-    /// The units of a layer that reads this family through `relation`, on an axis of `extent` units.
+    /// Returns the units of a layer that reads this family through `relation`, on an axis of `extent` units.
     pub fn through(&self, relation: &Relation, extent: u64) -> Result<Self, Problem> {
         self.compose(relation, extent).ok_or_else(too_large)?
     }
@@ -81,7 +81,7 @@ impl<T: Content> Family<T> {
         Some(Ok(Self { jump, period, shift, phases }.reduced()))
     }
 
-    /// Both families joined phase by phase; they have the same jump.
+    /// Joins both families phase by phase; they must have the same jump.
     pub fn join(&self, other: &Self, extent: u64, join: impl Fn(&T, &T) -> T) -> Result<Self, Problem> {
         let pair = || {
             let period = self.period.lcm(&other.period);
@@ -102,7 +102,7 @@ impl<T: Content> Family<T> {
         pair().ok_or_else(too_large)?
     }
 
-    /// The same family with its smallest period.
+    /// Returns the same family with its smallest period.
     fn reduced(mut self) -> Self {
         let mut divisor = 2;
         while divisor <= self.period {
@@ -128,11 +128,11 @@ impl<T: Content> Family<T> {
     }
 }
 
-/// Most steps of one composition.
+/// Maximum number of steps of one composition.
 const MAX_WORK: i128 = 1 << 22;
 
-/// `period` and `shift`, or, when the pattern is too long, one that is right for each of the `extent` units of the map
-/// and rounded to a pixel outside it.
+/// Returns `period` and `shift`. If the pattern is too long, returns one that is exact for the `extent` units of the
+/// map and rounded to a pixel outside it.
 fn bounded(period: i128, shift: i128, jump: Jump, extent: u64) -> Option<Result<(i128, i128), Problem>> {
     if period <= MAX_PHASES {
         return Some(Ok((period, shift)));
@@ -153,7 +153,7 @@ fn too_fine(period: i128) -> Problem {
     .help("the receptive field needs the resizes of a network to share a pattern")
 }
 
-/// Numbers beyond 128 bits.
+/// Returns the error for numbers beyond 128 bits.
 pub fn too_large() -> Problem {
     Problem::new(Code::Overflow, "the receptive field does not fit into 128 bits")
         .help("check the strides and dilations: no real network is this large")

@@ -1,7 +1,7 @@
-//! Boxes: the smallest interval that holds all that a unit sees along one axis.
+//! Boxes: the smallest interval that contains everything a unit reads along one axis.
 
 use super::family::{Content, Family};
-use super::relation::Reads;
+use crate::analysis::relation::Reads;
 
 /// An interval of input indices, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,32 +13,32 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Number of indices.
+    /// Returns the number of indices.
     pub fn size(&self) -> i128 {
         self.hi - self.lo + 1
     }
 
-    /// The smallest interval that holds both.
+    /// Returns the smallest interval that contains both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi) }
     }
 
-    /// The part inside `bounds`, if there are any; as it is where it lies beside them.
+    /// Returns the part inside `bounds`, if there are any; returns it unchanged if it lies outside them.
     #[must_use]
     pub fn within(self, bounds: Option<Self>) -> Self {
         let inside = bounds.map(|bounds| Self { lo: self.lo.max(bounds.lo), hi: self.hi.min(bounds.hi) });
         inside.filter(|inside| inside.lo <= inside.hi).unwrap_or(self)
     }
 
-    /// The part inside `0..extent`.
+    /// Returns the part inside `0..extent`.
     pub fn clipped(&self, extent: u64) -> Option<Self> {
         let inside = Self { lo: self.lo.max(0), hi: self.hi.min(i128::from(extent) - 1) };
         (inside.lo <= inside.hi).then_some(inside)
     }
 }
 
-/// Farthest index that is still computed with: sums of two stay far from 128 bits.
+/// Largest index that is still used in computations: sums of two stay far from 128 bits.
 const FAR: i128 = 1 << 100;
 
 impl Content for Interval {
@@ -47,7 +47,7 @@ impl Content for Interval {
         (moved.lo > -FAR && moved.hi < FAR).then_some(moved)
     }
 
-    /// Tap `t + period` sees the same as tap `t`, further on: the first and the last `period` taps decide the box.
+    /// Tap `t + period` has the content of tap `t`, moved: the first and the last `period` taps determine the box.
     fn read(family: &Family<Self>, reads: &Reads) -> Option<Option<Self>> {
         let few = reads.count.min(family.period);
         let mut all: Option<Self> = None;

@@ -1,4 +1,4 @@
-//! From feature maps to the input and back, as anchors need it.
+//! Maps units of feature maps to input boxes and back, as anchors need it.
 
 use super::family::too_large;
 use super::{Field, Fields, Interval, Piece};
@@ -6,8 +6,8 @@ use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId};
 
 impl Fields {
-    /// The input box that the unit `unit` of `node` sees (one index a spatial axis of the node): one interval for each
-    /// spatial axis of `input`, not clipped; none where the unit sees nothing.
+    /// Returns the input box of the unit `unit` of `node` (one index per spatial axis of the node): one interval per
+    /// spatial axis of `input`, not clipped; `None` where the unit reads nothing.
     pub fn input_box(
         &self,
         graph: &Graph,
@@ -28,8 +28,8 @@ impl Fields {
         boxes.collect::<Option<Vec<_>>>().ok_or_else(too_large)
     }
 
-    /// The units of `node` whose boxes meet `region` of `input` (one interval an axis): one interval of unit indices
-    /// for each spatial axis of the node, inside the map. None if no unit sees it.
+    /// Returns the units of `node` whose boxes intersect `region` of `input` (one interval per axis): one interval of
+    /// unit indices per spatial axis of the node, inside the map. `None` if there is no such unit.
     pub fn units_seeing(
         &self,
         graph: &Graph,
@@ -42,7 +42,7 @@ impl Fields {
         let whole = |&size: &u64| Interval { lo: 0, hi: i128::from(size) - 1 };
         let mut units: Vec<Interval> = extents.iter().map(whole).collect();
         for (axis, wanted) in field.axes.iter().zip(region) {
-            // A fixed piece is seen from everywhere or from nowhere; moving ones narrow the units down.
+            // A fixed piece intersects for every unit or for none; moving pieces restrict the units.
             let fixed = axis.whole
                 || axis.union.iter().any(|piece| {
                     piece.by.is_none()
@@ -72,7 +72,7 @@ impl Fields {
                     }
                     units[by] = both;
                 }
-                // Two axes follow this one: every unit of the one is met by some unit of the other.
+                // Two input axes follow this one: for every unit of one there is a unit of the other.
                 _ => {}
             }
         }
@@ -87,7 +87,7 @@ impl Fields {
     }
 }
 
-/// The hull of the units of one piece, inside the map, whose boxes meet `wanted`.
+/// Returns the hull of the units of one piece, inside the map, whose boxes intersect `wanted`.
 fn meets(piece: &Piece<Interval>, wanted: Interval, extent: u64) -> Option<Option<Interval>> {
     let family = &piece.family;
     let last = i128::from(extent) - 1;
@@ -100,7 +100,7 @@ fn meets(piece: &Piece<Interval>, wanted: Interval, extent: u64) -> Option<Optio
             }
             continue;
         }
-        // hi + q * shift >= wanted.lo and lo + q * shift <= wanted.hi, and the unit on the map.
+        // hi + q * shift >= wanted.lo and lo + q * shift <= wanted.hi, and the unit is on the map.
         let from = -(span.hi.checked_sub(wanted.lo)?).div_euclid(family.shift);
         let to = wanted.hi.checked_sub(span.lo)?.div_euclid(family.shift);
         let from = from.max(0);

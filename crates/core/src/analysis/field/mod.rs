@@ -1,17 +1,18 @@
 //! Receptive fields of any graph, per node, network input and spatial axis.
 //!
-//! The input is taken as unbounded: windows ignore borders, so a field may start at a negative index and does not
-//! depend on the input's size. One pass in execution order carries, along every axis of every network input, the
-//! family of units of each node (see [`family`]): which box a unit sees at most (union over all paths) and at least (the
-//! path with the smallest field), how far data-dependent sampling could reach, and the moments of the taps. The work is
-//! linear in the edges of the graph, times the phases that upsampling causes (1 without it).
+//! The input is treated as unbounded: windows ignore borders, so a field may start at a negative index and does not
+//! depend on the input's size. One pass in execution order computes, along every axis of every network input, the
+//! family of units of each node (see [`family`]): each unit's largest box (the union over all paths) and smallest
+//! (the path with the smallest field), how far data-dependent sampling can reach, and the moments of the taps. The
+//! work is linear in the edges of the graph, times the phases that upsampling causes (1 without it).
 //!
-//! Channels are taken together: the field of a concat is the union of its operands' fields, and a slice of it sees those
-//! of the channels that it takes (see `apart`). Where that cannot be told, boxes are a bound, and say so (see `channels`).
+//! All channels share one field: the field of a concat is the union of its operands' fields, and a slice of it has
+//! the fields of the channels that it takes (see `channel_groups`). Where channels cannot be separated, boxes are
+//! upper bounds and are marked as such (see `channels`).
 //!
-//! What one axis of one node may look like is a list of [`Piece`]s. There is one piece as long as all paths have the
-//! same jump and follow the same output axis; paths that do not agree stay apart, which keeps their union exact for
-//! every unit, and make the node misaligned (Araujo, Norris & Sim 2019).
+//! One axis of one node is a list of [`Piece`]s. There is one piece as long as all paths have the same jump and
+//! follow the same output axis; paths that differ keep separate pieces, which keeps their union exact for every unit,
+//! and make the node misaligned (Araujo, Norris & Sim 2019).
 
 #![expect(clippy::option_option, reason = "outside: an overflow; inside: a unit that sees nothing")]
 
@@ -23,7 +24,7 @@ mod forward;
 pub mod interval;
 mod mapping;
 pub mod moments;
-pub mod relation;
+mod step;
 
 pub use facts::{AxisFacts, Effective, Facts, Sampling, headline};
 pub use family::Jump;
@@ -39,7 +40,7 @@ use moments::Moments;
 /// Settings of the analysis.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Largest offset of data-dependent sampling, in pixels, in place of what the layers say.
+    /// Largest offset of data-dependent sampling, in pixels; overrides what the layers declare.
     pub max_offset: Option<f64>,
 }
 
@@ -50,7 +51,7 @@ pub struct Fields {
     pub inputs: Vec<NodeId>,
     /// For each node, its field with respect to each input that it depends on.
     pub nodes: Vec<Vec<Field>>,
-    /// Merges whose operands do not fit onto each other.
+    /// Merges whose operands are not aligned.
     pub misaligned: Vec<Misaligned>,
 }
 
@@ -60,33 +61,33 @@ pub struct Fields {
 pub struct Field {
     /// The input.
     pub input: NodeId,
-    /// One entry for each spatial axis of the input.
+    /// One entry per spatial axis of the input.
     pub axes: Vec<AxisField>,
-    /// Whether a gate or statistics over the whole map act on it, beside the local field.
+    /// Whether a gate or statistics over the whole map act on it, in addition to the local field.
     pub context: bool,
-    /// Whether it is reached locally at all, not only through a gate.
+    /// Whether it depends on the input locally, not only through a gate.
     pub local: bool,
     /// Whether all merges on the way join paths with the same jump and centre.
     pub aligned: bool,
     /// Data-dependent sampling on the way.
     pub sampled: bool,
-    /// Whether all channels see the same boxes.
+    /// Whether all channels have the same boxes.
     pub uniform: bool,
-    /// Whether the boxes may be too large: a layer on the way tells channels apart that see different boxes, or mixes
+    /// Whether the boxes may be too large: a layer on the way separates channels that have different boxes, or mixes
     /// positions in a reshape.
     pub bound: bool,
 }
 
-/// What the units of a node see along one axis of an input.
+/// The fields of a node's units along one axis of an input.
 #[derive(Debug, Clone, Default)]
 pub struct AxisField {
-    /// The whole axis: after global pooling, or a linear layer over it.
+    /// The field is the whole axis: after global pooling, or a linear layer over it.
     pub whole: bool,
     /// The union over all paths.
     pub union: Vec<Piece<Interval>>,
-    /// The path with the smallest box; none if every path sees the whole axis.
+    /// The path with the smallest box; `None` if every path reads the whole axis.
     pub smallest: Option<Vec<Piece<Interval>>>,
-    /// The union if sampling positions move as far as they may; none if there is no bound.
+    /// The union if samples move as far as allowed; `None` if there is no bound.
     pub reachable: Option<Vec<Piece<Interval>>>,
     /// The distribution of taps.
     pub taps: Vec<Piece<Moments>>,
@@ -95,20 +96,20 @@ pub struct AxisField {
 /// Units that follow one output axis with one jump.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece<T> {
-    /// The output axis that moves the field (0 is the channel axis); none if all units see the same.
+    /// The output axis that moves the field (0 is the channel axis); `None` if all units have the same field.
     pub by: Option<usize>,
-    /// What the units see.
+    /// The contents of the units.
     pub family: Family<T>,
-    /// Where a part of the axis was left out (by a crop or a slice): what all units together see at most.
+    /// Where a crop or a slice left out a part of the axis: an upper bound on what all units together read.
     pub cut: Option<Interval>,
 }
 
-/// A merge whose operands do not fit onto each other.
+/// A merge whose operands are not aligned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Misaligned {
     /// The merging node.
     pub node: NodeId,
-    /// The network input concerned.
+    /// The affected network input.
     pub input: NodeId,
     /// The spatial axis of that input, from 0.
     pub axis: usize,
@@ -121,16 +122,16 @@ pub struct Misaligned {
 pub struct PathEnd {
     /// The operand.
     pub node: NodeId,
-    /// Its jump as the merge sees it.
+    /// Its jump at the merge.
     pub jump: Jump,
     /// The centre of unit 0 (averaged over phases), in input pixels with pixel centres at whole numbers.
     pub centre: Jump,
-    /// The other output axes and jumps of an operand that is itself a misaligned union are left out.
+    /// Whether the operand is itself a misaligned union, whose other output axes and jumps are left out.
     pub mixed: bool,
 }
 
 impl Misaligned {
-    /// The largest distance between two operands' centres at unit 0, in pixels.
+    /// Returns the largest distance between two operands' centres at unit 0, in pixels.
     pub fn offset(&self) -> Jump {
         let centres = self.paths.iter().map(|path| path.centre);
         let (low, high) = (centres.clone().min(), centres.max());
@@ -144,12 +145,12 @@ impl Misaligned {
 }
 
 impl Fields {
-    /// The field of `node` with respect to `input`; none if it does not depend on it.
+    /// Returns the field of `node` with respect to `input`; `None` if it does not depend on it.
     pub fn of(&self, node: NodeId, input: NodeId) -> Option<&Field> {
         self.nodes.get(node.0)?.iter().find(|field| field.input == input)
     }
 
-    /// The misaligned merges by node.
+    /// Returns the misaligned merges by node.
     pub fn misaligned_at(&self) -> HashMap<NodeId, Vec<&Misaligned>> {
         let mut map: HashMap<NodeId, Vec<&Misaligned>> = HashMap::new();
         for merge in &self.misaligned {

@@ -1,12 +1,12 @@
 //! The distribution of taps over the input: mass, mean and variance, propagated exactly.
 //!
-//! Luo et al. 2016 predict the effective receptive field of a chain of uniform kernels as a distribution whose variance
-//! is `sum j^2 d^2 (k^2 - 1) / 12`. Here every window's taps share the mass 1 equally, so one path through the network
-//! has mass 1, and a merge mixes its operands in proportion to the number of paths behind each. Means enter a mixture's
-//! variance too: branches that look at different places widen the field.
+//! Luo et al. 2016 predict the effective receptive field of a chain of uniform kernels as a distribution with
+//! variance `sum j^2 d^2 (k^2 - 1) / 12`. Here the taps of every window share the mass 1 equally, so one path through
+//! the network has mass 1, and a merge mixes its operands in proportion to the number of paths behind each. Different
+//! means add to a mixture's variance: branches that read different places widen the field.
 
 use super::family::{Content, Family};
-use super::relation::Reads;
+use crate::analysis::relation::Reads;
 
 /// Moments along one axis, with the logarithm of the number of paths.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,12 +20,12 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// All mass at `position`.
+    /// Returns a distribution with all mass at `position`.
     pub fn at(position: f64) -> Self {
         Self { log_mass: 0.0, mean: position, variance: 0.0 }
     }
 
-    /// Both distributions together, each with its mass.
+    /// Returns the mixture of both distributions, weighted by mass.
     #[must_use]
     pub fn mix(&self, other: &Self) -> Self {
         let top = self.log_mass.max(other.log_mass);
@@ -47,7 +47,7 @@ impl Moments {
     }
 }
 
-/// Most taps that are visited one by one (only where the units differ by phase).
+/// Maximum number of taps that are visited one by one (only where the units differ by phase).
 const MAX_TAPS: i128 = 1 << 16;
 
 impl Content for Moments {

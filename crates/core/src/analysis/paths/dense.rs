@@ -1,7 +1,7 @@
-//! Dense blocks: layers that read everything that came before them (Huang et al. 2017).
+//! Dense blocks: layers that read all preceding feature maps (Huang et al. 2017).
 //!
-//! A block of `L` layers has `L (L + 1) / 2` direct connections: layer `l` reads the block's input and the `l - 1` layers
-//! before it.
+//! A block of `L` layers has `L (L + 1) / 2` direct connections: layer `l` reads the block's input and the outputs of
+//! the `l - 1` layers before it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use crate::layers::{AxisReach, Role};
 /// A dense block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DenseBlock {
-    /// Its first and its last concatenation.
+    /// Its first concatenation.
     pub first: NodeId,
     /// Its last concatenation.
     pub last: NodeId,
@@ -21,10 +21,10 @@ pub struct DenseBlock {
     pub connections: u64,
 }
 
-/// Most tensors that one concatenation is followed back to.
+/// Maximum number of tensors that one concatenation is traced back to.
 const MAX_SOURCES: usize = 4096;
 
-/// Chains of concatenations of which each joins what the one before joined, and one tensor computed from that.
+/// Finds chains of concatenations of which each joins what the one before joined, plus one tensor computed from that.
 pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
     let mut sources: HashMap<NodeId, BTreeSet<NodeId>> = HashMap::new();
     let mut open: HashMap<BTreeSet<NodeId>, DenseBlock> = HashMap::new();
@@ -42,7 +42,7 @@ pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
         if own.len() > MAX_SOURCES {
             continue;
         }
-        // The newest tensor is computed from what the concatenation before it joined.
+        // The newest tensor is computed from what the previous concatenation joined.
         let newest = own.last().copied();
         let older: BTreeSet<NodeId> = own.iter().copied().filter(|source| Some(*source) != newest).collect();
         let connections = own.len() as u64 - 1;
@@ -66,7 +66,7 @@ pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
     found
 }
 
-/// Whether `node` puts its operands one after another along the channels.
+/// Whether `node` concatenates its operands along the channels.
 fn joins_channels(graph: &Graph, node: &Node) -> bool {
     let reaches = graph.reach(node);
     let starts: BTreeSet<i64> = reaches

@@ -1,7 +1,7 @@
 //! What each channel of a node reads of an input's channels, element by element and with borders.
 //!
-//! Channels are followed one by one. Behind a layer that joins them (the head of a classifier) all go the same way: what a
-//! set of pending regions leads to is kept, so that the way is gone once.
+//! Channels are followed one by one. After a layer that mixes them (the head of a classifier) all of them share the
+//! rest of the path: the result for each set of pending regions is cached, so that the path is followed once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,11 +10,11 @@ use super::{Borders, Budget, Region, Set, everything};
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId, Op};
 
-/// What is still to be followed: regions by node.
+/// The regions still to be followed, by node.
 type Pending = BTreeMap<usize, Region>;
 
-/// For each channel of `node`, the channels of `source` that it reads at the network's own size; through gates and
-/// statistics too, with `gates`.
+/// Returns, for each channel of `node`, the channels of `source` that it reads at the network's own size; with
+/// `gates`, through gates and statistics as well.
 pub fn channels(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Vec<Set>, Problem> {
     let budget = Budget::default();
     let ground = Ground::new(graph, Borders::Real, gates);
@@ -32,7 +32,7 @@ pub fn channels(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Res
                 break found.clone();
             }
             way.push(key);
-            // The last node first, so that all that is read of a node is known when its turn comes; inputs are left.
+            // The last node first, so that everything that is read of a node is known at its turn; inputs remain.
             let next = pending.keys().rev().find(|&&node| graph.nodes[node].op != Op::Input).copied();
             let Some((at, region)) = next.and_then(|at| Some((at, pending.remove(&at)?))) else {
                 break match pending.get(&source.0) {

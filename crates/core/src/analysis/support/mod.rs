@@ -1,10 +1,11 @@
 //! The exact set of input positions that one unit reads.
 //!
-//! The set is followed backwards, from the unit (all its channels) through every reach to the input, as a [`Region`]: a
-//! union of few products of channels and positions. Cost: one union an edge; a region of `n` products whose sets have `i` intervals costs `n^2 i` there.
-//! Networks of boxes (VGG, ResNet, DenseNet) keep one product of one interval throughout, whatever their depth;
-//! Inception v3 needs a handful. A stack whose rates share a divisor has one interval a position, so a line of a
-//! million holes costs millions of steps. A [`Budget`] ends the work with an error where a graph is built to defeat this.
+//! The set is propagated backwards, from the unit (all its channels) through every reach to the input, as a
+//! [`Region`]: a union of few products of channels and positions. Each edge costs one union; a region of `n` products
+//! whose sets have `i` intervals costs `n^2 i` there. Networks of boxes (VGG, ResNet, DenseNet) need one product of
+//! one interval throughout, whatever their depth; Inception v3 needs a handful. A stack whose rates share a divisor
+//! has one interval per position, so a line of a million holes costs millions of steps. A [`Budget`] ends the work
+//! with an error where a graph is built to defeat this.
 
 pub mod each;
 mod pullback;
@@ -25,9 +26,10 @@ use crate::graph::{Graph, NodeId};
 /// Whether borders count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Borders {
-    /// Windows ignore them: padding positions count as input positions. The definition of a receptive field.
+    /// Windows ignore them: padding positions count as input positions. This is the definition of a receptive field.
     Ignored,
-    /// Only elements that exist are read: padding at any depth reads nothing. What a unit near the border really sees.
+    /// Only elements that exist are read: padding at any depth reads nothing. This is what a unit near the border
+    /// really reads.
     Real,
 }
 
@@ -36,7 +38,7 @@ pub enum Borders {
 pub struct Budget(Cell<u64>);
 
 impl Default for Budget {
-    /// About a few seconds of work.
+    /// Allows a few seconds of work.
     fn default() -> Self {
         Self(Cell::new(150_000_000))
     }
@@ -52,18 +54,18 @@ impl Budget {
         self.0.set(left.ok_or_else(|| {
             Problem::new(
                 Code::Limit,
-                "not supported: the exact support of this unit is made of too many pieces",
+                "not supported: the exact support of this unit consists of too many pieces",
             )
-            .help("ask for a node nearer to the input, or for the box only (without `--exact`)")
+            .help("choose a node nearer to the input, or omit `--exact` for the box only")
         })?);
         Ok(())
     }
 }
 
-/// The positions of `input` that the unit `unit` of `node` reads (one index a spatial axis of the node).
+/// Returns the positions of `input` that the unit `unit` of `node` reads (one index per spatial axis of the node).
 ///
-/// Gates and statistics over the whole map are left out, as they are from the local receptive field; sampling at
-/// data-dependent positions counts with its regular grid.
+/// Gates and statistics over the whole map do not count, as in the local receptive field; sampling at data-dependent
+/// positions counts with its regular grid.
 pub fn support(
     graph: &Graph,
     node: NodeId,
@@ -75,7 +77,7 @@ pub fn support(
     read_by(graph, node, input, unit, way)
 }
 
-/// As [`support`] at the network's own size, with what gates and statistics over the whole map read.
+/// As [`support`] at the network's own size, plus what gates and statistics over the whole map read.
 pub fn support_and_context(
     graph: &Graph,
     node: NodeId,
@@ -94,7 +96,7 @@ fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) 
             Code::InvalidValue,
             format!("`{id}` has {rank} spatial axes, the unit has {} indices", unit.len()),
         )
-        .help("give one index for each spatial axis"));
+        .help("give one index per spatial axis"));
     }
     // All channels of the unit together.
     let mut start = vec![Set::below(graph.node(node).shape.channels())];
@@ -110,18 +112,19 @@ fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) 
     }
 }
 
-/// What all units of all channels of `nodes` read together, at the network's own size: of each input; with or without gates and statistics over the whole map.
+/// Returns, for each input, what all units of all channels of `nodes` read together, at the network's own size; with
+/// or without gates and statistics over the whole map.
 pub fn from_all(graph: &Graph, nodes: &[NodeId], gates: bool) -> Result<Vec<Option<Region>>, Problem> {
     let whole = |node: &NodeId| (*node, Region::product(&everything(graph, *node)));
     follow_from(graph, nodes.iter().map(whole), Way { borders: Borders::Real, gates, keep: false })
 }
 
-/// All elements of `node`.
+/// Returns all elements of `node`.
 fn everything(graph: &Graph, node: NodeId) -> Vec<Set> {
     graph.node(node).shape.sizes().iter().map(|&size| Set::below(size)).collect()
 }
 
-/// What all outputs of the network read of each node, gates included.
+/// Returns what all outputs of the network read of each node, gates included.
 pub fn live(graph: &Graph) -> Result<Vec<Option<Region>>, Problem> {
     let whole = |node: &NodeId| (*node, Region::product(&everything(graph, *node)));
     let way = Way { borders: Borders::Real, gates: true, keep: true };
@@ -138,7 +141,7 @@ fn follow_from(
     follow(graph, regions, |_| true, way, &Budget::default())
 }
 
-/// Nodes that depend on `input`.
+/// Returns which nodes depend on `input`.
 fn descendants(graph: &Graph, input: NodeId) -> Vec<bool> {
     let mut useful = vec![false; graph.nodes.len()];
     for (id, node) in graph.iter() {

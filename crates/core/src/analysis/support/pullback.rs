@@ -1,30 +1,30 @@
-//! The step back: from what is read of a node's output to what is read of its inputs.
+//! The pullback: from a region of a node's output to the regions of its inputs that it reads.
 //!
-//! A region has the channel axis first, so that a layer which picks channels (a slice of a concat) reads only what
-//! those channels need, and a permutation may make positions of them.
+//! A region has the channel axis first, so that a layer which selects channels (a slice of a concat) reads only what
+//! those channels need, and a permutation may turn channels into positions.
 
 use super::rearrange::before;
 use super::{Borders, Budget, Region, Set};
 use crate::analysis::field::Interval;
-use crate::analysis::field::relation::Link;
+use crate::analysis::relation::Link;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::conv::PaddingMode;
 use crate::layers::rearrange::Rearrangement;
-use crate::layers::{AxisReach, Io, Layer, Reach, Role};
+use crate::layers::{Arithmetic as A, AxisReach, Io, Reach, Role};
 
-/// How far to follow, and what.
+/// Options of the propagation.
 #[derive(Debug, Clone, Copy)]
 pub struct Way {
     /// Whether borders count.
     pub borders: Borders,
-    /// Through gates and statistics over the whole map as well.
+    /// Whether to include gates and statistics over the whole map.
     pub gates: bool,
-    /// Whether to return what is read of every node, and not of the inputs only.
+    /// Whether to return the regions of every node, not only of the inputs.
     pub keep: bool,
 }
 
-/// Follows `regions` (one for each node at most, channels first) back through all nodes that `useful` names: what is
+/// Propagates `regions` (at most one per node, channels first) back through all nodes in `useful`; returns what is
 /// read of the inputs, or of each node.
 pub fn follow(
     graph: &Graph,
@@ -50,11 +50,11 @@ pub fn follow(
     Ok(regions)
 }
 
-/// What the steps of one way have in common.
+/// The context that all steps share.
 pub(super) struct Ground {
     borders: Borders,
     gates: bool,
-    /// For each node, whether its first axis holds channels only.
+    /// For each node, whether its first axis contains channels only.
     unpadded: Vec<bool>,
 }
 
@@ -64,7 +64,7 @@ impl Ground {
     }
 }
 
-/// What `region` of the output of `node` reads of each operand.
+/// Returns what `region` of the output of `node` reads of each operand.
 pub(super) fn read_by(
     graph: &Graph,
     node: &Node,
@@ -97,8 +97,8 @@ pub(super) fn read_by(
     Ok(all)
 }
 
-/// For each node, whether its first axis holds channels only: what is beyond them is no padding but another operand's.
-/// A permutation may have made it an axis of positions.
+/// Returns, for each node, whether its first axis contains channels only: indices beyond them are then not padding
+/// but belong to another operand. A permutation may have made it an axis of positions.
 fn channels_only(graph: &Graph) -> Vec<bool> {
     let mut carries: Vec<Vec<bool>> = Vec::with_capacity(graph.nodes.len());
     for (_, node) in graph.iter() {
@@ -129,7 +129,7 @@ fn channels_only(graph: &Graph) -> Vec<bool> {
     carries.iter().map(|axes| !axes.first().copied().unwrap_or(false)).collect()
 }
 
-/// The part of `region` that exists.
+/// Returns the part of `region` that exists.
 fn inside(region: &Region, sizes: &[u64], borders: Borders, budget: &Budget) -> Result<Region, Problem> {
     if borders == Borders::Ignored {
         return Ok(region.clone());
@@ -142,7 +142,7 @@ fn inside(region: &Region, sizes: &[u64], borders: Borders, budget: &Budget) -> 
     Ok(all)
 }
 
-/// What `region` reads of an operand with these sizes.
+/// Returns what `region` reads of an operand with these sizes.
 fn image(
     region: &Region,
     reach: &Reach,
@@ -166,16 +166,28 @@ fn image(
     Ok(all)
 }
 
-/// What stands beyond the border of what `node` reads.
+/// Returns how the border of `node`'s input is padded.
 fn mirror(node: &Node) -> PaddingMode {
-    match &node.op {
-        Op::Layer(Layer::Conv(conv)) => conv.padding_mode,
-        Op::Layer(Layer::Pad(pad)) => pad.mode,
-        _ => PaddingMode::Zeros,
+    let Op::Layer(layer) = &node.op else { return PaddingMode::Zeros };
+    match layer.arithmetic() {
+        A::Conv(conv) => conv.padding_mode,
+        A::Pad(pad) => pad.mode,
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_) | A::Linear(_)
+        | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
+        | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
+        | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
+        | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::LearnedTokens(_)
+        | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => PaddingMode::Zeros,
     }
 }
 
-/// The elements of an axis of `size` that are read at `set`: those beyond its ends as the padding shows them.
+/// Returns the elements of an axis of `size` that are read at `set`; indices beyond its ends read what the padding
+/// copies there.
 pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
     let (last, wide) = (i128::from(size) - 1, i128::from(size));
     let beyond = |span: &Interval| {
@@ -194,8 +206,8 @@ pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
     Set::of(set.spans().iter().flat_map(beyond).collect())
 }
 
-/// One axis of a reach. Blocks and shuffles of channels have periods as long as they like, a table has none: they are no
-/// [`Link`] here.
+/// One axis of a reach. Blocks and shuffles of channels have arbitrarily long periods, and a table has none: they are
+/// not a [`Link`] here.
 enum Step<'a> {
     Link(Link),
     Table { by: usize, indices: &'a [u64] },
@@ -218,7 +230,7 @@ impl<'a> Step<'a> {
         })
     }
 
-    /// What the product reads of an axis of `size` elements.
+    /// Returns what the product reads of an axis of `size` elements.
     fn image(&self, product: &[Set], size: u64, budget: &Budget) -> Result<Set, Problem> {
         let empty = Set::default();
         let along = |by: usize| product.get(by).unwrap_or(&empty);

@@ -1,4 +1,4 @@
-//! Exact sets through layers of which a product of axes is only a bound: flatten, reshape and the pixel shuffles.
+//! Exact sets through layers for which a product of axes is only a bound: flatten, reshape and the pixel shuffles.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::analysis::field::family::too_large;
 use crate::diagnostic::Problem;
 use crate::layers::rearrange::{Rearrangement, Run};
 
-/// What `region` of the output reads of the input, whose sizes come first in `sizes`.
+/// Returns what `region` of the output reads of the input, whose sizes come first in `sizes`.
 pub(super) fn before(
     region: &Region,
     rearrangement: &Rearrangement,
@@ -27,8 +27,8 @@ pub(super) fn before(
     Ok(all)
 }
 
-/// Each run of axes by itself: an axis that is alone on both sides is a copy, whatever it holds; the elements of others
-/// are numbered in row-major order, where only those that exist have a number.
+/// Processes each run of axes separately: an axis that is alone on both sides is copied; the elements of other runs
+/// are numbered in row-major order, which only existing elements have.
 fn regrouped(
     product: &[Set],
     runs: &[Run],
@@ -67,7 +67,7 @@ fn regrouped(
     products.iter().try_fold(nothing, |all, sets| all.union(&Region::product(sets), budget))
 }
 
-/// The row-major numbers of the elements of a product.
+/// Returns the row-major numbers of the elements of a product.
 fn numbered(sets: &[&Set], sizes: &[u64], budget: &Budget) -> Result<Set, Problem> {
     let mut numbers = Set::interval(0, 0);
     let mut width = 1i128;
@@ -91,14 +91,14 @@ fn numbered(sets: &[&Set], sizes: &[u64], budget: &Budget) -> Result<Set, Proble
     Ok(numbers)
 }
 
-/// The elements with these row-major numbers, on axes of these sizes.
+/// Returns the elements with these row-major numbers, on axes of these sizes.
 fn placed(numbers: &Set, sizes: &[u64], budget: &Budget) -> Result<Region, Problem> {
     let [_, rest @ ..] = sizes else { return Ok(Region::product(&[])) };
     if rest.is_empty() {
         return Ok(Region::product(std::slice::from_ref(numbers)));
     }
     let width: i128 = rest.iter().map(|&size| i128::from(size)).product();
-    // Rows by what they hold; numbers are sorted, so the pieces of one row follow each other.
+    // Rows grouped by content; numbers are sorted, so the pieces of one row are consecutive.
     let mut rows: HashMap<Set, Vec<Interval>> = HashMap::new();
     let mut open: Option<(i128, Vec<Interval>)> = None;
     let mut close = |open: &mut Option<(i128, Vec<Interval>)>, next: Option<i128>| {
@@ -132,7 +132,7 @@ fn placed(numbers: &Set, sizes: &[u64], budget: &Budget) -> Result<Region, Probl
     Ok(Region::of_parts(sizes.len(), parts.collect::<Result<Vec<_>, Problem>>()?))
 }
 
-/// The places of a cell of `factor` elements on each of `rank` axes, in row-major order.
+/// Returns the positions of a cell of `factor` elements on each of `rank` axes, in row-major order.
 fn cell(factor: i128, rank: usize) -> Vec<Vec<i128>> {
     let mut places = vec![vec![]];
     for _ in 0..rank {
@@ -142,7 +142,7 @@ fn cell(factor: i128, rank: usize) -> Vec<Vec<i128>> {
     places
 }
 
-/// Through a pixel shuffle: the position in the cell says which channel is read.
+/// Through a pixel shuffle: the position in the cell determines which channel is read.
 fn from_channels(product: &[Set], factor: u64, budget: &Budget) -> Result<Region, Problem> {
     let factor = i128::from(factor.max(1));
     let (channels, space) = (&product[0], &product[1..]);
@@ -156,7 +156,7 @@ fn from_channels(product: &[Set], factor: u64, budget: &Budget) -> Result<Region
     Ok(all)
 }
 
-/// Through a pixel unshuffle: the channel says which position of the cell is read.
+/// Through a pixel unshuffle: the channel determines which position of the cell is read.
 fn from_space(product: &[Set], factor: u64, budget: &Budget) -> Result<Region, Problem> {
     let factor = i128::from(factor.max(1));
     let (channels, space) = (&product[0], &product[1..]);
@@ -164,7 +164,7 @@ fn from_space(product: &[Set], factor: u64, budget: &Budget) -> Result<Region, P
     let picked = |index: i128| channels.every(places.len() as i128, index);
     let first = picked(0);
     if (1..places.len() as i128).all(|index| picked(index) == first) {
-        // All places of every cell: whole cells are read.
+        // All positions of every cell: whole cells are read.
         let cells = |set: &Set| {
             Set::of(
                 set.spans()

@@ -1,6 +1,6 @@
-//! Sets of positions in several dimensions, small as long as they are unions of few products.
+//! Sets of positions in several dimensions, compact as long as they are unions of few products.
 //!
-//! A region groups the indices of its first axis by what they hold on the other axes: disjoint row sets, each with its
+//! A region groups the indices of its first axis by their content on the other axes: disjoint row sets, each with its
 //! own region of one dimension less, all different. This form is canonical: equal regions are equal values, a product
 //! is one part, and the cross that Inception's 1x7 and 7x1 branches leave is three. A union costs the product of the
 //! numbers of parts, times their intervals.
@@ -16,17 +16,17 @@ use crate::diagnostic::Problem;
 pub struct Region {
     /// Number of axes.
     rank: usize,
-    /// Disjoint row sets with what they hold; of rank 0, any part means the one point.
+    /// Disjoint row sets with their contents; at rank 0, any part means the one point.
     parts: Vec<(Set, Region)>,
 }
 
 impl Region {
-    /// No position, in `rank` dimensions.
+    /// Returns the empty region in `rank` dimensions.
     pub fn empty(rank: usize) -> Self {
         Self { rank, parts: vec![] }
     }
 
-    /// The product of `sets`; empty if one of them is.
+    /// Returns the product of `sets`; empty if one of them is.
     pub fn product(sets: &[Set]) -> Self {
         match sets {
             [] => Self { rank: 0, parts: vec![(Set::default(), Self::empty(0))] },
@@ -39,7 +39,7 @@ impl Region {
         }
     }
 
-    /// Number of axes.
+    /// Returns the number of axes.
     pub fn rank(&self) -> usize {
         self.rank
     }
@@ -49,30 +49,30 @@ impl Region {
         self.parts.is_empty()
     }
 
-    /// Disjoint row sets with what they hold, which is all different.
+    /// Builds a region from disjoint row sets with their contents, which are all different.
     pub(super) fn of_parts(rank: usize, mut parts: Vec<(Set, Self)>) -> Self {
         parts.retain(|(rows, rest)| !rows.is_empty() && !rest.is_empty());
         parts.sort_by(|(a, _), (b, _)| a.spans().cmp(b.spans()));
         Self { rank, parts }
     }
 
-    /// The positions of all channels: the region without its first axis.
+    /// Returns the positions of all channels: the region without its first axis.
     pub fn without_channels(&self, budget: &Budget) -> Result<Self, Problem> {
         let nothing = Self::empty(self.rank.saturating_sub(1));
         self.parts.iter().try_fold(nothing, |all, (_, rest)| all.union(rest, budget))
     }
 
-    /// The indices along the first axis.
+    /// Returns the indices along the first axis.
     pub fn channels(&self, budget: &Budget) -> Result<Set, Problem> {
         self.parts.iter().try_fold(Set::default(), |all, (rows, _)| all.union(rows, budget))
     }
 
-    /// Disjoint row sets, and what each holds on the other axes.
+    /// Returns disjoint row sets, with the content of each on the other axes.
     pub fn parts(&self) -> &[(Set, Self)] {
         &self.parts
     }
 
-    /// The disjoint products that make it up.
+    /// Returns its decomposition into disjoint products.
     pub fn products(&self) -> Vec<Vec<Set>> {
         let mut all = Vec::new();
         self.collect(&mut Vec::new(), &mut all);
@@ -93,7 +93,7 @@ impl Region {
         }
     }
 
-    /// Number of positions.
+    /// Returns the number of positions.
     pub fn positions(&self) -> Result<i128, Problem> {
         if self.rank == 0 {
             return Ok(i128::from(!self.is_empty()));
@@ -104,7 +104,7 @@ impl Region {
         })
     }
 
-    /// The smallest interval on each axis; none if the region is empty.
+    /// Returns the smallest interval on each axis; `None` if the region is empty.
     pub fn hull(&self) -> Option<Vec<Interval>> {
         if self.rank == 0 {
             return (!self.is_empty()).then(Vec::new);
@@ -121,7 +121,7 @@ impl Region {
         all
     }
 
-    /// The positions of either.
+    /// Returns the union.
     pub fn union(&self, other: &Self, budget: &Budget) -> Result<Self, Problem> {
         if self == other || other.is_empty() {
             return Ok(self.clone());
@@ -136,7 +136,7 @@ impl Region {
         Ok(Self { rank: self.rank, parts: grouped(parts, budget)? })
     }
 
-    /// How much of each cell of a grid over `window` is covered, for drawing: row by row, 0 to 1.
+    /// Returns how much of each cell of a grid over `window` is covered, for drawing: row by row, 0 to 1.
     pub fn densities(&self, window: &[Interval], rows: usize, columns: usize) -> Vec<Vec<f64>> {
         let mut grid = vec![vec![0.0; columns]; rows];
         let [.., high, wide] = plane(window);
@@ -158,7 +158,7 @@ impl Region {
     }
 }
 
-/// The plane to draw: a line counts as a plane of one row.
+/// Returns the plane to draw: a line counts as a plane of one row.
 fn plane(window: &[Interval]) -> [Interval; 2] {
     let one = Interval { lo: 0, hi: 0 };
     match *window {
@@ -168,14 +168,14 @@ fn plane(window: &[Interval]) -> [Interval; 2] {
     }
 }
 
-/// `count` cells of nearly equal size that cover `span`, none empty.
+/// Returns `count` nonempty cells of nearly equal size that cover `span`.
 fn cells(span: Interval, count: usize) -> Vec<Interval> {
     let n = count.max(1) as i128;
     let at = |i: i128| span.lo + span.size() * i / n;
     (0..n).map(|i| Interval { lo: at(i), hi: (at(i + 1) - 1).max(at(i)) }).collect()
 }
 
-/// `parts` with `rest` added to `rows`.
+/// Returns `parts` with `rest` added to the content of `rows`.
 fn add(
     parts: Vec<(Set, Region)>,
     mut rows: Set,
@@ -211,7 +211,7 @@ fn add(
     Ok(out)
 }
 
-/// The same parts with equal contents put together, in order of their first row.
+/// Joins parts with equal contents, in order of their first row.
 fn grouped(parts: Vec<(Set, Region)>, budget: &Budget) -> Result<Vec<(Set, Region)>, Problem> {
     let mut out: Vec<(Set, Region)> = Vec::with_capacity(parts.len());
     for (rows, rest) in parts {

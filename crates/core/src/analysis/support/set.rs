@@ -4,7 +4,7 @@ use num_integer::Integer as _;
 
 use super::Budget;
 use crate::analysis::field::Interval;
-use crate::analysis::field::relation::Relation;
+use crate::analysis::relation::Relation;
 use crate::diagnostic::Problem;
 
 /// A set of integers: sorted intervals that neither overlap nor touch. Equal sets are equal values.
@@ -12,17 +12,17 @@ use crate::diagnostic::Problem;
 pub struct Set(Vec<Interval>);
 
 impl Set {
-    /// The indices from `lo` to `hi`.
+    /// Returns the indices from `lo` to `hi`.
     pub fn interval(lo: i128, hi: i128) -> Self {
         if lo > hi { Self::default() } else { Self(vec![Interval { lo, hi }]) }
     }
 
-    /// The indices of an axis of `size` elements.
+    /// Returns the indices of an axis of `size` elements.
     pub fn below(size: u64) -> Self {
         Self::interval(0, i128::from(size) - 1)
     }
 
-    /// The union of `spans`.
+    /// Returns the union of `spans`.
     pub fn of(mut spans: Vec<Interval>) -> Self {
         spans.sort_unstable();
         let mut merged: Vec<Interval> = Vec::with_capacity(spans.len().min(64));
@@ -35,7 +35,7 @@ impl Set {
         Self(merged)
     }
 
-    /// Its intervals, in order.
+    /// Returns its intervals, in order.
     pub fn spans(&self) -> &[Interval] {
         &self.0
     }
@@ -45,17 +45,17 @@ impl Set {
         self.0.is_empty()
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> i128 {
         self.0.iter().map(Interval::size).sum()
     }
 
-    /// The smallest interval that holds it.
+    /// Returns the smallest interval that contains it.
     pub fn hull(&self) -> Option<Interval> {
         Some(Interval { lo: self.0.first()?.lo, hi: self.0.last()?.hi })
     }
 
-    /// The elements of either.
+    /// Returns the union.
     pub fn union(&self, other: &Self, budget: &Budget) -> Result<Self, Problem> {
         budget.spend(self.0.len() + other.0.len())?;
         let mut all = Vec::with_capacity(self.0.len() + other.0.len());
@@ -64,7 +64,7 @@ impl Set {
         Ok(Self::of(all))
     }
 
-    /// The elements of both.
+    /// Returns the intersection.
     pub fn intersection(&self, other: &Self, budget: &Budget) -> Result<Self, Problem> {
         budget.spend(self.0.len() + other.0.len())?;
         let (mut i, mut j) = (0, 0);
@@ -79,7 +79,7 @@ impl Set {
         Ok(Self(both))
     }
 
-    /// The elements of this set that are not in `other`.
+    /// Returns the elements of this set that are not in `other`.
     pub fn difference(&self, other: &Self, budget: &Budget) -> Result<Self, Problem> {
         budget.spend(self.0.len() + other.0.len())?;
         let mut rest = Vec::with_capacity(self.0.len());
@@ -104,7 +104,7 @@ impl Set {
         Ok(Self(rest))
     }
 
-    /// Number of elements inside `span`.
+    /// Returns the number of elements inside `span`.
     pub fn count_in(&self, span: Interval) -> i128 {
         let start = self.0.partition_point(|own| own.hi < span.lo);
         self.0[start..]
@@ -114,7 +114,7 @@ impl Set {
             .sum()
     }
 
-    /// What the elements of this set read through `relation`.
+    /// Returns what the elements of this set read through `relation`.
     pub fn through(&self, relation: &Relation, budget: &Budget) -> Result<Self, Problem> {
         let mut spans = Vec::new();
         for span in &self.0 {
@@ -123,7 +123,7 @@ impl Set {
         Ok(Self::of(spans))
     }
 
-    /// The elements that are indices of an axis of `size` elements.
+    /// Returns the elements that are indices of an axis of `size` elements.
     #[must_use]
     pub fn within(&self, size: u64) -> Self {
         Self(self.0.iter().filter_map(|span| span.clipped(size)).collect())
@@ -134,7 +134,7 @@ impl Set {
         self.0.iter().any(|span| other.count_in(*span) > 0)
     }
 
-    /// All `q` for which `step * q + place` is an element.
+    /// Returns all `q` for which `step * q + place` is an element.
     pub fn every(&self, step: i128, place: i128) -> Self {
         let of = |span: &Interval| Interval {
             lo: -(place - span.lo).div_euclid(step),
@@ -143,7 +143,7 @@ impl Set {
         Self::of(self.0.iter().map(of).filter(|span| span.lo <= span.hi).collect())
     }
 
-    /// `step * q + place` for each element `q`.
+    /// Returns `step * q + place` for each element `q`.
     pub fn spaced(&self, step: i128, place: i128, budget: &Budget) -> Result<Self, Problem> {
         if step == 1 {
             return Ok(Self::of(
@@ -165,7 +165,7 @@ fn read(
 ) -> Result<(), Problem> {
     let overflow = crate::analysis::field::family::too_large;
     if relation.period > 1 {
-        // Phases with one progression each: unit by unit, or phase by phase where the run of units is long.
+        // Every phase is one progression: unit by unit, or phase by phase where the run of units is long.
         budget.spend_wide(units.size())?;
         for unit in units.lo..=units.hi {
             let reads = relation.at(unit).ok_or_else(overflow)?;
@@ -176,8 +176,8 @@ fn read(
     let reads = relation.at(units.lo).ok_or_else(overflow)?;
     let (advance, n) = (relation.advance, units.size());
     reads.last().and_then(|last| last.checked_add(advance.checked_mul(n)?)).ok_or_else(overflow)?;
-    // The sum of two progressions: steps `advance` (n of them) and `step` (count of them). The shorter one is walked,
-    // and the longer one is a run if its step is bridged.
+    // The sum of two progressions: steps `advance` (n of them) and `step` (count of them). The shorter one is
+    // iterated; the longer one is a single run if the shorter one fills its gaps.
     if n.min(reads.count) == 1 || advance == 1 || reads.step == 1 || advance == reads.step {
         let (walk, walked, run, ran) =
             if (advance == 1 && reads.step != 1) || (n >= reads.count && advance <= reads.step) {
@@ -190,7 +190,7 @@ fn read(
     sum(reads.first, (advance, n), (reads.step, reads.count), out, budget)
 }
 
-/// `first + walk * i + run * j` for all `i` and `j`.
+/// Appends `first + walk * i + run * j` for all `i` and `j`.
 fn sum(
     first: i128,
     (walk, walked): (i128, i128),
@@ -199,7 +199,7 @@ fn sum(
     budget: &Budget,
 ) -> Result<(), Problem> {
     if run == 1 && (walked == 1 || ran >= walk) {
-        // Runs that touch each other: one interval.
+        // Runs that touch each other form one interval.
         out.push(Interval { lo: first, hi: first + walk * (walked - 1) + ran - 1 });
         return Ok(());
     }
@@ -213,7 +213,7 @@ fn sum(
     Ok(())
 }
 
-/// `count` intervals of `width` elements, `step` apart.
+/// Appends `count` intervals of `width` elements, `step` apart.
 fn progression(
     first: i128,
     step: i128,

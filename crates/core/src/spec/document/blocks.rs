@@ -1,4 +1,4 @@
-//! Definitions of blocks.
+//! Block definitions.
 
 use super::{Block, Reader};
 use crate::diagnostic::{Code, Diagnostic};
@@ -23,7 +23,7 @@ impl Reader<'_> {
                 self.errors.push(
                     Diagnostic::error(
                         Code::InvalidValue,
-                        format!("`{}` already has a meaning, a block cannot be named so", key.name),
+                        format!("`{}` is reserved, a block cannot have this name", key.name),
                         key.span,
                     )
                     .help("give the block another name"),
@@ -79,7 +79,7 @@ impl Reader<'_> {
                 let message = format!("`args` is {}, it maps names to defaults", other.describe());
                 self.errors.push(
                     Diagnostic::error(Code::InvalidValue, message, span)
-                        .help("`args: {width: ~, stride: 1}`; `~` must be given"),
+                        .help("`args: {width: ~, stride: 1}`; `~` marks a required argument"),
                 );
                 vec![]
             }

@@ -1,13 +1,13 @@
 //! Files that a spec includes for their blocks.
 
 use super::Reader;
-use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean};
 use crate::source::Span;
 use crate::spec::Overrides;
 use crate::spec::grammar::{self, Field};
 use crate::value::{Located, Value};
 
-/// Most files that one spec may pull in.
+/// Maximum number of files that one spec may include.
 const MAX_FILES: usize = 64;
 
 impl Reader<'_> {
@@ -38,8 +38,8 @@ impl Reader<'_> {
             };
             match self.files.resolve(from, include) {
                 Ok(path) => self.include_one(&path, item.span),
-                Err((message, help)) => {
-                    self.errors.push(Diagnostic::error(Code::Include, message, item.span).help(help));
+                Err(problem) => {
+                    self.errors.push(Problem { code: Code::Include, ..problem }.located(item.span));
                 }
             }
         }
@@ -53,7 +53,7 @@ impl Reader<'_> {
                     self.open.iter().filter(|(_, done)| !done).map(|(open, _)| open.as_str()).collect();
                 self.errors.push(
                     Diagnostic::error(Code::Include, format!("`{path}` includes itself"), at)
-                        .help(format!("the circle is {} -> {path}", chain.join(" -> "))),
+                        .help(format!("the cycle is {} -> {path}", chain.join(" -> "))),
                 );
                 return;
             }
@@ -80,7 +80,7 @@ impl Reader<'_> {
                 if !allowed.iter().any(|field| field.name == key.name) {
                     let known = grammar::DOCUMENT.iter().any(|field| field.name == key.name);
                     let message = if known {
-                        format!("an included file gives blocks, it cannot have `{}`", key.name)
+                        format!("an included file defines blocks, it cannot have `{}`", key.name)
                     } else {
                         format!("unknown key `{}` in an included file", key.name)
                     };

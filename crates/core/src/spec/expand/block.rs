@@ -1,13 +1,14 @@
-//! Uses of blocks: their arguments, their inputs, their own level of ids and variables.
+//! Uses of blocks: arguments, inputs, and a level of ids and variables of their own.
 
 use super::entry::Item;
 use super::names::{Frame, Group};
-use super::{Expander, MAX_DEPTH, evaluate};
+use super::{Expander, MAX_DEPTH};
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
 use crate::graph::NodeId;
 use crate::source::Span;
 use crate::spec::document::Block;
 use crate::spec::env::Env;
+use crate::spec::evaluate::evaluate;
 use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 
@@ -65,7 +66,7 @@ impl Expander<'_> {
         Some(self.group(frame, &block.layers, given.first().copied())).flatten()
     }
 
-    /// Expands `layers` in a level of their own and records what they give.
+    /// Expands `layers` in a level of their own and records their output.
     pub(super) fn group(&mut self, frame: Frame, layers: &Located, start: Option<NodeId>) -> Option<NodeId> {
         let prefix = frame.prefix.clone();
         self.groups.insert(prefix.clone(), Group::Open);
@@ -94,7 +95,7 @@ impl Expander<'_> {
         found
     }
 
-    /// The variables of a block: its arguments as given, else its defaults.
+    /// Returns the variables of a block: its arguments as given, or their defaults.
     fn block_args(
         &mut self,
         item: &Item<'_>,
@@ -163,7 +164,7 @@ impl Expander<'_> {
                 None => failed = true,
             }
         }
-        // The first of a name counts: an argument replaces the builtin.
+        // The first variable of a name counts: an argument replaces the builtin.
         values.extend(builtins);
         (!failed).then_some(values)
     }

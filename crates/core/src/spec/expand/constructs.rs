@@ -1,6 +1,6 @@
 //! Constructs: residual sums, branches, repetition, dense connectivity, named groups.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Expander;
 use super::entry::Item;
@@ -36,7 +36,7 @@ impl Expander<'_> {
                 "put the layers into a block",
             );
         }
-        // A repeat's id numbers its rounds; every other construct's id names a group.
+        // The id of a `repeat` numbers its rounds; the id of any other construct names a group.
         if item.key.name == "repeat" {
             return self.repeat(&item, start);
         }
@@ -63,7 +63,8 @@ impl Expander<'_> {
 
     fn residual(&mut self, item: &Item<'_>, start: Option<NodeId>) -> Option<NodeId> {
         let fields = self.fields(item, "body")?;
-        // They run in the order in which they are written: it decides what is alive when, hence the peak memory.
+        // They run in the order in which they are written, which determines the lifetimes of tensors and thus the
+        // peak memory.
         let (body, shortcut) = if fields.comes_before("shortcut", "body") {
             let shortcut = self.shortcut(&fields, start)?;
             (self.list(fields.get("body")?, start)?, shortcut)
@@ -115,7 +116,7 @@ impl Expander<'_> {
                 Code::InvalidValue,
                 message,
                 item.key.span,
-                "give two or more; `[]` is a path that changes nothing",
+                "give two or more; `[]` is an identity path",
             );
             return None;
         }
@@ -149,7 +150,7 @@ impl Expander<'_> {
         (ends.len() == paths.len() && !fields.broken).then(|| self.joint(join, ends))
     }
 
-    /// One of `parts` equal shares of the channels of `whole`.
+    /// Returns one of `parts` equal shares of the channels of `whole`.
     fn part(&mut self, whole: NodeId, index: usize, parts: usize, span: Span) -> Option<NodeId> {
         let (kind, _) = layers::find("chunk")?;
         let number = |value: usize| Located { value: Value::integer(value as i128), span };
@@ -186,7 +187,7 @@ impl Expander<'_> {
             };
             self.frame().env = Env::inside(&outer, vec![(index.clone(), Value::integer(round.into()))]);
             let output = self.list(body, Some(input));
-            self.frame().env = Rc::clone(&outer);
+            self.frame().env = Arc::clone(&outer);
             features.push(output?);
         }
         match features.as_slice() {
@@ -226,13 +227,14 @@ impl Expander<'_> {
             } else {
                 self.frame().env = env;
                 current = self.list(body, current);
-                self.frame().env = Rc::clone(&outer);
+                self.frame().env = Arc::clone(&outer);
             }
         }
         current
     }
 
-    /// The variables of each round. Several lists go side by side: `{rate: [1, 2], width: [64, 128]}` is two rounds.
+    /// Returns the variables of each round. Several lists advance together: `{rate: [1, 2], width: [64, 128]}` is two
+    /// rounds.
     fn rounds(&mut self, value: &Located) -> Option<Vec<Vec<(String, Value)>>> {
         let Value::Map(entries) = &value.value else {
             let message = "`for` needs a name and its values".into();
@@ -242,7 +244,7 @@ impl Expander<'_> {
         let mut rounds: Vec<Vec<(String, Value)>> = Vec::new();
         for (column, (key, list)) in entries.iter().enumerate() {
             let Value::List(items) = self.eval(list)?.value else {
-                let message = format!("`{}` goes through a list of values", key.name);
+                let message = format!("`{}` needs a list of values", key.name);
                 self.report(Code::InvalidValue, message, list.span, "`for: {rate: [1, 2, 5]}`");
                 return None;
             };
@@ -273,7 +275,7 @@ impl Expander<'_> {
         }
     }
 
-    /// A count of repetitions.
+    /// Returns a number of repetitions.
     fn times(&mut self, value: &Located) -> Option<u64> {
         let number = self.number(value, "a number of repetitions")?;
         let times = if number.is_integer() { number.to_u64() } else { None };
@@ -309,7 +311,7 @@ impl Expander<'_> {
         }
     }
 
-    /// The layer that joins paths, and its place: `add`, or `{concat: {axis: 1}}`.
+    /// Returns the layer that joins paths, with its position: `add`, or `{concat: {axis: 1}}`.
     fn join(&mut self, written: Option<&Located>, default: &str, span: Span) -> Option<(Layer, Span)> {
         let nothing = Located { value: Value::Map(vec![]), span };
         let (name, args, span) = match written.map(|value| (&value.value, value.span)) {
@@ -344,20 +346,20 @@ impl Expander<'_> {
         }
     }
 
-    /// Adds a layer that the construct itself brings.
+    /// Adds a layer that is part of the construct itself.
     fn joint(&mut self, (layer, span): (Layer, Span), inputs: Vec<NodeId>) -> NodeId {
         let id = self.name(layer.doc().name, None);
         let origin = Origin { span: Some(span), args: vec![], used_at: self.frame().used_at.clone() };
         self.builder.layer(&id, layer, inputs, None, origin)
     }
 
-    /// The full id of a path named `name`; a second one of that name is `name_1`, and so on.
+    /// Returns the full id of a path named `name`; the second path of that name is `name_1`, and so on.
     fn path_name(&mut self, name: &str) -> String {
         let full = self.frame().join(name);
         if self.taken(&full) { self.name(&format!("{name}_"), None) } else { full }
     }
 
-    /// The keys of a construct, checked against the grammar. A bare list stands for the key `main`.
+    /// Returns the keys of a construct, checked against the grammar. A bare list is short for the key `main`.
     fn fields<'v>(&mut self, item: &Item<'v>, main: &'static str) -> Option<Fields<'v>> {
         let construct = grammar::construct(&item.key.name)?;
         let entries: &[(Key, Located)] = match &item.value.value {
@@ -415,7 +417,7 @@ impl Expander<'_> {
 struct Fields<'a> {
     entries: &'a [(Key, Located)],
     bare: Option<(&'static str, &'a Located)>,
-    /// A key was wrong, so what the construct would give is unknown.
+    /// A key was wrong, so the output of the construct is unknown.
     broken: bool,
 }
 

@@ -1,29 +1,30 @@
 //! One item of a list of layers: its modifiers, then a layer, a block or a construct.
 
-use super::{Expander, evaluate, expression_error};
+use super::Expander;
 use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
+use crate::spec::evaluate::{evaluate, expression_error};
 use crate::spec::{expr, grammar};
 use crate::value::{Key, Located, Value};
 
-/// An item taken apart.
+/// An item, split into its parts.
 pub(super) struct Item<'a> {
-    /// What it is: `conv`, `residual`, a block's name.
+    /// The name of the layer, construct or block: `conv`, `residual`.
     pub(super) key: Key,
-    /// What is given to it.
+    /// Its arguments.
     pub(super) value: &'a Located,
     /// The written id.
     pub(super) id: Option<(String, Span)>,
-    /// What it reads.
+    /// The nodes that it reads.
     pub(super) from: Vec<NodeId>,
     /// The group or layer whose weights it uses.
     pub(super) share: Option<(String, Span)>,
 }
 
 impl Expander<'_> {
-    /// Expands one item that follows `current`; returns what it gives.
+    /// Expands one item that follows `current`; returns its output.
     pub(super) fn item(&mut self, item: &Located, current: Option<NodeId>) -> Option<NodeId> {
         const NOTHING: Value = Value::Null;
         match &item.value {
@@ -107,7 +108,7 @@ impl Expander<'_> {
                 let (message, help) = match close {
                     Some(help) => (format!("unknown key `{}` beside a layer", unknown.name), help),
                     None => (
-                        format!("one item holds both `{}` and `{}`", first.name, second.name),
+                        format!("one item contains both `{}` and `{}`", first.name, second.name),
                         format!("start a new item for `{}`: `- {}`", second.name, second.name),
                     ),
                 };
@@ -129,7 +130,7 @@ impl Expander<'_> {
         result
     }
 
-    /// The layer or block `first` if `second` looks like one of its arguments that is not indented enough.
+    /// Returns the layer or block `first` if `second` looks like one of its arguments with too little indentation.
     fn argument_of(&self, first: &Key, value: &Located, second: &Key) -> Option<String> {
         if self.known(&second.name) || !matches!(value.value, Value::Null | Value::Map(_)) {
             return None;
@@ -150,7 +151,7 @@ impl Expander<'_> {
             || layers::find(name).is_some()
     }
 
-    /// A layer's name, which may come from a variable: `- $activation`.
+    /// Returns a layer's name, which may come from a variable: `- $activation`.
     fn layer_name(&mut self, name: &str, span: Span) -> Option<Key> {
         if !name.contains('$') {
             return Some(Key { name: name.to_owned(), span });
@@ -159,12 +160,7 @@ impl Expander<'_> {
             Ok(Value::Text(name)) => Some(Key { name, span }),
             Ok(other) => {
                 let message = format!("expected a layer's name, found {}", other.describe());
-                self.report(
-                    Code::InvalidValue,
-                    message,
-                    span,
-                    "the variable must hold a name, such as `relu`",
-                );
+                self.report(Code::InvalidValue, message, span, "the variable must be a name, such as `relu`");
                 None
             }
             Err(error) => {
@@ -207,6 +203,11 @@ impl Expander<'_> {
                 "the next line was read as part of this text: align the dashes".into()
             }
             Some(close) => format!("did you mean `{close}`?"),
+            // What a broken include would have brought is not known: a missing block is not a mistake of its own.
+            None if self.document.incomplete => {
+                self.silenced += 1;
+                return;
+            }
             None => "`cnnkit layers` lists the layers; blocks are defined under `blocks:`".into(),
         };
         self.report(Code::UnknownName, format!("unknown layer or block `{}`", key.name), key.span, &help);
@@ -240,7 +241,8 @@ impl Expander<'_> {
             (true, None) => {
                 let names: Vec<&str> =
                     self.document.inputs.iter().map(|(key, _)| key.name.as_str()).collect();
-                let help = format!("say which input it reads: `from: {}`", names.first().unwrap_or(&"input"));
+                let help =
+                    format!("name the input that it reads: `from: {}`", names.first().unwrap_or(&"input"));
                 self.report(Code::Reference, "this layer has nothing to read".into(), item.key.span, &help);
                 broken = true;
                 vec![]
@@ -284,7 +286,7 @@ impl Expander<'_> {
         Some(node)
     }
 
-    /// PyTorch's `Conv1d` on an image is a mistake worth naming.
+    /// Reports PyTorch's `Conv1d` on an image, a common mistake.
     fn wrong_rank(&self, rank: Option<usize>, name: &str, inputs: &[NodeId]) -> Option<Problem> {
         let shape = self.builder.shape(*inputs.first()?)?;
         let rank = rank.filter(|&rank| shape.rank() > 1 && shape.rank() - 1 != rank)?;
@@ -299,7 +301,7 @@ impl Expander<'_> {
         )
     }
 
-    /// Inside a block that shares the weights of another: the layer at the same place there.
+    /// Returns, inside a block that shares the weights of another, the corresponding layer there.
     fn shared_owner(&self, id: &str) -> Option<NodeId> {
         self.frames.iter().rev().find_map(|frame| {
             let theirs = frame.shares.as_ref()?;
@@ -308,7 +310,7 @@ impl Expander<'_> {
         })
     }
 
-    /// The layer with its written and default arguments, and the arguments' places.
+    /// Returns the layer with its written and default arguments, and the positions of the arguments.
     fn build(
         &mut self,
         kind: &'static Kind,
@@ -364,7 +366,7 @@ impl Expander<'_> {
         }
     }
 
-    /// The nodes named by a `from`, and whether one of them is missing.
+    /// Returns the nodes named by a `from`, and whether one of them is missing.
     fn sources(&mut self, value: &Located, current: Option<NodeId>) -> (Vec<NodeId>, bool) {
         let items = if let Value::List(items) = &value.value { items.clone() } else { vec![value.clone()] };
         let mut nodes = Vec::new();
@@ -386,7 +388,7 @@ impl Expander<'_> {
         (nodes, broken)
     }
 
-    /// Text with its variables filled in: `enc$i`.
+    /// Returns text with its variables filled in: `enc$i`.
     pub(super) fn text(&mut self, value: &Located, what: &str) -> Option<(String, Span)> {
         let text = match &value.value {
             Value::Text(text) => text.clone(),
@@ -414,7 +416,7 @@ impl Expander<'_> {
             let shown: String = name.chars().take(100).collect();
             (format!("`{shown}` cannot be an id"), "use letters, digits, `_` and `-`")
         } else if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
-            (format!("`{name}` has a meaning of its own in `from`"), "give it another `id`")
+            (format!("`{name}` is reserved in `from`"), "give it another `id`")
         } else {
             return true;
         };

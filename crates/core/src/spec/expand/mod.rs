@@ -1,8 +1,8 @@
-//! Blocks, repetitions and conditions unfolded into nodes of the graph.
+//! Expansion of blocks, repetitions and conditions into nodes of the graph.
 //!
-//! Ids come from the structure: a layer is its kind and a number within its block (`conv2`), a block's layers carry the
-//! block's own id in front (`stage2.bottleneck1.conv2`). `repeat` and the body of `residual` and `dense` add no level,
-//! the shortcut and each branch do. A written `id` replaces the generated name.
+//! Ids follow the structure: a layer is its kind and a number within its block (`conv2`); the layers of a block have
+//! the block's own id as a prefix (`stage2.bottleneck1.conv2`). `repeat` and the body of `residual` and `dense` add
+//! no level; the shortcut and each branch do. A written `id` replaces the generated name.
 
 mod block;
 mod constructs;
@@ -10,36 +10,37 @@ mod entry;
 mod names;
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Builder, Graph, NodeId};
+use crate::graph::{Builder, Graph, NodeId, Unbuilt};
 use crate::shape::Shape;
 use crate::source::{Origin, Span};
 use crate::spec::Overrides;
 use crate::spec::document::Document;
 use crate::spec::env::Env;
-use crate::spec::expr::{self, Variables as _};
+use crate::spec::evaluate::evaluate;
+use crate::spec::expr::Variables as _;
 use crate::spec::grammar;
 use crate::value::{Located, Value, decode};
 
 use names::{Frame, Group, Unresolved};
 
-/// Most items of layer lists that are visited, so that empty repetitions end as well.
+/// Maximum number of visited items of layer lists, so that empty repetitions end as well.
 const MAX_STEPS: usize = 1_000_000;
-/// Most nodes of a graph.
+/// Maximum number of nodes of a graph.
 const MAX_NODES: usize = 200_000;
-/// Deepest nesting of blocks in blocks (a block may use itself under a condition).
+/// Maximum nesting of blocks in blocks (a block may use itself under a condition).
 const MAX_DEPTH: usize = 48;
-/// Stands for a size that is unknown because of an earlier mistake.
+/// Replaces a size that is unknown because of an earlier error.
 const STAND_IN: u64 = 720_720 * 64;
 
-/// The graph of `document`, or everything that is wrong with it.
-pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Vec<Diagnostic>> {
+/// Returns the graph of `document`, or all errors in it.
+pub fn expand(document: &Document, overrides: &Overrides) -> Result<Graph, Unbuilt> {
     let mut expander = Expander {
         document,
         builder: Builder::new(),
-        frames: vec![Frame::root(Rc::clone(&document.files[0].env))],
+        frames: vec![Frame::root(Arc::clone(&document.files[0].env))],
         groups: HashMap::new(),
         unresolved: vec![],
         steps: 0,
@@ -65,12 +66,12 @@ struct Expander<'a> {
     unresolved: Vec<Unresolved>,
     steps: usize,
     stopped: bool,
-    /// Mistakes that follow from one that was reported already.
+    /// Number of errors that only follow from one that was reported.
     silenced: usize,
 }
 
 impl Expander<'_> {
-    /// Adds the network's inputs; returns what the first layer reads, if there is only one input.
+    /// Adds the network's inputs; returns the node that the first layer reads, if there is only one input.
     fn inputs(&mut self, overrides: &Overrides) -> Option<NodeId> {
         let document = self.document;
         let mut ids = Vec::new();
@@ -95,7 +96,7 @@ impl Expander<'_> {
         for (key, value) in &document.inputs {
             let replaced =
                 overrides.inputs.iter().rev().find(|(name, _)| name.is_empty() || *name == key.name);
-            // A shape from the command line stands nowhere in the spec.
+            // A shape from the command line has no position in the spec.
             let span = if replaced.is_some() { None } else { Some(value.span) };
             let origin = Origin { span, ..Origin::default() };
             let shape = match replaced {
@@ -131,7 +132,7 @@ impl Expander<'_> {
         }
     }
 
-    /// Expands a list of layers that starts from `current`; returns what the last one gives.
+    /// Expands a list of layers that starts from `current`; returns the output of the last one.
     fn list(&mut self, list: &Located, current: Option<NodeId>) -> Option<NodeId> {
         let items = match &list.value {
             Value::List(items) => items.as_slice(),
@@ -154,7 +155,7 @@ impl Expander<'_> {
             }
             let known = (self.builder.errors(), self.unresolved(), self.silenced);
             let result = self.item(item, current);
-            // Whatever follows a mistake must not be blamed for it.
+            // Layers after an error must not cause further errors because of it.
             let failed =
                 result.is_none() && known != (self.builder.errors(), self.unresolved(), self.silenced);
             current = if failed { Some(self.builder.poisoned("", vec![])) } else { result };
@@ -162,11 +163,12 @@ impl Expander<'_> {
         current
     }
 
-    /// The shape of `input` as variables (see [`grammar::BUILTINS`]), but for names that the file has given a meaning.
+    /// Returns the shape of `input` as variables (see [`grammar::BUILTINS`]), except for names that the file defines
+    /// itself.
     fn builtins(&self, input: Option<NodeId>, file: &Env) -> Vec<(String, Value)> {
         let shape = input.and_then(|input| self.builder.shape(input));
-        // The shape is unknown after a mistake only. Nothing is inferred from there on; a number that every usual
-        // divisor divides lets expressions pass, so that what follows is not blamed.
+        // The shape is unknown only after an error. Nothing is inferred from there on; a number with all usual
+        // divisors lets expressions evaluate, so that later lines cause no further errors.
         let sizes = shape.map_or(&[STAND_IN; 4][..], Shape::sizes);
         let size = |size: &u64| Value::integer(i128::from(*size));
         let span = self.document.input_span;
@@ -176,7 +178,7 @@ impl Expander<'_> {
         named.filter(|(name, _)| file.get(name).is_none()).collect()
     }
 
-    /// Counts one more item; false once a limit is reached.
+    /// Counts one more item; returns `false` once a limit is reached.
     fn step(&mut self, span: Span) -> bool {
         self.steps += 1;
         let (limit, what) = (self.steps > MAX_STEPS, self.builder.len() > MAX_NODES);
@@ -192,7 +194,7 @@ impl Expander<'_> {
         !self.stopped
     }
 
-    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Vec<Diagnostic>> {
+    fn finish(mut self, last: Option<NodeId>) -> Result<Graph, Unbuilt> {
         let mut outputs = Vec::new();
         match &self.document.outputs {
             None => outputs.extend(last),
@@ -216,18 +218,18 @@ impl Expander<'_> {
         self.report_unresolved();
         let name = self.document.name.clone();
         let graph = self.builder.finish(&name, outputs)?;
-        check_totals(&graph)?;
+        check_totals(&graph).map_err(|flaw| Unbuilt::Flaws(vec![flaw]))?;
         Ok(graph)
     }
 
     fn frame(&mut self) -> &mut Frame {
-        // The root frame is pushed in `expand` and never popped.
+        // `expand` pushes the root frame, and nothing pops it.
         let last = self.frames.len() - 1;
         &mut self.frames[last]
     }
 
-    fn env(&self) -> Rc<Env> {
-        Rc::clone(&self.frames[self.frames.len() - 1].env)
+    fn env(&self) -> Arc<Env> {
+        Arc::clone(&self.frames[self.frames.len() - 1].env)
     }
 
     fn report(&mut self, code: Code, message: String, span: Span, help: &str) {
@@ -238,14 +240,14 @@ impl Expander<'_> {
         self.report_in_block(error);
     }
 
-    /// Reports an error together with the uses of the blocks that led here.
+    /// Reports an error together with the uses of the blocks that contain it.
     fn report_in_block(&mut self, mut error: Diagnostic) {
         let uses = &self.frames[self.frames.len() - 1].used_at;
         error.related.extend(uses.iter().map(|(block, span)| (*span, format!("in this use of `{block}`"))));
         self.builder.report(error);
     }
 
-    /// The value with its expressions evaluated; reports and returns nothing if one fails.
+    /// Evaluates the expressions in a value; reports an error and returns `None` if one fails.
     fn eval(&mut self, value: &Located) -> Option<Located> {
         match evaluate(value, &self.env()) {
             Ok(value) => Some(value),
@@ -256,59 +258,15 @@ impl Expander<'_> {
         }
     }
 
-    /// Reports errors found in a value; an empty list is a mistake that was reported where it began.
+    /// Reports errors found in a value; an empty list is an error that was reported at its origin.
     fn report_all(&mut self, errors: Vec<Diagnostic>) {
         self.silenced += 1;
         errors.into_iter().for_each(|error| self.report_in_block(error));
     }
 }
 
-/// `value` with every expression in it evaluated.
-pub fn evaluate(value: &Located, env: &Rc<Env>) -> Result<Located, Vec<Diagnostic>> {
-    let span = value.span;
-    let value = match &value.value {
-        Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
-            Ok(value) => value,
-            Err(error) if error.silent => return Err(vec![]),
-            Err(error) => return Err(vec![expression_error(&error, text, span)]),
-        },
-        Value::List(items) => Value::List(all(items.iter().map(|item| evaluate(item, env)))?),
-        Value::Map(entries) => Value::Map(all(entries
-            .iter()
-            .map(|(key, value)| evaluate(value, env).map(|value| (key.clone(), value))))?),
-        other => other.clone(),
-    };
-    Ok(Located { value, span })
-}
-
-fn all<T>(results: impl Iterator<Item = Result<T, Vec<Diagnostic>>>) -> Result<Vec<T>, Vec<Diagnostic>> {
-    let (mut values, mut errors, mut failed) = (Vec::new(), Vec::new(), false);
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(more) => {
-                failed = true;
-                errors.extend(more);
-            }
-        }
-    }
-    if failed { Err(errors) } else { Ok(values) }
-}
-
-/// An error inside an expression, at its own token if the text stands in the source as it is (unquoted, on one line).
-fn expression_error(error: &expr::ExprError, text: &str, span: Span) -> Diagnostic {
-    let place = if span.end - span.start == text.len() {
-        Span::new(span.source, span.start + error.start, span.start + error.start + error.len.max(1))
-    } else {
-        span
-    };
-    let mut diagnostic = Diagnostic::error(Code::Expression, error.message.clone(), place);
-    diagnostic.help.extend(error.help.clone());
-    diagnostic
-}
-
-/// Counts that are sums over the whole network must fit into 64 bits as well.
-fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
+/// Checks that counts which are sums over the whole network fit into 64 bits as well.
+fn check_totals(graph: &Graph) -> Result<(), Diagnostic> {
     let mut totals = [0u64; 3];
     for node in &graph.nodes {
         let weights = node.weights.iter().try_fold(0u64, |sum, w| sum.checked_add(w.shape.elements().ok()?));
@@ -320,10 +278,8 @@ fn check_totals(graph: &Graph) -> Result<(), Vec<Diagnostic>> {
                 None => {
                     let message =
                         format!("up to layer `{}`, the network's totals do not fit into 64 bits", node.id);
-                    return Err(vec![
-                        Diagnostic::error(Code::Overflow, message, node.origin.span)
-                            .help("check the sizes: no real network is this large"),
-                    ]);
+                    return Err(Diagnostic::error(Code::Overflow, message, node.origin.span)
+                        .help("check the sizes: no real network is this large"));
                 }
             }
         }

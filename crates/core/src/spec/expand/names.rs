@@ -1,7 +1,7 @@
-//! Ids: how they are made, and how `from`, `share` and `outputs` find them.
+//! Ids: how they are generated, and how `from`, `share` and `outputs` resolve them.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Expander;
 use crate::diagnostic::{Code, Diagnostic, suggest};
@@ -15,15 +15,15 @@ use crate::spec::grammar::{INPUT, PREVIOUS};
 pub(super) struct Frame {
     /// Full id of the level; empty at the root.
     pub(super) prefix: String,
-    /// How many of each kind it has so far.
+    /// The number of layers of each kind so far.
     counters: HashMap<String, u64>,
-    /// What `input` and the block's named inputs mean here.
+    /// The meaning of `input` and of the block's named inputs here.
     pub(super) inputs: Vec<(String, NodeId)>,
     /// Variables.
-    pub(super) env: Rc<Env>,
-    /// The file whose defaults hold.
+    pub(super) env: Arc<Env>,
+    /// The file whose defaults apply.
     pub(super) file: usize,
-    /// The uses of blocks that led here, innermost first.
+    /// The uses of blocks that contain this level, innermost first.
     pub(super) used_at: Vec<(String, Span)>,
     /// The group whose weights this one shares, by full id.
     pub(super) shares: Option<String>,
@@ -34,24 +34,24 @@ pub(super) struct Frame {
 pub(super) enum Group {
     /// Its layers are being expanded.
     Open,
-    /// What it gives; nothing if it is empty and has no input.
+    /// Its output; `None` if it is empty and has no input.
     Closed(Option<NodeId>),
 }
 
-/// A name that stood for nothing when it was read.
+/// A name that did not exist when it was read.
 #[derive(Debug)]
 pub(super) struct Unresolved {
     name: String,
     span: Span,
     /// Full ids that the name could have meant, innermost first.
     candidates: Vec<String>,
-    /// The node that wanted it.
+    /// The node that refers to it.
     pub(super) reader: Option<NodeId>,
     uses: Vec<(String, Span)>,
 }
 
 impl Frame {
-    pub(super) fn root(env: Rc<Env>) -> Self {
+    pub(super) fn root(env: Arc<Env>) -> Self {
         Self {
             prefix: String::new(),
             counters: HashMap::new(),
@@ -63,13 +63,13 @@ impl Frame {
         }
     }
 
-    /// A level inside this one.
+    /// Returns a level inside this one.
     pub(super) fn inner(&self, prefix: String) -> Self {
         Self {
             prefix,
             counters: HashMap::new(),
             inputs: vec![],
-            env: Rc::clone(&self.env),
+            env: Arc::clone(&self.env),
             file: self.file,
             used_at: self.used_at.clone(),
             shares: None,
@@ -82,7 +82,7 @@ impl Frame {
 }
 
 impl Expander<'_> {
-    /// The full id of a new layer, block or branch: the written `id`, or its kind and the next free number.
+    /// Returns the full id of a new layer, block or branch: the written `id`, or its kind and the next free number.
     pub(super) fn name(&mut self, kind: &str, written: Option<(String, Span)>) -> String {
         if let Some((name, span)) = written {
             let full = self.frame().join(&name);
@@ -111,7 +111,7 @@ impl Expander<'_> {
         self.builder.find(full).is_some() || self.groups.contains_key(full)
     }
 
-    /// The node that `name` means here; if there is none (yet), that is reported at the end.
+    /// Returns the node that `name` refers to here; if there is none (yet), the end of the expansion reports it.
     pub(super) fn resolve(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
         if name == PREVIOUS {
             if current.is_none() {
@@ -145,19 +145,19 @@ impl Expander<'_> {
         None
     }
 
-    /// Says that the names not found since `mark` were wanted by `reader`.
+    /// Records that `reader` refers to the names not found since `mark`.
     pub(super) fn wanted_by(&mut self, mark: usize, reader: NodeId) {
         for unresolved in &mut self.unresolved[mark..] {
             unresolved.reader = Some(reader);
         }
     }
 
-    /// How many names were not found so far.
+    /// Returns the number of names not found so far.
     pub(super) fn unresolved(&self) -> usize {
         self.unresolved.len()
     }
 
-    /// Reports the names that were not found: those that come later (a cycle, or out of order) and those that never come.
+    /// Reports the names that were not found: those defined later (a cycle, or wrong order) and those never defined.
     pub(super) fn report_unresolved(&mut self) {
         for missing in std::mem::take(&mut self.unresolved) {
             let name = &missing.name;
@@ -222,7 +222,7 @@ impl Expander<'_> {
         }
         match ids().find(|id| id.ends_with(&format!(".{name}"))) {
             Some(id) => format!("inside another block there is `{id}`"),
-            None => "give the layer it should read an `id`; `cnnkit graph` lists all ids".into(),
+            None => "give an `id` to the layer that it should read; `cnnkit graph` lists all ids".into(),
         }
     }
 }

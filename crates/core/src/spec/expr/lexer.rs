@@ -1,4 +1,4 @@
-//! Words, numbers and symbols of an expression.
+//! The lexer: words, numbers and symbols of an expression.
 
 use super::ExprError;
 use crate::value::{Number, parse_decimal};

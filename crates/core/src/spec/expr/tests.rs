@@ -1,4 +1,4 @@
-//! Expressions and their mistakes.
+//! Expressions and errors in them.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn widths_round_as_mobilenet_rounds_them() {
 fn mistakes_are_named() {
     for (text, message) in [
         ("1 +", "a value is missing at the end"),
-        ("1 2", "nothing can stand here"),
+        ("1 2", "this is unexpected here"),
         ("$no", "unknown variable `$no`"),
         ("1 / 0", "division by zero"),
         ("10 ** 100", "the result is too large"),

@@ -1,6 +1,6 @@
-//! The parser's words in ours: the flaw without its advice to programmers, and a remedy.
+//! Translates the parser's messages: the flaw without its advice to programmers, plus a remedy.
 
-/// Words of the parser, ours for the flaw, and the remedy.
+/// A phrase of the parser, our description of the flaw, and the remedy.
 const WORDS: &[(&str, &str, &str)] = &[
     ("tabs disallowed", "a tab cannot indent YAML", "use spaces"),
     ("recursion limit", "the YAML is nested too deeply", "use `blocks` and `repeat` for deep networks"),
@@ -12,29 +12,29 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("unsupported tag", "a tag (`!name`) has no meaning in a spec", "a layer is a key: `- conv: {...}`"),
     ("unclosed quote", "this quote is never closed", "close it with the same quote"),
-    ("misplaced bracket", "this bracket closes nothing", "remove it, or open it before"),
+    ("misplaced bracket", "this bracket closes nothing", "remove it, or open it earlier"),
     (
         "mapping values are not allowed",
-        "a `:` cannot stand here",
+        "a `:` is not allowed here",
         "a key and its value are `key: value`: is a `:` missing before, or a quote around the text?",
     ),
     ("simple key expected", "a `:` is missing after this word", "a layer starts with a dash: `- relu`"),
     (
         "did not find expected",
-        "this does not fit to the lines before it",
+        "this does not fit the lines above",
         "is the line indented like its neighbours?",
     ),
     ("expected string scalar", "a key must be a word", "write `name: value`"),
-    ("merge value", "`<<` needs a mapping", "`<<: *name` takes over the mapping marked `&name`"),
+    ("merge value", "`<<` needs a mapping", "`<<: *name` merges the mapping marked `&name`"),
     ("non-finite float", "infinity and NaN are not numbers here", "give a finite number"),
     (
         "unknown anchor",
-        "this alias stands for nothing",
-        "`*name` repeats what `&name` marks; quote the text if it is meant as it stands",
+        "this alias refers to nothing",
+        "`*name` repeats what `&name` marks; quote the text if it is meant literally",
     ),
 ];
 
-/// The flaw and its remedy.
+/// Returns the flaw and its remedy.
 pub(super) fn explain(error: &serde_saphyr::Error) -> (String, String) {
     use serde_saphyr::Error as E;
     match error {
@@ -77,7 +77,7 @@ pub(super) fn explain(error: &serde_saphyr::Error) -> (String, String) {
         }
         _ if line.starts_with("unexpected character") => {
             let found = line.split_once('`').map_or("", |(_, rest)| rest.trim_end_matches('\''));
-            (format!("unexpected character `{found}`"), "quote the text if it is meant as it stands".into())
+            (format!("unexpected character `{found}`"), "quote the text if it is meant literally".into())
         }
         _ => (lower(&line), "check the YAML around this place: indentation, quotes, brackets".into()),
     }
@@ -87,7 +87,7 @@ fn first_line(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    // `line 2 column 1: ...` and `... at line 2, column 1` repeat what our own header says.
+    // `line 2 column 1: ...` and `... at line 2, column 1` repeat the header of our message.
     let line = match line.split_once(": ") {
         Some((place, rest)) if place.starts_with("line ") => rest,
         _ => line,
@@ -98,7 +98,7 @@ fn first_line(error: &serde_saphyr::Error) -> String {
 fn lower(line: &str) -> String {
     let mut chars = line.chars();
     match (chars.next(), chars.clone().next()) {
-        // An abbreviation such as YAML stays.
+        // An abbreviation such as YAML keeps its case.
         (Some(first), Some(second)) if first.is_uppercase() && second.is_uppercase() => format!("the {line}"),
         (Some(first), _) => first.to_lowercase().chain(chars).collect(),
         _ => "this is not YAML".into(),

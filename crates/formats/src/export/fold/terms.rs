@@ -1,8 +1,8 @@
-//! Values that differ between groups of one class: as a literal, a known parameter, or a new one.
+//! Terms for values that differ between the groups of a class: a literal, a known parameter, or a new one.
 
 use super::{Param, Slot, Term};
 
-/// What stands for `values`: a literal, a parameter that is known, or the new one that `make` gives.
+/// Returns the term for `values`: a literal, a known parameter, or the new one that `make` returns.
 pub(super) fn term(
     params: &mut Vec<Param>,
     values: &[Option<String>],
@@ -25,7 +25,7 @@ pub(super) fn term(
             if common < 2 || !values.iter().zip(&param.values).all(fits) {
                 continue;
             }
-            // What the parameter is in members that had no use for it so far.
+            // The parameter's value in members that did not need it so far.
             let missing =
                 values.iter().zip(&param.values).any(|(value, given)| value.is_some() && given.is_none());
             if missing {
@@ -46,7 +46,7 @@ pub(super) fn term(
     Term::Param { index: params.len() - 1, times: 1, over: 1 }
 }
 
-/// `text * times / over`, if both are whole.
+/// Computes `text * times / over`, if both are integers.
 fn scaled(text: &str, times: i64, over: i64) -> Option<String> {
     if (times, over) == (1, 1) {
         return Some(text.to_owned());
@@ -55,7 +55,7 @@ fn scaled(text: &str, times: i64, over: i64) -> Option<String> {
     (value % over == 0).then(|| (value / over).to_string())
 }
 
-/// `name`, or one that no parameter has yet.
+/// Returns `name`, or a variant that no parameter has yet.
 pub(super) fn free_name(params: &[Param], name: &str, path: &str) -> String {
     let taken = |name: &str| params.iter().any(|param| param.name == name);
     if !taken(name) {
@@ -67,8 +67,8 @@ pub(super) fn free_name(params: &[Param], name: &str, path: &str) -> String {
     [short, stem.clone()].into_iter().chain(numbered).find(|name| !taken(name)).unwrap_or(stem)
 }
 
-/// The default of a parameter: the language's own for this argument if half of the members have it, else a value that
-/// two thirds of them have. An argument that must be given always must.
+/// Returns the default of a parameter: the language's own default for this argument if half of the members have it,
+/// otherwise a value that two thirds of them have. A required argument stays required.
 pub(super) fn usual(slot: &Slot, values: &[Option<String>]) -> Option<String> {
     let default = slot.default.as_ref()?;
     let all: Vec<&String> = values.iter().flatten().collect();

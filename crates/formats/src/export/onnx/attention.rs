@@ -1,10 +1,10 @@
-//! Attention in the operators that it is made of: importers see the same pattern in what PyTorch's exporters write.
+//! Attention as basic operators, in the pattern that PyTorch's exporters write and importers recognise.
 
 use super::emit::{Layer as Out, Value, int};
 use cnnkit_core::layers::Io;
 use cnnkit_core::layers::attention::{Attention, OPERANDS};
 
-/// The shape of values that are joined element by element.
+/// Returns the broadcast shape of two values.
 fn joined(a: &[u64], b: &[u64]) -> Vec<u64> {
     a.iter().zip(b).map(|(&a, &b)| a.max(b)).collect()
 }

@@ -1,4 +1,5 @@
-//! ONNX nodes of one layer: its last node and value have the layer's id, what comes before hangs below it (`id/pool`).
+//! The ONNX nodes of one layer: its last node and value have the layer's id, earlier ones have names below it
+//! (`id/pool`).
 
 use bytes::Bytes;
 
@@ -11,12 +12,12 @@ pub(super) struct Value {
     pub(super) name: String,
     /// Its sizes; the batch axis comes before them, times [`Value::rows`].
     pub(super) sizes: Vec<u64>,
-    /// What the batch is multiplied by: maps that are folded into it. 0 for a value that has no batch.
+    /// The factor of the batch size, for maps that are folded into the batch. 0 for a value without a batch axis.
     pub(super) rows: u64,
 }
 
 impl Value {
-    /// A value of one row an image.
+    /// Returns a value with one row per image.
     pub(super) fn new(name: impl Into<String>, sizes: impl Into<Vec<u64>>) -> Self {
         Self { name: name.into(), sizes: sizes.into(), rows: 1 }
     }
@@ -44,13 +45,13 @@ pub(super) type Attribute = AttributeProto;
 #[derive(Debug)]
 pub(super) struct Layer<'a> {
     id: &'a str,
-    /// The layer whose weights it uses.
+    /// The layer that owns its weights.
     owner: &'a str,
     /// The nodes so far.
     pub(super) nodes: Vec<NodeProto>,
-    /// Values that they make, the last one included.
+    /// Their output values, including the last one.
     pub(super) values: Vec<Value>,
-    /// Constants that are no weights.
+    /// Constants that are not weights.
     pub(super) constants: Vec<TensorProto>,
 }
 
@@ -59,12 +60,12 @@ impl<'a> Layer<'a> {
         Self { id, owner, nodes: vec![], values: vec![], constants: vec![] }
     }
 
-    /// The name of a weight.
+    /// Returns the name of a weight.
     pub(super) fn weight(&self, name: &str) -> String {
         format!("{}.{name}", self.owner)
     }
 
-    /// A node before the last: `part` says what it does.
+    /// Adds a node before the last; `part` names its purpose.
     pub(super) fn before(
         &mut self,
         part: &str,
@@ -77,7 +78,7 @@ impl<'a> Layer<'a> {
         self.node(operator, inputs, attributes, value)
     }
 
-    /// The last node.
+    /// Adds the last node.
     pub(super) fn last(
         &mut self,
         operator: &str,
@@ -89,7 +90,7 @@ impl<'a> Layer<'a> {
         self.node(operator, inputs, attributes, value);
     }
 
-    /// A node that makes whole numbers, whose type is left to whoever reads the model.
+    /// Adds a node with integer output, whose type the reader of the model infers.
     pub(super) fn whole(
         &mut self,
         part: &str,
@@ -103,13 +104,13 @@ impl<'a> Layer<'a> {
         made.name
     }
 
-    /// The last node: `value` in a shape of which a -1 is what is left.
+    /// Adds the last node: `value` in another shape, in which -1 is inferred.
     pub(super) fn last_reshaped_to(&mut self, value: &Value, shape: &[i64], sizes: &[u64]) {
         let shape = self.integers("to_shape", shape);
         self.last("Reshape", vec![value.name.clone(), shape], vec![], sizes);
     }
 
-    /// A node that makes truth values; their type is left to whoever reads the model.
+    /// Adds a node with boolean output, whose type the reader of the model infers.
     pub(super) fn choice(&mut self, part: &str, operator: &str, inputs: Vec<String>) -> String {
         let value = Value::new(self.below(part), []);
         let made = self.node(operator, inputs, vec![], value);
@@ -117,7 +118,7 @@ impl<'a> Layer<'a> {
         made.name
     }
 
-    /// A node that makes `value`.
+    /// Adds a node that computes `value`.
     pub(super) fn node(
         &mut self,
         operator: &str,
@@ -137,12 +138,12 @@ impl<'a> Layer<'a> {
         value
     }
 
-    /// The id with `part` below it.
+    /// Returns the id with `part` below it.
     pub(super) fn below(&self, part: &str) -> String {
         format!("{}/{part}", self.id)
     }
 
-    /// A constant of integers.
+    /// Adds a constant of integers.
     pub(super) fn integers(&mut self, part: &str, values: &[i64]) -> String {
         let name = self.below(part);
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -150,7 +151,7 @@ impl<'a> Layer<'a> {
         name
     }
 
-    /// A constant of numbers with these sizes; none for a scalar.
+    /// Adds a constant of numbers with these sizes; no sizes for a scalar.
     pub(super) fn numbers(&mut self, part: &str, sizes: &[u64], values: &[f32]) -> String {
         let name = self.below(part);
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -163,37 +164,37 @@ impl<'a> Layer<'a> {
         self.numbers(part, &[], &[value as f32])
     }
 
-    /// So many equal numbers.
+    /// Adds a constant of `count` equal numbers.
     pub(super) fn filled(&mut self, part: &str, count: u64, value: f32) -> String {
         self.numbers(part, &[count], &vec![value; usize::try_from(count).unwrap_or(0)])
     }
 
-    /// `value` in another shape; the batch axis stays.
+    /// Adds a node that reshapes `value`; the batch axis stays.
     pub(super) fn reshaped(&mut self, part: &str, value: &Value, sizes: &[u64]) -> Value {
         let shape = self.shape(part, sizes);
         self.before(part, "Reshape", vec![value.name.clone(), shape], vec![], sizes)
     }
 
-    /// The last node: `value` in another shape.
+    /// Adds the last node: `value` in another shape.
     pub(super) fn last_reshaped(&mut self, value: &Value, sizes: &[u64]) {
         let shape = self.shape("to", sizes);
         self.last("Reshape", vec![value.name.clone(), shape], vec![], sizes);
     }
 
     fn shape(&mut self, part: &str, sizes: &[u64]) -> String {
-        // A 0 keeps the batch, whatever it is.
+        // A 0 keeps the batch size, whatever it is.
         let shape: Vec<i64> = std::iter::once(0).chain(sizes.iter().map(|&size| size as i64)).collect();
         self.integers(&format!("{part}_shape"), &shape)
     }
 
-    /// `value` with its axes in another order, the batch not counted.
+    /// Adds a node that permutes the axes of `value`, not counting the batch.
     pub(super) fn transposed(&mut self, part: &str, value: &Value, axes: &[usize]) -> Value {
         let sizes: Vec<u64> = axes.iter().map(|&axis| value.sizes[axis]).collect();
         self.before(part, "Transpose", vec![value.name.clone()], vec![permutation(axes)], sizes)
     }
 }
 
-/// The attribute of a Transpose, given axes without the batch.
+/// Returns the attribute of a Transpose, from axes without the batch.
 pub(super) fn permutation(axes: &[usize]) -> Attribute {
     ints("perm", std::iter::once(0).chain(axes.iter().map(|&axis| axis as i64 + 1)))
 }

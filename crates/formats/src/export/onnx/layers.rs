@@ -1,75 +1,49 @@
-//! Every layer of the vocabulary in ONNX's operators. Our axis `a` is ONNX's `a + 1`: the batch comes first.
+//! Every layer of the vocabulary as ONNX operators. Our axis `a` is ONNX's `a + 1`, because the batch comes first.
 
 use super::emit::{Layer as Out, Value, float, int, permutation, text};
 use super::windows;
 use super::{attention, norms, refuse};
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_core::layers::function::FunctionKind;
-use cnnkit_core::layers::gelu::Approximation;
+use cnnkit_core::layers::interchange::{OnnxAttribute, OnnxNode, Operand};
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::softmax::SoftmaxAxis;
-use cnnkit_core::layers::softplus::Softplus;
 use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Io, Layer};
+use cnnkit_core::layers::{Arithmetic, Io, Layer};
 
 /// Writes `layer`, which reads `inputs`, to `out`.
 pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'_>) -> Result<(), Problem> {
     let x = &inputs[0];
     let name = || vec![x.name.clone()];
     let (sizes, rank) = (io.output.sizes().to_vec(), x.rank());
-    match layer {
-        Layer::Conv(layer) => windows::conv(out, layer, x, io)?,
-        Layer::ConvTranspose(layer) => windows::conv_transpose(out, layer, x, io)?,
-        Layer::DeformConv(layer) => windows::deform_conv(out, layer, x, io)?,
-        Layer::Linear(layer) => linear(out, x, layer.bias, &sizes),
-        Layer::MaxPool(layer) => windows::max_pool(out, layer, x, io)?,
-        Layer::AvgPool(layer) => windows::avg_pool(out, layer, x, io)?,
-        Layer::AdaptiveAvgPool(_) => windows::adaptive(out, x, io, false)?,
-        Layer::AdaptiveMaxPool(_) => windows::adaptive(out, x, io, true)?,
-        Layer::GlobalAvgPool(layer) => global(out, x, "ReduceMean", layer.keepdim, sizes),
-        Layer::GlobalMaxPool(layer) => global(out, x, "ReduceMax", layer.keepdim, sizes),
-        Layer::BatchNorm(layer) => norms::batch_norm(out, x, layer.eps, layer.affine),
-        Layer::InstanceNorm(layer) => norms::instance_norm(out, x, layer),
-        Layer::GroupNorm(layer) => norms::group_norm(out, x, layer),
-        Layer::LayerNorm(layer) => norms::layer_norm(out, x, layer),
-        Layer::LocalResponseNorm(layer) => norms::local_response_norm(out, x, layer),
-        Layer::Dropout(layer) => {
+    match layer.arithmetic() {
+        Arithmetic::Conv(layer) => windows::conv(out, layer, x, io)?,
+        Arithmetic::ConvTranspose(layer) => windows::conv_transpose(out, layer, x, io)?,
+        Arithmetic::DeformConv(layer) => windows::deform_conv(out, layer, x, io)?,
+        Arithmetic::Linear(layer) => linear(out, x, layer.bias, &sizes),
+        Arithmetic::MaxPool(layer) => windows::max_pool(out, layer, x, io)?,
+        Arithmetic::AvgPool(layer) => windows::avg_pool(out, layer, x, io)?,
+        Arithmetic::AdaptiveAvgPool(_) => windows::adaptive(out, x, io, false)?,
+        Arithmetic::AdaptiveMaxPool(_) => windows::adaptive(out, x, io, true)?,
+        Arithmetic::GlobalAvgPool(layer) => global(out, x, "ReduceMean", layer.keepdim, sizes),
+        Arithmetic::GlobalMaxPool(layer) => global(out, x, "ReduceMax", layer.keepdim, sizes),
+        Arithmetic::BatchNorm(layer) => norms::batch_norm(out, x, layer.eps, layer.affine),
+        Arithmetic::InstanceNorm(layer) => norms::instance_norm(out, x, layer),
+        Arithmetic::GroupNorm(layer) => norms::group_norm(out, x, layer),
+        Arithmetic::LayerNorm(layer) => norms::layer_norm(out, x, layer),
+        Arithmetic::LocalResponseNorm(layer) => norms::local_response_norm(out, x, layer),
+        Arithmetic::Dropout(layer) => {
             let p = out.scalar("p", layer.p);
             out.last("Dropout", vec![x.name.clone(), p], vec![], sizes);
         }
-        Layer::Relu(_) => out.last("Relu", name(), vec![], sizes),
-        Layer::Relu6(_) => {
-            let (least, most) = (out.scalar("min", 0.0), out.scalar("max", 6.0));
-            out.last("Clip", vec![x.name.clone(), least, most], vec![], sizes);
-        }
-        Layer::LeakyRelu(layer) => {
-            out.last("LeakyRelu", name(), vec![float("alpha", layer.negative_slope)], sizes);
-        }
-        Layer::Prelu(_) => {
+        Arithmetic::Pointwise(_) => pointwise(out, x, &layer.onnx()),
+        Arithmetic::Prelu(_) => {
             let slope = out.weight("weight");
             out.last("PRelu", vec![x.name.clone(), slope], vec![], sizes);
         }
-        Layer::Elu(layer) => out.last("Elu", name(), vec![float("alpha", layer.alpha)], sizes),
-        Layer::Selu(_) => out.last("Selu", name(), vec![], sizes),
-        Layer::Celu(layer) => out.last("Celu", name(), vec![float("alpha", layer.alpha)], sizes),
-        Layer::Gelu(layer) => {
-            let word = if layer.approximate == Approximation::Tanh { "tanh" } else { "none" };
-            out.last("Gelu", name(), vec![text("approximate", word)], sizes);
-        }
-        Layer::Silu(_) => {
-            let gate = out.before("gate", "Sigmoid", name(), vec![], sizes.clone());
-            out.last("Mul", vec![x.name.clone(), gate.name], vec![], sizes);
-        }
-        Layer::Mish(_) => out.last("Mish", name(), vec![], sizes),
-        Layer::Sigmoid(_) => out.last("Sigmoid", name(), vec![], sizes),
-        Layer::Hardsigmoid(_) => out.last("HardSigmoid", name(), vec![float("alpha", 1.0 / 6.0)], sizes),
-        Layer::Hardswish(_) => out.last("HardSwish", name(), vec![], sizes),
-        Layer::Tanh(_) => out.last("Tanh", name(), vec![], sizes),
-        Layer::Softplus(layer) => softplus(out, x, layer),
-        Layer::Softmax(layer) => match layer.axis {
+        Arithmetic::Softmax(layer) => match layer.axis {
             SoftmaxAxis::Channels => out.last("Softmax", name(), vec![int("axis", 1)], sizes),
             SoftmaxAxis::Last => out.last("Softmax", name(), vec![int("axis", -1)], sizes),
             SoftmaxAxis::Space => {
@@ -79,34 +53,34 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
                 out.last_reshaped(&shares, &sizes);
             }
         },
-        Layer::Glu(_) => {
+        Arithmetic::Glu(_) => {
             let value = part(out, "value", x, 0, 0, sizes[0]);
             let logit = part(out, "logit", x, 0, sizes[0], 2 * sizes[0]);
             let gate = out.before("gate", "Sigmoid", vec![logit.name], vec![], sizes.clone());
             out.last("Mul", vec![value.name, gate.name], vec![], sizes);
         }
-        Layer::Identity(_) => out.last("Identity", name(), vec![], sizes),
-        Layer::ChannelShuffle(layer) => {
+        Arithmetic::Identity(_) => out.last("Identity", name(), vec![], sizes),
+        Arithmetic::ChannelShuffle(layer) => {
             let split = [&[layer.groups, x.channels() / layer.groups], x.spatial()].concat();
             let split = out.reshaped("groups", x, &split);
             let order: Vec<usize> = [1, 0].into_iter().chain(2..2 + rank).collect();
             let dealt = out.transposed("dealt", &split, &order);
             out.last_reshaped(&dealt, &sizes);
         }
-        Layer::PixelShuffle(layer) if rank == 2 => {
+        Arithmetic::PixelShuffle(layer) if rank == 2 => {
             let attributes = vec![int("blocksize", layer.upscale_factor as i64), text("mode", "CRD")];
             out.last("DepthToSpace", name(), attributes, sizes);
         }
-        Layer::PixelShuffle(layer) => {
+        Arithmetic::PixelShuffle(layer) => {
             let cells = vec![layer.upscale_factor; rank];
             let split = out.reshaped("cells", x, &[&[sizes[0]], cells.as_slice(), x.spatial()].concat());
-            // Each spatial axis before its place in the cell.
+            // Each spatial axis before its position in the cell.
             let order: Vec<usize> =
                 std::iter::once(0).chain((0..rank).flat_map(|axis| [1 + rank + axis, 1 + axis])).collect();
             let spread = out.transposed("spread", &split, &order);
             out.last_reshaped(&spread, &sizes);
         }
-        Layer::PixelUnshuffle(layer) => {
+        Arithmetic::PixelUnshuffle(layer) => {
             let factor = layer.downscale_factor;
             let split: Vec<u64> = std::iter::once(x.channels())
                 .chain(x.spatial().iter().flat_map(|&size| [size / factor, factor]))
@@ -119,13 +93,13 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             let gathered = out.transposed("gathered", &split, &order);
             out.last_reshaped(&gathered, &sizes);
         }
-        Layer::Upsample(layer) => upsample(out, x, layer, &sizes)?,
-        Layer::Pad(layer) => {
+        Arithmetic::Upsample(layer) => upsample(out, x, layer, &sizes)?,
+        Arithmetic::Pad(layer) => {
             let windows = layer.windows(io.input().spatial())?;
             windows::padded(out, x, &windows, layer.mode, layer.value, true)?;
         }
-        Layer::Crop(layer) => crop(out, x, &layer.windows(io.input().spatial())?, sizes),
-        Layer::Slice(layer) => {
+        Arithmetic::Crop(layer) => crop(out, x, &layer.windows(io.input().spatial())?, sizes),
+        Arithmetic::Slice(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
             let (start, end) = layer.range(x.sizes.get(axis).copied().unwrap_or(0))?;
             if layer.step == 1 {
@@ -136,92 +110,57 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
                 out.last("Slice", inputs, vec![], sizes);
             }
         }
-        Layer::Gather(layer) => {
+        Arithmetic::Gather(layer) => {
             let indices: Vec<i64> = layer.indices.iter().map(|&index| index as i64).collect();
             let indices = out.integers("indices", &indices);
             let inputs = vec![x.name.clone(), indices];
             out.last("Gather", inputs, vec![int("axis", layer.axis as i64 + 1)], sizes);
         }
-        Layer::Chunk(layer) => {
+        Arithmetic::Chunk(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
             let part = x.sizes.get(axis).copied().unwrap_or(0).div_ceil(layer.chunks.max(1));
             let start = part * layer.index;
             cut(out, x, &[(axis, start, start + sizes[axis])], sizes);
         }
-        Layer::Flatten(_) if sizes.len() == 1 => out.last("Flatten", name(), vec![int("axis", 1)], sizes),
-        Layer::Flatten(_) | Layer::Reshape(_) => out.last_reshaped(x, &sizes),
-        Layer::Permute(layer) => {
+        Arithmetic::Flatten(_) if sizes.len() == 1 => {
+            out.last("Flatten", name(), vec![int("axis", 1)], sizes);
+        }
+        Arithmetic::Flatten(_) | Arithmetic::Reshape(_) => out.last_reshaped(x, &sizes),
+        Arithmetic::Permute(layer) => {
             let axes: Vec<usize> =
                 layer.axes.iter().map(|&axis| usize::try_from(axis).unwrap_or(usize::MAX)).collect();
             out.last("Transpose", name(), vec![permutation(&axes)], sizes);
         }
-        Layer::Add(layer) => sum(out, inputs, layer.weights.as_deref(), &sizes),
-        Layer::Multiply(_) => product(out, inputs, &sizes),
-        Layer::Concat(layer) => {
+        Arithmetic::Add(layer) => sum(out, inputs, layer.weights.as_deref(), &sizes),
+        Arithmetic::Multiply(_) => product(out, inputs, &sizes),
+        Arithmetic::Concat(layer) => {
             let names = inputs.iter().map(|input| input.name.clone()).collect();
             out.last("Concat", names, vec![int("axis", layer.axis as i64 + 1)], sizes);
         }
-        Layer::LayerScale(_) => {
+        Arithmetic::LayerScale(_) => {
             let factor = out.weight("weight");
             out.last("Mul", vec![x.name.clone(), factor], vec![], sizes);
         }
-        Layer::DeformSample(layer) => windows::deform_sample(out, layer, inputs, io)?,
-        Layer::Opaque(layer) => {
+        Arithmetic::DeformSample(layer) => windows::deform_sample(out, layer, inputs, io)?,
+        Arithmetic::Opaque(layer) => {
             return Err(refuse(
                 format!("the operator {}, which is not analysed", layer.operator),
                 "only layers of the vocabulary can be written",
             ));
         }
-        Layer::Matmul(_) => out.last("MatMul", both(inputs), vec![], sizes),
-        Layer::Attention(layer) => attention::write(out, layer, inputs, io),
-        Layer::Divide(_) => out.last("Div", both(inputs), vec![], sizes),
-        Layer::Reduce(layer) => reduce(out, x, layer, sizes),
-        Layer::Clip(layer) => {
-            let mut names = name();
-            names.push(layer.min.map_or_else(String::new, |min| out.scalar("min", min)));
-            names.extend(layer.max.map(|max| out.scalar("max", max)));
-            out.last("Clip", names, vec![], sizes);
-        }
-        Layer::Power(layer) => {
-            let exponent = out.scalar("exponent", layer.exponent);
-            out.last("Pow", vec![x.name.clone(), exponent], vec![], sizes);
-        }
-        Layer::Function(layer) => {
-            let operator = match layer.function {
-                FunctionKind::Abs => "Abs",
-                FunctionKind::Cos => "Cos",
-                FunctionKind::Erf => "Erf",
-                FunctionKind::Exp => "Exp",
-                FunctionKind::Log => "Log",
-                FunctionKind::Reciprocal => "Reciprocal",
-                FunctionKind::Sin => "Sin",
-                FunctionKind::Sqrt => "Sqrt",
-            };
-            out.last(operator, name(), vec![], sizes);
-        }
-        Layer::Rescale(layer) => {
-            let mut current = x.name.clone();
-            if layer.shift == 0.0 {
-                let scale = out.scalar("scale", layer.scale);
-                out.last("Mul", vec![current, scale], vec![], sizes);
-                return Ok(());
-            }
-            if layer.scale != 1.0 {
-                let scale = out.scalar("scale", layer.scale);
-                current = out.before("scaled", "Mul", vec![current, scale], vec![], sizes.clone()).name;
-            }
-            let shift = out.scalar("shift", layer.shift);
-            out.last("Add", vec![current, shift], vec![], sizes);
-        }
-        Layer::LearnedScale(_) => {
+        Arithmetic::Matmul(_) => out.last("MatMul", both(inputs), vec![], sizes),
+        Arithmetic::Attention(layer) => attention::write(out, layer, inputs, io),
+        Arithmetic::Divide(_) => out.last("Div", both(inputs), vec![], sizes),
+        Arithmetic::Reduce(layer) => reduce(out, x, layer, sizes),
+        Arithmetic::LearnedScale(_) => {
             let factor = out.weight("weight");
             out.last("Mul", vec![x.name.clone(), factor], vec![], sizes);
         }
-        Layer::LearnedBias(_) => {
+        Arithmetic::LearnedBias(_) => {
             let bias = out.weight("weight");
             out.last("Add", vec![x.name.clone(), bias], vec![], sizes);
         }
-        Layer::LearnedTokens(layer) => {
+        Arithmetic::LearnedTokens(layer) => {
             let mut tokens = x.sizes.clone();
             if let Some(size) = usize::try_from(layer.axis).ok().and_then(|axis| tokens.get_mut(axis)) {
                 *size = layer.count;
@@ -231,31 +170,77 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             let order = if layer.after { [x.name.clone(), many.name] } else { [many.name, x.name.clone()] };
             out.last("Concat", order.to_vec(), vec![int("axis", layer.axis as i64 + 1)], sizes);
         }
-        Layer::LearnedTensor(_) => {
+        Arithmetic::LearnedTensor(_) => {
             let (weight, wanted) = (out.weight("weight"), for_each_image(out, x, sizes.len()));
             out.last("Expand", vec![weight, wanted], vec![], sizes);
         }
-        Layer::SqueezeExcite(layer) => squeeze_excite(out, x, layer, io)?,
+        Arithmetic::SqueezeExcite(layer) => squeeze_excite(out, x, layer, io)?,
     }
     Ok(())
 }
 
-/// The shape that stretches a learned tensor of so many axes over as many images as `x` has.
+/// Writes the nodes of a pointwise layer; each constant is written once.
+fn pointwise(out: &mut Out<'_>, x: &Value, nodes: &[OnnxNode]) {
+    let mut constants: Vec<(&str, String)> = vec![];
+    for (index, node) in nodes.iter().enumerate() {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for &operand in &node.inputs {
+            inputs.push(match operand {
+                Operand::Input => x.name.clone(),
+                Operand::Part(part) => out.below(part),
+                Operand::Absent => String::new(),
+                Operand::Scalar(part, value) => match constants.iter().find(|(known, _)| *known == part) {
+                    Some((_, name)) => name.clone(),
+                    None => {
+                        let name = out.scalar(part, value);
+                        constants.push((part, name.clone()));
+                        name
+                    }
+                },
+            });
+        }
+        let attribute = |attribute: &OnnxAttribute| match *attribute {
+            OnnxAttribute::Float(name, value) => float(name, value),
+            OnnxAttribute::Text(name, word) => text(name, word),
+        };
+        let attributes = node.attributes.iter().map(attribute).collect();
+        if index + 1 == nodes.len() {
+            out.last(node.operator, inputs, attributes, x.sizes.clone());
+        } else if node.choice {
+            out.choice(node.part, node.operator, inputs);
+        } else {
+            out.before(node.part, node.operator, inputs, attributes, x.sizes.clone());
+        }
+    }
+}
+
+/// Returns the shape that broadcasts a learned tensor of `axes` axes over the images of `x`.
 fn for_each_image(out: &mut Out<'_>, x: &Value, axes: usize) -> String {
     let batch = out.whole("batch", "Shape", vec![x.name.clone()], vec![int("start", 0), int("end", 1)]);
     let ones = out.integers("ones", &vec![1; axes]);
     out.whole("batch_shape", "Concat", vec![batch, ones], vec![int("axis", 0)])
 }
 
-/// The sizes with which a weight is written: those that broadcast against its layer's input.
+/// Returns the sizes with which a weight is written: those that broadcast with its layer's input.
 pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u64> {
     let across = |sizes: &[u64]| [sizes, &vec![1; input.len().saturating_sub(1)]].concat();
-    match layer {
-        Layer::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
-        Layer::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
+    use Arithmetic as A;
+    match layer.arithmetic() {
+        A::Prelu(prelu) if prelu.num_parameters > 1 => across(sizes),
+        A::LayerScale(scale) if scale.axis == ScaleAxis::Channels => across(sizes),
         // Broadcast over the batch; the kernels of convolutions are not broadcast.
-        Layer::LearnedTokens(_) | Layer::LearnedTensor(_) => [&[1], sizes].concat(),
-        _ => sizes.to_vec(),
+        A::LearnedTokens(_) | A::LearnedTensor(_) => [&[1], sizes].concat(),
+        #[rustfmt::skip]
+        A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
+        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
+        | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
+        | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
+        | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
+        | A::Upsample(_) | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_)
+        | A::Flatten(_) | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_)
+        | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_) | A::SqueezeExcite(_)
+        | A::Opaque(_) => sizes.to_vec(),
     }
 }
 
@@ -298,7 +283,7 @@ fn reduce(out: &mut Out<'_>, x: &Value, layer: &Reduce, sizes: Vec<u64>) {
     let axes = out.integers("axes", &axes);
     let inputs = vec![x.name.clone(), axes];
     let keep = vec![int("keepdims", i64::from(layer.keepdim))];
-    // What is left of everything is a list of one.
+    // A full reduction leaves a list of one element.
     if !layer.keepdim && layer.axes.len() == x.sizes.len() {
         let bare = out.before("reduced", operator, inputs, keep, []);
         out.last_reshaped_to(&bare, &[-1, 1], &sizes);
@@ -316,28 +301,6 @@ fn global(out: &mut Out<'_>, x: &Value, operator: &str, keepdim: bool, sizes: Ve
     let axes: Vec<i64> = (0..x.rank()).map(|axis| axis as i64 + 2).collect();
     let axes = out.integers("axes", &axes);
     out.last(operator, vec![x.name.clone(), axes], vec![int("keepdims", 0)], sizes);
-}
-
-fn softplus(out: &mut Out<'_>, x: &Value, layer: &Softplus) {
-    let sizes = x.sizes.clone();
-    // At 20, the function is its argument to the last bit of f32.
-    let plain = layer.threshold >= 20.0;
-    if layer.beta == 1.0 && plain {
-        out.last("Softplus", vec![x.name.clone()], vec![], sizes);
-        return;
-    }
-    let beta = out.scalar("beta", layer.beta);
-    let sharp = out.before("sharp", "Mul", vec![x.name.clone(), beta.clone()], vec![], sizes.clone());
-    let bent = out.before("bent", "Softplus", vec![sharp.name.clone()], vec![], sizes.clone());
-    if plain {
-        out.last("Div", vec![bent.name, beta], vec![], sizes);
-        return;
-    }
-    let soft = out.before("soft", "Div", vec![bent.name, beta], vec![], sizes.clone());
-    let threshold = out.scalar("threshold", layer.threshold);
-    // Not a number, but a choice: its type is not written down.
-    let above = out.choice("above", "Greater", vec![sharp.name, threshold]);
-    out.last("Where", vec![above, x.name.clone(), soft.name], vec![], sizes);
 }
 
 fn part(out: &mut Out<'_>, name: &str, x: &Value, axis: usize, from: u64, to: u64) -> Value {

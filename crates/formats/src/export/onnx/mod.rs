@@ -1,8 +1,8 @@
 //! A network as an ONNX model.
 //!
-//! Nodes and values have the layers' ids as names, initialisers the weights' names (`stage1.conv1.weight`). A layer that
-//! is several operators ends in a node of its id; the ones before it hang below it: `stage1.se1/fc1`. All types and shapes
-//! are written down.
+//! Nodes and values have the layers' ids as names, initialisers the weights' names (`stage1.conv1.weight`). A layer
+//! that needs several operators ends in a node of its id; earlier ones have names below it: `stage1.se1/fc1`. All
+//! types and shapes are written.
 
 mod attention;
 mod emit;
@@ -24,30 +24,30 @@ use cnnkit_core::layers::Io;
 use cnnkit_exec::network::Network;
 use emit::Value;
 
-/// The oldest operator set that has every operator used here (GroupNormalization as it is now).
+/// The oldest operator set with every operator used here (GroupNormalization in its current form).
 pub const OLDEST: i64 = 21;
-/// The newest whose operators were checked to mean the same.
+/// The newest operator set whose operators were checked to have the same semantics.
 pub const NEWEST: i64 = 23;
-/// Most bytes of weights in the model's own file: protobuf's limit, less what the rest needs.
+/// Maximum bytes of weights inside the model file: protobuf's limit, minus a reserve for the rest.
 pub const INSIDE: u64 = (2 << 30) - (64 << 20);
 
-/// What a model is written with.
+/// Options of an exported model.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Version of the operator set.
     pub opset: i64,
-    /// Images in the batch; none for as many as whoever runs it likes.
+    /// Images in the batch; `None` for a dynamic batch.
     pub batch: Option<u64>,
-    /// The file, beside the model's, in which the weights are; none if they are in the model.
+    /// The file next to the model that contains the weights; `None` if they are inside the model.
     pub weights_file: Option<String>,
 }
 
-/// A model, and what belongs into the weights' own file.
+/// An exported model.
 #[derive(Debug)]
 pub struct Model {
     /// The model.
     pub proto: ModelProto,
-    /// Nodes of the network that the model's nodes stand for, with the number of operators each took.
+    /// Number of operators in the model.
     pub operators: usize,
 }
 
@@ -59,12 +59,12 @@ impl Model {
     }
 }
 
-/// Weights that stand in a file of their own begin at multiples of this, so that they can be mapped into memory.
+/// Weights in a separate file start at multiples of this, so that they can be memory-mapped.
 const ALIGNED: u64 = 4096;
 
-/// The ONNX model of `graph`, with the weights of `network`; or the layers that ONNX has no words for.
+/// Returns the ONNX model of `graph`, with the weights of `network`; or the layers that ONNX cannot express.
 ///
-/// Without a network there is a `weights_file` in the options, and it is up to the caller whether it exists.
+/// Without a network the options have a `weights_file`, and the caller decides whether that file exists.
 pub fn write(
     graph: &Graph,
     network: Option<&Network<'_, f32>>,
@@ -82,9 +82,9 @@ pub fn write(
             .inputs
             .iter()
             .zip(&shapes)
-            .map(|(input, shape)| Value::new(&names[input.0], shape.sizes()))
+            .map(|(input, shape)| Value::new(&names[input.index()], shape.sizes()))
             .collect();
-        let mut out = emit::Layer::new(&names[id.0], owner);
+        let mut out = emit::Layer::new(&names[id.index()], owner);
         let io = Io { inputs: &shapes, output: &node.shape };
         match layers::write(&mut out, layer, &inputs, io) {
             Ok(()) => {
@@ -105,10 +105,10 @@ pub fn write(
     let named: HashSet<&str> = outputs.iter().map(|value| value.name.as_str()).collect();
     let describe = |value: &Value| described(value, options);
     let proto = GraphProto {
-        name: graph.name.clone(),
+        name: graph.name().to_owned(),
         input: graph
             .inputs()
-            .map(|(id, node)| describe(&Value::new(&names[id.0], node.shape.sizes())))
+            .map(|(id, node)| describe(&Value::new(&names[id.index()], node.shape.sizes())))
             .collect(),
         output: outputs.iter().map(describe).collect(),
         value_info: values
@@ -135,14 +135,14 @@ fn plain(problem: Problem) -> Diagnostic {
     problem.in_layer("", &cnnkit_core::source::Origin::default())
 }
 
-/// A refusal: what ONNX has no words for.
+/// Returns an error for something that ONNX cannot express.
 fn refuse(what: impl Into<String>, help: impl Into<String>) -> Problem {
     Problem::new(Code::InvalidValue, format!("not supported in ONNX: {}", what.into())).help(help)
 }
 
-/// The name of each node's value: its id.
+/// Returns the name of each node's value: its id.
 fn names(graph: &Graph) -> Vec<String> {
-    graph.nodes.iter().map(|node| node.id.clone()).collect()
+    graph.nodes().iter().map(|node| node.id.clone()).collect()
 }
 
 fn owner(graph: &Graph, id: NodeId) -> NodeId {
@@ -153,11 +153,12 @@ fn owner(graph: &Graph, id: NodeId) -> NodeId {
     id
 }
 
-/// The network's outputs. An input that is returned as it is, and a value that is returned twice, need a node of their own.
+/// Returns the network's outputs. An input that is returned unchanged, and a value that is returned twice, need a
+/// node of their own.
 fn outputs(graph: &Graph, names: &[String], nodes: &mut Vec<NodeProto>) -> Vec<Value> {
     let mut outputs: Vec<Value> = Vec::new();
-    for (index, &id) in graph.outputs.iter().enumerate() {
-        let (node, mut name) = (graph.node(id), names[id.0].clone());
+    for (index, &id) in graph.outputs().iter().enumerate() {
+        let (node, mut name) = (graph.node(id), names[id.index()].clone());
         if node.op == Op::Input || outputs.iter().any(|other| other.name == name) {
             let copy = format!("{name}/output{index}");
             nodes.push(NodeProto {
@@ -174,7 +175,7 @@ fn outputs(graph: &Graph, names: &[String], nodes: &mut Vec<NodeProto>) -> Vec<V
     outputs
 }
 
-/// A value's type and shape.
+/// Returns a value's type and shape.
 fn described(value: &Value, options: &Options) -> ValueInfoProto {
     let number = |size: u64| Dimension { value: Some(DimensionValue::Value(size as i64)) };
     let batch = match (options.batch, value.rows) {
@@ -196,7 +197,7 @@ fn described(value: &Value, options: &Options) -> ValueInfoProto {
     }
 }
 
-/// All weights, shared ones once: with their data, or with the place of their data.
+/// Returns all weights, shared ones once: with their data, or with the location of their data.
 fn weights(
     graph: &Graph,
     network: Option<&Network<'_, f32>>,
@@ -243,19 +244,19 @@ fn weights(
     Ok(tensors)
 }
 
-/// Where the weight after one of `bytes` at `offset` begins.
+/// Returns where the weight after one of `bytes` at `offset` starts.
 fn next(offset: u64, bytes: u64) -> u64 {
     offset.saturating_add(bytes).div_ceil(ALIGNED).saturating_mul(ALIGNED)
 }
 
-/// Bytes of all weights, shared ones once.
+/// Returns the bytes of all weights, shared ones once.
 pub fn bytes(graph: &Graph) -> u64 {
-    let own = graph.nodes.iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
+    let own = graph.nodes().iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
     own.map(|weight| weight.shape.elements().unwrap_or(u64::MAX).saturating_mul(4))
         .fold(0, u64::saturating_add)
 }
 
-/// Writes the weights as the model's external data have them.
+/// Writes the weights in the layout of the model's external data.
 pub fn write_weights(network: &Network<'_, f32>, out: &mut impl std::io::Write) -> std::io::Result<()> {
     let mut offset = 0u64;
     for (_, _, _, tensor) in network.named() {

@@ -37,7 +37,7 @@ pub(super) fn group_norm(out: &mut Out<'_>, x: &Value, layer: &GroupNorm) {
         out.last("GroupNormalization", vec![x.name.clone(), scale, shift], attributes, x.sizes.clone());
         return;
     }
-    // The operator wants a spatial axis.
+    // The operator requires a spatial axis.
     let map = out.reshaped("map", x, &[x.channels(), 1]);
     let inputs = vec![map.name, scale, shift];
     let normal = out.before("normal", "GroupNormalization", inputs, attributes, [x.channels(), 1]);
@@ -71,7 +71,7 @@ pub(super) fn layer_norm(out: &mut Out<'_>, x: &Value, layer: &LayerNorm) {
         );
         return;
     }
-    // The operator normalises trailing axes: the channels go there and come back.
+    // The operator normalises trailing axes: the channels are moved there and back.
     let rank = x.rank();
     let there: Vec<usize> = (1..=rank).chain([0]).collect();
     let back: Vec<usize> = [rank].into_iter().chain(0..rank).collect();
@@ -84,7 +84,7 @@ pub(super) fn layer_norm(out: &mut Out<'_>, x: &Value, layer: &LayerNorm) {
 
 pub(super) fn local_response_norm(out: &mut Out<'_>, x: &Value, layer: &LocalResponseNorm) {
     let sizes = x.sizes.clone();
-    // ONNX's window has its odd neighbour on the other side, and ONNX Runtime takes images only.
+    // ONNX's window has its odd neighbour on the other side, and ONNX Runtime supports images only.
     if x.rank() == 2 && layer.size % 2 == 1 {
         let attributes = vec![
             float("alpha", layer.alpha),

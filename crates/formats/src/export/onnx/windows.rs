@@ -1,4 +1,4 @@
-//! Layers that slide: convolutions and pools.
+//! Sliding-window layers: convolutions and pools.
 
 use super::emit::{Attribute, Layer, Value, int, ints, text};
 use super::refuse;
@@ -12,7 +12,7 @@ use cnnkit_core::layers::deform_sample::DeformSample;
 use cnnkit_core::layers::max_pool::MaxPool;
 use cnnkit_core::layers::window::Window;
 
-/// Attributes of a window; `pads` all before, then all after.
+/// Returns the attributes of a window; `pads` lists all starts, then all ends.
 fn sliding(windows: &[Window]) -> Vec<Attribute> {
     let list =
         |of: &dyn Fn(&Window) -> u64| windows.iter().map(|window| of(window) as i64).collect::<Vec<_>>();
@@ -28,7 +28,7 @@ fn pads(windows: &[Window]) -> Vec<i64> {
     windows.iter().map(|w| w.before).chain(windows.iter().map(|w| w.after)).collect()
 }
 
-/// `value` with elements added around it (or removed).
+/// Adds a node that pads (or crops) `value`.
 pub(super) fn padded(
     layer: &mut Layer<'_>,
     value: &Value,
@@ -42,7 +42,7 @@ pub(super) fn padded(
         let total = i128::from(size) + i128::from(window.before) + i128::from(window.after);
         sizes.push(u64::try_from(total).map_err(|_| Problem::overflow("the padded size"))?);
     }
-    // Before and after of the batch and the channels are 0.
+    // Batch and channels are not padded.
     let all: Vec<i64> = [0, 0]
         .into_iter()
         .chain(windows.iter().map(|w| w.before))
@@ -81,7 +81,7 @@ pub(super) fn conv(out: &mut Layer<'_>, layer: &Conv, x: &Value, io: Io<'_>) -> 
     convolved(out, layer, &x, &windows, io.output.sizes())
 }
 
-/// The last node: a convolution of `x` by the layer's own weights.
+/// Adds the last node: a convolution of `x` with the layer's own weights.
 fn convolved(
     out: &mut Layer<'_>,
     layer: &Conv,
@@ -187,7 +187,7 @@ pub(super) fn deform_sample(
     Ok(())
 }
 
-/// Every channel at offsets of its own: channels go into the batch, and each map is sampled at its own grid.
+/// Samples every channel at its own offsets: channels are folded into the batch, and each map gets its own grid.
 fn resampled(out: &mut Layer<'_>, x: &Value) -> Result<Value, Problem> {
     let &[channels, height, width] = x.sizes.as_slice() else {
         return Err(Problem::shape("`deform_conv` needs 2 spatial axes"));
@@ -229,8 +229,8 @@ fn resampled(out: &mut Layer<'_>, x: &Value) -> Result<Value, Problem> {
     Ok(out.before("moved", "Reshape", vec![sampled.name, shape], vec![], x.sizes.clone()))
 }
 
-/// The windows of a pool with the padding after the last element that makes every window complete. PyTorch and ONNX
-/// Runtime do not agree on `ceil_mode` in all cases; on padding they do.
+/// Returns the windows of a pool with enough padding after the last element to complete every window. PyTorch and
+/// ONNX Runtime disagree on `ceil_mode` in some cases, but not on padding.
 fn complete(windows: &[Window], io: Io<'_>) -> Result<Vec<Window>, Problem> {
     let sizes = io.input().spatial().iter().zip(io.output.spatial());
     windows
@@ -246,7 +246,7 @@ fn complete(windows: &[Window], io: Io<'_>) -> Result<Vec<Window>, Problem> {
         .collect()
 }
 
-/// Whether the rounding up of `ceil_mode` alone, as ONNX defines it, gives the output: then it is written as such.
+/// Whether ONNX's `ceil_mode` alone gives the same output size: then it is written as such.
 fn rounds_up(windows: &[Window], io: Io<'_>) -> Result<bool, Problem> {
     for ((window, &size), &outputs) in windows.iter().zip(io.input().spatial()).zip(io.output.spatial()) {
         let room = i128::from(size) + i128::from(window.before) + i128::from(window.after)
@@ -259,7 +259,7 @@ fn rounds_up(windows: &[Window], io: Io<'_>) -> Result<bool, Problem> {
     Ok(true)
 }
 
-/// Padding that an ONNX pool accepts: less than the kernel.
+/// Whether the padding is accepted by an ONNX pool: less than the kernel.
 fn fits(windows: &[Window]) -> bool {
     windows.iter().all(|w| w.before.max(w.after) < i64::try_from(w.kernel).unwrap_or(i64::MAX))
 }
@@ -291,7 +291,7 @@ pub(super) fn avg_pool(out: &mut Layer<'_>, layer: &AvgPool, x: &Value, io: Io<'
     let mut pool = complete.clone();
     let mut include = layer.count_include_pad || layer.divisor_override.is_some();
     if complete != windows && include && layer.divisor_override.is_none() {
-        // The mean is over the padding that was asked for, not over what completes the last window.
+        // The mean covers the requested padding, not the padding that completes the last window.
         if windows.iter().any(|w| w.before != 0 || w.after != 0) {
             x = padded(out, &x, &windows, PaddingMode::Zeros, 0.0, false)?;
             for (window, first) in pool.iter_mut().zip(&windows) {
@@ -323,7 +323,8 @@ pub(super) fn avg_pool(out: &mut Layer<'_>, layer: &AvgPool, x: &Value, io: Io<'
     Ok(())
 }
 
-/// Adaptive pooling: one window for all where the sizes divide, else a mean (or maximum) for each output of each axis.
+/// Writes adaptive pooling: one window for all outputs where the sizes divide evenly, otherwise a mean (or maximum)
+/// per output of each axis.
 pub(super) fn adaptive(out: &mut Layer<'_>, x: &Value, io: Io<'_>, maximum: bool) -> Result<(), Problem> {
     let (pool, reduce) = if maximum { ("MaxPool", "ReduceMax") } else { ("AveragePool", "ReduceMean") };
     let (input, output) = (io.input().spatial(), io.output.spatial());

@@ -9,10 +9,10 @@ use super::{Writer, indent, product};
 use crate::export::fold::{Slot, Term};
 use crate::export::outline::{Child, GroupId};
 
-/// Repetitions from this number on are written as a comprehension.
+/// From this number on, repetitions are written as a comprehension.
 const RUN: usize = 4;
 
-/// The text of class number `class`.
+/// Returns the text of class number `class`.
 pub(super) fn class(writer: &Writer<'_>, class: usize) -> String {
     let facts = &writer.classes.list[class];
     let (model, params) = (facts.model, &facts.params);
@@ -39,7 +39,7 @@ pub(super) fn class(writer: &Writer<'_>, class: usize) -> String {
     text + &method(&forward(writer, model))
 }
 
-/// The parameters that stand in calls, which `forward` needs.
+/// Returns the parameters that calls use, which `forward` needs.
 fn used_in_calls(writer: &Writer<'_>, model: GroupId) -> Vec<usize> {
     let mut used = Vec::new();
     for &child in &writer.outline.groups[model].children {
@@ -57,7 +57,7 @@ fn used_in_calls(writer: &Writer<'_>, model: GroupId) -> Vec<usize> {
     used
 }
 
-/// The modules that hold others where a group is not whole: `self.a = nn.Module()`.
+/// Returns the modules that contain others where a group is not whole: `self.a = nn.Module()`.
 fn containers(name: &str, made: &mut HashSet<String>) -> String {
     let mut text = String::new();
     for (dot, _) in name.match_indices('.') {
@@ -68,7 +68,7 @@ fn containers(name: &str, made: &mut HashSet<String>) -> String {
     text
 }
 
-/// `self.name = ...`, or `self.add_module("0", ...)` for a name that is no attribute.
+/// Returns `self.name = ...`, or `self.add_module("0", ...)` for a name that cannot be an attribute.
 fn assignment(name: &str, lines: &[String]) -> String {
     let (holder, last) = name.rsplit_once('.').unwrap_or(("", name));
     let base = if holder.is_empty() { "self".to_owned() } else { super::names::reach("self", holder) };
@@ -88,7 +88,7 @@ fn assignment(name: &str, lines: &[String]) -> String {
     }
 }
 
-/// The expression that makes the module of `child`, as lines; nothing if it has none of its own.
+/// Returns the expression that constructs the module of `child`, as lines; `None` if it has no module of its own.
 fn module(writer: &Writer<'_>, group: GroupId, child: Child) -> Option<Vec<String>> {
     let outline = writer.outline;
     let inner = match child {
@@ -129,12 +129,12 @@ fn module(writer: &Writer<'_>, group: GroupId, child: Child) -> Option<Vec<Strin
     Some(lines)
 }
 
-/// What stands in a slot: a parameter's name, or a value.
+/// Returns the content of a slot: a parameter's name, or a value.
 fn text(writer: &Writer<'_>, group: GroupId, term: Option<&Term>, value: &str) -> String {
     match term {
         Some(Term::Literal(text)) => text.clone(),
         Some(Term::Param { index, times, over }) => {
-            // Groups written in place have the parameters of the class around them.
+            // Groups written inline have the parameters of the class around them.
             let mut holder = group;
             while writer.is_in_place(holder)
                 && let Some(parent) = writer.outline.groups[holder].parent
@@ -147,7 +147,7 @@ fn text(writer: &Writer<'_>, group: GroupId, term: Option<&Term>, value: &str) -
     }
 }
 
-/// Arguments without a default by position, the others by keyword where they differ from it.
+/// Writes arguments without a default by position, the others by keyword where they differ from it.
 fn positional(slots: &[Slot], value: impl Fn(usize) -> String) -> String {
     let mut list = Vec::new();
     for (index, slot) in slots.iter().enumerate() {
@@ -161,7 +161,7 @@ fn positional(slots: &[Slot], value: impl Fn(usize) -> String) -> String {
     list.join(", ")
 }
 
-/// `nn.Sequential` with the names of its modules.
+/// Returns `nn.Sequential` with the names of its modules.
 fn sequential(writer: &Writer<'_>, group: GroupId) -> Vec<String> {
     let mut entries: Vec<(String, Vec<String>)> = Vec::new();
     for &child in &writer.outline.groups[group].children {
@@ -202,7 +202,7 @@ fn sequential(writer: &Writer<'_>, group: GroupId) -> Vec<String> {
     lines
 }
 
-/// How many entries from the first on have its text, and names that count up.
+/// Returns how many entries from the first on have its text and names that count up.
 fn run_length(entries: &[(String, Vec<String>)]) -> usize {
     let Some((stem, first)) = entries.first().and_then(|(name, _)| numbered(name)) else { return 1 };
     let continues = |(index, (name, body)): (usize, &(String, Vec<String>))| {
@@ -211,10 +211,10 @@ fn run_length(entries: &[(String, Vec<String>)]) -> usize {
     entries.iter().enumerate().take_while(|&entry| continues(entry)).count()
 }
 
-/// A name taken apart: `conv12` is `conv` and 12.
+/// Splits a name: `conv12` is `conv` and 12.
 fn numbered(name: &str) -> Option<(&str, u64)> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = name[stem.len()..].parse().ok()?;
-    // `a01` is no number that counting gives.
+    // Counting never produces `a01`.
     (!name[stem.len()..].starts_with('0') || name.len() == stem.len() + 1).then_some((stem, number))
 }

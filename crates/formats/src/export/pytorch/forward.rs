@@ -1,4 +1,4 @@
-//! The `forward` of a class: calls nested where a value is used once, variables where it is not.
+//! The `forward` of a class: calls are nested where a value is used once, otherwise assigned to variables.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,9 +9,9 @@ use crate::export::fold::Term;
 use crate::export::outline::{Child, GroupId};
 use cnnkit_core::graph::NodeId;
 
-/// Longest expression that is nested into another.
+/// Maximum length of an expression that is nested into another.
 const NESTED: usize = 72;
-/// Deepest nesting of calls.
+/// Maximum nesting of calls.
 const DEPTH: usize = 4;
 
 /// A value of the function.
@@ -19,11 +19,11 @@ const DEPTH: usize = 4;
 struct Value {
     text: String,
     binds: Binds,
-    /// Calls in calls.
+    /// Nesting depth of its calls.
     depth: usize,
-    /// Variables in it.
+    /// Variables it uses.
     variables: Vec<String>,
-    /// Times it will still be used.
+    /// Number of uses that remain.
     uses: usize,
 }
 
@@ -36,7 +36,7 @@ struct Function<'a, 'w> {
     lines: Vec<String>,
 }
 
-/// The lines of `forward`, from `def` on.
+/// Returns the lines of `forward`, from `def` on.
 pub(super) fn forward(writer: &Writer<'_>, group: GroupId) -> Vec<String> {
     let outline = writer.outline;
     let facts = &outline.groups[group];
@@ -57,7 +57,7 @@ pub(super) fn forward(writer: &Writer<'_>, group: GroupId) -> Vec<String> {
 }
 
 impl Function<'_, '_> {
-    /// The function's parameters: `x`, `y`, `z`; several inputs of the network have their own names.
+    /// Returns the function's parameters: `x`, `y`, `z`; several inputs of the network have their own names.
     fn parameters(&mut self) -> Vec<String> {
         let inputs = self.writer.inputs(self.group);
         let mut taken = HashSet::new();
@@ -86,7 +86,7 @@ impl Function<'_, '_> {
         names
     }
 
-    /// The value of `node`, used once more.
+    /// Returns the value of `node` and counts one use.
     fn take(&mut self, node: NodeId) -> Value {
         let Some(value) = self.values.get_mut(&node) else {
             return Value { text: "None".into(), binds: Binds::Atom, depth: 0, variables: vec![], uses: 0 };
@@ -108,7 +108,7 @@ impl Function<'_, '_> {
         let outputs = outline.outputs(child);
         let value = Value { text, binds, depth, variables, uses: 0 };
         match outputs.as_slice() {
-            // Nothing reads it: it has no effect.
+            // No reader: it has no effect.
             [] => {}
             [output] => {
                 let uses = self.uses.get(output).copied().unwrap_or(0);
@@ -122,7 +122,7 @@ impl Function<'_, '_> {
         }
     }
 
-    /// Whether the value of `output`, which is used once, is written where it is used.
+    /// Whether the value of `output`, which is used once, is written inline where it is used.
     fn nests(&self, index: usize, output: NodeId, value: &Value) -> bool {
         let outline = self.writer.outline;
         let rest = &outline.groups[self.group].children[index + 1..];
@@ -161,8 +161,8 @@ impl Function<'_, '_> {
         }
     }
 
-    /// A variable that holds nothing that is still needed: `x` for a value that is used once, the layer's name for one
-    /// that is used again later.
+    /// Returns a variable whose value is no longer needed: `x` for a value that is used once, the layer's name for
+    /// one that is used again later.
     fn free(&self, output: NodeId, also: &[String]) -> String {
         let live = |name: &str| {
             also.iter().any(|other| other == name)
@@ -215,12 +215,12 @@ impl Function<'_, '_> {
     }
 }
 
-/// Puts the inputs into a pattern. `{0}` takes any expression; `{0!}` is a place before a dot, `{0*}` and `{0+}` are
-/// operands: weaker expressions get parentheses there.
+/// Inserts the inputs into a pattern. `{0}` accepts any expression; `{0!}` precedes a dot, `{0*}` and `{0+}` are
+/// operands: expressions that bind less tightly get parentheses there.
 fn fill(pattern: &str, inputs: &[Value]) -> String {
     let list: Vec<&str> = inputs.iter().map(|input| input.text.as_str()).collect();
     let mut text = pattern.replace("{*}", &list.join(", "));
-    // Later inputs first: an input's own text holds no pattern, but `{1}` must not be found in `{10}`.
+    // Later inputs first: an input's own text contains no pattern, but `{1}` must not match in `{10}`.
     for (index, input) in inputs.iter().enumerate().rev() {
         let bracketed = format!("({})", input.text);
         let at_least = |least: Binds| if input.binds >= least { &input.text } else { &bracketed };
@@ -232,7 +232,7 @@ fn fill(pattern: &str, inputs: &[Value]) -> String {
     text
 }
 
-/// The lines of a method, broken where they are too long.
+/// Returns the lines of a method, wrapped where they are too long.
 pub(super) fn method(lines: &[String]) -> String {
     lines.iter().map(|line| indent(line, 4)).collect()
 }

@@ -1,11 +1,12 @@
-//! Every layer of the vocabulary in PyTorch. Our axis `a` is PyTorch's dimension `a + 1`: the batch comes first.
+//! Every layer of the vocabulary in PyTorch. Our axis `a` is PyTorch's dimension `a + 1`, because the batch comes
+//! first.
 
 use super::leaf::{Binds, Leaf, float, full_tuple, refuse, truth, tuple};
 use super::windows::{self, amounts, mode, ranked};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::attention::{Attention, OPERANDS};
 use cnnkit_core::layers::conv::PaddingMode;
-use cnnkit_core::layers::gelu::Approximation;
+use cnnkit_core::layers::interchange::{Argument, ArgumentValue, PyTorch};
 use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::pad::Pad;
@@ -13,113 +14,92 @@ use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::softmax::SoftmaxAxis;
 use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
-use cnnkit_core::layers::{Io, Layer};
+use cnnkit_core::layers::{Arithmetic, Io, Layer};
 
-/// `layer` in PyTorch, or why it cannot be.
+/// Returns `layer` in PyTorch, or why PyTorch cannot express it.
 pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
     let input = io.input();
     let (channels, rank) = (input.channels(), input.spatial().len());
-    Ok(match layer {
-        Layer::Conv(layer) => windows::conv(layer, io)?,
-        Layer::ConvTranspose(layer) => windows::conv_transpose(layer, io)?,
-        Layer::DeformConv(layer) => windows::deform_conv(layer, io)?,
-        Layer::MaxPool(layer) => windows::max_pool(layer, io)?,
-        Layer::AvgPool(layer) => windows::avg_pool(layer, io)?,
-        Layer::AdaptiveAvgPool(layer) => windows::adaptive_avg_pool(layer, io)?,
-        Layer::AdaptiveMaxPool(layer) => windows::adaptive_max_pool(layer, io)?,
-        Layer::Linear(layer) => Leaf::module("nn.Linear")
+    Ok(match layer.arithmetic() {
+        Arithmetic::Conv(layer) => windows::conv(layer, io)?,
+        Arithmetic::ConvTranspose(layer) => windows::conv_transpose(layer, io)?,
+        Arithmetic::DeformConv(layer) => windows::deform_conv(layer, io)?,
+        Arithmetic::MaxPool(layer) => windows::max_pool(layer, io)?,
+        Arithmetic::AvgPool(layer) => windows::avg_pool(layer, io)?,
+        Arithmetic::AdaptiveAvgPool(layer) => windows::adaptive_avg_pool(layer, io)?,
+        Arithmetic::AdaptiveMaxPool(layer) => windows::adaptive_max_pool(layer, io)?,
+        Arithmetic::Linear(layer) => Leaf::module("nn.Linear")
             .with("in_features", input.sizes().last().copied().unwrap_or(1))
             .with("out_features", layer.out_features)
             .key("bias", truth(layer.bias), "True"),
-        Layer::GlobalAvgPool(layer) => Leaf::call(global("mean", rank, layer.keepdim)),
-        Layer::GlobalMaxPool(layer) => Leaf::call(global("amax", rank, layer.keepdim)),
-        Layer::BatchNorm(layer) => {
+        Arithmetic::GlobalAvgPool(layer) => Leaf::call(global("mean", rank, layer.keepdim)),
+        Arithmetic::GlobalMaxPool(layer) => Leaf::call(global("amax", rank, layer.keepdim)),
+        Arithmetic::BatchNorm(layer) => {
             Leaf::module(ranked(["nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"], rank))
                 .with("num_features", channels)
                 .key("eps", float(layer.eps), "1e-05")
                 .key("affine", truth(layer.affine), "True")
         }
-        Layer::InstanceNorm(layer) => {
+        Arithmetic::InstanceNorm(layer) => {
             Leaf::module(ranked(["nn.InstanceNorm1d", "nn.InstanceNorm2d", "nn.InstanceNorm3d"], rank))
                 .with("num_features", channels)
                 .key("eps", float(layer.eps), "1e-05")
                 .key("affine", truth(layer.affine), "False")
                 .key("track_running_stats", truth(layer.track_running_stats), "False")
         }
-        Layer::GroupNorm(layer) => Leaf::module("nn.GroupNorm")
+        Arithmetic::GroupNorm(layer) => Leaf::module("nn.GroupNorm")
             .with("num_groups", layer.num_groups)
             .with("num_channels", channels)
             .key("eps", float(layer.eps), "1e-05")
             .key("affine", truth(layer.affine), "True"),
-        Layer::LayerNorm(layer) => layer_norm(layer, io),
-        Layer::LocalResponseNorm(_) if rank == 0 => {
+        Arithmetic::LayerNorm(layer) => layer_norm(layer, io),
+        Arithmetic::LocalResponseNorm(_) if rank == 0 => {
             return Err(refuse("`local_response_norm` without spatial axes", "put it before the `flatten`"));
         }
-        Layer::LocalResponseNorm(layer) => Leaf::module("nn.LocalResponseNorm")
+        Arithmetic::LocalResponseNorm(layer) => Leaf::module("nn.LocalResponseNorm")
             .with("size", layer.size)
             .key("alpha", float(layer.alpha), "0.0001")
             .key("beta", float(layer.beta), "0.75")
             .key("k", float(layer.k), "1.0"),
-        Layer::Dropout(layer) => Leaf::module("nn.Dropout").with("p", float(layer.p)),
-        Layer::Relu(_) => Leaf::module("nn.ReLU"),
-        Layer::Relu6(_) => Leaf::module("nn.ReLU6"),
-        Layer::LeakyRelu(layer) => {
-            Leaf::module("nn.LeakyReLU").key("negative_slope", float(layer.negative_slope), "0.01")
-        }
-        Layer::Prelu(layer) => Leaf::module("nn.PReLU").key("num_parameters", layer.num_parameters, "1").key(
-            "init",
-            float(layer.init),
-            "0.25",
-        ),
-        Layer::Elu(layer) => Leaf::module("nn.ELU").key("alpha", float(layer.alpha), "1.0"),
-        Layer::Selu(_) => Leaf::module("nn.SELU"),
-        Layer::Celu(layer) => Leaf::module("nn.CELU").key("alpha", float(layer.alpha), "1.0"),
-        Layer::Gelu(layer) => {
-            let word = if layer.approximate == Approximation::Tanh { "\"tanh\"" } else { "\"none\"" };
-            Leaf::module("nn.GELU").key("approximate", word, "\"none\"")
-        }
-        Layer::Silu(_) => Leaf::module("nn.SiLU"),
-        Layer::Mish(_) => Leaf::module("nn.Mish"),
-        Layer::Sigmoid(_) => Leaf::module("nn.Sigmoid"),
-        Layer::Hardsigmoid(_) => Leaf::module("nn.Hardsigmoid"),
-        Layer::Hardswish(_) => Leaf::module("nn.Hardswish"),
-        Layer::Tanh(_) => Leaf::module("nn.Tanh"),
-        Layer::Softplus(layer) => Leaf::module("nn.Softplus").key("beta", float(layer.beta), "1.0").key(
-            "threshold",
-            float(layer.threshold),
-            "20.0",
-        ),
-        Layer::Softmax(layer) => match layer.axis {
+        Arithmetic::Dropout(layer) => Leaf::module("nn.Dropout").with("p", float(layer.p)),
+        Arithmetic::Pointwise(_) => match layer.pytorch() {
+            Some(own) => pointwise(&own),
+            None => return Err(refuse(format!("`{}`", layer.doc().name), "use another layer")),
+        },
+        Arithmetic::Prelu(layer) => Leaf::module("nn.PReLU")
+            .key("num_parameters", layer.num_parameters, "1")
+            .key("init", float(layer.init), "0.25"),
+        Arithmetic::Softmax(layer) => match layer.axis {
             SoftmaxAxis::Channels => Leaf::module("nn.Softmax").key("dim", 1, "None"),
             SoftmaxAxis::Last => Leaf::module("nn.Softmax").key("dim", -1, "None"),
             SoftmaxAxis::Space => Leaf::call("torch.softmax({0!}.flatten(2), dim=-1).view_as({0})"),
         },
-        Layer::Glu(_) => Leaf::module("nn.GLU").key("dim", 1, "-1"),
-        Layer::Identity(_) => Leaf::module("nn.Identity"),
-        Layer::ChannelShuffle(layer) if rank == 0 => {
+        Arithmetic::Glu(_) => Leaf::module("nn.GLU").key("dim", 1, "-1"),
+        Arithmetic::Identity(_) => Leaf::module("nn.Identity"),
+        Arithmetic::ChannelShuffle(layer) if rank == 0 => {
             // PyTorch shuffles the channels of maps only.
             Leaf::call("{0!}.unflatten(1, ({groups}, -1)).transpose(1, 2).flatten(1)")
                 .inside("groups", layer.groups)
         }
-        Layer::ChannelShuffle(layer) => Leaf::module("nn.ChannelShuffle").with("groups", layer.groups),
-        Layer::PixelShuffle(layer) if rank == 2 => {
+        Arithmetic::ChannelShuffle(layer) => Leaf::module("nn.ChannelShuffle").with("groups", layer.groups),
+        Arithmetic::PixelShuffle(layer) if rank == 2 => {
             Leaf::module("nn.PixelShuffle").with("upscale_factor", layer.upscale_factor)
         }
-        Layer::PixelUnshuffle(layer) if rank == 2 => {
+        Arithmetic::PixelUnshuffle(layer) if rank == 2 => {
             Leaf::module("nn.PixelUnshuffle").with("downscale_factor", layer.downscale_factor)
         }
-        Layer::PixelShuffle(layer) => {
+        Arithmetic::PixelShuffle(layer) => {
             Leaf::call("pixel_shuffle({0}, {factor})").inside("factor", layer.upscale_factor)
         }
-        Layer::PixelUnshuffle(layer) => {
+        Arithmetic::PixelUnshuffle(layer) => {
             Leaf::call("pixel_unshuffle({0}, {factor})").inside("factor", layer.downscale_factor)
         }
-        Layer::Upsample(layer) => upsample(layer, rank)?,
-        Layer::Pad(layer) => pad(layer, io)?,
-        Layer::Crop(layer) => {
+        Arithmetic::Upsample(layer) => upsample(layer, rank)?,
+        Arithmetic::Pad(layer) => pad(layer, io)?,
+        Arithmetic::Crop(layer) => {
             Leaf::call("F.pad({0}, {crop})").inside("crop", amounts(&layer.windows(input.spatial())?))
         }
-        Layer::Slice(layer) => {
+        Arithmetic::Slice(layer) => {
             let axis = usize::try_from(layer.axis).unwrap_or(usize::MAX);
             let (start, end) = layer.range(input.sizes().get(axis).copied().unwrap_or(0))?;
             if layer.step == 1 {
@@ -135,39 +115,39 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .inside("step", layer.step)
             }
         }
-        Layer::Gather(layer) => {
+        Arithmetic::Gather(layer) => {
             let indices: Vec<String> = layer.indices.iter().map(u64::to_string).collect();
             Leaf::call("{0!}.index_select({axis}, torch.tensor([{indices}], device={0!}.device))")
                 .inside("axis", layer.axis + 1)
                 .inside("indices", indices.join(", "))
         }
-        Layer::Chunk(layer) => Leaf::call("{0!}.chunk({chunks}, dim={axis})[{index}]")
+        Arithmetic::Chunk(layer) => Leaf::call("{0!}.chunk({chunks}, dim={axis})[{index}]")
             .inside("chunks", layer.chunks)
             .inside("axis", layer.axis + 1)
             .inside("index", layer.index),
-        Layer::Flatten(layer) => Leaf::module("nn.Flatten").key("start_dim", layer.start_axis + 1, "1").key(
-            "end_dim",
-            layer.end_axis.map_or(-1, |axis| axis as i64 + 1),
-            "-1",
-        ),
-        Layer::Reshape(_) => {
+        Arithmetic::Flatten(layer) => Leaf::module("nn.Flatten")
+            .key("start_dim", layer.start_axis + 1, "1")
+            .key("end_dim", layer.end_axis.map_or(-1, |axis| axis as i64 + 1), "-1"),
+        Arithmetic::Reshape(_) => {
             let sizes = io.output.sizes().iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
             Leaf::call("{0!}.flatten(1).unflatten(1, ({shape},))").inside("shape", sizes)
         }
-        Layer::Permute(layer) => {
+        Arithmetic::Permute(layer) => {
             let axes: Vec<String> = std::iter::once(0)
                 .chain(layer.axes.iter().map(|axis| axis + 1))
                 .map(|axis| axis.to_string())
                 .collect();
             Leaf::call("{0!}.permute({axes})").inside("axes", axes.join(", "))
         }
-        Layer::Add(layer) => sum(layer.weights.as_deref(), io.inputs.len()),
-        Layer::Multiply(_) => {
+        Arithmetic::Add(layer) => sum(layer.weights.as_deref(), io.inputs.len()),
+        Arithmetic::Multiply(_) => {
             let terms: Vec<String> = (0..io.inputs.len()).map(|i| format!("{{{i}*}}")).collect();
             Leaf::call(terms.join(" * ")).binding(Binds::Product)
         }
-        Layer::Concat(layer) => Leaf::call("torch.cat([{*}], dim={axis})").inside("axis", layer.axis + 1),
-        Layer::LayerScale(layer) => {
+        Arithmetic::Concat(layer) => {
+            Leaf::call("torch.cat([{*}], dim={axis})").inside("axis", layer.axis + 1)
+        }
+        Arithmetic::LayerScale(layer) => {
             let leaf = Leaf::module("LayerScale");
             match layer.axis {
                 ScaleAxis::Channels => {
@@ -183,47 +163,29 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .key("shape", "(-1,)", "(-1,)"),
             }
         }
-        Layer::DeformSample(_) => {
+        Arithmetic::DeformSample(_) => {
             return Err(refuse(
                 "`deform_sample`, whose offsets are an input",
                 "use `deform_conv`, which computes them",
             ));
         }
-        Layer::Opaque(layer) => {
+        Arithmetic::Opaque(layer) => {
             return Err(refuse(
                 format!("the operator {}, which is not analysed", layer.operator),
                 "only layers of the vocabulary can be written",
             ));
         }
-        Layer::Matmul(_) => Leaf::call("torch.matmul({*})"),
-        Layer::Attention(layer) => attention(layer, io),
-        Layer::Divide(_) => Leaf::call("torch.div({*})"),
-        Layer::Reduce(layer) => reduce(layer, io),
-        Layer::Clip(layer) => {
-            let bound = |value: Option<f64>| value.map_or("None".to_owned(), float);
-            Leaf::call("torch.clamp({0}, {min}, {max})")
-                .inside("min", bound(layer.min))
-                .inside("max", bound(layer.max))
-        }
-        Layer::Power(layer) => Leaf::call("{0!}.pow({exponent})").inside("exponent", float(layer.exponent)),
-        Layer::Function(layer) => Leaf::call(format!("torch.{}({{0}})", layer.function.name())),
-        Layer::Rescale(layer) => match (layer.scale == 1.0, layer.shift == 0.0) {
-            (true, _) => Leaf::call("{0+} + {shift}").inside("shift", float(layer.shift)).binding(Binds::Sum),
-            (false, true) => {
-                Leaf::call("{scale} * {0*}").inside("scale", float(layer.scale)).binding(Binds::Product)
-            }
-            (false, false) => Leaf::call("{scale} * {0*} + {shift}")
-                .inside("scale", float(layer.scale))
-                .inside("shift", float(layer.shift))
-                .binding(Binds::Sum),
-        },
-        Layer::LearnedScale(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
+        Arithmetic::Matmul(_) => Leaf::call("torch.matmul({*})"),
+        Arithmetic::Attention(layer) => attention(layer, io),
+        Arithmetic::Divide(_) => Leaf::call("torch.div({*})"),
+        Arithmetic::Reduce(layer) => reduce(layer, io),
+        Arithmetic::LearnedScale(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
             .called("{0*} * {self}()")
             .binding(Binds::Product),
-        Layer::LearnedBias(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
+        Arithmetic::LearnedBias(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
             .called("{0+} + {self}()")
             .binding(Binds::Sum),
-        Layer::LearnedTokens(layer) => {
+        Arithmetic::LearnedTokens(layer) => {
             let call = if layer.after {
                 "torch.cat([{0}, {self}.of({0})], dim={axis})"
             } else {
@@ -235,9 +197,28 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
             }
             tensor(&sizes, layer.learned).called(call).inside("axis", layer.axis + 1)
         }
-        Layer::LearnedTensor(layer) => tensor(&layer.shape, layer.learned).called("{self}.of({0})"),
-        Layer::SqueezeExcite(layer) => squeeze_excite(layer, io)?,
+        Arithmetic::LearnedTensor(layer) => tensor(&layer.shape, layer.learned).called("{self}.of({0})"),
+        Arithmetic::SqueezeExcite(layer) => squeeze_excite(layer, io)?,
     })
+}
+
+/// A pointwise layer: a module with its arguments by keyword, or an expression with its arguments in it.
+fn pointwise(own: &PyTorch) -> Leaf {
+    let value = |argument: &Argument| match argument.value {
+        None => "None".to_owned(),
+        Some(ArgumentValue::Float(value)) => float(value),
+        Some(ArgumentValue::Written(text)) => text.to_owned(),
+    };
+    let arguments = own.arguments.iter();
+    match own.module {
+        Some(class) => arguments.fold(Leaf::module(class), |leaf, argument| {
+            leaf.key(argument.name, value(argument), argument.default)
+        }),
+        None => {
+            let leaf = Leaf::call(own.call.as_str()).binding(own.binds);
+            arguments.fold(leaf, |leaf, argument| leaf.inside(argument.name, value(argument)))
+        }
+    }
 }
 
 fn reduce(layer: &Reduce, io: Io<'_>) -> Leaf {
@@ -250,7 +231,7 @@ fn reduce(layer: &Reduce, io: Io<'_>) -> Leaf {
         Reduction::L2 => "norm",
     };
     let keep = if layer.keepdim { ", keepdim=True" } else { "" };
-    // What is left of everything is a list of one.
+    // A full reduction leaves a list of one element.
     let whole = !layer.keepdim && layer.axes.len() == io.input().rank();
     let list = if whole { ".unsqueeze(1)" } else { "" };
     let axes = full_tuple(&axes);
@@ -282,17 +263,17 @@ fn attention(layer: &Attention, io: Io<'_>) -> Leaf {
     }
 }
 
-/// The sizes of a tensor that is broadcast to the input.
+/// Returns the sizes of a tensor that is broadcast to the input.
 fn broadcast(shape: Option<&[u64]>, io: Io<'_>) -> Vec<u64> {
     shape.unwrap_or(io.input().sizes()).to_vec()
 }
 
-/// The module that holds a tensor of these sizes.
+/// Returns the module that contains a tensor of these sizes.
 fn tensor(sizes: &[u64], learned: bool) -> Leaf {
     Leaf::module("Tensor").with("shape", full_tuple(sizes)).key("learned", truth(learned), "True")
 }
 
-/// `x.mean((2, 3))`, over all spatial axes.
+/// Returns `x.mean((2, 3))`, over all spatial axes.
 fn global(what: &str, rank: usize, keepdim: bool) -> String {
     let axes: Vec<usize> = (2..2 + rank).collect();
     let keep = if keepdim { ", keepdim=True" } else { "" };

@@ -2,31 +2,20 @@
 
 use crate::export::fold::{Face, Slot};
 use cnnkit_core::diagnostic::{Code, Problem};
+pub(super) use cnnkit_core::layers::interchange::Binds;
 
 /// A layer in PyTorch.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leaf {
-    /// The class of its module: `nn.Conv2d`; nothing for a layer that is only an expression.
+    /// The class of its module: `nn.Conv2d`; `None` for a layer that is only an expression.
     pub(super) module: Option<&'static str>,
-    /// Its arguments, and the values that stand in the call.
+    /// Its arguments, and the values that the call uses.
     pub(super) args: Vec<Arg>,
     /// The expression. `{self}` is the module, `{0}`, `{1}` are inputs, `{*}` all of them with commas, `{name}` an
-    /// argument that stands in the call.
+    /// argument used in the call.
     pub(super) call: String,
     /// How tightly the expression binds.
     pub(super) binds: Binds,
-}
-
-/// How tightly an expression binds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Binds {
-    /// A sum.
-    Sum,
-    /// A product.
-    Product,
-    /// A call, a name, an index.
-    #[default]
-    Atom,
 }
 
 /// An argument.
@@ -38,11 +27,11 @@ pub(super) struct Arg {
     pub(super) value: String,
     /// PyTorch's default.
     pub(super) default: Option<&'static str>,
-    /// Where it stands.
+    /// Where it is written.
     pub(super) place: Place,
 }
 
-/// Where an argument stands.
+/// Where an argument is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// By position, in the constructor.
@@ -53,11 +42,11 @@ pub(super) enum Place {
     Call,
 }
 
-/// What calls a module with one input.
+/// The call of a module with one input.
 pub(super) const PLAIN: &str = "{self}({0})";
 
 impl Leaf {
-    /// A module of class `module`, called with its input.
+    /// Returns a module of class `module`, called with its input.
     pub(super) fn module(module: &'static str) -> Self {
         Self { module: Some(module), call: PLAIN.into(), ..Self::default() }
     }
@@ -67,47 +56,47 @@ impl Leaf {
         Self { call: call.into(), ..Self::default() }
     }
 
-    /// With an argument by position.
+    /// Adds a positional argument.
     #[must_use]
     pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.args.push(Arg { name, value: value.to_string(), default: None, place: Place::Position });
         self
     }
 
-    /// With an argument by keyword, not written where it is PyTorch's `default`.
+    /// Adds a keyword argument, which is omitted where it equals PyTorch's `default`.
     #[must_use]
     pub(super) fn key(mut self, name: &'static str, value: impl ToString, default: &'static str) -> Self {
         self.args.push(Arg { name, value: value.to_string(), default: Some(default), place: Place::Keyword });
         self
     }
 
-    /// With a value that stands in the call as `{name}`.
+    /// Adds a value that the call uses as `{name}`.
     #[must_use]
     pub(super) fn inside(mut self, name: &'static str, value: impl ToString) -> Self {
         self.args.push(Arg { name, value: value.to_string(), default: None, place: Place::Call });
         self
     }
 
-    /// With another expression as its call.
+    /// Replaces the call by another expression.
     #[must_use]
     pub(super) fn called(mut self, call: impl Into<String>) -> Self {
         self.call = call.into();
         self
     }
 
-    /// With an expression that binds less tightly than a call.
+    /// Declares that the expression binds less tightly than a call.
     #[must_use]
     pub(super) fn binding(mut self, binds: Binds) -> Self {
         self.binds = binds;
         self
     }
 
-    /// Whether it is a module called with its input and nothing else, so that it can stand in an `nn.Sequential`.
+    /// Whether it is a module called with only its input, so that it can be part of an `nn.Sequential`.
     pub(super) fn is_plain(&self) -> bool {
         self.module.is_some() && self.call == PLAIN
     }
 
-    /// What folding needs to know of it.
+    /// Returns what folding needs to know about it.
     pub(super) fn face(&self) -> Face {
         let slot = |arg: &Arg| Slot {
             name: arg.name.to_owned(),
@@ -120,7 +109,7 @@ impl Leaf {
     }
 }
 
-/// A refusal: what PyTorch has no words for.
+/// Returns an error for something that PyTorch cannot express.
 pub(super) fn refuse(what: impl Into<String>, help: impl Into<String>) -> Problem {
     Problem::new(Code::InvalidValue, format!("not supported in PyTorch: {}", what.into())).help(help)
 }

@@ -1,4 +1,4 @@
-//! A network as a Python file: one `nn.Module` for it, one for each kind of block that it has.
+//! A network as a Python file: one `nn.Module` for it, and one per kind of block.
 //!
 //! Attributes are the layers' ids, so the names of a `state_dict` are those of `cnnkit run --save-weights`.
 
@@ -21,14 +21,14 @@ use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::number;
 use leaf::Leaf;
 
-/// Longest line of the file.
+/// Maximum line length of the file.
 const WIDTH: usize = 100;
 
-/// The Python file of `graph`, or the layers that PyTorch has no words for.
+/// Returns the Python file of `graph`, or the layers that PyTorch cannot express.
 pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
-    let mut leaves = Vec::with_capacity(graph.nodes.len());
+    let mut leaves = Vec::with_capacity(graph.nodes().len());
     let mut refusals = Vec::new();
-    for node in &graph.nodes {
+    for node in graph.nodes() {
         let Op::Layer(layer) = &node.op else {
             leaves.push(Leaf::default());
             continue;
@@ -45,11 +45,11 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
         return Err(refusals);
     }
     // A group of expressions alone is no module.
-    let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.0].module.is_some()));
+    let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.index()].module.is_some()));
     let classes = fold::fold(&outline, &Python { leaves: &leaves });
     let mut taken: HashSet<String> = support::NAMES.iter().map(|&name| name.to_owned()).collect();
     taken.extend(["F", "OrderedDict"].map(str::to_owned));
-    let root = names::unique(names::class(&graph.name), &mut taken);
+    let root = names::unique(names::class(graph.name()), &mut taken);
     let class_names: Vec<String> = classes
         .list
         .iter()
@@ -68,7 +68,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
     Ok(file(graph, &root, &bodies))
 }
 
-/// The whole file: what it is, imports, supporting classes, the network's classes, and a line to try it.
+/// Returns the whole file: description, imports, supporting classes, the network's classes, and a line to try it.
 fn file(graph: &Graph, root: &str, bodies: &str) -> String {
     let totals = totals::of_graph(graph);
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| node.shape.to_string()).collect();
@@ -98,7 +98,7 @@ fn file(graph: &Graph, root: &str, bodies: &str) -> String {
          outputs = model({zeros})\n    \
          for output in outputs if isinstance(outputs, tuple) else [outputs]:\n        \
          print(list(output.shape))\n",
-        name = graph.name.replace(['\\', '"'], "_"),
+        name = graph.name().replace(['\\', '"'], "_"),
         version = env!("CARGO_PKG_VERSION"),
         params = number::grouped(totals.params),
         macs = number::grouped(totals.macs),
@@ -113,12 +113,12 @@ struct Python<'a> {
 
 impl Target for Python<'_> {
     fn face(&self, node: NodeId) -> Face {
-        self.leaves[node.0].face()
+        self.leaves[node.index()].face()
     }
 
     fn in_place(&self, outline: &Outline<'_>, members: &[GroupId], places: usize) -> bool {
         let group = members[0];
-        // Blocks one after another are a list, however often the same list comes.
+        // Consecutive blocks form a list, however often the same list appears.
         let list = outline.groups[group].children.iter().all(|child| matches!(child, Child::Group(_)));
         group != 0 && (members.len() == 1 || places == 1 || list) && self.is_chain(outline, group)
     }
@@ -154,7 +154,7 @@ impl Target for Python<'_> {
     }
 
     fn option(&self, outline: &Outline<'_>, inner: GroupId) -> bool {
-        // The projection on a shortcut; `nn.Identity` stands where it is not.
+        // The projection on a shortcut; `nn.Identity` replaces it where it is absent.
         let facts = &outline.groups[inner];
         let siblings =
             facts.parent.map(|parent| outline.groups[parent].children.as_slice()).unwrap_or_default();
@@ -178,7 +178,7 @@ impl Target for Python<'_> {
 }
 
 impl Python<'_> {
-    /// Whether `group` is modules one after another, as `nn.Sequential` takes them.
+    /// Whether `group` is a sequence of modules, as `nn.Sequential` requires.
     fn is_chain(&self, outline: &Outline<'_>, group: GroupId) -> bool {
         let facts = &outline.groups[group];
         let mut current = match facts.inputs.as_slice() {
@@ -188,7 +188,7 @@ impl Python<'_> {
         for &child in &facts.children {
             let name = outline.name(group, child);
             let module = match child {
-                Child::Node(node) => self.leaves[node.0].is_plain() && outline.owner(node).is_none(),
+                Child::Node(node) => self.leaves[node.index()].is_plain() && outline.owner(node).is_none(),
                 Child::Group(inner) => outline.groups[inner].shares.is_none(),
             };
             let outputs = outline.outputs(child);
@@ -205,7 +205,7 @@ impl Python<'_> {
     }
 }
 
-/// What the parts of the writer share.
+/// The state that the parts of the writer share.
 struct Writer<'a> {
     outline: &'a Outline<'a>,
     leaves: &'a [Leaf],
@@ -215,25 +215,25 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn leaf(&self, node: NodeId) -> &Leaf {
-        &self.leaves[node.0]
+        &self.leaves[node.index()]
     }
 
-    /// What stands in slot `index` of a child.
+    /// Returns the content of slot `index` of a child.
     fn term(&self, at: (GroupId, Child), index: usize) -> Option<&Term> {
         self.classes.terms.get(&at)?.get(index)
     }
 
-    /// The parameters of the class that `group` is the model of.
+    /// Returns the parameters of the class whose model is `group`.
     fn params(&self, group: GroupId) -> &[Param] {
         &self.classes.list[self.classes.of[group]].params
     }
 
-    /// Whether groups like `group` are written where they are used.
+    /// Whether groups like `group` are written inline where they are used.
     fn is_in_place(&self, group: GroupId) -> bool {
         self.classes.in_place[self.classes.of[group]]
     }
 
-    /// The attribute in which a parameter is kept for `forward`.
+    /// Returns the attribute that stores a parameter for `forward`.
     fn saved(&self, group: GroupId, param: usize) -> String {
         let name = &self.params(group)[param].name;
         let clash = self.outline.groups[group]
@@ -243,7 +243,7 @@ impl Writer<'_> {
         if clash || !names::is_attribute(name) { format!("{name}_value") } else { name.clone() }
     }
 
-    /// The path of the group `other` inside `group`.
+    /// Returns the path of the group `other` inside `group`.
     fn below<'p>(&self, group: GroupId, other: &'p str) -> &'p str {
         match self.outline.groups[group].path.len() {
             0 => other,
@@ -251,7 +251,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What a group reads; the network, all its inputs in their order.
+    /// Returns the inputs of a group; for the network, all its inputs in their order.
     fn inputs(&self, group: GroupId) -> Vec<NodeId> {
         match group {
             0 => self.outline.graph.inputs().map(|(id, _)| id).collect(),
@@ -259,15 +259,15 @@ impl Writer<'_> {
         }
     }
 
-    /// What a group returns; the network, its outputs in their order.
+    /// Returns the outputs of a group; for the network, its outputs in their order.
     fn returned(&self, group: GroupId) -> Vec<NodeId> {
         match group {
-            0 => self.outline.graph.outputs.clone(),
+            0 => self.outline.graph.outputs().to_vec(),
             group => self.outline.groups[group].outputs.clone(),
         }
     }
 
-    /// A group's name is better than its last layer's for what it gives.
+    /// Returns the group's name for its output, which describes it better than the last layer's name.
     fn spoken(&self, group: GroupId, output: NodeId) -> Option<String> {
         let child = self.outline.groups[group].children.iter().find_map(|child| match child {
             Child::Group(inner) if self.outline.groups[*inner].outputs == [output] => Some(*inner),
@@ -283,14 +283,14 @@ fn product(name: &str, times: i64, over: i64) -> String {
     if over == 1 { text } else { format!("{text} // {over}") }
 }
 
-/// `line`, indented, its arguments on lines of their own if it is too long.
+/// Indents `line` and puts its arguments on lines of their own if it is too long.
 fn indent(line: &str, by: usize) -> String {
     let line = format!("{}{line}", " ".repeat(by));
     if line.len() <= WIDTH {
         return line + "\n";
     }
     let start = line.len() - line.trim_start().len();
-    // The outermost bracket that, opened, leaves lines short enough; the first one otherwise.
+    // The outermost bracket whose expansion leaves lines short enough; otherwise the first one.
     let Some(open) = line.find(['(', '[']) else { return line + "\n" };
     let Some(close) = closing(&line, open) else { return line + "\n" };
     let inner = &line[open + 1..close];
@@ -306,7 +306,7 @@ fn indent(line: &str, by: usize) -> String {
         row += &part;
         row += ", ";
     }
-    // A comma after the last of a list of arguments; in brackets around one expression it would make a tuple of it.
+    // A trailing comma after a list of arguments; in brackets around one expression it would make a tuple.
     let arguments = line[open..].starts_with('(')
         && line[..open].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ')' | ']'));
     let comma = if arguments && !row.contains(" for ") { "," } else { "" };
@@ -315,7 +315,7 @@ fn indent(line: &str, by: usize) -> String {
     text
 }
 
-/// The bracket that closes the one at `open`.
+/// Returns the bracket that closes the one at `open`.
 fn closing(line: &str, open: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, c) in line[open..].char_indices() {
@@ -331,7 +331,7 @@ fn closing(line: &str, open: usize) -> Option<usize> {
     None
 }
 
-/// The parts of an argument list, at its own commas.
+/// Splits an argument list at its own commas.
 fn split(list: &str) -> Vec<String> {
     let (mut depth, mut parts, mut part) = (0, Vec::new(), String::new());
     for c in list.chars() {

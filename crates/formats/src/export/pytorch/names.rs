@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// Words that cannot be a name, or that mean something in the file.
+/// Words that cannot be a name, or that have a meaning in the file.
 const TAKEN: &[&str] = &[
     "False",
     "None",
@@ -48,7 +48,7 @@ const TAKEN: &[&str] = &[
     "OrderedDict",
 ];
 
-/// Attributes of `nn.Module` that a layer of that name would hide.
+/// Attributes of `nn.Module` that a layer of that name would shadow.
 const MODULE: &[&str] = &[
     "T_destination",
     "add_module",
@@ -125,7 +125,7 @@ pub(super) fn variable(name: &str) -> String {
     if TAKEN.contains(&text.as_str()) { format!("{text}_") } else { text }
 }
 
-/// `basic_block` is `BasicBlock`; a name that begins with a digit gets a `Net` in front.
+/// Converts `basic_block` to `BasicBlock`; a name that begins with a digit gets the prefix `Net`.
 pub(super) fn class(name: &str) -> String {
     let mut text = String::new();
     let mut upper = true;
@@ -145,7 +145,7 @@ pub(super) fn class(name: &str) -> String {
     }
 }
 
-/// `name`, numbered if it is in `taken`; it is taken then.
+/// Returns `name`, numbered if it is in `taken`, and adds it there.
 pub(super) fn unique(name: String, taken: &mut HashSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name}{number}"));
     let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));

@@ -1,6 +1,6 @@
-//! Modules that PyTorch does not have: written into the file where they are used.
+//! Modules that PyTorch lacks, written into the file if they are used.
 
-/// Names of everything here.
+/// Names of all modules here.
 pub(super) const NAMES: &[&str] = &[
     "Attention",
     "ChannelNorm",
@@ -167,7 +167,7 @@ class Tensor(nn.Module):
         return self.weight.expand(x.shape[0], *self.weight.shape)
 "#;
 
-/// What `code` needs of these, as text.
+/// Returns the text of those that `code` uses.
 pub(super) fn used(code: &str) -> String {
     let squeeze =
         |suffix: &str, rank: &str| SQUEEZE_EXCITE.replace("@SUFFIX@", suffix).replace("@RANK@", rank);

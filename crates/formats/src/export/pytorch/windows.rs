@@ -1,4 +1,4 @@
-//! Layers that slide: convolutions and pools.
+//! Sliding-window layers: convolutions and pools.
 
 use super::leaf::{Leaf, full_tuple, refuse, truth, tuple};
 use cnnkit_core::diagnostic::Problem;
@@ -14,7 +14,7 @@ use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::max_pool::MaxPool;
 use cnnkit_core::layers::window::Window;
 
-/// Of three names, that for so many spatial axes.
+/// Selects one of three names by the number of spatial axes.
 pub(super) fn ranked(names: [&'static str; 3], rank: usize) -> &'static str {
     names[rank.clamp(1, 3) - 1]
 }
@@ -23,18 +23,18 @@ fn each<T>(windows: &[Window], of: impl Fn(&Window) -> T) -> Vec<T> {
     windows.iter().map(of).collect()
 }
 
-/// The same padding before and after each axis, if it is the same.
+/// Returns the padding per axis, if it is the same before and after.
 fn symmetric(windows: &[Window]) -> Option<Vec<i64>> {
     windows.iter().map(|window| (window.before == window.after).then_some(window.before)).collect()
 }
 
-/// `F.pad`'s amounts: the last axis first.
+/// Returns `F.pad`'s amounts: the last axis first.
 pub(super) fn amounts(windows: &[Window]) -> String {
     let amounts: Vec<i64> = windows.iter().rev().flat_map(|window| [window.before, window.after]).collect();
     full_tuple(&amounts)
 }
 
-/// A padding mode in PyTorch's words.
+/// Returns PyTorch's name of a padding mode.
 pub(super) fn mode(mode: PaddingMode) -> &'static str {
     match mode {
         PaddingMode::Zeros => "zeros",
@@ -64,7 +64,7 @@ pub(super) fn conv(layer: &Conv, io: Io<'_>) -> Result<Leaf, Problem> {
     if let Some(padding) = symmetric(&windows) {
         return finish(leaf, tuple(&padding), mode(layer.padding_mode));
     }
-    // PyTorch has `same` at stride 1 only, with the odd element after the last as here.
+    // PyTorch supports `same` at stride 1 only, with the odd element after the last as here.
     if layer.padding == Padding::Same && windows.iter().all(|w| w.stride == 1) {
         return finish(leaf, "\"same\"".into(), mode(layer.padding_mode));
     }
@@ -87,7 +87,7 @@ pub(super) fn conv_transpose(layer: &ConvTranspose, io: Io<'_>) -> Result<Leaf, 
         .with("out_channels", layer.out_channels)
         .with("kernel_size", tuple(&each(&windows, |w| w.kernel)))
         .key("stride", tuple(&each(&windows, |w| w.stride)), "1");
-    // PyTorch removes the same on both sides; otherwise the output is cut.
+    // PyTorch removes the same amount on both sides; otherwise the output is cropped.
     let padding = match symmetric(&windows) {
         Some(padding) => tuple(&padding),
         None => {
@@ -115,7 +115,7 @@ pub(super) fn deform_conv(layer: &DeformConv, io: Io<'_>) -> Result<Leaf, Proble
         .with("out_channels", layer.out_channels)
         .with("kernel_size", full_tuple(&each(&main, |w| w.kernel)))
         .key("stride", tuple(&each(&main, |w| w.stride)), "1");
-    // torchvision pads both sides alike; zeros that are added before it sample as zeros outside do.
+    // torchvision pads both sides equally; sampling zeros added explicitly equals sampling zeros outside.
     leaf = match symmetric(&main) {
         Some(padding) => leaf.key("padding", tuple(&padding), "0"),
         None => leaf.key("pad", amounts(&main), "None"),
@@ -149,7 +149,7 @@ pub(super) fn max_pool(layer: &MaxPool, io: Io<'_>) -> Result<Leaf, Problem> {
     let windows = layer.windows(io.input().spatial())?;
     let leaf = pool(["nn.MaxPool1d", "nn.MaxPool2d", "nn.MaxPool3d"], &windows, layer.ceil_mode, io)?;
     let leaf = leaf.key("dilation", tuple(&each(&windows, |w| w.dilation)), "1");
-    // What is added never wins a maximum.
+    // The padding value never wins a maximum.
     Ok(match symmetric(&windows) {
         Some(_) => leaf,
         None => {
@@ -187,7 +187,8 @@ fn pool(names: [&'static str; 3], windows: &[Window], ceil: bool, io: Io<'_>) ->
     let padding = match symmetric(windows) {
         Some(padding) => tuple(&padding),
         None => {
-            // Padded by hand, the padding after the last element is input: `ceil_mode` sees another size.
+            // With explicit padding, the padding after the last element is part of the input, so `ceil_mode` would
+            // compute with another size.
             for ((window, &size), &wanted) in
                 windows.iter().zip(io.input().spatial()).zip(io.output.spatial())
             {
@@ -205,7 +206,7 @@ fn pool(names: [&'static str; 3], windows: &[Window], ceil: bool, io: Io<'_>) ->
         }
     };
     let leaf = Leaf::module(ranked(names, windows.len())).with("kernel_size", &kernel);
-    // PyTorch's stride is the kernel's size if it is not given.
+    // PyTorch's default stride is the kernel size.
     let leaf = if kernel == stride { leaf } else { leaf.key("stride", stride, "None") };
     Ok(leaf.key("padding", padding, "0").key("ceil_mode", truth(ceil), "False"))
 }

@@ -13,7 +13,7 @@ use cnnkit_core::graph::{NodeId, Op};
 use cnnkit_core::layers::{Arity, Layer};
 use cnnkit_core::spec::grammar;
 
-/// A body while it is written.
+/// A body while it is being written.
 pub(super) struct Body<'a, 'w> {
     pub(super) writer: &'a Writer<'w>,
     /// The names of the body's inputs.
@@ -24,7 +24,7 @@ pub(super) struct Body<'a, 'w> {
 }
 
 impl Body<'_, '_> {
-    /// The layers of `group`, of which `start` is what the first one reads if nothing is said.
+    /// Writes the layers of `group`; the first one reads `start` by default.
     pub(super) fn group(&mut self, group: GroupId, start: Option<NodeId>) -> Vec<Yaml> {
         self.list(group, 0..self.writer.outline.groups[group].children.len(), start)
     }
@@ -61,8 +61,8 @@ impl Body<'_, '_> {
         repeat::folded(items)
     }
 
-    /// The name of child `at`: nothing if it is the one that the language gives, else the id to write. A layer without
-    /// weights whose name says nothing gets the language's own name instead.
+    /// Returns the name of child `at`: `None` if it is the generated one, otherwise the id to write. A layer without
+    /// weights whose name carries no information gets the generated name instead.
     fn name(&mut self, group: GroupId, at: usize, kind: &str, keep: bool) -> Option<String> {
         let names = self.writer.names(group);
         let (automatic, number) = self.names.automatic(kind);
@@ -139,7 +139,7 @@ impl Body<'_, '_> {
         if let Some(id) = &id {
             entries.push(("id".to_owned(), Yaml::name(id)));
         }
-        // A list of layers in place reads by name what is not the layer before it.
+        // Layers written inline refer by name to everything except the layer before.
         let from = match (block, facts.inputs.as_slice()) {
             (None, [] | [_, _, ..]) => None,
             (_, inputs) => self.from(inputs, current, false),
@@ -180,7 +180,7 @@ impl Body<'_, '_> {
         Yaml::Map(entries)
     }
 
-    /// The layers of `inner` in a level of their own.
+    /// Writes the layers of `inner` in a level of their own.
     fn level(&mut self, prefix: String, inner: GroupId, start: Option<NodeId>) -> Vec<Yaml> {
         self.names.frames.push(Frame::at(prefix));
         let layers = self.group(inner, start);
@@ -188,7 +188,7 @@ impl Body<'_, '_> {
         layers
     }
 
-    /// From here on, the name of the group `inner` stands for what it gives.
+    /// Records that from here on the name of the group `inner` refers to its output.
     fn close(&mut self, inner: GroupId, prefix: String) {
         self.groups.insert(inner, prefix.clone());
         if let Some(last) = result(self.writer.outline, Child::Group(inner)) {
@@ -196,7 +196,7 @@ impl Body<'_, '_> {
         }
     }
 
-    /// What is written behind `from`; nothing if it is the layer before.
+    /// Returns the value of `from`; `None` if it is the layer before.
     fn from(&mut self, inputs: &[NodeId], current: Option<NodeId>, joins: bool) -> Option<Yaml> {
         match inputs {
             [input] if Some(*input) == current && !joins => None,
@@ -217,7 +217,7 @@ impl Body<'_, '_> {
         self.names.name_of(node).unwrap_or_else(|| self.writer.outline.graph.node(node).id.clone())
     }
 
-    /// A construct; nothing if the ids that it would give are not those of the layers.
+    /// Writes a construct; returns `None` if the ids that it would generate differ from those of the layers.
     fn construct(&mut self, group: GroupId, construct: &Construct, start: NodeId) -> Option<Yaml> {
         let mark = self.names.mark();
         let item = match construct {
@@ -232,7 +232,7 @@ impl Body<'_, '_> {
         item
     }
 
-    /// Dense connectivity, and its last layer; nothing if the rounds differ, or their names.
+    /// Writes dense connectivity and returns its last layer; `None` if the rounds or their names differ.
     fn dense(&mut self, group: GroupId, range: &Range<usize>, start: NodeId) -> Option<(Yaml, usize)> {
         let outline = self.writer.outline;
         let rounds = constructs::dense(outline, group, range, start);
@@ -315,7 +315,7 @@ impl Body<'_, '_> {
     ) -> Option<Yaml> {
         let writer = self.writer;
         let names = writer.names(group);
-        // All paths have the language's names, or all are written.
+        // Either all paths have generated names, or all names are written.
         let (_, first) = self.names.automatic("branch");
         let numbered = paths.iter().zip(first..).all(|(path, number)| {
             let name = format!("branch{number}");
@@ -367,8 +367,8 @@ impl Body<'_, '_> {
         Some(Yaml::entry("branches", Yaml::Map(entries)))
     }
 
-    /// What says how paths are joined, where it is not the construct's own way; nothing if the layer cannot be the
-    /// construct's.
+    /// Returns how paths are joined, where it is not the construct's default; `None` if the layer cannot be the
+    /// construct's join.
     fn join(&mut self, group: GroupId, at: usize, usual: &str) -> Option<Vec<(String, Yaml)>> {
         let outline = self.writer.outline;
         let Child::Node(node) = outline.groups[group].children[at] else { return None };
@@ -385,7 +385,7 @@ impl Body<'_, '_> {
             && usual == "add"
             && let Some(weights) = &add.weights
         {
-            // A weighted residual: the factor is the body's.
+            // A weighted residual: the factor belongs to the body.
             if !matches!(self.writer.term(group, at, 0), None | Some(Term::Literal(_))) {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! Constructs of the spec language found in the wiring: residual sums and branches.
+//! Detects constructs of the spec language in the connections: residual sums and branches.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -7,24 +7,24 @@ use crate::export::outline::{Child, GroupId, Outline};
 use cnnkit_core::graph::{NodeId, Op};
 use cnnkit_core::layers::{Arity, Layer};
 
-/// The name of a residual's projection: the level of ids that the construct gives it.
+/// The name of a residual's projection, which is the level of ids that the construct creates.
 pub(super) const SHORTCUT: &str = "shortcut";
 
 /// A construct that begins at a child of a group. Numbers are indices of children.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Construct {
-    /// A body, and what it is added to.
+    /// A body, and the value it is added to.
     Residual {
         /// The body.
         body: Range<usize>,
-        /// The projection; without one, the value that the body reads.
+        /// The projection; `None` for the value that the body reads.
         shortcut: Option<usize>,
         /// The layer that joins them.
         join: usize,
     },
-    /// Groups that read the same value, side by side.
+    /// Parallel groups that read the same value.
     Branches {
-        /// One group each; nothing for a path that changes nothing.
+        /// One group each; `None` for an identity path.
         paths: Vec<Option<usize>>,
         /// The layer that joins them.
         join: usize,
@@ -32,14 +32,14 @@ pub(super) enum Construct {
 }
 
 impl Construct {
-    /// The layer that joins.
+    /// Returns the layer that joins.
     pub(super) fn join(&self) -> usize {
         match self {
             Self::Residual { join, .. } | Self::Branches { join, .. } => *join,
         }
     }
 
-    /// Inner groups that are paths of it.
+    /// Returns the inner groups that are its paths.
     pub(super) fn paths(&self) -> Vec<usize> {
         match self {
             Self::Residual { shortcut, .. } => shortcut.iter().copied().collect(),
@@ -48,7 +48,7 @@ impl Construct {
     }
 }
 
-/// What the list of children up to and including `child` gives: the last layer in it.
+/// Returns the output of the list of children up to and including `child`: its last layer.
 pub(super) fn result(outline: &Outline<'_>, child: Child) -> Option<NodeId> {
     match child {
         Child::Node(node) => Some(node),
@@ -56,8 +56,8 @@ pub(super) fn result(outline: &Outline<'_>, child: Child) -> Option<NodeId> {
     }
 }
 
-/// The largest construct among the children `range` of `group` that begins with the first of them, where the layer
-/// before gave `start`.
+/// Returns the largest construct among the children `range` of `group` that begins with the first of them, where
+/// `start` is the output of the layer before.
 pub(super) fn find(
     outline: &Outline<'_>,
     group: GroupId,
@@ -72,7 +72,7 @@ pub(super) fn find(
     })
 }
 
-/// Inner groups of `group` that are paths of constructs.
+/// Returns the inner groups of `group` that are paths of constructs.
 pub(super) fn paths(outline: &Outline<'_>, group: GroupId) -> HashSet<GroupId> {
     fn walk(
         outline: &Outline<'_>,
@@ -116,8 +116,8 @@ fn joins(outline: &Outline<'_>, child: Child) -> bool {
     }
 }
 
-/// The rounds of dense connectivity among the children `range` of `group`: each is a body, and a concatenation of what all
-/// rounds read at first and what each gave. At least two.
+/// Returns the rounds of dense connectivity among the children `range` of `group`: each is a body, and a
+/// concatenation of the first input and all outputs so far. At least two.
 pub(super) fn dense(
     outline: &Outline<'_>,
     group: GroupId,
@@ -142,7 +142,7 @@ pub(super) fn dense(
             rounds.push(first..at);
             first = at + 1;
         }
-        // A round has a few layers; without an end it is something else.
+        // A round has few layers; a long one is something else.
         if at >= first + 64 {
             break;
         }
@@ -156,7 +156,7 @@ fn is_plain_concat(outline: &Outline<'_>, child: Child) -> bool {
     matches!(&outline.graph.node(node).op, Op::Layer(Layer::Concat(concat)) if concat.axis == 0)
 }
 
-/// Whether `child` is a group that reads `start` alone and can be written as a list of layers of its own.
+/// Returns `child` if it is a group that reads only `start` and can be written as a list of layers of its own.
 fn path_of(outline: &Outline<'_>, child: Child, start: NodeId) -> Option<GroupId> {
     let Child::Group(group) = child else { return None };
     let facts = &outline.groups[group];
@@ -177,7 +177,7 @@ fn residual(
         Op::Layer(layer @ (Layer::Add(_) | Layer::Multiply(_))) => layer,
         Op::Layer(_) | Op::Input => return None,
     };
-    // `scale` weights the body; other weights have no words in a residual.
+    // `scale` weights the body; a residual cannot express other weights.
     if let Layer::Add(add) = layer
         && add.weights.as_ref().is_some_and(|weights| weights.len() != 2 || weights[1] != 1.0)
     {
@@ -225,7 +225,7 @@ fn branches(
         paths.push(Some(next));
         next += 1;
     }
-    // A value beside one path is a sum or a concatenation like any other.
+    // A value next to a single path is an ordinary sum or concatenation.
     let groups = paths.iter().flatten().count();
     (next == join && groups > 1).then_some(Construct::Branches { paths, join })
 }

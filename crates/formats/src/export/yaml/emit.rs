@@ -1,37 +1,37 @@
-//! YAML text: a value on one line where it fits, else one entry a line.
+//! YAML text: a value on one line where it fits, otherwise one entry per line.
 
 /// A YAML value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Yaml {
-    /// Written as it is: a number, a truth value, an expression.
+    /// Written verbatim: a number, a truth value, an expression.
     Plain(String),
-    /// A name, quoted if it could be taken for something else.
+    /// A name, quoted if it could be misread.
     Name(Name),
     /// A list, on one line if it fits.
     List(Vec<Self>),
-    /// A list of layers: one a line unless it is short.
+    /// A list of layers: one per line unless it is short.
     Layers(Vec<Self>),
     /// A mapping.
     Map(Vec<(Key, Self)>),
 }
 
-/// A name, with the number at its end apart, so that repetition can count it.
+/// A name, split from its trailing number, so that repetition can count it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
-    /// What stands before the number.
+    /// The part before the number.
     pub(super) stem: String,
-    /// The number; nothing if the name does not end in one that counting gives.
+    /// The number; `None` if the name does not end in one that counting produces.
     pub(super) number: Option<u64>,
-    /// The variable that counts, and what is added to it.
+    /// Whether a counting variable replaces the number.
     pub(super) counted: bool,
 }
 
 /// A key: a word of the language, or the name of a layer, block or path.
 pub(super) type Key = String;
 
-/// Columns.
+/// Maximum line length.
 const WIDTH: usize = 100;
-/// Longest list of layers on one line.
+/// Maximum length of a list of layers on one line.
 const SHORT: usize = 72;
 
 impl Name {
@@ -66,7 +66,7 @@ impl Yaml {
         Self::Map(vec![(key.into(), value)])
     }
 
-    /// On one line.
+    /// Formats the value on one line.
     fn flow(&self) -> String {
         match self {
             Self::Plain(text) => text.clone(),
@@ -78,7 +78,7 @@ impl Yaml {
         }
     }
 
-    /// On one line, as an item of a list there: `[conv: {kernel: 3}, relu]`.
+    /// Formats the value on one line, as an item of a list there: `[conv: {kernel: 3}, relu]`.
     fn flow_item(&self) -> String {
         match self {
             Self::Map(entries) if entries.len() == 1 => pairs(entries),
@@ -86,7 +86,7 @@ impl Yaml {
         }
     }
 
-    /// Whether it holds layers that deserve lines of their own.
+    /// Whether it contains layers that should have lines of their own.
     fn is_tall(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Name(_) => false,
@@ -98,7 +98,7 @@ impl Yaml {
         }
     }
 
-    /// Lines, the first without its indentation.
+    /// Writes lines, the first without its indentation.
     fn lines(&self, indent: usize, out: &mut String) {
         let pad = " ".repeat(indent);
         match self {
@@ -124,7 +124,7 @@ impl Yaml {
         }
     }
 
-    /// What follows a key.
+    /// Writes what follows a key.
     fn after_key(&self, indent: usize, used: usize, out: &mut String) {
         let flow = self.flow();
         if !self.is_tall() && indent + used + 1 + flow.len() <= WIDTH {
@@ -140,7 +140,7 @@ impl Yaml {
         }
     }
 
-    /// What follows a dash.
+    /// Writes what follows a dash.
     fn after_dash(&self, indent: usize, out: &mut String) {
         let flow = self.flow_line();
         if !self.is_tall() && indent + flow.len() <= WIDTH {
@@ -150,7 +150,7 @@ impl Yaml {
         self.lines(indent, out);
     }
 
-    /// On one line, behind a dash or as a whole: `conv: {kernel: 3}`.
+    /// Formats the value on one line, after a dash or as a whole: `conv: {kernel: 3}`.
     fn flow_line(&self) -> String {
         match self {
             Self::Map(entries) if entries.len() == 1 => pairs(entries),
@@ -164,11 +164,11 @@ fn pairs(entries: &[(Key, Yaml)]) -> String {
     entries.iter().map(pair).collect::<Vec<_>>().join(", ")
 }
 
-/// The text of a document: a mapping.
+/// Formats a document: a mapping.
 pub(super) fn document(entries: &[(Key, Yaml)]) -> String {
     let mut out = String::new();
     for (key, value) in entries {
-        // The parts of a document stand below each other even where they would fit on a line.
+        // The parts of a document are written on separate lines even where they would fit on one.
         let tall = matches!(value, Yaml::Layers(_)) || key == "blocks";
         if tall {
             out += &format!("{key}:\n  ");
@@ -181,7 +181,7 @@ pub(super) fn document(entries: &[(Key, Yaml)]) -> String {
     out
 }
 
-/// A plain scalar, or in quotes where YAML or the language would read something else.
+/// Returns a plain scalar, quoted where YAML or the language would misread it.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let word = text.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')

@@ -1,4 +1,4 @@
-//! A layer's arguments as a spec writes them: those that are not the default, in the shortest form.
+//! A layer's arguments as a spec writes them: only those that differ from the default, in the shortest form.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use cnnkit_core::layers::{self, Layer};
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::value::{Key, Located, Value, parse_decimal};
 
-/// Arguments with one value for all axes, or one an axis.
+/// Arguments with one value for all axes, or one per axis.
 const PER_AXIS: &[&str] = &[
     "kernel",
     "stride",
@@ -23,13 +23,13 @@ const PER_AXIS: &[&str] = &[
     "offset_dilation",
     "amount",
 ];
-/// Arguments that only check what the graph knows.
+/// Arguments that only check what the graph determines.
 const CHECKS: &[&str] = &["in_channels", "in_features"];
 
 /// The faces of all nodes of a graph.
 pub(super) struct Faces {
     list: Vec<Option<Face>>,
-    /// Arguments that most layers of a kind have: a file's `defaults`.
+    /// Arguments that most layers of a kind share: a file's `defaults`.
     pub(super) defaults: Vec<(String, String, String)>,
 }
 
@@ -38,8 +38,8 @@ impl Faces {
     pub(super) fn of(graph: &Graph) -> Self {
         let span = Span::new(Sources::default().add("", ""), 0, 0);
         let mut known: HashMap<String, Face> = HashMap::new();
-        let mut list = Vec::with_capacity(graph.nodes.len());
-        for node in &graph.nodes {
+        let mut list = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
             let Op::Layer(layer) = &node.op else {
                 list.push(None);
                 continue;
@@ -54,13 +54,13 @@ impl Faces {
         faces
     }
 
-    /// The face of `node`; an input has none.
+    /// Returns the face of `node`; that of an input is empty.
     pub(super) fn get(&self, node: NodeId) -> Face {
-        self.list[node.0].clone().unwrap_or_else(|| Face { kind: "input".into(), slots: vec![] })
+        self.list[node.index()].clone().unwrap_or_else(|| Face { kind: "input".into(), slots: vec![] })
     }
 
-    /// A `bias` or an `eps` that most layers of a kind have and that is not the language's default goes to the top of the
-    /// file.
+    /// Moves a `bias` or an `eps` that most layers of a kind share and that is not the language's default to the top
+    /// of the file.
     fn take_defaults(&mut self) {
         let mut counts: HashMap<(String, String), HashMap<String, usize>> = HashMap::new();
         let mut defaults: HashMap<(String, String), String> = HashMap::new();
@@ -96,7 +96,7 @@ impl Faces {
     }
 }
 
-/// A layer's name and its arguments, in the shortest form.
+/// Returns a layer's name and its arguments, in the shortest form.
 fn taken_apart(layer: &Layer, graph: &Graph, node: &Node) -> (String, serde_json::Map<String, Json>) {
     let kind = layer.doc().name.to_owned();
     let Ok(Json::Object(mut outer)) = serde_json::to_value(layer) else {
@@ -112,11 +112,11 @@ fn taken_apart(layer: &Layer, graph: &Graph, node: &Node) -> (String, serde_json
     for check in CHECKS {
         args.remove(*check);
     }
-    // A pool steps by its kernel if nothing else is said.
+    // A pool's stride defaults to its kernel.
     if kind.ends_with("_pool") && args.get("stride") == args.get("kernel") {
         args.remove("stride");
     }
-    // One group a channel has a name of its own.
+    // One group per channel has a name of its own.
     if let (Some(groups), Some(input)) = (args.get("groups").and_then(Json::as_u64), input)
         && groups > 1
         && groups == input.channels()
@@ -127,7 +127,7 @@ fn taken_apart(layer: &Layer, graph: &Graph, node: &Node) -> (String, serde_json
     (kind, args)
 }
 
-/// `[3, 3]` is `3`; `[[1, 1], [2, 2]]` is `[1, 2]`.
+/// Shortens `[3, 3]` to `3`, and `[[1, 1], [2, 2]]` to `[1, 2]`.
 fn shortest(value: Json) -> Json {
     let Json::Array(mut items) = value else { return value };
     let pairs = items.iter().all(|item| matches!(item.as_array().map(Vec::as_slice), Some([a, b]) if a == b));
@@ -140,7 +140,7 @@ fn shortest(value: Json) -> Json {
     }
 }
 
-/// The slots of a layer with these arguments, with the default of each that has one.
+/// Returns the slots of a layer with these arguments, with the default of each that has one.
 fn face(kind: &str, args: &serde_json::Map<String, Json>, span: Span) -> Face {
     let slots = args.iter().map(|(name, value)| {
         let mut fewer = args.clone();
@@ -151,7 +151,7 @@ fn face(kind: &str, args: &serde_json::Map<String, Json>, span: Span) -> Face {
     Face { kind: kind.to_owned(), slots: slots.collect() }
 }
 
-/// What argument `name` is if it is not written beside `others`.
+/// Returns the value of argument `name` if it is omitted next to `others`.
 fn default_of(kind: &str, name: &str, others: &serde_json::Map<String, Json>, span: Span) -> Option<String> {
     let (known, _) = layers::find(kind)?;
     let written = located(&Json::Object(others.clone()), span)?;
@@ -179,7 +179,7 @@ fn located(value: &Json, span: Span) -> Option<Located> {
     Some(Located { value, span })
 }
 
-/// An argument's value as YAML on one line.
+/// Formats an argument's value as YAML on one line.
 fn text(value: &Json) -> String {
     match value {
         Json::Null => "~".into(),

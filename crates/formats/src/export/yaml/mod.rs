@@ -1,8 +1,8 @@
-//! A network as a spec: the text that a person would have written.
+//! A network as a spec, in the form that a person would write.
 //!
-//! Groups that come again are blocks with arguments, residual sums and branches are constructs, neighbours that are equal
-//! are a `repeat`. Ids are kept wherever the language allows their characters; a layer without weights whose name says
-//! nothing but its kind gets the language's own name. Reading the text gives the same network.
+//! Repeated groups become blocks with arguments, residual sums and branches become constructs, and equal neighbours a
+//! `repeat`. Ids are kept wherever the language allows their characters; a layer without weights whose name contains
+//! only its kind gets the generated name. Reading the text gives the same network.
 
 mod body;
 mod constructs;
@@ -25,10 +25,10 @@ use emit::Yaml;
 use face::Faces;
 use names::Names;
 
-/// Most attempts to find names that are not hidden by others.
+/// Maximum number of attempts to find names that no other name shadows.
 const ATTEMPTS: usize = 8;
 
-/// The spec of `graph`, or the layers that the language has no words for.
+/// Returns the spec of `graph`, or the layers that the language cannot express.
 pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
     let refuse = |node: &Node| match &node.op {
         Op::Layer(Layer::Opaque(layer)) => {
@@ -41,7 +41,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
         }
         Op::Layer(_) | Op::Input => None,
     };
-    let refused: Vec<Diagnostic> = graph.nodes.iter().filter_map(refuse).collect();
+    let refused: Vec<Diagnostic> = graph.nodes().iter().filter_map(refuse).collect();
     if refused.is_empty() { Ok(written(graph)) } else { Err(refused) }
 }
 
@@ -84,7 +84,7 @@ fn written(graph: &Graph) -> String {
     text
 }
 
-/// Inner groups that are paths of constructs anywhere.
+/// Returns all inner groups that are paths of constructs.
 fn all_paths(outline: &Outline<'_>) -> HashSet<GroupId> {
     (0..outline.groups.len()).flat_map(|group| constructs::paths(outline, group)).collect()
 }
@@ -136,24 +136,24 @@ impl Target for Language<'_> {
     }
 }
 
-/// What the parts of the writer share.
+/// The state that the parts of the writer share.
 struct Writer<'a> {
     outline: &'a Outline<'a>,
     faces: &'a Faces,
     classes: &'a Classes,
-    /// The name of each class that is a block.
+    /// The name of each class that is written as a block.
     blocks: Vec<Option<String>>,
     /// The names of each group's children.
     children: Vec<Vec<String>>,
-    /// For each block that was written, its layers' ids in the network and in the text, both inside the block.
+    /// For each block that was written, its layers' ids in the network and in the text, relative to the block.
     spelled: RefCell<HashMap<ClassId, HashMap<String, String>>>,
 }
 
 impl Writer<'_> {
-    /// The whole text, and the layers that could not be named.
+    /// Returns the whole text, and the layers that could not be named.
     fn document(&self) -> (String, Vec<NodeId>) {
         let graph = self.outline.graph;
-        let mut entries = vec![("name".to_owned(), Yaml::name(&graph.name))];
+        let mut entries = vec![("name".to_owned(), Yaml::name(graph.name()))];
         let shape = |node: &Node| {
             Yaml::List(node.shape.sizes().iter().map(|size| Yaml::Plain(size.to_string())).collect())
         };
@@ -201,15 +201,15 @@ impl Writer<'_> {
         entries.push(("layers".to_owned(), Yaml::Layers(layers)));
         let last =
             self.outline.groups[0].children.last().and_then(|&child| constructs::result(self.outline, child));
-        if graph.outputs.as_slice() != last.or(start).as_slice() {
+        if graph.outputs() != last.or(start).as_slice() {
             let name = |&node: &NodeId| Yaml::name(&body.names.name_of(node).unwrap_or_default());
-            entries.push(("outputs".to_owned(), Yaml::List(graph.outputs.iter().map(name).collect())));
+            entries.push(("outputs".to_owned(), Yaml::List(graph.outputs().iter().map(name).collect())));
         }
         hidden.extend(body.names.hidden);
         (emit::document(&entries), hidden)
     }
 
-    /// The definition of a block.
+    /// Returns the definition of a block.
     fn block(&self, class: usize, hidden: &mut Vec<NodeId>) -> Yaml {
         let facts = &self.classes.list[class];
         let model = &self.outline.groups[facts.model];
@@ -255,7 +255,7 @@ impl Writer<'_> {
         Yaml::Map(entries)
     }
 
-    /// A name for an input of a block that no layer in it has.
+    /// Returns a name for an input of a block that no layer in it has.
     fn input_name(&self, group: GroupId, index: usize) -> String {
         let taken = &self.children[group];
         let known = ["first", "second", "third"].get(index).map(|&name| name.to_owned());
@@ -264,12 +264,12 @@ impl Writer<'_> {
         names.find(|name| !taken.contains(name)).unwrap_or_default()
     }
 
-    /// The names of a group's children.
+    /// Returns the names of a group's children.
     fn names(&self, group: GroupId) -> &[String] {
         &self.children[group]
     }
 
-    /// The block that `group` is a use of; nothing if it is written in place.
+    /// Returns the block that `group` is a use of; `None` if it is written inline.
     fn block_of(&self, group: GroupId) -> Option<&str> {
         self.blocks[self.classes.of[group]].as_deref()
     }
@@ -278,7 +278,7 @@ impl Writer<'_> {
         self.outline.groups.iter().position(|group| group.path == path)
     }
 
-    /// Gives the layers of a use of a block their paths, so that others can read them.
+    /// Records the paths of the layers in a use of a block, so that others can refer to them.
     fn place(&self, group: GroupId, prefix: &str, names: &mut Names) {
         let spelled = self.spelled.borrow();
         let Some(spelled) = spelled.get(&self.classes.of[group]) else { return };
@@ -289,18 +289,18 @@ impl Writer<'_> {
         }
     }
 
-    /// What stands in slot `index` of a child.
+    /// Returns the content of slot `index` of a child.
     fn term(&self, group: GroupId, at: usize, index: usize) -> Option<&Term> {
         self.classes.terms.get(&(group, self.outline.groups[group].children[at]))?.get(index)
     }
 
-    /// A layer's arguments that are not the default.
+    /// Returns a layer's arguments that differ from the default.
     fn arguments(&self, group: GroupId, at: usize) -> Vec<(String, Yaml)> {
         let Child::Node(node) = self.outline.groups[group].children[at] else { return vec![] };
         self.written(group, at, &self.faces.get(node).slots)
     }
 
-    /// The arguments of a use of a block that are not the default.
+    /// Returns the arguments of a use of a block that differ from the default.
     fn block_arguments(&self, group: GroupId, at: usize, inner: GroupId) -> Vec<(String, Yaml)> {
         self.written(group, at, &self.classes.arguments(inner))
     }
@@ -324,7 +324,7 @@ impl Writer<'_> {
         list
     }
 
-    /// The parameters that hold in `group`: those of the block around it.
+    /// Returns the parameters in scope in `group`: those of the block around it.
     fn params(&self, group: GroupId) -> &[Param] {
         let mut holder = group;
         while self.classes.in_place[self.classes.of[holder]]
@@ -335,7 +335,7 @@ impl Writer<'_> {
         &self.classes.list[self.classes.of[holder]].params
     }
 
-    /// The argument that says whether `inner` is there, if it is an option.
+    /// Returns the argument that enables `inner`, if it is an option.
     fn flag(&self, group: GroupId, inner: GroupId) -> Option<String> {
         let class = &self.classes.list[self.classes.of[group]];
         class

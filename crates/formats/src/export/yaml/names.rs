@@ -1,4 +1,4 @@
-//! Ids in a spec: which the language makes by itself, and which must be written.
+//! Ids in a spec: which of them the language generates, and which must be written.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use cnnkit_core::graph::NodeId;
 use cnnkit_core::layers;
 use cnnkit_core::spec::grammar;
 
-/// A level of ids, as the reader of a spec counts them.
+/// A level of ids, as the reader of a spec numbers them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Frame {
     /// The path of the level inside the block; empty at its top.
@@ -18,20 +18,20 @@ pub(super) struct Frame {
 /// The ids of one body: the network's own list of layers, or a block's.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// The levels around the place that is written, the innermost last.
+    /// The levels around the current position, the innermost last.
     pub(super) frames: Vec<Frame>,
-    /// The path of each layer that was written.
+    /// The path of each layer written so far.
     written: Vec<(NodeId, String)>,
     paths: HashMap<NodeId, String>,
     taken: HashSet<String>,
-    /// The groups, closed ones, that give what a layer gives; the outermost last.
+    /// The closed groups whose output is a layer's output; the outermost last.
     groups: HashMap<NodeId, Vec<String>>,
     closed: Vec<NodeId>,
-    /// Layers that cannot be named where they are read, because a layer nearer by has their name.
+    /// Layers that cannot be named where they are read, because a nearer layer shadows their name.
     pub(super) hidden: Vec<NodeId>,
 }
 
-/// Where a body stood, to go back to.
+/// A snapshot of a body, to return to.
 #[derive(Debug)]
 pub(super) struct Mark {
     frame: Option<Frame>,
@@ -41,7 +41,7 @@ pub(super) struct Mark {
 }
 
 impl Frame {
-    /// The level `prefix`.
+    /// Returns the level `prefix`.
     pub(super) fn at(prefix: String) -> Self {
         Self { prefix, counters: HashMap::new() }
     }
@@ -52,67 +52,66 @@ impl Frame {
 }
 
 impl Names {
-    /// The names of a body before its first layer.
+    /// Returns the names of a body before its first layer.
     pub(super) fn at_the_top() -> Self {
         Self { frames: vec![Frame::default()], ..Self::default() }
     }
 
-    /// The path of `name` in the innermost level.
+    /// Returns the path of `name` in the innermost level.
     pub(super) fn full(&self, name: &str) -> String {
         self.frames.last().map_or_else(|| name.to_owned(), |frame| frame.join(name))
     }
 
-    /// Whether something in the innermost level is called `name`.
+    /// Whether the innermost level contains the name `name`.
     pub(super) fn is_taken(&self, name: &str) -> bool {
         self.taken.contains(&self.full(name))
     }
 
-    /// The name that the language would give now, and its number.
+    /// Returns the name that the language would generate now, and its number.
     pub(super) fn automatic(&self, kind: &str) -> (String, u64) {
         let last = self.frames.last().and_then(|frame| frame.counters.get(kind)).copied().unwrap_or(0);
         let numbered = (last + 1..).map(|number| (format!("{kind}{number}"), number));
         numbered.into_iter().find(|(name, _)| !self.is_taken(name)).unwrap_or_default()
     }
 
-    /// Takes the automatic name.
+    /// Takes the generated name.
     pub(super) fn count(&mut self, kind: &str, number: u64) {
         if let Some(frame) = self.frames.last_mut() {
             frame.counters.insert(kind.to_owned(), number);
         }
     }
 
-    /// Notes that the innermost level has a group `name`.
+    /// Records a group `name` in the innermost level.
     pub(super) fn take(&mut self, name: &str) {
         let full = self.full(name);
         self.taken.insert(full);
     }
 
-    /// Notes that `node` is called `name` in the innermost level.
+    /// Records that `node` has the name `name` in the innermost level.
     pub(super) fn write(&mut self, node: NodeId, name: &str) {
         let full = self.full(name);
         self.put(node, full);
     }
 
-    /// Notes that `node` has this path.
+    /// Records the path of `node`.
     pub(super) fn put(&mut self, node: NodeId, path: String) {
         self.taken.insert(path.clone());
         self.written.push((node, path.clone()));
         self.paths.insert(node, path);
     }
 
-    /// The path of `node` in the body.
+    /// Returns the path of `node` in the body.
     pub(super) fn path(&self, node: NodeId) -> Option<&str> {
         self.paths.get(&node).map(String::as_str)
     }
 
-    /// Notes that the group at `path` is complete, and gives what `node` gives.
+    /// Records that the group at `path` is complete, and that its output is `node`.
     pub(super) fn close(&mut self, node: NodeId, path: String) {
         self.groups.entry(node).or_default().push(path);
         self.closed.push(node);
     }
 
-    /// What `node` is called where the innermost level is written: the name of the largest group that gives it, else its
-    /// own.
+    /// Returns the name of `node` at the current position: the name of the largest group with its output, or its own.
     pub(super) fn name_of(&mut self, node: NodeId) -> Option<String> {
         let path = self.paths.get(&node)?;
         let groups = self.groups.get(&node).into_iter().flatten().rev();
@@ -124,7 +123,7 @@ impl Names {
         Some(path)
     }
 
-    /// How `path` is written here; nothing if a name nearer by hides it.
+    /// Returns how `path` is written here; `None` if a nearer name shadows it.
     pub(super) fn visible(&self, path: &str) -> Option<String> {
         let levels = self.frames.iter().enumerate().rev();
         levels.into_iter().find_map(|(depth, frame)| {
@@ -132,13 +131,13 @@ impl Names {
                 "" => path,
                 prefix => path.strip_prefix(prefix)?.strip_prefix('.')?,
             };
-            // Names are looked up from the inside out.
+            // Names resolve from the inside out.
             let nearer = self.frames[depth + 1..].iter().any(|frame| self.taken.contains(&frame.join(name)));
             (!nearer).then(|| name.to_owned())
         })
     }
 
-    /// Remembers this place.
+    /// Takes a snapshot.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             frame: self.frames.last().cloned(),
@@ -148,7 +147,7 @@ impl Names {
         }
     }
 
-    /// Goes back to a place.
+    /// Returns to a snapshot.
     pub(super) fn undo(&mut self, mark: Mark) {
         for (node, _) in self.written.drain(mark.written..) {
             self.paths.remove(&node);
@@ -163,7 +162,7 @@ impl Names {
     }
 }
 
-/// The names of a group's children as a spec can have them; `renamed` ones get an underscore.
+/// Returns the names of a group's children as a spec can contain them; `renamed` ones get an underscore.
 pub(super) fn children(outline: &Outline<'_>, group: GroupId, renamed: &HashSet<NodeId>) -> Vec<String> {
     let mut taken = HashSet::new();
     let name = |&child: &Child| {
@@ -178,7 +177,7 @@ pub(super) fn children(outline: &Outline<'_>, group: GroupId, renamed: &HashSet<
     outline.groups[group].children.iter().map(name).collect()
 }
 
-/// `name` with the characters that an id may have.
+/// Replaces the characters of `name` that an id cannot have.
 fn valid(name: &str) -> String {
     let text: String = name
         .chars()
@@ -192,7 +191,7 @@ fn valid(name: &str) -> String {
     }
 }
 
-/// Whether a name only says what kind of layer it is, so that the language's own name says as much: `relu_1`, an
+/// Whether a name contains only the kind of layer, so that the generated name is as informative: `relu_1`, an
 /// exporter's `MaxPool` or `cat`.
 pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || "_-".contains(c));
@@ -201,7 +200,7 @@ pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
     stem == kind || (operator && known(stem)) || (known(name) && name.starts_with(kind))
 }
 
-/// A name for a block, different from the language's own words.
+/// Returns a name for a block that differs from the language's own words.
 pub(super) fn block(title: &str, taken: &mut HashSet<String>) -> String {
     let text: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     let own = |name: &str| layers::find(name).is_some() || grammar::construct(name).is_some();

@@ -1,19 +1,19 @@
-//! Items that come again, one after another: `repeat`. It adds no level of ids, so that items which are equal as text mean
-//! the same as their repetition; names may count up with the rounds.
+//! Repeated consecutive items: `repeat`. It adds no level of ids, so that items which are equal as text have the same
+//! meaning as their repetition; names may count up with the rounds.
 
 use super::emit::{Name, Yaml};
 
-/// Longest body that is looked for.
+/// Maximum length of a body that is searched for.
 const LONGEST: usize = 16;
 
-/// `items`, with repetition folded; the shortest body that repeats first.
+/// Folds repetition in `items`; the shortest repeating body first.
 pub(super) fn folded(items: Vec<Yaml>) -> Vec<Yaml> {
     let mut out: Vec<Yaml> = Vec::new();
     let mut at = 0;
     while at < items.len() {
         let best = (1..=LONGEST.min((items.len() - at) / 2))
             .map(|length| (length, rounds(&items[at..], length)))
-            // A body of one line is worth it from the second round on, if that saves lines.
+            // A body of one line is folded from the second round on, if that saves lines.
             .find(|&(length, rounds)| rounds >= 2 && rounds * length >= 3);
         let Some((length, rounds)) = best else {
             out.push(items[at].clone());
@@ -37,7 +37,7 @@ pub(super) fn folded(items: Vec<Yaml>) -> Vec<Yaml> {
     out
 }
 
-/// The body of rounds that are all the same, but for names that count; nothing if they are not.
+/// Returns the body of rounds that are all equal, except for names that count; `None` if they are not.
 pub(super) fn one_body(all: &[Vec<Yaml>]) -> Option<Vec<Yaml>> {
     let length = all.first()?.len();
     let items: Vec<Yaml> = all.iter().flatten().cloned().collect();
@@ -53,11 +53,11 @@ pub(super) fn one_body(all: &[Vec<Yaml>]) -> Option<Vec<Yaml>> {
     Some(body)
 }
 
-/// How often the first `length` items come one after another.
+/// Returns how often the first `length` items repeat consecutively.
 fn rounds(items: &[Yaml], length: usize) -> usize {
     let mut body: Vec<Yaml> = items[..length].to_vec();
     let second = &items[length..2 * length];
-    // The second round decides which names count.
+    // The second round determines which names count.
     if !body.iter().zip(second).all(|(a, b)| alike(a, b)) {
         return 1;
     }
@@ -69,14 +69,14 @@ fn rounds(items: &[Yaml], length: usize) -> usize {
     (2..items.len() / length).take_while(|&round| again(round)).count() + 2
 }
 
-/// Whether two items are the same, but for names that count up by one.
+/// Whether two items are equal, except for names that count up by one.
 fn alike(item: &Yaml, next: &Yaml) -> bool {
     match (item, next) {
         (Yaml::Name(a), Yaml::Name(b)) => a == b || (!a.counted && !b.counted && counted_up(a, b, 1)),
         (Yaml::List(a), Yaml::List(b)) | (Yaml::Layers(a), Yaml::Layers(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
         }
-        // The index of an inner repetition hides the outer one.
+        // The index of an inner repetition shadows the outer one.
         (Yaml::Map(a), Yaml::Map(b)) => {
             let entry = |(a, b): (&(String, Yaml), &(String, Yaml))| {
                 a.0 == b.0 && if a.0 == "repeat" { a.1 == b.1 } else { alike(&a.1, &b.1) }
@@ -108,7 +108,7 @@ fn counted_up(a: &Name, b: &Name, round: u64) -> bool {
     a.stem == b.stem && matches!((a.number, b.number), (Some(a), Some(b)) if a.checked_add(round) == Some(b))
 }
 
-/// Makes the names of `item` that differ in the next round count.
+/// Marks the names of `item` that differ in the next round as counting.
 fn count(item: &mut Yaml, next: &Yaml) {
     match (item, next) {
         (Yaml::Name(a), Yaml::Name(b)) => a.counted |= a != b,

@@ -4,71 +4,33 @@ use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::conv::image;
 use crate::onnx::constant::Change;
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::add::Add;
-use cnnkit_core::layers::celu::Celu;
 use cnnkit_core::layers::clip::Clip;
-use cnnkit_core::layers::elu::Elu;
 use cnnkit_core::layers::function::{Function, FunctionKind};
-use cnnkit_core::layers::gelu::{Approximation, Gelu};
 use cnnkit_core::layers::hardsigmoid::Hardsigmoid;
-use cnnkit_core::layers::hardswish::Hardswish;
-use cnnkit_core::layers::leaky_relu::LeakyRelu;
-use cnnkit_core::layers::mish::Mish;
+use cnnkit_core::layers::interchange::Attributes;
 use cnnkit_core::layers::prelu::Prelu;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::relu::Relu;
 use cnnkit_core::layers::relu6::Relu6;
 use cnnkit_core::layers::rescale::Rescale;
-use cnnkit_core::layers::selu::Selu;
-use cnnkit_core::layers::sigmoid::Sigmoid;
-use cnnkit_core::layers::silu::Silu;
 use cnnkit_core::layers::softmax::{Softmax, SoftmaxAxis};
-use cnnkit_core::layers::softplus::Softplus;
-use cnnkit_core::layers::tanh::Tanh;
+use cnnkit_core::layers::{Layer, of_onnx};
 
-/// The layer of an operator that is a function of one number, with its settings.
-fn layer(used: Use<'_>) -> Option<Layer> {
-    let function = |kind| Some(Layer::Function(Function { function: kind }));
-    match used.node.op_type.as_str() {
-        "Relu" => Some(Layer::Relu(Relu {})),
-        "Sigmoid" => Some(Layer::Sigmoid(Sigmoid {})),
-        "Tanh" => Some(Layer::Tanh(Tanh {})),
-        "Mish" => Some(Layer::Mish(Mish {})),
-        "HardSwish" => Some(Layer::Hardswish(Hardswish {})),
-        "Swish" if used.float("alpha", 1.0) == 1.0 => Some(Layer::Silu(Silu {})),
-        "Softplus" => Some(Layer::Softplus(Softplus { beta: 1.0, threshold: 20.0 })),
-        "LeakyRelu" => Some(Layer::LeakyRelu(LeakyRelu { negative_slope: used.float("alpha", 0.01) })),
-        "Elu" => Some(Layer::Elu(Elu { alpha: used.float("alpha", 1.0) })),
-        "Celu" => Some(Layer::Celu(Celu { alpha: used.float("alpha", 1.0) })),
-        "Selu" => {
-            let near = |value: f64, wanted: f64| (value - wanted).abs() < 1e-5;
-            let usual = near(used.float("alpha", 1.673_263_2), 1.673_263_2)
-                && near(used.float("gamma", 1.050_701), 1.050_701);
-            usual.then_some(Layer::Selu(Selu {}))
-        }
-        "Gelu" => Some(Layer::Gelu(Gelu {
-            approximate: match used.text("approximate") {
-                Some("tanh") => Approximation::Tanh,
-                _ => Approximation::None,
-            },
-        })),
-        "Erf" => function(FunctionKind::Erf),
-        "Exp" => function(FunctionKind::Exp),
-        "Log" => function(FunctionKind::Log),
-        "Sqrt" => function(FunctionKind::Sqrt),
-        "Abs" => function(FunctionKind::Abs),
-        "Reciprocal" => function(FunctionKind::Reciprocal),
-        "Sin" => function(FunctionKind::Sin),
-        "Cos" => function(FunctionKind::Cos),
-        "Neg" => Some(Layer::Rescale(Rescale { scale: -1.0, shift: 0.0 })),
-        _ => None,
+impl Attributes for Use<'_> {
+    fn float(&self, name: &str, default: f64) -> f64 {
+        Use::float(self, name, default)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        Use::text(self, name)
     }
 }
 
+/// An operator that is a function of one number: the vocabulary says which layer it is.
 pub(super) fn function(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.tensor(used, 0)?;
-    match layer(used) {
+    match of_onnx(&used.node.op_type, &used).flatten() {
         Some(layer) => lower.simple(used, layer, &input),
         None => used.unsupported("its settings"),
     }

@@ -9,6 +9,7 @@ use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::layers::onnx_operators;
 
 /// What an operator becomes.
 pub struct Operator {
@@ -23,6 +24,7 @@ macro_rules! operators {
     };
 }
 
+/// Functions of one number are not among them: each stands in its layer's file.
 static OPERATORS: &[Operator] = operators! {
     control::constant => "Constant";
     control::identity => "Identity" "Dropout";
@@ -48,7 +50,6 @@ static OPERATORS: &[Operator] = operators! {
     pool::avg_pool => "AveragePool";
     pool::global_avg_pool => "GlobalAveragePool";
     pool::global_max_pool => "GlobalMaxPool";
-    pointwise::function => "Relu" "Sigmoid" "Tanh" "Mish" "HardSwish" "Swish" "Softplus" "LeakyRelu" "Elu" "Celu" "Selu" "Gelu" "Erf" "Exp" "Log" "Sqrt" "Abs" "Reciprocal" "Sin" "Cos" "Neg";
     pointwise::hard_sigmoid => "HardSigmoid";
     pointwise::clip => "Clip";
     pointwise::prelu => "PRelu";
@@ -89,7 +90,7 @@ pub(super) const SMALL: u64 = 64;
 
 /// All operators that become layers or vanish.
 pub fn operators() -> impl Iterator<Item = &'static str> {
-    OPERATORS.iter().map(|operator| operator.name)
+    OPERATORS.iter().map(|operator| operator.name).chain(onnx_operators())
 }
 
 impl Lower {
@@ -207,17 +208,17 @@ impl Lower {
         if let Some(outcome) = fold::arithmetic(self, used) {
             return outcome;
         }
-        match OPERATORS.iter().find(|operator| operator.name == node.op_type) {
-            Some(operator) => {
-                let names = node.attribute.iter().map(|attribute| attribute.name.as_str());
-                if let Some(name) = attributes::unknown(&node.op_type, names) {
-                    return used.unsupported(format!(
-                        "the setting `{name}`, which the operator is not known to have"
-                    ));
-                }
-                (operator.lower)(self, used)
-            }
-            None => used.unsupported("no layer for it"),
+        let operator = OPERATORS.iter().find(|operator| operator.name == node.op_type);
+        let lower = match operator {
+            Some(operator) => operator.lower,
+            None if onnx_operators().any(|name| name == node.op_type) => pointwise::function,
+            None => return used.unsupported("no layer for it"),
+        };
+        let names = node.attribute.iter().map(|attribute| attribute.name.as_str());
+        if let Some(name) = attributes::unknown(&node.op_type, names) {
+            return used
+                .unsupported(format!("the setting `{name}`, which the operator is not known to have"));
         }
+        lower(self, used)
     }
 }

@@ -6,7 +6,6 @@ use cnnkit_core::layers::identity::Identity;
 use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::layers::reshape::Reshape;
 use cnnkit_core::shape::Shape;
-use cnnkit_exec::reference::Activation;
 
 pub(super) fn reshape(shape: &Shape) -> Layer {
     let sizes = shape.sizes().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX));
@@ -117,5 +116,5 @@ fn undone(view: &View<'_>, index: usize, back: &[u64]) -> Option<usize> {
 
 /// Layers without weights for which the order of the axes does not matter.
 fn elementwise(layer: &Layer) -> bool {
-    Activation::of(layer).is_some() || matches!(layer, Layer::Add(_) | Layer::Multiply(_) | Layer::Divide(_))
+    layer.pointwise().is_some() || matches!(layer, Layer::Add(_) | Layer::Multiply(_) | Layer::Divide(_))
 }

@@ -1,19 +1,19 @@
-//! Findings for people: the flaw with its numbers, the line with a caret under the token, the uses that led there, the
-//! remedy, and the fix as it would change the text.
+//! Findings for people: the flaw with its numbers, the line with a caret under the token, the enclosing uses of
+//! blocks, the remedy, and the fix as a diff.
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 
 use super::summary;
 use crate::Tone;
-use crate::findings::{Findings, Item, Spot};
+use crate::findings::{Findings, Item, Skipped, Spot};
 use crate::render::Canvas;
-use crate::render::terminal::paint;
+use crate::render::paint::paint;
 use cnnkit_check::rules::{Family, Severity};
 
-/// Most places that are shown beside the flaw's own.
+/// Maximum number of positions shown in addition to the flaw's own.
 const MAX_RELATED: usize = 2;
 
-/// Every finding, each followed by an empty line, and the summary.
+/// Formats every finding, each followed by an empty line, and the summary.
 pub fn render(findings: &Findings, canvas: Canvas) -> String {
     let renderer = if canvas.color { Renderer::styled() } else { Renderer::plain() }.term_width(canvas.width);
     let mut out = String::new();
@@ -21,9 +21,9 @@ pub fn render(findings: &Findings, canvas: Canvas) -> String {
         out += &renderer.render(&groups(item, canvas));
         out += "\n\n";
     }
-    for (spec, rule, reason) in &findings.skipped {
-        let text = format!("{spec}: {} ({}) could not judge: {reason}", rule.id, rule.name);
-        for line in crate::render::terminal::wrap(&text, canvas.width) {
+    for Skipped { spec, rule, reason } in &findings.skipped {
+        let text = format!("{spec}: {} ({}) was not applied: {reason}", rule.id, rule.name);
+        for line in crate::render::fit::wrap(&text, canvas.width) {
             out += &(paint(&line, Tone::Warn, canvas) + "\n");
         }
     }
@@ -63,27 +63,27 @@ fn groups(item: &Item, canvas: Canvas) -> Vec<Group<'_>> {
         group = group.element(Level::HELP.message(wrapped(help, canvas)));
     }
     let mut groups = vec![group];
-    // Found values are written by `--update`, as the remedy says.
+    // `--update` writes measured values, as the remedy says.
     if let Some(fix) = item.fix.as_ref().filter(|_| item.rule.family != Family::Expectation)
         && let [(spot, text)] = fix.edits.as_slice()
         && let Some(patch) = patch(spot, text)
     {
-        let how = if fix.safe { "`--fix` does it" } else { "`--fix --unsafe` does it; look at it first" };
+        let how = if fix.safe { "`--fix` does it" } else { "`--fix --unsafe` does it; review it first" };
         groups.push(Level::HELP.secondary_title(format!("{}: {how}", fix.title)).element(patch));
     }
     groups
 }
 
-/// Long sentences on several lines; what follows the first is indented by the renderer.
+/// Wraps long sentences; the renderer indents the lines after the first.
 fn wrapped(text: &str, canvas: Canvas) -> String {
     // Room for `warning[CK301]: ` or ` = help: `.
-    // A number and its per cent sign stay together.
+    // A number and its percent sign stay together.
     let text = text.replace(" %", "\u{a0}%");
-    let lines = crate::render::terminal::wrap(&text, canvas.width.saturating_sub(17).max(30));
+    let lines = crate::render::fit::wrap(&text, canvas.width.saturating_sub(17).max(30));
     lines.join("\n").replace('\u{a0}', " ")
 }
 
-/// The line of `spot`, with an annotation.
+/// Returns the line of `spot`, with an annotation.
 fn snippet<'a>(spot: &'a Spot, kind: AnnotationKind, label: Option<&'a str>) -> Snippet<'a, Annotation<'a>> {
     let (from, text) = line(spot);
     let start = spot.start.saturating_sub(from).min(text.len());
@@ -92,7 +92,7 @@ fn snippet<'a>(spot: &'a Spot, kind: AnnotationKind, label: Option<&'a str>) -> 
     Snippet::source(text).path(spot.file.as_str()).line_start(spot.from.0).annotation(annotation)
 }
 
-/// The line with a change; none if the change spans lines.
+/// Returns the line with a change; `None` if the change spans lines.
 fn patch<'a>(spot: &'a Spot, text: &'a str) -> Option<Snippet<'a, Patch<'a>>> {
     let (from, whole) = line(spot);
     let (start, end) = (spot.start - from, spot.end - from);
@@ -102,7 +102,8 @@ fn patch<'a>(spot: &'a Spot, text: &'a str) -> Option<Snippet<'a, Patch<'a>>> {
     Some(Snippet::source(whole).line_start(spot.from.0).patch(Patch::new(start..end, text)))
 }
 
-/// The first line of `spot` and where it starts: one line is enough to find the token, and the text may be large.
+/// Returns the first line of `spot` and where it starts: one line is enough to find the token, and the text may be
+/// large.
 fn line(spot: &Spot) -> (usize, &str) {
     let from = spot.text[..spot.start.min(spot.text.len())].rfind('\n').map_or(0, |i| i + 1);
     (from, spot.text[from..].lines().next().unwrap_or(""))

@@ -1,7 +1,7 @@
 //! GitHub's workflow commands: annotations on the lines of a pull request.
 //!
-//! A step shows at most ten annotations of each kind and drops the others in silence. So the worst come first, the rest
-//! goes into a folded part of the log, and a notice says how many there are.
+//! A step shows at most ten annotations of each kind and silently drops the others. So the most severe come first,
+//! the rest goes into a folded part of the log, and a notice has their number.
 
 use crate::findings::{Findings, Item, counted};
 use crate::render::Canvas;
@@ -11,12 +11,12 @@ use cnnkit_check::rules::Severity;
 /// Annotations of one kind that a step shows.
 const SHOWN: usize = 10;
 
-/// The commands, and what GitHub would drop as plain lines.
+/// Formats the commands, and the annotations that GitHub would drop as plain lines.
 pub fn render(findings: &Findings) -> String {
     let (mut out, mut rest) = (String::new(), Vec::new());
     let mut left = 0;
     for severity in [Severity::Error, Severity::Warning, Severity::Note] {
-        // One notice is kept for the summary.
+        // One notice is reserved for the summary.
         let room = if severity == Severity::Note { SHOWN - 1 } else { SHOWN };
         let of_kind: Vec<&Item> = findings.items.iter().filter(|item| item.severity == severity).collect();
         out += &of_kind.iter().take(room).map(|item| command(item)).collect::<String>();
@@ -24,7 +24,7 @@ pub fn render(findings: &Findings) -> String {
         left += of_kind.len().saturating_sub(room);
     }
     let more = if left > 0 {
-        format!("; GitHub shows {SHOWN} of a kind, {} more in the log", counted(left, "finding"))
+        format!("; GitHub shows {SHOWN} per severity, {} more in the log", counted(left, "finding"))
     } else {
         String::new()
     };
@@ -51,7 +51,7 @@ fn command(item: &Item) -> String {
     for line in item.others().iter().chain(&item.help) {
         text += &format!("\n{line}");
     }
-    // GitHub refuses a column range over several lines, and takes the last column as included.
+    // GitHub rejects a column range over several lines, and includes the last column.
     let columns = if line == end_line {
         format!(",col={column},endColumn={}", end_column.max(column + 1) - 1)
     } else {
@@ -65,7 +65,7 @@ fn command(item: &Item) -> String {
     )
 }
 
-/// Text behind `::`, escaped as actions/toolkit does.
+/// Escapes the text after `::` as actions/toolkit does.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }

@@ -1,14 +1,14 @@
-//! JUnit XML: a test suite a spec, a failed test a finding, one passed test for a clean spec.
+//! JUnit XML: one test suite per spec, one failed test per finding, one passed test for a clean spec.
 
 use crate::findings::{Findings, Item};
 use cnnkit_check::rules::Severity;
 
-/// The report. Notes are passed tests whose output says what there is to say.
+/// Formats the report. Notes are passed tests with the message as their output.
 pub fn render(findings: &Findings) -> String {
     let mut suites = String::new();
     let (mut tests, mut failures) = (0, 0);
     for spec in &findings.specs {
-        // A flaw of an included file fails every spec that has it.
+        // A flaw of an included file fails every spec that includes it.
         let of_spec = |item: &&Item| item.spec == *spec || item.specs.contains(spec);
         let items: Vec<&Item> = findings.items.iter().filter(of_spec).collect();
         let failed = items.iter().filter(|item| item.severity > Severity::Note).count();
@@ -58,7 +58,7 @@ fn case(item: &Item) -> String {
     )
 }
 
-/// Text for XML 1.0, which knows no control characters.
+/// Escapes text for XML 1.0, which does not allow control characters.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Findings, in the formats that people, editors and CI services read.
+//! Findings, in the formats of people, editors and CI services.
 
 mod full;
 mod github;
@@ -14,11 +14,11 @@ use serde_json::json;
 
 use crate::findings::{Findings, Item};
 use crate::render::Canvas;
-use crate::render::terminal::paint;
+use crate::render::paint::paint;
 use crate::{Cell, Column, Row, Table, Tone};
 use cnnkit_check::rules::Severity;
 
-/// The colour of a severity.
+/// Returns the colour of a severity.
 fn tone(severity: Severity) -> Tone {
     match severity {
         Severity::Error => Tone::Bad,
@@ -27,13 +27,13 @@ fn tone(severity: Severity) -> Tone {
     }
 }
 
-/// The last line, coloured by how it went.
+/// Formats the last line, coloured by the result.
 fn summary(findings: &Findings, canvas: Canvas) -> String {
     let worst = findings.items.iter().map(|item| item.severity).max();
     paint(&findings.sentence(), worst.map_or(Tone::Good, tone), canvas) + "\n"
 }
 
-/// One line a finding: `specs/a.yaml:4:50: warning[CK301] the dilation rates ...`, and the summary.
+/// Formats one line per finding, `specs/a.yaml:4:50: warning[CK301] the dilation rates ...`, and the summary.
 pub fn concise(findings: &Findings, canvas: Canvas) -> String {
     let line = |item: &Item| {
         let (line, column) = item.start();
@@ -53,12 +53,12 @@ pub fn concise(findings: &Findings, canvas: Canvas) -> String {
     findings.items.iter().map(line).collect::<String>() + &summary(findings, canvas)
 }
 
-/// One JSON object a line and finding.
+/// Formats one JSON object per line and finding.
 pub fn jsonl(findings: &Findings) -> String {
-    findings.items.iter().map(|item| item.json().to_string() + "\n").collect()
+    findings.items.iter().map(|item| serde_json::to_string(item).unwrap_or_default() + "\n").collect()
 }
 
-/// GitLab's code quality report.
+/// Formats GitLab's code quality report.
 pub fn gitlab(findings: &Findings) -> String {
     let issue = |item: &Item| {
         let severity = match item.severity {
@@ -81,7 +81,7 @@ pub fn gitlab(findings: &Findings) -> String {
     super::json(&findings.items.iter().map(issue).collect::<Vec<_>>().into())
 }
 
-/// A path from the folder of the call, with `/`: what CI services resolve against the repository.
+/// Returns a path relative to the current folder, with `/`: CI services resolve it against the repository.
 fn relative(file: &str) -> String {
     let folder = std::env::current_dir().unwrap_or_default();
     let path = std::path::Path::new(file);
@@ -90,7 +90,7 @@ fn relative(file: &str) -> String {
     text.strip_prefix("./").unwrap_or(&text).to_owned()
 }
 
-/// The findings as a table, for CSV and Markdown.
+/// Returns the findings as a table, for CSV and Markdown.
 pub fn table(findings: &Findings) -> Table {
     let row = |item: &Item| {
         let (line, column) = item.start();

@@ -1,4 +1,4 @@
-//! SARIF 2.1.0 (OASIS), as GitHub code scanning and editors read it.
+//! SARIF 2.1.0 (OASIS), for GitHub code scanning and editors.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use cnnkit_check::rules::{self, Meta, Severity};
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-/// The log of one run: every rule with its documentation, every finding, suppressed ones marked as such.
+/// Formats the log of one run: every rule with its documentation, every finding, with suppressed ones marked as such.
 pub fn render(findings: &Findings) -> String {
     let metas: Vec<&'static Meta> = rules::all().collect();
     let index = |item: &Item| metas.iter().position(|meta| meta.id == item.rule.id).unwrap_or(0);
@@ -118,7 +118,7 @@ fn region(spot: &Spot) -> Value {
     json!({"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column})
 }
 
-/// The path as a relative URI: everything but unreserved characters and `/` in percent form (RFC 3986).
+/// Returns the path as a relative URI: everything except unreserved characters and `/` is percent-encoded (RFC 3986).
 fn uri(file: &str) -> String {
     let mut out = String::new();
     for byte in relative(file).bytes() {

@@ -1,0 +1,160 @@
+//! One set per channel of a node, with neighbouring equal sets stored as one run.
+
+use std::rc::Rc;
+
+use super::bits::{Bits, either};
+use super::too_many;
+use crate::diagnostic::Problem;
+
+/// Maximum number of channels of a source: the sets take one bit per pair, 32 MiB.
+const MAX_SOURCE: u64 = 1 << 14;
+
+/// Neighbouring channels with the same set.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Number of channels.
+    pub len: u64,
+    /// The source channels that they depend on; `None` if there are none.
+    pub set: Option<Rc<Bits>>,
+}
+
+/// The sets of all channels of a node, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    runs: Vec<Run>,
+    /// Where each run ends.
+    ends: Vec<u64>,
+}
+
+impl Runs {
+    /// Each channel depends on itself.
+    pub fn identity(channels: u64) -> Result<Self, Problem> {
+        if channels > MAX_SOURCE {
+            return Err(too_many());
+        }
+        let mut out = Self::default();
+        (0..channels).for_each(|c| out.push(1, Some(Rc::new(Bits::one(c, channels)))));
+        Ok(out)
+    }
+
+    /// Iterates over the runs.
+    pub fn iter(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter()
+    }
+
+    /// Whether all channels have the same set.
+    pub fn is_uniform(&self) -> bool {
+        self.runs.len() <= 1
+    }
+
+    pub(in crate::analysis) fn push(&mut self, len: u64, set: Option<Rc<Bits>>) {
+        if len == 0 {
+            return;
+        }
+        let end = self.ends.last().copied().unwrap_or(0).saturating_add(len);
+        match (self.runs.last_mut(), self.ends.last_mut()) {
+            (Some(last), Some(old)) if same(last.set.as_ref(), set.as_ref()) => {
+                last.len += len;
+                *old = end;
+            }
+            _ => {
+                self.runs.push(Run { len, set });
+                self.ends.push(end);
+            }
+        }
+    }
+
+    /// Returns the union of the sets of `len` channels from `start`.
+    pub(in crate::analysis) fn joined(&self, start: u64, len: u64) -> Option<Rc<Bits>> {
+        let end = start.saturating_add(len);
+        let first = self.ends.partition_point(|&last| last <= start);
+        let mut all = None;
+        for (run, last) in self.runs[first..].iter().zip(&self.ends[first..]) {
+            if last - run.len >= end {
+                break;
+            }
+            all = either(all, run.set.clone());
+        }
+        all
+    }
+
+    /// Returns `len` channels from `start`; channels that do not exist have no set.
+    pub(super) fn slice(&self, start: u64, len: u64) -> Self {
+        let end = start.saturating_add(len);
+        let mut out = Self::default();
+        let mut at = 0u64;
+        for run in &self.runs {
+            let (from, to) = (at.max(start), (at + run.len).min(end));
+            if from < to {
+                out.push(to - from, run.set.clone());
+            }
+            at += run.len;
+        }
+        if at < end {
+            out.push(end - at.max(start), None);
+        }
+        out
+    }
+
+    /// Returns `channels` channels, of which channel `u` is channel `u - before` of this.
+    pub(super) fn shifted(&self, before: i64, channels: u64) -> Self {
+        match u64::try_from(before) {
+            Ok(before) => {
+                let mut out = Self::default();
+                out.push(before.min(channels), None);
+                for run in self.slice(0, channels.saturating_sub(before)).runs {
+                    out.push(run.len, run.set);
+                }
+                out
+            }
+            Err(_) => self.slice(before.unsigned_abs(), channels),
+        }
+    }
+
+    /// Returns the union, channel by channel.
+    #[must_use]
+    pub(in crate::analysis) fn union(&self, other: &Self) -> Self {
+        let mut out = Self::default();
+        let (mut a, mut b) = (self.runs.iter(), other.runs.iter());
+        let (mut one, mut two) = (a.next().cloned(), b.next().cloned());
+        while let (Some(x), Some(y)) = (&mut one, &mut two) {
+            let len = x.len.min(y.len);
+            out.push(len, either(x.set.clone(), y.set.clone()));
+            x.len -= len;
+            y.len -= len;
+            if x.len == 0 {
+                one = a.next().cloned();
+            }
+            if y.len == 0 {
+                two = b.next().cloned();
+            }
+        }
+        out
+    }
+
+    /// Returns the memory in words.
+    pub(in crate::analysis) fn cost(&self) -> u64 {
+        self.runs.iter().map(|run| 1 + run.set.as_ref().map_or(0, |set| set.words())).sum()
+    }
+
+    /// Returns the number of classes of channels that share no source channel, and the number of source channels that
+    /// are read.
+    pub(in crate::analysis) fn components(&self) -> (u64, u64) {
+        let mut classes: Vec<Bits> = Vec::new();
+        for set in self.runs.iter().filter_map(|run| run.set.as_ref()) {
+            let (meeting, mut apart): (Vec<Bits>, Vec<Bits>) =
+                classes.into_iter().partition(|class| class.meets(set));
+            apart.push(meeting.iter().fold((**set).clone(), |all, class| all.union(class)));
+            classes = apart;
+        }
+        (classes.len() as u64, classes.iter().map(Bits::count).sum())
+    }
+}
+
+fn same(a: Option<&Rc<Bits>>, b: Option<&Rc<Bits>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Rc::ptr_eq(a, b) || a == b,
+        (None, None) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,92 @@
+//! Where the bytes of a model are: in a file, or in memory.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use cnnkit_core::diagnostic::{Code, Problem};
+
+/// Where the bytes of a model are. Its weights are read from there when the network is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A file; external data lie in its folder.
+    File(PathBuf),
+    /// Bytes in memory; external data do not exist.
+    Memory {
+        /// How messages name it.
+        name: String,
+        /// The model.
+        bytes: Bytes,
+    },
+}
+
+/// Bytes that can be read in any order.
+pub trait Readable: Read + Seek {}
+
+impl<T: Read + Seek> Readable for T {}
+
+impl From<&Path> for ModelSource {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+impl From<&PathBuf> for ModelSource {
+    fn from(path: &PathBuf) -> Self {
+        Self::File(path.clone())
+    }
+}
+
+impl ModelSource {
+    /// Returns how messages name it.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Memory { name, .. } => name.clone(),
+        }
+    }
+
+    /// Returns the bytes as a model; messages call it `name`.
+    pub fn memory(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self::Memory { name: name.into(), bytes: bytes.into() }
+    }
+
+    /// Returns the file's name without its ending; empty for standard input.
+    pub fn stem(&self) -> String {
+        let path = match self {
+            Self::File(path) => path.as_path(),
+            Self::Memory { name, .. } if name.starts_with('<') => return String::new(),
+            Self::Memory { name, .. } => Path::new(name),
+        };
+        path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Returns the file, if it is one: external data lie beside it.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Memory { .. } => None,
+        }
+    }
+
+    /// Opens it for reading.
+    pub fn open(&self) -> io::Result<Box<dyn Readable + '_>> {
+        Ok(match self {
+            Self::File(path) => Box::new(File::open(path)?),
+            Self::Memory { bytes, .. } => Box::new(Cursor::new(bytes.as_ref())),
+        })
+    }
+
+    /// Returns why it could not be read.
+    pub(super) fn unreadable(&self, error: &io::Error) -> Problem {
+        Problem::new(Code::Io, format!("cannot read `{}`: {error}", self.shown()))
+    }
+}
+
+/// Returns whether `bytes` begin as a model does: with one of the message's first three fields (`ir_version`,
+/// `producer_name`, `producer_version`). No text begins with these control characters.
+pub fn looks_like_model(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(0x08 | 0x12 | 0x1a))
+}

@@ -1,0 +1,115 @@
+//! `cnnkit demo`: the techniques, and the identities behind them on real tensors.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::summary::Summary;
+use crate::{Cell, Column, Page, Row, Table, Tone};
+use cnnkit_verify::demo::{DEMOS, Demo, Fact};
+
+/// What `cnnkit demo` lists: every technique that can be demonstrated.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DemoListSummary {
+    /// The techniques.
+    pub demos: Vec<DemoEntry>,
+}
+
+/// A technique that can be demonstrated.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DemoEntry {
+    /// Its name on the command line.
+    pub name: String,
+    /// The identity, in one line.
+    pub summary: String,
+    /// Where the technique comes from.
+    pub source: String,
+}
+
+/// What `cnnkit demo NAME` computes.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DemoSummary {
+    /// The techniques that were run.
+    pub demos: Vec<DemoRun>,
+    /// Whether every identity holds.
+    pub ok: bool,
+}
+
+/// A technique that was run.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DemoRun {
+    /// Its name on the command line.
+    pub name: String,
+    /// The identity, in one line.
+    pub summary: String,
+    /// Its figures: what the identity says, and what the executor gave.
+    pub facts: Vec<Fact>,
+}
+
+impl DemoListSummary {
+    /// Every technique.
+    pub fn all() -> Self {
+        let entry = |demo: &Demo| DemoEntry {
+            name: demo.name.into(),
+            summary: demo.summary.into(),
+            source: demo.source.into(),
+        };
+        Self { demos: DEMOS.iter().map(entry).collect() }
+    }
+}
+
+impl Summary for DemoListSummary {
+    const COMMAND: &'static str = "demo";
+
+    fn page(&self) -> Page {
+        let row = |demo: &DemoEntry| {
+            Row::new(vec![
+                Cell::toned(&demo.name, Tone::Name),
+                Cell::text(&demo.summary),
+                Cell::toned(&demo.source, Tone::Quiet),
+            ])
+        };
+        let columns =
+            vec![Column::text("name"), Column::text("identity"), Column::text("source").optional(1)];
+        let mut page = Page::default();
+        page.table(Table { columns, rows: self.demos.iter().map(row).collect() });
+        page
+    }
+}
+
+impl DemoSummary {
+    /// The summary of techniques and the figures of their runs.
+    pub fn of(runs: Vec<(&Demo, Vec<Fact>)>) -> Self {
+        let ok = runs.iter().all(|(_, facts)| facts.iter().all(|fact| fact.ok));
+        let run = |(demo, facts): (&Demo, Vec<Fact>)| DemoRun {
+            name: demo.name.into(),
+            summary: demo.summary.into(),
+            facts,
+        };
+        Self { demos: runs.into_iter().map(run).collect(), ok }
+    }
+}
+
+impl Summary for DemoSummary {
+    const COMMAND: &'static str = "demo";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        for demo in &self.demos {
+            page.title_with(&demo.name, &demo.summary);
+            let columns =
+                vec![Column::text(""), Column::text("expected"), Column::text("found"), Column::text("")];
+            page.table(Table { columns, rows: demo.facts.iter().map(row).collect() });
+        }
+        page.note("Run in f64 by the definition of each layer, on seeded tensors.");
+        page
+    }
+
+    fn passed(&self) -> bool {
+        self.ok
+    }
+}
+
+fn row(fact: &Fact) -> Row {
+    let verdict = if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
+    Row::new(vec![Cell::text(&fact.what), Cell::text(&fact.expected), Cell::text(&fact.found), verdict])
+}

@@ -1,0 +1,53 @@
+//! `cnnkit init`: the files of a new project.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::Page;
+use crate::summary::Summary;
+
+/// What `cnnkit init` writes.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct InitSummary {
+    /// Paths of the files that were written.
+    pub written: Vec<String>,
+    /// Every file of the project: written or already there.
+    #[serde(skip)]
+    pub files: Vec<ProjectFile>,
+    /// The path of the spec.
+    #[serde(skip)]
+    pub spec: String,
+}
+
+/// A file of the project.
+#[derive(Debug, Clone)]
+pub struct ProjectFile {
+    /// Its path.
+    pub path: String,
+    /// What it is for; none if it was already there, and stays as it is.
+    pub purpose: Option<&'static str>,
+}
+
+impl InitSummary {
+    /// The summary of `files` around `spec`.
+    pub fn of(spec: &str, files: Vec<ProjectFile>) -> Self {
+        let written = files.iter().filter(|file| file.purpose.is_some()).map(|file| file.path.clone());
+        Self { written: written.collect(), files, spec: spec.to_owned() }
+    }
+}
+
+impl Summary for InitSummary {
+    const COMMAND: &'static str = "init";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        for ProjectFile { path, purpose } in &self.files {
+            page.text(match purpose {
+                Some(purpose) => format!("{path}: {purpose}"),
+                None => format!("{path} is there already, and stays as it is"),
+            });
+        }
+        page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", self.spec));
+        page
+    }
+}

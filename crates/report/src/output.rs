@@ -1,0 +1,140 @@
+//! Every command's summary in one list, and the JSON Schema (draft 2020-12) of the output; [`crate::reference`] writes docs/json.md.
+//!
+//! Both are made from the summaries' types: a key's description is the doc comment of its field, its unit the `unit`
+//! that stands beside it (`#[schemars(extend("unit" = "bytes"))]`).
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::summary::{SCHEMA_VERSION, Spec, Summary};
+use crate::{
+    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, import,
+    init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
+};
+
+/// One form of a command's output.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// The command, as in the key `command`.
+    pub command: &'static str,
+    /// Whether it is about one network, so that several give `results`.
+    pub per_network: bool,
+    pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Output {
+    const fn of<T: Summary>() -> Self {
+        Self { command: T::COMMAND, per_network: false, schema: T::json_schema }
+    }
+
+    const fn of_networks<T: Summary>() -> Self {
+        Self { command: T::COMMAND, per_network: true, schema: T::json_schema }
+    }
+}
+
+/// Every form of every command's output; forms of one command stand next to each other.
+pub const OUTPUTS: &[Output] = &[
+    Output::of_networks::<params::ParamsSummary>(),
+    Output::of::<compare::CompareSummary>(),
+    Output::of_networks::<rf::RfSummary>(),
+    Output::of_networks::<channels::ChannelsSummary>(),
+    Output::of_networks::<paths::PathsSummary>(),
+    Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<run::RunSummary>(),
+    Output::of::<diff::DiffSummary>(),
+    Output::of::<diff::DiffsSummary>(),
+    Output::of_networks::<network::Network>(),
+    Output::of_networks::<verify::VerifySummary>(),
+    Output::of::<demo::DemoListSummary>(),
+    Output::of::<demo::DemoSummary>(),
+    Output::of::<gridding::GriddingSummary>(),
+    Output::of::<chains::NetworkGriddingSummary>(),
+    Output::of::<hdc::HdcSummary>(),
+    Output::of::<hdc_chains::NetworkHdcSummary>(),
+    Output::of::<design::DesignSummary>(),
+    Output::of::<survey::SurveySummary>(),
+    Output::of::<findings::Findings>(),
+    Output::of::<changes::ChangesSummary>(),
+    Output::of::<rules::RulesSummary>(),
+    Output::of::<rules::ExplainSummary>(),
+    Output::of::<init::InitSummary>(),
+    Output::of::<import::ImportSummary>(),
+    Output::of::<layers::LayersSummary>(),
+    Output::of::<layers::LayerSummary>(),
+    Output::of::<zoo::ZooSummary>(),
+    Output::of::<zoo::ZooShowSummary>(),
+];
+
+/// Returns the commands, each with its forms.
+pub(crate) fn commands() -> impl Iterator<Item = (&'static str, &'static [Output])> {
+    OUTPUTS.chunk_by(|a, b| a.command == b.command).map(|forms| (forms[0].command, forms))
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+/// Returns the JSON Schema of the output: one definition per command, which the root chooses from.
+pub fn schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let spec = generator.subschema_for::<Spec>().to_value();
+    let mut definitions = Map::new();
+    for (command, forms) in commands() {
+        let forms: Vec<Value> = forms
+            .iter()
+            .flat_map(|form| {
+                let entry = entry((form.schema)(&mut generator).to_value(), &spec);
+                let one = call(command, &entry);
+                let results =
+                    json!({"type": "array", "items": entry, "description": "One entry per network."});
+                let several =
+                    json!({"type": "object", "properties": {"results": results}, "required": ["results"]});
+                std::iter::once(one).chain(form.per_network.then(|| call(command, &several)))
+            })
+            .collect();
+        let definition = match <[Value; 1]>::try_from(forms) {
+            Ok([only]) => only,
+            Err(forms) => json!({"anyOf": forms}),
+        };
+        definitions.insert(command.into(), definition);
+    }
+    let choices: Vec<Value> = definitions.keys().map(|command| reference(command)).collect();
+    definitions.extend(generator.take_definitions(true));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "cnnkit output",
+        "description": "What cnnkit prints with `--format json`; docs/json.md explains it.",
+        "anyOf": choices,
+        "$defs": definitions,
+    })
+}
+
+/// `object` with `keys` in front of its properties, all of them required.
+fn with_keys(keys: &[(&str, Value)], object: &Value) -> Value {
+    let mut whole = object.clone();
+    let mut properties: Map<String, Value> =
+        keys.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut required: Vec<Value> = keys.iter().map(|(name, _)| (*name).into()).collect();
+    if let Some(Value::Object(own)) = object.get("properties") {
+        properties.extend(own.clone());
+    }
+    if let Some(Value::Array(own)) = object.get("required") {
+        required.extend(own.clone());
+    }
+    whole["properties"] = properties.into();
+    whole["required"] = required.into();
+    whole
+}
+
+/// The keys of one network, or of a command about no single one.
+fn entry(summary: Value, spec: &Value) -> Value {
+    with_keys(&[("spec", spec.clone())], &summary)
+}
+
+/// The keys of a whole call.
+fn call(command: &str, entry: &Value) -> Value {
+    let version = json!({"const": SCHEMA_VERSION, "description": "Version of this format."});
+    let name = json!({"const": command, "description": "The command."});
+    with_keys(&[("schema", version), ("command", name)], entry)
+}

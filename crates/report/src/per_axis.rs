@@ -1,0 +1,16 @@
+//! Values along several axes, in words.
+
+use cnnkit_core::number::grouped;
+
+/// One value if all axes agree: `3`, else `3x5`.
+pub(crate) fn per_axis(values: &[u64]) -> String {
+    match values {
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
+        _ => values.iter().map(u64::to_string).collect::<Vec<_>>().join("x"),
+    }
+}
+
+/// The box as words: `13 x 13`.
+pub(crate) fn extent(size: &[u64]) -> String {
+    size.iter().map(|&side| grouped(side)).collect::<Vec<_>>().join(" x ")
+}

@@ -1,0 +1,102 @@
+//! What one unit reads of each input: its box, the part inside the input, and the number of positions.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{Block, Cell, Fact, Page};
+use cnnkit_core::analysis::field::{Fields, Interval};
+use cnnkit_core::analysis::support::{Borders, support};
+use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::shape::Shape;
+
+/// What one unit reads of one input; arrays have one entry per spatial axis.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RfUnit {
+    /// Id of the unit's layer.
+    pub node: String,
+    /// Id of the input.
+    pub input: String,
+    /// The unit's index.
+    pub unit: Vec<i128>,
+    /// First and last index of its box, padding positions included; null if it reads nothing.
+    #[schemars(extend("unit" = "input positions"))]
+    #[serde(rename = "box")]
+    pub hull: Vec<Option<[i128; 2]>>,
+    /// The part of the box inside the input; null if there is none.
+    #[schemars(extend("unit" = "input positions"))]
+    pub clipped: Vec<Option<[i128; 2]>>,
+    /// Number of positions inside the input that it reads.
+    #[schemars(extend("unit" = "input positions"))]
+    pub positions: i128,
+    /// The input's shape.
+    #[serde(skip)]
+    pub shape: Shape,
+}
+
+/// Computes what `unit` of each of `nodes` reads.
+pub fn read_by(
+    graph: &Graph,
+    fields: &Fields,
+    nodes: &[NodeId],
+    unit: &[i128],
+) -> Result<Vec<RfUnit>, Problem> {
+    let mut list = Vec::new();
+    for &node in nodes {
+        check(graph, node, unit)?;
+        for (input, source) in graph.inputs().filter(|(input, _)| fields.of(node, *input).is_some()) {
+            let boxes = fields.input_box(graph, node, input, unit)?;
+            let inside =
+                |(range, &size): (&Option<Interval>, &u64)| range.and_then(|range| range.clipped(size));
+            let clipped = boxes.iter().zip(source.shape.spatial()).map(inside);
+            list.push(RfUnit {
+                node: graph.node(node).id.clone(),
+                input: source.id.clone(),
+                unit: unit.to_vec(),
+                clipped: clipped.map(super::ends).collect(),
+                hull: boxes.iter().copied().map(super::ends).collect(),
+                positions: support(graph, node, input, unit, Borders::Real)?.positions()?,
+                shape: source.shape.clone(),
+            });
+        }
+    }
+    Ok(list)
+}
+
+/// An error if the map of `node` has no such unit.
+fn check(graph: &Graph, node: NodeId, unit: &[i128]) -> Result<(), Problem> {
+    let shape = graph.node(node).shape.spatial();
+    let outside = |(&index, &size): (&i128, &u64)| index < 0 || index >= i128::from(size);
+    if unit.len() == shape.len() && !unit.iter().zip(shape).any(outside) {
+        return Ok(());
+    }
+    let sizes: Vec<String> = shape.iter().map(u64::to_string).collect();
+    let message = format!("`{}` has no such unit: its map is {}", graph.node(node).id, sizes.join(" x "));
+    Err(Problem::new(Code::InvalidValue, message)
+        .help("give one index an axis, from 0; `--node` chooses another layer"))
+}
+
+/// Appends what the unit reads for people.
+pub fn explain(page: &mut Page, unit: &RfUnit) {
+    let index: Vec<String> = unit.unit.iter().map(i128::to_string).collect();
+    page.title_with(
+        format!("Unit {} of {}", index.join(","), unit.node),
+        format!("of input `{}` {}", unit.input, unit.shape),
+    );
+    let mut facts = Vec::new();
+    for (axis, (&hull, &clipped)) in unit.hull.iter().zip(&unit.clipped).enumerate() {
+        facts.push(
+            Fact::new(format!("axis {axis}"), Cell::text(range(clipped)))
+                .remark(format!("of the unbounded {}", range(hull))),
+        );
+    }
+    facts.push(
+        Fact::new("positions read", Cell::text(unit.positions.to_string())).remark("inside the real input"),
+    );
+    page.push(Block::Facts(facts));
+}
+
+/// `-3..3`; `-` for nothing.
+pub(super) fn range(range: Option<[i128; 2]>) -> String {
+    range.map_or("-".into(), |[first, last]| format!("{first}..{last}"))
+}

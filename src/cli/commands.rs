@@ -1,0 +1,265 @@
+//! The table of commands: the group that each stands in, and the formats that it has. `cnnkit --help` and the help of
+//! each command are made from it.
+
+use std::fmt::Write as _;
+
+use clap::builder::{EnumValueParser, PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
+use clap::{Arg, ArgAction, CommandFactory as _, ValueEnum as _};
+
+use crate::cli::Cli;
+use cnnkit_report::render::Format;
+use cnnkit_report::render::fit::wrap;
+
+/// The width of the list of commands: it fits any terminal.
+const COLUMNS: usize = 80;
+
+/// What a command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Shows what a network is.
+    Look,
+    /// Runs it and compares.
+    Prove,
+    /// Keeps a project as it should be.
+    Guard,
+    /// Reads and writes other formats.
+    Convert,
+    /// Explains what there is.
+    Reference,
+}
+
+impl Group {
+    const ALL: [Self; 5] = [Self::Look, Self::Prove, Self::Guard, Self::Convert, Self::Reference];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Look => "Look at a network or at dilation rates",
+            Self::Prove => "Prove the figures by running",
+            Self::Guard => "Guard a project",
+            Self::Convert => "Convert",
+            Self::Reference => "Reference",
+        }
+    }
+}
+
+/// A command of the program; a command of a command is written with a space.
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    group: Group,
+    formats: &'static [Format],
+}
+
+const fn entry(name: &'static str, group: Group, formats: &'static [Format]) -> Entry {
+    Entry { name, group, formats }
+}
+
+/// Every command, in the order of `cnnkit --help`.
+const COMMANDS: &[Entry] = &[
+    entry("params", Group::Look, Format::TABLES),
+    entry("rf", Group::Look, Format::TABLES),
+    entry("graph", Group::Look, Format::GRAPH),
+    entry("compare", Group::Look, Format::TABLES),
+    entry("sizes", Group::Look, Format::TABLES),
+    entry("channels", Group::Look, Format::TABLES),
+    entry("paths", Group::Look, Format::TABLES),
+    entry("gridding", Group::Look, Format::TABLES),
+    entry("hdc-check", Group::Look, Format::TABLES),
+    entry("hdc-design", Group::Look, Format::TABLES),
+    entry("run", Group::Prove, Format::TABLES),
+    entry("verify", Group::Prove, Format::TABLES),
+    entry("demo", Group::Prove, Format::TABLES),
+    entry("check", Group::Guard, Format::FINDINGS),
+    entry("diff", Group::Guard, Format::TABLES),
+    entry("init", Group::Guard, Format::TEXT_OR_JSON),
+    entry("import", Group::Convert, Format::TEXT_OR_JSON),
+    entry("export", Group::Convert, Format::EXPORT),
+    entry("zoo", Group::Reference, Format::TABLES),
+    entry("zoo show", Group::Reference, Format::TEXT_OR_JSON),
+    entry("layers", Group::Reference, Format::TABLES),
+    entry("rules", Group::Reference, Format::TABLES),
+    entry("explain", Group::Reference, Format::TABLES),
+    entry("schema", Group::Reference, Format::TEXT_OR_JSON),
+    entry("completions", Group::Reference, Format::TEXT),
+    entry("man", Group::Reference, Format::TEXT),
+];
+
+/// Returns what the command `name` can be written as; nothing for a command that is not in the table.
+pub fn formats(name: &str) -> &'static [Format] {
+    COMMANDS.iter().find(|entry| entry.name == name).map_or(&[], |entry| entry.formats)
+}
+
+/// Returns the argument parser, for the program itself, completions, manual pages and tests.
+pub fn command() -> clap::Command {
+    let own = |format: Arg| {
+        format.hide_possible_values(true).help("Output format; the help of a command lists its own")
+    };
+    let command = Cli::command().mut_subcommands(|sub| with_formats(sub, "")).mut_arg("format", own);
+    let template = template(&command);
+    command.help_template(template)
+}
+
+/// The command with a `--format` that lists only the formats it has.
+fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
+    let name = format!("{parent}{}", command.get_name());
+    let below = format!("{name} ");
+    let known = formats(&name);
+    command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known))
+}
+
+/// The option `--format` of a command whose formats are `known`.
+fn format(known: &'static [Format]) -> Arg {
+    let exported = known.contains(&Format::Onnx);
+    let arg = Arg::new("format")
+        .long("format")
+        .action(ArgAction::Set)
+        .value_name("FORMAT")
+        .default_value(Format::default().name())
+        .help_heading("Output")
+        .help("Output format")
+        .hide(known.len() < 2)
+        .value_parser(FormatParser { known });
+    // What is exported is never a table: the default stands for the ending of the file's name.
+    if exported {
+        arg.hide_default_value(true).help("Output format [default: as the ending of FILE says, else onnx]")
+    } else {
+        arg
+    }
+}
+
+/// Reads any format, so that the command can say which it has, but lists only those of one command.
+#[derive(Debug, Clone)]
+struct FormatParser {
+    known: &'static [Format],
+}
+
+impl FormatParser {
+    fn listed(&self) -> impl Iterator<Item = PossibleValue> + use<> {
+        let exported = self.known.contains(&Format::Onnx);
+        let shown = self.known.iter().filter(move |&&format| !(exported && format == Format::Table));
+        shown.filter_map(Format::to_possible_value).collect::<Vec<_>>().into_iter()
+    }
+}
+
+impl TypedValueParser for FormatParser {
+    type Value = Format;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Format, clap::Error> {
+        let any = EnumValueParser::<Format>::new().parse_ref(command, arg, value);
+        any.or_else(|_| {
+            let name = PossibleValuesParser::new(self.listed()).parse_ref(command, arg, value)?;
+            Format::from_str(&name, false)
+                .map_err(|message| clap::Error::raw(clap::error::ErrorKind::InvalidValue, message))
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.listed()))
+    }
+}
+
+/// The help of the program: its commands by group.
+fn template(command: &clap::Command) -> StyledStr {
+    let styles = clap::builder::Styles::styled();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let mut list = String::new();
+    let width = COMMANDS.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
+    for group in Group::ALL {
+        let _ = writeln!(list, "{header}{}:{header:#}", group.title());
+        for entry in COMMANDS.iter().filter(|entry| entry.group == group) {
+            let Some(sub) = command.find_subcommand(entry.name) else { continue };
+            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+            let mut name = entry.name;
+            for line in wrap(&about, COLUMNS - width - 4) {
+                let _ = writeln!(list, "  {literal}{name:width$}{literal:#}  {line}");
+                name = "";
+            }
+        }
+        list.push('\n');
+    }
+    format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}{header}Options:{header:#}\n{{options}}{{after-help}}")
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command below `command`, with its name as in the table.
+    fn all(command: &clap::Command, parent: &str) -> Vec<(String, clap::Command)> {
+        let subs = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+        let one = |sub: &clap::Command| {
+            let name = format!("{parent}{}", sub.get_name());
+            let below = all(sub, &format!("{name} "));
+            [vec![(name, sub.clone())], below].concat()
+        };
+        subs.flat_map(one).collect()
+    }
+
+    #[test]
+    fn the_table_has_every_command_and_no_other() {
+        let mut commands: Vec<String> = all(&Cli::command(), "").into_iter().map(|(name, _)| name).collect();
+        let mut table: Vec<&str> = COMMANDS.iter().map(|entry| entry.name).collect();
+        commands.sort_unstable();
+        table.sort_unstable();
+        assert_eq!(commands, table);
+        assert!(COMMANDS.iter().all(|entry| !entry.formats.is_empty()));
+    }
+
+    #[test]
+    fn the_help_names_every_command_within_80_columns() {
+        let help = command().render_help().to_string();
+        for Entry { name, .. } in COMMANDS.iter().filter(|entry| !entry.name.contains(' ')) {
+            let line = help.lines().find(|line| line.starts_with(&format!("  {name} ")));
+            assert!(line.is_some(), "{name} is not in the help");
+        }
+        let list = help.split("Options:\n").next().expect("a list of commands");
+        for line in list.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{} columns: {line}", line.chars().count());
+        }
+        for group in Group::ALL {
+            assert!(help.contains(&format!("{}:\n", group.title())), "{group:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_of_itself() {
+        for (name, command) in all(&Cli::command(), "") {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.starts_with("Examples:\n"), "{name} has no examples");
+            for line in after.lines().skip(1) {
+                assert!(line.starts_with(&format!("  cnnkit {name}")), "{name}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_lists_its_formats_only() {
+        for (name, command) in all(&command(), "") {
+            let format = command.get_arguments().find(|arg| arg.get_id() == "format").expect("an option");
+            let listed: Vec<String> =
+                format.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+            let known = formats(&name).iter().filter(|&&known| name != "export" || known != Format::Table);
+            assert_eq!(listed, known.map(|known| known.name()).collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn strict_means_one_thing() {
+        for (name, command) in all(&command(), "") {
+            let strict = command.get_arguments().find(|arg| arg.get_long() == Some("strict"));
+            if let Some(strict) = strict {
+                let help = strict.get_help().map(ToString::to_string).unwrap_or_default();
+                assert_eq!(
+                    help, "Exit with 1 if a figure is partial because something was not analysed",
+                    "{name}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What `export` writes, and where to.
+
+use std::path::Path;
+
+use cnnkit_report::render::Format;
+
+/// What is written, and where to: the options that other commands have for their reports.
+#[derive(Debug, Default)]
+pub struct Target {
+    /// `--format`; [`Format::Table`] if it was not given.
+    pub format: Format,
+    /// `-o`.
+    pub file: Option<String>,
+}
+
+impl Target {
+    /// The format asked for, else that of the file's ending, else ONNX.
+    pub fn resolve(&self) -> Format {
+        let ending = self
+            .file
+            .as_deref()
+            .and_then(|file| Path::new(file).extension())
+            .and_then(|ending| ending.to_str());
+        match (self.format, ending) {
+            (Format::Pytorch, _) | (Format::Table, Some("py")) => Format::Pytorch,
+            _ => Format::Onnx,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Model files: ONNX in and out, PyTorch and YAML out, damaged and hostile files.
+
+mod export;
+mod export_onnx;
+mod onnx;
+mod onnx_cases;
+mod onnx_commands;
+mod onnx_hostile;
+#[path = "../support/mod.rs"]
+mod support;

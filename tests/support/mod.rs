@@ -1,0 +1,7 @@
+//! What the integration tests share: each binary includes this module with
+//! `#[path = "../support/mod.rs"] mod support;`.
+
+#![allow(dead_code, reason = "no binary needs all of it")]
+
+pub mod network;
+pub mod program;
