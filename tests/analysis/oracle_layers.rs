@@ -1,7 +1,7 @@
 //! Single layers against PyTorch: `tests/data/{conv,deform_conv,ops}.json` hold the arguments, shapes and counts that
 //! torch 2.15 and torchvision 0.29.2 gave.
 
-use cnnkit::layers::{Io, Layer, Weight, WeightRole};
+use cnnkit::layers::{Io, Layer, Weight, WeightRole, find};
 use cnnkit::shape::Shape;
 use serde_json::{Value, json};
 
