@@ -28,10 +28,10 @@ use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::{Fill, Network as Weighted};
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx::bind::Bindings;
-use cnnkit_formats::onnx::import::{self, Imported};
+use cnnkit_formats::onnx::import::{self, FileOutput, Imported};
 use cnnkit_formats::onnx::source::{ModelSource, looks_like_model};
 use cnnkit_formats::onnx::weights::Stored;
-use cnnkit_report::imported::{Figures, Import, LeftOut};
+use cnnkit_report::imported::{Figures, Import};
 use cnnkit_report::{Entry, Spec};
 
 use crate::disk::Disk;
@@ -79,8 +79,8 @@ pub enum Draft {
 pub struct Model {
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
-    /// Nodes that are in no figure.
-    pub left_out: Vec<LeftOut>,
+    /// Its outputs as the file has them, in the order of the graph's.
+    pub outputs: Vec<FileOutput>,
     weights: Stored,
 }
 
@@ -282,16 +282,14 @@ impl Loader {
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
         let imported = import::load(source, &self.bindings()?)
             .map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
-        let Imported { graph, weights, tensors, source, remarks, left } = imported;
-        let left_out =
-            left.into_iter().map(|node| LeftOut { title: node.title, reason: node.reason }).collect();
+        let Imported { graph, weights, tensors, source, outputs, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
             document: None,
             sources: Sources::default(),
             demonstrates: None,
-            model: Some(Model { remarks, left_out, weights: Stored { weights, tensors, source } }),
+            model: Some(Model { remarks, outputs, weights: Stored { weights, tensors, source } }),
         })
     }
 
@@ -375,7 +373,7 @@ impl Network {
 
     /// Returns what there is to say about these figures because the network was imported; none for a spec.
     pub fn import(&self, figures: Figures) -> Option<Import> {
-        self.model.as_ref().map(|model| Import::of(&self.graph, &model.remarks, &model.left_out, figures))
+        self.model.as_ref().map(|model| Import::of(&self.graph, &model.remarks, figures))
     }
 
     /// Returns what was found out about the network, with the name and path that it is reported under.
@@ -389,11 +387,11 @@ impl Network {
 
 impl From<Network> for Subject {
     fn from(network: Network) -> Self {
-        let opaque = |model: &Model| {
+        let opaque = || {
             let nodes = network.graph.nodes().iter();
-            nodes.filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count() + model.left_out.len()
+            nodes.filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count()
         };
-        let left_out = network.model.as_ref().map_or(0, opaque);
+        let left_out = if network.model.is_some() { opaque() } else { 0 };
         Self { graph: network.graph, document: network.document, sources: network.sources, left_out }
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::load::{Loaded, Replace};
 use cnnkit::Network;
+use cnnkit_core::analysis::totals;
 use cnnkit_core::graph::Graph;
 use cnnkit_formats::export::{same, yaml};
 use cnnkit_report::Report;
@@ -44,8 +45,23 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         text = next;
     }
     check(&loaded, &text)?;
+    if let Some(remark) = uncounted(&loaded.graph, &read(&text)?) {
+        text = format!("# {remark}\n{text}");
+    }
     let import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
     Ok(Report::of_networks(vec![loaded.entry(ImportSummary { yaml: text, import })]))
+}
+
+/// What to say where the spec counts other parameters than the model: a tensor that several of its layers share.
+fn uncounted(model: &Graph, spec: &Graph) -> Option<String> {
+    let (model, spec) = (totals::of_graph(model), totals::of_graph(spec));
+    let (of_model, of_spec) = (model.params + model.buffers, spec.params + spec.buffers);
+    (of_model != of_spec).then(|| {
+        format!(
+            "The model stores {of_model} elements, this spec has {of_spec}: layers of the model share single tensors, \
+             here each has its own."
+        )
+    })
 }
 
 /// The network that a written spec says.

@@ -21,6 +21,7 @@ pub mod load;
 mod machine;
 mod man;
 mod output;
+mod outputs;
 mod params;
 mod paths;
 mod progress;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::load::{self, Replace};
+use crate::cli::load::{self, Loaded, Replace};
+use crate::cli::outputs;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, machine};
 use cnnkit_core::diagnostic::Problem;
@@ -119,6 +120,10 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
             ));
         }
     };
+    if tensor.sizes().is_empty() {
+        // A scalar is a list of one.
+        return tensor.reshaped(&[1, 1]).map_err(failed);
+    }
     // One image without a batch axis is a batch of one, or as many as are asked for.
     let alone = tensor.sizes().len() == shape.rank();
     let sizes = [&[1], tensor.sizes()].concat();
@@ -199,6 +204,26 @@ fn execute(
     Ok((measured, Engine::fast(&plan, threads, planning)))
 }
 
+/// Loads the network; open sizes of a model are those of the arrays that it is given.
+fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
+    let failure = match replace.load(&args.spec) {
+        Err(failure) if args.spec.to_ascii_lowercase().ends_with(".onnx") => failure,
+        result => return result,
+    };
+    let sizes = |(name, input): &(String, Input)| {
+        let Input::File(path) = input else { return None };
+        let tensor = arrays::read_npy(path).ok().filter(|_| arrays::is(path, "npy"))?;
+        let sizes: Vec<u64> = tensor.sizes().iter().map(|&size| size as u64).collect();
+        Some((name.clone(), if sizes.len() > 1 { sizes[1..].to_vec() } else { sizes }))
+    };
+    let arrays: Vec<(String, Vec<u64>)> = args.input.iter().filter_map(sizes).collect();
+    if arrays.is_empty() {
+        return Err(failure);
+    }
+    let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
+    given.load(&args.spec).map_err(|_| failure)
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let shapes = args.input.iter().filter_map(|(name, input)| match input {
@@ -206,7 +231,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => None,
     });
     let replace = Replace { input: shapes.collect(), set: args.set.clone() };
-    let loaded = replace.load(&args.spec)?;
+    let loaded = load(&args, &replace)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))
         && graph.outputs().len() > 1
@@ -234,10 +259,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     })?;
     let (measured, engine) = pool.install(|| execute(&args, &network, &inputs))?;
     if let (Some(path), Some(run)) = (&args.tensors, &measured.fastest) {
-        let named = graph.outputs().iter().map(|&id| graph.node(id).id.clone()).zip(&run.outputs);
-        match run.outputs.as_slice() {
+        let (names, tensors) = outputs::named(&loaded, &run.outputs).map_err(failed)?;
+        match tensors.as_slice() {
             [only] if arrays::is(path, "npy") => arrays::write_npy(path, only).map_err(failed)?,
-            _ => arrays::write_weights(path, named).map_err(failed)?,
+            _ => arrays::write_weights(path, names.into_iter().zip(&tensors)).map_err(failed)?,
         }
     }
     let context = Context { batch: batch as u64, process: machine::resident_peak(), profile: args.profile };

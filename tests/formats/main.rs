@@ -3,6 +3,7 @@
 mod export;
 mod export_onnx;
 mod onnx;
+mod onnx_cases;
 mod onnx_commands;
 mod onnx_hostile;
 #[path = "../support/mod.rs"]

@@ -125,3 +125,46 @@ fn check_finds_models_in_folders() {
     let shown = String::from_utf8_lossy(&named.stdout).into_owned() + &String::from_utf8_lossy(&named.stderr);
     assert!(named.status.code() == Some(1) && shown.contains("git lfs pull"), "{shown}");
 }
+
+/// The names of the arrays in a `.npz` file, and their sizes, by name.
+fn arrays(path: &Path) -> Vec<(String, Vec<usize>)> {
+    let read = cnnkit::formats::arrays::read_weights(text(path)).expect("arrays");
+    let mut found: Vec<(String, Vec<usize>)> =
+        read.into_iter().map(|(name, tensor)| (name, tensor.sizes().to_vec())).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn run_writes_the_outputs_of_the_file_in_its_layout_or_nothing() {
+    // One value under two names; a batch that comes second.
+    for (name, input, expected) in [
+        ("twice_identity", vec![], vec![("a", vec![1, 2, 6, 6]), ("b", vec![1, 2, 6, 6])]),
+        ("layout_batch_second", vec![], vec![("y", vec![3, 2, 4, 5])]),
+        ("symbol_question_mark", vec!["--input", "3,8,12"], vec![("y", vec![1, 4, 6, 10])]),
+    ] {
+        let path = unpacked("found.zip", &format!("{name}.onnx"), "outputs");
+        let out = temporary("outputs").join(format!("{name}.npz"));
+        let batch = if name == "layout_batch_second" { vec!["--batch", "2"] } else { vec![] };
+        let args = [vec!["run", text(&path), "-o", text(&out)], input, batch].concat();
+        let output = run(&args);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let found = arrays(&out);
+        assert_eq!(found.len(), expected.len(), "{name}: {found:?}");
+        for ((name, sizes), (wanted_name, wanted)) in found.iter().zip(&expected) {
+            assert_eq!((name.as_str(), sizes), (*wanted_name, wanted));
+        }
+    }
+    // An output that is not computed is an error that names the operator.
+    for (name, operator) in [("intermediate_upcunet_legacy", "Pad"), ("panic_lstm_matmul", "LSTM")] {
+        let path = unpacked("found.zip", &format!("{name}.onnx"), "refused");
+        let out = temporary("refused").join("never.npz");
+        let output = run(&["run", text(&path), "-o", text(&out)]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {message}");
+        assert!(message.contains("not supported") && message.contains(operator), "{name}: {message}");
+        assert!(!out.exists(), "{name}: something was written");
+        let verified = run(&["verify", "--fast", text(&path)]);
+        assert_eq!(verified.status.code(), Some(2), "{name}");
+    }
+}

@@ -106,8 +106,11 @@ impl<'g, S: Scalar> Network<'g, S> {
     /// Returns the number of allocated elements, buffers included; a tensor that several nodes use counts once.
     pub fn elements(&self) -> u64 {
         let lists = self.graph.nodes().iter().zip(&self.own);
-        let own = lists.flat_map(|(node, list)| node.own_weights().filter_map(|(index, _)| list.get(index)));
-        own.map(|tensor| tensor.len() as u64).sum()
+        let counted = |(node, list): (&cnnkit_core::graph::Node, &Vec<Arc<Tensor<S>>>)| -> u64 {
+            let own = node.own_weights().filter_map(|(index, _)| Some((index, list.get(index)?)));
+            own.map(|(index, tensor)| node.counted(index, tensor.len() as u64)).sum()
+        };
+        lists.map(counted).sum()
     }
 
     /// Returns the number of allocated bytes, buffers included.

@@ -120,6 +120,14 @@ impl<S: Scalar> Tensor<S> {
         Tensor(self.0.mapv(|value| T::from_f64(value.to_f64())))
     }
 
+    /// Returns the same tensor with the batch as axis `axis` instead of the first.
+    #[must_use]
+    pub fn with_batch_at(self, axis: usize) -> Self {
+        let mut order: Vec<usize> = (1..self.sizes().len()).collect();
+        order.insert(axis.min(order.len()), 0);
+        Self::from_array(self.0.permuted_axes(IxDyn(&order)))
+    }
+
     /// Returns the same elements with other sizes.
     pub fn reshaped(self, sizes: &[usize]) -> Result<Self, Problem> {
         Self::new(sizes, self.into_data())

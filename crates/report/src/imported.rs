@@ -8,11 +8,10 @@ use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::opaque::Opaque;
 
-/// Most nodes that are listed for people: what follows one of unknown shape can be hundreds.
+/// Maximum number of lines for people.
 const MOST_LINES: usize = 12;
-
-/// What is said of a node that is in no figure at all.
-const IN_NO_FIGURE: &str = "in no figure";
+/// Maximum number of nodes that are listed for people one by one if the reason is the same.
+const MOST_ALIKE: usize = 3;
 
 /// Which figures a command shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +20,6 @@ pub enum Figures {
     Counts,
     /// What follows from how layers depend on each other: anything left out makes it partial.
     Dependences,
-}
-
-/// A node that is in no figure: how people find it, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// `` `/nms/NonMaxSuppression` (NonMaxSuppression) ``.
-    pub title: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// Whether figures are complete.
@@ -46,14 +36,14 @@ pub enum Status {
 /// An operator of a model that is not analysed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotAnalysed {
-    /// Id of the node that stands for the operator in the graph; null if it is in no figure.
-    pub id: Option<String>,
-    /// The operator's type, for an operator that is in no figure with its name in the model.
+    /// Id of the node that stands for the operator in the graph.
+    pub id: String,
+    /// The operator's type.
     pub operator: String,
     /// Why it is not analysed.
     pub reason: String,
     /// What that means for the figures.
-    pub meaning: &'static str,
+    pub meaning: String,
 }
 
 /// Keys that only imported models have.
@@ -105,34 +95,48 @@ fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
 }
 
 /// What is not known of the node.
-fn meaning(node: &Opaque) -> &'static str {
-    if node.may_multiply() {
-        "parameters counted; MACs and other ops not; depends on everything, as far as is known"
+fn meaning(node: &Opaque) -> String {
+    let counted = match (node.weights.is_empty(), node.may_multiply()) {
+        (false, true) => "parameters counted; MACs and other ops not",
+        (false, false) => "parameters counted; multiplies nothing",
+        (true, true) => "MACs and other ops not counted",
+        (true, false) => "multiplies nothing",
+    };
+    let reads = if node.constant {
+        "depends on constants alone"
     } else {
-        "multiplies nothing; depends on everything, as far as is known"
+        "depends on everything, as far as is known"
+    };
+    format!("{counted}; {reads}")
+}
+
+/// Groups the nodes by reason, in the order in which the reasons first occur: what follows a node of unknown shape can
+/// be hundreds.
+fn alike(nodes: &[NotAnalysed]) -> Vec<Vec<&NotAnalysed>> {
+    let mut groups: Vec<Vec<&NotAnalysed>> = Vec::new();
+    for node in nodes {
+        match groups.iter_mut().find(|group| group[0].reason == node.reason) {
+            Some(group) => group.push(node),
+            None => groups.push(vec![node]),
+        }
     }
+    groups
 }
 
 impl Import {
     /// Collects what is not analysed of an imported model, and whether `figures` are partial because of it.
-    pub fn of(graph: &Graph, remarks: &[String], left: &[LeftOut], figures: Figures) -> Self {
+    pub fn of(graph: &Graph, remarks: &[String], figures: Figures) -> Self {
         let node = |(id, node): (&str, &Opaque)| NotAnalysed {
-            id: Some(id.to_owned()),
+            id: id.to_owned(),
             operator: node.operator.clone(),
             reason: node.reason.clone(),
             meaning: meaning(node),
         };
-        let out = |left: &LeftOut| NotAnalysed {
-            id: None,
-            operator: left.title.clone(),
-            reason: left.reason.clone(),
-            meaning: IN_NO_FIGURE,
-        };
         let needed = |node: &Opaque| figures == Figures::Dependences || node.may_multiply();
         Self {
-            not_analysed: opaque(graph).map(node).chain(left.iter().map(out)).collect(),
+            not_analysed: opaque(graph).map(node).collect(),
             remarks: remarks.to_vec(),
-            partial: !left.is_empty() || opaque(graph).any(|(_, node)| needed(node)),
+            partial: opaque(graph).any(|(_, node)| needed(node)),
         }
     }
 
@@ -151,18 +155,26 @@ impl Import {
             };
             page.push(Block::Text(vec![StyledText::new(what, tone)]));
         }
-        for node in self.not_analysed.iter().take(MOST_LINES) {
-            let (name, text) = match &node.id {
-                Some(id) => (id, format!(" ({}): {}; {}", node.operator, node.reason, node.meaning)),
-                None => (&node.operator, format!(": {}; {}", node.reason, node.meaning)),
-            };
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for group in alike(&self.not_analysed) {
+            let shown = if group.len() > MOST_ALIKE { 1 } else { group.len() };
+            for node in &group[..shown] {
+                let text = format!(" ({}): {}; {}", node.operator, node.reason, node.meaning);
+                lines.push((node.id.clone(), text));
+            }
+            if group.len() > shown {
+                lines.push((format!("{} more", group.len() - shown), ": for the same reason".to_owned()));
+            }
+        }
+        let hidden = lines.len().saturating_sub(MOST_LINES);
+        lines.truncate(MOST_LINES);
+        for (name, text) in lines {
             page.push(Block::Text(vec![
                 StyledText::plain("- "),
                 StyledText::new(name, Tone::Name),
                 StyledText::plain(text),
             ]));
         }
-        let hidden = self.not_analysed.len().saturating_sub(MOST_LINES);
         if hidden > 0 {
             page.push(Block::Text(vec![StyledText::new(
                 format!("  and {hidden} more, all in the JSON"),

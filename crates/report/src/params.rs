@@ -185,10 +185,10 @@ pub struct ParamsLayer {
     pub op: &'static str,
     /// Its settings in a few words: `64 k7 s2 p3`.
     pub settings: String,
-    /// Shapes of its inputs, without the batch.
-    pub input_shapes: Vec<Shape>,
-    /// Shape of its output, without the batch.
-    pub output_shape: Shape,
+    /// Shapes of its inputs, without the batch; null where an imported model leaves one open.
+    pub input_shapes: Vec<Option<Shape>>,
+    /// Shape of its output, without the batch; null where an imported model leaves it open.
+    pub output_shape: Option<Shape>,
     /// Learnable elements; 0 for a layer that uses the weights of another.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
@@ -220,8 +220,8 @@ pub struct ParamsLayer {
 pub struct ParamsOutput {
     /// The node's id.
     pub id: String,
-    /// Its shape, without the batch.
-    pub shape: Shape,
+    /// Its shape, without the batch; null where an imported model leaves it open.
+    pub shape: Option<Shape>,
 }
 
 /// The counts of one network in a batch.
@@ -308,8 +308,8 @@ fn layer(graph: &Graph, node: &Node, batch: u64) -> ParamsLayer {
             Op::Input => String::new(),
             Op::Layer(layer) => layer.describe(),
         },
-        input_shapes: graph.input_shapes(node),
-        output_shape: node.shape.clone(),
+        input_shapes: node.inputs.iter().map(|&input| graph.node(input).known_shape().cloned()).collect(),
+        output_shape: node.known_shape().cloned(),
         params: counts.params,
         buffers: counts.buffers,
         macs: counts.macs,
@@ -322,7 +322,7 @@ fn layer(graph: &Graph, node: &Node, batch: u64) -> ParamsLayer {
 }
 
 fn output(graph: &Graph, id: NodeId) -> ParamsOutput {
-    ParamsOutput { id: graph.node(id).id.clone(), shape: graph.node(id).shape.clone() }
+    ParamsOutput { id: graph.node(id).id.clone(), shape: graph.node(id).known_shape().cloned() }
 }
 
 impl ParamsLayer {

@@ -48,12 +48,14 @@ fn parameters(
     let (params, buffers) = predict.parameters(graph);
     let (mut learned, mut kept) = (0u64, 0u64);
     for node in graph.nodes() {
-        for (_, weight) in node.own_weights() {
+        for (index, weight) in node.own_weights() {
             // One tensor at a time: VGG's weights would not all fit into memory at once.
             let tensor = Tensor::<f32>::zeros(&batched(1, &weight.shape)?);
             match weight.role {
-                WeightRole::Parameter => learned += tensor.len() as u64,
-                WeightRole::Buffer | WeightRole::Fixed => kept += tensor.len() as u64,
+                WeightRole::Parameter => learned += node.counted(index, tensor.len() as u64),
+                WeightRole::Buffer | WeightRole::Fixed => {
+                    kept += node.counted(index, tensor.len() as u64);
+                }
             }
         }
     }

@@ -62,7 +62,8 @@ impl Counts {
 pub fn of_node(node: &Node) -> Counts {
     let elements = |role: WeightRole| {
         let own = node.own_weights().filter(|(_, weight)| weight.role == role);
-        own.map(|(_, weight)| weight.shape.elements().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+        own.map(|(index, weight)| node.counted(index, weight.shape.elements().unwrap_or(u64::MAX)))
+            .fold(0, u64::saturating_add)
     };
     let is_layer = matches!(node.op, crate::graph::Op::Layer(_));
     Counts {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
-use crate::layers::{Cost, Io, Layer, Weight};
+use crate::layers::{Cost, Io, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 use crate::source::Origin;
 
@@ -65,6 +65,7 @@ struct Pending {
     shares: Option<NodeId>,
     tied: Vec<usize>,
     frozen: bool,
+    counts: Vec<(usize, u64)>,
     origin: Origin,
 }
 
@@ -127,6 +128,20 @@ impl Builder {
     pub fn tie(&mut self, node: NodeId, index: usize) {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.tied.push(index);
+        }
+    }
+
+    /// Declares that weight number `index` of `node` counts as so many elements.
+    pub fn count(&mut self, node: NodeId, index: usize, elements: u64) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.counts.push((index, elements));
+        }
+    }
+
+    /// Declares that weight number `index` of `node` is not learned.
+    pub fn fix(&mut self, node: NodeId, index: usize) {
+        if let Some(weight) = self.nodes.get_mut(node.0).and_then(|node| node.weights.get_mut(index)) {
+            weight.role = WeightRole::Buffer;
         }
     }
 
@@ -224,6 +239,7 @@ impl Builder {
                 shares: pending.shares,
                 tied: pending.tied,
                 frozen: pending.frozen,
+                counts: pending.counts,
                 origin: pending.origin,
             });
         }
@@ -258,11 +274,10 @@ impl Builder {
         weights.iter().try_for_each(|weight| bounded(&weight.shape))?;
         if let Some(owner) = shares {
             let theirs = &self.nodes[owner.0];
-            let mut own = weights.clone();
-            if theirs.frozen {
-                own = own.into_iter().map(Weight::fixed).collect();
-            }
-            if theirs.shape.is_some() && theirs.weights != own {
+            let alike = |(a, b): (&Weight, &Weight)| a.name == b.name && a.shape == b.shape;
+            let same =
+                theirs.weights.len() == weights.len() && theirs.weights.iter().zip(&weights).all(alike);
+            if theirs.shape.is_some() && !same {
                 let show = |weights: &[Weight]| {
                     let shapes: Vec<String> =
                         weights.iter().map(|w| format!("{} {}", w.name, w.shape)).collect();
@@ -310,6 +325,7 @@ impl Builder {
             shares,
             tied: vec![],
             frozen: false,
+            counts: vec![],
             origin,
         })
     }
@@ -326,6 +342,7 @@ impl Builder {
             shares: None,
             tied: vec![],
             frozen: false,
+            counts: vec![],
             origin,
         })
     }
@@ -346,5 +363,24 @@ fn bounded(shape: &Shape) -> Result<(), Problem> {
         )
         .help("check the sizes: no machine can store such a tensor")),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::opaque::Opaque;
+    use crate::layers::relu::Relu;
+
+    #[test]
+    fn layer_without_inputs_is_an_error() {
+        let opaque = Opaque { operator: "LSTM".into(), shape: vec![3], ..Opaque::default() };
+        for layer in [Layer::Relu(Relu {}), Layer::Opaque(opaque)] {
+            let mut builder = Builder::new();
+            builder.input("x", Shape::from([3]), Origin::default());
+            let node = builder.layer("a", layer, vec![], None, Origin::default());
+            let flaws = builder.finish("net", vec![node]).expect_err("it reads nothing").into_flaws();
+            assert!(flaws[0].message.contains("reads nothing"), "{flaws:?}");
+        }
     }
 }

@@ -45,7 +45,7 @@ pub struct Node {
     pub id: String,
     /// The operation.
     pub op: Op,
-    /// The nodes that it reads.
+    /// The nodes that it reads: at least one, unless it is an input of the network.
     pub inputs: Vec<NodeId>,
     /// The shape of its output.
     pub shape: Shape,
@@ -59,6 +59,9 @@ pub struct Node {
     pub tied: Vec<usize>,
     /// Whether its weights are not learned (`learned: false`).
     pub frozen: bool,
+    /// Weights that count as another number of elements than they have: a stored tensor of which the layer uses a part, or
+    /// from which the model computes the weight.
+    pub counts: Vec<(usize, u64)>,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -76,7 +79,29 @@ impl Node {
     /// Returns the inputs whose values it reads: none for a learned tensor, which depends only on the number of
     /// images.
     pub fn sources(&self) -> &[NodeId] {
-        if matches!(self.op, Op::Layer(Layer::LearnedTensor(_))) { &[] } else { &self.inputs }
+        match &self.op {
+            Op::Layer(Layer::LearnedTensor(_)) => &[],
+            Op::Layer(Layer::Opaque(opaque)) if opaque.constant => &[],
+            _ => &self.inputs,
+        }
+    }
+
+    /// The shape of its output; none where an imported model leaves it open.
+    pub fn known_shape(&self) -> Option<&Shape> {
+        match &self.op {
+            Op::Layer(Layer::Opaque(opaque)) if opaque.unknown => None,
+            _ => Some(&self.shape),
+        }
+    }
+
+    /// The shape of its output for people: `?` where it is not known.
+    pub fn shown_shape(&self) -> String {
+        self.known_shape().map_or_else(|| "?".to_owned(), Shape::to_string)
+    }
+
+    /// How many elements weight `index` counts as, which has `elements`.
+    pub fn counted(&self, index: usize, elements: u64) -> u64 {
+        self.counts.iter().find(|(at, _)| *at == index).map_or(elements, |&(_, count)| count)
     }
 
     /// The weights that its layer declares, as they are here: fixed if they are not learned.
@@ -212,7 +237,10 @@ impl Graph {
                     if !node.weights.is_empty() {
                         let weights =
                             layer.weights(Io { inputs: &sources, output: &output }).map_err(misfit)?;
-                        if node.as_kept(weights) != node.weights {
+                        let shapes = |weights: &[Weight]| {
+                            weights.iter().map(|weight| weight.shape.clone()).collect::<Vec<_>>()
+                        };
+                        if shapes(&weights) != shapes(&node.weights) {
                             let message = format!("`{}` has weights for one input size only", node.id);
                             return Err(misfit(crate::diagnostic::Problem::shape(message)));
                         }

@@ -26,6 +26,7 @@ impl Graph {
                     let io = Io { inputs: &shapes, output: &output };
                     (node.weights, node.cost) = (node.as_kept(layer.weights(io)?), layer.cost(io)?);
                     node.inputs = sources;
+                    node.counts.clear();
                     node.op = Op::Layer(layer);
                     node.shape = output;
                 }

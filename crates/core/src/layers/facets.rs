@@ -119,14 +119,16 @@ pub enum Arity {
     One,
     /// Two or more.
     Many,
-    /// Any number: of an imported node that is not understood.
+    /// One or more: of an imported node that is not understood.
     Any,
 }
 
 impl Arity {
     pub(crate) fn check(self, name: &str, found: usize) -> Result<(), Problem> {
         match (self, found) {
-            (Self::One, 1) | (Self::Many, 2..) | (Self::Any, _) => Ok(()),
+            (Self::One, 1) | (Self::Many, 2..) | (Self::Any, 1..) => Ok(()),
+            (_, 0) => Err(Problem::new(Code::Reference, format!("`{name}` reads nothing"))
+                .help("every layer reads an input or another layer")),
             (Self::One, _) => {
                 Err(Problem::new(Code::Reference, format!("`{name}` reads one input, {found} are given"))
                     .help("join them first: `- concat: [a, b]` or `- add: [a, b]`"))

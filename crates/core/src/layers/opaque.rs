@@ -9,23 +9,37 @@ use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, La
 use crate::shape::Shape;
 
 /// What is known of the node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Opaque {
     /// The operator's name in the model's format
     pub operator: String,
     /// Shape of its output
     pub shape: Vec<u64>,
+    /// Whether the shape is not known: it stands as `[1]` then, and nothing that reads it has a known cost
+    #[serde(default)]
+    pub unknown: bool,
+    /// Whether it reads constants alone: whatever the input, the output is the same
+    #[serde(default)]
+    pub constant: bool,
     /// Shapes of its weights
     #[serde(default)]
     pub weights: Vec<Vec<u64>>,
+    /// How many of the weights, the last ones, are buffers: running statistics
+    #[serde(default)]
+    pub buffers: usize,
     /// Why it is not analysed
     #[serde(default)]
     pub reason: String,
 }
 
-/// Names of its weights.
-pub const NAMES: &[&str] = &["weight_0", "weight_1", "weight_2", "weight_3", "weight_4", "weight_5", "weight_6", "weight_7"];
+/// Names of its weights: as many as one node keeps apart.
+pub const NAMES: &[&str] = &[
+    "weight_0", "weight_1", "weight_2", "weight_3", "weight_4", "weight_5", "weight_6", "weight_7", "weight_8",
+    "weight_9", "weight_10", "weight_11", "weight_12", "weight_13", "weight_14", "weight_15", "weight_16",
+    "weight_17", "weight_18", "weight_19", "weight_20", "weight_21", "weight_22", "weight_23", "weight_24",
+    "weight_25", "weight_26", "weight_27", "weight_28", "weight_29", "weight_30", "weight_31",
+];
 
 /// Operators that multiply nothing: they choose, move, compare or convert.
 const WITHOUT_MACS: &[&str] = &[
@@ -64,8 +78,15 @@ impl LayerKind for Opaque {
     }
 
     fn weights(&self, _: Io<'_>) -> Result<Vec<Weight>, Problem> {
-        let weight = |(shape, &name): (&Vec<u64>, &&'static str)| Weight::parameter(name, shape.as_slice(), Init::Zeros);
-        Ok(self.weights.iter().zip(NAMES).map(weight).collect())
+        let learned = self.weights.len().saturating_sub(self.buffers);
+        let weight = |(index, (shape, &name)): (usize, (&Vec<u64>, &&'static str))| {
+            if index < learned {
+                Weight::parameter(name, shape.as_slice(), Init::Zeros)
+            } else {
+                Weight::buffer(name, shape.as_slice(), Init::Zeros)
+            }
+        };
+        Ok(self.weights.iter().zip(NAMES).enumerate().map(weight).collect())
     }
 
     /// Unknown: whoever sums costs says that they are partial.
@@ -73,8 +94,11 @@ impl LayerKind for Opaque {
         Ok(Cost::FREE)
     }
 
-    /// Anything may depend on everything.
+    /// Anything may depend on everything that is read.
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
+        if self.constant {
+            return vec![];
+        }
         let whole = |(input, shape): (usize, &Shape)| Reach {
             input,
             role: Role::Local,

@@ -244,8 +244,10 @@ pub fn backward<S: Scalar>(
 }
 
 fn unsupported(layer: &Layer) -> Problem {
-    Problem::new(
-        cnnkit_core::diagnostic::Code::InvalidValue,
-        format!("not supported: running `{}`", layer.doc().name),
-    )
+    let (what, why) = match layer {
+        Layer::Opaque(opaque) => (format!("the operator {}", opaque.operator), opaque.reason.as_str()),
+        other => (format!("`{}`", other.doc().name), ""),
+    };
+    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    Problem::new(cnnkit_core::diagnostic::Code::InvalidValue, format!("not supported: running {what}{why}"))
 }

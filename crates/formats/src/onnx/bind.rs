@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::proto::{DimensionValue, TypeProto, ValueInfoProto};
+use super::proto::{DataType, DimensionValue, TypeProto, ValueInfoProto};
 use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 
 /// What the caller gives for open sizes.
@@ -34,6 +34,8 @@ pub(super) struct BoundInput {
     pub dims: Vec<u64>,
     /// Which of them is the batch.
     pub batch: Option<usize>,
+    /// The type of its elements.
+    pub data_type: DataType,
 }
 
 /// A size as the file states it.
@@ -63,7 +65,8 @@ fn sizes(value: Option<&TypeProto>) -> Option<Vec<Size>> {
             Ok(0) | Err(_) => Size::Open,
             Ok(size) => Size::Known(size),
         },
-        Some(DimensionValue::Param(name)) if !name.is_empty() => Size::Symbol(name.clone()),
+        // Some writers name every open size `?`: sizes without a name are not equal.
+        Some(DimensionValue::Param(name)) if !name.is_empty() && name != "?" => Size::Symbol(name.clone()),
         _ => Size::Open,
     };
     Some(shape.dim.iter().map(size).collect())
@@ -132,7 +135,11 @@ pub(super) fn bind(
         if !open.is_empty() {
             return Err(open_sizes(name, sizes, *has_batch, &open, inputs.len()));
         }
-        bound.push(BoundInput { name: name.clone(), dims, batch: has_batch.then_some(0) });
+        let data_type = inputs.iter().find(|input| input.name == *name).and_then(|input| {
+            DataType::try_from(input.r#type.as_ref()?.tensor_type.as_ref()?.elem_type).ok()
+        });
+        let data_type = data_type.unwrap_or(DataType::Float);
+        bound.push(BoundInput { name: name.clone(), dims, batch: has_batch.then_some(0), data_type });
     }
     let batch = bound.iter().find(|input| input.batch.is_some()).map_or(1, |input| input.dims[0]);
     for input in &mut bound {

@@ -7,7 +7,7 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::product;
 
 /// Most elements of a constant whose values are looked at during analysis: shapes, axes, scales.
-pub const KNOWN: u64 = 1 << 18;
+pub const KNOWN: u64 = 1 << 22;
 
 /// A constant of the model, or what was computed from constants.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Constant {
     pub values: Option<Values>,
     /// Whether it was computed from weights of the model.
     pub derived: bool,
+    /// The stored tensors from which it was computed.
+    pub sources: Vec<usize>,
 }
 
 /// A rearrangement of a stored tensor.
@@ -95,6 +97,7 @@ impl Constant {
             view: vec![],
             values: Some(Values::Ints(values)),
             derived: false,
+            sources: vec![],
         }
     }
 
@@ -107,6 +110,7 @@ impl Constant {
             view: vec![],
             values: Some(Values::Floats(values)),
             derived: false,
+            sources: vec![],
         }
     }
 
@@ -155,7 +159,7 @@ impl Constant {
         };
         let mut view = self.view.clone();
         view.push(change);
-        Self { dims, view, values, ..*self }
+        Self { dims, view, values, sources: self.sources.clone(), ..*self }
     }
 
     /// The tensor with index `root` of the file. Its values are decoded if they are few and in the model file itself.
@@ -175,8 +179,15 @@ impl Constant {
             let message = format!("`{}` has {elements} elements, the limit is 2^48", tensor.name);
             return Err(Problem::new(Code::Limit, message).help("no file holds such a tensor"));
         }
-        let mut constant =
-            Self { dims, data_type, root: Some(root), view: vec![], values: None, derived: false };
+        let mut constant = Self {
+            dims,
+            data_type,
+            root: Some(root),
+            view: vec![],
+            values: None,
+            derived: false,
+            sources: vec![],
+        };
         if elements <= KNOWN && tensor.left.is_empty() && tensor.data_location == 0 {
             constant.values = decode(tensor, data_type, elements as usize)?;
         }
@@ -192,7 +203,8 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
         Change::Scale(factor) => (dims.to_vec(), data.into_iter().map(|x| x * cast(*factor)).collect()),
         Change::Invert => (dims.to_vec(), data.into_iter().map(T::recip).collect()),
         Change::Dequantize { axis, scale, zero } => {
-            let inner: usize = dims.iter().skip(axis + 1).map(|&size| size as usize).product();
+            let inner: usize =
+                dims.iter().skip(axis + 1).fold(1usize, |inner, &size| inner.saturating_mul(size as usize));
             let value = |(flat, x): (usize, T)| {
                 let index = if scale.len() == 1 { 0 } else { flat / inner.max(1) % scale.len().max(1) };
                 (x - cast(zero[index])) * cast(scale[index])
@@ -210,7 +222,7 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
             let mut sizes = dims.to_vec();
             sizes[*axis] = end - start;
             let steps = steps(dims);
-            let places = strided(&sizes, &steps, *start as usize * steps[*axis]);
+            let places = strided(&sizes, &steps, (*start as usize).saturating_mul(steps[*axis]));
             (sizes, places.into_iter().map(|at| data[at]).collect())
         }
     }
@@ -228,9 +240,9 @@ pub fn strided(dims: &[u64], steps: &[usize], first: usize) -> Vec<usize> {
 
 /// Row-major steps of a tensor of these sizes.
 pub fn steps(dims: &[u64]) -> Vec<usize> {
-    let mut steps = vec![1; dims.len()];
+    let mut steps = vec![1usize; dims.len()];
     for axis in (1..dims.len()).rev() {
-        steps[axis - 1] = steps[axis] * dims[axis] as usize;
+        steps[axis - 1] = steps[axis].saturating_mul(dims[axis] as usize);
     }
     steps
 }
@@ -275,6 +287,10 @@ fn decode(tensor: &TensorProto, data_type: DataType, elements: usize) -> Result<
         Values::Ints(values) => values.len(),
         Values::Floats(values) => values.len(),
     };
+    if found == 0 {
+        // Saved without its weights: counted all the same.
+        return Ok((elements == 0).then_some(values));
+    }
     if found != elements {
         return Err(Problem::shape(format!(
             "`{}` has the sizes {:?}, that is {elements} elements, but data for {found}",

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
-use super::constant::{Change, Constant};
+use super::constant::Constant;
 use super::inline::{flatten, opset};
 use super::ir::{Draft, compact, without_identities};
-use super::lower::{Left, Lower, Tensor, Use, Value};
+use super::lower::{Lower, Tensor, Use, Value};
 use super::names::{ModulePath, ids};
 use super::patterns;
 use super::proto::{ModelProto, TensorProto};
@@ -35,10 +35,21 @@ pub struct Imported {
     pub tensors: Vec<TensorProto>,
     /// The model's bytes.
     pub source: ModelSource,
+    /// The file's outputs, in the order of the graph's.
+    pub outputs: Vec<FileOutput>,
     /// What there is to say about the whole model.
     pub remarks: Vec<String>,
-    /// Nodes that are in no figure at all.
-    pub left: Vec<Left>,
+}
+
+/// An output as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOutput {
+    /// Its name.
+    pub name: String,
+    /// Its sizes, batch included; none where the shape is not known.
+    pub dims: Option<Vec<u64>>,
+    /// Which of them is the batch; none if it has no batch axis.
+    pub batch: Option<usize>,
 }
 
 /// Reads the model of `source` and makes a graph of it.
@@ -96,13 +107,11 @@ pub fn import(
 ) -> Result<Imported, Vec<Diagnostic>> {
     let source = source.into();
     let name = name(&model, &source);
-    let stored = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
-    stored.for_each(|tensor| super::weights::recall(tensor, &source));
+    super::weights::recall_all(&mut model, &source);
     let (mut lower, outputs, inputs) = lowered(model, bindings)?;
-    let (drafts, outputs) = finish(&mut lower, outputs)?;
-    let built = build(&name, drafts, outputs, &inputs, &mut lower.remarks)?;
-    let (graph, weights) = built;
-    Ok(Imported { graph, weights, tensors: lower.tensors, source, remarks: lower.remarks, left: lower.left })
+    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
+    Ok(Imported { graph, weights, tensors: lower.tensors, source, outputs, remarks: lower.remarks })
 }
 
 impl Imported {
@@ -133,6 +142,12 @@ fn lowered(
     let one = |problem: Problem| vec![diagnostic(problem)];
     let graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
+    if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
+        let message =
+            format!("not supported: the operators of `{}`, the only ones that the model uses", other.domain);
+        return Err(one(Problem::new(Code::InvalidValue, message)
+            .help("networks of ONNX's own operators are analysed, not trees, scalers and the like")));
+    }
     if version < OLDEST {
         let message =
             format!("not supported: operator set {version}; the oldest that is understood is {OLDEST}");
@@ -167,6 +182,9 @@ fn lowered(
             shape,
             weights: vec![],
         });
+        if super::constant::is_integer(input.data_type) {
+            lower.whole.insert(draft, input.data_type);
+        }
         let tensor = Tensor { draft, dims: input.dims, batch: input.batch };
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
@@ -204,7 +222,8 @@ fn lowered(
     for tensor in graph.initializer {
         lower.add_stored(tensor).map_err(one)?;
     }
-    lower.initializers = lower.tensors.len();
+    // Paddle and spox write all weights as nodes.
+    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -218,6 +237,16 @@ fn lowered(
         }
     }
     if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
+}
+
+/// Whether a stored tensor is more than a setting.
+fn is_weight(tensor: &TensorProto) -> bool {
+    use super::proto::DataType as D;
+    let float = matches!(
+        D::try_from(tensor.data_type),
+        Ok(D::Float | D::Float16 | D::Bfloat16 | D::Double | D::Int8 | D::Uint8)
+    );
+    float && super::constant::sizes(&tensor.dims).is_ok_and(|dims| dims.iter().any(|&size| size > 1))
 }
 
 fn makes(items: &[super::inline::Item], name: &str) -> bool {
@@ -252,44 +281,44 @@ fn unused(lower: &mut Lower, items: &[super::inline::Item], stored: &[TensorProt
     }
 }
 
+/// The network before it becomes a graph.
+struct Finished {
+    drafts: Vec<Draft>,
+    /// The drafts of the outputs.
+    ends: Vec<usize>,
+    outputs: Vec<FileOutput>,
+}
+
 /// Patterns recognised, dead layers left out.
-fn finish(lower: &mut Lower, outputs: Vec<String>) -> Result<(Vec<Draft>, Vec<usize>), Vec<Diagnostic>> {
-    let mut ends = Vec::new();
-    let mut cut = None;
-    for name in &outputs {
-        match lower.values.get(name) {
-            Some(Value::Tensor(tensor)) => ends.push(tensor.draft),
-            Some(Value::Constant(_)) => {
-                lower.remark(format!("the output `{name}` is a constant and left out"));
-            }
-            Some(Value::Unknown(reason)) => cut = Some((name.clone(), reason.clone())),
-            None => {}
-        }
+fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
+    let (mut ends, mut outputs) = (Vec::new(), Vec::new());
+    for name in names {
+        let tensor = match lower.values.get(name).cloned() {
+            Some(Value::Tensor(tensor)) => Some(tensor),
+            Some(Value::Constant(constant)) => super::lower::constant_output(lower, name, &constant),
+            Some(Value::Unknown(_)) | None => None,
+        };
+        let draft = tensor.as_ref().map(|tensor| tensor.draft).or_else(|| lower.unknown.get(name).copied());
+        let Some(draft) = draft else {
+            lower.remark(format!("the output `{name}` is a constant without elements and left out"));
+            continue;
+        };
+        ends.push(draft);
+        let (dims, batch) = tensor.map_or((None, None), |tensor| (Some(tensor.dims), tensor.batch));
+        outputs.push(FileOutput { name: name.clone(), dims, batch });
     }
     let mut drafts = std::mem::take(&mut lower.drafts);
-    if let Some((name, reason)) = cut {
-        lower.remark(format!("the output `{name}` is left out: {reason}"));
-        // What only the left-out part reads is where the analysed network ends.
-        let uses = super::ir::uses(&drafts, &ends);
-        ends.extend((0..drafts.len()).filter(|&index| uses[index] == 0 && drafts[index].layer.is_some()));
-    }
     if ends.is_empty() {
-        let message = "no output of the model can be analysed: each depends on what is not understood";
-        let help = lower.left.first().map_or_else(
-            || "every output is a constant".to_owned(),
-            |left| format!("{}: {}", left.title, left.reason),
-        );
-        return Err(vec![diagnostic(Problem::new(Code::InvalidValue, message).help(help))]);
+        let message = "no output of the model can be analysed: every output is a constant without elements";
+        let problem = Problem::new(Code::InvalidValue, message);
+        return Err(vec![diagnostic(problem.help("a network computes something of what it is given"))]);
     }
-    let holds = |draft: &Draft| {
-        matches!(draft.layer, Some(cnnkit_core::layers::Layer::Opaque(_))) && !draft.weights.is_empty()
-    };
     // What nothing depends on is no second reader of anything.
-    drafts = compact(drafts, &mut ends, holds);
+    drafts = compact(drafts, &mut ends);
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
-    let drafts = compact(drafts, &mut ends, holds);
-    Ok((drafts, ends))
+    let drafts = compact(drafts, &mut ends);
+    Ok(Finished { drafts, ends, outputs })
 }
 
 /// The graph, with the weights of each node.
@@ -298,7 +327,7 @@ fn build(
     drafts: Vec<Draft>,
     outputs: Vec<usize>,
     inputs: &[String],
-    remarks: &mut Vec<String>,
+    lower: &mut Lower,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -319,44 +348,19 @@ fn build(
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
+        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        fixed.for_each(|(index, _)| builder.fix(node, index));
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
         }
     }
-    tie(&mut builder, &weights, remarks);
+    let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
+    if shared > 0 {
+        let plural = if shared == 1 { " is" } else { "s are" };
+        lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
+    }
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
     Ok((graph, weights))
-}
-
-/// Weights that are the same stored tensor as an earlier node's count there, though the layers differ in other weights.
-fn tie(builder: &mut Builder, weights: &[Vec<Constant>], remarks: &mut Vec<String>) {
-    let mut seen: HashMap<usize, &Constant> = HashMap::new();
-    let mut tied: HashSet<usize> = HashSet::new();
-    for (node, list) in weights.iter().enumerate() {
-        for (index, constant) in list.iter().enumerate() {
-            let Some(root) = constant.root else { continue };
-            match seen.get(&root) {
-                None => {
-                    seen.insert(root, constant);
-                }
-                // Different parts of one tensor (a fused projection that is taken apart) are each counted.
-                Some(first) if parts(first) != parts(constant) => {}
-                Some(_) => {
-                    builder.tie(NodeId::new(node), index);
-                    tied.insert(root);
-                }
-            }
-        }
-    }
-    if !tied.is_empty() {
-        let plural = if tied.len() == 1 { " is" } else { "s are" };
-        remarks.push(format!("{} stored tensor{plural} used by several layers and counted once", tied.len()));
-    }
-}
-
-/// The parts that were taken of a stored tensor.
-fn parts(constant: &Constant) -> Vec<&Change> {
-    constant.view.iter().filter(|change| matches!(change, Change::Slice { .. })).collect()
 }

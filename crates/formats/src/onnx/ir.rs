@@ -53,9 +53,9 @@ pub fn without_identities(drafts: &mut [Draft], outputs: &mut [usize]) {
     outputs.iter_mut().for_each(|output| *output = stands_for[*output]);
 }
 
-/// The drafts that the outputs depend on, the inputs and those for which `keep` holds, with their new indices.
-pub fn compact(drafts: Vec<Draft>, outputs: &mut [usize], keep: impl Fn(&Draft) -> bool) -> Vec<Draft> {
-    let mut live: Vec<bool> = drafts.iter().map(|draft| draft.layer.is_none() || keep(draft)).collect();
+/// The drafts that the outputs depend on, and the inputs, with their new indices.
+pub fn compact(drafts: Vec<Draft>, outputs: &mut [usize]) -> Vec<Draft> {
+    let mut live: Vec<bool> = drafts.iter().map(|draft| draft.layer.is_none()).collect();
     for &output in outputs.iter() {
         live[output] = true;
     }

@@ -14,6 +14,7 @@
 
 pub mod bind;
 pub mod constant;
+mod counting;
 pub mod import;
 pub mod inline;
 pub mod ir;

@@ -1,13 +1,13 @@
 //! The weights of an imported network, read when it is run: from the model file, or from the files beside it that it
 //! names. One tensor at a time; what was done to it on the way into the graph is done here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
 use super::constant::{Constant, Values, changed, raw};
-use super::proto::{DataType, TensorProto};
+use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::source::{ModelSource, Readable};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
@@ -62,15 +62,94 @@ pub fn load(
     Ok(result)
 }
 
+/// Most elements of weights that are looked at during analysis, all together: what is computed from them is known then.
+const MAX_RECALLED: u64 = 1 << 24;
+
+/// Puts data that analysis looks at into their messages, wherever they stand: whole numbers, scales of quantised operators,
+/// and weights from which nodes compute constants.
+pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
+    let looked_at = looked_at(model);
+    let mut room = MAX_RECALLED;
+    let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
+    let mut nodes: Vec<&mut NodeProto> =
+        model.functions.iter_mut().flat_map(|function| &mut function.node).collect();
+    loop {
+        while let Some(graph) = graphs.pop() {
+            for tensor in &mut graph.initializer {
+                let wanted = looked_at.contains(&tensor.name);
+                recall(tensor, source, wanted.then_some(&mut room));
+            }
+            nodes.extend(&mut graph.node);
+        }
+        let Some(node) = nodes.pop() else { break };
+        for attribute in &mut node.attribute {
+            attribute
+                .t
+                .iter_mut()
+                .chain(&mut attribute.tensors)
+                .for_each(|tensor| recall(tensor, source, None));
+            graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
+/// Operators whose product with a weight is counted: nothing of them is computed during analysis.
+const COUNTED: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Gather"];
+
+/// Operators that leave elements as they are: what they give is still the stored weight.
+const VIEWS: &[&str] = &[
+    "Transpose",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Cast",
+    "Slice",
+    "Split",
+    "Dropout",
+];
+
+/// Names of the initialisers that are scales and zero points, or that nodes read together with constants alone.
+fn looked_at(model: &ModelProto) -> HashSet<String> {
+    let Some(graph) = &model.graph else { return HashSet::new() };
+    // The initialisers that each constant comes from.
+    let stored = graph.initializer.iter().map(|tensor| tensor.name.as_str());
+    let mut origins: HashMap<&str, Vec<&str>> = stored.map(|name| (name, vec![name])).collect();
+    let mut found = HashSet::new();
+    for node in &graph.node {
+        let given = || node.input.iter().map(String::as_str).filter(|name| !name.is_empty());
+        if node.op_type.contains("Linear") && node.op_type != "LinearClassifier" || node.op_type == "QGemm" {
+            // The quantised weights themselves stay in the file.
+            let settings = node.input.iter().enumerate().filter(|(index, _)| index % 3 != 0);
+            found.extend(settings.map(|(_, name)| name.clone()));
+        } else if given().all(|name| origins.contains_key(name)) {
+            let mut all: Vec<&str> = given().flat_map(|name| origins[name].iter().copied()).collect();
+            all.sort_unstable();
+            all.dedup();
+            let operator = node.op_type.as_str();
+            if !COUNTED.contains(&operator) && !VIEWS.contains(&operator) {
+                found.extend(all.iter().map(|&name| name.to_owned()));
+            }
+            origins.extend(node.output.iter().map(|name| (name.as_str(), all.clone())));
+        }
+    }
+    found
+}
+
 /// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
-/// are. What cannot be read stays away, and is not known then.
-pub fn recall(tensor: &mut TensorProto, source: &ModelSource) {
+/// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
+fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
     let away = tensor.data_location == 1
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
     let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
-    if !wide || !away || few.is_none_or(|count| count > super::constant::KNOWN) {
-        return;
+    let Some(count) = few.filter(|&count| away && count <= super::constant::KNOWN) else { return };
+    if !wide {
+        match room {
+            Some(room) if *room >= count => *room -= count,
+            _ => return,
+        }
     }
     let bytes = if tensor.data_location == 1 {
         external(tensor, source)
@@ -126,6 +205,11 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
             None => floats(&tensor.raw_data, data_type)?,
         }
     };
+    if values.is_empty() && count > 0 {
+        let message = format!("the model was saved without the {count} elements of `{}`", tensor.name);
+        return Err(Problem::new(Code::Missing, message)
+            .help("parameters, MACs and shapes need no weights; `--weights FILE` gives others"));
+    }
     if values.len() as u64 != count {
         return Err(Problem::shape(format!(
             "it has the sizes {dims:?}, but data for {} elements",

@@ -4,12 +4,13 @@ use super::{By, ParamsLayer, ParamsSummary, ParamsTensor, ParamsTotals, Sort, Vi
 use crate::{Block, Cell, Column, Fact, Page, Row, Table, Tone, Value};
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::number;
+use cnnkit_core::shape::Shape;
 
 /// Returns the page of one network.
 pub fn of(summary: &ParamsSummary) -> Page {
     let mut page = Page::default();
     let inputs = summary.layers.iter().filter(|layer| layer.is_input());
-    let inputs: Vec<String> = inputs.map(|layer| layer.output_shape.to_string()).collect();
+    let inputs: Vec<String> = inputs.map(|layer| shown(layer.output_shape.as_ref())).collect();
     let batch = if summary.batch == 1 { String::new() } else { format!(", batch {}", summary.batch) };
     page.title_with(&summary.name, format!("input {}{batch}", inputs.join(" and ")));
     page.table(table(summary));
@@ -94,7 +95,7 @@ fn table(summary: &ParamsSummary) -> Table {
             summary: true,
         });
     }
-    let outputs: Vec<String> = summary.outputs.iter().map(|output| output.shape.to_string()).collect();
+    let outputs: Vec<String> = summary.outputs.iter().map(|output| shown(output.shape.as_ref())).collect();
     let layers = summary.layers.iter().filter(|layer| !layer.is_input()).count();
     table.rows.push(Row::total(vec![
         Cell::toned("total", Tone::Strong),
@@ -112,6 +113,11 @@ fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A shape for people: `?` where it is not known.
+fn shown(shape: Option<&Shape>) -> String {
+    shape.map_or_else(|| "?".to_owned(), Shape::to_string)
+}
+
 /// `conv 64 k7 s2 p3`, and whose weights it uses.
 fn label(layer: &ParamsLayer) -> String {
     let shared = layer.shares.as_ref().map(|owner| format!(" (weights of {owner})")).unwrap_or_default();
@@ -123,7 +129,7 @@ fn line(layer: &ParamsLayer) -> Line {
     Line {
         name: layer.id.clone(),
         what: label(layer),
-        output: layer.output_shape.to_string(),
+        output: shown(layer.output_shape.as_ref()),
         params: layer.params,
         macs: layer.macs,
         activations: layer.activations,
@@ -195,7 +201,7 @@ fn group(layers: &[ParamsLayer], block: &str) -> Line {
     let member =
         |layer: &&ParamsLayer| layer.id.strip_prefix(block).is_some_and(|rest| rest.starts_with('.'));
     let members: Vec<&ParamsLayer> = layers.iter().filter(member).collect();
-    let output = members.last().map(|layer| layer.output_shape.to_string()).unwrap_or_default();
+    let output = members.last().map(|layer| shown(layer.output_shape.as_ref())).unwrap_or_default();
     Line { output, ..sum(block, &members) }
 }
 

@@ -40,14 +40,7 @@ fn learned(
     let sizes = super::context::shape(&dims, tensor.batch).sizes().to_vec();
     let weight = constant.changed(Change::Reshape(sizes.clone()), sizes.clone());
     let shape = (sizes != lower.drafts[tensor.draft].shape.sizes()).then_some(sizes);
-    Ok((shape, weight, is_learned(lower, constant)))
-}
-
-/// Initialisers are learned; tensors that stand in nodes, and what is computed from nothing else, are fixed.
-pub(super) fn is_learned(lower: &Lower, constant: &Constant) -> bool {
-    constant.derived
-        || constant.root.is_some_and(|root| root < lower.initializers)
-        || constant.values.is_none()
+    Ok((shape, weight, lower.is_learned(constant)))
 }
 
 /// The module path in the name of the stored tensor that `constant` is: `encoder.pos_embedding`.
@@ -63,7 +56,7 @@ pub(super) fn place_of(lower: &Lower, used: Use<'_>, constant: &Constant) -> Mod
     }
 }
 
-fn add_constant(
+pub(super) fn add_constant(
     lower: &mut Lower,
     used: Use<'_>,
     tensor: &Tensor,
@@ -81,9 +74,14 @@ fn add_constant(
     Ok(vec![Value::Tensor(Tensor { dims: tensor.dims.clone(), ..output })])
 }
 
-fn multiply_constant(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, constant: &Constant) -> Outcome {
+pub(super) fn multiply_constant(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: &Tensor,
+    constant: &Constant,
+) -> Outcome {
     let place = place_of(lower, used, constant);
-    let (layer, weight) = match factors(constant, tensor) {
+    let (layer, weight) = match factors(constant, tensor).filter(|_| lower.is_learned(constant)) {
         Some((weight, axis)) => (Layer::LayerScale(LayerScale { init: 1.0, axis }), weight),
         None => {
             let (shape, weight, learned) = learned(lower, used, constant, tensor)?;
@@ -193,6 +191,9 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return Err(Problem::new(cnnkit_core::diagnostic::Code::Missing, message).into());
     };
     let name = used.node.op_type.as_str();
+    if whole(lower, &values) {
+        return used.unsupported("arithmetic of whole numbers, which wraps or rounds");
+    }
     let rescale = |scale: f64, shift: f64| Layer::Rescale(Rescale { scale, shift });
     if let (Value::Tensor(tensor), Some(number)) = (a, number(b, a)) {
         let tensor = tensor.clone();
@@ -263,9 +264,17 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
     join(lower, used, layer, &values)
 }
 
+/// Whether an operand is an input of whole numbers as it is.
+fn whole(lower: &Lower, values: &[Value]) -> bool {
+    values.iter().any(|value| matches!(value, Value::Tensor(tensor) if lower.is_whole(tensor.draft)))
+}
+
 pub(super) fn several(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let values = operands(lower, used)?;
     let name = used.node.op_type.as_str();
+    if matches!(name, "Sum" | "Mean") && whole(lower, &values) {
+        return used.unsupported("arithmetic of whole numbers, which wraps or rounds");
+    }
     if let [Value::Tensor(tensor)] = values.as_slice() {
         return Ok(vec![Value::Tensor(tensor.clone())]);
     }

@@ -113,7 +113,7 @@ fn masked(lower: &mut Lower, used: Use<'_>, scores: &Tensor) -> Result<Tensor, F
     match lower.value(used, 3)?.clone() {
         Value::Constant(mask) if !mask.is_integer() && pad(&mask.dims)[0] == 1 => {
             let shape = pad(&mask.dims)[1..].to_vec();
-            let learned = super::arithmetic::is_learned(lower, &mask);
+            let learned = lower.is_learned(&mask);
             let weight = mask.changed(Change::Reshape(shape.clone()), shape.clone());
             let layer = LearnedBias { shape: Some(shape), learned };
             lower.map(used, Layer::LearnedBias(layer), scores, vec![weight])

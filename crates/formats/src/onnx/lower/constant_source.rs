@@ -5,6 +5,7 @@
 use super::context::{Flaw, Lower, Tensor, Use, Value};
 use crate::onnx::constant::{Change, Constant};
 use crate::onnx::inline::title;
+use crate::onnx::proto::NodeProto;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::learned_tensor::LearnedTensor;
 
@@ -31,7 +32,7 @@ fn starts(constant: &Constant) -> bool {
 
 /// The node's outcome with these constants as tensors; everything is as before if there is none.
 fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Option<Vec<Value>> {
-    let mark = (lower.drafts.len(), lower.left.len());
+    let mark = lower.drafts.len();
     let mut outcome: Result<Vec<Value>, Flaw> = Ok(vec![]);
     for (index, constant) in constants {
         match tensor(lower, used, constant) {
@@ -46,16 +47,22 @@ fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Op
         lower.values.insert(used.node.input[*index].clone(), Value::Constant(constant.clone()));
     }
     if outcome.is_err() {
-        lower.drafts.truncate(mark.0);
-        lower.left.truncate(mark.1);
+        lower.drafts.truncate(mark);
     }
     outcome.ok()
+}
+
+/// An output of the model that is a constant; none if it has no elements.
+pub fn constant_output(lower: &mut Lower, name: &str, constant: &Constant) -> Option<Tensor> {
+    let node = NodeProto { op_type: "Constant".into(), name: name.to_owned(), ..NodeProto::default() };
+    let used = Use { node: &node, opset: super::table::LATEST };
+    tensor(lower, used, constant).ok()
 }
 
 /// `constant` as a tensor, the same for every image.
 pub(super) fn tensor(lower: &mut Lower, used: Use<'_>, constant: &Constant) -> Result<Tensor, Flaw> {
     let shape = super::context::shape(&constant.dims, None).sizes().to_vec();
-    let learned = super::arithmetic::is_learned(lower, constant);
+    let learned = lower.is_learned(constant);
     let place = super::arithmetic::place_of(lower, used, constant);
     let layer = Layer::LearnedTensor(LearnedTensor { shape: shape.clone(), learned });
     let weight = constant.changed(Change::Reshape(shape.clone()), shape);

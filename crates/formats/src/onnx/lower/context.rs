@@ -1,12 +1,12 @@
 //! What an operator's lowering works with: its node, the values so far, and the drafts that it adds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::title;
 use crate::onnx::ir::Draft;
 use crate::onnx::names::{ModulePath, place};
-use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto};
+use crate::onnx::proto::{AttributeProto, DataType, NodeProto, TensorProto};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
@@ -36,7 +36,7 @@ pub enum Value {
     Tensor(Tensor),
     /// A constant.
     Constant(Constant),
-    /// An optional output that no one may read, or a value whose shape cannot be known; why.
+    /// A value whose shape cannot be known; why. [`Lower::unknown`] has the draft that makes it.
     Unknown(String),
 }
 
@@ -74,15 +74,6 @@ pub fn shape(dims: &[u64], batch: Option<usize>) -> Shape {
     Shape::new(if sizes.is_empty() { vec![1] } else { sizes })
 }
 
-/// A node that was left out because the shape of what it reads cannot be known.
-#[derive(Debug, Clone)]
-pub struct Left {
-    /// The node.
-    pub title: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// The state of an import.
 #[derive(Debug, Default)]
 pub struct Lower {
@@ -94,12 +85,16 @@ pub struct Lower {
     pub stated: HashMap<String, Vec<Option<u64>>>,
     /// The layers so far.
     pub drafts: Vec<Draft>,
-    /// How many of `tensors` are initialisers of the model; those after them stood in nodes.
-    pub initializers: usize,
+    /// Which of `tensors` stood in nodes, and are fixed: initialisers are learned.
+    pub in_nodes: HashSet<usize>,
+    /// Inputs whose elements are whole numbers.
+    pub whole: HashMap<usize, DataType>,
+    /// Whether the model has no initialisers, so that what stands in nodes is learned (Paddle, spox).
+    pub weights_in_nodes: bool,
     /// Images at once in the file.
     pub batch: u64,
-    /// Nodes left out.
-    pub left: Vec<Left>,
+    /// The drafts that make values of unknown shape, by the values' names.
+    pub unknown: HashMap<String, usize>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
     /// How deep in the branches of `If` we are.
@@ -231,6 +226,12 @@ impl Lower {
         }
     }
 
+    /// Initialisers, and what is computed from them, are learned; tensors that stand in nodes, and what is computed from them
+    /// or from shapes, are fixed.
+    pub fn is_learned(&self, constant: &Constant) -> bool {
+        constant.derived || constant.root.is_some_and(|root| !self.in_nodes.contains(&root))
+    }
+
     /// Says something about the whole model, once.
     pub fn remark(&mut self, remark: String) {
         if !self.remarks.contains(&remark) {
@@ -342,6 +343,47 @@ impl Lower {
         let reshape = Layer::Reshape(cnnkit_core::layers::reshape::Reshape { shape: sizes });
         let made = self.emit(used, reshape, &[tensor], vec![], batch)?;
         Ok(Tensor { draft: made.draft, dims: dims.to_vec(), batch })
+    }
+
+    /// Whether a draft is an input of whole numbers, or moves the elements of one.
+    pub fn is_whole(&self, draft: usize) -> bool {
+        let mut draft = draft;
+        loop {
+            if self.whole.contains_key(&draft) {
+                return true;
+            }
+            let moved = matches!(
+                self.drafts[draft].layer,
+                Some(
+                    Layer::Reshape(_)
+                        | Layer::Flatten(_)
+                        | Layer::Permute(_)
+                        | Layer::Slice(_)
+                        | Layer::Gather(_)
+                        | Layer::MaxPool(_)
+                        | Layer::Concat(_)
+                )
+            );
+            match self.drafts[draft].inputs.first() {
+                Some(&input) if moved => draft = input,
+                _ => return false,
+            }
+        }
+    }
+
+    /// Whether what a draft makes depends on the network's inputs.
+    pub fn moves(&self, draft: usize) -> bool {
+        let (mut stack, mut seen) = (vec![draft], HashSet::new());
+        while let Some(draft) = stack.pop() {
+            match &self.drafts[draft].layer {
+                None => return true,
+                Some(Layer::LearnedTensor(_)) => {}
+                Some(_) => {
+                    stack.extend(self.drafts[draft].inputs.iter().filter(|input| seen.insert(**input)));
+                }
+            }
+        }
+        false
     }
 
     /// The layer that made `tensor`.

@@ -6,6 +6,7 @@ use crate::onnx::constant::{Constant, Values, is_integer, sizes};
 use crate::onnx::inline;
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::product;
 
 /// Deepest nesting of branches.
@@ -19,8 +20,12 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
         "value" => {
             let tensor =
                 attribute.t.clone().ok_or_else(|| Problem::new(Code::Missing, "its `value` is no tensor"))?;
-            let constant = Constant::of_tensor(&tensor, lower.tensors.len())?;
+            let root = lower.tensors.len();
+            let constant = Constant::of_tensor(&tensor, root)?;
             lower.tensors.push(tensor);
+            if !lower.weights_in_nodes {
+                lower.in_nodes.insert(root);
+            }
             constant
         }
         "value_int" => Constant::ints(vec![], vec![attribute.i.unwrap_or(0)]),
@@ -37,6 +42,12 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// Its first input, unchanged: the layer does nothing at inference.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    // Its third input says whether a dropout drops.
+    let drops = used.node.op_type == "Dropout"
+        && matches!(lower.value(used, 2), Ok(Value::Constant(training)) if training.scalar() != Some(0.0));
+    if drops {
+        return used.unsupported("a dropout in training mode");
+    }
     let mut values = vec![lower.value(used, 0)?.clone()];
     values.resize_with(used.outputs().max(1), || Value::Unknown("the mask of a dropout".into()));
     Ok(values)
@@ -67,10 +78,34 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
             other => other,
         };
         constant.data_type = to;
+    } else if rounds(to) && matches!(value, Value::Tensor(_)) {
+        return used.unsupported(format!("a cast to {to:?}, which rounds to a few bits"));
     } else if is_integer(to) && matches!(value, Value::Tensor(_)) {
         return used.unsupported("a cast of computed values to whole numbers");
     }
+    if let Value::Tensor(tensor) = &value
+        && lower.is_whole(tensor.draft)
+    {
+        // Whole numbers become numbers: what follows computes as usual.
+        let identity = Layer::Identity(cnnkit_core::layers::identity::Identity {});
+        let numbers = lower.map(used, identity, &tensor.clone(), vec![])?;
+        return Ok(vec![Value::Tensor(numbers)]);
+    }
     Ok(vec![value])
+}
+
+/// Whether numbers of the type have so few bits that a cast to it is a computation.
+fn rounds(data_type: DataType) -> bool {
+    use DataType as D;
+    matches!(
+        data_type,
+        D::Float8e4m3fn
+            | D::Float8e4m3fnuz
+            | D::Float8e5m2
+            | D::Float8e5m2fnuz
+            | D::Float4e2m1
+            | D::Float8e8m0
+    )
 }
 
 /// The sizes of any value.
@@ -124,6 +159,7 @@ pub(super) fn constant_of_shape(lower: &mut Lower, used: Use<'_>) -> Outcome {
         view: vec![],
         values,
         derived: false,
+        sources: vec![],
     })])
 }
 
@@ -164,7 +200,13 @@ pub(super) fn branch(lower: &mut Lower, used: Use<'_>) -> Outcome {
             ))
         })
     };
-    graph.output.iter().map(output).collect()
+    let values = graph.output.iter().map(output).collect::<Result<Vec<_>, _>>()?;
+    for (inner, outer) in graph.output.iter().zip(&used.node.output) {
+        if let Some(&draft) = lower.unknown.get(&inner.name) {
+            lower.unknown.insert(outer.clone(), draft);
+        }
+    }
+    Ok(values)
 }
 
 /// The number that an f32 of the file was meant to be.

@@ -80,8 +80,12 @@ pub(super) fn window(used: Use<'_>, kernel: &[u64]) -> Result<Window, Flaw> {
 }
 
 /// The input of a layer that slides over space: batch first, channels, then space.
-pub(super) fn image(lower: &Lower, used: Use<'_>) -> Result<Tensor, Flaw> {
-    let input = lower.tensor(used, 0)?;
+pub(super) fn image(lower: &mut Lower, used: Use<'_>) -> Result<Tensor, Flaw> {
+    let mut input = lower.tensor(used, 0)?;
+    if input.batch.is_none() && lower.batch == 1 && input.dims.len() > 1 && input.dims[0] == 1 {
+        // A batch of 1 that was an axis like any other, or a learned map.
+        input = lower.viewed(used, &input, &input.dims.clone(), Some(0))?;
+    }
     if input.batch != Some(0) {
         return used.unsupported("its input does not have the batch as its first axis");
     }
@@ -153,9 +157,21 @@ pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let mut window = window(used, &weight.dims[2..])?;
     let (number, groups) = groups(used, input.dims[1])?;
     let mut added = numbers(used, "output_padding", rank, 0)?;
-    if let Some(wanted) = used.ints("output_shape").filter(|shape| !shape.is_empty()) {
-        let same = used.text("auto_pad") == Some("SAME_LOWER");
-        (window.padding, added) = fitted(used, &input, &weight, wanted, same)?;
+    let stretched =
+        numbers(used, "strides", rank, 1)?.into_iter().zip(&input.dims[2..]).map(|(stride, &size)| {
+            size.checked_mul(stride).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX)
+        });
+    let wanted = match used.ints("output_shape").filter(|shape| !shape.is_empty()) {
+        Some(wanted) => Some(wanted.to_vec()),
+        None if used.text("auto_pad").is_some_and(|text| text.starts_with("SAME")) => {
+            Some(stretched.collect())
+        }
+        None => None,
+    };
+    if let Some(wanted) = wanted {
+        // By the operator's definition the larger half is in front unless it says SAME_UPPER.
+        let front = used.text("auto_pad") != Some("SAME_UPPER");
+        (window.padding, added) = fitted(used, &input, &weight, &wanted, front)?;
     }
     let out_channels = weight.dims[1]
         .checked_mul(number)

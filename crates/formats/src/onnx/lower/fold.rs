@@ -4,6 +4,7 @@ use super::context::{Flaw, Lower, Outcome, Use, Value};
 use crate::onnx::constant::{Constant, KNOWN, Values, is_integer, strided};
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::layers::opaque::Opaque;
 use cnnkit_core::shape::product;
 
 /// The sizes of what broadcasting gives (NumPy's rule).
@@ -42,18 +43,28 @@ pub(super) fn small(dims: &[u64]) -> bool {
 
 /// A constant that is computed from others and of which only the sizes are known here.
 pub(super) fn computed(dims: Vec<u64>, data_type: DataType) -> Constant {
-    Constant { dims, data_type, root: None, view: vec![], values: None, derived: false }
+    Constant { dims, data_type, root: None, view: vec![], values: None, derived: false, sources: vec![] }
 }
 
 /// The result if the operator is one on numbers and all its inputs are constants.
 pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
-    let inputs: Option<Vec<&Constant>> = (0..used.node.input.len())
+    let given: Option<Vec<Option<&Constant>>> = (0..used.node.input.len())
         .map(|index| match lower.value(used, index) {
-            Ok(Value::Constant(constant)) => Some(constant),
+            Ok(Value::Constant(constant)) => Some(Some(constant)),
+            Err(_) if !used.has(index) => Some(None),
             _ => None,
         })
         .collect();
-    let inputs = inputs?;
+    let given = given?;
+    if let ("Resize" | "Upsample", Some(Some(data))) = (used.node.op_type.as_str(), given.first())
+        && let Some(constant) = super::resample::resized(lower, used, data)
+    {
+        return Some(Ok(vec![Value::Constant(constant)]));
+    }
+    if let Some(constant) = super::evaluate::evaluated(used, &given) {
+        return Some(Ok(vec![Value::Constant(constant)]));
+    }
+    let inputs = given.into_iter().collect::<Option<Vec<&Constant>>>()?;
     let result = match (used.node.op_type.as_str(), inputs.as_slice()) {
         ("Where", [condition, yes, no]) => choose(condition, yes, no),
         ("ScatterND", [data, indices, updates]) if used.text("reduction").unwrap_or("none") == "none" => {
@@ -133,6 +144,29 @@ fn triangle(data: &Constant, diagonal: Option<&Constant>, upper: bool) -> Result
     Ok(Constant { values: Some(values), ..unknown })
 }
 
+/// What a node computes from constants alone, as a constant of which only the sizes are known: if its shape is known, and
+/// it multiplies nothing that would be missed in a count.
+pub(super) fn of_known_shape(lower: &Lower, used: Use<'_>) -> Option<Value> {
+    let among = |name: &&String| matches!(lower.values.get(*name), Some(Value::Constant(_)));
+    let given = used.node.input.iter().filter(|name| !name.is_empty());
+    let counted = Opaque { operator: used.node.op_type.clone(), ..Opaque::default() }.may_multiply();
+    let plain = !counted
+        || matches!(
+            used.node.op_type.as_str(),
+            "BatchNormalization" | "LpNormalization" | "Resize" | "Upsample"
+        );
+    if !plain || used.outputs() != 1 || used.node.input.is_empty() || !given.clone().all(|name| among(&name))
+    {
+        return None;
+    }
+    let dims = super::output_shape::output_shape(lower, used, 0)?;
+    let data_type = given.filter_map(|name| match lower.values.get(name) {
+        Some(Value::Constant(constant)) => Some(constant.data_type),
+        _ => None,
+    });
+    Some(Value::Constant(computed(dims, data_type.into_iter().next()?)))
+}
+
 fn one(name: &str, x: f64) -> Option<f64> {
     Some(match name {
         "Neg" => -x,
@@ -147,6 +181,19 @@ fn one(name: &str, x: f64) -> Option<f64> {
         "Not" => f64::from(u8::from(x == 0.0)),
         "Sigmoid" => 1.0 / (1.0 + libm::exp(-x)),
         "Tanh" => libm::tanh(x),
+        "Sin" => libm::sin(x),
+        "Cos" => libm::cos(x),
+        "Tan" => libm::tan(x),
+        "Asin" => libm::asin(x),
+        "Acos" => libm::acos(x),
+        "Atan" => libm::atan(x),
+        "Sinh" => libm::sinh(x),
+        "Cosh" => libm::cosh(x),
+        "Erf" => libm::erf(x),
+        "Relu" => x.max(0.0),
+        "Softplus" => libm::log1p(libm::exp(x)),
+        "IsNaN" => f64::from(u8::from(x.is_nan())),
+        "IsInf" => f64::from(u8::from(x.is_infinite())),
         "Sign" => {
             if x == 0.0 {
                 0.0
@@ -205,7 +252,17 @@ fn two_whole(name: &str, a: i64, b: i64) -> Option<i64> {
 fn truth(name: &str) -> bool {
     matches!(
         name,
-        "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And" | "Or" | "Xor" | "Not"
+        "Equal"
+            | "Less"
+            | "LessOrEqual"
+            | "Greater"
+            | "GreaterOrEqual"
+            | "And"
+            | "Or"
+            | "Xor"
+            | "Not"
+            | "IsNaN"
+            | "IsInf"
     )
 }
 
@@ -246,10 +303,16 @@ fn unary(name: &str, a: &Constant) -> Result<Constant, Problem> {
             Some(Values::Ints(values.iter().filter_map(|&x| one(name, x as f64)).map(|x| x as i64).collect()))
         }
         Some(Values::Floats(values)) => {
-            Some(Values::Floats(values.iter().filter_map(|&x| one(name, x)).collect()))
+            let values = values.iter().filter_map(|&x| one(name, x));
+            Some(if truth(name) {
+                Values::Ints(values.map(|value| value as i64).collect())
+            } else {
+                Values::Floats(values.collect())
+            })
         }
     };
-    Ok(Constant { values, ..computed(a.dims.clone(), a.data_type) })
+    let data_type = if truth(name) { DataType::Bool } else { a.data_type };
+    Ok(Constant { values, ..computed(a.dims.clone(), data_type) })
 }
 
 fn choose(condition: &Constant, yes: &Constant, no: &Constant) -> Result<Constant, Problem> {

@@ -61,13 +61,59 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.viewed(used, tensor, &dims, batch)?)])
 }
 
+/// Elements by known indices of the first axes: these axes as one, and a choice along it. The newer exporter writes
+/// adaptive pools of uneven windows so.
+pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let tensor = lower.tensor(used, 0)?;
+    let indices = lower.constant(used, 1)?;
+    let Some(known) = indices.as_ints() else { return used.unsupported("indices that are not known") };
+    let Some((&depth, outer)) = indices.dims.split_last() else {
+        return Err(Problem::shape("its indices have no axes").into());
+    };
+    let depth = usize::try_from(depth).unwrap_or(usize::MAX);
+    if used.int("batch_dims", 0) != 0 || depth == 0 || depth > tensor.dims.len() {
+        return used.unsupported("indices for each image");
+    }
+    let batch = match tensor.batch {
+        Some(batch) if batch >= depth => Some(batch),
+        // A batch of 1 is an axis like any other.
+        _ if lower.batch == 1 => None,
+        _ => return used.unsupported("a choice of images"),
+    };
+    let mut places = Vec::with_capacity(known.len() / depth);
+    for index in known.chunks(depth) {
+        let mut flat = 0u64;
+        for (&index, &size) in index.iter().zip(&tensor.dims) {
+            let index = if index < 0 { i128::from(index) + i128::from(size) } else { i128::from(index) };
+            let index = u64::try_from(index).ok().filter(|&index| index < size).ok_or_else(|| {
+                Problem::new(
+                    Code::InvalidValue,
+                    format!("its index {index} is not on an axis of {size} elements"),
+                )
+            })?;
+            flat = flat.saturating_mul(size).saturating_add(index);
+        }
+        places.push(flat);
+    }
+    let joined = crate::onnx::lower::shape(&tensor.dims[..depth], None).elements()?;
+    let rest = &tensor.dims[depth..];
+    let open = [&[joined], rest].concat();
+    let flat = lower.viewed(used, &tensor, &open, batch.map(|batch| batch + 1 - depth))?;
+    let Value::Tensor(taken) = chosen(lower, used, &flat, 0, places)? else {
+        return used.unsupported("a choice of scattered indices");
+    };
+    let dims = [outer, rest].concat();
+    let made = lower.viewed(used, &taken, &dims, batch.map(|batch| batch - depth + outer.len()))?;
+    Ok(vec![Value::Tensor(super::slice_concat::settled(lower, used, made)?)])
+}
+
 /// Whether `constant` is a weight of the file, whole.
 fn stored(lower: &Lower, constant: &Constant) -> bool {
-    constant.root.is_some_and(|root| root < lower.initializers) && !constant.is_integer()
+    lower.is_learned(constant) && !constant.is_integer()
 }
 
 /// Scattered indices of an axis.
-fn chosen(
+pub(super) fn chosen(
     lower: &mut Lower,
     used: Use<'_>,
     tensor: &Tensor,

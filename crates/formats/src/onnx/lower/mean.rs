@@ -1,7 +1,7 @@
 //! Reductions: ReduceMean, ReduceSum, ReduceMax and their kin.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
-use crate::onnx::constant::Values;
+use crate::onnx::constant::Constant;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::global_avg_pool::GlobalAvgPool;
 use cnnkit_core::layers::global_max_pool::GlobalMaxPool;
@@ -57,35 +57,19 @@ pub(super) fn reduce(lower: &mut Lower, used: Use<'_>) -> Outcome {
         }),
     };
     let made = lower.emit(used, layer, &[&input], vec![], batch)?;
-    Ok(vec![Value::Tensor(Tensor { draft: made.draft, dims, batch })])
+    let made = super::slice_concat::settled(lower, used, Tensor { draft: made.draft, dims, batch })?;
+    Ok(vec![Value::Tensor(made)])
 }
 
-/// Of known whole numbers: part of shape arithmetic.
-fn constants(
-    used: Use<'_>,
-    constant: &crate::onnx::constant::Constant,
-    axes: Option<&[i64]>,
-    keepdim: bool,
-) -> Outcome {
-    let all = axes.is_none_or(|axes| axes.len() == constant.dims.len());
-    let values = constant.values.as_ref().filter(|_| all);
-    let Some(values) = values else { return used.unsupported("a reduction of constants along some axes") };
-    let dims = vec![1; if keepdim { constant.dims.len() } else { 0 }];
-    let result = match (used.node.op_type.as_str(), values) {
-        ("ReduceProd", Values::Ints(values)) => {
-            values.iter().try_fold(1i64, |product, &x| product.checked_mul(x))
-        }
-        ("ReduceSum", Values::Ints(values)) => values.iter().try_fold(0i64, |sum, &x| sum.checked_add(x)),
-        ("ReduceMax", Values::Ints(values)) => values.iter().copied().max(),
-        ("ReduceMin", Values::Ints(values)) => values.iter().copied().min(),
-        _ => None,
+/// Of known numbers: part of shape arithmetic, or of a mask's.
+fn constants(used: Use<'_>, constant: &Constant, axes: Option<&[i64]>, keepdim: bool) -> Outcome {
+    let rank = constant.dims.len();
+    let axes = match axes {
+        Some(axes) => axes.iter().map(|&axis| used.axis(axis, rank)).collect::<Result<Vec<_>, _>>()?,
+        None => (0..rank).collect(),
     };
-    match result {
-        Some(result) => Ok(vec![Value::Constant(crate::onnx::constant::Constant {
-            dims,
-            values: Some(Values::Ints(vec![result])),
-            ..constant.clone()
-        })]),
+    match super::evaluate::reduced(&used.node.op_type, constant, &axes, keepdim)? {
+        Some(result) => Ok(vec![Value::Constant(result)]),
         None => used.unsupported("this reduction of constants"),
     }
 }

@@ -5,24 +5,32 @@
 
 mod arithmetic;
 mod attention;
+mod attributes;
 mod constant_source;
 mod context;
 mod control;
 mod conv;
 mod einsum;
+mod evaluate;
 mod fold;
 mod gather;
 mod linear;
+mod masks;
 mod mean;
 mod norm;
 mod opaque;
+mod output_shape;
 mod pointwise;
 mod pool;
 mod quantised;
+mod resample;
 mod resize;
+mod runtime;
 mod shapes;
 mod slice_concat;
+mod slots;
 mod table;
 
-pub use context::{Flaw, Left, Lower, Outcome, Tensor, Use, Value, shape};
+pub use constant_source::constant_output;
+pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
 pub use table::{Operator, operators};

@@ -19,14 +19,18 @@ pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return used.unsupported("its input does not have the batch as its first axis");
     }
     if used.int("training_mode", 0) != 0 {
-        let at = used.node.name.as_str();
-        lower.remark(format!("`{at}` is exported in training mode; it is taken with its running statistics"));
+        let at = crate::onnx::inline::title(used.node);
+        lower.remark(format!("{at} is exported in training mode; it is taken with its running statistics"));
     }
     if used.opset < 9 && used.int("spatial", 1) == 0 {
         return used.unsupported("statistics for each position instead of each channel");
     }
-    let weights = (1..5).map(|index| lower.constant(used, index)).collect::<Result<Vec<_>, _>>()?;
-    let layer = BatchNorm { eps: used.float("epsilon", 1e-5), affine: true, track_running_stats: true };
+    let mut weights = (1..5).map(|index| lower.constant(used, index)).collect::<Result<Vec<_>, _>>()?;
+    let affine = !trivial(lower, &weights[0], Some(&weights[1]));
+    if !affine {
+        weights.drain(..2);
+    }
+    let layer = BatchNorm { eps: used.float("epsilon", 1e-5), affine, track_running_stats: true };
     let output = lower.map(used, Layer::BatchNorm(layer), &input, weights)?;
     // The running statistics that training mode also returns are not followed.
     let mut values = vec![Value::Tensor(output)];
@@ -36,21 +40,41 @@ pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn instance_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
-    let weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
-    let layer = InstanceNorm { eps: used.float("epsilon", 1e-5), affine: true, track_running_stats: false };
+    let mut weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
+    let affine = !trivial(lower, &weights[0], Some(&weights[1]));
+    if !affine {
+        weights.clear();
+    }
+    let layer = InstanceNorm { eps: used.float("epsilon", 1e-5), affine, track_running_stats: false };
     Ok(vec![Value::Tensor(lower.map(used, Layer::InstanceNorm(layer), &input, weights)?)])
 }
 
 pub(super) fn group_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
-    let weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
+    let mut weights = vec![lower.constant(used, 1)?, lower.constant(used, 2)?];
+    if trivial(lower, &weights[0], Some(&weights[1])) {
+        weights.clear();
+    }
     let groups = u64::try_from(used.int("num_groups", 0)).unwrap_or(0);
     let each = weights.iter().all(|weight| weight.dims == [input.dims[1]]);
-    let layer = GroupNorm { num_groups: groups, eps: used.float("epsilon", 1e-5), affine: each };
+    let affine = each && !weights.is_empty();
+    let layer = GroupNorm { num_groups: groups, eps: used.float("epsilon", 1e-5), affine };
     if !each {
         return grouped(lower, used, &input, layer, weights);
     }
     Ok(vec![Value::Tensor(lower.map(used, Layer::GroupNorm(layer), &input, weights)?)])
+}
+
+/// Whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no weights.
+fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
+    let all = |constant: &Constant, wanted: f64| {
+        !lower.is_learned(constant)
+            && constant
+                .values
+                .as_ref()
+                .is_some_and(|values| values.floats().into_iter().all(|value| value == wanted))
+    };
+    all(scale, 1.0) && shift.is_none_or(|shift| all(shift, 0.0))
 }
 
 /// Version 18 of the operator, since withdrawn: a scale and a shift for each group instead of each channel.
@@ -115,11 +139,16 @@ pub(super) fn layer_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
         }
         Err(Problem::shape(format!("its scale {:?} does not fit {dims:?}", weight.dims)).into())
     };
-    let mut weights = vec![fitted(lower.constant(used, 1)?)?];
+    let scale = fitted(lower.constant(used, 1)?)?;
     let bias = lower.optional(used, 2)?.map(fitted).transpose()?;
-    let layer =
-        LayerNorm { axis, eps: used.float("epsilon", 1e-5), elementwise_affine: true, bias: bias.is_some() };
-    weights.extend(bias);
+    let elementwise_affine = !trivial(lower, &scale, bias.as_ref());
+    let layer = LayerNorm {
+        axis,
+        eps: used.float("epsilon", 1e-5),
+        elementwise_affine,
+        bias: elementwise_affine && bias.is_some(),
+    };
+    let weights = if elementwise_affine { std::iter::once(scale).chain(bias).collect() } else { vec![] };
     let output = lower.map(used, Layer::LayerNorm(layer), &input, weights)?;
     let mut values = vec![Value::Tensor(output)];
     values.resize_with(used.outputs().max(1), || Value::Unknown("statistics of a layer norm".into()));

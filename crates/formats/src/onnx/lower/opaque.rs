@@ -1,209 +1,217 @@
 //! Operators without a layer: the node is kept, with its parameters and its output's shape, and said to be not analysed.
+//!
+//! It keeps an edge to everything that it depends on, whether or not the shape of that is known, so that nothing in front of
+//! it vanishes. Behind a node of unknown shape every node is an opaque one, whose reason names the node to blame.
 
-use super::context::{Left, Lower, Tensor, Use, Value};
-use crate::onnx::constant::Constant;
-use crate::onnx::inline::title;
+use super::context::{Lower, Tensor, Use, Value};
+use super::output_shape::output_shape;
+use super::slots::{Slot, slot};
+use crate::onnx::constant::{Change, Constant};
+use crate::onnx::inline::{reads, title};
+use crate::onnx::ir::Draft;
 use crate::onnx::names::place;
+use crate::onnx::proto::{GraphProto, NodeProto};
 use cnnkit_core::layers::Layer;
-use cnnkit_core::layers::opaque::Opaque;
+use cnnkit_core::layers::opaque::{NAMES, Opaque};
 
-/// Most weights of one node that are kept apart; what is beyond is counted in the last.
-pub const MAX_WEIGHTS: usize = cnnkit_core::layers::opaque::NAMES.len();
-
-/// Operators whose output has the shape of their first input, whatever their settings.
-const KEEPS_SHAPE: &[&str] = &[
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BitwiseNot",
-    "Ceil",
-    "Cosh",
-    "CumSum",
-    "Floor",
-    "Hardmax",
-    "IsInf",
-    "IsNaN",
-    "LogSoftmax",
-    "LpNormalization",
-    "MeanVarianceNormalization",
-    "Not",
-    "PRelu",
-    "RMSNormalization",
-    "Round",
-    "Selu",
-    "Shrink",
-    "Sign",
-    "Sinh",
-    "Softmax",
-    "Softsign",
-    "Swish",
-    "Tan",
-    "ThresholdedRelu",
-    "Trilu",
-    "Cast",
-    "Clip",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "RotaryEmbedding",
-];
-
-/// Operators whose output has the shape that broadcasting their inputs gives.
-const BROADCASTS: &[&str] = &[
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Pow",
-    "Mod",
-    "Min",
-    "Max",
-    "Sum",
-    "Mean",
-    "Where",
-    "Equal",
-    "Less",
-    "LessOrEqual",
-    "Greater",
-    "GreaterOrEqual",
-    "And",
-    "Or",
-    "Xor",
-];
-
-fn dims(value: &Value) -> Option<&[u64]> {
-    match value {
-        Value::Tensor(tensor) => Some(&tensor.dims),
-        Value::Constant(constant) => Some(&constant.dims),
-        Value::Unknown(_) => None,
-    }
+/// What a node depends on.
+#[derive(Debug, Default)]
+struct Sources {
+    drafts: Vec<usize>,
+    /// The batch axis of the first tensor that is read.
+    batch: Option<usize>,
+    weights: Vec<Constant>,
+    buffers: Vec<Constant>,
+    /// The reason of the first value of unknown shape that is read.
+    behind: Option<String>,
 }
 
-/// The sizes of output `index`, if they can be known: by the operator's rule, else as the file states them.
-fn output_dims(lower: &Lower, used: Use<'_>, index: usize) -> Option<Vec<u64>> {
-    let inputs: Vec<&Value> = (0..used.node.input.len())
-        .filter(|&i| used.has(i))
-        .filter_map(|i| lower.value(used, i).ok())
-        .collect();
-    let name = used.node.op_type.as_str();
-    if index == 0 && KEEPS_SHAPE.contains(&name) {
-        return dims(inputs.first()?).map(<[u64]>::to_vec);
-    }
-    if index == 0 && BROADCASTS.contains(&name) {
-        let mut result: Vec<u64> = vec![];
-        for input in &inputs {
-            result = super::fold::broadcast(&result, dims(input)?).ok()?;
+impl Sources {
+    fn of(lower: &mut Lower, used: Use<'_>) -> Self {
+        let mut sources = Self::default();
+        for name in reads(used.node) {
+            match lower.values.get(name) {
+                Some(Value::Tensor(tensor)) => {
+                    sources.batch = sources.batch.or(tensor.batch);
+                    sources.reads(tensor.draft);
+                }
+                Some(Value::Unknown(reason)) => {
+                    sources.behind.get_or_insert_with(|| reason.clone());
+                    if let Some(&draft) = lower.unknown.get(name) {
+                        sources.reads(draft);
+                    }
+                }
+                Some(Value::Constant(_)) | None => {}
+            }
         }
-        return Some(result);
+        sources.constants(lower, used.node);
+        for graph in
+            used.node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+        {
+            sources.body(lower, graph);
+        }
+        sources
     }
-    if name == "Expand"
-        && let Some(wanted) =
-            lower.known_ints(used, 1).ok().and_then(|w| crate::onnx::constant::sizes(&w).ok())
-    {
-        return super::fold::broadcast(dims(inputs.first()?)?, &wanted).ok();
+
+    fn reads(&mut self, draft: usize) {
+        if !self.drafts.contains(&draft) {
+            self.drafts.push(draft);
+        }
     }
-    let stated = lower.stated.get(used.node.output.get(index)?)?;
-    // The batch is the only size that may be open here: every other symbol would be a guess.
-    let size = |(axis, size): (usize, &Option<u64>)| size.or((axis == 0).then_some(lower.batch));
-    stated.iter().enumerate().map(size).collect()
+
+    /// The weights among the node's inputs.
+    fn constants(&mut self, lower: &Lower, node: &NodeProto) {
+        for (index, name) in node.input.iter().enumerate() {
+            let Some(Value::Constant(constant)) = lower.values.get(name) else { continue };
+            let slot = slot(&node.op_type, index);
+            let list = match slot {
+                Slot::Weight | Slot::Operand => &mut self.weights,
+                Slot::Buffer => &mut self.buffers,
+                Slot::Setting => continue,
+            };
+            let known = list.iter().any(|other| other.root == constant.root && other.view == constant.view);
+            let several = constant.elements().is_ok_and(|count| count > 1) || slot == Slot::Weight;
+            if several && is_weight(lower, constant) && !(constant.root.is_some() && known) {
+                list.push(constant.clone());
+            }
+        }
+    }
+
+    /// The weights of a branch or a body, whose own constants nothing else reads.
+    fn body(&mut self, lower: &mut Lower, graph: &GraphProto) {
+        let mut stack = vec![graph];
+        while let Some(graph) = stack.pop() {
+            for tensor in &graph.initializer {
+                // What is wrong with a tensor that is never computed with is no matter.
+                if lower.add_stored(tensor.clone()).is_err() {
+                    lower.remark(format!("`{}` cannot be read and is not counted", tensor.name));
+                }
+            }
+            for node in &graph.node {
+                if let ("Constant", Some(name)) = (node.op_type.as_str(), node.output.first())
+                    && let Ok(values) =
+                        super::control::constant(lower, Use { node, opset: super::table::LATEST })
+                    && let Some(value) = values.into_iter().next()
+                {
+                    lower.values.insert(name.clone(), value);
+                }
+                self.constants(lower, node);
+                stack.extend(
+                    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)),
+                );
+            }
+        }
+    }
+
+    /// The weights with the buffers last, at most as many as a node has names for; what is beyond is one.
+    fn named(&self) -> (Vec<Constant>, usize) {
+        let mut weights = self.weights.clone();
+        let room = NAMES.len() - 1 - self.buffers.len().min(NAMES.len() - 2);
+        if weights.len() > room {
+            let rest = weights.split_off(room);
+            let count =
+                rest.iter().map(|weight| weight.elements().unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+            let joined = Constant { derived: true, values: None, ..Constant::floats(vec![count], vec![]) };
+            weights.push(joined);
+        }
+        let buffers = self.buffers.len().min(NAMES.len() - weights.len());
+        weights.extend(self.buffers[..buffers].iter().cloned());
+        (weights, buffers)
+    }
 }
 
 /// The node as opaque layers, one for each of its outputs.
 pub(super) fn opaque(lower: &mut Lower, used: Use<'_>, reason: &str) -> Vec<Value> {
-    let mut inputs: Vec<usize> = Vec::new();
-    let mut batch = None;
-    let mut weights: Vec<Constant> = Vec::new();
-    for index in (0..used.node.input.len()).filter(|&index| used.has(index)) {
-        match lower.value(used, index) {
-            Ok(Value::Tensor(tensor)) => {
-                batch = batch.or(tensor.batch);
-                if !inputs.contains(&tensor.draft) {
-                    inputs.push(tensor.draft);
-                }
+    let sources = Sources::of(lower, used);
+    let mut first = None;
+    (0..used.outputs().max(1))
+        .map(|index| {
+            if used.node.output.get(index).is_none_or(String::is_empty) && index > 0 {
+                return Value::Unknown("not wanted".into());
             }
-            Ok(Value::Constant(constant))
-                if constant.root.is_some_and(|root| root < lower.initializers)
-                    && is_weight(constant)
-                    && constant.elements().is_ok_and(|count| count > 0) =>
-            {
-                weights.push(constant.clone());
-            }
-            _ => {}
-        }
-    }
-    weights.truncate(MAX_WEIGHTS);
-    let mut values = Vec::new();
-    for index in 0..used.outputs().max(1) {
-        if used.node.output.get(index).is_none_or(String::is_empty) && index > 0 {
-            values.push(Value::Unknown("not wanted".into()));
-            continue;
-        }
-        let known = output_dims(lower, used, index).filter(|dims| {
-            cnnkit_core::shape::product(dims).is_some_and(|elements| elements > 0 && elements <= 1 << 48)
-        });
-        if known.is_none() {
-            let reason = without_shape(reason);
-            lower.left.push(Left { title: title(used.node), reason: reason.clone() });
-            if weights.is_empty() || index > 0 {
-                values.push(Value::Unknown(reason));
-                continue;
-            }
-        }
-        let dims = known.clone().unwrap_or_else(|| vec![lower.batch, 1]);
-        let batch =
-            batch.or(inputs.is_empty().then_some(0)).filter(|&axis| dims.get(axis) == Some(&lower.batch));
-        let batch = batch.or((dims.first() == Some(&lower.batch) && dims.len() > 1).then_some(0));
-        let shape = super::context::shape(&dims, batch);
-        let layer = Layer::Opaque(Opaque {
-            operator: used.node.op_type.clone(),
-            shape: shape.sizes().to_vec(),
-            weights: weights.iter().map(|weight| weight.dims.clone()).map(non_scalar).collect(),
-            reason: reason.to_owned(),
-        });
-        let given = weights
-            .iter()
-            .map(|weight| {
-                weight.changed(
-                    crate::onnx::constant::Change::Reshape(non_scalar(weight.dims.clone())),
-                    non_scalar(weight.dims.clone()),
-                )
-            })
-            .collect();
-        let draft = lower.drafts.len();
-        lower.drafts.push(crate::onnx::ir::Draft {
-            place: place(used.node),
-            title: title(used.node),
-            layer: Some(layer),
-            inputs: inputs.clone(),
-            shape,
-            weights: given,
-        });
-        values.push(match known {
-            Some(_) => Value::Tensor(Tensor { draft, dims, batch }),
-            None => Value::Unknown(without_shape(reason)),
-        });
-    }
-    values
+            let value = output(lower, used, index, reason, &sources, first);
+            first.get_or_insert(lower.drafts.len() - 1);
+            value
+        })
+        .collect()
 }
 
-/// The reason, and that the output's shape is not known; said once of a whole chain of nodes.
-fn without_shape(reason: &str) -> String {
-    const WORDS: &str = "; the shape of its output is not known";
-    if reason.ends_with(WORDS) { reason.to_owned() } else { format!("{reason}{WORDS}") }
+/// An output that a layer does not give (the indices of a max pool), as an opaque node of its own without weights.
+pub(super) fn another(lower: &mut Lower, used: Use<'_>, index: usize, reason: &str) -> Value {
+    let mut sources = Sources::of(lower, used);
+    sources.weights.clear();
+    sources.buffers.clear();
+    output(lower, used, index, reason, &sources, None)
+}
+
+/// Output `index` as an opaque node. Its weights belong to the `first` output's node, which it reads.
+fn output(
+    lower: &mut Lower,
+    used: Use<'_>,
+    index: usize,
+    reason: &str,
+    sources: &Sources,
+    first: Option<usize>,
+) -> Value {
+    let known = output_shape(lower, used, index).filter(|dims| {
+        cnnkit_core::shape::product(dims).is_some_and(|elements| elements > 0 && elements <= 1 << 48)
+    });
+    let reason = match (&known, &sources.behind) {
+        (_, Some(behind)) => behind.clone(),
+        (Some(_), None) => reason.to_owned(),
+        (None, None) => format!("{reason}; the shape of its output is not known"),
+    };
+    let (weights, buffers) = if first.is_some() { (vec![], 0) } else { sources.named() };
+    let mut inputs = sources.drafts.clone();
+    inputs.extend(first);
+    let constant = inputs.is_empty();
+    if constant {
+        // What reads constants alone is told by the first input how many images there are, as a learned tensor is.
+        inputs.push(0);
+    }
+    let dims = known.clone().unwrap_or_else(|| vec![lower.batch, 1]);
+    let batch = sources.batch.filter(|&axis| dims.get(axis) == Some(&lower.batch));
+    let batch = batch.or((!constant && dims.first() == Some(&lower.batch) && dims.len() > 1).then_some(0));
+    let shape = super::context::shape(&dims, batch);
+    let sizes = |weight: &Constant| if weight.dims.is_empty() { vec![1] } else { weight.dims.clone() };
+    let layer = Layer::Opaque(Opaque {
+        operator: used.node.op_type.clone(),
+        shape: shape.sizes().to_vec(),
+        unknown: known.is_none(),
+        constant,
+        weights: weights.iter().map(sizes).collect(),
+        buffers,
+        reason: reason.clone(),
+    });
+    let given =
+        weights.iter().map(|weight| weight.changed(Change::Reshape(sizes(weight)), sizes(weight))).collect();
+    let draft = lower.drafts.len();
+    let title = title(used.node);
+    lower.drafts.push(Draft {
+        place: place(used.node),
+        title: title.clone(),
+        layer: Some(layer),
+        inputs,
+        shape,
+        weights: given,
+    });
+    if known.is_some() {
+        return Value::Tensor(Tensor { draft, dims, batch });
+    }
+    if let Some(name) = used.node.output.get(index) {
+        lower.unknown.insert(name.clone(), draft);
+    }
+    Value::Unknown(match &sources.behind {
+        Some(behind) => behind.clone(),
+        None => format!("it depends on {title}, the shape of whose output is not known"),
+    })
 }
 
 /// Whether a constant holds weights: numbers, or what 8 bits and less quantise. Wider integers are indices and sizes.
-fn is_weight(constant: &Constant) -> bool {
+fn is_weight(lower: &Lower, constant: &Constant) -> bool {
     use crate::onnx::proto::DataType as D;
     let small = matches!(constant.data_type, D::Int8 | D::Uint8 | D::Int4 | D::Uint4 | D::Int2 | D::Uint2);
-    let scalar = constant.elements().is_ok_and(|count| count <= 1);
-    !constant.is_integer() || (small && !scalar)
-}
-
-/// A scalar as a list of one.
-fn non_scalar(dims: Vec<u64>) -> Vec<u64> {
-    if dims.is_empty() { vec![1] } else { dims }
+    (!constant.is_integer() || small)
+        && constant.elements().is_ok_and(|count| count > 0)
+        && lower.is_learned(constant)
 }

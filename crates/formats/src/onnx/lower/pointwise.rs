@@ -4,11 +4,13 @@ use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::conv::image;
 use crate::onnx::constant::Change;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::add::Add;
 use cnnkit_core::layers::clip::Clip;
 use cnnkit_core::layers::function::{Function, FunctionKind};
 use cnnkit_core::layers::hardsigmoid::Hardsigmoid;
 use cnnkit_core::layers::interchange::Attributes;
 use cnnkit_core::layers::prelu::Prelu;
+use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::relu::Relu;
 use cnnkit_core::layers::relu6::Relu6;
 use cnnkit_core::layers::rescale::Rescale;
@@ -117,13 +119,34 @@ pub(super) fn softmax(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// The softmax of `input` along one axis, or its logarithm.
 fn normalised(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: usize) -> Result<Tensor, Flaw> {
-    let shape = input.shape();
-    let Some(axis) = input.axis(axis).and_then(|axis| softmax_axis(axis, shape.rank())) else {
-        return used.unsupported(format!("a softmax over axis {axis} of {:?}", input.dims));
+    let rank = input.shape().rank();
+    let Some(place) = input.axis(axis) else { return used.unsupported("a softmax over the batch") };
+    let Some(axis) = softmax_axis(place, rank) else {
+        // The axis last, and back.
+        let mut order: Vec<usize> = (0..input.dims.len()).filter(|&other| other != axis).collect();
+        order.push(axis);
+        let turned = super::shapes::permuted(lower, used, input, &order)?;
+        let output = normalised(lower, used, &turned, order.len() - 1)?;
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+        return super::shapes::permuted(lower, used, &output, &back);
     };
-    let output = lower.map(used, Layer::Softmax(Softmax { axis }), input, vec![])?;
     if used.node.op_type == "LogSoftmax" {
-        return lower.map(used, Layer::Function(Function { function: FunctionKind::Log }), &output, vec![]);
+        return log_softmax(lower, used, input, place as u64);
     }
-    Ok(output)
+    lower.map(used, Layer::Softmax(Softmax { axis }), input, vec![])
+}
+
+/// `d - log(sum(exp(d)))` with `d = x - max(x)`: the logarithm of a softmax would be that of 0 where it underflows.
+fn log_softmax(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: u64) -> Result<Tensor, Flaw> {
+    let reduce = |reduction| Layer::Reduce(Reduce { reduction, axes: vec![axis], keepdim: true });
+    let function = |function| Layer::Function(Function { function });
+    let difference = Layer::Add(Add { weights: Some(vec![1.0, -1.0]) });
+    let most = lower.map(used, reduce(Reduction::Max), input, vec![])?;
+    let below = lower.emit(used, difference.clone(), &[input, &most], vec![], input.batch)?;
+    let powers = lower.map(used, function(FunctionKind::Exp), &below, vec![])?;
+    let sum = lower.map(used, reduce(Reduction::Sum), &powers, vec![])?;
+    let log = lower.map(used, function(FunctionKind::Log), &sum, vec![])?;
+    let output = lower.emit(used, difference, &[&below, &log], vec![], input.batch)?;
+    Ok(Tensor { dims: input.dims.clone(), ..output })
 }

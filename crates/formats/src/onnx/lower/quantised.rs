@@ -2,12 +2,15 @@
 //! it stands for, counted once. Operators that compute with quantised numbers are the operators that they stand for.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::control::meant;
 use crate::onnx::constant::{Change, Constant, Values};
 use crate::onnx::proto::{DataType, NodeProto};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::clip::Clip;
 use cnnkit_core::layers::relu::Relu;
 use cnnkit_core::layers::relu6::Relu6;
+use cnnkit_core::layers::rescale::Rescale;
 
 /// Said once of a model whose activations are quantised.
 pub(super) const REMARK: &str = "activations are quantised in this model; figures are those of the network, and `run` computes without rounding them";
@@ -26,7 +29,7 @@ pub(super) fn quantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn dequantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let constant = match lower.value(used, 0)?.clone() {
-        Value::Tensor(tensor) => return Ok(vec![Value::Tensor(tensor)]),
+        Value::Tensor(tensor) => return Ok(vec![Value::Tensor(real(lower, used, tensor, Some(1), 2)?)]),
         Value::Unknown(reason) => return Err(Flaw::Unsupported(reason)),
         Value::Constant(constant) => constant,
     };
@@ -43,7 +46,8 @@ pub(super) fn dequantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// Numbers of which only the sizes are known.
 fn unknown(constant: Constant) -> Constant {
-    Constant { values: None, root: None, data_type: DataType::Float, ..constant }
+    let sources = constant.root.iter().copied().chain(constant.sources.iter().copied()).collect();
+    Constant { values: None, root: None, data_type: DataType::Float, sources, ..constant }
 }
 
 /// The numbers that whole ones stand for, with one scale for all or one for each index of the axis.
@@ -76,7 +80,8 @@ fn restored(
 }
 
 /// `tensor` after what its quantisation cuts off: where the zero point is the smallest number, all below 0. Quantisers
-/// leave a ReLU out because of that; and a ReLU6 where the largest number stands for 6.
+/// leave a ReLU out because of that, a ReLU6 where the largest number stands for 6, and a hard tanh where the range ends at a
+/// whole number on both sides.
 fn saturated(
     lower: &mut Lower,
     used: Use<'_>,
@@ -84,17 +89,69 @@ fn saturated(
     scale: usize,
     zero: usize,
 ) -> Result<Tensor, Flaw> {
-    let (least, most) = match lower.optional(used, zero)? {
-        Some(zero) if zero.data_type == DataType::Int8 => (zero.scalar() == Some(-128.0), 255.0),
-        Some(zero) if zero.data_type == DataType::Uint8 => (zero.scalar() == Some(0.0), 255.0),
-        None => (true, 255.0),
-        _ => (false, 0.0),
+    let zero = lower.optional(used, zero)?;
+    let Some((least, most)) = range(zero.as_ref().map_or(DataType::Uint8, |zero| zero.data_type)) else {
+        return Ok(tensor);
     };
-    if !least || starts_at_zero(lower, tensor.draft, 0) {
+    let zero = zero.map_or(Some(0.0), |zero| zero.scalar());
+    let (Some(zero), Some(scale)) = (zero, lower.constant(used, scale)?.scalar()) else { return Ok(tensor) };
+    let (bottom, top) = ((least - zero) * scale, (most - zero) * scale);
+    if bottom == 0.0 {
+        if starts_at_zero(lower, tensor.draft, 0) {
+            return Ok(tensor);
+        }
+        let layer = if (top - 6.0).abs() < 0.02 { Layer::Relu6(Relu6 {}) } else { Layer::Relu(Relu {}) };
+        return lower.map(used, layer, &tensor, vec![]);
+    }
+    let steps = most - least;
+    // One step more or less on a side: ranges are not symmetrical to the last step.
+    let whole =
+        |end: f64| (end.abs() - end.abs().round()).abs() <= 1.01 * (top - bottom) / steps && end.abs() > 0.5;
+    let deliberate = whole(bottom) && whole(top) && (top + bottom).abs() <= 1.01 * scale && top < 8.0;
+    if !deliberate || matches!(lower.layer(&tensor), Some(Layer::Clip(_) | Layer::Tanh(_)) | None) {
         return Ok(tensor);
     }
-    let top = lower.constant(used, scale)?.scalar().map_or(0.0, |scale| scale * most);
-    let layer = if (top - 6.0).abs() < 0.02 { Layer::Relu6(Relu6 {}) } else { Layer::Relu(Relu {}) };
+    let layer = Layer::Clip(Clip { min: Some(meant(bottom)), max: Some(meant(top)) });
+    lower.map(used, layer, &tensor, vec![])
+}
+
+/// The smallest and the largest number of a type that activations are quantised to.
+fn range(data_type: DataType) -> Option<(f64, f64)> {
+    match data_type {
+        DataType::Int8 => Some((-128.0, 127.0)),
+        DataType::Uint8 => Some((0.0, 255.0)),
+        DataType::Int16 => Some((-32768.0, 32767.0)),
+        DataType::Uint16 => Some((0.0, 65535.0)),
+        _ => None,
+    }
+}
+
+/// An operand that may be an input of whole numbers, as the numbers that these stand for.
+fn real(
+    lower: &mut Lower,
+    used: Use<'_>,
+    tensor: Tensor,
+    scale: Option<usize>,
+    zero: usize,
+) -> Result<Tensor, Flaw> {
+    if !lower.is_whole(tensor.draft) {
+        return Ok(tensor);
+    }
+    let scale = match scale {
+        Some(index) => lower.constant(used, index)?.scalar(),
+        None => Some(1.0),
+    };
+    let zero = match lower.optional(used, zero)? {
+        Some(zero) => zero.scalar(),
+        None => Some(0.0),
+    };
+    let (Some(scale), Some(zero)) = (scale, zero) else {
+        return used.unsupported("inputs of whole numbers with a scale for each channel");
+    };
+    if scale == 1.0 && zero == 0.0 {
+        return Ok(tensor);
+    }
+    let layer = Layer::Rescale(Rescale { scale: meant(scale), shift: meant(-zero * scale) });
     lower.map(used, layer, &tensor, vec![])
 }
 
@@ -146,8 +203,10 @@ fn quantised(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>, 
 /// The operator `name` on these of the node's inputs.
 fn stands_for(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>) -> Outcome {
     lower.remark(REMARK.into());
-    let node =
+    let mut node =
         NodeProto { op_type: name.to_owned(), domain: String::new(), input: inputs, ..used.node.clone() };
+    // A setting of the quantised operators only.
+    node.attribute.retain(|attribute| attribute.name != "channels_last");
     lower.outcome(Use { node: &node, opset: used.opset })
 }
 
@@ -162,7 +221,18 @@ fn operand(
     axis: i64,
 ) -> Result<String, Flaw> {
     let name = used.node.input.get(index).cloned().unwrap_or_default();
-    let Value::Constant(constant) = lower.value(used, index)?.clone() else { return Ok(name) };
+    let own = format!("{name} restored for {}", used.node.output.first().map_or("", String::as_str));
+    let constant = match lower.value(used, index)?.clone() {
+        Value::Constant(constant) if constant.is_integer() => constant,
+        Value::Tensor(tensor) => {
+            // The scale stands in front of the zero point.
+            let scale = scale.is_some().then(|| zero.saturating_sub(1));
+            let tensor = real(lower, used, tensor, scale, zero)?;
+            lower.values.insert(own.clone(), Value::Tensor(tensor));
+            return Ok(own);
+        }
+        _ => return Ok(name),
+    };
     let zero = lower.optional(used, zero)?;
     // The operators' integers are scaled later; zero points may differ along the axis all the same.
     let count = zero.as_ref().map_or(1, |zero| zero.elements().unwrap_or(1)).max(1);
@@ -171,14 +241,13 @@ fn operand(
         Constant::floats(vec![count as u64], vec![1.0; count])
     });
     let restored = restored(used, constant, &scale, zero, axis)?;
-    let own = format!("{name} restored for {}", used.node.output.first().map_or("", String::as_str));
     lower.values.insert(own.clone(), Value::Constant(restored));
     Ok(own)
 }
 
 pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    let x = used.node.input.first().cloned().unwrap_or_default();
     let (input, scale) = (lower.constant(used, 1)?, lower.constant(used, 4)?);
+    let x = operand(lower, used, 0, Some(input.clone()), 2, 1)?;
     let weight = operand(lower, used, 3, Some(scale.clone()), 5, 0)?;
     let mut inputs = vec![x, weight];
     if used.has(8) {
@@ -219,29 +288,37 @@ pub(super) fn whole_matmul(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// ONNX Runtime's own quantised operators: `(x, scale, zero)` for each operand, then the output's scale and zero.
 pub(super) fn runtime(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
-    let input = |index: usize| used.node.input.get(index).cloned().unwrap_or_default();
-    let (name, scale, inputs) = match used.node.op_type.as_str() {
-        "QLinearAdd" => ("Add", 6, vec![input(0), input(3)]),
-        "QLinearMul" => ("Mul", 6, vec![input(0), input(3)]),
-        "QLinearSigmoid" => ("Sigmoid", 3, vec![input(0)]),
-        "QLinearLeakyRelu" => ("LeakyRelu", 3, vec![input(0)]),
-        "QLinearGlobalAveragePool" if used.int("channels_last", 0) == 0 => {
-            ("GlobalAveragePool", 3, vec![input(0)])
-        }
-        "QLinearAveragePool" if used.int("channels_last", 0) == 0 => ("AveragePool", 3, vec![input(0)]),
-        "QLinearConcat" => ("Concat", 0, (2..used.node.input.len()).step_by(3).map(input).collect()),
+    let every_third = |first: usize| (first..used.node.input.len()).step_by(3).collect();
+    let (name, scale, inputs): (&str, usize, Vec<usize>) = match used.node.op_type.as_str() {
+        "QLinearAdd" => ("Add", 6, vec![0, 3]),
+        "QLinearMul" => ("Mul", 6, vec![0, 3]),
+        "QLinearSigmoid" => ("Sigmoid", 3, vec![0]),
+        "QLinearSoftmax" => ("Softmax", 3, vec![0]),
+        "QLinearLeakyRelu" => ("LeakyRelu", 3, vec![0]),
+        "QLinearReduceMean" => ("ReduceMean", 3, vec![0]),
+        "QLinearGlobalAveragePool" if used.int("channels_last", 0) == 0 => ("GlobalAveragePool", 3, vec![0]),
+        "QLinearAveragePool" if used.int("channels_last", 0) == 0 => ("AveragePool", 3, vec![0]),
+        "QLinearConcat" => ("Concat", 0, every_third(2)),
         "QGemm" => return Some(gemm(lower, used)),
         _ => return None,
     };
-    // A constant operand would need its scale; it is left to be opaque.
-    let constant = inputs.iter().any(|name| matches!(lower.values.get(name), Some(Value::Constant(_))));
-    (!constant).then(|| quantised(lower, used, name, inputs, scale))
+    let mut names = Vec::new();
+    for index in inputs {
+        let own = lower
+            .constant(used, index + 1)
+            .and_then(|scale| operand(lower, used, index, Some(scale), index + 2, -1));
+        match own {
+            Ok(own) => names.push(own),
+            Err(flaw) => return Some(Err(flaw)),
+        }
+    }
+    Some(quantised(lower, used, name, names, scale))
 }
 
 /// A, its scale and zero, B, its scale and zero, C in steps of the product of the scales.
 fn gemm(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    let x = used.node.input.first().cloned().unwrap_or_default();
     let (input, scale) = (lower.constant(used, 1)?, lower.constant(used, 4)?);
+    let x = operand(lower, used, 0, Some(input.clone()), 2, -1)?;
     let axis = i64::from(used.int("transB", 0) == 0);
     let mut inputs = vec![x, operand(lower, used, 3, Some(scale.clone()), 5, axis)?];
     if used.has(6) {

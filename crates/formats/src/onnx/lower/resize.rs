@@ -1,14 +1,19 @@
 //! Resizing: Resize and its predecessor Upsample.
 
-use super::context::{Lower, Outcome, Use, Value};
+use super::context::{Lower, Outcome, Tensor, Use, Value};
 use super::conv::per_axis;
+use super::slice_concat::Part;
+use crate::onnx::constant::KNOWN;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::args::Padding;
 use cnnkit_core::layers::axes::Scale;
+use cnnkit_core::layers::conv::PaddingMode;
+use cnnkit_core::layers::pad::Pad;
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
 
 /// The factors of all axes, if they are given.
-fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw> {
+pub(super) fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw> {
     if let Some(attribute) = used.attribute("scales") {
         return Ok(Some(attribute.floats.iter().map(|&scale| super::context::shortest(scale)).collect()));
     }
@@ -33,6 +38,100 @@ fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<
         kept[axis] = value;
     }
     Ok(kept)
+}
+
+/// Whether a factor stretches an axis to a whole number of elements, but for rounding.
+fn fits(factor: f64, from: u64, to: u64) -> bool {
+    (factor * from as f64 - to as f64).abs() < 1e-6 * to as f64
+}
+
+/// Where the elements of an axis come from.
+struct Places {
+    from: u64,
+    to: u64,
+    factor: f64,
+}
+
+impl Places {
+    /// The nearest element for each element; none for a rule that is not known, or for too many.
+    fn nearest(&self, rule: &str, rounding: &str) -> Option<Vec<u64>> {
+        if self.to > KNOWN {
+            return None;
+        }
+        let (from, to) = (self.from as f64, self.to as f64);
+        let place = |at: u64| {
+            let at = at as f64;
+            let place = match rule {
+                "asymmetric" => at / self.factor,
+                "half_pixel" => (at + 0.5) / self.factor - 0.5,
+                "pytorch_half_pixel" if self.to > 1 => (at + 0.5) / self.factor - 0.5,
+                "pytorch_half_pixel" => 0.0,
+                "align_corners" if !fits(self.factor, self.from, self.to) => return None,
+                "align_corners" if self.to > 1 => at * (from - 1.0) / (to - 1.0),
+                "align_corners" => 0.0,
+                "half_pixel_symmetric" => {
+                    let adjustment = to / (self.factor * from);
+                    from / 2.0 * (1.0 - adjustment) + (at + 0.5) / self.factor - 0.5
+                }
+                _ => return None,
+            };
+            let whole = match rounding {
+                "floor" => place.floor(),
+                "ceil" => place.ceil(),
+                "round_prefer_floor" => (place - 0.5).ceil(),
+                "round_prefer_ceil" => (place + 0.5).floor(),
+                _ => return None,
+            };
+            Some(whole.min(from - 1.0).max(0.0) as u64)
+        };
+        (0..self.to).map(place).collect()
+    }
+}
+
+/// Elements chosen along each axis.
+fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u64>>) -> Outcome {
+    let mut tensor = input;
+    for (axis, places) in chosen.into_iter().enumerate() {
+        let same =
+            places.len() as u64 == tensor.dims[axis] && places.iter().copied().eq(0..tensor.dims[axis]);
+        if !same {
+            match super::gather::chosen(lower, used, &tensor, axis, places)? {
+                Value::Tensor(next) => tensor = next,
+                _ => return used.unsupported("resizing of a constant"),
+            }
+        }
+    }
+    Ok(vec![Value::Tensor(tensor)])
+}
+
+/// Linear between the elements at `i / factor`: with one more element that repeats the last, these are the places that
+/// keep the corners where one more is asked for.
+fn from_corner(lower: &mut Lower, used: Use<'_>, input: Tensor, output: &[u64], factors: &[f64]) -> Outcome {
+    let exact = (2..output.len()).all(|axis| fits(factors[axis], input.dims[axis], output[axis]));
+    if !exact || (2..output.len()).any(|axis| output[axis] < input.dims[axis]) {
+        return used.unsupported(
+            "linear resizing from the corner to a smaller map, or by a factor that leaves a rest",
+        );
+    }
+    let after = Padding::Sides(vec![(0, 1); output.len() - 2]);
+    let pad = Pad { padding: after, mode: PaddingMode::Replicate, value: 0.0, causal: false };
+    let padded = lower.map(used, Layer::Pad(pad), &input, vec![])?;
+    let more: Vec<u64> = output[2..].iter().map(|&size| size + 1).collect();
+    let mode = match output.len() {
+        4 => Interpolation::Bilinear,
+        5 => Interpolation::Trilinear,
+        _ => Interpolation::Linear,
+    };
+    let stretch = Upsample { scale_factor: None, size: Some(per_axis(&more)), mode, align_corners: true };
+    let mut tensor = lower.map(used, Layer::Upsample(stretch), &padded, vec![])?;
+    for (axis, &count) in output.iter().enumerate().skip(2) {
+        let part = Part { axis, first: 0, count, step: 1 };
+        match super::slice_concat::taken(lower, used, &Value::Tensor(tensor), part)? {
+            Value::Tensor(next) => tensor = next,
+            _ => return used.unsupported("resizing of a constant"),
+        }
+    }
+    Ok(vec![Value::Tensor(tensor)])
 }
 
 pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -78,27 +177,46 @@ pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if output == input.dims {
         return Ok(vec![Value::Tensor(input)]);
     }
-    let whole = (2..rank).all(|axis| output[axis].is_multiple_of(input.dims[axis]));
+    let factors: Vec<f64> = match (&sizes, &scales) {
+        (None, Some(scales)) => scales.clone(),
+        _ => output.iter().zip(&input.dims).map(|(&to, &from)| to as f64 / from as f64).collect(),
+    };
     let (mode, align_corners) = match mode {
         "nearest" => {
-            let rounding = used.text("nearest_mode").unwrap_or("round_prefer_floor");
-            // By a whole factor, both rules take the pixel in which the output lies.
-            let same = match rule {
-                "asymmetric" => old || rounding == "floor",
-                "half_pixel" | "pytorch_half_pixel" => whole && rounding == "round_prefer_floor",
-                _ => false,
-            };
-            if !same {
+            let rounding =
+                if old { "floor" } else { used.text("nearest_mode").unwrap_or("round_prefer_floor") };
+            let chosen = (0..rank).map(|axis| {
+                let places = Places { from: input.dims[axis], to: output[axis], factor: factors[axis] };
+                places.nearest(rule, rounding)
+            });
+            let Some(chosen) = chosen.collect::<Option<Vec<Vec<u64>>>>() else {
                 return used.unsupported(format!("the nearest neighbour by {rule} and {rounding}"));
+            };
+            let repeated = |(axis, places): (usize, &Vec<u64>)| {
+                let (from, to) = (u128::from(input.dims[axis]), u128::from(output[axis]));
+                places.iter().enumerate().all(|(at, &place)| at as u128 * from / to == u128::from(place))
+            };
+            let stretched = match (&sizes, &scales) {
+                (None, Some(scales)) => {
+                    (2..rank).all(|axis| fits(scales[axis], input.dims[axis], output[axis]))
+                }
+                _ => true,
+            };
+            if !(stretched && chosen.iter().enumerate().all(repeated)) {
+                return by_indices(lower, used, input, chosen);
             }
             (Interpolation::Nearest, false)
         }
         "linear" => match rule {
-            "half_pixel" => (Interpolation::Linear, false),
+            "half_pixel" | "half_pixel_symmetric" => (Interpolation::Linear, false),
             "pytorch_half_pixel" if output[2..].iter().all(|&size| size > 1) => {
                 (Interpolation::Linear, false)
             }
-            "align_corners" => (Interpolation::Linear, true),
+            // The operator's corners are those of a map of the factor's size, with its fraction.
+            "align_corners" if (2..rank).all(|axis| fits(factors[axis], input.dims[axis], output[axis])) => {
+                (Interpolation::Linear, true)
+            }
+            "asymmetric" => return from_corner(lower, used, input, &output, &factors),
             _ => return used.unsupported(format!("linear resizing by {rule}")),
         },
         other => return used.unsupported(format!("resizing by {other}")),

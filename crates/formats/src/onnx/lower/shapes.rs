@@ -14,7 +14,7 @@ fn reshaped(constant: &Constant, dims: Vec<u64>) -> Value {
 }
 
 /// The sizes that `wanted` asks for: 0 keeps an axis, -1 takes what is left.
-fn resolved(dims: &[u64], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<u64>, Problem> {
+pub(super) fn resolved(dims: &[u64], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<u64>, Problem> {
     let wrong = |what: &str| Problem::shape(format!("{dims:?} cannot be reshaped to {wanted:?}: {what}"));
     let elements = product(dims).ok_or_else(|| wrong("too many elements"))?;
     let mut sizes = Vec::with_capacity(wanted.len());

@@ -12,6 +12,7 @@ use cnnkit_core::layers::learned_tokens::LearnedTokens;
 use cnnkit_core::layers::pad::Pad;
 use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::layers::pixel_shuffle::PixelShuffle;
+use cnnkit_core::layers::pixel_unshuffle::PixelUnshuffle;
 use cnnkit_core::layers::slice::Slice;
 
 /// A range along one axis: first, number of elements, step (which may be negative for constants).
@@ -24,7 +25,7 @@ pub(super) struct Part {
 }
 
 /// Python's range `start..end` by `step` on an axis of `size` elements.
-fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> Result<Part, Problem> {
+pub(super) fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> Result<Part, Problem> {
     if step == 0 {
         return Err(Problem::new(Code::InvalidValue, "its step is 0"));
     }
@@ -45,7 +46,7 @@ fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> Result<Part,
 fn of_constant(constant: &Constant, part: Part) -> Constant {
     let mut dims = constant.dims.clone();
     let mut moves = steps(&constant.dims);
-    let first = part.first as usize * moves[part.axis];
+    let first = (part.first as usize).saturating_mul(moves[part.axis]);
     dims[part.axis] = part.count;
     // Offsets of a negative step are taken from the first element backwards.
     let backward = part.step < 0;
@@ -81,18 +82,31 @@ fn of_tensor(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, part: Part) -> R
     if part.step < 0 {
         return used.unsupported("a reversed axis");
     }
-    if part.count == 0 {
-        return used.unsupported("an empty range");
-    }
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let step = part.step.unsigned_abs();
     let end = part.first + (part.count - 1) * step + 1;
     let layer = Slice { start: signed(part.first), end: Some(signed(end)), axis: axis as u64, step };
-    lower.map(used, Layer::Slice(layer), tensor, vec![])
+    let taken = lower.map(used, Layer::Slice(layer), tensor, vec![])?;
+    settled(lower, used, taken)
+}
+
+/// A tensor that had no batch axis, but has a first axis of 1 now: a member of a stack along the batch is an image again.
+pub(super) fn settled(lower: &mut Lower, used: Use<'_>, tensor: Tensor) -> Result<Tensor, Flaw> {
+    let open = tensor.batch.is_none() && lower.batch == 1 && tensor.dims.len() > 1 && tensor.dims[0] == 1;
+    if open && lower.moves(tensor.draft) {
+        return lower.viewed(used, &tensor, &tensor.dims.clone(), Some(0));
+    }
+    Ok(tensor)
 }
 
 pub(super) fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<Value, Flaw> {
     match value {
+        // Nothing of a tensor is no tensor: a roll by 0 joins it again.
+        Value::Tensor(tensor) if part.count == 0 => {
+            let mut dims = tensor.dims.clone();
+            dims[part.axis] = 0;
+            Ok(Value::Constant(Constant::floats(dims, vec![])))
+        }
         Value::Tensor(tensor) => Ok(Value::Tensor(of_tensor(lower, used, tensor, part)?)),
         Value::Constant(constant) => Ok(Value::Constant(of_constant(constant, part))),
         Value::Unknown(reason) => Err(Flaw::Unsupported(reason.clone())),
@@ -172,12 +186,16 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if let Some(constants) = constants {
         return Ok(vec![Value::Constant(joined(&constants, axis)?)]);
     }
-    let batch = values.iter().find_map(|value| match value {
+    let mut batch = values.iter().find_map(|value| match value {
         Value::Tensor(tensor) => tensor.batch,
         _ => None,
     });
     if batch == Some(axis) {
-        return used.unsupported("images joined along the batch");
+        if lower.batch != 1 {
+            return used.unsupported("images joined along the batch");
+        }
+        // A batch of 1 is an axis like any other.
+        batch = None;
     }
     let place = match batch {
         Some(batch) if axis > batch => axis - 1,
@@ -189,7 +207,9 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
             Value::Tensor(_) if !after.is_empty() => return used.unsupported("a constant between tensors"),
             Value::Tensor(tensor) if tensor.batch == batch => tensors.push(tensor.clone()),
             Value::Tensor(tensor)
-                if tensor.batch.is_none() && lower.batch == 1 && tensor.dims.len() == rank =>
+                if (tensor.batch.is_none() || batch.is_none())
+                    && lower.batch == 1
+                    && tensor.dims.len() == rank =>
             {
                 tensors.push(lower.viewed(used, tensor, &tensor.dims.clone(), batch)?);
             }
@@ -240,7 +260,7 @@ fn tokens(
     }
     let sizes = super::context::shape(&constant.dims, tensor.batch).sizes().to_vec();
     let weight = constant.changed(Change::Reshape(sizes.clone()), sizes);
-    let learned = super::arithmetic::is_learned(lower, constant);
+    let learned = lower.is_learned(constant);
     let layer = LearnedTokens { count: constant.dims[axis], axis: place, after, learned };
     let at = super::arithmetic::place_of(lower, used, constant);
     lower.emit_at(
@@ -374,7 +394,7 @@ fn around(sides: &[(u64, u64)]) -> Padding {
 }
 
 /// The block size and the image of DepthToSpace and SpaceToDepth.
-fn blocks(lower: &Lower, used: Use<'_>) -> Result<(u64, Tensor), Flaw> {
+fn blocks(lower: &mut Lower, used: Use<'_>) -> Result<(u64, Tensor), Flaw> {
     let input = super::conv::image(lower, used)?;
     let size = u64::try_from(used.int("blocksize", 0)).ok().filter(|&size| size > 0 && size < 1 << 20);
     let size = size.ok_or_else(|| Problem::new(Code::InvalidValue, "its `blocksize` must be at least 1"))?;
@@ -400,6 +420,17 @@ pub(super) fn depth_to_space(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn space_to_depth(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let (size, input) = blocks(lower, used)?;
+    match used.text("mode") {
+        None | Some("DCR") => {}
+        Some("CRD") => {
+            return lower.simple(
+                used,
+                Layer::PixelUnshuffle(PixelUnshuffle { downscale_factor: size }),
+                &input,
+            );
+        }
+        Some(other) => return used.unsupported(format!("the order {other}")),
+    }
     let [n, c, h, w] = [input.dims[0], input.dims[1], input.dims[2], input.dims[3]];
     if !h.is_multiple_of(size) || !w.is_multiple_of(size) {
         return Err(Problem::shape(format!("{h}x{w} is no multiple of {size}")).into());

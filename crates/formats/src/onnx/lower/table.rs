@@ -2,10 +2,12 @@
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::{
-    arithmetic, attention, constant_source, control, conv, einsum, fold, gather, linear, mean, norm, opaque,
-    pointwise, pool, quantised, resize, shapes, slice_concat,
+    arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, masks,
+    mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat,
 };
+use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
+use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::onnx_operators;
 
@@ -37,7 +39,7 @@ static OPERATORS: &[Operator] = operators! {
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
     attention::attention => "Attention";
-    attention::guarded => "Where";
+    masks::choice => "Where";
     einsum::einsum => "Einsum";
     norm::batch_norm => "BatchNormalization";
     norm::instance_norm => "InstanceNormalization";
@@ -63,6 +65,7 @@ static OPERATORS: &[Operator] = operators! {
     slice_concat::slice => "Slice";
     slice_concat::split => "Split";
     gather::gather => "Gather";
+    gather::gather_nd => "GatherND";
     slice_concat::concat => "Concat";
     slice_concat::pad => "Pad";
     slice_concat::depth_to_space => "DepthToSpace";
@@ -78,6 +81,9 @@ static OPERATORS: &[Operator] = operators! {
     quantised::whole_conv => "ConvInteger";
     quantised::whole_matmul => "MatMulInteger";
 };
+
+/// Operator set of nodes whose own is of no matter.
+pub(super) const LATEST: i64 = i64::MAX;
 
 /// Computed constants of up to so many elements are always kept.
 pub(super) const SMALL: u64 = 64;
@@ -99,31 +105,49 @@ impl Lower {
             Ok(values) => self.limited(used, values),
             Err(Flaw::Unsupported(reason)) => match constant_source::retried(self, used) {
                 Some(values) => self.limited(used, values),
-                None => opaque::opaque(self, used, &reason),
+                None => match fold::of_known_shape(self, used) {
+                    Some(value) => self.limited(used, vec![value]),
+                    None => opaque::opaque(self, used, &reason),
+                },
             },
             Err(Flaw::Invalid(problem)) => {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
             }
         };
         for (index, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            let value = values
-                .get(index)
-                .cloned()
-                .unwrap_or_else(|| Value::Unknown("an output that is not followed".into()));
+            let value = match values.get(index) {
+                Some(Value::Unknown(reason)) if !self.unknown.contains_key(name) => {
+                    self.passed_on(used, index).unwrap_or_else(|| opaque::another(self, used, index, reason))
+                }
+                Some(value) => value.clone(),
+                None => opaque::another(self, used, index, "an output that is not followed"),
+            };
             self.values.insert(name.clone(), value);
         }
         Ok(())
     }
 
+    /// The value of unknown shape that the node passes on as it is.
+    fn passed_on(&mut self, used: Use<'_>, index: usize) -> Option<Value> {
+        if index > 0 || !matches!(used.node.op_type.as_str(), "Identity" | "Dropout" | "Cast" | "CastLike") {
+            return None;
+        }
+        let (input, output) = (used.node.input.first()?, used.node.output.first()?);
+        let draft = *self.unknown.get(input)?;
+        self.unknown.insert(output.clone(), draft);
+        self.values.get(input).cloned()
+    }
+
     /// The values with known constants as long as there is room for them, and a mark on what comes from weights.
     fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
-        let from_weights = (0..used.node.input.len()).any(|index| match self.value(used, index) {
-            Ok(Value::Constant(constant)) => {
-                constant.derived
-                    || !constant.is_integer() && constant.root.is_some_and(|root| root < self.initializers)
-            }
-            _ => false,
-        });
+        let mut sources: Vec<usize> = Vec::new();
+        for index in 0..used.node.input.len() {
+            let Ok(Value::Constant(constant)) = self.value(used, index) else { continue };
+            let own = constant.root.filter(|root| self.holds_weights(constant, *root));
+            sources.extend(own.iter().chain(&constant.sources));
+        }
+        sources.sort_unstable();
+        sources.dedup();
         for value in &mut values {
             if let Value::Constant(constant) = value {
                 let size = constant.elements().unwrap_or(u64::MAX);
@@ -136,10 +160,24 @@ impl Lower {
                         constant.values = None;
                     }
                 }
-                constant.derived |= from_weights && constant.root.is_none() && !constant.is_integer();
+                if constant.root.is_none() && !constant.is_integer() && !sources.is_empty() {
+                    constant.derived = true;
+                    if constant.sources.is_empty() {
+                        constant.sources.clone_from(&sources);
+                    }
+                }
             }
         }
         values
+    }
+
+    /// Whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an initialiser.
+    fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
+        let small =
+            matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
+        (!constant.is_integer() || small)
+            && constant.elements().is_ok_and(|count| count > 1)
+            && !self.in_nodes.contains(&root)
     }
 
     /// Drops all large known constants, so that nothing more is computed from them.
@@ -158,8 +196,9 @@ impl Lower {
 
     pub(super) fn outcome(&mut self, used: Use<'_>) -> Outcome {
         let node = used.node;
-        if node.domain == "com.microsoft"
-            && let Some(outcome) = quantised::runtime(self, used)
+        let simplified = node.domain.is_empty() && node.op_type == "SimplifiedLayerNormalization";
+        if (node.domain == "com.microsoft" || simplified)
+            && let Some(outcome) = runtime::fused(self, used).or_else(|| quantised::runtime(self, used))
         {
             return outcome;
         }
@@ -169,10 +208,17 @@ impl Lower {
         if let Some(outcome) = fold::arithmetic(self, used) {
             return outcome;
         }
-        match OPERATORS.iter().find(|operator| operator.name == node.op_type) {
-            Some(operator) => (operator.lower)(self, used),
-            None if onnx_operators().any(|name| name == node.op_type) => pointwise::function(self, used),
-            None => used.unsupported("no layer for it"),
+        let operator = OPERATORS.iter().find(|operator| operator.name == node.op_type);
+        let lower = match operator {
+            Some(operator) => operator.lower,
+            None if onnx_operators().any(|name| name == node.op_type) => pointwise::function,
+            None => return used.unsupported("no layer for it"),
+        };
+        let names = node.attribute.iter().map(|attribute| attribute.name.as_str());
+        if let Some(name) = attributes::unknown(&node.op_type, names) {
+            return used
+                .unsupported(format!("the setting `{name}`, which the operator is not known to have"));
         }
+        lower(self, used)
     }
 }

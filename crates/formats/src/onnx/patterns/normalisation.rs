@@ -178,8 +178,7 @@ pub(super) fn group_norm(view: &View<'_>, index: usize) -> Option<Match> {
         && bias.dims.first() == Some(&channels)
         && bias.dims[1..].iter().all(|&size| size == 1)
         && !layer.track_running_stats
-        && all(0, 1.0)
-        && all(1, 0.0);
+        && (!layer.affine || all(0, 1.0) && all(1, 0.0));
     if !fits {
         return None;
     }

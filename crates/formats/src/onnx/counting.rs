@@ -1,0 +1,89 @@
+//! What counts how often: each stored tensor once, with the elements that it has in the file, in whatever form layers use it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::constant::{Change, Constant, sizes};
+use super::proto::TensorProto;
+use cnnkit_core::graph::{Builder, NodeId};
+use cnnkit_core::shape::product;
+
+/// A weight of a node that is, or comes from, stored tensors.
+struct StoredUse<'a> {
+    node: usize,
+    index: usize,
+    constant: &'a Constant,
+}
+
+/// Says of each node's weights what they count as; returns the number of stored tensors that several weights use.
+pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &[TensorProto]) -> usize {
+    let places = weights.iter().enumerate().flat_map(|(node, list)| {
+        list.iter().enumerate().map(move |(index, constant)| StoredUse { node, index, constant })
+    });
+    let mut whole: BTreeMap<usize, Vec<StoredUse<'_>>> = BTreeMap::new();
+    let mut computed = Vec::new();
+    for place in places {
+        match place.constant.root {
+            Some(root) => whole.entry(root).or_default().push(place),
+            None if !place.constant.sources.is_empty() => computed.push(place),
+            None => {}
+        }
+    }
+    let stored = |root: usize| {
+        let tensor = tensors.get(root)?;
+        product(&sizes(&tensor.dims).ok()?)
+    };
+    let mut counted: HashSet<usize> = whole.keys().copied().collect();
+    let mut shared = HashSet::new();
+    for (&root, places) in &whole {
+        if once(builder, places, stored(root)) {
+            shared.insert(root);
+        }
+    }
+    // What is computed from stored tensors counts as those that count nowhere else.
+    for place in computed {
+        let fresh: Vec<usize> =
+            place.constant.sources.iter().copied().filter(|root| !counted.contains(root)).collect();
+        shared.extend(place.constant.sources.iter().filter(|root| counted.contains(root)));
+        let elements = fresh.iter().filter_map(|&root| stored(root)).fold(0, u64::saturating_add);
+        builder.count(NodeId::new(place.node), place.index, elements);
+        counted.extend(fresh);
+    }
+    shared.len()
+}
+
+/// Counts the tensor that all these weights are (parts of) once; whether several weights are the same.
+fn once(builder: &mut Builder, places: &[StoredUse<'_>], stored: Option<u64>) -> bool {
+    let mut parts: HashSet<Vec<(usize, u64, u64)>> = HashSet::new();
+    let mut sum = 0u64;
+    let mut shared = false;
+    for place in places {
+        if parts.insert(slices(place.constant)) {
+            sum = sum.saturating_add(place.constant.elements().unwrap_or(u64::MAX));
+        } else {
+            shared = true;
+        }
+    }
+    // Different parts of one tensor (a fused projection that is taken apart) are each counted if they make up the whole.
+    let apart = stored == Some(sum);
+    let mut seen: HashSet<Vec<(usize, u64, u64)>> = HashSet::new();
+    for (number, place) in places.iter().enumerate() {
+        let first = seen.insert(slices(place.constant));
+        match stored {
+            _ if apart && first => {}
+            Some(elements) if !apart && number == 0 => {
+                builder.count(NodeId::new(place.node), place.index, elements);
+            }
+            _ => builder.tie(NodeId::new(place.node), place.index),
+        }
+    }
+    shared
+}
+
+/// The parts that were taken of a stored tensor.
+fn slices(constant: &Constant) -> Vec<(usize, u64, u64)> {
+    let part = |change: &Change| match change {
+        Change::Slice { axis, start, end } => Some((*axis, *start, *end)),
+        _ => None,
+    };
+    constant.view.iter().filter_map(part).collect()
+}

@@ -1,0 +1,258 @@
+//! ONNX Runtime's fused operators (`com.microsoft`), as the operators that they were made of.
+
+use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
+use super::shapes::permuted;
+use crate::onnx::proto::{AttributeProto, NodeProto};
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::divide::Divide;
+use cnnkit_core::layers::function::{Function, FunctionKind};
+use cnnkit_core::layers::power::Power;
+use cnnkit_core::layers::reduce::{Reduce, Reduction};
+use cnnkit_core::layers::rescale::Rescale;
+
+/// A fused node that is taken apart.
+struct Parts<'a, 'n> {
+    lower: &'a mut Lower,
+    used: Use<'n>,
+    count: usize,
+}
+
+impl Parts<'_, '_> {
+    /// The name of input `index`; empty if it is not given.
+    fn input(&self, index: usize) -> String {
+        self.used.node.input.get(index).cloned().unwrap_or_default()
+    }
+
+    /// What a value is called that only this node knows.
+    fn named(&mut self, value: Value) -> String {
+        self.count += 1;
+        let output = self.used.node.output.first().map_or("", String::as_str);
+        let name = format!("{output} part {}", self.count);
+        self.lower.values.insert(name.clone(), value);
+        name
+    }
+
+    /// The operator `name` on these values.
+    fn apply(
+        &mut self,
+        name: &str,
+        inputs: Vec<String>,
+        attribute: Vec<AttributeProto>,
+    ) -> Result<String, Flaw> {
+        let node = NodeProto {
+            op_type: name.to_owned(),
+            domain: String::new(),
+            input: inputs,
+            attribute,
+            ..self.used.node.clone()
+        };
+        let opset = if self.used.opset > 0 { self.used.opset } else { super::table::LATEST };
+        let values = self.lower.outcome(Use { node: &node, opset })?;
+        match values.into_iter().next() {
+            Some(value) => Ok(self.named(value)),
+            None => self.used.unsupported("a part without a result"),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor, Flaw> {
+        match self.lower.values.get(name) {
+            Some(Value::Tensor(tensor)) => Ok(tensor.clone()),
+            Some(Value::Unknown(reason)) => Err(Flaw::Unsupported(reason.clone())),
+            _ => self.used.unsupported("a part that is a constant"),
+        }
+    }
+
+    fn done(self, name: &str) -> Outcome {
+        match self.lower.values.get(name) {
+            Some(value) => Ok(vec![value.clone()]),
+            None => self.used.unsupported("a part without a result"),
+        }
+    }
+
+    /// The node's attributes but for these.
+    fn without(&self, names: &[&str]) -> Vec<AttributeProto> {
+        let kept =
+            self.used.node.attribute.iter().filter(|attribute| !names.contains(&attribute.name.as_str()));
+        kept.cloned().collect()
+    }
+
+    /// The activation that a fused node names.
+    fn activated(&mut self, value: String) -> Result<String, Flaw> {
+        let Some(activation) = self.used.text("activation").map(str::to_owned) else { return Ok(value) };
+        let numbers: Vec<f32> =
+            self.used.attribute("activation_params").map(|given| given.floats.clone()).unwrap_or_default();
+        let setting = |name: &str, index: usize| {
+            numbers.get(index).map(|&value| AttributeProto {
+                name: name.into(),
+                f: Some(value),
+                ..AttributeProto::default()
+            })
+        };
+        let names: &[&str] = match activation.as_str() {
+            "Clip" => &["min", "max"],
+            "HardSigmoid" => &["alpha", "beta"],
+            "LeakyRelu" => &["alpha"],
+            _ => &[],
+        };
+        let settings = names.iter().enumerate().filter_map(|(index, name)| setting(name, index)).collect();
+        self.apply(&activation, vec![value], settings)
+    }
+}
+
+/// The node as what it was made of; none if it is another operator.
+pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
+    let parts = Parts { lower, used, count: 0 };
+    Some(match used.node.op_type.as_str() {
+        "FusedConv" => conv(parts),
+        "FusedMatMul" | "TransposeMatMul" => matmul(parts),
+        "FusedGemm" => gemm(parts),
+        "Gelu" | "FastGelu" | "BiasGelu" | "QuickGelu" => gelu(parts),
+        "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => skip_norm(parts),
+        "SimplifiedLayerNormalization" => root_mean_square(parts, 0, 1),
+        _ => return None,
+    })
+}
+
+/// A convolution, a sum with another map, an activation.
+fn conv(mut parts: Parts<'_, '_>) -> Outcome {
+    let inputs = (0..3).map(|index| parts.input(index)).collect();
+    let mut value = parts.apply("Conv", inputs, parts.without(&["activation", "activation_params"]))?;
+    if parts.used.has(3) {
+        let other = parts.input(3);
+        value = parts.apply("Add", vec![value, other], vec![])?;
+    }
+    let value = parts.activated(value)?;
+    parts.done(&value)
+}
+
+fn gemm(mut parts: Parts<'_, '_>) -> Outcome {
+    let inputs = (0..3).map(|index| parts.input(index)).collect();
+    let names =
+        ["activation", "activation_params", "activation_alpha", "activation_beta", "activation_gamma"];
+    let value = parts.apply("Gemm", inputs, parts.without(&names))?;
+    let value = parts.activated(value)?;
+    parts.done(&value)
+}
+
+/// A product of operands that may be transposed, times a number.
+fn matmul(mut parts: Parts<'_, '_>) -> Outcome {
+    if parts.used.int("transBatchA", 0) != 0 || parts.used.int("transBatchB", 0) != 0 {
+        return parts.used.unsupported("a product of transposed stacks");
+    }
+    let mut names = Vec::new();
+    for (index, setting) in ["transA", "transB"].into_iter().enumerate() {
+        let mut name = parts.input(index);
+        if parts.used.int(setting, 0) != 0 {
+            let rank = match parts.lower.value(parts.used, index)? {
+                Value::Tensor(tensor) => tensor.dims.len(),
+                Value::Constant(constant) => constant.dims.len(),
+                Value::Unknown(reason) => return Err(Flaw::Unsupported(reason.clone())),
+            };
+            let mut order: Vec<usize> = (0..rank).collect();
+            if rank > 1 {
+                order.swap(rank - 1, rank - 2);
+            }
+            let value = match parts.lower.value(parts.used, index)?.clone() {
+                Value::Tensor(tensor) => Value::Tensor(permuted(parts.lower, parts.used, &tensor, &order)?),
+                Value::Constant(constant) => {
+                    let dims = order.iter().map(|&axis| constant.dims[axis]).collect();
+                    Value::Constant(constant.changed(crate::onnx::constant::Change::Transpose(order), dims))
+                }
+                Value::Unknown(reason) => return Err(Flaw::Unsupported(reason)),
+            };
+            name = parts.named(value);
+        }
+        names.push(name);
+    }
+    let value = parts.apply("MatMul", names, vec![])?;
+    let alpha = parts.used.float("alpha", 1.0);
+    if alpha == 1.0 {
+        return parts.done(&value);
+    }
+    let product = parts.tensor(&value)?;
+    parts.lower.simple(parts.used, Layer::Rescale(Rescale { scale: alpha, shift: 0.0 }), &product)
+}
+
+/// GELU after a bias, exact, by tanh, or by a sigmoid.
+fn gelu(mut parts: Parts<'_, '_>) -> Outcome {
+    let mut value = parts.input(0);
+    let name = parts.used.node.op_type.clone();
+    if parts.used.has(1) {
+        let bias = parts.input(1);
+        value = parts.apply("Add", vec![value, bias], vec![])?;
+    }
+    if name == "QuickGelu" {
+        let input = parts.tensor(&value)?;
+        let alpha = parts.used.float("alpha", 1.702);
+        let scaled = Layer::Rescale(Rescale { scale: alpha, shift: 0.0 });
+        let scaled = parts.lower.map(parts.used, scaled, &input, vec![])?;
+        let scaled = parts.named(Value::Tensor(scaled));
+        let gate = parts.apply("Sigmoid", vec![scaled], vec![])?;
+        let value = parts.apply("Mul", vec![value, gate], vec![])?;
+        return parts.done(&value);
+    }
+    let tanh =
+        AttributeProto { name: "approximate".into(), s: Some("tanh".into()), ..AttributeProto::default() };
+    let settings = if name == "FastGelu" { vec![tanh] } else { vec![] };
+    let value = parts.apply("Gelu", vec![value], settings)?;
+    parts.done(&value)
+}
+
+/// The sum of two maps (and a bias), and a norm of it; the sum itself is the fourth output.
+fn skip_norm(mut parts: Parts<'_, '_>) -> Outcome {
+    let simple = parts.used.node.op_type.starts_with("SkipSimplified");
+    let (input, skip) = (parts.input(0), parts.input(1));
+    let mut sum = parts.apply("Add", vec![input, skip], vec![])?;
+    let bias = if simple { 3 } else { 4 };
+    if parts.used.has(bias) {
+        let bias = parts.input(bias);
+        sum = parts.apply("Add", vec![sum, bias], vec![])?;
+    }
+    let total = parts.tensor(&sum)?;
+    let epsilon = parts.used.float("epsilon", 1e-12);
+    let mut values = if simple {
+        normalised(&mut parts, &sum, 2)?
+    } else {
+        let setting =
+            AttributeProto { name: "epsilon".into(), f: Some(epsilon as f32), ..AttributeProto::default() };
+        let inputs = vec![sum, parts.input(2), parts.input(3)];
+        let norm = parts.apply("LayerNormalization", inputs, vec![setting])?;
+        parts.done(&norm)?
+    };
+    while values.len() < 3 {
+        values.push(Value::Unknown("statistics of a norm".into()));
+    }
+    values.push(Value::Tensor(total));
+    Ok(values)
+}
+
+fn root_mean_square(mut parts: Parts<'_, '_>, input: usize, scale: usize) -> Outcome {
+    let rank = parts.lower.tensor(parts.used, input)?.dims.len();
+    if parts.used.axis(parts.used.int("axis", -1), rank)? + 1 != rank {
+        return parts.used.unsupported("a norm over several axes");
+    }
+    let name = parts.input(input);
+    normalised(&mut parts, &name, scale)
+}
+
+/// `x / sqrt(mean(x^2) + eps)` over the last axis, times the scale.
+fn normalised(parts: &mut Parts<'_, '_>, name: &str, scale: usize) -> Outcome {
+    let input = parts.tensor(name)?;
+    let last = input.dims.len().checked_sub(1).and_then(|axis| input.axis(axis));
+    let Some(last) = last else { return parts.used.unsupported("a norm over the batch") };
+    let (lower, used) = (&mut *parts.lower, parts.used);
+    let mean = Layer::Reduce(Reduce { reduction: Reduction::Mean, axes: vec![last as u64], keepdim: true });
+    let epsilon = Layer::Rescale(Rescale { scale: 1.0, shift: used.float("epsilon", 1e-5) });
+    let squares = lower.map(used, Layer::Power(Power { exponent: 2.0 }), &input, vec![])?;
+    let mean = lower.map(used, mean, &squares, vec![])?;
+    let more = lower.map(used, epsilon, &mean, vec![])?;
+    let root = lower.map(used, Layer::Function(Function { function: FunctionKind::Sqrt }), &more, vec![])?;
+    let norm = lower.emit(used, Layer::Divide(Divide {}), &[&input, &root], vec![], input.batch)?;
+    let norm = parts.named(Value::Tensor(Tensor { dims: input.dims.clone(), ..norm }));
+    let scale = parts.input(scale);
+    let value = parts.apply("Mul", vec![norm, scale], vec![])?;
+    match parts.lower.values.get(&value) {
+        Some(value) => Ok(vec![value.clone()]),
+        None => parts.used.unsupported("a part without a result"),
+    }
+}
