@@ -7,7 +7,7 @@ mod reductions;
 mod windows;
 
 use super::context::{Lower, Use, Value};
-use super::fold::broadcast;
+use super::elements::broadcast;
 
 /// A node whose outputs' shapes are asked for.
 #[derive(Clone, Copy)]
