@@ -995,7 +995,7 @@ mod made {
     }
 
     #[test]
-    fn what_depends_on_a_shape_of_the_data_is_counted_and_names_the_node_to_blame() {
+    fn an_unknown_shape_is_counted_and_names_the_node_to_blame() {
         let weight = |name: &str, sizes: &[i64]| {
             numbers(name, sizes, &vec![1.0; sizes.iter().product::<i64>() as usize])
         };

@@ -9,6 +9,7 @@ mod rebuild;
 
 pub use builder::{Builder, Unbuilt};
 
+use crate::layers::opaque::Opaque;
 use crate::layers::{Cost, Io, Layer, Weight};
 use crate::shape::Shape;
 use crate::source::Origin;
@@ -79,27 +80,28 @@ impl Node {
     /// Returns the inputs whose values it reads: none for a learned tensor, which depends only on the number of
     /// images.
     pub fn sources(&self) -> &[NodeId] {
-        match &self.op {
-            Op::Layer(Layer::LearnedTensor(_)) => &[],
-            Op::Layer(Layer::Opaque(opaque)) if opaque.constant => &[],
-            _ => &self.inputs,
-        }
+        let learned = matches!(self.op, Op::Layer(Layer::LearnedTensor(_)));
+        let constant = self.opaque().is_some_and(|opaque| opaque.constant);
+        if learned || constant { &[] } else { &self.inputs }
     }
 
-    /// The shape of its output; none where an imported model leaves it open.
+    /// Returns what is known of a node that is not analysed; `None` for any other.
+    fn opaque(&self) -> Option<&Opaque> {
+        if let Op::Layer(Layer::Opaque(opaque)) = &self.op { Some(opaque) } else { None }
+    }
+
+    /// Returns the shape of its output; none where an imported model leaves it open.
     pub fn known_shape(&self) -> Option<&Shape> {
-        match &self.op {
-            Op::Layer(Layer::Opaque(opaque)) if opaque.unknown => None,
-            _ => Some(&self.shape),
-        }
+        let unknown = self.opaque().is_some_and(|opaque| opaque.unknown);
+        (!unknown).then_some(&self.shape)
     }
 
-    /// The shape of its output for people: `?` where it is not known.
+    /// Returns the shape of its output for people: `?` where it is not known.
     pub fn shown_shape(&self) -> String {
         self.known_shape().map_or_else(|| "?".to_owned(), Shape::to_string)
     }
 
-    /// How many elements weight `index` counts as, which has `elements`.
+    /// Returns how many elements weight `index` counts as, which has `elements`.
     pub fn counted(&self, index: usize, elements: u64) -> u64 {
         self.counts.iter().find(|(at, _)| *at == index).map_or(elements, |&(_, count)| count)
     }

@@ -2,9 +2,9 @@
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::control::meant;
+use super::stored::place_of;
 use crate::onnx::constant::{Change, Constant};
 use crate::onnx::inline::title;
-use crate::onnx::names::ModulePath;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::add::Add;
@@ -29,7 +29,7 @@ fn learned(
     if constant.is_integer() {
         return used.unsupported("a constant of whole numbers among computed values");
     }
-    if super::fold::broadcast(&constant.dims, &tensor.dims)? != tensor.dims {
+    if super::elements::broadcast(&constant.dims, &tensor.dims)? != tensor.dims {
         return used.unsupported(format!("stretching {:?} to {:?}", tensor.dims, constant.dims));
     }
     let mut dims = vec![1; tensor.dims.len() - constant.dims.len()];
@@ -41,19 +41,6 @@ fn learned(
     let weight = constant.changed(Change::Reshape(sizes.clone()), sizes.clone());
     let shape = (sizes != lower.drafts[tensor.draft].shape.sizes()).then_some(sizes);
     Ok((shape, weight, lower.is_learned(constant)))
-}
-
-/// The module path in the name of the stored tensor that `constant` is: `encoder.pos_embedding`.
-pub(super) fn place_of(lower: &Lower, used: Use<'_>, constant: &Constant) -> ModulePath {
-    let name =
-        constant.root.and_then(|root| lower.tensors.get(root)).map_or("", |tensor| tensor.name.as_str());
-    if name.is_empty() || name.contains("::") || name.contains('/') || name.starts_with("val_") {
-        return crate::onnx::names::place(used.node);
-    }
-    match name.rsplit_once('.') {
-        Some((module, leaf)) => ModulePath { module: module.to_owned(), leaf: leaf.to_owned() },
-        None => ModulePath { module: String::new(), leaf: name.to_owned() },
-    }
 }
 
 pub(super) fn add_constant(
@@ -305,7 +292,7 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let wanted = crate::onnx::constant::sizes(&lower.known_ints(used, 1)?)?;
     match lower.value(used, 0)?.clone() {
         Value::Tensor(tensor) => {
-            let dims = super::fold::broadcast(&tensor.dims, &wanted)?;
+            let dims = super::elements::broadcast(&tensor.dims, &wanted)?;
             if dims == tensor.dims {
                 return Ok(vec![Value::Tensor(tensor)]);
             }
@@ -319,13 +306,13 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
             };
             for (axis, &size) in dims.iter().enumerate() {
                 if current.dims[axis] != size {
-                    current = super::gather::repeated(lower, used, &current, axis, size)?;
+                    current = super::choice::repeated(lower, used, &current, axis, size)?;
                 }
             }
             Ok(vec![Value::Tensor(current)])
         }
         Value::Constant(constant) => {
-            let dims = super::fold::broadcast(&constant.dims, &wanted)?;
+            let dims = super::elements::broadcast(&constant.dims, &wanted)?;
             // A learned token for each image of the batch is still one token.
             if dims.first() == Some(&lower.batch)
                 && dims[1..] == constant.dims[1..]
@@ -336,9 +323,12 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
             if dims == constant.dims {
                 return Ok(vec![Value::Constant(constant)]);
             }
-            let values = constant.values.as_ref().filter(|_| super::fold::small(&dims));
-            let values = values.map(|values| values.pick(&super::fold::places(&constant.dims, &dims)));
-            Ok(vec![Value::Constant(Constant { values, ..super::fold::computed(dims, constant.data_type) })])
+            let values = constant.values.as_ref().filter(|_| super::elements::small(&dims));
+            let values = values.map(|values| values.pick(&super::elements::places(&constant.dims, &dims)));
+            Ok(vec![Value::Constant(Constant {
+                values,
+                ..super::elements::computed(dims, constant.data_type)
+            })])
         }
         Value::Unknown(reason) => Err(Flaw::Unsupported(reason)),
     }

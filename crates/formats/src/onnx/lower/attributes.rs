@@ -1,6 +1,11 @@
 //! The settings that the lowerings of operators know. A node with another setting computes something else: it is not analysed.
 
-/// Each operator with its attributes, those of all operator sets together.
+use std::cell::RefCell;
+
+use cnnkit_core::layers::interchange::Attributes;
+use cnnkit_core::layers::of_onnx;
+
+/// Each operator with its attributes, those of all operator sets together. What a layer's own file asks for is known too.
 const KNOWN: &[(&str, &[&str])] = &[
     ("Abs", &["consumed_inputs"]),
     ("Add", &["axis", "broadcast", "consumed_inputs"]),
@@ -28,7 +33,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ),
     ("Cast", &["round_mode", "saturate", "to"]),
     ("CastLike", &["round_mode", "saturate"]),
-    ("Celu", &["alpha"]),
     ("Clip", &["consumed_inputs", "max", "min"]),
     ("Concat", &["axis"]),
     (
@@ -137,8 +141,27 @@ const KNOWN: &[(&str, &[&str])] = &[
 /// The first attribute of a node that its operator is not known to have.
 pub(super) fn unknown<'a>(operator: &str, attributes: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = KNOWN.iter().find(|(name, _)| *name == operator).map_or(&[][..], |(_, known)| known);
+    let asked = Asked::default();
+    let _ = of_onnx(operator, &asked);
+    let asked = asked.0.into_inner();
     let mut attributes = attributes;
-    attributes.find(|name| !known.contains(name))
+    attributes.find(|name| !known.contains(name) && !asked.iter().any(|own| own.as_str() == *name))
+}
+
+/// The attributes that are asked for where a layer is read from a node; none of them is given.
+#[derive(Default)]
+struct Asked(RefCell<Vec<String>>);
+
+impl Attributes for Asked {
+    fn float(&self, name: &str, default: f64) -> f64 {
+        self.0.borrow_mut().push(name.to_owned());
+        default
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.borrow_mut().push(name.to_owned());
+        None
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +173,7 @@ mod tests {
         assert_eq!(unknown("Conv", ["pads", "group"].into_iter()), None);
         assert_eq!(unknown("Conv", ["pads", "padding_mode"].into_iter()), Some("padding_mode"));
         assert_eq!(unknown("Relu", ["alpha"].into_iter()), Some("alpha"));
+        assert_eq!(unknown("Celu", ["alpha"].into_iter()), None);
+        assert_eq!(unknown("Celu", ["alpha", "beta"].into_iter()), Some("beta"));
     }
 }

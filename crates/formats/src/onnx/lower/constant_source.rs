@@ -55,7 +55,7 @@ fn with(lower: &mut Lower, used: Use<'_>, constants: &[(usize, Constant)]) -> Op
 /// An output of the model that is a constant; none if it has no elements.
 pub fn constant_output(lower: &mut Lower, name: &str, constant: &Constant) -> Option<Tensor> {
     let node = NodeProto { op_type: "Constant".into(), name: name.to_owned(), ..NodeProto::default() };
-    let used = Use { node: &node, opset: super::table::LATEST };
+    let used = Use { node: &node, opset: super::context::LATEST };
     tensor(lower, used, constant).ok()
 }
 
@@ -63,7 +63,7 @@ pub fn constant_output(lower: &mut Lower, name: &str, constant: &Constant) -> Op
 pub(super) fn tensor(lower: &mut Lower, used: Use<'_>, constant: &Constant) -> Result<Tensor, Flaw> {
     let shape = super::context::shape(&constant.dims, None).sizes().to_vec();
     let learned = lower.is_learned(constant);
-    let place = super::arithmetic::place_of(lower, used, constant);
+    let place = super::stored::place_of(lower, used, constant);
     let layer = Layer::LearnedTensor(LearnedTensor { shape: shape.clone(), learned });
     let weight = constant.changed(Change::Reshape(shape.clone()), shape);
     // It is told how many images there are by the network's first input.

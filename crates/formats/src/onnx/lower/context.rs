@@ -11,6 +11,9 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
 
+/// Operator set of nodes whose own is of no matter.
+pub(super) const LATEST: i64 = i64::MAX;
+
 /// Why an operator did not become a layer.
 #[derive(Debug)]
 pub enum Flaw {

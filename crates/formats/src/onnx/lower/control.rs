@@ -1,7 +1,7 @@
 //! Operators that make or pass on values: Constant, Identity, Cast, Dropout, Shape, Size, ConstantOfShape, If.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value, shortest};
-use super::fold::small;
+use super::elements::small;
 use crate::onnx::constant::{Constant, Values, is_integer, sizes};
 use crate::onnx::inline;
 use crate::onnx::proto::DataType;

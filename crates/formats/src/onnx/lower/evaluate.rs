@@ -2,7 +2,7 @@
 //! pattern. Exporters write sizes, paddings and masks with them.
 
 use super::context::Use;
-use super::fold::{broadcast, computed, places, small};
+use super::elements::{broadcast, computed, places, small};
 use crate::onnx::constant::{Constant, Values, is_integer, steps};
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::Problem;

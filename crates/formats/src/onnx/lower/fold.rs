@@ -1,50 +1,11 @@
 //! Operators on constants: shape arithmetic, which vanishes, and rearrangements of stored weights.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
-use crate::onnx::constant::{Constant, KNOWN, Values, is_integer, strided};
+use super::elements::{broadcast, computed, places, small};
+use crate::onnx::constant::{Constant, KNOWN, Values, is_integer};
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::opaque::Opaque;
-use cnnkit_core::shape::product;
-
-/// The sizes of what broadcasting gives (NumPy's rule).
-pub(super) fn broadcast(a: &[u64], b: &[u64]) -> Result<Vec<u64>, Problem> {
-    let rank = a.len().max(b.len());
-    let size = |dims: &[u64], axis: usize| {
-        if axis + dims.len() < rank { 1 } else { dims[axis + dims.len() - rank] }
-    };
-    (0..rank)
-        .map(|axis| match (size(a, axis), size(b, axis)) {
-            (x, y) if x == y || y == 1 => Ok(x),
-            (1, y) => Ok(y),
-            _ => Err(Problem::shape(format!("{a:?} and {b:?} cannot be joined element by element"))),
-        })
-        .collect()
-}
-
-/// For each element of a tensor of the sizes `to`, the place of the element of `from` that is broadcast to it.
-pub(super) fn places(from: &[u64], to: &[u64]) -> Vec<usize> {
-    let rank = to.len();
-    let mut steps = vec![0usize; rank];
-    let mut step = 1;
-    for axis in (0..from.len()).rev() {
-        if from[axis] != 1 {
-            steps[axis + rank - from.len()] = step;
-        }
-        step *= from[axis] as usize;
-    }
-    strided(to, &steps, 0)
-}
-
-/// Whether a tensor of these sizes may be computed here.
-pub(super) fn small(dims: &[u64]) -> bool {
-    product(dims).is_some_and(|elements| elements <= KNOWN)
-}
-
-/// A constant that is computed from others and of which only the sizes are known here.
-pub(super) fn computed(dims: Vec<u64>, data_type: DataType) -> Constant {
-    Constant { dims, data_type, root: None, view: vec![], values: None, derived: false, sources: vec![] }
-}
 
 /// The result if the operator is one on numbers and all its inputs are constants.
 pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {

@@ -1,13 +1,11 @@
 //! Elements by their indices: Gather.
 
-use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
-use super::fold::{computed, small};
+use super::choice::chosen;
+use super::context::{Lower, Outcome, Use, Value};
+use super::elements::{computed, small};
 use super::slice_concat::{Part, dims, taken};
-use super::table::SMALL;
-use crate::onnx::constant::{Constant, KNOWN};
+use crate::onnx::constant::Constant;
 use cnnkit_core::diagnostic::{Code, Problem};
-use cnnkit_core::layers::Layer;
-use cnnkit_core::layers::gather::Gather;
 
 /// Elements by their indices: with a known scalar index one part, with a run of indices a range.
 pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -110,43 +108,6 @@ pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
 /// Whether `constant` is a weight of the file, whole.
 fn stored(lower: &Lower, constant: &Constant) -> bool {
     lower.is_learned(constant) && !constant.is_integer()
-}
-
-/// Scattered indices of an axis.
-pub(super) fn chosen(
-    lower: &mut Lower,
-    used: Use<'_>,
-    tensor: &Tensor,
-    axis: usize,
-    indices: Vec<u64>,
-) -> Result<Value, Flaw> {
-    let Some(place) = tensor.axis(axis) else { return used.unsupported("a choice of images") };
-    // Each node keeps its indices.
-    let count = indices.len() as u64;
-    if count > SMALL && count >= lower.room {
-        return used.unsupported("more indices than are followed");
-    }
-    lower.room -= if count > SMALL { count } else { 0 };
-    let layer = Layer::Gather(Gather { indices, axis: place as u64 });
-    Ok(Value::Tensor(lower.map(used, layer, tensor, vec![])?))
-}
-
-/// `tensor` with its elements along `axis` again and again, up to `size`.
-pub(super) fn repeated(
-    lower: &mut Lower,
-    used: Use<'_>,
-    tensor: &Tensor,
-    axis: usize,
-    size: u64,
-) -> Result<Tensor, Flaw> {
-    let old = tensor.dims[axis].max(1);
-    if size > KNOWN {
-        return used.unsupported(format!("a repetition to {size} elements"));
-    }
-    match chosen(lower, used, tensor, axis, (0..size).map(|index| index % old).collect())? {
-        Value::Tensor(tensor) => Ok(tensor),
-        _ => used.unsupported("repetition"),
-    }
 }
 
 /// A table of learned vectors, read by computed indices.

@@ -17,14 +17,14 @@ pub(super) fn choice(lower: &mut Lower, used: Use<'_>) -> Outcome {
         }
         _ => return used.unsupported("a choice between computed values"),
     };
-    let dims = super::fold::broadcast(&mask.dims, &other.dims)?;
+    let dims = super::elements::broadcast(&mask.dims, &other.dims)?;
     let (Some(mask_values), Some(other_values), true) =
-        (mask.as_ints(), other.values.as_ref(), super::fold::small(&dims))
+        (mask.as_ints(), other.values.as_ref(), super::elements::small(&dims))
     else {
         return used.unsupported("a mask that is not known");
     };
     let other_values = other_values.floats();
-    let places = |from: &Constant| super::fold::places(&from.dims, &dims);
+    let places = |from: &Constant| super::elements::places(&from.dims, &dims);
     let (of_mask, of_other) = (places(&mask), places(&other));
     let chosen: Vec<bool> = of_mask.iter().map(|&at| (mask_values[at] != 0) == kept).collect();
     let factors = chosen.iter().map(|&chosen| f64::from(u8::from(chosen))).collect();

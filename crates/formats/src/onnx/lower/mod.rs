@@ -6,11 +6,13 @@
 mod arithmetic;
 mod attention;
 mod attributes;
+mod choice;
 mod constant_source;
 mod context;
 mod control;
 mod conv;
 mod einsum;
+mod elements;
 mod evaluate;
 mod fold;
 mod gather;
@@ -29,6 +31,7 @@ mod runtime;
 mod shapes;
 mod slice_concat;
 mod slots;
+mod stored;
 mod table;
 
 pub use constant_source::constant_output;

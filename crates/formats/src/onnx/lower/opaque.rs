@@ -90,7 +90,7 @@ impl Sources {
             for node in &graph.node {
                 if let ("Constant", Some(name)) = (node.op_type.as_str(), node.output.first())
                     && let Ok(values) =
-                        super::control::constant(lower, Use { node, opset: super::table::LATEST })
+                        super::control::constant(lower, Use { node, opset: super::context::LATEST })
                     && let Some(value) = values.into_iter().next()
                 {
                     lower.values.insert(name.clone(), value);

@@ -7,7 +7,8 @@ mod reductions;
 mod windows;
 
 use super::context::{Lower, Use, Value};
-use super::fold::broadcast;
+use super::elements::broadcast;
+use cnnkit_core::layers::onnx_operators;
 
 /// A node whose outputs' shapes are asked for.
 #[derive(Clone, Copy)]
@@ -97,7 +98,7 @@ fn by_rule(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
         return further(node, index);
     }
     let name = node.operator();
-    if KEEPS_SHAPE.contains(&name) {
+    if KEEPS_SHAPE.contains(&name) || onnx_operators().any(|function| function == name) {
         return node.dims(0);
     }
     if BROADCASTS.contains(&name) {
@@ -125,7 +126,8 @@ fn further(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     }
 }
 
-/// Operators whose output has the shape of their first input, whatever their settings.
+/// Operators whose output has the shape of their first input, whatever their settings; beside those that are pointwise
+/// layers.
 const KEEPS_SHAPE: &[&str] = &[
     "Abs",
     "Acos",
@@ -140,7 +142,6 @@ const KEEPS_SHAPE: &[&str] = &[
     "Cast",
     "CastLike",
     "Ceil",
-    "Celu",
     "Clip",
     "Cos",
     "Cosh",

@@ -1,7 +1,7 @@
 //! Resizing of constants: tables of positions that a model stretches to the size of its input, by the operator's definition.
 
 use super::context::{Lower, Use};
-use super::fold::{computed, small};
+use super::elements::{computed, small};
 use crate::onnx::constant::{Constant, Values};
 
 /// An element of the input and its share.

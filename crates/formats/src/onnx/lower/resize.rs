@@ -95,7 +95,7 @@ fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u
         let same =
             places.len() as u64 == tensor.dims[axis] && places.iter().copied().eq(0..tensor.dims[axis]);
         if !same {
-            match super::gather::chosen(lower, used, &tensor, axis, places)? {
+            match super::choice::chosen(lower, used, &tensor, axis, places)? {
                 Value::Tensor(next) => tensor = next,
                 _ => return used.unsupported("resizing of a constant"),
             }

@@ -46,7 +46,7 @@ impl Parts<'_, '_> {
             attribute,
             ..self.used.node.clone()
         };
-        let opset = if self.used.opset > 0 { self.used.opset } else { super::table::LATEST };
+        let opset = if self.used.opset > 0 { self.used.opset } else { super::context::LATEST };
         let values = self.lower.outcome(Use { node: &node, opset })?;
         match values.into_iter().next() {
             Some(value) => Ok(self.named(value)),

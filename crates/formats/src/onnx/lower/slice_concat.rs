@@ -1,7 +1,7 @@
 //! Parts and joins: Slice, Split, Concat, Pad, DepthToSpace, SpaceToDepth, Tile.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
-use super::fold::{computed, small};
+use super::elements::{computed, small};
 use crate::onnx::constant::{Change, Constant, Values, steps, strided};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
@@ -262,7 +262,7 @@ fn tokens(
     let weight = constant.changed(Change::Reshape(sizes.clone()), sizes);
     let learned = lower.is_learned(constant);
     let layer = LearnedTokens { count: constant.dims[axis], axis: place, after, learned };
-    let at = super::arithmetic::place_of(lower, used, constant);
+    let at = super::stored::place_of(lower, used, constant);
     lower.emit_at(
         at,
         crate::onnx::inline::title(used.node),
@@ -475,7 +475,7 @@ pub(super) fn tile(lower: &mut Lower, used: Use<'_>) -> Outcome {
                 let repeat = u64::try_from(repeat).unwrap_or(0);
                 let size = tensor.dims[axis].checked_mul(repeat).filter(|&size| size > 0);
                 let size = size.ok_or_else(|| Problem::overflow("a repeated axis"))?;
-                tensor = super::gather::repeated(lower, used, &tensor, axis, size)?;
+                tensor = super::choice::repeated(lower, used, &tensor, axis, size)?;
             }
             Ok(vec![Value::Tensor(tensor)])
         }

@@ -1,6 +1,7 @@
 //! The list of operators, and what is done with a node.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
+use super::elements::SMALL;
 use super::{
     arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, masks,
     mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat,
@@ -81,12 +82,6 @@ static OPERATORS: &[Operator] = operators! {
     quantised::whole_conv => "ConvInteger";
     quantised::whole_matmul => "MatMulInteger";
 };
-
-/// Operator set of nodes whose own is of no matter.
-pub(super) const LATEST: i64 = i64::MAX;
-
-/// Computed constants of up to so many elements are always kept.
-pub(super) const SMALL: u64 = 64;
 
 /// All operators that become layers or vanish.
 pub fn operators() -> impl Iterator<Item = &'static str> {

@@ -36,7 +36,7 @@ pub(super) fn shape(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
         (_, 1..) => None,
         _ if KEEPS_SHAPE.contains(&name) => node.dims(0),
         ("QLinearAdd" | "QLinearMul", 0) => {
-            crate::onnx::lower::fold::broadcast(&node.dims(0)?, &node.dims(3)?).ok()
+            crate::onnx::lower::elements::broadcast(&node.dims(0)?, &node.dims(3)?).ok()
         }
         ("QLinearGlobalAveragePool", 0) => {
             let mut dims = node.dims(0)?;

@@ -1,7 +1,7 @@
 //! Operators that move, choose or repeat elements, and those that make tensors of given sizes.
 
 use super::Asked;
-use crate::onnx::lower::fold::broadcast;
+use crate::onnx::lower::elements::broadcast;
 use crate::onnx::lower::{shapes, slice_concat};
 
 pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {

@@ -1,7 +1,7 @@
 //! Reductions, choices along an axis, and products of matrices.
 
 use super::Asked;
-use crate::onnx::lower::fold::broadcast;
+use crate::onnx::lower::elements::broadcast;
 
 pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
     let name = node.operator();
