@@ -188,8 +188,7 @@ fn a_layer_with_own_arithmetic_is_in_the_listed_files_only() {
         "crates/formats/src/export/onnx/norms.rs",
         "crates/formats/src/onnx/lower/norm.rs",
     ];
-    let divide =
-        ["crates/formats/src/onnx/lower/arithmetic.rs", "crates/formats/src/onnx/lower/runtime.rs"];
+    let divide = ["crates/formats/src/onnx/lower/arithmetic.rs", "crates/formats/src/onnx/lower/runtime.rs"];
     for (word, file, kernels) in
         [("LocalResponseNorm", "local_response_norm", norm.as_slice()), ("Divide", "divide", &divide)]
     {
