@@ -83,7 +83,10 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let outcome = search.run(&|done| progress.at(done)).map_err(rates::failure)?;
         searches.push((search, outcome));
     }
-    Ok(Report::of(DesignSummary::of(&searches)))
+    let Some((first, more)) = searches.split_first() else {
+        return Err(Failure::usage("no kernel size is given", "give one: `--kernel 3`"));
+    };
+    Ok(Report::of(DesignSummary::of(first, more)))
 }
 
 /// `3`, `2..5` or `2..=5`, both ends included.

@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         let found = summary(&network.graph, question, network.import(Figures::Dependences));
         let found = found.map_err(rates::failure)?;
         if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, found.supports.first()) {
-            save(file, exact, &network.graph.name(), picture)?;
+            save(file, exact, network.graph.name(), picture)?;
         }
         entries.push(network.entry(found));
     }

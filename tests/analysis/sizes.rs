@@ -333,9 +333,9 @@ fn the_sets_are_what_trial_finds_on_random_networks() {
             continue;
         }
         if trial.own().is_some() {
-            fit += 1
+            fit += 1;
         } else {
-            unfit += 1
+            unfit += 1;
         }
         brute_force(&format!("{seed}\n{yaml}"), &source, &|axis| {
             let edge = axis.works.from.saturating_sub(4).max(1)..axis.works.from + 4;

@@ -222,7 +222,7 @@ fn model(folder: &Path) -> PathBuf {
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "onnx"))
         .collect();
-    models.sort_by_key(|path| std::fs::metadata(path).map(|found| found.len()).unwrap_or(u64::MAX));
+    models.sort_by_key(|path| std::fs::metadata(path).map_or(u64::MAX, |found| found.len()));
     models.swap_remove(0)
 }
 

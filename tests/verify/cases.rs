@@ -574,11 +574,16 @@ fn samples_beyond_their_claimed_reach_are_found_out() {
     assert!(!verdict(&Nearer(1)));
 }
 
+/// The network of the case `name`.
+fn case(name: &str) -> &'static str {
+    CASES.iter().find(|case| case.0 == name).expect("a case").1
+}
+
 /// Boxes of picked channels are those of these channels alone, or called a bound.
 #[test]
 fn boxes_behind_a_slice() {
     use cnnkit::analysis::field::{Options, analyse};
-    let graph = load(CASES[8].1);
+    let graph = load(case("half of a concat has the field of that half"));
     let fields = analyse(&graph, Options::default()).expect("small");
     let facts = |id: &str| {
         let node = graph.find(id).expect("a node");
@@ -588,7 +593,7 @@ fn boxes_behind_a_slice() {
     // The concat sees 7; its first half 1, and 3 with the convolution behind it; half of the shuffled concat all 7.
     assert_eq!([size("both"), size("half"), size("local"), size("mixed")], [7, 1, 3, 7]);
     assert!(["both", "half", "local", "mixed"].iter().all(|id| !facts(id).bound));
-    let graph = load(CASES[2].1);
+    let graph = load(case("a slice of an unshuffled map reads some positions of each cell"));
     let fields = analyse(&graph, Options::default()).expect("small");
     assert!(fields.facts(&graph, graph.outputs()[0]).expect("small")[0].bound);
 }

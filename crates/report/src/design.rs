@@ -18,12 +18,21 @@ const MOST_ROWS: usize = 40;
 
 /// What `cnnkit hdc-design` finds: the best schedules for one or several kernels.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct DesignSummary {
+#[serde(untagged)]
+pub enum DesignSummary {
+    /// The search for one kernel.
+    One(SearchSummary),
+    /// The searches for several kernels.
+    Several(SearchesSummary),
+}
+
+/// The searches for several kernels.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SearchesSummary {
     /// The search for the first kernel.
     #[serde(flatten)]
-    pub first: Option<SearchSummary>,
-    /// The searches for all kernels, if there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub first: SearchSummary,
+    /// The searches for all kernels, the first included.
     pub results: Vec<SearchSummary>,
 }
 
@@ -258,15 +267,22 @@ fn row(design: &DesignEntry, place: String, tone: Tone) -> Row {
 }
 
 impl DesignSummary {
-    /// The summary of one or several searches, one per kernel, and what they found.
-    pub fn of(searches: &[(Search, Outcome)]) -> Self {
-        let all: Vec<SearchSummary> =
-            searches.iter().map(|(search, outcome)| SearchSummary::of(search, outcome)).collect();
-        Self { first: all.first().cloned(), results: if all.len() > 1 { all } else { vec![] } }
+    /// Returns the summary of the searches, one per kernel, and what they found.
+    pub fn of(first: &(Search, Outcome), more: &[(Search, Outcome)]) -> Self {
+        let summary = |(search, outcome): &(Search, Outcome)| SearchSummary::of(search, outcome);
+        let first = summary(first);
+        if more.is_empty() {
+            return Self::One(first);
+        }
+        let results = std::iter::once(first.clone()).chain(more.iter().map(summary)).collect();
+        Self::Several(SearchesSummary { first, results })
     }
 
     fn searches(&self) -> &[SearchSummary] {
-        if self.results.is_empty() { self.first.as_slice() } else { &self.results }
+        match self {
+            Self::One(search) => std::slice::from_ref(search),
+            Self::Several(searches) => &searches.results,
+        }
     }
 }
 
