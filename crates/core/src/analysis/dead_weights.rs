@@ -4,7 +4,7 @@
 //! or its tap of the kernel reads only padding, wherever the window is (a dilated kernel wider than its map; Chen et
 //! al. 2017, section 3.3, on the filter weights that stay valid). What the outputs read is propagated back through
 //! all nodes at once, exactly and with borders; deformable convolutions count with their regular grid. Zeros that a
-//! `pad` layer writes are padding like any other (see [`zeros`]).
+//! `pad` layer writes are padding like any other (see [`known_zeros`]).
 
 use crate::analysis::field::Interval;
 use crate::analysis::known_zeros;
