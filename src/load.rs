@@ -79,6 +79,8 @@ pub enum Draft {
 pub struct Model {
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
+    /// Where each input has the batch; none if it has no batch axis, so that it is the same for every image.
+    pub batches: Vec<Option<usize>>,
     /// Its outputs as the file has them, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
     weights: Stored,
@@ -282,14 +284,14 @@ impl Loader {
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
         let imported = import::load(source, &self.bindings()?)
             .map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
-        let Imported { graph, weights, tensors, source, outputs, remarks } = imported;
+        let Imported { graph, weights, tensors, source, batches, outputs, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
             document: None,
             sources: Sources::default(),
             demonstrates: None,
-            model: Some(Model { remarks, outputs, weights: Stored { weights, tensors, source } }),
+            model: Some(Model { remarks, batches, outputs, weights: Stored { weights, tensors, source } }),
         })
     }
 

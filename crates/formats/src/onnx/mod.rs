@@ -13,6 +13,7 @@
 //! leaves out is said to be partial.
 
 pub mod bind;
+pub mod blocks;
 pub mod constant;
 mod counting;
 pub mod import;
@@ -22,6 +23,7 @@ pub mod lower;
 pub mod names;
 mod patterns;
 pub mod proto;
+pub mod quantisation;
 pub mod read;
 pub mod source;
 pub mod weights;
