@@ -83,6 +83,8 @@ pub struct Model {
     pub batches: Vec<Option<usize>>,
     /// Its outputs as the file has them, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
+    /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
+    pub empty: Vec<(usize, String, Vec<u64>)>,
     weights: Stored,
 }
 
@@ -284,14 +286,20 @@ impl Loader {
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
         let imported = import::load(source, &self.bindings()?)
             .map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
-        let Imported { graph, weights, tensors, source, batches, outputs, remarks } = imported;
+        let Imported { graph, weights, tensors, source, batches, outputs, empty, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
             document: None,
             sources: Sources::default(),
             demonstrates: None,
-            model: Some(Model { remarks, batches, outputs, weights: Stored { weights, tensors, source } }),
+            model: Some(Model {
+                remarks,
+                batches,
+                outputs,
+                empty,
+                weights: Stored { weights, tensors, source },
+            }),
         })
     }
 

@@ -40,6 +40,8 @@ pub struct Imported {
     pub batches: Vec<Option<usize>>,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
+    /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
+    pub empty: Vec<(usize, String, Vec<u64>)>,
     /// What there is to say about the whole model.
     pub remarks: Vec<String>,
 }
@@ -149,9 +151,18 @@ pub fn import(
     let name = name(&model, &source);
     super::weights::recall_all(&mut model, &source);
     let Lowered { mut lower, outputs, inputs, batches } = lowered(model, bindings)?;
-    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let Finished { drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
-    Ok(Imported { graph, weights, tensors: lower.tensors, source, batches, outputs, remarks: lower.remarks })
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        source,
+        batches,
+        outputs,
+        empty,
+        remarks: lower.remarks,
+    })
 }
 
 impl Imported {
@@ -343,11 +354,13 @@ struct Finished {
     /// The drafts of the outputs.
     ends: Vec<usize>,
     outputs: Vec<FileOutput>,
+    /// Outputs without elements: place in the file, name, sizes.
+    empty: Vec<(usize, String, Vec<u64>)>,
 }
 
 /// Patterns recognised, dead layers left out.
 fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
-    let (mut ends, mut outputs) = (Vec::new(), Vec::new());
+    let (mut ends, mut outputs, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         let tensor = match lower.values.get(name).cloned() {
             Some(Value::Tensor(tensor)) => Some(tensor),
@@ -356,7 +369,12 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         };
         let draft = tensor.as_ref().map(|tensor| tensor.draft).or_else(|| lower.unknown.get(name).copied());
         let Some(draft) = draft else {
-            lower.remark(format!("the output `{name}` is a constant without elements and left out"));
+            lower.remark(format!("the output `{name}` has no elements; only `run` writes it"));
+            let dims = match lower.values.get(name) {
+                Some(Value::Constant(constant)) => constant.dims.clone(),
+                _ => vec![0],
+            };
+            empty.push((outputs.len() + empty.len(), name.clone(), dims));
             continue;
         };
         ends.push(draft);
@@ -378,7 +396,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends);
-    Ok(Finished { drafts, ends, outputs })
+    Ok(Finished { drafts, ends, outputs, empty })
 }
 
 /// The graph, with the weights of each node.

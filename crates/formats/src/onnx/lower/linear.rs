@@ -69,8 +69,9 @@ pub(super) fn matmul(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return Ok(vec![Value::Tensor(linear(lower, used, &input, weight, None)?)]);
     }
     let (left, right) = (lower.tensor(used, 0)?, lower.tensor(used, 1)?);
-    let rank = left.dims.len();
-    if rank != right.dims.len() || rank < 2 {
+    let rank = left.dims.len().max(right.dims.len());
+    let (left, right) = (stacked(lower, used, left, rank)?, stacked(lower, used, right, rank)?);
+    if [left.dims.len(), right.dims.len()] != [rank; 2] || rank < 2 {
         return used.unsupported(format!("a product of {:?} and {:?}", left.dims, right.dims));
     }
     let batch = left.batch.or(right.batch);
@@ -81,6 +82,16 @@ pub(super) fn matmul(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
     let output = lower.emit(used, Layer::Matmul(Matmul {}), &[&left, &right], vec![], batch)?;
     Ok(vec![Value::Tensor(output)])
+}
+
+/// A matrix, or a stack of them, with axes of 1 in front, so that it has `rank` axes.
+fn stacked(lower: &mut Lower, used: Use<'_>, tensor: Tensor, rank: usize) -> Result<Tensor, Flaw> {
+    let more = rank - tensor.dims.len();
+    if more == 0 || tensor.dims.len() < 2 || tensor.batch.is_some() {
+        return Ok(tensor);
+    }
+    let dims = [vec![1; more], tensor.dims.clone()].concat();
+    lower.viewed(used, &tensor, &dims, None)
 }
 
 /// An operand that is the same for every image, with the batch axis of the other.
