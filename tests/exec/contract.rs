@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::layers::conv::PaddingMode;
-use cnnkit::layers::{AxisReach, Layer, Reach, Role};
+use cnnkit::layers::{AxisReach, Layer, Reach, Role, Taps};
 
 use super::{Use, examples};
 
@@ -69,16 +69,24 @@ fn indices(axis: &AxisReach, at: &[u64], size: u64) -> BTreeSet<u64> {
         AxisReach::Adaptive { by, input, output } => {
             (at[*by] * input / output..((at[*by] + 1) * input).div_ceil(*output)).collect()
         }
-        AxisReach::Resize { by, input, output, linear: false, .. } => {
+        AxisReach::Resize { by, input, output, taps: Taps::Nearest, .. } => {
             BTreeSet::from([(at[*by] * input / output).min(size - 1)])
         }
-        AxisReach::Resize { by, input, output, align_corners, .. } => {
+        AxisReach::Resize { by, input, output, taps, align_corners } => {
             let u = at[*by] as f64;
             let place = if *align_corners {
                 if *output > 1 { u * (*input - 1) as f64 / (*output - 1) as f64 } else { 0.0 }
             } else {
-                ((u + 0.5) * *input as f64 / *output as f64 - 0.5).max(0.0)
+                (u + 0.5) * *input as f64 / *output as f64 - 0.5
             };
+            if *taps == Taps::Cubic {
+                let first = (place + 1e-9).floor();
+                let steps = if place - first > 1e-9 { -1..=2 } else { 0..=0 };
+                return steps
+                    .map(|step| (first + f64::from(step)).clamp(0.0, (size - 1) as f64) as u64)
+                    .collect();
+            }
+            let place = place.max(0.0);
             let first = (place + 1e-9).floor() as u64;
             let second = if place - first as f64 > 1e-9 { first + 1 } else { first };
             BTreeSet::from([first.min(size - 1), second.min(size - 1)])
