@@ -51,8 +51,8 @@ impl<'a> Spec<'a> {
         &self.flaws
     }
 
-    /// Whether the weights depend on the size, so that each size is a network of its own. Where the spec fits, its own
-    /// weights are kept.
+    /// Returns whether the weights depend on the size, so that each size is a network of its own. Where the
+    /// spec fits, its own weights are kept.
     pub fn varies(&self, axes: &[AxisSizes]) -> bool {
         let near = |sizes: &AxisSizes, size: u64| {
             let (low, high) = sizes.works.around(size);

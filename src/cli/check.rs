@@ -212,7 +212,7 @@ fn read_baseline(path: &str) -> Result<Baseline, Failure> {
     Ok(Baseline::parse(path, &text)?)
 }
 
-/// Whether the call asks for the finding's fix: found values are written by `--update` only.
+/// Returns whether the call asks for the finding's fix: found values are written by `--update` only.
 fn wanted(args: &Args, finding: &Located) -> bool {
     let Some(fix) = &finding.fix else { return false };
     if finding.rule.id == "CK601" {

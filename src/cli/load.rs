@@ -95,7 +95,7 @@ impl Replace {
         Ok(self.loader(&[spec.to_owned()])?.load(spec)?)
     }
 
-    /// Whether nothing is replaced.
+    /// Returns whether nothing is replaced.
     pub fn is_empty(&self) -> bool {
         self.input.is_empty() && self.set.is_empty()
     }

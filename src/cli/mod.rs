@@ -94,7 +94,7 @@ enum Command {
 }
 
 impl Command {
-    /// Whether a partial figure is a failure: `--strict`.
+    /// Returns whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
             Self::Params(args) => args.complete.strict,

@@ -50,7 +50,7 @@ fn format_and_file(text: &str) -> Result<(Format, String), String> {
 }
 
 impl Output {
-    /// Whether every format asked for is one of `known`, so that a wrong one costs no work.
+    /// Returns whether every format asked for is one of `known`, so that a wrong one costs no work.
     pub fn check(&self, command: &str, known: &[Format]) -> Result<(), Failure> {
         let asked = std::iter::once(self.format).chain(self.outputs.iter().map(|(format, _)| *format));
         match asked.into_iter().find(|format| !known.contains(format)) {

@@ -31,7 +31,7 @@ impl Target {
     }
 }
 
-/// Whether `text` can only be meant as a network: a mistyped list must be reported as a list.
+/// Returns whether `text` can only be meant as a network: a mistyped list must be reported as a list.
 fn is_spec(text: &str) -> bool {
     let starts_as_list = text.starts_with(|c: char| c.is_ascii_digit());
     names_network(text) || (!starts_as_list && !text.contains(',') && text.chars().count() > 1)

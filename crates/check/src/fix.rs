@@ -66,7 +66,7 @@ pub fn rewrites(checked: &[Checked], wanted: impl Fn(&Located) -> bool) -> Vec<R
     files.into_iter().filter_map(rewrite).collect()
 }
 
-/// Whether two edits share a byte or an end, so that their order would matter.
+/// Returns whether two edits share a byte or an end, so that their order would matter.
 fn touch(a: &Edit, b: &Edit) -> bool {
     a.span.start <= b.span.end && b.span.start <= a.span.end
 }

@@ -37,7 +37,7 @@ pub trait Scalar:
     /// Applies a real function; an exact type cannot and returns its failure mark.
     fn map(self, function: impl Fn(f64) -> f64) -> Self;
 
-    /// Whether it is NaN or a failure: such a value wins every maximum, so that it never gets lost.
+    /// Returns whether it is NaN or a failure: such a value wins every maximum, so that it never gets lost.
     fn is_nan(self) -> bool;
 
     /// Returns why it is not a number, for exact types.

@@ -73,7 +73,7 @@ impl<S: Scalar> Tensor<S> {
         self.0.len()
     }
 
-    /// Whether it has no elements.
+    /// Returns whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -146,7 +146,7 @@ impl Require {
         }
     }
 
-    /// Whether it holds.
+    /// Returns whether it holds.
     fn holds(self, rule: bool, exact: bool) -> bool {
         match self {
             Self::Rule => rule,
@@ -238,7 +238,7 @@ impl HdcSummary {
         self
     }
 
-    /// Whether what is required holds, and what that is.
+    /// Returns whether what is required holds, and what that is.
     fn decision(&self) -> Block {
         let decides = match self.require {
             Require::Rule => "the published rule decides (--require rule)",

@@ -76,7 +76,7 @@ impl From<Import> for StatusAndImport {
 }
 
 impl StatusAndImport {
-    /// Whether the command's figures need something that is not analysed.
+    /// Returns whether the command's figures need something that is not analysed.
     pub fn partial(&self) -> bool {
         self.import.partial
     }

@@ -46,7 +46,7 @@ impl Map {
         panels.fold(0.0, f64::max)
     }
 
-    /// Whether some position is never read.
+    /// Returns whether some position is never read.
     pub fn has_holes(&self) -> bool {
         let lines = self.panels.iter().flat_map(|panel| panel.rows.iter().chain([&panel.columns]));
         lines.flat_map(|line| &line.bins).any(|bin| bin.covered < bin.positions)

@@ -326,7 +326,7 @@ fn output(graph: &Graph, id: NodeId) -> ParamsOutput {
 }
 
 impl ParamsLayer {
-    /// Whether it is an input, not a layer.
+    /// Returns whether it is an input, not a layer.
     fn is_input(&self) -> bool {
         self.op == Op::Input.name()
     }

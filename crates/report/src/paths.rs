@@ -253,7 +253,7 @@ fn power_of_two(count: &BigUint) -> String {
     }
 }
 
-/// Whether the lengths are binomial, as those of `n` modules in a row are.
+/// Returns whether the lengths are binomial, as those of `n` modules in a row are.
 fn binomial(found: &Paths, modules: &Distribution<u64>) -> String {
     let n = found.residual_modules;
     let mut expected = BigUint::from(1u32);

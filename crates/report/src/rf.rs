@@ -235,7 +235,7 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Whether the field differs from that of the layer's first input: a window, an output.
+/// Returns whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
     if graph.outputs().contains(&facts.node) {
         return true;

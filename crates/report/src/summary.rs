@@ -20,12 +20,12 @@ pub trait Summary: Serialize + JsonSchema {
     /// Returns the view for people.
     fn page(&self) -> Page;
 
-    /// Whether the command's own check passed; a broken rule or budget does not.
+    /// Returns whether the command's own check passed; a broken rule or budget does not.
     fn passed(&self) -> bool {
         true
     }
 
-    /// Whether a figure is partial because something was not analysed.
+    /// Returns whether a figure is partial because something was not analysed.
     fn partial(&self) -> bool {
         false
     }

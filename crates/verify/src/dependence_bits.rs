@@ -25,7 +25,7 @@ impl Marks {
         Self(1 << (bit % 64))
     }
 
-    /// Whether bit `bit` is set.
+    /// Returns whether bit `bit` is set.
     pub fn has(self, bit: usize) -> bool {
         self.0 >> (bit % 64) & 1 == 1
     }

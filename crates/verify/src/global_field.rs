@@ -209,7 +209,7 @@ impl Look {
         Ok(())
     }
 
-    /// Whether the analysis finds the same for both sizes, apart from the sizes themselves.
+    /// Returns whether the analysis finds the same for both sizes, apart from the sizes themselves.
     fn same(&self, other: &Self) -> bool {
         let global = |look: &Self| look.facts.axes.iter().map(|axis| axis.global).collect::<Vec<_>>();
         self.facts.bound == other.facts.bound && global(self) == global(other)

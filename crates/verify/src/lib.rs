@@ -167,7 +167,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether every claim holds.
+    /// Returns whether every claim holds.
     pub fn ok(&self) -> bool {
         self.claims.iter().all(|claim| claim.ok)
     }

@@ -32,14 +32,14 @@ pub(super) struct Place {
     pub sampled: bool,
 }
 
-/// Whether the fields of units depend on the channel.
+/// Returns whether the fields of units depend on the channel.
 pub(super) fn by_channel(field: &Field) -> bool {
     field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
 }
 
-/// Whether the field of `node` cannot be extrapolated to other input sizes: after an adaptive pool or a resize to
-/// several positions, whose windows grow with the input, or where a map of one channel became a vector, whose
-/// elements then are positions.
+/// Returns whether the field of `node` cannot be extrapolated to other input sizes: after an adaptive pool or
+/// a resize to several positions, whose windows grow with the input, or where a map of one channel became a
+/// vector, whose elements then are positions.
 pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
     graph.nodes().iter().take(node.index() + 1).any(|node| {
         let several = || node.shape.spatial().iter().any(|&size| size > 1);

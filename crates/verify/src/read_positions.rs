@@ -123,7 +123,7 @@ pub(super) fn context(
     Ok(())
 }
 
-/// Whether a gate or statistics of the whole map act on `node`.
+/// Returns whether a gate or statistics of the whole map act on `node`.
 fn gated(graph: &Graph, node: NodeId) -> bool {
     let mut before = vec![false; graph.nodes().len()];
     before[node.index()] = true;
@@ -139,7 +139,7 @@ fn gated(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
-/// Whether a gate or statistics of the whole map act before `node`.
+/// Returns whether a gate or statistics of the whole map act before `node`.
 pub(super) fn has_gates(graph: &Graph, node: NodeId) -> bool {
     graph.nodes().iter().take(node.index() + 1).any(|node| match &node.op {
         Op::Layer(layer) => {

@@ -231,7 +231,7 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     Ok(Some(open))
 }
 
-/// Whether a layer multiplies or normalises by statistics of the whole map.
+/// Returns whether a layer multiplies or normalises by statistics of the whole map.
 pub fn map_wide(layer: &Layer) -> bool {
     match layer.arithmetic() {
         A::SqueezeExcite(_) | A::GroupNorm(_) => true,

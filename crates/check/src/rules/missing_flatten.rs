@@ -63,7 +63,8 @@ impl Rule for MissingFlatten {
     }
 }
 
-/// Whether the last axis of `node` is one of space: told by the first layer before it that makes or moves axes.
+/// Returns whether the last axis of `node` is one of space: told by the first layer before it that makes or
+/// moves axes.
 fn spatial(facts: &Facts<'_>, node: NodeId) -> bool {
     const NEAR: usize = 256;
     let mut at = node;

@@ -83,7 +83,7 @@ fn is_activation(layer: &Layer) -> bool {
     layer.doc().category == Category::Activation && !part
 }
 
-/// Whether `second` is the identity on all values that `first` returns.
+/// Returns whether `second` is the identity on all values that `first` returns.
 fn is_identity_after(first: &Layer, second: &Layer) -> bool {
     second.values().keeps(first.values().range())
 }

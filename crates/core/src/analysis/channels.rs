@@ -111,9 +111,9 @@ fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resul
 /// Units up to this distance from the ends of a map are checked.
 const ENDS: i128 = 1 << 16;
 
-/// Whether some unit of some node reads nothing of an operand on some axis, because it reads only padding or lies in
-/// a gap of a transposed convolution. Without such units, connectivity follows from the layers alone, whatever the
-/// size.
+/// Returns whether some unit of some node reads nothing of an operand on some axis, because it reads only
+/// padding or lies in a gap of a transposed convolution. Without such units, connectivity follows from the
+/// layers alone, whatever the size.
 fn blind(graph: &Graph) -> Result<bool, Problem> {
     for (_, node) in graph.iter() {
         if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
@@ -138,7 +138,7 @@ fn blind(graph: &Graph) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// Whether some layer before `node` turns channels into positions, or positions into channels.
+/// Returns whether some layer before `node` turns channels into positions, or positions into channels.
 fn mixes(graph: &Graph, node: NodeId) -> bool {
     let mut before = vec![false; graph.nodes.len()];
     before[node.0] = true;
@@ -160,7 +160,7 @@ fn mixes(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
-/// Whether a layer's channels are positions of an operand, or vice versa.
+/// Returns whether a layer's channels are positions of an operand, or vice versa.
 fn crosses(graph: &Graph, node: &Node) -> bool {
     let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
     graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))

@@ -140,7 +140,7 @@ impl Seen<'_> {
         times(self.output.spatial())
     }
 
-    /// Whether there are two spatial axes: some of fvcore's rules apply to images only.
+    /// Returns whether there are two spatial axes: some of fvcore's rules apply to images only.
     fn image(&self) -> bool {
         self.input.rank() == 3
     }
@@ -240,7 +240,7 @@ impl Seen<'_> {
         }
     }
 
-    /// Whether a layer norm runs over the channels of a map, not over a last axis.
+    /// Returns whether a layer norm runs over the channels of a map, not over a last axis.
     fn channel_norm(&self) -> bool {
         self.input.rank() > 1
             && matches!(self.layer, Layer::LayerNorm(norm) if norm.axis == NormAxis::Channels)

@@ -85,7 +85,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Whether the step satisfies the criterion.
+    /// Returns whether the step satisfies the criterion.
     pub fn holds(self) -> bool {
         self.step <= self.largest
     }
@@ -197,7 +197,7 @@ impl Gridding {
         self.axes.iter().map(|axis| axis.offsets.max_gap()).max().unwrap_or(1)
     }
 
-    /// Whether every position of the box is read.
+    /// Returns whether every position of the box is read.
     pub fn hole_free(&self) -> bool {
         self.axes.iter().all(|axis| axis.offsets.hole_free())
     }

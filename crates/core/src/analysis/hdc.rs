@@ -89,7 +89,7 @@ impl Check {
         Ok(Self { rates, rule, exact, bounds })
     }
 
-    /// Whether the rule and the exact coverage give the same verdict.
+    /// Returns whether the rule and the exact coverage give the same verdict.
     pub fn agrees(&self) -> bool {
         self.rule.ok == self.exact.hole_free()
     }

@@ -76,7 +76,7 @@ impl Offsets {
         self.max_gap
     }
 
-    /// Whether every offset of the box is reached.
+    /// Returns whether every offset of the box is reached.
     pub fn hole_free(&self) -> bool {
         self.covered == self.size
     }

@@ -46,7 +46,7 @@ impl Design {
         Rule::of(self.kernel, &self.rates).ok
     }
 
-    /// Whether this is at least as good as `other` in every respect.
+    /// Returns whether this is at least as good as `other` in every respect.
     pub fn covers(&self, other: &Self) -> bool {
         self.at_least(other.rates.len(), other.size, other.floor(), other.variation)
     }
@@ -72,7 +72,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Whether some design is at least as good as anything with these figures.
+    /// Returns whether some design is at least as good as anything with these figures.
     pub(crate) fn covers(&self, layers: usize, size: u64, floor: u64, variation: f64) -> bool {
         self.designs.iter().any(|design| design.at_least(layers, size, floor, variation))
     }

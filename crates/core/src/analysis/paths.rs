@@ -135,7 +135,7 @@ pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
     scaled.to_f64().unwrap_or(0.0) / 1e18
 }
 
-/// Whether a layer multiplies and accumulates with weights, learned or fixed.
+/// Returns whether a layer multiplies and accumulates with weights, learned or fixed.
 pub fn is_weighted(node: &Node) -> bool {
     node.cost.macs > 0 && node.weights.iter().any(|weight| weight.role != WeightRole::Buffer)
 }

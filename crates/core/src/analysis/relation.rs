@@ -56,7 +56,7 @@ impl Reads {
         Self { first, step, count, blend: None }
     }
 
-    /// Whether some index lies on an axis of `size` elements.
+    /// Returns whether some index lies on an axis of `size` elements.
     pub fn meets(&self, size: u64) -> bool {
         let step = self.step.max(1);
         // The first nonnegative index.

@@ -30,7 +30,8 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Whether positions between read ones are skipped, on some axis or because readers read different rows.
+    /// Returns whether positions between read ones are skipped, on some axis or because readers read
+    /// different rows.
     pub fn skips(&self, sizes: &[u64]) -> bool {
         let inside: u64 =
             sizes.iter().zip(&self.border).map(|(size, (before, after))| size - before - after).product();

@@ -183,7 +183,7 @@ impl Builder {
         self.nodes[node.0].shape.as_ref()
     }
 
-    /// Whether a node has weights, its own or another's.
+    /// Returns whether a node has weights, its own or another's.
     pub fn has_weights(&self, node: NodeId) -> bool {
         !self.nodes[node.0].weights.is_empty()
     }
@@ -193,7 +193,7 @@ impl Builder {
         &self.nodes[node.0].origin
     }
 
-    /// Whether `node` depends on `ancestor`, directly or not.
+    /// Returns whether `node` depends on `ancestor`, directly or not.
     pub fn depends_on(&self, node: NodeId, ancestor: NodeId) -> bool {
         let mut stack = vec![node];
         let mut seen = vec![false; self.nodes.len()];
@@ -213,7 +213,7 @@ impl Builder {
         self.nodes.len()
     }
 
-    /// Whether there is no node yet.
+    /// Returns whether there is no node yet.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }

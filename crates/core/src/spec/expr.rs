@@ -32,13 +32,13 @@ pub struct ExprError {
 pub trait Variables {
     /// Returns the value of `name`.
     fn get(&self, name: &str) -> Option<&Value>;
-    /// Whether `name` gets its value only after this place.
+    /// Returns whether `name` gets its value only after this place.
     fn later(&self, _name: &str) -> bool {
         false
     }
     /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
-    /// Whether `name` has no value because of an error that was reported already.
+    /// Returns whether `name` has no value because of an error that was reported already.
     fn failed(&self, _name: &str) -> bool {
         false
     }
@@ -58,7 +58,8 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("len(list)", "the number of items of a list"),
 ];
 
-/// Whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on numbers.
+/// Returns whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on
+/// numbers.
 pub fn is_expression(text: &str) -> bool {
     let arithmetic = text.starts_with(|c: char| c.is_ascii_digit() || c == '(')
         && text.contains(['+', '-', '*', '/', '%'])

@@ -31,8 +31,8 @@ pub(super) struct Across {
     width: usize,
 }
 
-/// Whether vectorising over positions wastes more lanes than vectorising over channels, for groups of `rows` output
-/// channels.
+/// Returns whether vectorising over positions wastes more lanes than vectorising over channels, for groups of
+/// `rows` output channels.
 pub(super) fn pays(lanes: usize, positions: usize, rows: usize) -> bool {
     let width = lanes * VECTORS;
     let used = |of: usize, step: usize| of as f64 / (of.div_ceil(step) * step) as f64;

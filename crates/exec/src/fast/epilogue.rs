@@ -154,7 +154,7 @@ impl<'a> Finish<'a> {
 }
 
 impl Channel<'_> {
-    /// Whether its activation takes only a few vector instructions.
+    /// Returns whether its activation takes only a few vector instructions.
     #[inline(always)]
     pub(super) fn straight(&self) -> bool {
         matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)))

@@ -155,7 +155,7 @@ fn activation(layer: &Layer) -> Option<Activation> {
     layer.pointwise().map(|pointwise| pointwise.activation)
 }
 
-/// Whether a layer leaves the values unchanged and at most changes their sizes.
+/// Returns whether a layer leaves the values unchanged and at most changes their sizes.
 fn relabels(layer: &Layer) -> bool {
     matches!(layer, Layer::Identity(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_))
 }

@@ -102,11 +102,12 @@ pub trait Target {
     /// Returns the layer in this language.
     fn face(&self, node: NodeId) -> Face;
 
-    /// Whether these groups of one structure are written inline where they are used, not as a class: their slots then
-    /// belong to the class around them. `places` is the number of different classes that use them.
+    /// Returns whether these groups of one structure are written inline where they are used, not as a class:
+    /// their slots then belong to the class around them. `places` is the number of different classes that use
+    /// them.
     fn in_place(&self, outline: &Outline<'_>, members: &[GroupId], places: usize) -> bool;
 
-    /// Whether an inner group, through which a single value passes, can be optional.
+    /// Returns whether an inner group, through which a single value passes, can be optional.
     fn option(&self, outline: &Outline<'_>, inner: GroupId) -> bool;
 
     /// Returns the name of a parameter for the argument `slot`, with these values in the groups `members`.

@@ -136,7 +136,7 @@ impl Constant {
         }
     }
 
-    /// Whether its elements are integers or truth values.
+    /// Returns whether its elements are integers or truth values.
     pub fn is_integer(&self) -> bool {
         is_integer(self.data_type)
     }
@@ -247,7 +247,7 @@ pub fn steps(dims: &[u64]) -> Vec<usize> {
     steps
 }
 
-/// Whether elements of this type are integers or truth values.
+/// Returns whether elements of this type are integers or truth values.
 pub fn is_integer(data_type: DataType) -> bool {
     use DataType as D;
     matches!(

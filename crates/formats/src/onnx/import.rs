@@ -239,7 +239,7 @@ fn lowered(
     if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
 }
 
-/// Whether a stored tensor is more than a setting.
+/// Returns whether a stored tensor is more than a setting.
 fn is_weight(tensor: &TensorProto) -> bool {
     use super::proto::DataType as D;
     let float = matches!(

@@ -86,8 +86,8 @@ impl Kind {
         })
     }
 
-    /// Whether `field` is not used: training information, annotations, unknown fields. Skipped, so that nothing large
-    /// hides there, and so that [`LEFT`] can only come from this pass.
+    /// Returns whether `field` is not used: training information, annotations, unknown fields. Skipped, so
+    /// that nothing large hides there, and so that [`LEFT`] can only come from this pass.
     fn skips(self, field: u64) -> bool {
         match self {
             Self::Model => !matches!(field, 1..=8 | 14 | 25),

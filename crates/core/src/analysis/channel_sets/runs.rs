@@ -42,7 +42,7 @@ impl Runs {
         self.runs.iter()
     }
 
-    /// Whether all channels have the same set.
+    /// Returns whether all channels have the same set.
     pub fn is_uniform(&self) -> bool {
         self.runs.len() <= 1
     }

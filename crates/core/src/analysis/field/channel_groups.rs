@@ -50,7 +50,7 @@ pub(super) fn asked(graph: &Graph) -> Vec<bool> {
     asked
 }
 
-/// Whether the channels that `node` reads become positions of a map.
+/// Returns whether the channels that `node` reads become positions of a map.
 fn places(graph: &Graph, node: &Node) -> bool {
     let Op::Layer(layer) = &node.op else { return false };
     let shapes = graph.input_shapes(node);

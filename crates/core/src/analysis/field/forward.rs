@@ -153,8 +153,8 @@ fn only_context(graph: &Graph, input: NodeId) -> Field {
     Field { input, axes, context, local: false, aligned, sampled: false, uniform, bound: false }
 }
 
-/// Whether the statistics that a node computes over its operand include positions beside its own: those of a map with
-/// one position (a group norm after global pooling) do not.
+/// Returns whether the statistics that a node computes over its operand include positions beside its own:
+/// those of a map with one position (a group norm after global pooling) do not.
 fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
     // A whole axis cannot be widened, unless it is whole only by a bound.
     if field.bound {

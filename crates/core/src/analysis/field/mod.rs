@@ -138,7 +138,7 @@ impl Misaligned {
         high.zip(low).map_or(Jump::from_integer(0), |(high, low)| high - low)
     }
 
-    /// Whether the jumps differ, so that the operands drift apart.
+    /// Returns whether the jumps differ, so that the operands drift apart.
     pub fn drifts(&self) -> bool {
         self.paths.iter().any(|path| path.jump != self.paths[0].jump)
     }

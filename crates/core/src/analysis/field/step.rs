@@ -180,7 +180,8 @@ fn fixed<T: Content>(family: &Family<T>) -> Result<Piece<T>, Problem> {
     Ok(Piece { by: None, family: Family::constant(one), cut: None })
 }
 
-/// Whether `outputs` units that read one element each omit a part of an axis of `size`, more than strides do.
+/// Returns whether `outputs` units that read one element each omit a part of an axis of `size`, more than
+/// strides do.
 fn cuts(relation: &Relation, size: u64, outputs: u64) -> bool {
     let [Reads { first, count: 1, .. }] = relation.reads[..] else { return false };
     let last = relation.advance.saturating_mul(i128::from(outputs.saturating_sub(1))).saturating_add(first);

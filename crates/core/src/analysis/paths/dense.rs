@@ -66,7 +66,7 @@ pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
     found
 }
 
-/// Whether `node` concatenates its operands along the channels.
+/// Returns whether `node` concatenates its operands along the channels.
 fn joins_channels(graph: &Graph, node: &Node) -> bool {
     let reaches = graph.reach(node);
     let starts: BTreeSet<i64> = reaches

@@ -147,7 +147,7 @@ impl<'a> Search<'a> {
         Some(Range { first: size(bisect(0, inside, |k| is(size(k)))), last: Some(size(last)) })
     }
 
-    /// Whether the sets say of sizes of every magnitude what trying them says.
+    /// Returns whether the sets say of sizes of every magnitude what trying them says.
     fn holds(&self, works: &SizeSet, lossless: &SizeSet, modulus: u64, current: u64) -> bool {
         // SplitMix64, so that the same sizes are tried each time.
         let mut state = current ^ modulus;

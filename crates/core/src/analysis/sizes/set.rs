@@ -36,7 +36,7 @@ impl SizeSet {
         Self { smallest, from, modulus, residues, below }
     }
 
-    /// Whether `size` is in the set.
+    /// Returns whether `size` is in the set.
     pub fn contains(&self, size: u64) -> bool {
         if size >= self.from {
             return self.residues.binary_search(&(size % self.modulus)).is_ok();

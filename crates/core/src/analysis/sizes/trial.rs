@@ -39,7 +39,7 @@ impl Sized<'_> {
         }
     }
 
-    /// Whether every strided window along `axes` divides its input evenly.
+    /// Returns whether every strided window along `axes` divides its input evenly.
     fn lossless(&self, axes: &[usize]) -> bool {
         self.graph().iter().all(|(id, node)| {
             let Op::Layer(layer) = &node.op else { return true };

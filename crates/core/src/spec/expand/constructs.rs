@@ -430,7 +430,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether both keys are given, `first` before `second`.
+    /// Returns whether both keys are given, `first` before `second`.
     fn comes_before(&self, first: &str, second: &str) -> bool {
         let place = |name: &str| self.entries.iter().position(|(key, _)| key.name == name);
         matches!((place(first), place(second)), (Some(a), Some(b)) if a < b)

@@ -33,7 +33,7 @@ pub(super) fn unquoted_expression(text: &str, until: usize) -> Option<(usize, us
     found
 }
 
-/// Whether a bracket follows the `$` at `at`, or the name behind it.
+/// Returns whether a bracket follows the `$` at `at`, or the name behind it.
 fn opens(bytes: &[u8], at: usize) -> bool {
     let name =
         bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();

@@ -122,7 +122,7 @@ impl Function<'_, '_> {
         }
     }
 
-    /// Whether the value of `output`, which is used once, is written inline where it is used.
+    /// Returns whether the value of `output`, which is used once, is written inline where it is used.
     fn nests(&self, index: usize, output: NodeId, value: &Value) -> bool {
         let outline = self.writer.outline;
         let rest = &outline.groups[self.group].children[index + 1..];

@@ -91,7 +91,8 @@ impl Leaf {
         self
     }
 
-    /// Whether it is a module called with only its input, so that it can be part of an `nn.Sequential`.
+    /// Returns whether it is a module called with only its input, so that it can be part of an
+    /// `nn.Sequential`.
     pub(super) fn is_plain(&self) -> bool {
         self.module.is_some() && self.call == PLAIN
     }

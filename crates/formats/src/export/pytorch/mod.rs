@@ -182,7 +182,7 @@ impl Target for Python<'_> {
 }
 
 impl Python<'_> {
-    /// Whether `group` is a sequence of modules, as `nn.Sequential` requires.
+    /// Returns whether `group` is a sequence of modules, as `nn.Sequential` requires.
     fn is_chain(&self, outline: &Outline<'_>, group: GroupId) -> bool {
         let facts = &outline.groups[group];
         let mut current = match facts.inputs.as_slice() {
@@ -232,7 +232,7 @@ impl Writer<'_> {
         &self.classes.list[self.classes.of[group]].params
     }
 
-    /// Whether groups like `group` are written inline where they are used.
+    /// Returns whether groups like `group` are written inline where they are used.
     fn is_in_place(&self, group: GroupId) -> bool {
         self.classes.in_place[self.classes.of[group]]
     }

@@ -98,7 +98,7 @@ const MODULE: &[&str] = &[
     "zero_grad",
 ];
 
-/// Whether `name` can be written as an attribute: `self.name`.
+/// Returns whether `name` can be written as an attribute: `self.name`.
 pub(super) fn is_attribute(name: &str) -> bool {
     let mut characters = name.chars();
     let first = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');

@@ -86,7 +86,7 @@ impl Yaml {
         }
     }
 
-    /// Whether it contains layers that should have lines of their own.
+    /// Returns whether it contains layers that should have lines of their own.
     fn is_tall(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Name(_) => false,

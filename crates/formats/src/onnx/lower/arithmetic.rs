@@ -251,7 +251,7 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
     join(lower, used, layer, &values)
 }
 
-/// Whether an operand is an input of whole numbers as it is.
+/// Returns whether an operand is an input of whole numbers as it is.
 fn whole(lower: &Lower, values: &[Value]) -> bool {
     values.iter().any(|value| matches!(value, Value::Tensor(tensor) if lower.is_whole(tensor.draft)))
 }

@@ -88,7 +88,8 @@ pub(super) fn guarded(lower: &mut Lower, used: Use<'_>) -> Outcome {
     used.unsupported("a choice between tensors")
 }
 
-/// Whether `draft` is a softmax of scores to which a constant is added that leaves every row a finite number.
+/// Returns whether `draft` is a softmax of scores to which a constant is added that leaves every row a finite
+/// number.
 fn has_choice(lower: &Lower, draft: usize) -> bool {
     let layer = |draft: usize| lower.drafts.get(draft).and_then(|draft| draft.layer.as_ref());
     let Some(Layer::Softmax(Softmax { axis: SoftmaxAxis::Last })) = layer(draft) else { return false };

@@ -143,7 +143,7 @@ impl<'a> Use<'a> {
         std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
     }
 
-    /// Whether input `index` is given.
+    /// Returns whether input `index` is given.
     pub fn has(&self, index: usize) -> bool {
         self.node.input.get(index).is_some_and(|name| !name.is_empty())
     }
@@ -348,7 +348,7 @@ impl Lower {
         Ok(Tensor { draft: made.draft, dims: dims.to_vec(), batch })
     }
 
-    /// Whether a draft is an input of whole numbers, or moves the elements of one.
+    /// Returns whether a draft is an input of whole numbers, or moves the elements of one.
     pub fn is_whole(&self, draft: usize) -> bool {
         let mut draft = draft;
         loop {
@@ -374,7 +374,7 @@ impl Lower {
         }
     }
 
-    /// Whether what a draft makes depends on the network's inputs.
+    /// Returns whether what a draft makes depends on the network's inputs.
     pub fn moves(&self, draft: usize) -> bool {
         let (mut stack, mut seen) = (vec![draft], HashSet::new());
         while let Some(draft) = stack.pop() {

@@ -94,7 +94,7 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![value])
 }
 
-/// Whether numbers of the type have so few bits that a cast to it is a computation.
+/// Returns whether numbers of the type have so few bits that a cast to it is a computation.
 fn rounds(data_type: DataType) -> bool {
     use DataType as D;
     matches!(

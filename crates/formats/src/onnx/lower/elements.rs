@@ -37,7 +37,7 @@ pub(super) fn places(from: &[u64], to: &[u64]) -> Vec<usize> {
     strided(to, &steps, 0)
 }
 
-/// Whether a tensor of these sizes may be computed here.
+/// Returns whether a tensor of these sizes may be computed here.
 pub(super) fn small(dims: &[u64]) -> bool {
     product(dims).is_some_and(|elements| elements <= KNOWN)
 }

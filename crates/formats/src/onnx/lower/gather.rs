@@ -105,7 +105,7 @@ pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(super::slice_concat::settled(lower, used, made)?)])
 }
 
-/// Whether `constant` is a weight of the file, whole.
+/// Returns whether `constant` is a weight of the file, whole.
 fn stored(lower: &Lower, constant: &Constant) -> bool {
     lower.is_learned(constant) && !constant.is_integer()
 }

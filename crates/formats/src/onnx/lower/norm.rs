@@ -65,7 +65,8 @@ pub(super) fn group_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.map(used, Layer::GroupNorm(layer), &input, weights)?)])
 }
 
-/// Whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no weights.
+/// Returns whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no
+/// weights.
 fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
     let all = |constant: &Constant, wanted: f64| {
         !lower.is_learned(constant)

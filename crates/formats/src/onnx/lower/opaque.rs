@@ -207,7 +207,8 @@ fn output(
     })
 }
 
-/// Whether a constant holds weights: numbers, or what 8 bits and less quantise. Wider integers are indices and sizes.
+/// Returns whether a constant holds weights: numbers, or what 8 bits and less quantise. Wider integers are
+/// indices and sizes.
 fn is_weight(lower: &Lower, constant: &Constant) -> bool {
     use crate::onnx::proto::DataType as D;
     let small = matches!(constant.data_type, D::Int8 | D::Uint8 | D::Int4 | D::Uint4 | D::Int2 | D::Uint2);

@@ -42,7 +42,7 @@ pub(super) fn max_pool(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(values)
 }
 
-/// Whether a window's paddings are more than half its kernel, but less than the whole.
+/// Returns whether a window's paddings are more than half its kernel, but less than the whole.
 fn wide(used: Use<'_>, input: &Tensor) -> bool {
     let rank = input.dims.len().saturating_sub(2);
     let (Ok(kernel), Ok(pads)) = (kernel(used, rank), numbers(used, "pads", 2 * rank, 0)) else {

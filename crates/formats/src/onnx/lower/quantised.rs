@@ -155,7 +155,7 @@ fn real(
     lower.map(used, layer, &tensor, vec![])
 }
 
-/// Whether the draft gives nothing below 0; an input of the network is taken at the quantiser's word.
+/// Returns whether the draft gives nothing below 0; an input of the network is taken at the quantiser's word.
 fn starts_at_zero(lower: &Lower, draft: usize, depth: usize) -> bool {
     let draft = &lower.drafts[draft];
     let all = || draft.inputs.iter().all(|&input| starts_at_zero(lower, input, depth + 1));

@@ -40,7 +40,7 @@ fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<
     Ok(kept)
 }
 
-/// Whether a factor stretches an axis to a whole number of elements, but for rounding.
+/// Returns whether a factor stretches an axis to a whole number of elements, but for rounding.
 fn fits(factor: f64, from: u64, to: u64) -> bool {
     (factor * from as f64 - to as f64).abs() < 1e-6 * to as f64
 }

@@ -166,7 +166,8 @@ impl Lower {
         values
     }
 
-    /// Whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an initialiser.
+    /// Returns whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an
+    /// initialiser.
     fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
         let small =
             matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);

@@ -64,7 +64,7 @@ pub(super) fn gelu(view: &View<'_>, index: usize) -> Option<Match> {
         .then(|| replaced(Layer::Gelu(Gelu { approximate: Approximation::None }), x, index))
 }
 
-/// Whether `index` is the third power of `x`.
+/// Returns whether `index` is the third power of `x`.
 fn is_cube(view: &View<'_>, index: usize, x: usize) -> bool {
     match view.layer(index) {
         Some(Layer::Power(power)) => power.exponent == 3.0 && view.input(index) == Some(x),

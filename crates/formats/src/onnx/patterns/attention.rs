@@ -178,7 +178,7 @@ fn walk(view: &View<'_>, at: usize, left: usize) -> Option<(usize, Steps)> {
     }
 }
 
-/// Whether `at` multiplies all `scores` of a query by the same.
+/// Returns whether `at` multiplies all `scores` of a query by the same.
 fn per_query(view: &View<'_>, at: usize, scores: usize) -> bool {
     let rank = view.draft(scores).shape.rank();
     let one = |sizes: &[u64]| sizes.len() == rank && sizes.last() == Some(&1);
@@ -203,7 +203,7 @@ fn scaled(view: &View<'_>, at: usize, scale: &mut f64) -> usize {
     }
 }
 
-/// Whether `to` is `from` with any number of axes of size 1 before the others.
+/// Returns whether `to` is `from` with any number of axes of size 1 before the others.
 fn lifts(from: &Shape, to: &Shape) -> bool {
     let more = to.rank().checked_sub(from.rank());
     more.is_some_and(|more| {

@@ -65,7 +65,7 @@ impl<'a> View<'a> {
         &self.drafts[index]
     }
 
-    /// Whether only one other layer reads it, so that it can vanish.
+    /// Returns whether only one other layer reads it, so that it can vanish.
     fn single(&self, index: usize) -> bool {
         self.uses[index] == 1
     }
