@@ -350,8 +350,8 @@ impl JsonSchema for Groups {
     }
 }
 
-/// Splits `input` into channels and one to three spatial axes, for layers that slide over space. Returns the
-/// spatial sizes.
+/// Returns the spatial sizes of `input`, for layers that slide over space; an error unless it has channels
+/// and one to three spatial axes.
 pub fn spatial<'a>(name: &str, input: &'a Shape) -> Result<&'a [u64], Problem> {
     match input.rank() {
         2..=4 => Ok(input.spatial()),

@@ -27,8 +27,8 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Improves the error for a wrong `in_features` on a map, nearly always a forgotten `flatten`: flattened,
-    /// the number often fits.
+    /// Adds the probable remedy to the error for a wrong `in_features` on a map: nearly always a `flatten` or
+    /// a pool is missing.
     fn unflattened(&self, input: &Shape, problem: Problem) -> Problem {
         let all = input.elements().ok();
         if all.is_some() && all == self.in_features {
