@@ -1,4 +1,4 @@
-//! Schedules measured in four respects, and their Pareto front.
+//! Schedules, measured in four respects, and their Pareto front.
 
 #![allow(clippy::cast_possible_truncation, reason = "the search bounds a line to 2^24 positions")]
 
@@ -36,7 +36,8 @@ impl Design {
         }
     }
 
-    /// Returns smallest / largest multiplicity: the outermost tap is reached once, so 1 / largest, or 0 with a hole.
+    /// Returns smallest / largest multiplicity: 1 / largest, because the outermost tap is reached once; 0
+    /// with a hole.
     pub fn evenness(&self) -> f64 {
         if self.hole_free { 1.0 / self.largest as f64 } else { 0.0 }
     }

@@ -72,7 +72,7 @@ pub(super) fn split(
     table: &Table,
     input: NodeId,
 ) -> Result<Option<Apart>, Problem> {
-    // The members of the sets below number the operands' classes one after the other.
+    // The sets below contain indices into this list of all operands' classes.
     let mut seen: Vec<Field> = Vec::new();
     let mut read: Vec<(usize, &Step<'_>, Option<&Apart>)> = Vec::new();
     for (step, field) in steps {

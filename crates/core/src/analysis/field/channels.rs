@@ -110,7 +110,7 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
         Some(Rearrangement::ToChannels(factor)) => all.uniform &= factor == 1,
         // Each position of a cell reads one channel.
         Some(Rearrangement::ToSpace(factor)) => {
-            // So does a place whose channels are positions of the input: behind a permutation.
+            // So does a position whose channels are positions of the input, after a permutation.
             let positions = field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0));
             all.bound |= apart || !field.uniform || (positions && factor > 1);
         }
