@@ -35,7 +35,7 @@ pub fn rewrites(checked: &[Checked], wanted: impl Fn(&Located) -> bool) -> Vec<R
         for finding in spec.outcome.findings.iter().filter(|finding| wanted(finding)) {
             let Some(fix) = &finding.fix else { continue };
             let Some(first) = fix.edits.first() else { continue };
-            // A fix across several files would have to be written atomically.
+            // Fixes across several files are omitted: they would have to be written atomically.
             if fix.edits.iter().any(|edit| edit.span.source != first.span.source) {
                 continue;
             }

@@ -46,7 +46,7 @@ impl<S: Scalar> Kernels<S> for Reference {
 pub struct Step {
     /// The node.
     pub node: NodeId,
-    /// How long it took.
+    /// Its run time.
     pub time: Duration,
     /// Multiply-adds done.
     pub counter: Counter,

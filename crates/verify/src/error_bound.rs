@@ -1,4 +1,4 @@
-//! An f64 number with a bound on the rounding error that f32 can make of it, in any order of summation.
+//! An f64 number with a bound on the rounding error that f32 can cause in it, in any order of summation.
 //!
 //! A sum of n terms in f32, added in any order and with or without fused multiply-adds, has an error of at most n u /
 //! (1 - n u) times the sum of the terms' absolute values, u = 2^-24 (Higham 2002, "Accuracy and Stability of

@@ -81,7 +81,8 @@ pub(super) fn measure(
                 (Wide::Place(place, step), _) => {
                     unclipped(graph, predict, place, *step, options, outcome)?;
                     part.step();
-                    // Several runs in full precision: if the large input is too expensive, use the network's own.
+                    // Several runs in full precision: if the large input is too expensive, use the network's
+                    // own.
                     let dear = costs(&place.graph).saturating_mul(4) > options.effort.budget();
                     let place = own.as_ref().filter(|_| dear).unwrap_or(place);
                     perturb::measure(predict, place, options, outcome)?;

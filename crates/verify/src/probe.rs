@@ -1,5 +1,5 @@
-//! Chooses where a receptive field is measured: on the network's own input, borders included, or on one so large that
-//! nothing clips.
+//! Chooses where a receptive field is measured: on the network's own input, borders included, or on an input
+//! so large that nothing clips.
 
 use crate::predict::Predict;
 use crate::rebuild::{resized, with_space};
@@ -28,7 +28,8 @@ pub(super) struct Place {
     pub units: Vec<Vec<i128>>,
     /// The predicted set of positions that each unit reads.
     pub regions: Vec<Region>,
-    /// Whether data-dependent sampling is on the way: only the regular grid is measured then.
+    /// Whether a layer before the node samples at data-dependent positions: then only the regular grid is
+    /// measured.
     pub sampled: bool,
 }
 
@@ -198,9 +199,10 @@ pub(super) fn wide_place(
     Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
 }
 
-/// Returns two units in the middle of a map, one `step` apart. For a field that `varies`, adds the phases between
-/// them if there are enough dependence bits: those on the diagonal, or all if there are `gaps`, in which a unit reads
-/// nothing whatever its other axes; the last entry is the unit in the middle itself.
+/// Returns two units in the middle of a map, one `step` apart. For a field that `varies`, adds the phases
+/// between them if there are enough dependence bits: those on the diagonal, or all phases if there are `gaps`
+/// (a unit in a gap on one axis reads nothing, wherever it is on the others); the last entry is the unit in
+/// the middle itself.
 fn pair(space: &[u64], step: i128, varies: bool, gaps: bool) -> Vec<Vec<i128>> {
     let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
     let first: Vec<i128> = space.iter().map(middle).collect();

@@ -1,4 +1,5 @@
-//! Which positions of an input units read, measured by gradients: claims about exact sets, and about what gates add.
+//! Measures by gradients which positions of an input units read: claims about exact sets, and about what
+//! gates add.
 
 use crate::dependence_bits::Marks;
 use crate::probe::Place;

@@ -1,6 +1,6 @@
 //! Variants of a network that are cheaper to run or easier to inspect: other input sizes, fewer channels, no gates.
 //!
-//! The invariants are checked: a slim network has the same nodes, edges and spatial sizes as the original.
+//! A slim network has the same nodes, edges and spatial sizes as the original; this is checked.
 
 use num_integer::Integer as _;
 

@@ -103,7 +103,7 @@ fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     let before = facts.node(facts.node(first).inputs[0]).shape.channels();
     let (between, behind) = (facts.node(first).shape.channels(), facts.node(second).shape.channels());
     let narrow = between < before.min(behind);
-    // The projection of an inverted residual is linear by design, whatever its width (MobileNetV2, section 3.2).
+    // The projection of an inverted residual is linear by design, at any width (MobileNetV2, section 3.2).
     let light = |layer: &Layer| {
         matches!(layer.doc().category, Category::Activation | Category::Normalisation | Category::Gate)
     };

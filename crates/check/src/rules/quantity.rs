@@ -141,7 +141,7 @@ fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     })
 }
 
-/// Returns the share of the field's box that is read, over the worst input.
+/// Returns the fraction of the field's box that is read, 0 to 1, minimum over the inputs.
 fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
     let node = field(facts, subject)?.node;
     let mut worst = Number::from_integer(1);

@@ -77,8 +77,8 @@ impl Rule for RepeatedActivation {
 }
 
 fn is_activation(layer: &Layer) -> bool {
-    // Arithmetic with a number and single functions are usually parts of a larger function: a bounded scale, a norm
-    // written out.
+    // Arithmetic with a constant and single functions are usually parts of a larger function: a bounded
+    // scale, a norm in its parts.
     let part = layer.pointwise().is_some_and(|pointwise| !pointwise.nonlinearity);
     layer.doc().category == Category::Activation && !part
 }

@@ -104,7 +104,7 @@ impl Across {
         let tiles: Vec<(usize, usize)> = balanced(positions).collect();
         let members = self.channels / self.groups;
         let source = &frame[group * members * self.frame.plane..];
-        // What the windows of all tiles read, each with room for a last whole vector.
+        // The elements that the windows of all tiles read, each followed by room for a last whole vector.
         let room = self.depth * ROWS + WIDEST;
         context.scratch.with(tiles.len() * room, |all| {
             let each = |(columns, &(first, height)): (&mut [f32], &(usize, usize))| {

@@ -150,7 +150,7 @@ fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<Node
     }
 }
 
-/// The function of one number that `layer` is, if it is one.
+/// Returns the function of one number of a pointwise `layer`.
 fn activation(layer: &Layer) -> Option<Activation> {
     layer.pointwise().map(|pointwise| pointwise.activation)
 }
