@@ -1,4 +1,4 @@
-//! Terminal colours: what a tone and a heat look like.
+//! Terminal colours of tones and heats.
 
 use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 
