@@ -111,10 +111,10 @@ impl Command {
     }
 }
 
-/// Why a command could not run: exit status 2.
+/// The reason why a command could not run: exit status 2.
 #[derive(Debug)]
 pub enum Failure {
-    /// Flaws in what was read, with their places.
+    /// Flaws in the input, with their positions.
     Diagnostics(Box<Sources>, Vec<Diagnostic>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
@@ -123,12 +123,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A flaw of the call, with a remedy.
+    /// Returns a flaw of the call, with a remedy.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
     }
 
-    /// All of `failures` as one, if there are any.
+    /// Returns all of `failures` as one, if there are any.
     fn unless_none(mut failures: Vec<Self>) -> Result<(), Self> {
         match (failures.len(), failures.pop()) {
             (_, None) => Ok(()),
@@ -188,7 +188,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command of the call, `zoo show` for a command of a command.
+/// Returns the name of the command of the call; `zoo show` for a subcommand.
 fn named(matches: &ArgMatches) -> String {
     let mut names = Vec::new();
     let mut level = matches;

@@ -352,8 +352,7 @@ fn value(unit: Unit, found: &Found) -> Cell {
     }
 }
 
-/// Formats the change with its sign and its ratio to the old value; returns the tone of an improvement or
-/// not.
+/// Returns the change with its sign, its ratio to the old value, and a tone that marks improvements.
 fn difference(pair: &Pair) -> (String, String, Tone) {
     let (Ok(Found::Numbers(old)), Ok(Found::Numbers(new))) = (&pair.old, &pair.new) else {
         return (String::new(), String::new(), Tone::Plain);
