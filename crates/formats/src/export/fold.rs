@@ -1,9 +1,10 @@
 //! Detects repetition: groups of the same structure become one class, and the values in which they differ its
 //! parameters.
-//! Two groups belong to one class if they have the same layers under the same names, connected in the same way; their
-//! arguments may differ. A group with one more inner group than another, through which a value otherwise passes
-//! unchanged (the projection on the shortcut of some residual modules), belongs to that class with an **option**.
-//! projection on the shortcut of some residual modules), is of that class with an **option**.
+//!
+//! Two groups belong to one class if they have the same layers under the same names, connected in the same
+//! way; their arguments may differ. A group with one more inner group than another, through which a value
+//! otherwise passes unchanged (the projection on the shortcut of some residual modules), belongs to that
+//! class with an **option**.
 
 mod terms;
 
@@ -26,7 +27,7 @@ pub struct Slot {
     pub fixed: bool,
 }
 
-/// A layer in the target language, with what folding needs of it.
+/// A layer in the target language, with what folding needs to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Face {
     /// The kind: only layers of the same kind can replace each other.
@@ -58,7 +59,7 @@ pub struct Param {
     pub name: String,
     /// Its value in each member; `None` where the member does not need it.
     pub values: Vec<Option<String>>,
-    /// The value if it is not given.
+    /// Its default value.
     pub default: Option<String>,
     /// Whether the language provides it, so that no caller passes it.
     pub given: bool,

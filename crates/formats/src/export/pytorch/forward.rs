@@ -144,7 +144,7 @@ impl Function<'_, '_> {
         once && shallow && value.text.len() <= NESTED && (distance == 0 || value.depth <= 1)
     }
 
-    /// `a = text`, or `a, b = text`.
+    /// Writes `a = text`, or `a, b = text`.
     fn assign(&mut self, outputs: &[NodeId], text: &str) {
         let mut names: Vec<String> = Vec::new();
         for &output in outputs {

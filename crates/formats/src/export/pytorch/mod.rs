@@ -48,7 +48,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    // A group of expressions alone is no module.
+    // A group that consists of expressions only needs no module.
     let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.index()].module.is_some()));
     let classes = fold::fold(&outline, &Python { leaves: &leaves });
     let mut taken: HashSet<String> = support::NAMES.iter().map(|&name| name.to_owned()).collect();
@@ -281,7 +281,7 @@ impl Writer<'_> {
     }
 }
 
-/// `4 * width`, `width // 2`.
+/// Formats `4 * width`, `width // 2`.
 fn product(name: &str, times: i64, over: i64) -> String {
     let text = if times == 1 { name.to_owned() } else { format!("{times} * {name}") };
     if over == 1 { text } else { format!("{text} // {over}") }

@@ -31,7 +31,7 @@ pub(super) fn max_pool(lower: &mut Lower, used: Use<'_>) -> Outcome {
     };
     let mut input = input;
     if layer.infer(&[input.shape()]).is_err() && wide(used, &input) {
-        // Padding that never wins, as a layer of its own: a window may lie in it alone.
+        // Padding that is never the maximum, as a separate layer: a window may lie entirely in it.
         let padding = std::mem::replace(&mut layer.padding, Padding::zero());
         let pad = Pad { padding, mode: PaddingMode::Zeros, value: f64::from(f32::MIN), causal: false };
         input = lower.map(used, Layer::Pad(pad), &input, vec![])?;
