@@ -20,9 +20,9 @@ pub struct Targets {
     pub blocks: usize,
 }
 
-/// Returns the specs and models that `paths` name. A file that is named is checked whatever it contains; folders and
-/// globs select only files that look like a spec (other tools keep YAML in repositories as well), and models that are
-/// present (not Git LFS pointers). `.gitignore` applies there.
+/// Returns the specs and models that `paths` name. A named file is checked regardless of its content; folders
+/// and globs select only files that look like a spec (other tools keep YAML in repositories as well), and
+/// models that are present (not Git LFS pointers). `.gitignore` applies to folders and globs.
 pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
     let mut found = Targets::default();
     for path in paths {

@@ -46,7 +46,7 @@ pub struct DemoRun {
 }
 
 impl DemoListSummary {
-    /// Every technique.
+    /// Returns every technique.
     pub fn all() -> Self {
         let entry = |demo: &Demo| DemoEntry {
             name: demo.name.into(),

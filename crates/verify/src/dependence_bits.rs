@@ -89,7 +89,7 @@ impl Scalar for Marks {
         if self.0 == 0 { 0.0 } else { 1.0 }
     }
 
-    /// A function of a value has the dependences of the value.
+    /// Returns `self`: a function of a value has the dependences of the value.
     fn map(self, _: impl Fn(f64) -> f64) -> Self {
         self
     }

@@ -291,7 +291,7 @@ fn field_claim(
     Ok(())
 }
 
-/// A unit in a gap on one axis reads nothing on the others either.
+/// Empties all axes if one is empty: a unit in a gap on one axis reads nothing on the others either.
 fn nothing_at_all(spans: Vec<Option<Interval>>) -> Vec<Option<Interval>> {
     if spans.iter().any(Option::is_none) { vec![None; spans.len()] } else { spans }
 }

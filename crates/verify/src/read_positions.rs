@@ -15,8 +15,8 @@ use cnnkit_core::layers::Role;
 use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::{Tensor, batched};
 
-/// Returns, for each input position (over all its channels), the dependence bits of the units that read it. Units
-/// have one index per spatial axis, and then stand for all channels, or the channel's index first.
+/// Returns, for each input position (over all its channels), the dependence bits of the units that read it. A
+/// unit has one index per spatial axis, for all its channels together, or the channel's index first.
 pub(super) fn read(place: &Place, gates: bool) -> Result<(Vec<u64>, Vec<Marks>), Problem> {
     let sizes = batched(1, &place.graph.node(place.node).shape)?;
     let plane: usize = sizes[2..].iter().product::<usize>().max(1);

@@ -167,7 +167,7 @@ fn plain(
             let mean = Reduce { reduction: Reduction::Mean, ..reduce.clone() };
             plain(&Layer::Reduce(mean), shapes, declared, (vector, None))
         }
-        // Each element depends on itself, whatever the slope at 1: a mark is neither below nor above a limit.
+        // Each element depends on itself, for any slope at 1: a mark is neither below nor above a limit.
         A::Pointwise(_) => Ok((vec![vector.clone()], vec![])),
         A::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
         A::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),

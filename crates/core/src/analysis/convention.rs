@@ -316,7 +316,7 @@ impl Seen<'_> {
             }
             // Parameters outside a leaf module are not detected.
             A::LayerScale(_) => Ok(0),
-            // Linear layers and norms count once, whatever the input's size.
+            // Linear layers and norms count once, for any input size.
             #[rustfmt::skip]
             A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)

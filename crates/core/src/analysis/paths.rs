@@ -208,7 +208,8 @@ fn deepest(graph: &Graph) -> Vec<u64> {
     deepest
 }
 
-/// If `node` joins a short and a long path element by element, returns for each operand whether it is the long one.
+/// Returns, for each operand of `node`, whether it is the long path; none unless `node` adds a short and a
+/// long path element by element.
 fn residual(graph: &Graph, node: &Node, deepest: &[u64]) -> Option<Vec<bool>> {
     let reaches = graph.reach(node);
     let own_place = |reach: &Reach| {

@@ -32,7 +32,7 @@ pub struct Survey {
     pub exact_only: u64,
     /// The rule fails and there are holes.
     pub neither: u64,
-    /// `M_2 <= K` (whatever the gcd), yet there are holes.
+    /// `M_2 <= K` (the gcd is ignored), yet there are holes.
     pub m2_only: u64,
     /// Schedules whose rates rise from `r_1 = 1`, and for how many of them the rule is wrong.
     pub rising: (u64, u64),

@@ -134,7 +134,7 @@ impl Graph {
         &self.name
     }
 
-    /// Returns all nodes; every input of a node stands before it.
+    /// Returns all nodes; every input of a node precedes it.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }

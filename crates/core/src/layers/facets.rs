@@ -282,8 +282,8 @@ pub struct Reach {
 pub enum Role {
     /// The value itself is read: counts in the receptive field.
     Local,
-    /// Through a multiplicative gate or statistics of the whole map (squeeze-and-excitation, group norm): global
-    /// context, left out of the local receptive field.
+    /// Through a multiplicative gate or statistics of the whole map (squeeze-and-excitation, group norm):
+    /// global context, not counted in the local receptive field.
     Context,
     /// At positions that depend on the data (deformable convolution): `axes` is the regular grid, and samples
     /// move by at most the given number of pixels, if there is a bound.

@@ -90,7 +90,7 @@ impl LayerKind for Function {
         self.function.name().to_owned()
     }
 
-    /// Only functions that are defined everywhere; the others are checked where they are computed.
+    /// Returns only functions that are defined everywhere; the others are checked where they are computed.
     fn examples() -> Vec<Example> {
         vec![
             Example::new("{function: abs}", &[&[3, 4]]),

@@ -208,8 +208,8 @@ impl Folder<'_, '_> {
         }
     }
 
-    /// Returns a known class that `group` belongs to if one of its inner groups, through which a single value passes,
-    /// is left out. A class has at most one option.
+    /// Returns a known class to which `group` belongs without one of its inner groups, through which a single
+    /// value passes, and that group. A class has at most one option.
     fn without_an_option(&self, group: GroupId) -> Option<(ClassId, GroupId)> {
         self.outline.groups[group].children.iter().find_map(|child| {
             let Child::Group(inner) = *child else { return None };

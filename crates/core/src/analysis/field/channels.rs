@@ -74,8 +74,9 @@ fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool
     })
 }
 
-/// Returns whether a layer puts operands that see different boxes side by side along an axis other than the
-/// channels (the disparities of a cost volume): a unit is one operand's, and the box is that of all of them.
+/// Returns whether a layer puts operands with different boxes side by side along an axis other than the
+/// channels (the disparities of a cost volume): a unit belongs to one operand, but the box is that of all of
+/// them.
 fn stacked<'a>(reaches: &[Reach], of: &impl Fn(usize) -> Option<&'a Field>) -> bool {
     let local: Vec<&Reach> = reaches.iter().filter(|reach| reach.role != Role::Context).collect();
     let boxes = |field: &'a Field| {

@@ -126,7 +126,7 @@ pub struct PathEnd {
     pub jump: Jump,
     /// The centre of unit 0 (averaged over phases), in input pixels with pixel centres at whole numbers.
     pub centre: Jump,
-    /// Whether the operand is itself a misaligned union, whose other output axes and jumps are left out.
+    /// Whether the operand is itself a misaligned union, whose other output axes and jumps are omitted.
     pub mixed: bool,
 }
 
