@@ -431,7 +431,7 @@ fn lines(facts: &Gridding, asked: bool) -> Result<Option<Vec<Multiplicity>>, Pro
     Ok(None)
 }
 
-/// Returns the smallest step, on any axis, that leaves a hole.
+/// Returns the smallest step that leaves a hole, on the first axis that has one.
 fn broken(facts: &Gridding) -> Result<Option<Bound>, Problem> {
     for axis in &facts.axes {
         if let Some(bound) = criterion(&axis.combs)?.into_iter().find(|bound| !bound.holds()) {
