@@ -81,7 +81,7 @@ pub struct GriddingSummary {
     pub status: Listed,
     /// For each position of an axis, the number of paths from it to the output; null if not listed.
     pub multiplicity: Option<Vec<Vec<BigCount>>>,
-    /// Keys that a partial summary omits.
+    /// Keys that a partial summary omits, each with the option that includes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
     /// The figures after each layer, with `--steps`.

@@ -14,7 +14,7 @@ use cnnkit_core::layers::Arithmetic as A;
 /// Number of outputs that are measured by default.
 pub(super) const MOST_OUTPUTS: usize = 4;
 
-/// A place where a field is measured.
+/// A network, a node, an input and units for which a field is measured.
 pub(super) struct Place {
     /// The network as it is run.
     pub graph: Graph,
@@ -133,7 +133,7 @@ pub(super) const PHASES: i128 = 60;
 
 /// Whether the field of a unit can be measured without clipping.
 pub(super) enum Wide {
-    /// At this place, with this many units between the two.
+    /// It can, with these units; the second number is the distance between the first two.
     Place(Place, i128),
     /// The field is global.
     Global,

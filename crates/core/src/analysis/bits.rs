@@ -1,5 +1,5 @@
-//! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that fall
-//! apart into very many runs.
+//! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that
+//! consist of very many runs.
 
 #![allow(clippy::cast_possible_truncation, reason = "word indices are below 2^19")]
 

@@ -119,7 +119,7 @@ fn carried<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = NodeId>
 enum Taps {
     /// A stride-1 convolution with a kernel above 1 on some axis: one window per spatial axis.
     Member(Vec<Window>),
-    /// Reads each position at its own place only.
+    /// Each output position reads only the same input position.
     Point,
     /// Ends every chain.
     Break,

@@ -1,4 +1,4 @@
-//! Facets that layers share which keep the shape and map every element by itself, and the wording of their
+//! Shared facets of layers that keep the shape and map every element by itself, and the wording of their
 //! formulas. Each layer states its own operations per element.
 
 /// Expands to `infer`, `weights`, `cost`, `reach` and `values` of a pointwise layer without weights, given

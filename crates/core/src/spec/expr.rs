@@ -1,7 +1,7 @@
 //! Arithmetic in a spec: `4 * $width`, `$depth - 1`, `round_to($width * $alpha, 8)`, `$i % 2 == 0 and not $last`.
 //!
 //! Numbers are exact fractions, so `$width / 4 * 3` is exact; an argument that must be an integer reports an error if
-//! the result is none. Precedence is Python's. There are no loops, no side effects and no input or output: an
+//! the result is not one. Precedence is Python's. There are no loops, no side effects and no input or output: an
 //! expression only reads variables.
 
 mod lexer;

@@ -139,7 +139,7 @@ fn resolved(
     }
 }
 
-/// Allows an expression in place of every number, truth value and word inside `schema`.
+/// Allows an expression instead of every number, truth value and word inside `schema`.
 fn open(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
     for key in ["properties"] {

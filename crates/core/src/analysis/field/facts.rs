@@ -23,7 +23,7 @@ pub struct Facts {
     pub global_context: bool,
     /// Whether all merges before it are aligned.
     pub aligned: bool,
-    /// Data-dependent sampling, if there is any on the way.
+    /// The bound on data-dependent sampling before the node; `None` without such sampling.
     pub sampling: Option<Sampling>,
     /// Whether the boxes may be too large: see [`Field::bound`].
     pub bound: bool,

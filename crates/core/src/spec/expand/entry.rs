@@ -101,7 +101,7 @@ impl<'a> Expander<'a> {
         let (key, value) = match main.as_slice() {
             [(key, value)] => (key.clone(), Some(value)),
             [] if share.is_some() => {
-                // `- {share: conv1}`: the same layer, block or group once more.
+                // `- {share: conv1}` repeats that layer, block or group.
                 (Key { name: String::new(), span: item.span }, None)
             }
             [] => {
