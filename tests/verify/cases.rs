@@ -1,4 +1,4 @@
-//! Networks that once made a claim fail, each reduced to what did it: found among random networks, or by hand.
+//! Networks that once made a claim fail, each reduced to its cause: found among random networks, or by hand.
 
 use cnnkit::verify::{Analysis, Kind, Options};
 
