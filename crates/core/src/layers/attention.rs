@@ -23,8 +23,7 @@ pub struct Attention {
     /// Shape of a learned tensor added to the scores (relative position bias); axes of size 1 are broadcast
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<Vec<u64>>,
-    /// Shape of a fixed tensor added to the scores (a causal mask, shifted windows); axes of size 1 are
-    /// broadcast
+    /// Shape of a fixed tensor added to the scores (a causal mask, shifted windows); axes of size 1 are broadcast
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<Vec<u64>>,
 }

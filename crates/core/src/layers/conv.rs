@@ -30,8 +30,7 @@ pub struct Conv {
     /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
-    /// Groups of channels that are convolved independently (AlexNet); `depthwise` is one group per input
-    /// channel
+    /// Groups of channels that are convolved independently (AlexNet); `depthwise` is one group per input channel
     #[serde(default = "one_group")]
     pub groups: Groups,
     /// Whether a bias is added

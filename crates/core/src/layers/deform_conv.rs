@@ -39,8 +39,7 @@ pub struct DeformConv {
     /// Groups of the convolution
     #[serde(default = "one_group")]
     pub groups: Groups,
-    /// Whether the convolution adds a bias; the offset convolution always has one with per_tap, never with
-    /// per_channel
+    /// Whether the convolution adds a bias; the offset convolution always has one with per_tap, never with per_channel
     #[serde(default = "defaults::yes")]
     pub bias: bool,
     /// What each offset belongs to: a tap, or a channel
@@ -52,8 +51,7 @@ pub struct DeformConv {
     /// With per_tap: whether a computed mask weights each sample, as in version 2 of the paper
     #[serde(default)]
     pub modulated: bool,
-    /// With per_tap: distance between the taps of the offset convolution; the layer's own dilation if not
-    /// given
+    /// With per_tap: distance between the taps of the offset convolution; the layer's own dilation if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_dilation: Option<PerAxis>,
     /// Bound on the learned offsets in pixels, if known; without it, receptive fields are unbounded

@@ -19,8 +19,7 @@ pub struct InstanceNorm {
     /// Epsilon, added to the variance
     #[serde(default = "defaults::eps")]
     pub eps: f64,
-    /// Whether a scale and a shift are learned for each channel; off by default, as in PyTorch and unlike
-    /// other norms
+    /// Whether a scale and a shift are learned for each channel; off by default, as in PyTorch and unlike other norms
     #[serde(default)]
     pub affine: bool,
     /// Whether the layer has running statistics and uses them at inference, as batch_norm does

@@ -16,8 +16,7 @@ pub struct LearnedTokens {
     /// Number of vectors
     #[serde(default = "one")]
     pub count: u64,
-    /// The axis along which they are concatenated, not counting the batch: 0 is the sequence of [tokens,
-    /// features]
+    /// The axis along which they are concatenated, not counting the batch: 0 is the sequence of [tokens, features]
     #[serde(default)]
     pub axis: u64,
     /// Whether they come after the input instead of before
