@@ -1,5 +1,5 @@
-//! Code that the integration tests share: each binary includes this module with `#[path =
-//! "../support/mod.rs"] mod support;`.
+//! Code that the integration tests share: each binary includes this module with
+//! `#[path = "../support/mod.rs"] mod support;`.
 
 #![allow(dead_code, reason = "no binary needs all of it")]
 

@@ -145,8 +145,8 @@ impl Findings {
         self
     }
 
-    /// Returns the last line: `checked 20 specs: 3 errors, 1 warning in 3 of them; 2 can be fixed with
-    /// `--fix``.
+    /// Returns the last line:
+    /// `checked 20 specs: 3 errors, 1 warning in 3 of them; 2 can be fixed with `--fix``.
     pub fn sentence(&self) -> String {
         let Counts {
             specs,

@@ -27,10 +27,10 @@ pub(super) fn adapted(name: &str, size: &OutputSize, input: &Shape) -> Result<Sh
     Ok(Shape::new(sizes))
 }
 
-/// Computes how many elements all windows read together. On one axis, the windows `floor(u i / o) .. ceil((u
-/// + 1) i / o)` for all `u` have `i + o - gcd(i, o)` elements: they tile the axis, and neighbours share one
-/// element wherever a bound is not whole, which is the case at all bounds except `gcd(i, o)` of them (the end
-/// included).
+/// Computes how many elements all windows read together. On one axis, the windows
+/// `floor(u i / o) .. ceil((u + 1) i / o)` for all `u` have `i + o - gcd(i, o)` elements: they tile the axis,
+/// and neighbours share one element wherever a bound is not whole, which is the case at all bounds except
+/// `gcd(i, o)` of them (the end included).
 pub(super) fn elements_read(io: Io<'_>) -> Result<u64, Problem> {
     let mut factors = vec![io.input().channels()];
     for (&input, &output) in io.input().spatial().iter().zip(io.output.spatial()) {

@@ -33,8 +33,8 @@ impl Window {
             .ok_or_else(|| Problem::overflow("the extent of the dilated kernel"))
     }
 
-    /// Computes the outputs on an axis of `size` elements: `floor((size + before + after - extent) / stride)
-    /// + 1`.
+    /// Computes the outputs on an axis of `size` elements:
+    /// `floor((size + before + after - extent) / stride) + 1`.
     pub fn output(&self, size: u64) -> Result<u64, Problem> {
         one_more(self.slots(size)? / self.stride)
     }
@@ -72,8 +72,8 @@ impl Window {
         })
     }
 
-    /// Computes the outputs of the transposed convolution: `(size - 1) * stride - before - after + extent +
-    /// output_padding`.
+    /// Computes the outputs of the transposed convolution:
+    /// `(size - 1) * stride - before - after + extent + output_padding`.
     pub fn transposed_output(&self, size: u64, output_padding: u64) -> Result<u64, Problem> {
         let grown = i128::from(size.saturating_sub(1)) * i128::from(self.stride);
         let total = grown - i128::from(self.before) - i128::from(self.after)
