@@ -74,8 +74,7 @@ pub struct GriddingSummary {
     pub sub_grids: Option<BigCount>,
     /// Number of paths through the taps of the kernels: the sum of all multiplicities.
     pub paths: BigCount,
-    /// The smallest rate that leaves a hole, and the largest that would fit in its place; null if no rate
-    /// does.
+    /// The smallest rate that leaves a hole, and the largest that would fit in its place; null if no rate does.
     pub breaks: Option<Breaks>,
     /// `partial` if the multiplicities are too large to list without a request.
     pub status: Listed,

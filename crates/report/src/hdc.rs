@@ -56,8 +56,7 @@ pub struct HdcSummary {
     pub require: Require,
     /// Whether it passes and, with `--verify`, the run agrees.
     pub ok: bool,
-    /// Schedules of the same length that pass both verdicts; null if this one does, or if they were not
-    /// requested.
+    /// Schedules of the same length that pass both verdicts; null if this one does, or if they were not requested.
     pub proposals: Option<ProposalsSummary>,
     /// The comparison with a run on an impulse, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,8 +116,7 @@ pub struct ProposalsSummary {
     pub nearest: Vec<ProposalSummary>,
     /// Whether no nearer schedule exists; false if the search was cut short.
     pub proven: bool,
-    /// The schedule with the largest receptive field whose rates rise and do not exceed the largest given
-    /// rate.
+    /// The schedule with the largest receptive field whose rates rise and do not exceed the largest given rate.
     pub widest_within: Option<ProposalSummary>,
     /// The schedule with the largest receptive field whose rates rise within each group.
     pub widest: Option<ProposalSummary>,

@@ -193,8 +193,7 @@ pub struct Column {
     pub shrink: bool,
     /// Whether its cells are then wrapped instead, so that nothing is lost.
     pub wrap: bool,
-    /// Priority for omission in a terminal that is too narrow: 0 is never omitted, otherwise the highest goes
-    /// first.
+    /// Priority for omission in a terminal that is too narrow: 0 is never omitted, otherwise the highest goes first.
     pub optional: u8,
 }
 

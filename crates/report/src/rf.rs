@@ -178,8 +178,7 @@ pub struct RfPath {
     /// Its jump at the merge; a fraction is a string: `"1/2"`.
     #[schemars(extend("unit" = "input positions"))]
     pub jump: Fraction,
-    /// Centre of its unit 0, in input positions, with pixel centres at whole numbers; a fraction is a string:
-    /// `"1/2"`.
+    /// Centre of its unit 0, in input positions, with pixel centres at whole numbers; a fraction is a string: `"1/2"`.
     #[schemars(extend("unit" = "input positions"))]
     pub centre: Fraction,
 }

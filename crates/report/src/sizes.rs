@@ -98,8 +98,7 @@ pub struct SizesNear {
     /// The nearest sizes below and above that work, the size itself included; null if there is none.
     #[schemars(extend("unit" = "positions"))]
     pub works: [Option<u64>; 2],
-    /// The nearest sizes below and above that lose no position, the size itself included; null if there is
-    /// none.
+    /// The nearest sizes below and above that lose no position, the size itself included; null if there is none.
     #[schemars(extend("unit" = "positions"))]
     pub lossless: [Option<u64>; 2],
 }
