@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// A layer as the brute force sees it.
+/// A layer of the brute force.
 #[derive(Debug, Clone)]
 enum Op {
     Input,
@@ -54,7 +54,7 @@ struct Net {
     rank: usize,
 }
 
-/// One argument an axis: `3` in 1-D, `[3, 1]` in 2-D.
+/// Formats one argument per axis: `3` in 1-D, `[3, 1]` in 2-D.
 fn per_axis(values: At, rank: usize) -> String {
     if rank == 1 { values[0].to_string() } else { format!("[{}, {}]", values[0], values[1]) }
 }
@@ -122,7 +122,7 @@ fn random(random: &mut Random, rank: usize) -> Net {
                 (op, layer("max_pool", &args))
             }
             5 => {
-                // In 2-D without gaps: there a unit that sees nothing along one axis sees nothing at all.
+                // In 2-D without gaps, because a unit in a gap along one axis reads nothing at all.
                 let stride = [2, if rank == 1 { 1 } else { 2 }];
                 let kernel =
                     if rank == 1 { [random.up_to(4), 1] } else { [random.up_to(2) + 1, random.up_to(2) + 1] };
@@ -175,7 +175,7 @@ fn random(random: &mut Random, rank: usize) -> Net {
                 }
             }
         };
-        // A layer that does not fit (the map became too small) is left out; so is a map that grows too large.
+        // A layer that does not fit (the map became too small) is skipped, and so is one whose map is too large.
         let shapes: Vec<Shape> =
             inputs.iter().map(|id| builder.shape(*id).expect("a shape").clone()).collect();
         match made.infer(&shapes) {
@@ -197,7 +197,7 @@ fn random(random: &mut Random, rank: usize) -> Net {
     Net { graph: builder.finish("random", vec![output]).expect("a graph"), ops, rank }
 }
 
-/// What unit `u` of an axis reads, with weights that sum to 1 (nothing in a gap).
+/// Returns what unit `u` of an axis reads, with weights that sum to 1 (nothing in a gap).
 fn along(op: &Op, axis: usize, u: i64) -> Vec<(i64, f64)> {
     let uniform = |list: Vec<i64>| {
         let n = list.len() as f64;
@@ -286,7 +286,7 @@ impl Net {
         done
     }
 
-    /// The box that a unit sees through one path only.
+    /// Returns the box of a unit through a single path.
     fn path_box(&self, path: &[usize], axis: usize, unit: i64) -> Option<(i64, i64)> {
         let mut set = BTreeSet::from([unit]);
         for &node in path.iter().filter(|&&node| node != 0) {
@@ -371,7 +371,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
         let size = |hull: Option<(i64, i64)>| hull.map_or(0, |(lo, hi)| i128::from(hi - lo + 1));
         let first = net.hull(unit(0), axis);
         assert_eq!(found.first.map(|span| (span.lo as i64, span.hi as i64)), first, "first of {:?}", net.ops);
-        // Upsampling by 2 or 3 a few times: 72 units hold every phase that these small graphs can have, most of the time.
+        // After a few upsamplings by 2 or 3, 72 units nearly always include every phase of these small graphs.
         let period = own.axes[axis].union.iter().map(|piece| piece.family.period).max().unwrap_or(1) as i64;
         let range = if mixed { net.extent(net.output().index(), axis) } else { period };
         if range > 80 {
@@ -426,7 +426,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
                 net.ops
             );
         }
-        // Back from the input: which units see position 3?
+        // Back from the input: which units read position 3?
         let seeing = fields
             .units_seeing(
                 &net.graph,

@@ -23,7 +23,7 @@ const U: f64 = 5.960_464_477_539_063e-8;
 /// Random choices.
 struct Draw(std::cell::RefCell<Numbers>);
 
-/// A layer with inputs and weights that an f32 holds.
+/// A layer with inputs and weights that f32 represents exactly.
 pub(super) struct Case {
     label: String,
     layer: Layer,
@@ -81,7 +81,7 @@ impl Case {
         (output.unwrap_or_else(|error| panic!("{}: {error}", self.label)), counter, name)
     }
 
-    /// Checks all instruction sets; `bound` gives the error allowed at each output element.
+    /// Checks all instruction sets; `bound` returns the allowed error of each output element.
     pub(super) fn check(&self, bound: impl Fn(usize, f64) -> f64) -> &'static str {
         let (expected, defined) = self.define(|x| x);
         let mut kernel = "";
@@ -487,7 +487,7 @@ fn moves_are_exact() {
     };
     draw(7, 800, case, |case| {
         let kernel = case.check(|_, _| 0.0);
-        // Padding by nothing is the only move without a kernel.
+        // Padding by nothing is the only data movement without a kernel.
         assert!(kernel != "definition" || case.label.starts_with("pad"), "{}", case.label);
     });
 }
@@ -533,7 +533,7 @@ fn interpolation_and_joins() {
     });
 }
 
-/// Layers that have no fast kernel, whatever their settings: said here, so that one more is a decision.
+/// Layers without a fast kernel for any settings: listed here, so that an addition is a decision.
 const BY_DEFINITION: &[&str] = &["local_response_norm", "glu", "prelu"];
 
 #[test]
