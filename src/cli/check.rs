@@ -126,7 +126,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let misused: OnceLock<Problem> = OnceLock::new();
     let load = |path: &str| {
         loader.load(path).map(Subject::from).map_err(|error| match error {
-            LoadError::Rejected(sources, flaws) => Box::new((*sources, flaws)),
+            LoadError::Rejected(rejected) => rejected,
             LoadError::Call(problem) => {
                 misused.get_or_init(|| problem);
                 Box::default()
@@ -189,7 +189,7 @@ fn choices(args: &Args) -> Result<Choices, Failure> {
 
 /// The project around the folder of the call.
 pub fn project() -> Result<Project, Failure> {
-    Project::find(Path::new(".")).map_err(|(sources, errors)| Failure::Diagnostics(Box::new(sources), errors))
+    Ok(Project::find(Path::new("."))?)
 }
 
 /// The baseline's path: as given, else as the project has it.

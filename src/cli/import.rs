@@ -31,9 +31,8 @@ const MAX_ROUNDS: usize = 6;
 
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.model)?;
-    let write = |graph: &Graph| {
-        yaml::write(graph).map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))
-    };
+    let write =
+        |graph: &Graph| yaml::write(graph).map_err(|refused| Failure::rejected(&loaded.sources, refused));
     let mut text = write(&loaded.graph)?;
     // Names of the model that say nothing are left out, and what differed only by them is alike when it is read again: the
     // text that importing it gives once more is the one to keep.

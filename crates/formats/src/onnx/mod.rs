@@ -13,13 +13,13 @@
 //! leaves out is said to be partial.
 
 pub mod bind;
-pub mod constant;
+mod constant;
 mod counting;
 pub mod import;
-pub mod inline;
-pub mod ir;
+mod inline;
+mod ir;
 pub mod lower;
-pub mod names;
+mod names;
 mod patterns;
 pub mod proto;
 pub mod read;
