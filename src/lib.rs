@@ -1,5 +1,5 @@
-//! The truth about a convolutional network: parameters, MACs, shapes, memory, receptive fields and gridding, from a page
-//! of YAML or an ONNX model. It runs the network to verify every figure.
+//! Computes the parameters, MACs, shapes, memory, receptive fields and gridding of a convolutional network
+//! from a YAML spec or an ONNX model, and verifies every figure by running the network.
 //!
 //! # Ten lines
 //!
@@ -27,8 +27,9 @@
 //!
 //! # Load
 //!
-//! [`Network::load`] takes what the program takes: the path of a spec or an ONNX model, or `zoo:NAME` for a built-in
-//! network. [`Network::from_bytes`] takes either from memory. A [`Loader`] replaces input shapes and variables first:
+//! [`Network::load`] accepts what the program accepts: the path of a spec or an ONNX model, or `zoo:NAME` for
+//! a built-in network. [`Network::from_bytes`] loads either from memory. A [`Loader`] can replace input
+//! shapes and variables first:
 //!
 //! ```
 //! use cnnkit::Loader;
@@ -38,8 +39,8 @@
 //! # Ok::<(), cnnkit::LoadError>(())
 //! ```
 //!
-//! A [`LoadError`] carries every flaw that was found, each with its place in the text; the first one does not hide the
-//! others:
+//! A [`LoadError`] contains every flaw that was found, each with its position in the text; the first one does
+//! not hide the others:
 //!
 //! ```
 //! let wrong = "input: [3, 8, 8]\nlayers: [rellu, conv: {kernel: 3}]";
@@ -50,11 +51,11 @@
 //! assert!(error.to_string().starts_with("net.yaml:2:10: "));
 //! ```
 //!
-//! # Look
+//! # Inspect
 //!
-//! A network's [`Graph`] is a list of nodes in execution order, each with its layer, its inputs, its inferred shape, its
-//! weights and its cost. It cannot be changed, so these always belong together; a [`Builder`](graph::Builder) makes
-//! another one.
+//! A network's [`Graph`] is a list of nodes in execution order, each with its layer, inputs, inferred shape,
+//! weights and cost. A graph is immutable, so these always match; a [`Builder`](graph::Builder) constructs a
+//! new one.
 //!
 //! ```
 //! let network = cnnkit::Network::load("zoo:vgg16")?;
@@ -64,28 +65,29 @@
 //! # Ok::<(), cnnkit::LoadError>(())
 //! ```
 //!
-//! [`Network::facts`] returns what the analyses find, each computed when it is first asked for: receptive fields of
-//! every layer, the worst step's memory, dilated chains and their holes, paths. [`Network::findings`] returns what the
-//! default rules have to say; [`check`] has all rules, budgets and baselines.
+//! [`Network::facts`] returns the results of the analyses, each computed on first use: the receptive fields
+//! of every layer, the memory peak, dilated chains and their holes, paths. [`Network::findings`] returns the
+//! findings of the default rules; [`check`] has all rules, budgets and baselines.
 //!
 //! # Run
 //!
-//! [`Network::run`] computes the outputs in f32, with the weights of the model, or with seeded ones that are the same on
-//! every machine. [`exec`] has what it is made of, [`verify`] compares every prediction with a measurement.
+//! [`Network::run`] computes the outputs in f32, with the weights of the model, or with seeded weights that
+//! are the same on every machine. [`exec`] has the tensors and kernels, [`verify`] compares every prediction
+//! with a measurement.
 //!
-//! # Where things are
+//! # Modules
 //!
-//! | module | what |
+//! | module | contents |
 //! | --- | --- |
 //! | [`graph`], [`layers`], [`shape`] | the typed layer graph |
 //! | [`spec`], [`source`], [`diagnostic`] | the spec language and its errors |
 //! | [`analysis`] | pure functions of a graph: receptive fields, gridding, memory, paths |
 //! | [`check`], [`rules`] | rules, expectations, budgets, fixes |
 //! | [`formats`] | ONNX in; ONNX, PyTorch and YAML out |
-//! | [`exec`], [`verify`] | numbers by running the network |
-//! | [`report`], [`render`] | what the program prints, as data and as text |
+//! | [`exec`], [`verify`] | execution of networks, and predictions checked by it |
+//! | [`report`], [`render`] | the output of the program, as data and as text |
 //!
-//! Without the default feature `cli` there is no command line, and none of its dependencies.
+//! Without the default feature `cli`, the crate has no command line and none of its dependencies.
 
 pub mod disk;
 pub mod load;

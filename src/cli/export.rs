@@ -50,7 +50,7 @@ pub struct Args {
     /// Leave the batch size open
     #[arg(long, conflicts_with = "batch")]
     dynamic_batch: bool,
-    /// What is written, and where to.
+    /// The output format and file.
     #[arg(skip)]
     pub target: Target,
 }
@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::text(page))
 }
 
-/// Writes the ONNX model to `file`, and says what was written.
+/// Writes the ONNX model to `file`; returns a sentence about what was written.
 fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
     let graph = &loaded.graph;
     let bytes = onnx::bytes(graph);

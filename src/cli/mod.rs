@@ -94,7 +94,7 @@ enum Command {
 }
 
 impl Command {
-    /// Whether a partial figure is a failure: `--strict`.
+    /// Returns whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
             Self::Params(args) => args.complete.strict,
@@ -111,10 +111,10 @@ impl Command {
     }
 }
 
-/// Why a command could not run: exit status 2.
+/// The reason why a command could not run: exit status 2.
 #[derive(Debug)]
 pub enum Failure {
-    /// Flaws in what was read, with their places.
+    /// Flaws in the input, with their positions.
     Rejected(Box<Rejected>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
@@ -123,17 +123,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A flaw of the call, with a remedy.
+    /// Returns a flaw of the call, with a remedy.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
     }
 
-    /// Flaws in `sources`.
+    /// Returns the failure of an input with `flaws` in `sources`.
     pub fn rejected(sources: &Sources, flaws: Vec<Diagnostic>) -> Self {
         Self::Rejected(Box::new(Rejected { sources: sources.clone(), flaws }))
     }
 
-    /// All of `failures` as one, if there are any.
+    /// Returns all of `failures` as one, if there are any.
     fn unless_none(mut failures: Vec<Self>) -> Result<(), Self> {
         match (failures.len(), failures.pop()) {
             (_, None) => Ok(()),
@@ -199,7 +199,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command of the call, `zoo show` for a command of a command.
+/// Returns the name of the command of the call; `zoo show` for a subcommand.
 fn named(matches: &ArgMatches) -> String {
     let mut names = Vec::new();
     let mut level = matches;

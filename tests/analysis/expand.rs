@@ -1,4 +1,4 @@
-//! What a block knows of its input, and the order in which a residual runs.
+//! The variables that describe a block's input, and the order in which a residual runs.
 
 use cnnkit::diagnostic::Diagnostic;
 use cnnkit::graph::Graph;

@@ -1,6 +1,6 @@
 //! Receptive fields, supports, channels and paths of random graphs against plain loops over index sets.
 //!
-//! Nothing is shared with the analysis: every layer's reads are written down here once more, as the definition says, and
+//! The tests share nothing with the analysis: every layer's reads are written again here, by definition, and
 //! a unit's support is found by following single positions through the graph.
 
 #![allow(clippy::cast_possible_wrap, reason = "small numbers: maps of at most 40 elements")]

@@ -1,5 +1,6 @@
-//! The small networks with several paths that Google's receptive field library tests itself with (Araujo, Norris & Sim
-//! 2019; google-research/receptive_field, `receptive_field_computation_test.py`), by their numbers there.
+//! The small networks with several paths on which Google's receptive field library tests itself (Araujo,
+//! Norris & Sim 2019; google-research/receptive_field, `receptive_field_computation_test.py`), with its
+//! expected numbers.
 
 use cnnkit::analysis::field::{Facts, Fields, Jump, Options, analyse};
 use cnnkit::graph::Graph;

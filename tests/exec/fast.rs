@@ -1,9 +1,10 @@
-//! Fast kernels against the definition in f64: thousands of generated layers, with every set of vector instructions that
-//! this machine has.
+//! Fast kernels against the definition in f64: thousands of generated layers, with every set of vector
+//! instructions that this machine has.
 //!
-//! The bound. A sum of n products in f32, each rounded once, in any order, is off by at most `n u / (1 - n u)` times the
-//! sum of the products' sizes, u = 2^-24 (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1). The
-//! sum of the sizes is what the definition computes from the absolute values of inputs and weights.
+//! The bound: a sum of n products in f32, each rounded once, in any order, has an error of at most
+//! `n u / (1 - n u)` times the sum of the products' absolute values, u = 2^-24 (Higham 2002, "Accuracy and
+//! Stability of Numerical Algorithms", section 3.1). The definition computes that sum from the absolute values
+//! of inputs and weights.
 
 mod generated;
 

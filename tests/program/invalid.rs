@@ -1,7 +1,8 @@
-//! Malformed specs: for each `tests/invalid/NAME.yaml`, the errors must read as `NAME.stderr` says, to the caret.
+//! Malformed specs: for each `tests/invalid/NAME.yaml`, the errors must equal `NAME.stderr`, including the
+//! caret.
 //!
-//! A first line `# args: --set width=3 --input 3,8,8` stands for the command line. `CNNKIT_BLESS=1` rewrites the
-//! expectations: read the difference as a user would before it is committed.
+//! A first line `# args: --set width=3 --input 3,8,8` gives the command line. `CNNKIT_BLESS=1` rewrites the
+//! expectations: read the difference as a user would before you commit it.
 
 use std::fs;
 use std::path::PathBuf;

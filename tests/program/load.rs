@@ -1,4 +1,4 @@
-//! One loader: what a user can name, with what is replaced, on every command and in the library.
+//! The one loader: everything that a user can name, with replacements, on every command and in the library.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Every shipped spec, cut off and changed at places that a seeded generator chooses: never a panic, never a hang.
+//! Every built-in spec, truncated and changed at positions that a seeded generator chooses: no panic, no
+//! hang.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! A mutated analyser: one figure is wrong by the smallest possible amount, everything else is true. The claim about
-//! that figure must fail, and no claim that has nothing to do with it.
+//! A mutated analyser: one figure is wrong by the smallest possible amount, everything else is right. The
+//! claim about that figure must fail, and no unrelated claim may.
 
 mod liar;
 

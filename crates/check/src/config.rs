@@ -57,14 +57,14 @@ pub struct Project {
     pub budgets: Vec<Budget>,
 }
 
-/// Which rules run, and how severe their findings are; one set of choices overrides another.
+/// Which rules run, and how severe their findings are; one set of choices may override another.
 #[derive(Debug, Default)]
 pub struct Choices {
-    /// Only these.
+    /// If given, only these rules.
     pub select: Option<Vec<Selector>>,
-    /// These in addition.
+    /// Rules that run in addition.
     pub extend: Vec<Selector>,
-    /// Not these.
+    /// Rules that do not run.
     pub ignore: Vec<Selector>,
     /// Levels by rule id; `None` is off.
     pub levels: Vec<(&'static str, Option<Severity>)>,
@@ -77,7 +77,7 @@ pub struct Choices {
 pub struct Budget {
     /// The specs that it applies to.
     pub specs: GlobSet,
-    /// Where that stands.
+    /// Position of the globs in the project's file.
     pub place: Span,
     /// The limits, with positions in the project's file.
     pub limits: Vec<Expectation>,

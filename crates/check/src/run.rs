@@ -1,4 +1,4 @@
-//! Checks many specs at once, on all cores.
+//! Checks many specs in parallel, on all cores.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Errors, and where they are.
+//! Errors and their positions.
 //!
 //! Code that finds a flaw deep in the arithmetic has no position: it returns a [`Problem`]. The caller that has the
 //! position of the offending layer turns it into a [`Diagnostic`].
@@ -104,7 +104,7 @@ impl Problem {
         self
     }
 
-    /// The flaw at `span`; none for a flaw of the whole input.
+    /// Returns the flaw at `span`; without a span, a flaw of the whole input.
     pub fn located(self, span: impl Into<Option<Span>>) -> Diagnostic {
         let mut diagnostic = Diagnostic::error(self.code, self.message, span);
         diagnostic.help.extend(self.help);

@@ -40,7 +40,7 @@ pub struct Document {
     pub blocks: HashMap<String, Block>,
     /// Names of blocks whose definition has an error, which was reported.
     pub broken: HashSet<String>,
-    /// Whether an include could not be read: a block that is not known may be defined there.
+    /// Whether an include could not be read, so that an unknown block may be defined there.
     pub incomplete: bool,
     /// The position of the key `input`.
     pub input_span: Span,

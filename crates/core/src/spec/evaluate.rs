@@ -1,4 +1,4 @@
-//! The expressions in a value, evaluated.
+//! Evaluation of the expressions in a value.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! Parses `expect:` in a spec: the quantities that can be expected, and their syntax. Checking them is done
-//! elsewhere.
+//! Parses `expect:` in a spec: the quantities that can be expected, and their syntax. Does not check them.
 //!
 //! ```yaml
 //! expect:

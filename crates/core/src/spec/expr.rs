@@ -1,7 +1,7 @@
 //! Arithmetic in a spec: `4 * $width`, `$depth - 1`, `round_to($width * $alpha, 8)`, `$i % 2 == 0 and not $last`.
 //!
 //! Numbers are exact fractions, so `$width / 4 * 3` is exact; an argument that must be an integer reports an error if
-//! the result is none. Precedence is Python's. There are no loops, no side effects and no input or output: an
+//! the result is not one. Precedence is Python's. There are no loops, no side effects and no input or output: an
 //! expression only reads variables.
 
 mod lexer;
@@ -64,13 +64,13 @@ pub struct ExprFlaw {
 pub trait Variables {
     /// Returns the value of `name`.
     fn get(&self, name: &str) -> Option<&Value>;
-    /// Whether `name` gets its value only after this place.
+    /// Returns whether `name` gets its value only after this place.
     fn later(&self, _name: &str) -> bool {
         false
     }
     /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
-    /// Whether `name` has no value because of an error that was reported already.
+    /// Returns whether `name` has no value because of an error that was reported already.
     fn failed(&self, _name: &str) -> bool {
         false
     }
@@ -90,7 +90,8 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("len(list)", "the number of items of a list"),
 ];
 
-/// Whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on numbers.
+/// Returns whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on
+/// numbers.
 pub fn is_expression(text: &str) -> bool {
     let arithmetic = text.starts_with(|c: char| c.is_ascii_digit() || c == '(')
         && text.contains(['+', '-', '*', '/', '%'])

@@ -1,7 +1,7 @@
 //! Writers of a network: as a PyTorch module, as an ONNX model, as a spec.
 //!
-//! `outline` divides the graph into groups by its ids, `fold` finds the groups that are alike; neither depends on
-//! a target language. Each writer translates every layer or reports an error: nothing is silently left out.
+//! `outline` divides the graph into groups by its ids, `fold` finds groups with equal structure; neither depends on a
+//! target language. Each writer translates every layer or reports an error: nothing is omitted silently.
 
 mod fold;
 pub mod onnx;
