@@ -17,10 +17,10 @@ use cnnkit_check::rules::Facts;
 use cnnkit_check::{Extra, Located, Selection, Subject, judge_all};
 use cnnkit_core::analysis::field::{self, Facts as FieldFacts};
 use cnnkit_core::analysis::totals::{self, Counts};
-use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem, Rejected};
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
-use cnnkit_core::source::{Sources, Span};
+use cnnkit_core::source::Sources;
 use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::files::{Files, Text};
 use cnnkit_core::spec::{self, Overrides, yaml};
@@ -90,7 +90,7 @@ pub enum LoadError {
     /// The call is wrong: a built-in spec that does not exist, or an invalid replacement.
     Call(Problem),
     /// The input is wrong: its texts, and every flaw with its position.
-    Rejected(Box<Sources>, Vec<Diagnostic>),
+    Rejected(Box<Rejected>),
 }
 
 impl LoadError {
@@ -98,7 +98,7 @@ impl LoadError {
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {
             Self::Call(problem) => vec![problem.clone().located(None)],
-            Self::Rejected(_, flaws) => flaws.clone(),
+            Self::Rejected(rejected) => rejected.flaws.clone(),
         }
     }
 }
@@ -107,25 +107,12 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(problem) => problem.fmt(f),
-            Self::Rejected(sources, flaws) => {
-                for (index, flaw) in flaws.iter().enumerate() {
-                    let gap = if index == 0 { "" } else { "\n" };
-                    let place = flaw.span.map_or(String::new(), |span| place(sources, span));
-                    write!(f, "{gap}{place}{flaw}")?;
-                }
-                Ok(())
-            }
+            Self::Rejected(rejected) => rejected.fmt(f),
         }
     }
 }
 
 impl std::error::Error for LoadError {}
-
-/// Formats `net.yaml:3:5: `.
-fn place(sources: &Sources, span: Span) -> String {
-    let (line, column) = sources.line_column(span.source, span.start);
-    format!("{}:{line}:{column}: ", sources.get(span.source).name)
-}
 
 impl From<Problem> for LoadError {
     fn from(problem: Problem) -> Self {
@@ -133,10 +120,9 @@ impl From<Problem> for LoadError {
     }
 }
 
-impl From<spec::Rejected> for LoadError {
-    fn from(rejected: spec::Rejected) -> Self {
-        let (sources, flaws) = *rejected;
-        Self::Rejected(Box::new(sources), flaws)
+impl From<Box<Rejected>> for LoadError {
+    fn from(rejected: Box<Rejected>) -> Self {
+        Self::Rejected(rejected)
     }
 }
 
@@ -285,7 +271,7 @@ impl Loader {
 
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
         let imported = import::load(source, &self.bindings()?)
-            .map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
+            .map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
         let Imported { graph, weights, tensors, source, outputs, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),

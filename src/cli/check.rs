@@ -126,7 +126,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let misused: OnceLock<Problem> = OnceLock::new();
     let load = |path: &str| {
         loader.load(path).map(Subject::from).map_err(|error| match error {
-            LoadError::Rejected(sources, flaws) => Box::new((*sources, flaws)),
+            LoadError::Rejected(rejected) => rejected,
             LoadError::Call(problem) => {
                 misused.get_or_init(|| problem);
                 Box::default()
@@ -189,7 +189,7 @@ fn choices(args: &Args) -> Result<Choices, Failure> {
 
 /// Returns the project that contains the current folder.
 pub fn project() -> Result<Project, Failure> {
-    Project::find(Path::new(".")).map_err(|(sources, errors)| Failure::Diagnostics(Box::new(sources), errors))
+    Ok(Project::find(Path::new("."))?)
 }
 
 /// Returns the baseline's path: from the command line, else from the project.

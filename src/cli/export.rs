@@ -70,8 +70,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.spec)?;
     let mut page = Page::default();
     if format == Format::Pytorch {
-        let text = pytorch::write(&loaded.graph)
-            .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+        let text =
+            pytorch::write(&loaded.graph).map_err(|refused| Failure::rejected(&loaded.sources, refused))?;
         match &args.target.file {
             Some(file) => {
                 output::save(file, &text)?;
@@ -109,7 +109,7 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
         Some(network)
     };
     let model = onnx::write(graph, network.as_ref(), &options)
-        .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+        .map_err(|refused| Failure::rejected(&loaded.sources, refused))?;
     let cannot = |path: &str, error: std::io::Error| {
         Failure::usage(format!("cannot write `{path}`: {error}"), "check the folder and its permissions")
     };

@@ -31,9 +31,8 @@ const MAX_ROUNDS: usize = 6;
 
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.model)?;
-    let write = |graph: &Graph| {
-        yaml::write(graph).map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))
-    };
+    let write =
+        |graph: &Graph| yaml::write(graph).map_err(|refused| Failure::rejected(&loaded.sources, refused));
     let mut text = write(&loaded.graph)?;
     // Generated names of the model are omitted, and blocks that differed only by them are equal when the text
     // is read again: so the text is imported and written again until it is stable.

@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 use cnnkit::LoadError;
-use cnnkit_core::diagnostic::{Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Diagnostic, Problem, Rejected};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
 use output::Output;
@@ -115,7 +115,7 @@ impl Command {
 #[derive(Debug)]
 pub enum Failure {
     /// Flaws in the input, with their positions.
-    Diagnostics(Box<Sources>, Vec<Diagnostic>),
+    Rejected(Box<Rejected>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
     /// Several specs failed.
@@ -126,6 +126,11 @@ impl Failure {
     /// Returns a flaw of the call, with a remedy.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
+    }
+
+    /// Returns the failure of an input with `flaws` in `sources`.
+    pub fn rejected(sources: &Sources, flaws: Vec<Diagnostic>) -> Self {
+        Self::Rejected(Box::new(Rejected { sources: sources.clone(), flaws }))
     }
 
     /// Returns all of `failures` as one, if there are any.
@@ -145,8 +150,14 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Call(problem) => problem.into(),
-            LoadError::Rejected(sources, flaws) => Self::Diagnostics(sources, flaws),
+            LoadError::Rejected(rejected) => Self::Rejected(rejected),
         }
+    }
+}
+
+impl From<Box<Rejected>> for Failure {
+    fn from(rejected: Box<Rejected>) -> Self {
+        Self::Rejected(rejected)
     }
 }
 

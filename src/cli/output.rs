@@ -121,10 +121,10 @@ impl Output {
 
 fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
-        Failure::Diagnostics(sources, list) => {
-            let mut text = diagnostics::render(list, sources, canvas);
-            if list.len() > 1 {
-                text += &format!("error: {} errors\n", list.len());
+        Failure::Rejected(rejected) => {
+            let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);
+            if rejected.flaws.len() > 1 {
+                text += &format!("error: {} errors\n", rejected.flaws.len());
             }
             text
         }

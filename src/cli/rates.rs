@@ -71,7 +71,7 @@ fn groups(name: &str, text: &str) -> Result<Vec<Vec<Item>>, Failure> {
             "join equal rates into one larger kernel",
         ));
     }
-    if flaws.is_empty() { Ok(groups) } else { Err(Failure::Diagnostics(Box::new(sources), flaws)) }
+    if flaws.is_empty() { Ok(groups) } else { Err(Failure::rejected(&sources, flaws)) }
 }
 
 fn at(problem: Problem, source: SourceId, start: usize, token: &str) -> Diagnostic {
@@ -210,15 +210,15 @@ mod tests {
 
     #[test]
     fn every_bad_token_is_found_at_its_place() {
-        let Err(Failure::Diagnostics(sources, flaws)) = list("RATES", "2, x,2,,0,99999999999999999999")
-        else {
+        let Err(Failure::Rejected(rejected)) = list("RATES", "2, x,2,,0,99999999999999999999") else {
             panic!("must fail")
         };
-        let places: Vec<(usize, &str)> = flaws
+        let places: Vec<(usize, &str)> = rejected
+            .flaws
             .iter()
             .map(|flaw| {
                 let span = flaw.span.expect("a place");
-                let text = &sources.get(span.source).text;
+                let text = &rejected.sources.get(span.source).text;
                 (span.start, &text[span.start..span.end.min(text.len())])
             })
             .collect();

@@ -67,8 +67,7 @@ fn answer(loader: &Loader, path: &str, near: Option<&[u64]>) -> Result<Entry<Siz
             return Ok(network.entry(summary(name, trial.inputs(), axes, near.as_deref(), import)));
         }
     };
-    let rejected =
-        |errors: Vec<Diagnostic>| Failure::Diagnostics(Box::new(sources.clone()), spec::tidy(errors));
+    let rejected = |flaws: Vec<Diagnostic>| Failure::rejected(&sources, spec::tidy(flaws));
     let trial = Resized::new(&document, loader.overrides()).map_err(rejected)?;
     let name = document.name.as_str();
     let axes = match analyse(&trial) {

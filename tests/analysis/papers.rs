@@ -18,7 +18,7 @@ fn network_at(name: &str, input: &[u64], variables: &[(&str, &str)]) -> Graph {
     };
     match load(&Disk::of(&path), &path, &overrides) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{path}: {:?}", rejected.1),
+        Err(rejected) => panic!("{path}: {:?}", rejected.flaws),
     }
 }
 

@@ -14,7 +14,7 @@ fn field(size: u64, layers: &str) -> (Facts, Fields, Graph) {
     let files = Text { name: "net".into(), bytes: spec.into() };
     let graph = match load(&files, "net", &Overrides::default()) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{:?}", rejected.1),
+        Err(rejected) => panic!("{:?}", rejected.flaws),
     };
     let fields = analyse(&graph, Options::default()).expect("supported");
     let facts = fields.facts(&graph, graph.outputs()[0]).expect("no overflow").remove(0);

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use cnnkit::diagnostic::Rejected;
 use cnnkit::disk::Disk;
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::spec::{self, Overrides};
@@ -56,7 +57,7 @@ fn every_malformed_spec_is_explained_at_its_place() {
         let found = match spec::load(&Disk::of(name), name, &overrides(&text.unwrap_or_default())) {
             Ok(_) => "this spec is valid\n".to_owned(),
             Err(rejected) => {
-                let (sources, list) = *rejected;
+                let Rejected { sources, flaws: list } = *rejected;
                 grammar(name, &list, &mut failures);
                 diagnostics::render(&list, &sources, Canvas { width: 100, color: false })
             }

@@ -323,9 +323,9 @@ impl Reader<'_> {
             let env = Env::partial(values.clone(), failed.clone(), all.clone());
             match evaluate(&value, &env) {
                 Ok(value) => values.push((key.name.clone(), value.value)),
-                Err(errors) => {
+                Err(unevaluated) => {
                     failed.push(key.name.clone());
-                    self.errors.extend(errors);
+                    self.errors.extend(unevaluated.into_flaws());
                 }
             }
         }

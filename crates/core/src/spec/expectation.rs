@@ -183,7 +183,7 @@ impl Reader<'_> {
         let value = match self.env {
             Some(env) if !percent => match evaluate(written, env) {
                 Ok(value) => value,
-                Err(errors) => return self.errors.extend(errors),
+                Err(unevaluated) => return self.errors.extend(unevaluated.into_flaws()),
             },
             _ => written.clone(),
         };

@@ -14,13 +14,13 @@
 //! figure that it would affect is marked as partial.
 
 pub mod bind;
-pub mod constant;
+mod constant;
 mod counting;
 pub mod import;
-pub mod inline;
-pub mod ir;
+mod inline;
+mod ir;
 pub mod lower;
-pub mod names;
+mod names;
 mod patterns;
 pub mod proto;
 pub mod read;

@@ -7,6 +7,7 @@
 //! use: the number of messages (each needs more memory than its bytes), their depth, and the bytes that are
 //! copied.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use prost::Message;
@@ -39,6 +40,26 @@ pub enum Failure {
     },
     /// It exceeds the limits.
     Limit(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Malformed { message, place } if place.is_empty() => f.write_str(message),
+            Self::Malformed { message, place } => write!(f, "{message} (in {place})"),
+            Self::Limit(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Malformed { .. } | Self::Limit(_) => None,
+        }
+    }
 }
 
 impl From<io::Error> for Failure {

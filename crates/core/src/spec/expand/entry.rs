@@ -6,7 +6,8 @@ use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
 use crate::spec::evaluate::{evaluate, expression_error};
-use crate::spec::{expr, grammar};
+use crate::spec::expr::{self, ExprError};
+use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 
 /// An item, split into its parts.
@@ -182,7 +183,7 @@ impl<'a> Expander<'a> {
                 None
             }
             Err(error) => {
-                self.expression(&error, name, span);
+                self.expression(error, name, span);
                 None
             }
         }
@@ -234,10 +235,10 @@ impl<'a> Expander<'a> {
         self.report(Code::UnknownName, format!("unknown layer or block `{}`", key.name), key.span, &help);
     }
 
-    fn expression(&mut self, error: &expr::ExprError, text: &str, span: Span) {
+    fn expression(&mut self, error: ExprError, text: &str, span: Span) {
         self.silenced += 1;
-        if !error.silent {
-            self.report_in_block(expression_error(error, text, span));
+        if let ExprError::Flaw(flaw) = error {
+            self.report_in_block(expression_error(flaw, text, span));
         }
     }
 
@@ -380,9 +381,9 @@ impl<'a> Expander<'a> {
         for (key, value) in written.iter().chain(missing) {
             match evaluate(value, &env) {
                 Ok(value) => args.push((key.clone(), value)),
-                Err(errors) => {
+                Err(unevaluated) => {
                     failed = true;
-                    self.report_all(errors);
+                    self.report_all(unevaluated.into_flaws());
                 }
             }
         }
@@ -455,7 +456,7 @@ impl<'a> Expander<'a> {
         match expr::interpolate(&text, self.env().as_ref()) {
             Ok(text) => Some((text, value.span)),
             Err(error) => {
-                self.expression(&error, &text, value.span);
+                self.expression(error, &text, value.span);
                 None
             }
         }

@@ -268,14 +268,14 @@ impl<'a> Expander<'a> {
     fn eval(&mut self, value: &Located) -> Option<Located> {
         match evaluate(value, &self.env()) {
             Ok(value) => Some(value),
-            Err(errors) => {
-                self.report_all(errors);
+            Err(unevaluated) => {
+                self.report_all(unevaluated.into_flaws());
                 None
             }
         }
     }
 
-    /// Reports errors found in a value; an empty list is an error that was reported at its origin.
+    /// Reports the errors found in a value, apart from those that were reported at their origin.
     fn report_all(&mut self, errors: Vec<Diagnostic>) {
         self.silenced += 1;
         errors.into_iter().for_each(|error| self.report_in_block(error));
