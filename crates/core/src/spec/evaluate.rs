@@ -14,7 +14,7 @@ pub fn evaluate(value: &Located, env: &Arc<Env>) -> Result<Located, Vec<Diagnost
     let value = match &value.value {
         Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
             Ok(value) => value,
-            Err(error) if error.silent => return Err(vec![]),
+            Err(error) if error.fault == expr::Fault::Follows => return Err(vec![]),
             Err(error) => return Err(vec![expression_error(&error, text, span)]),
         },
         Value::List(items) => Value::List(all(items.iter().map(|item| evaluate(item, env)))?),
@@ -48,7 +48,8 @@ pub(super) fn expression_error(error: &expr::ExprError, text: &str, span: Span) 
     } else {
         span
     };
-    let mut diagnostic = Diagnostic::error(Code::Expression, error.message.clone(), place);
+    let code = if error.fault == expr::Fault::Limit { Code::Limit } else { Code::Expression };
+    let mut diagnostic = Diagnostic::error(code, error.message.clone(), place);
     diagnostic.help.extend(error.help.clone());
     diagnostic
 }

@@ -11,6 +11,7 @@ use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed as _, To
 use lexer::{Lexeme, Token, tokenize};
 
 use crate::diagnostic::suggest;
+use crate::spec::env::{MAX_COPIED, copied};
 use crate::value::{Number, Value, show_number};
 
 /// An error in an expression: byte offset and length within its text, the flaw, and the remedy.
@@ -24,8 +25,19 @@ pub struct ExprError {
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
-    /// Whether it only follows from an error that was reported already.
-    pub silent: bool,
+    /// What kind of error it is.
+    pub fault: Fault,
+}
+
+/// The kind of an error in an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The expression is wrong.
+    Own,
+    /// It only follows from an error that was reported already.
+    Follows,
+    /// It is right, and its result is too large.
+    Limit,
 }
 
 /// Variables that an expression can read.
@@ -38,6 +50,10 @@ pub trait Variables {
     }
     /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
+    /// Takes `elements` from what may still be copied out of variables; returns whether there was enough.
+    fn spend(&self, _elements: u64) -> bool {
+        true
+    }
     /// Whether `name` has no value because of an error that was reported already.
     fn failed(&self, _name: &str) -> bool {
         false
@@ -46,6 +62,8 @@ pub trait Variables {
 
 /// Maximum nesting of parentheses and operators, so that hostile text cannot exhaust the stack.
 const MAX_DEPTH: usize = 64;
+/// Maximum number of bytes of a name with variables filled in.
+const MAX_NAME: usize = 1 << 16;
 
 /// Functions by name, with their descriptions.
 pub const FUNCTIONS: &[(&str, &str)] = &[
@@ -93,7 +111,7 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
                 len: 2,
                 message: "`${` without `}`".into(),
                 help: Some("close it: `enc${$i + 1}`".into()),
-                silent: false,
+                fault: Fault::Own,
             })?;
             (inner[..close].to_owned(), dollar + 2 + close + 1)
         } else {
@@ -114,9 +132,18 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
                     len: next - dollar,
                     message: format!("{} cannot be part of a name", other.describe()),
                     help: Some("a name is made of words and numbers".into()),
-                    silent: false,
+                    fault: Fault::Own,
                 });
             }
+        }
+        if out.len() > MAX_NAME {
+            return Err(ExprError {
+                start: 0,
+                len: next,
+                message: format!("a name of more than {MAX_NAME} bytes"),
+                help: Some("no name is this long".into()),
+                fault: Fault::Limit,
+            });
         }
         at = next;
     }
@@ -166,7 +193,7 @@ impl Parser<'_> {
                 len: 1,
                 message: message.into(),
                 help: Some(help.into()),
-                silent: false,
+                fault: Fault::Own,
             },
         }
     }
@@ -325,19 +352,36 @@ impl Parser<'_> {
             }
         };
         while self.take(&["["]).is_some() {
-            let index = self.ternary()?;
-            self.expect("]", "close the bracket")?;
-            value = item(&value, &index, &token)?;
+            let index = self.index()?;
+            value = item(&value, &index, &token)?.clone();
         }
         Ok(value)
     }
 
-    fn variable(&self, name: &str, token: &Token) -> Result<Value, ExprError> {
-        if let Some(value) = self.variables.get(name) {
-            return Ok(value.clone());
+    /// Parses the rest of an index, behind its opening bracket.
+    fn index(&mut self) -> Result<Value, ExprError> {
+        let index = self.ternary()?;
+        self.expect("]", "close the bracket")?;
+        Ok(index)
+    }
+
+    fn variable(&mut self, name: &str, token: &Token) -> Result<Value, ExprError> {
+        let variables = self.variables;
+        if let Some(mut value) = variables.get(name) {
+            // An item is copied without the list around it.
+            while self.take(&["["]).is_some() {
+                let index = self.index()?;
+                value = item(value, &index, token)?;
+            }
+            if variables.spend(copied(value)) {
+                return Ok(value.clone());
+            }
+            let message = format!("the lists and texts of the spec have more than {MAX_COPIED} elements");
+            let error = token.error(message, "lists inside lists multiply: give a name to what is used");
+            return Err(ExprError { fault: Fault::Limit, ..error });
         }
         if self.variables.failed(name) {
-            return Err(ExprError { silent: true, ..token.error("", "") });
+            return Err(ExprError { fault: Fault::Follows, ..token.error("", "") });
         }
         if self.variables.later(name) {
             let help = format!("`{name}` is defined after it: move it up");
@@ -439,7 +483,7 @@ impl Operand {
     }
 }
 
-fn item(value: &Value, index: &Value, token: &Token) -> Result<Value, ExprError> {
+fn item<'v>(value: &'v Value, index: &Value, token: &Token) -> Result<&'v Value, ExprError> {
     let help = "the first item is number 0";
     let Value::List(list) = value else {
         return Err(
@@ -450,7 +494,7 @@ fn item(value: &Value, index: &Value, token: &Token) -> Result<Value, ExprError>
         return Err(token.error(format!("{} is not the number of an item", index.describe()), help));
     };
     let found = if at.is_integer() { at.to_usize().and_then(|i| list.get(i)) } else { None };
-    found.map(|item| item.value.clone()).ok_or_else(|| {
+    found.map(|item| &item.value).ok_or_else(|| {
         token.error(
             format!("the list has {} items, item {} does not exist", list.len(), show_number(at)),
             help,

@@ -6,7 +6,7 @@ use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
 use crate::spec::evaluate::{evaluate, expression_error};
-use crate::spec::{expr, grammar};
+use crate::spec::{expr, grammar, identifier};
 use crate::value::{Key, Located, Value};
 
 /// An item, split into its parts.
@@ -236,7 +236,7 @@ impl<'a> Expander<'a> {
 
     fn expression(&mut self, error: &expr::ExprError, text: &str, span: Span) {
         self.silenced += 1;
-        if !error.silent {
+        if error.fault != expr::Fault::Follows {
             self.report_in_block(expression_error(error, text, span));
         }
     }
@@ -460,19 +460,27 @@ impl<'a> Expander<'a> {
         }
     }
 
+    /// Whether `name` can be an id; reports why not.
     fn valid_id(&mut self, name: &str, span: Span) -> bool {
-        let characters = name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-        let (problem, help) = if name.is_empty() {
-            ("an id cannot be empty".to_owned(), "leave `id` out, or give a name")
-        } else if name.len() > 100 || !characters {
-            let shown: String = name.chars().take(100).collect();
-            (format!("`{shown}` cannot be an id"), "use letters, digits, `_` and `-`")
-        } else if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
-            (format!("`{name}` is reserved in `from`"), "give it another `id`")
-        } else {
-            return true;
-        };
-        self.report(Code::InvalidValue, problem, span, help);
-        false
+        if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
+            let problem = format!("`{name}` is reserved in `from`");
+            self.report(Code::InvalidValue, problem, span, "give it another `id`");
+            return false;
+        }
+        if name.is_empty() {
+            let help = "leave `id` out, or give a name";
+            self.report(Code::InvalidValue, "an id cannot be empty".to_owned(), span, help);
+            return false;
+        }
+        self.valid_name(name, identifier::Kind::Id, span)
+    }
+
+    /// Whether `name` can be a name of kind `kind`; reports why not.
+    pub(super) fn valid_name(&mut self, name: &str, kind: identifier::Kind, span: Span) -> bool {
+        let flaw = identifier::flaw(name, kind);
+        if let Some(flaw) = &flaw {
+            self.report(Code::InvalidValue, flaw.message.clone(), span, &flaw.help);
+        }
+        flaw.is_none()
     }
 }

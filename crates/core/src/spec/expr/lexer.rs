@@ -1,6 +1,6 @@
 //! The lexer: words, numbers and symbols of an expression.
 
-use super::ExprError;
+use super::{ExprError, Fault};
 use crate::value::{Number, parse_decimal};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ impl Token {
             len: self.len,
             message: message.into(),
             help: Some(help.into()),
-            silent: false,
+            fault: Fault::Own,
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
                     } else {
                         "for example `$width`".into()
                     }),
-                    silent: false,
+                    fault: Fault::Own,
                 });
             }
             (Lexeme::Variable(text[at + 1..at + 1 + len].to_owned()), len + 1)
@@ -68,7 +68,7 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
                 len,
                 message: format!("`{}` is not a number", &rest[..len]),
                 help: Some("a number has one decimal point: `0.25`".into()),
-                silent: false,
+                fault: Fault::Own,
             })?;
             (Lexeme::Number(number), len)
         } else if c.is_ascii_alphabetic() || c == '_' {
@@ -81,7 +81,7 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
                 len: c.len_utf8(),
                 message: format!("`{c}` has no meaning in an expression"),
                 help: Some("operators: + - * / // % ** == != < <= > >= and or not, `a if c else b`".into()),
-                silent: false,
+                fault: Fault::Own,
             });
         };
         tokens.push(Token { lexeme, start: at, len });
