@@ -10,6 +10,7 @@ use crate::{Checked, Located};
 pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
     let mut seen: HashMap<u64, u64> = HashMap::new();
     let mut out = Vec::with_capacity(findings.len());
+    let mut known: HashMap<&str, String> = HashMap::new();
     for finding in findings {
         let (file, content) = match finding.span {
             Some(span) => {
@@ -21,9 +22,9 @@ pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
             }
             None => (spec.path.as_str(), ""),
         };
-        let file = in_project(file);
+        let file = known.entry(file).or_insert_with(|| in_project(file)).as_str();
         let node = finding.node.as_deref().unwrap_or("");
-        let hash = fnv1a([finding.rule.id, &file, node, content].join("\u{0}").as_bytes());
+        let hash = fnv1a([finding.rule.id, file, node, content].join("\u{0}").as_bytes());
         let count = seen.entry(hash).or_default();
         out.push(format!("{:016x}", hash.wrapping_add(*count)));
         *count += 1;

@@ -10,14 +10,18 @@ use std::sync::atomic::AtomicU64;
 use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
-use crate::spec::env::{Env, MAX_COPIED};
+use crate::spec::env::Env;
 use crate::spec::evaluate::evaluate;
 use crate::spec::expectation::{self, Expectation};
+use crate::spec::expr::MAX_COPIED;
 use crate::spec::files::Files;
 use crate::spec::grammar::{self, Field};
 use crate::spec::identifier::{self, Kind};
 use crate::spec::{Overrides, yaml};
 use crate::value::{Key, Located, Value};
+
+/// Number of errors after which no more expressions are evaluated; fewer are shown.
+const MAX_FLAWS: usize = 500;
 
 /// A spec and everything it includes.
 #[derive(Debug)]
@@ -323,6 +327,8 @@ impl Reader<'_> {
                 }
                 None => Ok(value.clone()),
             };
+            // Only the first errors are shown.
+            let value = if self.errors.len() > MAX_FLAWS { Err(vec![]) } else { value };
             let value = value.and_then(|value| evaluate(&value, &env));
             // Nothing else refers to the scope yet.
             let Some(scope) = Arc::get_mut(&mut env) else { continue };
@@ -357,6 +363,9 @@ impl Reader<'_> {
             return defaults;
         };
         for (key, args) in kinds {
+            if self.errors.len() > MAX_FLAWS {
+                break;
+            }
             let Some((kind, _)) = layers::find(&key.name) else {
                 let names: Vec<&str> = layers::KINDS.iter().map(|kind| kind.doc.name).collect();
                 let mut error =

@@ -4,12 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::spec::expr::Variables;
+use crate::spec::expr::{MAX_COPIED, Variables};
 use crate::value::Value;
-
-/// Maximum number of elements that are copied out of lists and texts while one spec is evaluated: lists of lists of
-/// lists grow like a power of their depth.
-pub const MAX_COPIED: u64 = 2_000_000;
 
 /// A scope of variables and the scope around it.
 #[derive(Debug)]
@@ -106,17 +102,5 @@ impl Variables for Env {
     fn spend(&self, elements: u64) -> bool {
         let less = |room: u64| room.checked_sub(elements);
         elements == 0 || self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-}
-
-/// Returns the number of elements that a copy of `value` takes; none for a number, a truth value or a short text.
-pub fn copied(value: &Value) -> u64 {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::Text(text) => text.len() as u64 / 64,
-        Value::List(items) => items.iter().map(|item| 1 + copied(&item.value)).sum(),
-        Value::Map(entries) => {
-            entries.iter().map(|(key, value)| 2 + key.name.len() as u64 / 64 + copied(&value.value)).sum()
-        }
     }
 }

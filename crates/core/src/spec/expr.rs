@@ -4,14 +4,15 @@
 //! the result is none. Precedence is Python's. There are no loops, no side effects and no input or output: an
 //! expression only reads variables.
 
+mod arithmetic;
 mod lexer;
 
-use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed as _, ToPrimitive as _, Zero as _};
+use num_traits::{CheckedAdd as _, Signed as _};
 
+use arithmetic::{Operand, arithmetic, item, round_to};
 use lexer::{Lexeme, Token, tokenize};
 
 use crate::diagnostic::suggest;
-use crate::spec::env::{MAX_COPIED, copied};
 use crate::value::{Number, Value, show_number};
 
 /// An error in an expression: byte offset and length within its text, the flaw, and the remedy.
@@ -64,6 +65,10 @@ pub trait Variables {
 const MAX_DEPTH: usize = 64;
 /// Maximum number of bytes of a name with variables filled in.
 const MAX_NAME: usize = 1 << 16;
+
+/// Maximum number of elements that are copied out of lists and texts while one spec is evaluated: lists of lists of
+/// lists grow like a power of their depth.
+pub const MAX_COPIED: u64 = 2_000_000;
 
 /// Functions by name, with their descriptions.
 pub const FUNCTIONS: &[(&str, &str)] = &[
@@ -149,6 +154,18 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
     }
     out.push_str(&text[at..]);
     Ok(out)
+}
+
+/// Returns the number of elements that a copy of `value` takes; none for a number, a truth value or a short text.
+fn copied(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::Text(text) => text.len() as u64 / 64,
+        Value::List(items) => items.iter().map(|item| 1 + copied(&item.value)).sum(),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, value)| 2 + key.name.len() as u64 / 64 + copied(&value.value)).sum()
+        }
+    }
 }
 
 struct Parser<'a> {
@@ -443,95 +460,6 @@ impl Parser<'_> {
             }
         })
     }
-}
-
-/// Implements MobileNet's `_make_divisible`: the nearest multiple of `divisor`, at least `divisor`, never under 0.9 x
-/// (torchvision models/_utils.py).
-fn round_to(x: &Number, divisor: &Number) -> Option<Number> {
-    let half = divisor.checked_div(&Number::from_integer(2))?;
-    let steps = x.checked_add(&half)?.checked_div(divisor)?.floor();
-    let rounded = steps.checked_mul(divisor)?.max(*divisor);
-    let least = x.checked_mul(&Number::new(9, 10))?;
-    if rounded < least { rounded.checked_add(divisor) } else { Some(rounded) }
-}
-
-/// A value, with the position of all that it was computed from.
-struct Operand {
-    value: Value,
-    token: Token,
-}
-
-impl Operand {
-    fn number(&self) -> Result<Number, ExprError> {
-        match &self.value {
-            Value::Number(number) => Ok(*number),
-            other => Err(self.token.error(
-                format!("expected a number, found {}", other.describe()),
-                "arithmetic is for numbers; `a if condition else b` chooses one",
-            )),
-        }
-    }
-
-    fn truth(&self) -> Result<bool, ExprError> {
-        match &self.value {
-            Value::Bool(value) => Ok(*value),
-            other => Err(self.token.error(
-                format!("expected `true` or `false`, found {}", other.describe()),
-                "compare it: `$stride > 1`",
-            )),
-        }
-    }
-}
-
-fn item<'v>(value: &'v Value, index: &Value, token: &Token) -> Result<&'v Value, ExprError> {
-    let help = "the first item is number 0";
-    let Value::List(list) = value else {
-        return Err(
-            token.error(format!("{} is not a list", value.describe()), "only a list has items: `$widths[0]`")
-        );
-    };
-    let Value::Number(at) = index else {
-        return Err(token.error(format!("{} is not the number of an item", index.describe()), help));
-    };
-    let found = if at.is_integer() { at.to_usize().and_then(|i| list.get(i)) } else { None };
-    found.map(|item| &item.value).ok_or_else(|| {
-        token.error(
-            format!("the list has {} items, item {} does not exist", list.len(), show_number(at)),
-            help,
-        )
-    })
-}
-
-fn arithmetic(left: &Operand, right: &Operand, token: &Token) -> Result<Value, ExprError> {
-    let (a, b) = (left.number()?, right.number()?);
-    let Lexeme::Symbol(symbol) = token.lexeme else { return Ok(left.value.clone()) };
-    if matches!(symbol, "/" | "//" | "%") && b.is_zero() {
-        return Err(right
-            .token
-            .error("division by zero", "the divisor must not be 0: `max(1, ...)` prevents it"));
-    }
-    let result = match symbol {
-        "+" => a.checked_add(&b),
-        "-" => a.checked_sub(&b),
-        "*" => a.checked_mul(&b),
-        "/" => a.checked_div(&b),
-        "//" => a.checked_div(&b).map(|quotient| quotient.floor()),
-        "%" => {
-            let quotient = a.checked_div(&b).map(|quotient| quotient.floor());
-            quotient.and_then(|q| q.checked_mul(&b)).and_then(|whole| a.checked_sub(&whole))
-        }
-        _ => {
-            let exponent = if b.is_integer() { b.to_u32().filter(|&e| e <= 128) } else { None };
-            let Some(exponent) = exponent else {
-                let message = format!("the power {} is not a whole number from 0 to 128", show_number(&b));
-                return Err(right.token.error(message, "`1 / x` and a smaller power may do"));
-            };
-            (0..exponent).try_fold(Number::from_integer(1), |power, _| power.checked_mul(&a))
-        }
-    };
-    result
-        .map(Value::Number)
-        .ok_or_else(|| token.error("the result is too large", "no real network is this large"))
 }
 
 #[cfg(test)]

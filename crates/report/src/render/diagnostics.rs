@@ -5,6 +5,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use crate::Tone;
 use crate::render::Canvas;
 use crate::render::paint::paint;
+use crate::render::safe::{inert, same_length, visible};
 use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::source::{Sources, Span};
 
@@ -22,7 +23,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> 
             out += &without_place(diagnostic, canvas);
             continue;
         };
-        let title = Level::ERROR.primary_title(&diagnostic.message);
+        let title = Level::ERROR.primary_title(visible(&diagnostic.message));
         let mut group = title.element(snippet(primary, sources, AnnotationKind::Primary, None));
         // A block that uses itself passes the same position repeatedly.
         let mut shown = vec![primary];
@@ -33,25 +34,27 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, canvas: Canvas) -> 
             }
         }
         if let Some(node) = &diagnostic.node {
-            group = group.element(Level::NOTE.message(format!("this is layer `{node}` of the network")));
+            let note = format!("this is layer `{}` of the network", visible(node));
+            group = group.element(Level::NOTE.message(note));
         }
         for help in &diagnostic.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(visible(help)));
         }
         out += &renderer.render(&[group]);
         out += "\n\n";
     }
-    out
+    inert(out)
 }
 
 /// Formats a flaw of the call or of the whole input.
 pub fn plain(message: &str, help: &[String], canvas: Canvas) -> String {
+    let message = visible(message);
     let mut out =
-        format!("{} {}\n", paint("error:", Tone::Bad, canvas), paint(message, Tone::Strong, canvas));
+        format!("{} {}\n", paint("error:", Tone::Bad, canvas), paint(&message, Tone::Strong, canvas));
     for help in help {
-        out += &format!("  = {}: {help}\n", paint("help", Tone::Strong, canvas));
+        out += &format!("  = {}: {}\n", paint("help", Tone::Strong, canvas), visible(help));
     }
-    out
+    inert(out)
 }
 
 fn without_place(diagnostic: &Diagnostic, canvas: Canvas) -> String {
@@ -73,9 +76,9 @@ fn snippet<'a>(
     let end = span.end.saturating_sub(from).clamp(start, text.len());
     let mut annotation = kind.span(start..end);
     if let Some(label) = label {
-        annotation = annotation.label(label);
+        annotation = annotation.label(visible(label));
     }
-    Snippet::source(text).path(source.name.as_str()).line_start(line).annotation(annotation)
+    Snippet::source(same_length(text)).path(visible(&source.name)).line_start(line).annotation(annotation)
 }
 
 /// Returns the start of the line of `offset`, and its number: a spec may be large, and only this part is drawn.

@@ -20,6 +20,11 @@ impl Reader<'_> {
             return;
         };
         for (key, value) in blocks {
+            // A block that is not read is not missed.
+            if self.errors.len() > super::MAX_FLAWS {
+                self.broken.insert(key.name.clone());
+                continue;
+            }
             if !self.valid_name(key, Kind::Block) {
                 self.broken.insert(key.name.clone());
                 continue;

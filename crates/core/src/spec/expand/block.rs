@@ -40,7 +40,8 @@ impl<'a> Expander<'a> {
         let mut frame = self.frame().inner(prefix.clone());
         frame.env = args;
         frame.file = block.file;
-        frame.used_at.insert(0, (block.key.name.clone(), item.key.span));
+        let here = (block.key.name.clone(), item.key.span);
+        frame.used_at = std::iter::once(here).chain(frame.used_at.iter().cloned()).collect();
         let given: Vec<NodeId> =
             if item.from.is_empty() { start.into_iter().collect() } else { item.from.clone() };
         let expected = block.inputs.len().max(1);

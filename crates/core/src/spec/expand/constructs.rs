@@ -363,7 +363,7 @@ impl<'a> Expander<'a> {
     /// Adds a layer that is part of the construct itself.
     fn joint(&mut self, (layer, span): (Layer, Span), inputs: Vec<NodeId>) -> NodeId {
         let id = self.name(layer.doc().name, None);
-        let origin = Origin { span: Some(span), args: vec![], used_at: self.frame().used_at.clone() };
+        let origin = Origin { span: Some(span), args: vec![], used_at: Arc::clone(&self.frame().used_at) };
         self.builder.layer(&id, layer, inputs, None, origin)
     }
 

@@ -1,5 +1,7 @@
 //! One item of a list of layers: its modifiers, then a layer, a block or a construct.
 
+use std::sync::Arc;
+
 use super::Expander;
 use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
@@ -291,8 +293,11 @@ impl<'a> Expander<'a> {
         let id = self.name(name, item.id.take());
         let node = match built {
             Some(Built { layer, places, learned }) if !broken => {
-                let origin =
-                    Origin { span: Some(item.key.span), args: places, used_at: self.frame().used_at.clone() };
+                let origin = Origin {
+                    span: Some(item.key.span),
+                    args: places,
+                    used_at: Arc::clone(&self.frame().used_at),
+                };
                 let rank = kind.and_then(|(_, rank)| rank);
                 if let Some(problem) = self.wrong_rank(rank, &item.key.name, &inputs) {
                     self.builder.report(problem.in_layer(&id, &origin));

@@ -189,8 +189,7 @@ impl Writer<'_> {
         if !blocks.is_empty() {
             entries.push(("blocks".to_owned(), Yaml::Map(blocks)));
         }
-        let inputs: HashMap<NodeId, String> =
-            graph.inputs().map(|(id, _)| id).zip(input_names).collect();
+        let inputs: HashMap<NodeId, String> = graph.inputs().map(|(id, _)| id).zip(input_names).collect();
         let mut names = Names::at_the_top();
         for (id, _) in graph.inputs() {
             names.put(id, inputs[&id].clone());

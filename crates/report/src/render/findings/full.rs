@@ -6,8 +6,8 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Rendere
 use super::summary;
 use crate::Tone;
 use crate::findings::{Findings, Item, Skipped, Spot};
-use crate::render::Canvas;
 use crate::render::paint::paint;
+use crate::render::{Canvas, safe};
 use cnnkit_check::rules::{Family, Severity};
 
 /// Maximum number of positions shown in addition to the flaw's own.
@@ -89,7 +89,10 @@ fn snippet<'a>(spot: &'a Spot, kind: AnnotationKind, label: Option<&'a str>) -> 
     let start = spot.start.saturating_sub(from).min(text.len());
     let end = spot.end.saturating_sub(from).clamp(start, text.len());
     let annotation = kind.span(start..end).label(label);
-    Snippet::source(text).path(spot.file.as_str()).line_start(spot.from.0).annotation(annotation)
+    Snippet::source(safe::same_length(text))
+        .path(spot.file.as_str())
+        .line_start(spot.from.0)
+        .annotation(annotation)
 }
 
 /// Returns the line with a change; `None` if the change spans lines.
@@ -99,7 +102,8 @@ fn patch<'a>(spot: &'a Spot, text: &'a str) -> Option<Snippet<'a, Patch<'a>>> {
     if end > whole.len() || text.contains('\n') {
         return None;
     }
-    Some(Snippet::source(whole).line_start(spot.from.0).patch(Patch::new(start..end, text)))
+    let patch = Patch::new(start..end, safe::visible(text));
+    Some(Snippet::source(safe::same_length(whole)).line_start(spot.from.0).patch(patch))
 }
 
 /// Returns the first line of `spot` and where it starts: one line is enough to find the token, and the text may be
