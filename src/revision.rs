@@ -21,7 +21,7 @@ const MAX_ANSWER: u64 = 4096;
 /// The files of one commit.
 #[derive(Debug)]
 pub struct Revision {
-    /// As the user named it.
+    /// The revision as the user named it.
     name: String,
     /// The commit.
     commit: String,
@@ -29,7 +29,8 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// The commit that `revision` names, in the repository of the spec at `path`.
+    /// Returns the commit that `revision` names, in the repository of the spec at `path`; an error if there
+    /// is none.
     pub fn of(revision: &str, path: &str) -> Result<Self, Problem> {
         let wanted = format!("{revision}^{{commit}}");
         let bytes = git(path, &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted], MAX_ANSWER)

@@ -16,7 +16,7 @@ pub fn bound_threads() {
     }
 }
 
-/// Bytes that programs can have; what a large workstation has where the system does not tell.
+/// Returns the bytes of available memory; those of a large workstation where the system does not report them.
 pub fn available_memory() -> u64 {
     kilobytes("/proc/meminfo", "MemAvailable:").unwrap_or(64 << 30)
 }
@@ -43,7 +43,7 @@ pub fn resident_peak() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM:")
 }
 
-/// The figure of a line `KEY 1234 kB`, in bytes.
+/// Reads the figure of a line `KEY 1234 kB`, in bytes.
 fn kilobytes(file: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(key))?;

@@ -34,7 +34,7 @@ fn format(path: &str) -> Result<Format, Problem> {
     }
 }
 
-/// Whether the end of the file's name is `extension`, in small or capital letters.
+/// Returns whether the file's extension is `extension`, in lower or upper case.
 pub fn is(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
 }

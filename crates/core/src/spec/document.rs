@@ -11,7 +11,7 @@ use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
-use crate::spec::evaluate::evaluate;
+use crate::spec::evaluate::{Unevaluated, evaluate};
 use crate::spec::expectation::{self, Expectation};
 use crate::spec::expr::MAX_COPIED;
 use crate::spec::files::Files;
@@ -46,7 +46,7 @@ pub struct Document {
     pub blocks: HashMap<String, Block>,
     /// Names of blocks whose definition has an error, which was reported.
     pub broken: HashSet<String>,
-    /// Whether an include could not be read: a block that is not known may be defined there.
+    /// Whether an include could not be read, so that an unknown block may be defined there.
     pub incomplete: bool,
     /// The position of the key `input`.
     pub input_span: Span,
@@ -323,20 +323,20 @@ impl Reader<'_> {
             let value = match replaced {
                 Some((_, text)) => {
                     let id = self.sources.add(format!("--set {}", key.name), text.as_str());
-                    yaml::parse(self.sources, id).map_err(|error| vec![error])
+                    yaml::parse(self.sources, id).map_err(|error| Unevaluated::Flaws(vec![error]))
                 }
                 None => Ok(value.clone()),
             };
             // Only the first errors are shown.
-            let value = if self.errors.len() > MAX_FLAWS { Err(vec![]) } else { value };
+            let value = if self.errors.len() > MAX_FLAWS { Err(Unevaluated::Reported) } else { value };
             let value = value.and_then(|value| evaluate(&value, &env));
             // Nothing else refers to the scope yet.
             let Some(scope) = Arc::get_mut(&mut env) else { continue };
             match value {
                 Ok(value) => scope.define(&key.name, value.value),
-                Err(errors) => {
+                Err(unevaluated) => {
                     scope.fail(&key.name);
-                    self.errors.extend(errors);
+                    self.errors.extend(unevaluated.into_flaws());
                 }
             }
         }

@@ -1,11 +1,13 @@
 //! Arithmetic in a spec: `4 * $width`, `$depth - 1`, `round_to($width * $alpha, 8)`, `$i % 2 == 0 and not $last`.
 //!
 //! Numbers are exact fractions, so `$width / 4 * 3` is exact; an argument that must be an integer reports an error if
-//! the result is none. Precedence is Python's. There are no loops, no side effects and no input or output: an
+//! the result is not one. Precedence is Python's. There are no loops, no side effects and no input or output: an
 //! expression only reads variables.
 
 mod arithmetic;
 mod lexer;
+
+use std::fmt;
 
 use num_traits::{CheckedAdd as _, Signed as _};
 
@@ -15,37 +17,66 @@ use lexer::{Lexeme, Token, tokenize};
 use crate::diagnostic::suggest;
 use crate::value::{Number, Value, show_number};
 
-/// An error in an expression: byte offset and length within its text, the flaw, and the remedy.
+/// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExprError {
-    /// First byte of the offending token.
+pub enum ExprError {
+    /// The expression itself is wrong.
+    Flaw(ExprFlaw),
+    /// The expression is right, but its result is beyond a limit.
+    Limit(ExprFlaw),
+    /// It reads a variable whose own error was reported already.
+    Reported,
+}
+
+impl ExprError {
+    /// A flaw at `len` bytes from byte `start`, with its remedy.
+    pub(crate) fn flaw(
+        start: usize,
+        len: usize,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::Flaw(ExprFlaw { start, len, message: message.into(), help: Some(help.into()) })
+    }
+
+    /// Returns the same flaw as one of a result that is too large.
+    fn beyond_limit(self) -> Self {
+        match self {
+            Self::Flaw(flaw) => Self::Limit(flaw),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for ExprError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flaw(flaw) | Self::Limit(flaw) => f.write_str(&flaw.message),
+            Self::Reported => f.write_str("the expression reads a variable that has no value"),
+        }
+    }
+}
+
+impl std::error::Error for ExprError {}
+
+/// A flaw in the text of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExprFlaw {
+    /// Offset of the offending token in the text, in bytes.
     pub start: usize,
-    /// Its length in bytes.
+    /// Length of the token, in bytes.
     pub len: usize,
     /// The flaw.
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
-    /// What kind of error it is.
-    pub fault: Fault,
-}
-
-/// The kind of an error in an expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The expression is wrong.
-    Own,
-    /// It only follows from an error that was reported already.
-    Follows,
-    /// It is right, and its result is too large.
-    Limit,
 }
 
 /// Variables that an expression can read.
 pub trait Variables {
     /// Returns the value of `name`.
     fn get(&self, name: &str) -> Option<&Value>;
-    /// Whether `name` gets its value only after this place.
+    /// Returns whether `name` gets its value only after this place.
     fn later(&self, _name: &str) -> bool {
         false
     }
@@ -81,7 +112,8 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("len(list)", "the number of items of a list"),
 ];
 
-/// Whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on numbers.
+/// Returns whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on
+/// numbers.
 pub fn is_expression(text: &str) -> bool {
     let arithmetic = text.starts_with(|c: char| c.is_ascii_digit() || c == '(')
         && text.contains(['+', '-', '*', '/', '%'])
@@ -111,44 +143,34 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
         out.push_str(&text[at..dollar]);
         let rest = &text[dollar + 1..];
         let (code, next) = if let Some(inner) = rest.strip_prefix('{') {
-            let close = inner.find('}').ok_or_else(|| ExprError {
-                start: dollar,
-                len: 2,
-                message: "`${` without `}`".into(),
-                help: Some("close it: `enc${$i + 1}`".into()),
-                fault: Fault::Own,
-            })?;
+            let close = inner
+                .find('}')
+                .ok_or_else(|| ExprError::flaw(dollar, 2, "`${` without `}`", "close it: `enc${$i + 1}`"))?;
             (inner[..close].to_owned(), dollar + 2 + close + 1)
         } else {
             let len = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             (format!("${}", &rest[..len]), dollar + 1 + len)
         };
-        let value = evaluate(&code, variables).map_err(|mut error| {
-            error.start = dollar;
-            error.len = next - dollar;
-            error
+        let value = evaluate(&code, variables).map_err(|error| match error {
+            ExprError::Flaw(flaw) => ExprError::Flaw(ExprFlaw { start: dollar, len: next - dollar, ..flaw }),
+            ExprError::Reported => error,
         })?;
         match value {
             Value::Number(number) => out += &show_number(&number),
             Value::Text(part) => out += &part,
             other => {
-                return Err(ExprError {
-                    start: dollar,
-                    len: next - dollar,
-                    message: format!("{} cannot be part of a name", other.describe()),
-                    help: Some("a name is made of words and numbers".into()),
-                    fault: Fault::Own,
-                });
+                let message = format!("{} cannot be part of a name", other.describe());
+                return Err(ExprError::flaw(
+                    dollar,
+                    next - dollar,
+                    message,
+                    "a name is made of words and numbers",
+                ));
             }
         }
         if out.len() > MAX_NAME {
-            return Err(ExprError {
-                start: 0,
-                len: next,
-                message: format!("a name of more than {MAX_NAME} bytes"),
-                help: Some("no name is this long".into()),
-                fault: Fault::Limit,
-            });
+            let message = format!("a name of more than {MAX_NAME} bytes");
+            return Err(ExprError::flaw(0, next, message, "no name is this long").beyond_limit());
         }
         at = next;
     }
@@ -205,13 +227,7 @@ impl Parser<'_> {
     fn here(&self, message: &str, help: &str) -> ExprError {
         match self.peek() {
             Some(token) => token.error(message, help),
-            None => ExprError {
-                start: self.end.saturating_sub(1),
-                len: 1,
-                message: message.into(),
-                help: Some(help.into()),
-                fault: Fault::Own,
-            },
+            None => ExprError::flaw(self.end.saturating_sub(1), 1, message, help),
         }
     }
 
@@ -394,11 +410,11 @@ impl Parser<'_> {
                 return Ok(value.clone());
             }
             let message = format!("the lists and texts of the spec have more than {MAX_COPIED} elements");
-            let error = token.error(message, "lists inside lists multiply: give a name to what is used");
-            return Err(ExprError { fault: Fault::Limit, ..error });
+            let help = "lists inside lists multiply: give a name to what is used";
+            return Err(token.error(message, help).beyond_limit());
         }
         if self.variables.failed(name) {
-            return Err(ExprError { fault: Fault::Follows, ..token.error("", "") });
+            return Err(ExprError::Reported);
         }
         if self.variables.later(name) {
             let help = format!("`{name}` is defined after it: move it up");

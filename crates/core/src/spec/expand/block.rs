@@ -151,8 +151,8 @@ impl<'a> Expander<'a> {
                 }
                 None => match evaluate(default, &scope) {
                     Ok(value) => Some(value),
-                    Err(errors) => {
-                        self.report_all(errors);
+                    Err(unevaluated) => {
+                        self.report_all(unevaluated.into_flaws());
                         None
                     }
                 },

@@ -155,7 +155,8 @@ pub(super) fn described(name: &str) -> String {
     name.chars().map(|c| if plain(c) { c } else { '_' }).collect()
 }
 
-/// The module at `path` below `base`: `self.stage1.conv1`, or `self.get_submodule("layer1.0")`.
+/// Returns the expression of the module at `path` below `base`: `self.stage1.conv1`, or
+/// `self.get_submodule("layer1.0")`.
 pub(super) fn reach(base: &str, path: &str) -> String {
     if path.split('.').all(is_attribute) {
         return format!("{base}.{path}");
@@ -181,7 +182,7 @@ pub(super) fn assignment(base: &str, name: &str) -> (String, &'static str) {
     }
 }
 
-/// A variable for the value of `name`.
+/// Returns a variable for the value of `name`.
 pub(super) fn variable(name: &str) -> String {
     let last = name.rsplit('.').next().unwrap_or(name);
     let text: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

@@ -63,7 +63,7 @@ impl Names {
         self.frames.last().map_or_else(|| name.to_owned(), |frame| frame.join(name))
     }
 
-    /// Whether the innermost level contains the name `name`.
+    /// Returns whether the innermost level contains the name `name`.
     pub(super) fn is_taken(&self, name: &str) -> bool {
         self.taken.contains(&self.full(name))
     }
