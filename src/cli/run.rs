@@ -150,9 +150,8 @@ fn fits(path: &str, sizes: &[usize], graph: &Graph, shape: &Shape) -> Result<(),
             "give at least one image",
         ));
     }
-    let elements = |sizes: &mut dyn Iterator<Item = u64>| sizes.try_fold(1u64, u64::checked_mul);
-    let given = elements(&mut sizes.iter().map(|&size| size as u64));
-    let wanted = elements(&mut shape.sizes().iter().copied()).and_then(|image| image.checked_mul(batch));
+    let given = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let wanted = shape.sizes().iter().try_fold(batch, |product, &size| product.checked_mul(size));
     if given.is_none() || given != wanted {
         return Err(Failure::usage(
             format!("`{path}` has the sizes {sizes:?}, the input is {shape}"),

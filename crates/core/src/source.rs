@@ -44,6 +44,14 @@ impl Source {
         })
     }
 
+    /// Returns the offset of the start of the line of `offset`.
+    fn line_start(&self, offset: usize) -> usize {
+        let places = self.places();
+        let next = places.partition_point(|place| place.offset <= offset);
+        let line = places[next.saturating_sub(1)].line;
+        places[places.partition_point(|place| place.line < line)].offset
+    }
+
     /// Returns line and column of `offset`, both from 1; the column counts characters.
     fn line_column(&self, offset: usize) -> (usize, usize) {
         let mut offset = offset.min(self.text.len());
@@ -90,6 +98,11 @@ impl Sources {
     /// Returns line and column of `offset`, both from 1; the column counts characters.
     pub fn line_column(&self, id: SourceId, offset: usize) -> (usize, usize) {
         self.get(id).line_column(offset)
+    }
+
+    /// Returns the offset of the start of the line of `offset`.
+    pub fn line_start(&self, id: SourceId, offset: usize) -> usize {
+        self.get(id).line_start(offset)
     }
 }
 
@@ -143,6 +156,8 @@ mod tests {
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
             assert_eq!(sources.line_column(id, offset), (line, column), "{offset}");
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            assert_eq!(sources.line_start(id, offset), start, "{offset}");
         }
         assert_eq!(sources.line_column(id, 5), (2, 1), "inside a character");
         assert_eq!(sources.line_column(id, usize::MAX).0, 4, "behind the end");

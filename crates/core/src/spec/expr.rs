@@ -153,6 +153,9 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
         };
         let value = evaluate(&code, variables).map_err(|error| match error {
             ExprError::Flaw(flaw) => ExprError::Flaw(ExprFlaw { start: dollar, len: next - dollar, ..flaw }),
+            ExprError::Limit(flaw) => {
+                ExprError::Limit(ExprFlaw { start: dollar, len: next - dollar, ..flaw })
+            }
             ExprError::Reported => error,
         })?;
         match value {

@@ -1,6 +1,6 @@
 //! The lexer: words, numbers and symbols of an expression.
 
-use super::{ExprError, Fault};
+use super::ExprError;
 use crate::value::{Number, parse_decimal};
 
 #[derive(Debug, Clone, PartialEq)]
