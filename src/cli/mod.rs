@@ -174,8 +174,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.format(&mut commands::command()).exit(),
     };
+    machine::bound_threads();
     let name = named(&matches);
-    if let Err(failure) = cli.output.check(&name, commands::formats(&name)) {
+    let asked = cli.output.settle().and_then(|()| cli.output.check(&name, commands::formats(&name)));
+    if let Err(failure) = asked {
         return cli.output.fail(&failure);
     }
     if let Command::Man(args) = &mut cli.command {

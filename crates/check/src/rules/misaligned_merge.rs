@@ -1,5 +1,7 @@
 //! CK205: a merge whose operands are centred on different positions of the input.
 
+use std::collections::HashSet;
+
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use num_traits::ToPrimitive as _;
@@ -55,7 +57,7 @@ impl Rule for MisalignedMerge {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let limit = context.setting("offset");
-        let mut seen: Vec<NodeId> = Vec::new();
+        let mut seen: HashSet<NodeId> = HashSet::new();
         for merge in &facts.fields()?.misaligned {
             if seen.contains(&merge.node) {
                 continue;
@@ -67,7 +69,7 @@ impl Rule for MisalignedMerge {
             if !merge.drifts() && units < limit {
                 continue;
             }
-            seen.push(merge.node);
+            seen.insert(merge.node);
             let name = &facts.node(merge.node).id;
             let message = if merge.drifts() {
                 let jumps: Vec<String> = merge.paths.iter().map(|path| path.jump.to_string()).collect();

@@ -85,10 +85,11 @@ fn merge(
         steps.push(Step::new(graph, node, reach, fields, options)?);
     }
     let mut list = Vec::new();
+    let reading: BTreeSet<usize> = reaches.iter().map(|reach| reach.input).collect();
     let seen = node.inputs.iter().flat_map(|operand| &fields.nodes[operand.0]).map(|field| field.input);
     for input in seen.collect::<BTreeSet<_>>() {
         // An operand that only determines a size contributes no field.
-        let read = |&(operand, _): &(usize, &NodeId)| reaches.iter().any(|reach| reach.input == operand);
+        let read = |&(operand, _): &(usize, &NodeId)| reading.contains(&operand);
         let operands = node.inputs.iter().enumerate().filter(read).map(|(_, &operand)| operand);
         let context = operands
             .into_iter()
