@@ -174,6 +174,7 @@ layers! {
         conv_transpose::ConvTranspose,
         deform_conv::DeformConv,
         deform_sample::DeformSample,
+        dynamic_conv::DynamicConv,
         linear::Linear,
         matmul::Matmul,
         attention::Attention,
@@ -271,6 +272,9 @@ pub const FREEZABLE: &[&str] = &[
     "layer_scale",
     "squeeze_excite",
 ];
+
+/// The argument that says what weights of a layer count as, where that is not the number of their elements.
+pub const COUNTS: &str = "counts";
 
 /// The argument that says whether the weights of a [`FREEZABLE`] layer are learned.
 pub const LEARNED: &str = "learned";

@@ -189,6 +189,7 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
+    let fixed = super::provenance::no_parameters(&graph);
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     if outputs.is_empty() {
         return Err(one(
@@ -220,6 +221,9 @@ fn lowered(
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
     for tensor in graph.initializer {
+        if fixed.contains(&tensor.name) {
+            lower.fixed.insert(lower.tensors.len());
+        }
         lower.add_stored(tensor).map_err(one)?;
     }
     // Paddle and spox write all weights as nodes.
@@ -348,8 +352,13 @@ fn build(
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
-        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
-        fixed.for_each(|(index, _)| builder.fix(node, index));
+        let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
+        if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {
+            builder.freeze(node);
+        } else {
+            fixed().for_each(|(index, _)| builder.fix(node, index));
+        }
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
@@ -360,7 +369,23 @@ fn build(
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
+    let folded = super::provenance::folded(&drafts, &lower.tensors);
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
+    if folded.norms > 0 {
+        let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
+        let [plain, biased] = [1, 2].map(|times: u64| {
+            let more = folded.channels.saturating_mul(times);
+            cnnkit_core::number::grouped(params.saturating_add(more))
+        });
+        let (norms, are) = if folded.norms == 1 {
+            ("1 batch norm".to_owned(), "is folded into a convolution")
+        } else {
+            (format!("{} batch norms", folded.norms), "are folded into convolutions")
+        };
+        lower.remark(format!(
+            "{norms} {are}: before the export PyTorch counts {plain} parameters, or {biased} if those convolutions had a bias of their own"
+        ));
+    }
     Ok((graph, weights))
 }

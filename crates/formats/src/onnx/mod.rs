@@ -22,6 +22,7 @@ pub mod lower;
 pub mod names;
 mod patterns;
 pub mod proto;
+mod provenance;
 pub mod read;
 pub mod source;
 pub mod weights;

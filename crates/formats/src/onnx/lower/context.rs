@@ -88,8 +88,8 @@ pub struct Lower {
     pub stated: HashMap<String, Vec<Option<u64>>>,
     /// The layers so far.
     pub drafts: Vec<Draft>,
-    /// Which of `tensors` stood in nodes, and are fixed: initialisers are learned.
-    pub in_nodes: HashSet<usize>,
+    /// Which of `tensors` are fixed: they stood in nodes, or the file lists them as no parameters.
+    pub fixed: HashSet<usize>,
     /// Inputs whose elements are whole numbers.
     pub whole: HashMap<usize, DataType>,
     /// Whether the model has no initialisers, so that what stands in nodes is learned (Paddle, spox).
@@ -232,7 +232,7 @@ impl Lower {
     /// Initialisers, and what is computed from them, are learned; tensors that stand in nodes, and what is computed from them
     /// or from shapes, are fixed.
     pub fn is_learned(&self, constant: &Constant) -> bool {
-        constant.derived || constant.root.is_some_and(|root| !self.in_nodes.contains(&root))
+        constant.derived || constant.root.is_some_and(|root| !self.fixed.contains(&root))
     }
 
     /// Says something about the whole model, once.

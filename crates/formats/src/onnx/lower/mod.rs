@@ -11,6 +11,7 @@ mod constant_source;
 mod context;
 mod control;
 mod conv;
+mod dynamic_conv;
 mod einsum;
 mod elements;
 mod evaluate;
@@ -31,6 +32,7 @@ mod runtime;
 mod shapes;
 mod slice_concat;
 mod slots;
+mod stack;
 mod stored;
 mod table;
 
