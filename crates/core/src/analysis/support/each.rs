@@ -1,4 +1,4 @@
-//! What each channel of a node reads of an input's channels, element by element and with borders.
+//! The channels of an input that each channel of a node reads, element by element and with borders.
 //!
 //! Channels are followed one by one, up to nodes whose sets are known: before the first layer that turns channels into
 //! positions they follow from the layers alone, wherever on the map they are read. After a layer that mixes them (the

@@ -11,7 +11,7 @@ use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::matmul::Matmul;
 use cnnkit_core::layers::rescale::Rescale;
 
-/// A linear layer on the last axis, with the weight as PyTorch has it.
+/// Adds a linear layer on the last axis, with the weight in PyTorch's layout.
 fn linear(
     lower: &mut Lower,
     used: Use<'_>,
@@ -191,7 +191,7 @@ fn spread(lower: &mut Lower, used: Use<'_>, tensor: Tensor, rank: usize) -> Resu
     lower.viewed(used, &tensor, &dims, tensor.batch.map(|batch| batch + more))
 }
 
-/// An operand that is the same for every image, with the batch axis of the other.
+/// Returns an operand that is equal for all images, with the batch axis of the other operand.
 fn placed(lower: &mut Lower, used: Use<'_>, tensor: Tensor, batch: Option<usize>) -> Result<Tensor, Flaw> {
     match batch {
         Some(axis) if tensor.batch.is_none() && tensor.dims[axis] == 1 => {
