@@ -7,9 +7,9 @@ use cnnkit::analysis::totals;
 use cnnkit::export::{same, yaml};
 use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
-use cnnkit::onnx::proto::{ModelProto, StringStringEntryProto};
+use cnnkit::onnx::proto::{DataType, ModelProto, StringStringEntryProto};
 
-use super::onnx_cases::{compared, floats, ints, list, made, model, node, number, ones, opaque};
+use super::onnx_cases::{compared, floats, ints, list, made, model, node, number, ones, opaque, value};
 use crate::support::network::network as read;
 
 /// What differs between `graph` and the spec that is written of it.
@@ -128,4 +128,42 @@ fn a_shared_bias_counts_once_in_the_spec_too() {
     let text = yaml::write(&imported.graph).expect("a spec");
     assert!(text.contains("counts: {bias: 0}"), "{text}");
     assert_eq!(respecified(&imported.graph), None);
+}
+
+#[test]
+fn parameters_that_are_inputs_of_the_file_are_counted() {
+    let nodes = vec![node("Conv", &["x", "c.weight", "c.bias"], &["y"], vec![])];
+    let mut model = model(&[1, 3, 8, 8], nodes, vec![], &["y"]);
+    if let Some(graph) = &mut model.graph {
+        graph.input.push(value("c.weight", Some(&[4, 3, 3, 3]), DataType::Float));
+        graph.input.push(value("c.bias", Some(&[4]), DataType::Float));
+    }
+    let imported = made(model);
+    let counts = totals::of_graph(&imported.graph);
+    assert_eq!((counts.params, counts.macs), (112, 108 * 36));
+    assert!(imported.remarks.iter().any(|remark| remark.contains("2 inputs")), "{:?}", imported.remarks);
+    assert!(imported.load_weights().is_err());
+}
+
+#[test]
+fn channels_last_inputs_are_read_as_images() {
+    let nodes = |order: &[i64]| {
+        vec![
+            node("Transpose", &["x"], &["t"], vec![list("perm", order)]),
+            node("Conv", &["t", "w"], &["y"], vec![list("strides", &[2, 2])]),
+        ]
+    };
+    let weights = || vec![ones("w", &[4, 3, 3, 3])];
+    let imported = made(model(&[1, 9, 17, 3], nodes(&[0, 3, 1, 2]), weights(), &["y"]));
+    let graph = &imported.graph;
+    let input = graph.inputs().next().expect("an input").1;
+    assert_eq!(input.shape.sizes(), [3, 9, 17]);
+    // No permutation is left, and the field has the image's axes.
+    assert_eq!(graph.nodes().len(), 2);
+    assert_eq!(imported.channels_last, ["x"]);
+    assert!(imported.remarks.iter().any(|remark| remark.contains("come last")), "{:?}", imported.remarks);
+    // Another order is a permutation as it is written.
+    let other = made(model(&[1, 9, 3, 17], nodes(&[0, 2, 1, 3]), weights(), &["y"]));
+    assert!(other.channels_last.is_empty());
+    assert_eq!(other.graph.nodes().len(), 3);
 }

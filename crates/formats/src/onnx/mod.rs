@@ -14,6 +14,7 @@
 //! figure that it would affect is marked as partial.
 
 pub mod bind;
+mod channels_last;
 mod constant;
 mod counting;
 pub mod import;
