@@ -161,8 +161,9 @@ fn fits(path: &str, sizes: &[usize], graph: &Graph, shape: &Shape) -> Result<(),
     run::affordable(graph, batch, machine::available_memory()).map_err(failed)
 }
 
-/// The inputs: random ones, of which those that are given as files are replaced.
-fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
+/// Returns the inputs: random ones, except those that are given as files.
+fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
+    let graph = &loaded.graph;
     let all: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut given: Vec<(usize, Tensor<f32>)> = Vec::new();
     for (name, input) in &args.input {
@@ -177,7 +178,14 @@ fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
                 )
             })?,
         };
-        given.push((place, read(args, path, graph, all[place])?));
+        let tensor = read(args, path, graph, all[place])?;
+        // Arrays are in the file's layout; pictures are read into the network's.
+        let last = loaded
+            .model
+            .as_ref()
+            .is_some_and(|model| model.channels_last.iter().any(|name| *name == graph.node(all[place]).id));
+        let moved = last && arrays::is(path, "npy");
+        given.push((place, if moved { tensor.with_channels_first() } else { tensor }));
     }
     let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
     run::affordable(graph, batch as u64, machine::available_memory()).map_err(failed)?;
@@ -244,8 +252,16 @@ fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     if arrays.is_empty() {
         return Err(failure);
     }
-    let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
-    given.load(&args.spec).map_err(|_| failure)
+    // The channels of the arrays may come last, as in the file.
+    let mut rotated = arrays.clone();
+    rotated.iter_mut().for_each(|(_, sizes)| sizes.rotate_right(1));
+    for arrays in [arrays, rotated] {
+        let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
+        if let Ok(loaded) = given.load(&args.spec) {
+            return Ok(loaded);
+        }
+    }
+    Err(failure)
 }
 
 /// Runs the command.
@@ -265,7 +281,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             "write a .npz file: it holds them by name",
         ));
     }
-    let inputs = inputs(&args, graph)?;
+    let inputs = inputs(&args, &loaded)?;
     let batch = inputs.first().map_or(1, Tensor::batch);
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {

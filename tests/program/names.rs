@@ -5,7 +5,7 @@ use std::process::Command;
 
 use prost::Message as _;
 
-use crate::support::{cnnkit, run, temporary};
+use crate::support::program::{cnnkit, run, temporary};
 use cnnkit::onnx::proto::{
     Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,

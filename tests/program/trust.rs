@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{cnnkit, temporary};
+use crate::support::program::{cnnkit, temporary};
 
 /// A call in `folder`, and what it printed.
 fn call(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {

@@ -248,7 +248,7 @@ pub fn write_weights<'a>(
             let write = |out: &mut BufWriter<File>| {
                 let mut failed = None;
                 let mut writer = NpzWriter::new(Once { out, failed: &mut failed });
-                let mut add = || {
+                let add = || {
                     for (name, tensor) in tensors {
                         writer.add_array(name, tensor.array()).map_err(std::io::Error::other)?;
                     }
