@@ -5,7 +5,7 @@
 
 use crate::findings::{Findings, Item, counted};
 use crate::render::Canvas;
-use crate::render::findings::relative;
+use crate::render::findings::repository;
 use cnnkit_check::rules::Severity;
 
 /// Annotations of one kind that a step shows.
@@ -59,7 +59,7 @@ fn command(item: &Item) -> String {
     };
     format!(
         "::{kind} file={},line={line},endLine={end_line}{columns},title={}::{}\n",
-        property(&relative(item.file())),
+        property(&repository::path(item.file())),
         property(&format!("{} {}", item.rule.id, item.rule.name)),
         data(&text)
     )
