@@ -1,4 +1,4 @@
-//! Where a report goes: the terminal, files, in which format and with which colours.
+//! The destination of a report: the terminal and files, with their formats and colours.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -50,7 +50,7 @@ fn format_and_file(text: &str) -> Result<(Format, String), String> {
 }
 
 impl Output {
-    /// Whether every format asked for is one of `known`, so that a wrong one costs no work.
+    /// Checks that every requested format is one of `known`, before any work is done.
     pub fn check(&self, command: &str, known: &[Format]) -> Result<(), Failure> {
         let asked = std::iter::once(self.format).chain(self.outputs.iter().map(|(format, _)| *format));
         match asked.into_iter().find(|format| !known.contains(format)) {
@@ -65,22 +65,22 @@ impl Output {
         }
     }
 
-    /// The `-o` option, for a command that writes several files.
+    /// Takes the `-o` option, for a command that writes several files.
     pub fn take_file(&mut self) -> Option<String> {
         self.file.take()
     }
 
-    /// What `export` writes and where to; its report goes to the terminal.
+    /// Takes the format and the file of an export; its report goes to the terminal.
     pub fn take_target(&mut self) -> Target {
         Target { format: std::mem::take(&mut self.format), file: self.file.take() }
     }
 
-    /// The file of `-o`, if its name says that it is for tensors.
+    /// Takes the file of `-o`, if its extension is that of tensors.
     pub fn take_tensors(&mut self) -> Option<String> {
         self.file.take_if(|file| arrays::is(file, "npy") || arrays::is(file, "npz"))
     }
 
-    /// Prints `report` and writes the files that were asked for.
+    /// Prints `report` and writes the requested files.
     pub fn write(&self, report: &Report) -> Result<(), Failure> {
         for (format, file) in &self.outputs {
             save(file, &render::render(report, *format, FILE_CANVAS))?;
@@ -99,7 +99,7 @@ impl Output {
         Ok(())
     }
 
-    /// Prints why the command could not run; returns exit status 2.
+    /// Prints the reason why the command could not run; returns exit status 2.
     pub fn fail(&self, failure: &Failure) -> ExitCode {
         let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
@@ -121,10 +121,10 @@ impl Output {
 
 fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
-        Failure::Diagnostics(sources, list) => {
-            let mut text = diagnostics::render(list, sources, canvas);
-            if list.len() > 1 {
-                text += &format!("error: {} errors\n", list.len());
+        Failure::Rejected(rejected) => {
+            let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);
+            if rejected.flaws.len() > 1 {
+                text += &format!("error: {} errors\n", rejected.flaws.len());
             }
             text
         }
@@ -135,7 +135,7 @@ fn explain(failure: &Failure, canvas: Canvas) -> String {
 
 const FILE_CANVAS: Canvas = Canvas { width: 120, color: false };
 
-/// The width of the terminal; `COLUMNS` or 100 where there is none.
+/// Returns the width of the terminal; `COLUMNS` or 100 without a terminal.
 fn width() -> usize {
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let variable = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());

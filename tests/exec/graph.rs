@@ -128,7 +128,7 @@ fn gradients_through_a_network_are_those_of_differences() {
 
 #[test]
 fn an_impulse_counts_paths_in_exact_integers() {
-    // [2, 2, 2] reads 7 of 13 positions an axis, with the multiplicities of (1 + x^2 + x^4)^3.
+    // [2, 2, 2] reads 7 of 13 positions per axis, with the multiplicities of (1 + x^2 + x^4)^3.
     let mut builder = Builder::new();
     let mut last = builder.input("x", Shape::new([1, 25]), Origin::default());
     for i in 0..3 {

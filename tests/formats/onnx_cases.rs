@@ -1,7 +1,7 @@
-//! Small models cut out of real ones, and operators by themselves: what they count, the shapes they give, what they compute.
+//! Small models cut out of real ones, and single operators: their counts, shapes and values.
 //!
-//! `tests/data/onnx/found.zip` holds models of a few kilobytes with inputs and the outputs of ONNX Runtime (or PyTorch): each
-//! stood for a fault that users met.
+//! `tests/data/onnx/found.zip` contains models of a few kilobytes with inputs and the outputs of ONNX Runtime
+//! (or PyTorch); each reproduces a fault that users met.
 
 use std::io::{Cursor, Read as _};
 use std::path::Path;
@@ -362,7 +362,7 @@ fn parameters_are_stored_tensors_in_weight_slots_once() {
     let conv = || node("Conv", &["x", "w"], &["a"], vec![]);
     let weight = || ones("w", &[4, 3, 1, 1]);
     let image = &[1, 3, 8, 8];
-    // What is computed from shapes and single numbers never counts, whatever the size of the input.
+    // Results computed from shapes and single numbers never count, for any input size.
     for size in [8, 32] {
         let grid = vec![
             conv(),
@@ -394,7 +394,7 @@ fn parameters_are_stored_tensors_in_weight_slots_once() {
     assert_eq!(count(model(image, fixed("w"), vec![ones("v", &[2, 4, 1, 1])], &["y"])), (8, 12));
     let all = vec![constant("w", ones("", &[4, 3, 1, 1])), conv()];
     assert_eq!(count(model(image, all, vec![], &["a"])), (12, 0));
-    // A table counts as it is stored, whatever part of it the size of the input asks for.
+    // A table counts with its stored size, whichever part of it the input size selects.
     let part = vec![
         node("Slice", &["t", "from", "to", "axis"], &["p"], vec![]),
         conv(),

@@ -67,7 +67,7 @@ fn an_imported_spec_keeps_its_models_figures_and_is_stable() {
         }
         let totals = |path: &Path| {
             let mut totals = json(&["params", text(path), "--format", "json"])["totals"].clone();
-            // Ids that say nothing are not kept.
+            // Ids without information are dropped.
             let memory = totals["memory"].as_object_mut().expect("an object");
             memory.retain(|key, _| !key.starts_with("peak_"));
             totals
