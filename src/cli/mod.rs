@@ -32,6 +32,7 @@ mod run;
 mod schema;
 mod sizes;
 mod verify;
+mod version;
 mod zoo;
 
 use std::process::ExitCode;
@@ -169,6 +170,9 @@ impl From<Problem> for Failure {
 
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
+    if version::asked(std::env::args_os().skip(1)) {
+        return version::print();
+    }
     let matches = commands::command().get_matches();
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,

@@ -2,6 +2,7 @@
 
 mod export;
 mod export_onnx;
+mod fuzzed;
 mod onnx;
 mod onnx_cases;
 mod onnx_commands;

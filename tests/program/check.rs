@@ -37,6 +37,8 @@ impl Folder {
     fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
         command.arg("check").args(args).current_dir(&self.0).env_remove("NO_COLOR").env("COLUMNS", "80");
+        // Those of the machine that runs the tests.
+        command.env_remove("GITHUB_WORKSPACE").env_remove("CI_PROJECT_DIR");
         command.output().expect("the program runs")
     }
 
@@ -236,6 +238,24 @@ fn github_shows_the_worst_first_and_counts_the_rest() {
     assert_eq!(text.matches("::warning ").count(), 10);
     assert!(text.contains("::notice ") && text.contains("4 findings more in the log"), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("many.yaml:")).count(), 4);
+}
+
+#[test]
+fn places_are_relative_to_the_repository_of_the_job() {
+    let folder = mixed("repository");
+    for variable in ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"] {
+        let in_job = |format: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
+            command.args(["check", "bias.yaml", "--format", format]).current_dir(folder.0.join("sub"));
+            command.env_remove("GITHUB_WORKSPACE").env_remove("CI_PROJECT_DIR").env(variable, &folder.0);
+            String::from_utf8(command.output().expect("the program runs").stdout).expect("UTF-8")
+        };
+        assert!(in_job("github").contains("file=sub/bias.yaml,line=4"), "{variable}");
+        assert!(in_job("sarif").contains("\"uri\": \"sub/bias.yaml\""), "{variable}");
+        assert!(in_job("gitlab").contains("\"path\": \"sub/bias.yaml\""), "{variable}");
+        // People are in the folder, not in the repository.
+        assert!(in_job("concise").starts_with("bias.yaml:4:5:"), "{variable}");
+    }
 }
 
 #[test]
@@ -529,7 +549,12 @@ fn a_new_project_is_clean_and_nothing_is_overwritten() {
         fs::remove_file(folder.0.join("cnnkit.toml")).expect("the file is there");
         let (status, text) = call(&folder, &["init", "specs/net.yaml", "--ci", service]);
         assert_eq!(status, Some(0), "{text}");
-        assert!(folder.read(file).contains("cnnkit check"));
+        let job = folder.read(file);
+        assert!(job.contains("cnnkit check"), "{job}");
+        // The job installs this very version of the program, not the project that it checks.
+        let version = env!("CARGO_PKG_VERSION");
+        let installs = [format!("cargo install --locked cnnkit@{version}"), format!("cli:cnnkit:{version}")];
+        assert!(installs.iter().any(|how| job.contains(how)) && !job.contains("--path"), "{job}");
         assert!(folder.read("specs/net.yaml").contains("params: "));
         assert!(folder.text(&["--verify"]).contains("checked 1 spec: no findings"), "{service}");
         assert_eq!(call(&folder, &["init", "specs/net.yaml"]).0, Some(2));

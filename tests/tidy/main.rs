@@ -3,6 +3,7 @@
 
 mod circles;
 mod dependencies;
+mod packages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
