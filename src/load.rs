@@ -3,7 +3,7 @@
 //! ```text
 //! FILE.yaml | zoo:NAME | text on standard input or in memory -> spec  \
 //!                                                                       -> Network
-//! FILE.onnx |            bytes on standard input or in memory -> model /
+//! FILE.onnx | FILE.pt2 | bytes on standard input or in memory -> model /
 //! ```
 //!
 //! A file's ending chooses its format; where there is none that says it, the first byte does.
@@ -31,6 +31,7 @@ use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::import::{self, FileOutput, Imported};
 use cnnkit_formats::onnx::source::{ModelSource, looks_like_model};
 use cnnkit_formats::onnx::weights::Stored;
+use cnnkit_formats::pt2;
 use cnnkit_report::imported::{Figures, Import};
 use cnnkit_report::{Entry, Spec};
 
@@ -82,6 +83,8 @@ pub struct Model {
     /// Its outputs as the file has them, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
     weights: Stored,
+    /// What an exported program was imported with: its weights are looked at only when it is run.
+    archive: Option<Bindings>,
 }
 
 /// Why a network could not be loaded.
@@ -151,6 +154,7 @@ impl From<spec::Rejected> for LoadError {
 pub struct Loader {
     overrides: Overrides,
     stdin: Option<Vec<u8>>,
+    memory: HashMap<String, Vec<u8>>,
 }
 
 impl Loader {
@@ -177,6 +181,13 @@ impl Loader {
     #[must_use]
     pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = Some(bytes);
+        self
+    }
+
+    /// Gives the bytes that `name` stands for, whether or not there is such a file.
+    #[must_use]
+    pub fn memory(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.memory.insert(name.into(), bytes);
         self
     }
 
@@ -209,6 +220,9 @@ impl Loader {
 
     /// Where what `name` names is read from.
     fn find(&self, name: &str) -> Result<Found, LoadError> {
+        if let Some(bytes) = self.memory.get(name) {
+            return Ok(Found::of_bytes(name, name, bytes.clone()));
+        }
         if let Some(inside) = name.strip_prefix("zoo:") {
             return Ok(Found::Spec(Box::new(Zoo), Zoo::find(inside)?));
         }
@@ -280,8 +294,10 @@ impl Loader {
     }
 
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
-        let imported = import::load(source, &self.bindings()?)
-            .map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
+        let bindings = self.bindings()?;
+        let archive = pt2::is_archive(&source);
+        let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
+        let imported = imported.map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
         let Imported { graph, weights, tensors, source, outputs, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),
@@ -289,7 +305,12 @@ impl Loader {
             document: None,
             sources: Sources::default(),
             demonstrates: None,
-            model: Some(Model { remarks, outputs, weights: Stored { weights, tensors, source } }),
+            model: Some(Model {
+                remarks,
+                outputs,
+                weights: Stored { weights, tensors, source },
+                archive: archive.then_some(bindings),
+            }),
         })
     }
 
@@ -368,7 +389,11 @@ impl Network {
     /// # Errors
     /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
     pub fn weights(&self) -> Result<Option<HashMap<String, Tensor<f32>>>, Problem> {
-        self.model.as_ref().map(|model| model.weights.load(&self.graph)).transpose()
+        let load = |model: &Model| match &model.archive {
+            Some(bindings) => pt2::weights(&self.graph, &model.weights, bindings),
+            None => model.weights.load(&self.graph),
+        };
+        self.model.as_ref().map(load).transpose()
     }
 
     /// Returns what there is to say about these figures because the network was imported; none for a spec.
@@ -406,7 +431,7 @@ enum Found {
 impl Found {
     /// The spec or model `bytes`, which messages name `shown`; the ending of `name` chooses the format, if it has one.
     fn of_bytes(name: &str, shown: &str, bytes: Vec<u8>) -> Self {
-        let by_content = if looks_like_model(&bytes) { Format::Model } else { Format::Spec };
+        let by_content = if is_model(&bytes) { Format::Model } else { Format::Spec };
         match ending(name).unwrap_or(by_content) {
             Format::Model => Self::Model(ModelSource::memory(shown, bytes)),
             Format::Spec => Self::Spec(Box::new(Text { name: shown.to_owned(), bytes }), name.to_owned()),
@@ -425,7 +450,7 @@ fn ending(name: &str) -> Option<Format> {
     let ending = Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
     match ending.as_str() {
         "yaml" | "yml" => Some(Format::Spec),
-        "onnx" => Some(Format::Model),
+        "onnx" | "pt2" => Some(Format::Model),
         _ => None,
     }
 }
@@ -435,10 +460,18 @@ pub fn names_network(text: &str) -> bool {
     text == "-" || text.starts_with("zoo:") || ending(text).is_some()
 }
 
+/// Bytes that say whether something is a model.
+const FIRST: u64 = 4;
+
+/// Whether `bytes` begin as a model of any format does.
+fn is_model(bytes: &[u8]) -> bool {
+    looks_like_model(bytes) || pt2::looks_like_archive(bytes)
+}
+
 fn begins_as_model(path: &Path) -> bool {
-    let mut first = [0];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut first));
-    read.is_ok_and(|count| looks_like_model(&first[..count]))
+    let mut first = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
+    read.is_ok_and(|_| is_model(&first))
 }
 
 /// Reads a spec or model from a pipe, at most as much as its format may have and one byte more.
@@ -447,8 +480,8 @@ fn begins_as_model(path: &Path) -> bool {
 /// If the pipe cannot be read.
 pub fn read_stream(mut reader: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.by_ref().take(1).read_to_end(&mut bytes)?;
-    let limit = if looks_like_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
+    reader.by_ref().take(FIRST).read_to_end(&mut bytes)?;
+    let limit = if is_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
     reader.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

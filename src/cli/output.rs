@@ -1,7 +1,6 @@
 //! Where a report goes: the terminal, files, in which format and with which colours.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::process::ExitCode;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
@@ -100,10 +99,10 @@ impl Output {
     }
 
     /// Prints why the command could not run; returns exit status 2.
-    pub fn fail(&self, failure: &Failure) -> ExitCode {
+    pub fn fail(&self, failure: &Failure) -> u8 {
         let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
-        ExitCode::from(2)
+        2
     }
 
     fn color(&self, terminal: bool) -> bool {
@@ -119,7 +118,7 @@ impl Output {
     }
 }
 
-fn explain(failure: &Failure, canvas: Canvas) -> String {
+pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
         Failure::Diagnostics(sources, list) => {
             let mut text = diagnostics::render(list, sources, canvas);

@@ -6,5 +6,6 @@ mod onnx;
 mod onnx_cases;
 mod onnx_commands;
 mod onnx_hostile;
+mod pt2;
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,7 +31,7 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
         } else if Path::new(path).is_dir() {
             if found.walk(Path::new(path), |_| true) == 0 && paths.len() == 1 {
                 return Err(Problem::new(Code::Io, format!("there is no spec in `{path}`"))
-                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx file; `cnnkit init` writes a spec"));
+                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx or .pt2 file; `cnnkit init` writes a spec"));
             }
         } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
             if !Path::new(path).exists() {
@@ -86,14 +86,15 @@ impl Targets {
             .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
             .map(ignore::DirEntry::into_path)
             .filter(|path| {
-                path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "onnx")
+                path.extension()
+                    .is_some_and(|ending| ["yaml", "yml", "onnx", "pt2"].iter().any(|known| ending == *known))
             })
             .filter(|path| wanted(path))
             .collect();
         files.sort();
         for path in files {
             // Files that cannot be read are reported when they are checked.
-            let kind = if path.extension().is_some_and(|ending| ending == "onnx") {
+            let kind = if path.extension().is_some_and(|ending| ending == "onnx" || ending == "pt2") {
                 model(&path)
             } else {
                 let text = std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

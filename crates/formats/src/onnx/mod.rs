@@ -12,9 +12,11 @@
 //! What the vocabulary does not know becomes an opaque layer: it is counted as far as it can be, and every figure that it
 //! leaves out is said to be partial.
 
+pub mod archived;
 pub mod bind;
 pub mod constant;
 mod counting;
+mod idle;
 pub mod import;
 pub mod inline;
 pub mod ir;

@@ -21,7 +21,7 @@ pub struct ModulePath {
 }
 
 /// Key under which PyTorch's exporter writes the module path.
-const SCOPES: &str = "pkg.torch.onnx.name_scopes";
+pub const SCOPES: &str = "pkg.torch.onnx.name_scopes";
 
 /// Where the exporter says that `node` belongs.
 pub fn place(node: &NodeProto) -> ModulePath {

@@ -4,6 +4,7 @@
 //! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
 
 mod arithmetic;
+mod aten;
 mod attention;
 mod attributes;
 mod choice;
@@ -34,6 +35,7 @@ mod slots;
 mod stored;
 mod table;
 
+pub use aten::ATEN;
 pub use constant_source::constant_output;
 pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
 pub use table::{Operator, operators};
