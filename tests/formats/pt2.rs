@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 /// The PyTorch versions that wrote the archives: of both layouts of an archive.
-const GENERATIONS: &[&str] = &["2.15", "2.6"];
+const GENERATIONS: &[&str] = &["2.15"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pt2")
