@@ -1,10 +1,10 @@
-//! What `export` writes, and where to.
+//! The format and the file of an export.
 
 use std::path::Path;
 
 use cnnkit_report::render::Format;
 
-/// What is written, and where to: the options that other commands have for their reports.
+/// The format and the file of an export: the options that other commands have for their reports.
 #[derive(Debug, Default)]
 pub struct Target {
     /// `--format`; [`Format::Table`] if it was not given.
@@ -14,7 +14,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The format asked for, else that of the file's ending, else ONNX.
+    /// Returns the requested format, else that of the file's extension, else ONNX.
     pub fn resolve(&self) -> Format {
         let ending = self
             .file

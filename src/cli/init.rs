@@ -72,7 +72,7 @@ layers:
   - linear: {out_features: $classes}
 ";
 
-/// What the starter network is expected to be, and how.
+/// The expectations of the starter network, with their kinds of limits.
 const EXPECTED: [(Quantity, &str); 5] = [
     (Quantity::Params, "exact; a change of the network that changes it must change it here"),
     (Quantity::Macs, "or a bound: {max: 20M}"),
@@ -162,7 +162,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of(InitSummary::of(&args.spec, project)))
 }
 
-/// The starter network with what is found of it.
+/// Returns the starter network with its computed values as expectations.
 fn starter() -> Result<String, Failure> {
     let loaded = Network::from_bytes("starter.yaml", SPEC)?;
     let facts = loaded.facts();

@@ -1,6 +1,7 @@
-//! Where a report goes: the terminal, files, in which format and with which colours.
+//! The destination of a report: the terminal and files, with their formats and colours.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
@@ -49,6 +50,25 @@ fn format_and_file(text: &str) -> Result<(Format, String), String> {
 }
 
 impl Output {
+    /// Takes `-` for what it stands for elsewhere, and refuses files that one output would take from another.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        self.file.take_if(|file| file == "-");
+        let mut files: Vec<&String> = self.outputs.iter().map(|(_, file)| file).collect();
+        if files.iter().any(|file| *file == "-") {
+            let help = "choose its format with `--format`, and write the others to files";
+            return Err(Failure::usage("`--output` writes to files", help));
+        }
+        files.extend(&self.file);
+        files.sort_unstable();
+        match files.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => {
+                let message = format!("two outputs go to `{}`", pair[0]);
+                Err(Failure::usage(message, "give each a file of its own"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether every format asked for is one of `known`, so that a wrong one costs no work.
     pub fn check(&self, command: &str, known: &[Format]) -> Result<(), Failure> {
         let asked = std::iter::once(self.format).chain(self.outputs.iter().map(|(format, _)| *format));
@@ -64,22 +84,22 @@ impl Output {
         }
     }
 
-    /// The `-o` option, for a command that writes several files.
+    /// Takes the `-o` option, for a command that writes several files.
     pub fn take_file(&mut self) -> Option<String> {
         self.file.take()
     }
 
-    /// What `export` writes and where to; its report goes to the terminal.
+    /// Takes the format and the file of an export; its report goes to the terminal.
     pub fn take_target(&mut self) -> Target {
         Target { format: std::mem::take(&mut self.format), file: self.file.take() }
     }
 
-    /// The file of `-o`, if its name says that it is for tensors.
+    /// Takes the file of `-o`, if its extension is that of tensors.
     pub fn take_tensors(&mut self) -> Option<String> {
         self.file.take_if(|file| arrays::is(file, "npy") || arrays::is(file, "npz"))
     }
 
-    /// Prints `report` and writes the files that were asked for.
+    /// Prints `report` and writes the requested files.
     pub fn write(&self, report: &Report) -> Result<(), Failure> {
         for (format, file) in &self.outputs {
             save(file, &render::render(report, *format, FILE_CANVAS))?;
@@ -93,12 +113,17 @@ impl Output {
         let canvas = Canvas { width: width(), color: self.color(std::io::stdout().is_terminal()) };
         let text = render::render(report, self.format, canvas);
         let mut stdout = std::io::stdout().lock();
-        // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        Ok(())
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::usage(
+                format!("cannot write to standard output: {error}"),
+                "check the space on the disk, or write a file with `-o FILE`",
+            )),
+            _ => Ok(()),
+        }
     }
 
-    /// Prints why the command could not run; returns exit status 2.
+    /// Prints the reason why the command could not run; returns exit status 2.
     pub fn fail(&self, failure: &Failure) -> u8 {
         let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
@@ -120,10 +145,10 @@ impl Output {
 
 pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
-        Failure::Diagnostics(sources, list) => {
-            let mut text = diagnostics::render(list, sources, canvas);
-            if list.len() > 1 {
-                text += &format!("error: {} errors\n", list.len());
+        Failure::Rejected(rejected) => {
+            let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);
+            if rejected.flaws.len() > 1 {
+                text += &format!("error: {} errors\n", rejected.flaws.len());
             }
             text
         }
@@ -134,15 +159,20 @@ pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
 
 const FILE_CANVAS: Canvas = Canvas { width: 120, color: false };
 
-/// The width of the terminal; `COLUMNS` or 100 where there is none.
+/// Returns the width of the terminal; `COLUMNS` or 100 without a terminal.
 fn width() -> usize {
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let variable = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     terminal.or_else(variable).unwrap_or(100).clamp(40, 400)
 }
 
-pub(super) fn save(file: &str, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+/// Replaces the file by `content`, whole or not at all.
+pub(super) fn save(file: &str, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    cnnkit_files::replace(Path::new(file), |out| out.write_all(content.as_ref()))
+        .map_err(|error| cannot_write(file, &error))
+}
+
+/// A file that could not be written.
+pub(super) fn cannot_write(file: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
 }

@@ -5,6 +5,7 @@ mod export_onnx;
 mod onnx;
 mod onnx_cases;
 mod onnx_commands;
+mod onnx_figures;
 mod onnx_hostile;
 mod pt2;
 #[path = "../support/mod.rs"]

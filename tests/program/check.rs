@@ -1,4 +1,5 @@
-//! `cnnkit check` as people and CI services see it: places, formats, status, projects, baselines, fixes.
+//! `cnnkit check` as people and CI services use it: positions, formats, exit status, projects, baselines,
+//! fixes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -266,7 +267,7 @@ fn comments_suppress_only_what_they_name_and_only_with_a_reason() {
         let folder = Folder::new("comments", &[("a.yaml", &BIAS.replace("# stem", comment))]);
         assert_eq!(folder.found(&["a.yaml"]), expected, "{comment}");
     }
-    // A rule that does not run says nothing of its suppressions.
+    // A rule that does not run reports nothing about its suppressions.
     let folder = Folder::new(
         "comments",
         &[("a.yaml", &BIAS.replace("# stem", "# cnnkit: ignore[CK401] as published"))],
@@ -330,7 +331,7 @@ fn a_wrong_project_file_is_explained_at_its_place() {
 fn a_baseline_accepts_what_was_there_and_nothing_new() {
     let folder = mixed("baseline");
     let base = ["--baseline", "base.json"];
-    // A spec that cannot be built is never accepted, not even by a file that says so.
+    // A spec that cannot be built is never accepted, not even by a baseline file that lists it.
     assert_eq!(folder.status(&[&base[..], &["--update-baseline"]].concat()), 1);
     assert_eq!(folder.found(&base), ["CK002 3:5", "CK002 4:5"]);
     assert!(!folder.read("base.json").contains("CK002"));
@@ -338,7 +339,7 @@ fn a_baseline_accepts_what_was_there_and_nothing_new() {
     assert_eq!(folder.status(&[&base[..], &["--update-baseline"]].concat()), 0);
     assert_eq!(folder.status(&base), 0);
     assert!(folder.text(&base).contains("no findings; 4 accepted by the baseline"));
-    // Lines above change nothing, another flaw is new.
+    // Lines above have no effect; another flaw is new.
     folder.write("sub/bias.yaml", &format!("# one more line\n{BIAS}"));
     assert_eq!(folder.status(&base), 0);
     folder.write(
@@ -346,7 +347,7 @@ fn a_baseline_accepts_what_was_there_and_nothing_new() {
         &format!("{BIAS}  - relu\n  - conv: {{out_channels: 4, kernel: 1}}\n  - batch_norm\n"),
     );
     assert_eq!(folder.found(&base), ["CK401 7:5"]);
-    // What is gone is told, and an update of one spec keeps the others.
+    // Findings that no longer occur are reported, and an update of one spec keeps the others.
     folder.write("typo.yaml", CLEAN);
     assert!(folder.text(&base).contains("1 in the baseline only"));
     assert_eq!(folder.status(&["sub", "--baseline", "base.json", "--update-baseline"]), 0);
@@ -445,7 +446,7 @@ fn what_people_read_fits_the_terminal() {
     }
 }
 
-/// The program in `folder`, whatever the command.
+/// Returns the program in `folder`, for any command.
 fn call(folder: &Folder, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
     let output =

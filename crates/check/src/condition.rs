@@ -33,7 +33,7 @@ enum Against {
     Share(Number),
 }
 
-/// Whether a condition can use this quantity: numbers of the whole network.
+/// Returns whether a condition can use this quantity: numbers of the whole network.
 fn comparable(expectable: &Expectable) -> bool {
     expectable.network && !matches!(expectable.unit, Unit::Shape | Unit::Flag)
 }
@@ -92,7 +92,7 @@ impl Condition {
         self.quantity
     }
 
-    /// Whether it is met on any axis; any growth from 0 meets a relative limit.
+    /// Returns whether it is met on any axis; any growth from 0 meets a relative limit.
     pub fn met(&self, old: &[Number], new: &[Number]) -> bool {
         let zero = Number::from_integer(0);
         new.iter().enumerate().any(|(axis, new)| {

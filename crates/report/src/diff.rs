@@ -1,4 +1,4 @@
-//! What `cnnkit diff` finds: what a change does to a network, in total and block by block.
+//! The summary of `cnnkit diff`: the effect of a change on a network, in total and block by block.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::number;
 use cnnkit_core::value::Number;
 
-/// Quantities that are shown, those that may be slow left out.
+/// Quantities that are shown, without those that may be slow to compute.
 const SHOWN: [Quantity; 13] = [
     Quantity::Params,
     Quantity::Buffers,
@@ -50,23 +50,23 @@ pub struct DiffSummary {
     pub blocks: Vec<DiffBlock>,
     /// The `--fail-if` conditions that are met.
     pub met: Vec<String>,
-    /// Whether none is met.
+    /// Whether no condition is met.
     pub ok: bool,
-    /// `partial` if something that the figures of a model need is not analysed, else left out.
+    /// `partial` if a figure of a model depends on an operator that is not analysed, else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What there is to say about the sides that are models; left out if none is.
+    /// Remarks about the sides that are models; absent if neither is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<DiffImported>,
 }
 
-/// What there is to say about the imported sides of a comparison.
+/// Remarks about the imported sides of a comparison.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DiffImported {
-    /// The old network; left out if it is a spec.
+    /// Remarks about the old network; absent if it is a spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<StatusAndImport>,
-    /// The new network; left out if it is a spec.
+    /// Remarks about the new network; absent if it is a spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<StatusAndImport>,
 }
@@ -74,7 +74,7 @@ pub struct DiffImported {
 /// The changes of several specs since a git revision.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DiffsSummary {
-    /// One entry for each spec, in the order of the call.
+    /// One entry per spec, in the order of the call.
     pub results: Vec<DiffSummary>,
     /// Whether no condition is met anywhere.
     pub ok: bool,
@@ -85,9 +85,9 @@ pub struct DiffsSummary {
 pub struct DiffQuantity {
     /// Its name, as in `--fail-if`; docs/check.md lists them with their units.
     pub name: &'static str,
-    /// The old value; null if the network has none.
+    /// The old value; null if it cannot be computed.
     pub old: Option<DiffValue>,
-    /// The new value; null if the network has none.
+    /// The new value; null if it cannot be computed.
     pub new: Option<DiffValue>,
     /// What was measured.
     #[serde(skip)]
@@ -114,7 +114,7 @@ pub struct DiffBlock {
     pub id: String,
     /// Its figures in the old network; null if it is new.
     pub old: Option<DiffCounts>,
-    /// Its figures in the new network; null if it is gone.
+    /// Its figures in the new network; null if it was removed.
     pub new: Option<DiffCounts>,
 }
 
@@ -124,7 +124,7 @@ pub struct DiffCounts {
     /// Learnable elements.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
-    /// Elements that are kept but not learned.
+    /// Stored elements that are not learned.
     #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates.
@@ -135,7 +135,7 @@ pub struct DiffCounts {
     pub flops: u64,
 }
 
-/// A quantity measured on both sides; a side that has none tells why.
+/// A quantity measured on both sides; a side without a value has the reason instead.
 #[derive(Debug)]
 pub struct Pair {
     quantity: &'static Expectable,
@@ -143,8 +143,8 @@ pub struct Pair {
     new: Result<Found, Problem>,
 }
 
-/// Computes the change from `old` to `new`; it fails if one of `conditions` is met. The imports are what there is to say about
-/// the sides that are models.
+/// Computes the change from `old` to `new`; the summary fails if one of `conditions` is met. `imports` has
+/// the remarks about sides that are models.
 pub fn summary(
     names: [&str; 2],
     [old, new]: [&Facts<'_>; 2],
@@ -266,7 +266,7 @@ impl DiffSummary {
     }
 }
 
-/// Blocks whose counts or layers differ, in the order of the new network, removed ones last.
+/// Returns the blocks whose counts or layers differ, in the order of the new network, removed ones last.
 fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     let (before, after) = (blocks(old), blocks(new));
     let mut order: Vec<String> = Vec::new();
@@ -286,7 +286,7 @@ fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     order.into_iter().filter_map(change).collect()
 }
 
-/// A block: what it costs, and what its layers are.
+/// A block: its costs and its layers.
 #[derive(Default, PartialEq)]
 struct Part {
     counts: Counts,
@@ -304,7 +304,7 @@ fn blocks(graph: &Graph) -> BTreeMap<&str, Part> {
     blocks
 }
 
-/// The first part of an id: `stage2` of `stage2.bottleneck1.conv2`.
+/// Returns the first part of an id: `stage2` of `stage2.bottleneck1.conv2`.
 fn first(id: &str) -> &str {
     id.split('.').next().unwrap_or(id)
 }
@@ -352,7 +352,7 @@ fn value(unit: Unit, found: &Found) -> Cell {
     }
 }
 
-/// The change with its sign, its share of the old value, and whether it is an improvement.
+/// Returns the change with its sign, its ratio to the old value, and a tone that marks improvements.
 fn difference(pair: &Pair) -> (String, String, Tone) {
     let (Ok(Found::Numbers(old)), Ok(Found::Numbers(new))) = (&pair.old, &pair.new) else {
         return (String::new(), String::new(), Tone::Plain);

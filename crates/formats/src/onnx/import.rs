@@ -1,4 +1,4 @@
-//! From a model file to a graph.
+//! The import of a model file as a graph.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,11 +18,11 @@ use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
 use cnnkit_exec::tensor::Tensor as FloatTensor;
 
-/// Oldest operator set that is understood.
+/// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
-/// The newest that this version was written for; newer ones are tried, with a remark.
+/// The newest operator set that this version was written for; newer ones are tried, with a remark.
 pub const NEWEST: i64 = 28;
-/// Most errors that are told at once.
+/// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
 
 /// What another format says of a model's stored tensors, and ONNX does not.
@@ -38,12 +38,13 @@ pub struct Declared {
     pub values: bool,
 }
 
-/// A network that was read from a model, and where its weights are.
+/// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]
 pub struct Imported {
     /// The network.
     pub graph: Graph,
-    /// For each node, a constant for each weight that it declares; empty where a node uses another's.
+    /// For each node, a constant for each weight that it declares; empty where a node uses another node's
+    /// weights.
     pub weights: Vec<Vec<Constant>>,
     /// The stored tensors that the constants refer to.
     pub tensors: Vec<TensorProto>,
@@ -51,25 +52,27 @@ pub struct Imported {
     pub source: ModelSource,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
-    /// What there is to say about the whole model.
+    /// Inputs whose channels come last in the file, and first here.
+    pub channels_last: Vec<String>,
+    /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
 
-/// An output as the file has it.
+/// An output as in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOutput {
     /// Its name.
     pub name: String,
-    /// Its sizes, batch included; none where the shape is not known.
+    /// Its sizes, batch included; none where the shape is unknown.
     pub dims: Option<Vec<u64>>,
-    /// Which of them is the batch; none if it has no batch axis.
+    /// Index of its batch axis; none if it has no batch axis.
     pub batch: Option<usize>,
 }
 
-/// Reads the model of `source` and makes a graph of it.
+/// Reads the model of `source` and returns its graph.
 ///
 /// # Errors
-/// Everything that is wrong with the model, at most 20 flaws, each with the node's name.
+/// If the model is invalid; at most 20 flaws, each with the node's name.
 pub fn load(source: impl Into<ModelSource>, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
     let source = source.into();
     let model = open(&source).map_err(|problem| vec![diagnostic(problem)])?;
@@ -80,7 +83,7 @@ fn diagnostic(problem: Problem) -> Diagnostic {
     problem.in_layer("", &Origin::default())
 }
 
-/// The messages of a model, without its large tensors.
+/// Reads the messages of a model, without its large tensors.
 pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
     let shown = source.shown();
     let io = |error: std::io::Error| source.unreadable(&error);
@@ -110,10 +113,10 @@ pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
     Ok(model)
 }
 
-/// A graph of a model that was read from `source`.
+/// Returns the graph of a model that was read from `source`.
 ///
 /// # Errors
-/// As [`load`].
+/// As for [`load`].
 pub fn import(
     model: ModelProto,
     source: impl Into<ModelSource>,
@@ -139,24 +142,41 @@ pub fn import_declared(
     if !declared.every || declared.values {
         super::weights::recall_all(&mut model, &source);
     }
+    let mut channels_last = Vec::new();
+    if !declared.every {
+        channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
+    }
     let (mut lower, outputs, inputs) = lowered(model, bindings, declared)?;
+    for name in &channels_last {
+        lower.remark(format!(
+            "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
+        ));
+    }
     let Finished { mut drafts, ends, outputs } = finish(&mut lower, &outputs)?;
     let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
-    Ok(Imported { graph, weights, tensors: lower.tensors, source, outputs, remarks: lower.remarks })
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        source,
+        outputs,
+        channels_last,
+        remarks: lower.remarks,
+    })
 }
 
 impl Imported {
-    /// Reads the network's weights: a tensor for each, by its full name.
+    /// Reads the network's weights, one tensor per weight, by full name.
     ///
     /// # Errors
-    /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+    /// If a weight is missing, has another size than declared, or lies outside the model's folder.
     pub fn load_weights(&self) -> Result<HashMap<String, FloatTensor<f32>>, Problem> {
         super::weights::load(&self.graph, &self.weights, &self.tensors, &self.source)
     }
 }
 
-/// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
+/// Returns the graph's name or, if that is an exporter's default, the file's name without its extension.
 fn name(model: &ModelProto, source: &ModelSource) -> String {
     let stem = source.stem();
     if !stem.is_empty() {
@@ -166,14 +186,15 @@ fn name(model: &ModelProto, source: &ModelSource) -> String {
     if name.is_empty() { source.shown() } else { name }
 }
 
-/// All nodes lowered; the names of the outputs, and of the inputs with the places of their drafts.
+/// Lowers all nodes; returns the names of the outputs, and those of the inputs with the indices of their
+/// drafts.
 fn lowered(
     mut model: ModelProto,
     bindings: &Bindings,
     declared: &Declared,
 ) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
-    let graph = model.graph.take().unwrap_or_default();
+    let mut graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
     if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
         let message =
@@ -192,6 +213,14 @@ fn lowered(
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
+    }
+    if !graph.initializer.iter().any(is_weight) {
+        let parameters = super::provenance::parameters_among_inputs(&mut graph);
+        if parameters > 0 {
+            lower.remark(format!(
+                "{parameters} inputs of the file are parameters, exported without their values: they are counted; `run` needs `--weights FILE`"
+            ));
+        }
     }
     let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let given: Vec<_> = graph.input.iter().filter(|input| !stored.contains(input.name.as_str())).collect();
@@ -222,6 +251,9 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
+    // An exported program says itself what is learned.
+    let fixed =
+        if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     if outputs.is_empty() {
         return Err(one(
@@ -255,13 +287,13 @@ fn lowered(
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
     for tensor in graph.initializer {
-        if declared.buffers.contains(&tensor.name) {
-            lower.in_nodes.insert(lower.tensors.len());
+        if fixed.contains(&tensor.name) {
+            lower.fixed.insert(lower.tensors.len());
         }
         lower.add_stored(tensor).map_err(one)?;
     }
-    // Paddle and spox write all weights as nodes.
-    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
+    // Paddle and spox store all weights in nodes.
+    lower.weights_in_nodes = !declared.every && !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -277,7 +309,7 @@ fn lowered(
     if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
 }
 
-/// Whether a stored tensor is more than a setting.
+/// Returns whether a stored tensor is a weight, not a setting.
 fn is_weight(tensor: &TensorProto) -> bool {
     use super::proto::DataType as D;
     let float = matches!(
@@ -291,7 +323,7 @@ fn makes(items: &[super::inline::Item], name: &str) -> bool {
     items.iter().any(|item| item.node.output.iter().any(|output| output == name))
 }
 
-/// Remarks on stored tensors that nothing reads.
+/// Adds remarks about stored tensors that no node reads.
 fn unused(lower: &mut Lower, items: &[super::inline::Item], stored: &[TensorProto], outputs: &[String]) {
     let read: HashSet<&str> = items
         .iter()
@@ -327,7 +359,7 @@ struct Finished {
     outputs: Vec<FileOutput>,
 }
 
-/// Patterns recognised, dead layers left out.
+/// Recognises patterns and removes dead layers.
 fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
     let (mut ends, mut outputs) = (Vec::new(), Vec::new());
     for name in names {
@@ -351,7 +383,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         let problem = Problem::new(Code::InvalidValue, message);
         return Err(vec![diagnostic(problem.help("a network computes something of what it is given"))]);
     }
-    // What nothing depends on is no second reader of anything.
+    // Removed first, so that dead layers do not count as readers.
     drafts = compact(drafts, &mut ends);
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
@@ -359,7 +391,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     Ok(Finished { drafts, ends, outputs })
 }
 
-/// The graph, with the weights of each node.
+/// Builds the graph; returns it with the weights of each node.
 fn build(
     name: &str,
     drafts: Vec<Draft>,
@@ -383,12 +415,17 @@ fn build(
             continue;
         };
         let reads = draft.inputs.iter().map(|&input| NodeId::new(input)).collect();
-        // Layers with the very same stored weights share them.
+        // Layers with the same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
-        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
-        fixed.for_each(|(index, _)| builder.fix(node, index));
+        let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
+        if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {
+            builder.freeze(node);
+        } else {
+            fixed().for_each(|(index, _)| builder.fix(node, index));
+        }
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
@@ -401,7 +438,20 @@ fn build(
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
+    let folded = super::provenance::folded(&drafts, &lower.tensors);
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
+    if folded.norms > 0 {
+        let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
+        let [plain, biased] = folded.before(params).map(cnnkit_core::number::grouped);
+        let (norms, are) = if folded.norms == 1 {
+            ("1 batch norm".to_owned(), "is folded into a convolution")
+        } else {
+            (format!("{} batch norms", folded.norms), "are folded into convolutions")
+        };
+        lower.remark(format!(
+            "{norms} {are}: before the export PyTorch counts {plain} parameters, or {biased} if those convolutions had a bias of their own"
+        ));
+    }
     Ok((graph, weights))
 }

@@ -125,7 +125,7 @@ fn draw_table(table: &Table, canvas: Canvas) -> String {
                 .map(|(position, cell)| {
                     let text = cell.get(line).map_or("", String::as_str);
                     let tone = row.cells.get(shown[position].0).map_or(Tone::Plain, |cell| cell.tone);
-                    // The lines that a broken cell leaves empty carry no escapes.
+                    // The empty lines of a wrapped cell have no escape sequences.
                     let tone = if text.trim().is_empty() { Tone::Plain } else { tone };
                     paint(&aligned(text, table, &shown, position), tone, canvas)
                 })
@@ -137,7 +137,7 @@ fn draw_table(table: &Table, canvas: Canvas) -> String {
     out
 }
 
-/// `text` in the column at `position` of those shown, with the gap behind it.
+/// Formats `text` in the column at `position` of those shown, followed by the gap.
 fn aligned(text: &str, table: &Table, shown: &[(usize, usize)], position: usize) -> String {
     let (column, width) = shown[position];
     let gap = if position + 1 == shown.len() { 0 } else { GAP };

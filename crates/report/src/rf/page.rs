@@ -8,7 +8,7 @@ use cnnkit_core::analysis::field::{AxisFacts, Sampling};
 use cnnkit_core::number;
 use cnnkit_core::shape::Shape;
 
-/// Merges by the layer and the input that they are about.
+/// Merges by the layer and the input that they refer to.
 type Merges<'a> = HashMap<(&'a str, &'a str), Vec<&'a RfMerge>>;
 
 /// Returns the page of one network.
@@ -46,7 +46,7 @@ pub fn of(summary: &RfSummary) -> Page {
     page
 }
 
-/// One value for all axes that agree, else one per axis: `427`, `7 x 3`.
+/// Formats one value if all axes agree, else one per axis: `427`, `7 x 3`.
 fn per_axis<T: PartialEq>(
     axes: &[AxisFacts],
     value: impl Fn(&AxisFacts) -> T,
@@ -115,7 +115,8 @@ fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
     Table { columns, rows: shown.iter().map(row).collect() }
 }
 
-/// What is remarkable about a layer. A misaligned merge is remarked on where it happens, not at all that follows.
+/// Formats the remarks about a layer. A misaligned merge is reported where it happens, not at the layers
+/// after it.
 fn remarks(layer: &RfLayer, merges: &[&RfMerge]) -> (String, Tone) {
     let facts = &layer.facts;
     let mut remarks = Vec::new();
