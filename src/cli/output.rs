@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
@@ -125,10 +124,10 @@ impl Output {
     }
 
     /// Prints the reason why the command could not run; returns exit status 2.
-    pub fn fail(&self, failure: &Failure) -> ExitCode {
+    pub fn fail(&self, failure: &Failure) -> u8 {
         let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
-        ExitCode::from(2)
+        2
     }
 
     fn color(&self, terminal: bool) -> bool {
@@ -144,7 +143,7 @@ impl Output {
     }
 }
 
-fn explain(failure: &Failure, canvas: Canvas) -> String {
+pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
         Failure::Rejected(rejected) => {
             let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);

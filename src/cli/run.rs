@@ -31,7 +31,7 @@ use cnnkit_report::run::{self, Context, Engine, Measured};
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
   cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are

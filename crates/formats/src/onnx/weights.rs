@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
+use super::archived::ARCHIVED;
 use super::constant::{Constant, Values, changed, raw};
+use super::import::Declared;
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::source::{ModelSource, Readable};
 use cnnkit_core::diagnostic::{Code, Problem};
@@ -65,6 +67,8 @@ pub fn load(
 /// Maximum number of elements of weights that the analysis reads, in total: results computed from them are
 /// known then.
 const MAX_RECALLED: u64 = 1 << 24;
+/// Most elements of a tensor of numbers in the code that is looked at.
+const MAX_NUMBERS: u64 = 64;
 
 /// Loads the data that the analysis reads into their messages, wherever they are stored: integers, scales of
 /// quantised operators, and weights from which nodes compute constants.
@@ -90,6 +94,21 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
                 .chain(&mut attribute.tensors)
                 .for_each(|tensor| recall(tensor, source, &mut indices, None));
             graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
+/// Puts into their messages the data of an exported program that analysis looks at: whole numbers and truth values, and
+/// numbers that stood in the code. Weights are not looked at, so that figures do not depend on whether they are there.
+pub(super) fn recall_declared(model: &mut ModelProto, source: &ModelSource, declared: &Declared) {
+    let (mut room, mut indices) = (MAX_RECALLED, MAX_RECALLED);
+    for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+        let whole = DataType::try_from(tensor.data_type).is_ok_and(super::constant::is_integer);
+        let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
+        let number =
+            declared.constants.contains(&tensor.name) && few.is_some_and(|count| count <= MAX_NUMBERS);
+        if whole || number {
+            recall(tensor, source, &mut indices, Some(&mut room));
         }
     }
 }
@@ -143,7 +162,7 @@ fn looked_at(model: &ModelProto) -> HashSet<String> {
 /// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
 fn recall(tensor: &mut TensorProto, source: &ModelSource, indices: &mut u64, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
-    let away = tensor.data_location == 1
+    let away = matches!(tensor.data_location, 1 | ARCHIVED)
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
     let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
     let Some(count) = few.filter(|&count| away && count <= super::constant::KNOWN) else { return };
@@ -151,7 +170,9 @@ fn recall(tensor: &mut TensorProto, source: &ModelSource, indices: &mut u64, roo
         Some(room) if *room >= count => *room -= count,
         _ => return,
     }
-    let bytes = if tensor.data_location == 1 {
+    let bytes = if tensor.data_location == ARCHIVED {
+        super::archived::bytes(tensor, source)
+    } else if tensor.data_location == 1 {
         external(tensor, source)
     } else {
         match tensor.left.first() {
@@ -190,7 +211,9 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
 fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
-    let values = if tensor.data_location == 1 {
+    let values = if tensor.data_location == ARCHIVED {
+        floats(&super::archived::bytes(tensor, source)?, data_type)?
+    } else if tensor.data_location == 1 {
         let bytes = external(tensor, source)?;
         floats(&bytes, data_type)?
     } else if let Some(left) = tensor.left.first() {
@@ -361,7 +384,7 @@ fn bytes_of(tensor: &TensorProto) -> Result<u64, Problem> {
 
 /// `length` bytes from `offset` on. The size is checked first, so that memory is only asked for what
 /// is there.
-fn section(
+pub(super) fn section(
     file: &mut dyn Readable,
     source: &ModelSource,
     offset: u64,
