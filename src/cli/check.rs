@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use clap::ValueEnum;
 
-use crate::cli::Failure;
 use crate::cli::load::Replace;
+use crate::cli::{Failure, checkout};
 use cnnkit::LoadError;
 use cnnkit::zoo::Zoo;
 use cnnkit_check::rules::Severity;
@@ -174,6 +174,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut findings = Findings::of(&checked);
     findings.summary.stale = stale;
     findings.summary.fixed = fixed;
+    findings.checkout = checkout::here();
     let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
     Ok(Report::of_networks(vec![Entry { spec, summary: findings.judged(limit) }]))
 }

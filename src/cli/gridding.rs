@@ -49,7 +49,7 @@ pub struct Args {
     steps: bool,
     /// Draw the map into FILE.svg or FILE.png
     #[arg(long, value_name = "FILE")]
-    plot: Option<String>,
+    pub plot: Option<String>,
     /// List every multiplicity in the JSON output, however wide the box
     #[arg(long)]
     multiplicity: bool,

@@ -18,6 +18,7 @@ use cnnkit_report::init::{InitSummary, ProjectFile};
 #[command(after_help = "Examples:
   cnnkit init                       net.yaml, cnnkit.toml, .github/workflows/cnnkit.yml
   cnnkit init specs/mine.yaml --ci gitlab
+  cnnkit init --no-spec             for a project that has specs already
   cnnkit init --ci none")]
 pub struct Args {
     /// The spec to write
@@ -26,6 +27,9 @@ pub struct Args {
     /// The CI service to write a job for
     #[arg(long, value_enum, default_value = "github", value_name = "SERVICE")]
     ci: Service,
+    /// Write no spec: for a project that has some
+    #[arg(long, conflicts_with = "spec")]
+    no_spec: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,7 +63,7 @@ blocks:
             - batch_norm
           shortcut:
             - if: $stride > 1 or $in_channels != $width
-              sequential: [conv: {out_channels: $width, kernel: 3, stride: $stride, padding: 1}, batch_norm]
+              sequential: [conv: {out_channels: $width, kernel: 1, stride: $stride}, batch_norm]
       - relu
 layers:
   - conv: {out_channels: 16, kernel: 3, padding: 1}
@@ -131,7 +135,10 @@ repos:
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let mut files = vec![(args.spec.clone(), starter()?, "the network, with what is expected of it")];
+    let mut files = Vec::new();
+    if !args.no_spec {
+        files.push((args.spec.clone(), starter()?, "the network, with what is expected of it"));
+    }
     files.push((cnnkit_check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
     let job = "runs `cnnkit check` on every change";
     match args.ci {
@@ -140,8 +147,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Service::PreCommit => files.push((".pre-commit-config.yaml".into(), PRE_COMMIT.into(), job)),
         Service::None => {}
     }
-    if Path::new(&args.spec).exists() {
-        let help = "name another: `cnnkit init other.yaml`";
+    if !args.no_spec && Path::new(&args.spec).exists() {
+        let help = "name another: `cnnkit init other.yaml`, or write none: `cnnkit init --no-spec`";
         return Err(Failure::usage(format!("`{}` is there already", args.spec), help));
     }
     let mut project = Vec::new();
@@ -159,15 +166,16 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         super::output::save(&path, &text)?;
         project.push(ProjectFile { path, purpose: Some(what) });
     }
-    Ok(Report::of(InitSummary::of(&args.spec, project)))
+    let spec = if args.no_spec { "SPEC" } else { &args.spec };
+    Ok(Report::of(InitSummary::of(spec, project)))
 }
 
 /// The starter network with what is found of it.
-fn starter() -> Result<String, Failure> {
+pub(super) fn starter() -> Result<String, Failure> {
     let loaded = Network::from_bytes("starter.yaml", SPEC)?;
     let facts = loaded.facts();
     let mut text =
-        format!("{SPEC}expect:                              # held against the network by `cnnkit check`\n");
+        format!("{SPEC}expect:                              # compared with the network by `cnnkit check`\n");
     for (quantity, remark) in EXPECTED {
         let found: Found = measure(&facts, &Subject::Network, quantity)?;
         let Expectable { name, unit, .. } = quantity.expectable();

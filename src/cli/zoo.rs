@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use crate::cli::Failure;
+use cnnkit::Loader;
 use cnnkit::zoo::Zoo;
 use cnnkit_report::zoo::{ZooEntry, ZooShowSummary, ZooSummary};
 use cnnkit_report::{Entry, Report, Spec};
@@ -22,7 +23,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the YAML of a built-in spec
+    /// Print the YAML of a built-in spec, as a file that works alone
+    ///
+    /// The blocks that it includes are written into it; `cnnkit new --from zoo:NAME` writes the same into a file.
     #[command(after_help = "Examples:
   cnnkit zoo show vgg16
   cnnkit zoo show zoo:unet > mine.yaml")]
@@ -51,7 +54,7 @@ fn list() -> Report {
 
 fn show(name: &str) -> Result<Report, Failure> {
     let file = format!("specs/{}", Zoo::find(name)?);
-    let yaml = Zoo::text(name).unwrap_or_default().to_owned();
+    let yaml = Loader::new().standalone(&format!("zoo:{name}"))?;
     let spec = Spec { name: Some(name.into()), path: Some(format!("zoo:{name}")) };
     Ok(Report::of_networks(vec![Entry { spec, summary: ZooShowSummary { file, yaml } }]))
 }

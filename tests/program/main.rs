@@ -2,12 +2,17 @@
 
 mod check;
 mod cli;
+mod csv;
+mod destinations;
+mod git;
 mod gridding;
 mod invalid;
 mod load;
 mod mutations;
+mod narrow;
 mod output;
 mod readme;
 mod schema;
+mod standalone;
 #[path = "../support/mod.rs"]
 mod support;

@@ -92,6 +92,11 @@ impl Condition {
         self.quantity
     }
 
+    /// Whether it is about a change, which takes two networks.
+    pub fn on_change(&self) -> bool {
+        !matches!(self.against, Against::Value(_))
+    }
+
     /// Whether it is met on any axis; any growth from 0 meets a relative limit.
     pub fn met(&self, old: &[Number], new: &[Number]) -> bool {
         let zero = Number::from_integer(0);

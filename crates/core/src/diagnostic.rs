@@ -190,7 +190,11 @@ impl std::error::Error for Diagnostic {}
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = folded(name);
-    let limit = (wanted.chars().count() / 3).clamp(1, 3);
+    // A name of one or two letters is like every other: only case and dashes can be wrong.
+    let limit = match wanted.chars().count() {
+        0..=2 => 0,
+        letters => (letters / 3).clamp(1, 3),
+    };
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &folded(candidate)), candidate))

@@ -154,7 +154,7 @@ impl Network {
                 Cell::text(node.shape_text()),
             ])
         };
-        Table { columns, rows: self.nodes.iter().map(row).collect() }
+        Table { name: "nodes", columns, rows: self.nodes.iter().map(row).collect() }
     }
 }
 

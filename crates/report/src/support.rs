@@ -57,6 +57,7 @@ pub fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
 /// One row a support.
 pub fn table(supports: &[Exact]) -> Table {
     let mut table = Table {
+        name: "supports",
         columns: vec![
             Column::text("id"),
             Column::text("input"),

@@ -100,13 +100,17 @@ fn table(claims: &[Claim]) -> Table {
     } else {
         &["claim", "predicted", "measured", ""]
     };
-    let columns = names.iter().map(|name| Column::text(name).wrapped()).collect();
-    let mut table = Table { columns, rows: vec![] };
+    let column = |name: &&str| match *name {
+        "" => Column::text("").key("verdict"),
+        name => Column::text(name),
+    };
+    let columns = names.iter().map(column).collect();
+    let mut table = Table { name: "claims", columns, rows: vec![] };
     for claim in claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
         let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
         let measured = if claim.ok && claim.measured == claim.predicted {
-            Cell::toned("the same", Tone::Quiet)
+            Cell::written("the same", &claim.measured).tone(Tone::Quiet)
         } else {
             measured
         };
@@ -163,7 +167,7 @@ fn broken(page: &mut Page, claims: &[Claim]) {
         let of = claim.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
         page.title(format!("WRONG: {}{of}", name(claim)));
         let fact = |name: &str, value: Cell| Fact { name: name.into(), value, remark: None };
-        page.push(Block::Facts(vec![
+        page.push(Block::Definitions(vec![
             fact("predicted", Cell::text(&claim.predicted)),
             fact("measured", Cell::toned(&claim.measured, Tone::Bad)),
             fact("how", Cell::toned(&claim.method, Tone::Quiet)),

@@ -5,7 +5,6 @@
 
 use crate::findings::{Findings, Item, counted};
 use crate::render::Canvas;
-use crate::render::findings::relative;
 use cnnkit_check::rules::Severity;
 
 /// Annotations of one kind that a step shows.
@@ -19,7 +18,7 @@ pub fn render(findings: &Findings) -> String {
         // One notice is reserved for the summary.
         let room = if severity == Severity::Note { SHOWN - 1 } else { SHOWN };
         let of_kind: Vec<&Item> = findings.items.iter().filter(|item| item.severity == severity).collect();
-        out += &of_kind.iter().take(room).map(|item| command(item)).collect::<String>();
+        out += &of_kind.iter().take(room).map(|item| command(item, findings)).collect::<String>();
         rest.extend(of_kind.iter().skip(room).map(|item| (*item).clone()));
         left += of_kind.len().saturating_sub(room);
     }
@@ -33,14 +32,14 @@ pub fn render(findings: &Findings) -> String {
     }
     if left > 0 {
         let plain = Findings { items: rest, ..Findings::default() };
-        let lines = super::concise(&plain, Canvas { width: 200, color: false });
+        let lines = super::concise(&plain, Canvas { width: 200, color: false, tables: false });
         let lines: Vec<&str> = lines.lines().take(left).collect();
         out += &format!("::group::{} more\n{}\n::endgroup::\n", counted(left, "finding"), lines.join("\n"));
     }
     out + &findings.sentence() + "\n"
 }
 
-fn command(item: &Item) -> String {
+fn command(item: &Item, findings: &Findings) -> String {
     let kind = match item.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -59,7 +58,7 @@ fn command(item: &Item) -> String {
     };
     format!(
         "::{kind} file={},line={line},endLine={end_line}{columns},title={}::{}\n",
-        property(&relative(item.file())),
+        property(&findings.checkout.path(item.file())),
         property(&format!("{} {}", item.rule.id, item.rule.name)),
         data(&text)
     )
