@@ -1,4 +1,4 @@
-//! Specs and what they include, on the disk.
+//! Specs and their included files, on disk.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +6,15 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::spec::files::{Files, lexical};
 use cnnkit_core::spec::yaml;
 
-/// Specs on the disk. Included files must lie under the root: the nearest folder above the spec with a `.git` or
-/// `cnnkit.toml`, else the folder above the spec's own.
+/// Specs on disk. Included files must lie below the root: the nearest folder above the spec with a `.git` or
+/// `cnnkit.toml`, else the folder that contains the spec's folder.
 #[derive(Debug)]
 pub struct Disk {
     root: PathBuf,
 }
 
 impl Disk {
-    /// For the spec at `path`.
+    /// Returns the files for the spec at `path`.
     pub fn of(path: &str) -> Self {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
         let absolute = absolute.canonicalize().unwrap_or(absolute);
@@ -49,7 +49,7 @@ impl Files for Disk {
             return Err(refused(message, "a spec is a small text file"));
         }
         if !meta.is_file() {
-            // A pipe or a device may never end; one byte over the limit is enough to know.
+            // A pipe or a device may never end; one byte over the limit suffices to detect that.
             let mut bytes = Vec::new();
             let file = std::fs::File::open(path).map_err(io)?;
             std::io::Read::read_to_end(
@@ -72,7 +72,7 @@ impl Files for Disk {
         let folder = Path::new(from).parent().unwrap_or(Path::new(""));
         let joined = lexical(&folder.join(include));
         let absolute = std::path::absolute(&joined).unwrap_or_else(|_| joined.clone());
-        // A symbolic link may lead out as well: look at the real path if there is one.
+        // A symbolic link may lead outside the root, too: the check uses the real path if there is one.
         let real = absolute.canonicalize().unwrap_or_else(|_| lexical(&absolute));
         if !real.starts_with(&self.root) {
             return Err(refused(

@@ -1,4 +1,4 @@
-//! The `cnnkit` program: parse the arguments, run the command, exit with its status.
+//! The `cnnkit` program: parses the arguments, runs the command, exits with its status.
 
 mod cli;
 

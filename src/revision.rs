@@ -1,4 +1,4 @@
-//! Specs as they were at a revision of their git repository. `git` itself reads them.
+//! Specs as of a revision of their git repository. The program `git` reads them.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::disk::Disk;
 /// The files of one commit.
 #[derive(Debug)]
 pub struct Revision {
-    /// As the user named it.
+    /// The revision as the user named it.
     name: String,
     /// The commit.
     commit: String,
@@ -19,7 +19,8 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// The commit that `revision` names, in the repository of the spec at `path`.
+    /// Returns the commit that `revision` names, in the repository of the spec at `path`; an error if there
+    /// is none.
     pub fn of(revision: &str, path: &str) -> Result<Self, Problem> {
         let wanted = format!("{revision}^{{commit}}");
         let bytes =
@@ -101,7 +102,7 @@ impl Files for Revision {
     }
 }
 
-/// What `git` prints in the folder of `path`, or why it does not.
+/// Returns the output of `git` in the folder of `path`, or its error.
 fn git(path: &str, args: &[&str]) -> Result<Vec<u8>, String> {
     let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut command = Command::new("git");

@@ -75,7 +75,7 @@ pub struct Args {
     diff: bool,
 }
 
-/// A severity, as the command line has it.
+/// A severity on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Level {
     /// Notes, warnings and errors
@@ -96,7 +96,7 @@ impl From<Level> for Severity {
     }
 }
 
-/// Rounds of fixes: one may make room for another, but none may go on for ever.
+/// Maximum number of rounds of fixes: one fix may enable another, but the rounds must end.
 const MAX_ROUNDS: usize = 8;
 
 /// Runs the command.
@@ -116,17 +116,17 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
     let loader = args.replace.loader(&targets.specs)?;
     let file = baseline_file(&args, &project)?;
-    // A baseline that is to be written need not be there.
+    // A baseline that will be written need not exist.
     let old = match &file {
         Some(path) if !args.update_baseline || Path::new(path).exists() => Some(read_baseline(path)?),
         _ => None,
     };
     let baseline = old.as_ref().filter(|_| !args.update_baseline);
-    // A flaw of the call itself is no finding.
+    // An error of the call itself is not a finding.
     let misused: OnceLock<Problem> = OnceLock::new();
     let load = |path: &str| {
         loader.load(path).map(Subject::from).map_err(|error| match error {
-            LoadError::Rejected(sources, flaws) => Box::new((*sources, flaws)),
+            LoadError::Rejected(rejected) => rejected,
             LoadError::Call(problem) => {
                 misused.get_or_init(|| problem);
                 Box::default()
@@ -168,7 +168,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         [only] => Spec { name: only.name.clone(), path: Some(only.path.clone()) },
         _ => Spec::default(),
     };
-    // These are about the project's file, which no baseline is for.
+    // These findings are about the project's file, to which no baseline applies.
     let zoo: Vec<&str> = Zoo::names().into_iter().map(|(_, name)| name).collect();
     checked.extend(cnnkit_check::idle_budgets(&project, &targets.specs, &zoo));
     let mut findings = Findings::of(&checked);
@@ -188,12 +188,12 @@ fn choices(args: &Args) -> Result<Choices, Failure> {
     Ok(Choices { select, extend, ignore, ..Choices::default() })
 }
 
-/// The project around the folder of the call.
+/// Returns the project that contains the current folder.
 pub fn project() -> Result<Project, Failure> {
-    Project::find(Path::new(".")).map_err(|(sources, errors)| Failure::Diagnostics(Box::new(sources), errors))
+    Ok(Project::find(Path::new("."))?)
 }
 
-/// The baseline's path: as given, else as the project has it.
+/// Returns the baseline's path: from the command line, else from the project.
 fn baseline_file(args: &Args, project: &Project) -> Result<Option<String>, Failure> {
     let of_project =
         project.baseline.as_ref().map(|file| project.folder.join(file).to_string_lossy().into_owned());
@@ -213,7 +213,7 @@ fn read_baseline(path: &str) -> Result<Baseline, Failure> {
     Ok(Baseline::parse(path, &text)?)
 }
 
-/// Whether the call asks for the finding's fix: found values are written by `--update` only.
+/// Returns whether the call requests the fix of a finding: only `--update` writes measured values.
 fn wanted(args: &Args, finding: &Located) -> bool {
     let Some(fix) = &finding.fix else { return false };
     if finding.rule.id == "CK601" {
@@ -222,7 +222,7 @@ fn wanted(args: &Args, finding: &Located) -> bool {
     (args.fix || (args.diff && !args.update)) && (fix.safe || args.also_unsafe)
 }
 
-/// Writes the files and checks again. If a spec can no longer be built, everything is put back.
+/// Writes the files and checks again. If a spec can no longer be built, all files are restored.
 fn write(
     rewrites: &[Rewrite],
     specs: &[String],

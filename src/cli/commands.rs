@@ -1,5 +1,5 @@
-//! The table of commands: the group that each stands in, and the formats that it has. `cnnkit --help` and the help of
-//! each command are made from it.
+//! The table of commands: the group and the formats of each. `cnnkit --help` and the help of each command are
+//! generated from it.
 
 use std::fmt::Write as _;
 
@@ -13,18 +13,18 @@ use cnnkit_report::render::fit::wrap;
 /// The width of the list of commands: it fits any terminal.
 const COLUMNS: usize = 80;
 
-/// What a command is for.
+/// The purpose of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// Shows what a network is.
+    /// Shows facts about a network.
     Look,
-    /// Runs it and compares.
+    /// Runs a network and compares.
     Prove,
-    /// Keeps a project as it should be.
+    /// Guards the properties of a project.
     Guard,
     /// Reads and writes other formats.
     Convert,
-    /// Explains what there is.
+    /// Explains rules, layers and files.
     Reference,
 }
 
@@ -42,7 +42,7 @@ impl Group {
     }
 }
 
-/// A command of the program; a command of a command is written with a space.
+/// A command of the program; a subcommand's name contains a space.
 #[derive(Debug)]
 struct Entry {
     name: &'static str,
@@ -85,7 +85,7 @@ const COMMANDS: &[Entry] = &[
     entry("man", Group::Reference, Format::TEXT),
 ];
 
-/// Returns what the command `name` can be written as; nothing for a command that is not in the table.
+/// Returns the output formats of the command `name`; none for a command that is not in the table.
 pub fn formats(name: &str) -> &'static [Format] {
     COMMANDS.iter().find(|entry| entry.name == name).map_or(&[], |entry| entry.formats)
 }
@@ -100,7 +100,7 @@ pub fn command() -> clap::Command {
     command.help_template(template)
 }
 
-/// The command with a `--format` that lists only the formats it has.
+/// Returns the command with a `--format` that lists only its own formats.
 fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     let name = format!("{parent}{}", command.get_name());
     let below = format!("{name} ");
@@ -108,7 +108,7 @@ fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known))
 }
 
-/// The option `--format` of a command whose formats are `known`.
+/// Returns the option `--format` of a command with the formats `known`.
 fn format(known: &'static [Format]) -> Arg {
     let exported = known.contains(&Format::Onnx);
     let arg = Arg::new("format")
@@ -123,7 +123,7 @@ fn format(known: &'static [Format]) -> Arg {
     if exported { arg.help("Output format [default: as the ending of FILE says, else onnx]") } else { arg }
 }
 
-/// Reads any format, so that the command can say which it has, but lists only those of one command.
+/// Accepts any format, so that the command can report which formats it has, but lists only its own.
 #[derive(Debug, Clone)]
 struct FormatParser {
     known: &'static [Format],
@@ -157,7 +157,7 @@ impl TypedValueParser for FormatParser {
     }
 }
 
-/// The help of the program: its commands by group.
+/// Returns the help of the program: its commands by group.
 fn template(command: &clap::Command) -> StyledStr {
     let styles = clap::builder::Styles::styled();
     let (header, literal) = (styles.get_header(), styles.get_literal());
@@ -184,7 +184,7 @@ fn template(command: &clap::Command) -> StyledStr {
 mod tests {
     use super::*;
 
-    /// Every command below `command`, with its name as in the table.
+    /// Returns every command below `command`, with its name as in the table.
     fn all(command: &clap::Command, parent: &str) -> Vec<(String, clap::Command)> {
         let subs = command.get_subcommands().filter(|sub| sub.get_name() != "help");
         let one = |sub: &clap::Command| {

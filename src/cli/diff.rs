@@ -27,10 +27,10 @@ pub struct Args {
     /// Compare with this commit, branch or tag
     #[arg(long, value_name = "REVISION")]
     git: Option<String>,
-    /// Whether partial figures are a failure.
+    /// Whether a partial figure is a failure.
     #[command(flatten)]
     pub complete: Complete,
-    /// What is replaced on both sides.
+    /// Replacements on both sides.
     #[command(flatten)]
     replace: Replace,
     /// Fail if this holds: a quantity, a comparison and an amount, with a sign if it is a change: `params > +5%`

@@ -50,7 +50,7 @@ pub struct Args {
     /// Leave the batch size open
     #[arg(long, conflicts_with = "batch")]
     dynamic_batch: bool,
-    /// What is written, and where to.
+    /// The output format and file.
     #[arg(skip)]
     pub target: Target,
 }
@@ -70,8 +70,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.spec)?;
     let mut page = Page::default();
     if format == Format::Pytorch {
-        let text = pytorch::write(&loaded.graph)
-            .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+        let text =
+            pytorch::write(&loaded.graph).map_err(|refused| Failure::rejected(&loaded.sources, refused))?;
         match &args.target.file {
             Some(file) => {
                 output::save(file, &text)?;
@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::text(page))
 }
 
-/// Writes the ONNX model to `file`, and says what was written.
+/// Writes the ONNX model to `file`; returns a sentence about what was written.
 fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
     let graph = &loaded.graph;
     let bytes = onnx::bytes(graph);
@@ -109,7 +109,7 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
         Some(network)
     };
     let model = onnx::write(graph, network.as_ref(), &options)
-        .map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))?;
+        .map_err(|refused| Failure::rejected(&loaded.sources, refused))?;
     let cannot = |path: &str, error: std::io::Error| {
         Failure::usage(format!("cannot write `{path}`: {error}"), "check the folder and its permissions")
     };

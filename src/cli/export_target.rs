@@ -1,11 +1,11 @@
-//! What `export` writes, and where to.
+//! The format and the file of an export.
 
 use std::path::Path;
 
 use crate::cli::Failure;
 use cnnkit_report::render::Format;
 
-/// What is written, and where to: the options that other commands have for their reports.
+/// The format and the file of an export: the options that other commands have for their reports.
 #[derive(Debug, Default)]
 pub struct Target {
     /// `--format`, if it was given.

@@ -59,7 +59,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    // The file's ending is checked first: nothing is computed for a picture that cannot be drawn.
+    // The file's extension is checked first, so that nothing is computed for a picture that cannot be drawn.
     let picture = args.plot.as_deref().map(rates::picture).transpose()?;
     let rates = match rates::Target::parse(&args.target)? {
         rates::Target::Rates(groups) => groups.concat(),
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of(summary))
 }
 
-/// The chains of a network. Kernels, strides and axes come from its layers.
+/// Reports the chains of a network, whose layers determine kernels, strides and axes.
 fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let fixed = [
         ("--kernel", args.kernel != "3"),

@@ -76,7 +76,7 @@ layers:
   - linear: {out_features: $classes}
 ";
 
-/// What the starter network is expected to be, and how.
+/// The expectations of the starter network, with their kinds of limits.
 const EXPECTED: [(Quantity, &str); 5] = [
     (Quantity::Params, "exact; a change of the network that changes it must change it here"),
     (Quantity::Macs, "or a bound: {max: 20M}"),

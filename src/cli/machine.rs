@@ -1,16 +1,16 @@
-//! What the system tells of memory.
+//! Memory figures of the system.
 
-/// Bytes that programs can have; what a large workstation has where the system does not tell.
+/// Returns the bytes of available memory; those of a large workstation where the system does not report them.
 pub fn available_memory() -> u64 {
     kilobytes("/proc/meminfo", "MemAvailable:").unwrap_or(64 << 30)
 }
 
-/// Most memory of this process that was resident at once, where the system tells.
+/// Returns the peak resident memory of this process in bytes, where the system reports it.
 pub fn resident_peak() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM:")
 }
 
-/// The figure of a line `KEY 1234 kB`, in bytes.
+/// Reads the figure of a line `KEY 1234 kB`, in bytes.
 fn kilobytes(file: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(key))?;

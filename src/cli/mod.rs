@@ -44,7 +44,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 use cnnkit::LoadError;
-use cnnkit_core::diagnostic::{Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Diagnostic, Problem, Rejected};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
 use output::Output;
@@ -100,7 +100,7 @@ enum Command {
 }
 
 impl Command {
-    /// Whether a partial figure is a failure: `--strict`.
+    /// Returns whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
             Self::Params(args) => args.complete.strict,
@@ -117,11 +117,11 @@ impl Command {
     }
 }
 
-/// Why a command could not run: exit status 2.
+/// The reason why a command could not run: exit status 2.
 #[derive(Debug)]
 pub enum Failure {
-    /// Flaws in what was read, with their places.
-    Diagnostics(Box<Sources>, Vec<Diagnostic>),
+    /// Flaws in the input, with their positions.
+    Rejected(Box<Rejected>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
     /// Several specs failed.
@@ -129,12 +129,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A flaw of the call, with a remedy.
+    /// Returns a flaw of the call, with a remedy.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
     }
 
-    /// All of `failures` as one, if there are any.
+    /// Returns the failure of an input with `flaws` in `sources`.
+    pub fn rejected(sources: &Sources, flaws: Vec<Diagnostic>) -> Self {
+        Self::Rejected(Box::new(Rejected { sources: sources.clone(), flaws }))
+    }
+
+    /// Returns all of `failures` as one, if there are any.
     fn unless_none(mut failures: Vec<Self>) -> Result<(), Self> {
         match (failures.len(), failures.pop()) {
             (_, None) => Ok(()),
@@ -151,8 +156,14 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Call(problem) => problem.into(),
-            LoadError::Rejected(sources, flaws) => Self::Diagnostics(sources, flaws),
+            LoadError::Rejected(rejected) => Self::Rejected(rejected),
         }
+    }
+}
+
+impl From<Box<Rejected>> for Failure {
+    fn from(rejected: Box<Rejected>) -> Self {
+        Self::Rejected(rejected)
     }
 }
 
@@ -204,7 +215,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command of the call, `zoo show` for a command of a command.
+/// Returns the name of the command of the call; `zoo show` for a subcommand.
 fn named(matches: &ArgMatches) -> String {
     let mut names = Vec::new();
     let mut level = matches;

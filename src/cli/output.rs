@@ -1,4 +1,4 @@
-//! Where a report goes: the terminal, files, in which format and with which colours.
+//! The destination of a report: the terminal and files, with their formats and colours.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// The `-o` option, for a command that writes several files.
+    /// Takes the `-o` option, for a command that writes several files.
     pub fn take_file(&mut self) -> Option<String> {
         self.file.take()
     }
@@ -98,7 +98,7 @@ impl Output {
         self.file.take_if(|file| is_picture(file))
     }
 
-    /// The file of `-o`, if its name says that it is for tensors.
+    /// Takes the file of `-o`, if its extension is that of tensors.
     pub fn take_tensors(&mut self) -> Option<String> {
         self.file.take_if(|file| arrays::is(file, "npy") || arrays::is(file, "npz"))
     }
@@ -151,10 +151,10 @@ impl Output {
 
 fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
-        Failure::Diagnostics(sources, list) => {
-            let mut text = diagnostics::render(list, sources, canvas);
-            if list.len() > 1 {
-                text += &format!("error: {} errors\n", list.len());
+        Failure::Rejected(rejected) => {
+            let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);
+            if rejected.flaws.len() > 1 {
+                text += &format!("error: {} errors\n", rejected.flaws.len());
             }
             text
         }
@@ -165,7 +165,7 @@ fn explain(failure: &Failure, canvas: Canvas) -> String {
 
 const FILE_CANVAS: Canvas = Canvas { width: 100, color: false, tables: false };
 
-/// The width of the terminal; `COLUMNS` or 100 where there is none.
+/// Returns the width of the terminal; `COLUMNS` or 100 without a terminal.
 fn width() -> usize {
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let variable = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());

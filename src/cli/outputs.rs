@@ -1,11 +1,11 @@
-//! What a run returns, by name, as it is written to files.
+//! The outputs of a run, by name, as written to files.
 
 use crate::cli::load::Loaded;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx::import::FileOutput;
 
-/// The outputs by their names; those of a model by the file's names and in the file's layout.
+/// Returns the outputs by their names; those of a model have the file's names and layout.
 pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, Vec<Tensor<f32>>), Problem> {
     let graph = &loaded.graph;
     if let Some(model) = &loaded.model {
@@ -15,7 +15,7 @@ pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, V
     }
     let mut names: Vec<String> = Vec::with_capacity(tensors.len());
     for (place, output) in graph.outputs().iter().enumerate() {
-        // A node that is several outputs is written for each.
+        // A node that is output several times is written for each.
         let earlier = graph.outputs()[..place].iter().filter(|other| *other == output).count();
         let id = &graph.node(*output).id;
         names.push(if earlier == 0 { id.clone() } else { format!("{id}#{}", earlier + 1) });
@@ -23,7 +23,7 @@ pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, V
     Ok((names, tensors.to_vec()))
 }
 
-/// A tensor with its axes as the file has them.
+/// Returns a tensor with its axes in the file's layout.
 fn in_file(output: &FileOutput, tensor: &Tensor<f32>) -> Result<Tensor<f32>, Problem> {
     let Some(dims) = &output.dims else { return Ok(tensor.clone()) };
     let mut sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
@@ -34,7 +34,7 @@ fn in_file(output: &FileOutput, tensor: &Tensor<f32>) -> Result<Tensor<f32>, Pro
             Ok(tensor.clone().reshaped(&sizes)?.with_batch_at(axis))
         }
         _ if tensor.batch() == 1 => tensor.clone().reshaped(&sizes),
-        // Where the model has no batch axis, images come first.
+        // A model without a batch axis gets the images as its first axis.
         _ => Ok(tensor.clone()),
     }
 }

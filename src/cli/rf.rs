@@ -92,7 +92,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of_networks(entries))
 }
 
-/// The last layer of the block `id`, or `id` itself.
+/// Returns the last layer of the block `id`, or `id` itself.
 fn block_end(graph: &cnnkit_core::graph::Graph, id: &str) -> String {
     let member =
         |node: &&cnnkit_core::graph::Node| node.id.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));

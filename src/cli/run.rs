@@ -72,7 +72,7 @@ pub struct Args {
     pub tensors: Option<String>,
 }
 
-/// Which code computes the layers.
+/// The code that computes the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Kernels {
     /// Vectorised and fused, on all threads
@@ -82,7 +82,7 @@ enum Kernels {
     Definition,
 }
 
-/// What `--input` says.
+/// A value of `--input`.
 #[derive(Debug, Clone)]
 enum Input {
     Shape(Vec<u64>),
@@ -106,7 +106,7 @@ fn failed(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
 }
 
-/// One tensor from a file for an input of the network.
+/// Reads one tensor from a file for an input of the network.
 fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32>, Failure> {
     let shape = &graph.node(id).shape;
     let extension = std::path::Path::new(path).extension().and_then(|end| end.to_str()).unwrap_or("");
@@ -121,10 +121,10 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
         }
     };
     if tensor.sizes().is_empty() {
-        // A scalar is a list of one.
+        // A scalar becomes a list of one element.
         return tensor.reshaped(&[1, 1]).map_err(failed);
     }
-    // One image without a batch axis is a batch of one, or as many as are asked for.
+    // One image without a batch axis becomes a batch of one, or of the requested size.
     let alone = tensor.sizes().len() == shape.rank();
     let sizes = [&[1], tensor.sizes()].concat();
     let tensor = if alone { tensor.reshaped(&sizes).map_err(failed)? } else { tensor };
@@ -137,7 +137,7 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
     }
 }
 
-/// The inputs: random ones, of which those that are given as files are replaced.
+/// Returns the inputs: random ones, except those that are given as files.
 fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
     let all: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut given: Vec<(usize, Tensor<f32>)> = Vec::new();
@@ -165,7 +165,7 @@ fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
     Ok(inputs)
 }
 
-/// All runs with one engine.
+/// Runs the network repeatedly with one engine.
 fn measure(
     args: &Args,
     graph: &Graph,
@@ -205,7 +205,7 @@ fn execute(
     Ok((measured, Engine::fast(&plan, threads, planning)))
 }
 
-/// Loads the network; open sizes of a model are those of the arrays that it is given.
+/// Loads the network; the given arrays determine the open sizes of a model.
 fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     let failure = match replace.load(&args.spec) {
         Err(failure) if args.spec.to_ascii_lowercase().ends_with(".onnx") => failure,

@@ -58,7 +58,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The node that `--node` names.
+/// Returns the node that `--node` names.
 fn find(network: &Loaded, id: &str) -> Result<NodeId, Failure> {
     network.graph.find(id).ok_or_else(|| {
         let names = network.graph.nodes().iter().map(|node| node.id.as_str());

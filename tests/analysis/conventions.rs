@@ -1,4 +1,5 @@
-//! `--convention` against what the tools themselves print (`tests/data/peers/counts.json`, measured by running them).
+//! `--convention` against the figures that the tools print (`tests/data/peers/counts.json`, measured by
+//! running them).
 
 use cnnkit::analysis::convention::Convention;
 use cnnkit::analysis::totals;

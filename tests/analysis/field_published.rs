@@ -8,8 +8,8 @@ use cnnkit::spec::{Overrides, load};
 fn network(input: &str, layers: &str) -> (Graph, Fields, Facts) {
     let text = format!("input: {input}\nlayers:\n{layers}");
     let file = Text { name: "test.yaml".into(), bytes: text.clone().into_bytes() };
-    let loaded =
-        load(&file, "-", &Overrides::default()).unwrap_or_else(|rejected| panic!("{text}\n{:?}", rejected.1));
+    let loaded = load(&file, "-", &Overrides::default())
+        .unwrap_or_else(|rejected| panic!("{text}\n{:?}", rejected.flaws));
     let fields = analyse(&loaded.graph, Options::default()).expect("fields");
     let facts = fields.facts(&loaded.graph, loaded.graph.outputs()[0]).expect("facts").remove(0);
     (loaded.graph, fields, facts)

@@ -1,4 +1,4 @@
-//! The analyses of whole networks from the command line: keys, figures and exit status as the contract has them.
+//! The analyses of whole networks from the command line: keys, figures and exit status.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Single layers against PyTorch: `tests/data/{conv,deform_conv,ops}.json` hold the arguments, shapes and counts that
-//! torch 2.15 and torchvision 0.29.2 gave.
+//! Single layers against PyTorch: `tests/data/{conv,deform_conv,ops}.json` contain the arguments, and the
+//! shapes and counts that torch 2.15 and torchvision 0.29.2 returned.
 
 use cnnkit::layers::{Io, Layer, Weight, WeightRole, find};
 use cnnkit::shape::Shape;

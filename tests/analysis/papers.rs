@@ -1,7 +1,7 @@
-//! The shipped techniques and networks against the numbers that their papers and released code give.
+//! The built-in techniques and networks against the numbers in their papers and released code.
 //!
-//! Every published number has its source beside it. Where a paper rounds, the exact count is asserted as well, and the
-//! rounded one is derived from it.
+//! Every published number has its source beside it. Where a paper rounds, the exact count is asserted as
+//! well, and the rounded one is derived from it.
 
 use cnnkit::analysis::totals::{Counts, of_graph};
 use cnnkit::disk::Disk;
@@ -18,7 +18,7 @@ fn network_at(name: &str, input: &[u64], variables: &[(&str, &str)]) -> Graph {
     };
     match load(&Disk::of(&path), &path, &overrides) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{path}: {:?}", rejected.1),
+        Err(rejected) => panic!("{path}: {:?}", rejected.flaws),
     }
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use cnnkit::analysis::totals;
+use cnnkit::diagnostic::Rejected;
 use cnnkit::export::{same, yaml};
 use cnnkit::graph::Graph;
 use cnnkit::spec::{self, Overrides, files::Text};
@@ -12,7 +13,7 @@ fn load(text: &str) -> Result<Graph, String> {
     match spec::load(&files, "random", &Overrides::default()) {
         Ok(loaded) => Ok(loaded.graph),
         Err(rejected) => {
-            let (sources, list) = *rejected;
+            let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "rejected without an error:\n{text}");
             // Drawing an error must not panic either.
             let canvas = cnnkit::render::Canvas { width: 60, color: true };

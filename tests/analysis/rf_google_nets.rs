@@ -1,5 +1,6 @@
-//! The small networks with several paths that Google's receptive field library tests itself with (Araujo, Norris & Sim
-//! 2019; google-research/receptive_field, `receptive_field_computation_test.py`), by their numbers there.
+//! The small networks with several paths on which Google's receptive field library tests itself (Araujo,
+//! Norris & Sim 2019; google-research/receptive_field, `receptive_field_computation_test.py`), with its
+//! expected numbers.
 
 use cnnkit::analysis::field::{Facts, Fields, Jump, Options, analyse};
 use cnnkit::graph::Graph;
@@ -13,7 +14,7 @@ fn field(size: u64, layers: &str) -> (Facts, Fields, Graph) {
     let files = Text { name: "net".into(), bytes: spec.into() };
     let graph = match load(&files, "net", &Overrides::default()) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{:?}", rejected.1),
+        Err(rejected) => panic!("{:?}", rejected.flaws),
     };
     let fields = analyse(&graph, Options::default()).expect("supported");
     let facts = fields.facts(&graph, graph.outputs()[0]).expect("no overflow").remove(0);

@@ -69,7 +69,7 @@ fn network(name: &str, size: Option<u64>) -> (Graph, Fields) {
     };
     let graph = match load(&Disk::of(&path), &path, &overrides) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{name}: {:?}", rejected.1),
+        Err(rejected) => panic!("{name}: {:?}", rejected.flaws),
     };
     let fields = analyse(&graph, Options::default()).expect("supported");
     (graph, fields)

@@ -1,5 +1,6 @@
-//! One-layer cases that other counters get wrong (torchinfo, fvcore, ptflops, thop, calflops, torchprofile and onnx-tool
-//! were measured), with the true figure derived beside each. All maps are 32 x 32 = 1,024 positions unless noted.
+//! One-layer cases that other counters get wrong (torchinfo, fvcore, ptflops, thop, calflops, torchprofile
+//! and onnx-tool were measured), with the true figure derived beside each. All maps are 32 x 32 = 1,024
+//! positions unless noted.
 
 use cnnkit::layers::{Cost, Io, Weight, WeightRole};
 use cnnkit::shape::Shape;

@@ -1,5 +1,5 @@
-//! Input sizes: against torchvision's published minima, the U-Net paper's rule, reports of users, and plain trial of every
-//! size.
+//! Input sizes against torchvision's published minima, the U-Net paper's rule, reports of users, and trying
+//! every size.
 
 use cnnkit::analysis::sizes::{AxisSizes, Fixed, Trial as _, analyse};
 use cnnkit::disk::Disk;

@@ -1,4 +1,4 @@
-//! `cnnkit run`: what it reads and writes, what it says, and what it refuses.
+//! `cnnkit run`: what it reads, writes, prints and rejects.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What every layer says about itself, against its execution.
+//! The facets of every layer against its execution.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Execution: the definition against PyTorch, gradients against finite differences, the layers' closed forms and
-//! dependences against what is really computed.
+//! Execution: the definition against PyTorch, gradients against finite differences, the layers' closed forms
+//! and dependences against the executed computation.
 
 mod command;
 mod contract;

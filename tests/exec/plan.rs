@@ -1,4 +1,4 @@
-//! Planned networks against the definition: the whole zoo, and the cases in which a layer must not be taken over.
+//! Planned networks against the definition: the whole zoo, and the cases in which a layer must not be fused.
 
 use cnnkit::exec::fast::{Fast, Plan};
 use cnnkit::exec::network::{Fill, Network, random_inputs};

@@ -1,4 +1,4 @@
-//! Networks written down as specs and as PyTorch modules.
+//! Networks written as specs and as PyTorch modules.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
-//! Spec to ONNX and back: the figures of the spec, node by node. (ONNX Runtime's word on the same files: `tests/python`.)
+//! Spec to ONNX and back: the figures of the spec, node by node. (`tests/python` runs the same files in ONNX
+//! Runtime.)
 
 use std::collections::HashSet;
 use std::path::Path;

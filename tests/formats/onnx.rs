@@ -1,4 +1,4 @@
-//! Imported models against what PyTorch and ONNX Runtime say of them (tests/data/onnx).
+//! Imported models against the results of PyTorch and ONNX Runtime (tests/data/onnx).
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
@@ -479,7 +479,7 @@ fn quantised_operators_are_the_operators_that_they_stand_for() {
 }
 
 mod made {
-    //! Models made here, for what PyTorch's exporters do not write.
+    //! Models built here, for operators that PyTorch's exporters do not write.
 
     use cnnkit::onnx::proto::{
         AttributeProto, DataType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,

@@ -1,7 +1,7 @@
-//! Small models cut out of real ones, and operators by themselves: what they count, the shapes they give, what they compute.
+//! Small models cut out of real ones, and single operators: their counts, shapes and values.
 //!
-//! `tests/data/onnx/found.zip` holds models of a few kilobytes with inputs and the outputs of ONNX Runtime (or PyTorch): each
-//! stood for a fault that users met.
+//! `tests/data/onnx/found.zip` contains models of a few kilobytes with inputs and the outputs of ONNX Runtime
+//! (or PyTorch); each reproduces a fault that users met.
 
 use std::io::{Cursor, Read as _};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Files that no exporter wrote: damaged, wrong, or made to hurt. A clear error or an answer, in bounded time, never a
-//! panic.
+//! Files that no exporter wrote: damaged, invalid, or malicious. The result is a clear error or an answer, in
+//! bounded time, never a panic.
 
 use std::io::Cursor;
 use std::path::Path;

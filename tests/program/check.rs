@@ -1,4 +1,5 @@
-//! `cnnkit check` as people and CI services see it: places, formats, status, projects, baselines, fixes.
+//! `cnnkit check` as people and CI services use it: positions, formats, exit status, projects, baselines,
+//! fixes.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,10 +1,11 @@
-//! Every shipped spec, cut off and changed at places that a seeded generator chooses: never a panic, never a hang.
+//! Every built-in spec, truncated and changed at positions that a seeded generator chooses: no panic, no
+//! hang.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cnnkit::check::{self, Active, Selection};
-use cnnkit::diagnostic::Problem;
+use cnnkit::diagnostic::{Problem, Rejected};
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::rules::RULES;
 use cnnkit::spec::files::Files;
@@ -47,7 +48,7 @@ fn check(path: &str, bytes: Vec<u8>) {
     let files = Changed { path: path.to_owned(), bytes };
     match spec::load(&files, path, &Overrides::default()) {
         Err(rejected) => {
-            let (sources, list) = *rejected;
+            let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "{path}: rejected without an error:\n{shown}");
             diagnostics::render(&list, &sources, Canvas { width: 80, color: false });
         }

@@ -1,4 +1,5 @@
-//! The JSON output: its schema and its reference are current, every key is described, and what the commands print is valid.
+//! The JSON output: its schema and its reference are current, every key is described, and the output of the
+//! commands is valid.
 //!
 //! `CNNKIT_BLESS=1 cargo test --test program` rewrites `schema/output.schema.json` and `docs/json.md`.
 

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
-use cnnkit::diagnostic::Problem;
+use cnnkit::diagnostic::{Problem, Rejected};
 use cnnkit::disk::Disk;
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;
@@ -83,7 +83,7 @@ fn run(meta: &Meta, path: &Path, text: &str) -> (Sources, Outcome) {
             (loaded.sources, outcome)
         }
         Err(rejected) => {
-            let (sources, errors) = *rejected;
+            let Rejected { sources, flaws: errors } = *rejected;
             (sources, check::rejected(errors))
         }
     }

@@ -1,5 +1,6 @@
-//! Our own specs: clean at the default level, or with a reason; and every rule can judge every one of them. What all of
-//! them say, advice included, is kept in `advice.txt`, where a change of a rule shows what it does to real networks.
+//! Our own specs: no finding at the default level, or one suppressed with a reason; and every rule can judge
+//! each of them. `advice.txt` has all their findings, advice included, so that a change of a rule shows its
+//! effect on real networks.
 
 use std::fs;
 use std::path::{Path, PathBuf};

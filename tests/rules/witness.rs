@@ -1,4 +1,5 @@
-//! The numbers of the messages have an independent witness: the replacement is built and counted, or the network is run.
+//! The numbers in messages have an independent witness: the replacement is built and counted, or the network
+//! is run.
 
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::{gradient, savings, totals, unread_positions};

@@ -1,4 +1,5 @@
-//! Invariants of the source that no compiler checks: which module knows which, how long a file is, what is forbidden.
+//! Invariants of the source that the compiler does not check: which modules may depend on which, how long a
+//! file is, what is forbidden.
 
 mod circles;
 mod dependencies;

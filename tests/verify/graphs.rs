@@ -1,7 +1,7 @@
 //! Random networks of the whole vocabulary: several inputs, merges, shared weights, one, two and three dimensions.
 //!
-//! Layers come from the examples that every layer keeps of itself, and windows from a generator of their own; what does
-//! not fit the shapes at hand is not taken. `CNNKIT_NETWORKS=5000` runs more of them, `CNNKIT_SEED` others.
+//! Layers come from the examples of the vocabulary, windows from a separate generator; a layer that does not
+//! fit the current shapes is skipped. `CNNKIT_NETWORKS=5000` runs more networks, `CNNKIT_SEED` others.
 
 use std::collections::BTreeMap;
 

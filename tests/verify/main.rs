@@ -1,5 +1,5 @@
-//! `verify` itself: it tells a lie from the truth, in every figure, by the smallest amount; and it agrees with the
-//! analysis on networks that nobody chose.
+//! `verify` itself: it detects an error of the smallest amount in every figure, and it agrees with the
+//! analysis on random networks.
 
 mod cases;
 mod graphs;

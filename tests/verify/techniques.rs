@@ -1,4 +1,4 @@
-//! The specs of `specs/techniques`: each demonstrates what it says, and every figure about it is measured.
+//! The specs of `specs/techniques`: each demonstrates its technique, and every figure about it is measured.
 
 use cnnkit::graph::Graph;
 use cnnkit::spec::grammar::TECHNIQUES;

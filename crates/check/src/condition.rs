@@ -33,7 +33,7 @@ enum Against {
     Share(Number),
 }
 
-/// Whether a condition can use this quantity: numbers of the whole network.
+/// Returns whether a condition can use this quantity: numbers of the whole network.
 fn comparable(expectable: &Expectable) -> bool {
     expectable.network && !matches!(expectable.unit, Unit::Shape | Unit::Flag)
 }

@@ -28,7 +28,7 @@ use num_traits::ToPrimitive as _;
 use crate::rules::{RULES, Severity};
 use crate::toml;
 use crate::{Active, Selection, Selector};
-use cnnkit_core::diagnostic::{Code, Diagnostic, did_you_mean};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Rejected, did_you_mean};
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation, Quantity};
 use cnnkit_core::value::{Key, Located, Value};
@@ -57,14 +57,14 @@ pub struct Project {
     pub budgets: Vec<Budget>,
 }
 
-/// Which rules run, and how severe their findings are; one set of choices overrides another.
+/// Which rules run, and how severe their findings are; one set of choices may override another.
 #[derive(Debug, Default)]
 pub struct Choices {
-    /// Only these.
+    /// If given, only these rules.
     pub select: Option<Vec<Selector>>,
-    /// These in addition.
+    /// Rules that run in addition.
     pub extend: Vec<Selector>,
-    /// Not these.
+    /// Rules that do not run.
     pub ignore: Vec<Selector>,
     /// Levels by rule id; `None` is off.
     pub levels: Vec<(&'static str, Option<Severity>)>,
@@ -77,7 +77,7 @@ pub struct Choices {
 pub struct Budget {
     /// The specs that it applies to.
     pub specs: GlobSet,
-    /// Where that stands.
+    /// Position of the globs in the project's file.
     pub place: Span,
     /// The limits, with positions in the project's file.
     pub limits: Vec<Expectation>,
@@ -127,7 +127,7 @@ impl Choices {
 
 impl Project {
     /// Returns the project that contains `folder`; the default if there is none, or all errors in its file.
-    pub fn find(folder: &Path) -> Result<Self, (Sources, Vec<Diagnostic>)> {
+    pub fn find(folder: &Path) -> Result<Self, Box<Rejected>> {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
         let Some(home) = folder.ancestors().find(|dir| dir.join(FILE).is_file()) else {
             return Ok(Self { folder, ..Self::default() });
@@ -140,13 +140,13 @@ impl Project {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let message = format!("cannot read `{}`: {error}", shown.display());
             let error = Diagnostic::error(Code::Io, message, None).help("check its permissions");
-            (Sources::default(), vec![error])
+            Box::new(Rejected { flaws: vec![error], ..Rejected::default() })
         })?;
         Self::parse(&shown.to_string_lossy(), &text, home)
     }
 
     /// Parses the project file `text`.
-    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, (Sources, Vec<Diagnostic>)> {
+    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, Box<Rejected>> {
         let mut sources = Sources::default();
         let source = sources.add(name, text);
         let (root, errors) = toml::parse(text, source);
@@ -156,7 +156,7 @@ impl Project {
             reader.project.sources = sources;
             Ok(reader.project)
         } else {
-            Err((sources, reader.errors))
+            Err(Box::new(Rejected { sources, flaws: reader.errors }))
         }
     }
 

@@ -20,9 +20,9 @@ pub struct Targets {
     pub blocks: usize,
 }
 
-/// Returns the specs and models that `paths` name. A file that is named is checked whatever it contains; folders and
-/// globs select only files that look like a spec (other tools keep YAML in repositories as well), and models that are
-/// present (not Git LFS pointers). `.gitignore` applies there.
+/// Returns the specs and models that `paths` name. A named file is checked regardless of its content; folders
+/// and globs select only files that look like a spec (other tools keep YAML in repositories as well), and
+/// models that are present (not Git LFS pointers). `.gitignore` applies to folders and globs.
 pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
     let mut found = Targets::default();
     for path in paths {
@@ -66,7 +66,7 @@ impl Targets {
         let plain = pattern.strip_prefix("./").unwrap_or(pattern);
         let glob = GlobBuilder::new(plain).literal_separator(true).build().map_err(invalid)?;
         let set = GlobSetBuilder::new().add(glob).build().map_err(invalid)?;
-        // The folders before the first wildcard.
+        // The folder before the first wildcard.
         let fixed = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
         let root: PathBuf = if pattern.starts_with('/') {
             std::iter::once("/").chain(fixed).collect()
@@ -126,15 +126,16 @@ enum Kind {
     Other,
 }
 
-/// A model may be large: only its first bytes are read.
+/// Returns the kind of a model file. It may be large, so only its first bytes are read.
 fn model(path: &Path) -> Kind {
     let mut start = [0; POINTER.len()];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
     if read.is_ok() && start == *POINTER { Kind::Other } else { Kind::Spec }
 }
 
-/// Decided by its top-level keys, which a file that is not valid YAML has as well: other tools have an `input` or `layers`
-/// too (a Helm chart's values), but not both. A line that names the schema settles it.
+/// Returns the kind of a YAML file by its top-level keys, which also exist in a file that is not valid YAML.
+/// Other tools have an `input` or `layers` too (a Helm chart's values), but not both. A line that names the
+/// schema makes it a spec.
 fn kind(text: &str) -> Kind {
     let has = |key: &str| {
         text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))

@@ -1,7 +1,7 @@
-//! `cnnkit check`: runs rules over specs and locates their findings in the text.
+//! Runs rules over specs and locates their findings in the text: the library behind `cnnkit check`.
 //!
 //! ```text
-//! spec -> graph, document -> facts -> rules -> findings -> places, uses counted -> levels, suppressions -> outcome
+//! spec -> graph, document -> facts -> rules -> findings -> positions, uses counted -> levels, suppressions -> outcome
 //! ```
 //!
 //! One flaw in a block that is used sixteen times is one finding, at the block's definition.
@@ -115,7 +115,7 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     skipped.extend(extra.skipped);
     let errors = facts.document.into_iter().flat_map(|document| &document.expectation_errors);
     findings.extend(errors.map(|error| Located::of_error(of_code(error.code), error.clone())));
-    // Other specs use an included file as well: what is unused here may be used there.
+    // Other specs may include the same file: a suppression that is unused here may be used there.
     let ran = |meta: &Meta| selection.runs(meta.id) || OTHERS.iter().any(|other| other.id == meta.id);
     findings.extend(comments.first().map(|own| own.unused(ran)).unwrap_or_default());
     findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));

@@ -1,4 +1,4 @@
-//! Checks many specs at once, on all cores.
+//! Checks many specs in parallel, on all cores.
 
 use std::sync::Arc;
 
@@ -10,10 +10,9 @@ use crate::{
     Baseline, Budget, Checked, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all,
     rejected,
 };
-use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::diagnostic::{Code, Problem, Rejected};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::Sources;
-use cnnkit_core::spec::Rejected;
 use cnnkit_core::spec::document::Document;
 
 /// The settings of a check.
@@ -27,7 +26,7 @@ pub struct Plan<'a> {
     /// Whether to run networks and measure every prediction.
     pub verify: bool,
     /// Loads the network of a SPEC argument.
-    pub load: &'a (dyn Fn(&str) -> Result<Subject, Rejected> + Sync),
+    pub load: &'a (dyn Fn(&str) -> Result<Subject, Box<Rejected>> + Sync),
 }
 
 /// A network to check.
@@ -66,7 +65,7 @@ fn one(path: &str, plan: &Plan<'_>) -> Checked {
             Checked { path: path.to_owned(), name: Some(graph.name().to_owned()), sources, outcome }
         }
         Err(refused) => {
-            let (sources, errors) = *refused;
+            let Rejected { sources, flaws: errors } = *refused;
             Checked { path: path.to_owned(), name: None, sources, outcome: rejected(errors) }
         }
     }

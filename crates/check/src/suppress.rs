@@ -140,8 +140,8 @@ impl Suppressions {
         self.malformed.push(finding(&MALFORMED_SUPPRESSION, span, message, help));
     }
 
-    /// Whether a suppression covers a finding of `rule` with the flaw, or a use of the block that contains it, at one
-    /// of `places`.
+    /// Returns whether a suppression covers a finding of `rule` with the flaw, or a use of the block that
+    /// contains it, at one of `places`.
     pub fn cover(&self, sources: &Sources, rule: &Meta, places: &[Span]) -> bool {
         let mut covered = false;
         for suppression in self.list.iter().filter(|suppression| suppression.rule.id == rule.id) {
@@ -184,7 +184,8 @@ fn finding(rule: &'static Meta, span: Span, message: String, help: String) -> Lo
     }
 }
 
-/// Whether a comment was probably meant as a suppression: `noqa: CK301`, `cnnkit-disable CK301`, `ignore[CK301]`.
+/// Returns whether a comment was probably meant as a suppression: `noqa: CK301`, `cnnkit-disable CK301`,
+/// `ignore[CK301]`.
 fn looks_like_one(text: &str) -> bool {
     let lower = text.to_lowercase();
     let names_rule = rule_id(text).is_some();

@@ -1,4 +1,4 @@
-//! Errors, and where they are.
+//! Errors and their positions.
 //!
 //! Code that finds a flaw deep in the arithmetic has no position: it returns a [`Problem`]. The caller that has the
 //! position of the offending layer turns it into a [`Diagnostic`].
@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::source::{Origin, Span};
+use crate::source::{Origin, Sources, Span};
 
 /// The kind of an error, with a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ impl Problem {
         self
     }
 
-    /// The flaw at `span`; none for a flaw of the whole input.
+    /// Returns the flaw at `span`; without a span, a flaw of the whole input.
     pub fn located(self, span: impl Into<Option<Span>>) -> Diagnostic {
         let mut diagnostic = Diagnostic::error(self.code, self.message, span);
         diagnostic.help.extend(self.help);
@@ -212,3 +212,31 @@ pub fn did_you_mean(name: &str, candidates: &[&str]) -> Option<String> {
         format!("known here: {}", candidates.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", "))
     })
 }
+
+/// Texts that were rejected, with every flaw found in them.
+#[derive(Debug, Clone, Default)]
+pub struct Rejected {
+    /// The texts.
+    pub sources: Sources,
+    /// The flaws.
+    pub flaws: Vec<Diagnostic>,
+}
+
+impl fmt::Display for Rejected {
+    /// Writes one line per flaw, which begins with its position: `net.yaml:3:5: `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, flaw) in self.flaws.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            if let Some(span) = flaw.span {
+                let (line, column) = self.sources.line_column(span.source, span.start);
+                write!(f, "{}:{line}:{column}: ", self.sources.get(span.source).name)?;
+            }
+            write!(f, "{flaw}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Rejected {}

@@ -30,12 +30,12 @@ fn format(path: &str) -> Result<Format, Problem> {
     }
 }
 
-/// Whether the end of the file's name is `extension`, in small or capital letters.
+/// Returns whether the file's extension is `extension`, in lower or upper case.
 pub fn is(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
 }
 
-/// The tensor in a `.npy` file: f32, or f64 rounded to it.
+/// Reads the tensor in a `.npy` file: f32, or f64 rounded to f32.
 pub fn read_npy(path: &str) -> Result<Tensor<f32>, Problem> {
     match array::<f32>(path) {
         Ok(array) => Ok(Tensor::from_array(array)),
@@ -55,7 +55,7 @@ pub fn write_npy(path: &str, tensor: &Tensor<f32>) -> Result<(), Problem> {
     ndarray_npy::write_npy(path, tensor.array()).map_err(|error| failure(path, "write", error))
 }
 
-/// All tensors of a `.npz` or `.safetensors` file by name.
+/// Reads all tensors of a `.npz` or `.safetensors` file, by name.
 pub fn read_weights(path: &str) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     match format(path)? {
         Format::Npz => read_npz(path),
@@ -75,7 +75,7 @@ fn read_npz(path: &str) -> Result<HashMap<String, Tensor<f32>>, Problem> {
                 let double: Result<ArrayD<f64>, ReadNpzError> = reader.by_name(&name);
                 match double {
                     Ok(array) => Tensor::from_array(array).cast(),
-                    // PyTorch's counters are integers; nothing is computed from them.
+                    // PyTorch's counters are integers; inference does not use them.
                     Err(_) if name.ends_with("num_batches_tracked") => continue,
                     Err(error) => return Err(failure(path, &format!("read `{name}` of"), error)),
                 }

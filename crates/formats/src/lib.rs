@@ -1,4 +1,4 @@
-//! Model files: ONNX into a graph, a graph as ONNX, PyTorch or a spec; arrays and pictures as tensors.
+//! Model files: ONNX to a graph; a graph to ONNX, PyTorch or a spec; arrays and pictures to tensors.
 
 pub mod arrays;
 pub mod export;

@@ -1,4 +1,4 @@
-//! Pictures as inputs of networks.
+//! Pictures as network inputs.
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
@@ -7,7 +7,7 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::Shape;
 use cnnkit_exec::tensor::Tensor;
 
-/// What is done to pixel values once they are in 0 to 1.
+/// The normalisation of pixel values after they are scaled to 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Normalize {
@@ -25,11 +25,11 @@ fn failure(path: &str, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::Io, format!("cannot read `{path}`: {error}"))
 }
 
-/// Shares of red, green and blue in grey: ITU-R BT.601, as Pillow converts.
+/// Weights of red, green and blue in grey: ITU-R BT.601, as in Pillow.
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// The picture in a PNG or JPEG file as one image of `shape`: `[3, H, W]` in red, green and blue or `[1, H, W]` in grey,
-/// stretched to that size bilinearly (smoothed where it shrinks), values from 0 to 1.
+/// Reads a PNG or JPEG file as one image of `shape`: `[3, H, W]` in red, green and blue or `[1, H, W]` in
+/// grey, resized bilinearly (with antialiasing where it shrinks), values from 0 to 1.
 pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f32>, Problem> {
     let &[channels @ (1 | 3), height, width] = shape.sizes() else {
         let message = format!("the picture `{path}` does not fit the input {shape}");
@@ -48,7 +48,7 @@ pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f3
     let picture = picture.decode().map_err(|error| {
         failure(path, error).help("a PNG or JPEG file; anything else as a .npy file of [C, H, W]")
     })?;
-    // Half transparent pixels keep their colour: what lies behind them is not known.
+    // Semi-transparent pixels keep their colour: their background is unknown.
     let picture = DynamicImage::ImageRgb32F(picture.to_rgb32f());
     let values = picture.resize_exact(width, height, FilterType::Triangle).to_rgb32f().into_raw();
     let plane = height as usize * width as usize;

@@ -1,4 +1,4 @@
-//! What `cnnkit compare` says: networks side by side, with ratios against the first.
+//! The summary of `cnnkit compare`: networks side by side, with ratios against the first.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,10 +19,10 @@ pub struct CompareSummary {
     pub networks: Vec<ComparedNetwork>,
     /// Ratios of each network against the first, in the same order.
     pub ratios: Vec<Ratios>,
-    /// `partial` if something that the figures of a network need is not analysed, else left out.
+    /// `partial` if a figure of some network depends on an operator that is not analysed, else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What there is to say about each imported network.
+    /// Remarks about each imported network.
     #[serde(skip)]
     pub imports: Vec<Import>,
 }
@@ -35,7 +35,7 @@ pub struct ComparedNetwork {
     /// Learnable elements; shared weights count once.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
-    /// Elements that are kept but not learned: running statistics.
+    /// Stored elements that are not learned: running statistics.
     #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates of one image.
@@ -50,11 +50,11 @@ pub struct ComparedNetwork {
     /// Layers with MACs on the longest path.
     #[schemars(extend("unit" = "layers"))]
     pub depth: u64,
-    /// Number of layers, inputs left out.
+    /// Number of layers, without inputs.
     #[schemars(extend("unit" = "layers"))]
     pub layers: usize,
-    /// Receptive field of the output, or of the last feature map that does not see everything; one size per axis, null if
-    /// there is none.
+    /// Receptive field of the output, or of the last feature map whose units do not depend on the whole
+    /// input; one size per axis, null if there is none.
     #[schemars(extend("unit" = "input positions"))]
     pub rf: Option<Vec<i128>>,
     /// Shapes of the inputs, without the batch.
@@ -64,7 +64,7 @@ pub struct ComparedNetwork {
     /// Sum of all layer outputs in f32.
     #[schemars(extend("unit" = "bytes"))]
     pub activations: u64,
-    /// Activations alive at the worst step, in f32.
+    /// Peak of the activations, in f32.
     #[schemars(extend("unit" = "bytes"))]
     pub peak: u64,
 }
@@ -113,7 +113,7 @@ fn field_sizes(graph: &Graph) -> Option<Vec<i128>> {
     Some(headline(graph, &fields)?.axes.iter().map(|axis| axis.size).collect())
 }
 
-/// Compares `graphs` with the first of them; `imports` tells what the imported ones leave out.
+/// Compares `graphs` with the first of them; `imports` has the remarks about imported ones.
 pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Import>) -> CompareSummary {
     let networks: Vec<ComparedNetwork> = graphs.map(figures).collect();
     let against = |value: u64, first: u64| (first > 0).then(|| value as f64 / first as f64);
@@ -203,7 +203,7 @@ fn ratio(value: u64, first: u64) -> Cell {
     Cell::factor(value, first).tone(tone)
 }
 
-/// `bottleneck has 69,632 parameters against 589,824: 8.47 times fewer, and 8.47 times fewer MACs`.
+/// Formats `bottleneck has 69,632 parameters against 589,824: 8.47 times fewer, and 8.47 times fewer MACs`.
 fn sentence(first: &ComparedNetwork, other: &ComparedNetwork) -> Vec<StyledText> {
     vec![
         StyledText::new(other.name.as_str(), Tone::Name),

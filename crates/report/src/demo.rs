@@ -1,4 +1,4 @@
-//! `cnnkit demo`: the techniques, and the identities behind them on real tensors.
+//! `cnnkit demo`: the techniques, and the identities behind them on seeded tensors.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::summary::Summary;
 use crate::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_verify::demo::{DEMOS, Demo, Fact};
 
-/// What `cnnkit demo` lists: every technique that can be demonstrated.
+/// The list of `cnnkit demo`: every technique that can be demonstrated.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DemoListSummary {
     /// The techniques.
@@ -21,7 +21,7 @@ pub struct DemoEntry {
     pub name: String,
     /// The identity, in one line.
     pub summary: String,
-    /// Where the technique comes from.
+    /// The paper or other source of the technique.
     pub source: String,
 }
 
@@ -30,7 +30,7 @@ pub struct DemoEntry {
 pub struct DemoSummary {
     /// The techniques that were run.
     pub demos: Vec<DemoRun>,
-    /// Whether every identity holds.
+    /// Whether every identity is satisfied.
     pub ok: bool,
 }
 
@@ -41,7 +41,7 @@ pub struct DemoRun {
     pub name: String,
     /// The identity, in one line.
     pub summary: String,
-    /// Its figures: what the identity says, and what the executor gave.
+    /// Its figures: the value by the identity, and the executor's value.
     pub facts: Vec<Fact>,
     /// Calls that show more of it.
     pub see_also: Vec<String>,
@@ -51,7 +51,7 @@ pub struct DemoRun {
 }
 
 impl DemoListSummary {
-    /// Every technique.
+    /// Returns every technique.
     pub fn all() -> Self {
         let entry = |demo: &Demo| DemoEntry {
             name: demo.name.into(),

@@ -1,4 +1,4 @@
-//! What `cnnkit diff` finds: what a change does to a network, in total and block by block.
+//! The summary of `cnnkit diff`: the effect of a change on a network, in total and block by block.
 
 use std::collections::BTreeMap;
 
@@ -50,12 +50,12 @@ pub struct DiffSummary {
     pub blocks: Vec<DiffBlock>,
     /// The `--fail-if` conditions that are met.
     pub met: Vec<String>,
-    /// Whether none is met.
+    /// Whether no condition is met.
     pub ok: bool,
-    /// `partial` if something that the figures of a model need is not analysed, else left out.
+    /// `partial` if a figure of a model depends on an operator that is not analysed, else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// What there is to say about the sides that are models; left out if none is.
+    /// Remarks about the sides that are models; absent if neither is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<DiffImported>,
     /// With `--git`: the network and what became of it.
@@ -63,13 +63,13 @@ pub struct DiffSummary {
     pub networks: Vec<RevisedNetwork>,
 }
 
-/// What there is to say about the imported sides of a comparison.
+/// Remarks about the imported sides of a comparison.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DiffImported {
-    /// The old network; left out if it is a spec.
+    /// Remarks about the old network; absent if it is a spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<StatusAndImport>,
-    /// The new network; left out if it is a spec.
+    /// Remarks about the new network; absent if it is a spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<StatusAndImport>,
 }
@@ -96,9 +96,9 @@ pub struct DiffsSummary {
 pub struct DiffQuantity {
     /// Its name, as in `--fail-if`; docs/check.md lists them with their units.
     pub name: &'static str,
-    /// The old value; null if the network has none.
+    /// The old value; null if it cannot be computed.
     pub old: Option<DiffValue>,
-    /// The new value; null if the network has none.
+    /// The new value; null if it cannot be computed.
     pub new: Option<DiffValue>,
     /// What was measured.
     #[serde(skip)]
@@ -125,7 +125,7 @@ pub struct DiffBlock {
     pub id: String,
     /// Its figures in the old network; null if it is new.
     pub old: Option<DiffCounts>,
-    /// Its figures in the new network; null if it is gone.
+    /// Its figures in the new network; null if it was removed.
     pub new: Option<DiffCounts>,
 }
 
@@ -135,7 +135,7 @@ pub struct DiffCounts {
     /// Learnable elements.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
-    /// Elements that are kept but not learned.
+    /// Stored elements that are not learned.
     #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates.
@@ -312,7 +312,7 @@ impl DiffSummary {
     }
 }
 
-/// Blocks whose counts or layers differ, in the order of the new network, removed ones last.
+/// Returns the blocks whose counts or layers differ, in the order of the new network, removed ones last.
 fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     let (before, after) = (blocks(old), blocks(new));
     let mut order: Vec<String> = Vec::new();
@@ -332,7 +332,7 @@ fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     order.into_iter().filter_map(change).collect()
 }
 
-/// A block: what it costs, and what its layers are.
+/// A block: its costs and its layers.
 #[derive(Default, PartialEq)]
 struct Part {
     counts: Counts,
@@ -350,7 +350,7 @@ fn blocks(graph: &Graph) -> BTreeMap<&str, Part> {
     blocks
 }
 
-/// The first part of an id: `stage2` of `stage2.bottleneck1.conv2`.
+/// Returns the first part of an id: `stage2` of `stage2.bottleneck1.conv2`.
 fn first(id: &str) -> &str {
     id.split('.').next().unwrap_or(id)
 }

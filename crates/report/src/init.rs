@@ -11,7 +11,7 @@ use crate::summary::Summary;
 pub struct InitSummary {
     /// Paths of the files that were written.
     pub written: Vec<String>,
-    /// Every file of the project: written or already there.
+    /// Every file of the project, written now or already present.
     #[serde(skip)]
     pub files: Vec<ProjectFile>,
     /// The path of the spec.
@@ -24,12 +24,12 @@ pub struct InitSummary {
 pub struct ProjectFile {
     /// Its path.
     pub path: String,
-    /// What it is for; none if it was already there, and stays as it is.
+    /// Its purpose; none if it already existed and was left unchanged.
     pub purpose: Option<&'static str>,
 }
 
 impl InitSummary {
-    /// The summary of `files` around `spec`.
+    /// Returns the summary of `files`, with the path of the spec.
     pub fn of(spec: &str, files: Vec<ProjectFile>) -> Self {
         let written = files.iter().filter(|file| file.purpose.is_some()).map(|file| file.path.clone());
         Self { written: written.collect(), files, spec: spec.to_owned() }

@@ -1,4 +1,4 @@
-//! `cnnkit layers`: every layer with a line, or one layer with its arguments, formulas and examples.
+//! `cnnkit layers`: one line per layer, or one layer with its arguments, formulas and examples.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
@@ -13,19 +13,19 @@ use cnnkit_core::shape::Shape;
 use cnnkit_core::source::{self, Sources};
 use cnnkit_core::spec::yaml;
 
-/// What `cnnkit layers` lists: every layer of the spec language.
+/// The list of `cnnkit layers`: every layer of the spec language.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayersSummary {
     /// The layers.
     pub layers: Vec<LayerEntry>,
 }
 
-/// A layer in a line.
+/// A layer in one line.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayerEntry {
     /// Its name in a spec.
     pub name: String,
-    /// Other names that are understood.
+    /// Other names that are accepted.
     pub aliases: Vec<String>,
     /// Its category: `convolution`, `pooling` and so on.
     #[schemars(with = "String")]
@@ -34,21 +34,21 @@ pub struct LayerEntry {
     pub summary: String,
 }
 
-/// What `cnnkit layers NAME` shows of a layer.
+/// The documentation of one layer, for `cnnkit layers NAME`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayerSummary {
-    /// The layer in a line.
+    /// The layer in one line.
     #[serde(flatten)]
     pub entry: LayerEntry,
     /// Its arguments, in order.
     pub arguments: Vec<Argument>,
-    /// Its formulas, by what they compute.
+    /// Its formulas, by the quantity that they compute.
     pub formulas: Map<String, Json>,
-    /// Where its definition comes from.
+    /// The source of its definition.
     pub source: String,
-    /// Small uses, with what becomes of their inputs.
+    /// Small uses, with their outputs and costs.
     pub examples: Vec<Use>,
-    /// The formulas with their names as people read them.
+    /// The formulas with display names.
     #[serde(skip)]
     lines: Vec<Fact>,
 }
@@ -58,20 +58,20 @@ pub struct LayerSummary {
 pub struct Argument {
     /// Its name.
     pub name: String,
-    /// Whether it must be given.
+    /// Whether it is required.
     pub required: bool,
-    /// Its value if it is not given; null if it has none.
+    /// Its default value; null if it has none.
     pub default: Json,
-    /// What it can be, in words.
+    /// Its type, in words.
     pub r#type: String,
-    /// The words that it can be, if it is a choice.
+    /// The words that it accepts, if it is a choice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
     /// What it means.
     pub description: String,
 }
 
-/// A word that an argument can be.
+/// A word that an argument accepts.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Choice {
     /// The word.
@@ -80,10 +80,10 @@ pub struct Choice {
     pub description: String,
 }
 
-/// A small use and what becomes of its inputs.
+/// A small use, with its output and costs.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Use {
-    /// The arguments as a spec has them.
+    /// The arguments, as in a spec.
     pub args: String,
     /// The shapes of its inputs.
     pub inputs: Vec<Shape>,
@@ -101,7 +101,7 @@ pub struct Use {
     /// Multiply-accumulates of bilinear sampling.
     #[schemars(extend("unit" = "MACs"))]
     pub sampling_macs: u64,
-    /// Additions, comparisons, exponentials and the like.
+    /// Other operations: additions, comparisons, exponentials and the like.
     #[schemars(extend("unit" = "operations"))]
     pub other_ops: u64,
 }
@@ -119,7 +119,7 @@ impl From<&Kind> for LayerEntry {
 }
 
 impl LayersSummary {
-    /// Every layer.
+    /// Returns the list of all layers.
     pub fn all() -> Self {
         Self { layers: KINDS.iter().map(LayerEntry::from).collect() }
     }
@@ -153,7 +153,7 @@ impl Summary for LayersSummary {
 }
 
 impl LayerSummary {
-    /// Everything about `kind`.
+    /// Returns the documentation of `kind`.
     pub fn of(kind: &Kind) -> Self {
         let doc = kind.doc;
         let formula = |&(name, formula): &(&str, &str)| (name.replace(' ', "_"), formula.into());
@@ -263,7 +263,7 @@ impl Argument {
     }
 }
 
-/// The arguments of `kind`, in the order of its struct.
+/// Returns the arguments of `kind`, in the order of its struct.
 fn arguments(kind: &Kind) -> Vec<Argument> {
     let mut generator = SchemaGenerator::default();
     let root = (kind.schema)(&mut generator).to_value();
@@ -290,7 +290,7 @@ fn arguments(kind: &Kind) -> Vec<Argument> {
         .collect()
 }
 
-/// `a, b or c`.
+/// Formats `a, b or c`.
 fn alternatives(words: &[String]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
@@ -307,7 +307,7 @@ fn text(schema: &Json, key: &str) -> String {
     schema.get(key).and_then(Json::as_str).unwrap_or_default().to_owned()
 }
 
-/// Collects what `schema` allows: documented words as choices, anything else as a type in words.
+/// Returns what `schema` allows: documented words as choices, anything else as a type in words.
 fn describe_type(
     schema: &Json,
     definitions: &Map<String, Json>,
@@ -345,7 +345,7 @@ fn describe_type(
     }
 }
 
-/// The examples of `kind` that hold, which the vocabulary's test says are all of them.
+/// Returns the valid examples of `kind`; the vocabulary's test checks that all are valid.
 fn uses(kind: &Kind) -> Vec<Use> {
     let result = |example: cnnkit_core::layers::Example| {
         let mut sources = Sources::default();
@@ -371,7 +371,7 @@ fn uses(kind: &Kind) -> Vec<Use> {
 }
 
 impl Use {
-    /// The example as in a spec, and under it what becomes of the input.
+    /// Formats the example as in a spec, followed by the result for its input.
     fn lines(&self, name: &str) -> Vec<Vec<StyledText>> {
         let args = if self.args == "{}" { String::new() } else { format!(": {}", self.args) };
         let inputs = self.inputs.iter().map(Shape::to_string).collect::<Vec<_>>().join(" and ");

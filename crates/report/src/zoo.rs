@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::summary::Summary;
 use crate::{Cell, Column, Page, Row, Table, Tone};
 
-/// Folders of built-in specs, and what stands in them.
+/// Folders of built-in specs, with their titles.
 const FOLDERS: [(&str, &str); 2] = [("techniques", "Techniques"), ("zoo", "Networks")];
 
-/// What `cnnkit zoo` lists: every built-in spec.
+/// The list of `cnnkit zoo`: every built-in spec.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ZooSummary {
     /// The specs, by folder and name.

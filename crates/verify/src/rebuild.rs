@@ -1,6 +1,6 @@
 //! Variants of a network that are cheaper to run or easier to inspect: other input sizes, fewer channels, no gates.
 //!
-//! The invariants are checked: a slim network has the same nodes, edges and spatial sizes as the original.
+//! A slim network has the same nodes, edges and spatial sizes as the original; this is checked.
 
 use num_integer::Integer as _;
 
@@ -231,7 +231,7 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     Ok(Some(open))
 }
 
-/// Whether a layer multiplies or normalises by statistics of the whole map.
+/// Returns whether a layer multiplies or normalises by statistics of the whole map.
 pub fn map_wide(layer: &Layer) -> bool {
     match layer.arithmetic() {
         A::SqueezeExcite(_) | A::GroupNorm(_) => true,

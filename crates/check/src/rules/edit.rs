@@ -52,8 +52,8 @@ pub fn remove_item(sources: &Sources, origin: &Origin) -> Option<Edit> {
     None
 }
 
-/// Whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a layer is one
-/// entry of an item, not an item.
+/// Returns whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a
+/// layer is one entry of an item, not an item.
 fn in_list(text: &str, offset: usize) -> bool {
     let mut depth = 0usize;
     for c in text[..offset].chars().rev() {

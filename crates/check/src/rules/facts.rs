@@ -173,7 +173,7 @@ impl<'a> Facts<'a> {
         self.severed.get_or_init(|| gradient::severed(self.graph))
     }
 
-    /// Whether an output of the network depends on `id`.
+    /// Returns whether an output of the network depends on `id`.
     pub fn live(&self, id: NodeId) -> bool {
         self.live.get_or_init(|| {
             let mut live = vec![false; self.graph.nodes().len()];
@@ -210,7 +210,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether another node uses the weights of `id`, or it uses another's.
+    /// Returns whether another node uses the weights of `id`, or it uses another's.
     pub fn shares_weights(&self, id: NodeId) -> bool {
         let lends = self.lends.get_or_init(|| {
             let mut lends = vec![false; self.graph.nodes().len()];

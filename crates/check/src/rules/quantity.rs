@@ -141,7 +141,7 @@ fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     })
 }
 
-/// Returns the share of the field's box that is read, over the worst input.
+/// Returns the fraction of the field's box that is read, 0 to 1, minimum over the inputs.
 fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
     let node = field(facts, subject)?.node;
     let mut worst = Number::from_integer(1);
@@ -167,7 +167,7 @@ fn aligned(facts: &Facts<'_>, subject: &Subject) -> Result<bool, Problem> {
     Ok(nodes.iter().all(|node| fields.nodes[node.index()].iter().all(|field| field.aligned)))
 }
 
-/// Whether a chain passes the published rule, where it applies, and leaves no hole.
+/// Returns whether a chain passes the published rule, where it applies, and leaves no hole.
 fn passes(facts: &Facts<'_>, chain: &Chain) -> Result<bool, Problem> {
     match chain.uniform() {
         Some((kernel, rates)) => {
@@ -178,7 +178,7 @@ fn passes(facts: &Facts<'_>, chain: &Chain) -> Result<bool, Problem> {
     }
 }
 
-/// Whether `found` is within the limit.
+/// Returns whether `found` is within the limit.
 pub fn holds(found: &Found, limit: Limit, target: &Target) -> bool {
     let within = |found: &Number, target: &Number| match limit {
         Limit::Exact => found == target,

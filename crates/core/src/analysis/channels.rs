@@ -1,12 +1,13 @@
-//! Channel connectivity: from which channels of a source can each channel of a node be reached?
+//! Channel connectivity: the channels of a source from which each channel of a node can be reached.
 //!
-//! A stack of grouped convolutions keeps its groups isolated until a shuffle or a dense layer mixes them (Zhang et
-//! al. 2018, section 3.1). Neighbouring channels with the same set are stored as one run, so a dense layer costs one
-//! union and a network of grouped layers as many sets as it has groups; a set has one bit per channel of the source.
+//! A stack of grouped convolutions keeps its groups isolated until a shuffle or a dense layer mixes them
+//! (Zhang et al. 2018, section 3.1). Neighbouring channels with the same set are stored as one run, so a
+//! dense layer costs one union and a network of grouped layers as many sets as it has groups; a set has one
+//! bit per channel of the source.
 //!
-//! Everything that a channel's value depends on counts, gates included. Where channels become positions (a
-//! permutation of the axes), [`reached`] counts them as mixed; [`exactly`] follows each of them there, and also where
-//! units read only padding.
+//! Everything on which a channel's value depends counts, gates included. Where channels become positions (a
+//! permutation of the axes), [`reached`] counts them as mixed; [`exactly`] follows each of them there, and
+//! also where units read only padding.
 
 pub use crate::analysis::channel_sets::{Bits, Run, Runs};
 
@@ -34,7 +35,7 @@ pub struct Connectivity {
     pub channels: u64,
     /// The fewest source channels that a channel of the node depends on.
     pub smallest: u64,
-    /// Mean share of the source channels that a channel of the node depends on.
+    /// Mean fraction of the source channels that a channel of the node depends on, 0 to 1.
     pub mean_share: f64,
     /// Groups of the node's channels that share no source channel with one another.
     pub isolated_groups: u64,
@@ -44,8 +45,8 @@ pub struct Connectivity {
     pub separators: Vec<NodeId>,
 }
 
-/// Returns, for each channel of each node, the channels of `source` that can reach it; `None` for nodes that do not
-/// depend on it.
+/// Returns, for each channel of each node, the channels of `source` that can reach it; `None` for nodes that
+/// do not depend on it. An error if there are too many different sets.
 pub fn reached(
     graph: &Graph,
     source: NodeId,
@@ -111,9 +112,9 @@ fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resul
 /// Units up to this distance from the ends of a map are checked.
 const ENDS: i128 = 1 << 16;
 
-/// Whether some unit of some node reads nothing of an operand on some axis, because it reads only padding or lies in
-/// a gap of a transposed convolution. Without such units, connectivity follows from the layers alone, whatever the
-/// size.
+/// Returns whether some unit of some node reads nothing of an operand on some axis, because it reads only
+/// padding or lies in a gap of a transposed convolution. Without such units, connectivity follows from the
+/// layers alone, whatever the size.
 fn blind(graph: &Graph) -> Result<bool, Problem> {
     for (_, node) in graph.iter() {
         if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
@@ -138,7 +139,7 @@ fn blind(graph: &Graph) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// Whether some layer before `node` turns channels into positions, or positions into channels.
+/// Returns whether some layer before `node` turns channels into positions, or positions into channels.
 fn mixes(graph: &Graph, node: NodeId) -> bool {
     let mut before = vec![false; graph.nodes.len()];
     before[node.0] = true;
@@ -160,13 +161,14 @@ fn mixes(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
-/// Whether a layer's channels are positions of an operand, or vice versa.
+/// Returns whether a layer's channels are positions of an operand, or vice versa.
 fn crosses(graph: &Graph, node: &Node) -> bool {
     let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
     graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
 }
 
-/// Computes the connectivity between each input and each output of the network, with gates if `gates` is set.
+/// Computes the connectivity between each input and each output of the network, through gates as well if
+/// `gates` is set.
 pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {
     let sources: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     // Where following each channel is too expensive, fall back to what channels can depend on at any size.
@@ -186,7 +188,8 @@ pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Pro
     Ok(all)
 }
 
-/// Computes the connectivity between two nodes; `None` if the second does not depend on the first.
+/// Computes the connectivity between two nodes; `None` if the second does not depend on the first. An error
+/// if there are too many different sets.
 pub fn between(
     graph: &Graph,
     source: NodeId,
@@ -281,8 +284,8 @@ pub struct Seam {
 /// Maximum number of grouped layers that are compared with their successors.
 const MAX_GROUPED: usize = 4096;
 
-/// Returns pairs of consecutive grouped layers (depthwise ones excluded) that keep their groups isolated: a shuffle
-/// is missing there.
+/// Returns pairs of consecutive grouped layers (depthwise ones excluded) that keep their groups isolated: a
+/// shuffle is missing there. An error if there are too many grouped layers or different sets.
 pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
     let grouped: Vec<NodeId> = graph
         .iter()

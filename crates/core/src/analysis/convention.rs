@@ -58,7 +58,8 @@ impl Convention {
         }
     }
 
-    /// Returns the tool's count for `node`, one image.
+    /// Returns the tool's count for `node`, one image; an error if the count exceeds 64 bits or is not known
+    /// for this layer.
     pub fn count(self, graph: &Graph, node: &Node) -> Result<u64, Problem> {
         let Op::Layer(layer) = &node.op else { return Ok(0) };
         let inputs = graph.input_shapes(node);
@@ -74,14 +75,14 @@ impl Convention {
         }
     }
 
-    /// Returns the tool's count for the network, one image.
+    /// Returns the tool's count for the network, one image; errors as for [`count`](Self::count).
     pub fn total(self, graph: &Graph) -> Result<u64, Problem> {
         graph.nodes.iter().try_fold(0u64, |sum, node| {
             sum.checked_add(self.count(graph, node)?).ok_or_else(|| Problem::overflow("the total"))
         })
     }
 
-    /// Returns the kinds of layers for which its count differs from our MACs: kind, ours, theirs.
+    /// Returns the kinds of layers for which its count differs from our MACs, as (kind, ours, theirs).
     pub fn differences(self, graph: &Graph) -> Result<Vec<(&'static str, u64, u64)>, Problem> {
         let mut kinds: Vec<(&'static str, u64, u64)> = Vec::new();
         for node in &graph.nodes {
@@ -140,7 +141,7 @@ impl Seen<'_> {
         times(self.output.spatial())
     }
 
-    /// Whether there are two spatial axes: some of fvcore's rules apply to images only.
+    /// Returns whether there are two spatial axes: some of fvcore's rules apply to images only.
     fn image(&self) -> bool {
         self.input.rank() == 3
     }
@@ -240,7 +241,7 @@ impl Seen<'_> {
         }
     }
 
-    /// Whether a layer norm runs over the channels of a map, not over a last axis.
+    /// Returns whether a layer norm runs over the channels of a map, not over a last axis.
     fn channel_norm(&self) -> bool {
         self.input.rank() > 1
             && matches!(self.layer, Layer::LayerNorm(norm) if norm.axis == NormAxis::Channels)
@@ -315,7 +316,7 @@ impl Seen<'_> {
             }
             // Parameters outside a leaf module are not detected.
             A::LayerScale(_) => Ok(0),
-            // Linear layers and norms count once, whatever the input's size.
+            // Linear layers and norms count once, for any input size.
             #[rustfmt::skip]
             A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)

@@ -1,5 +1,5 @@
-//! Finds weights that receive no gradient, because every path to an output passes a layer whose value does not depend
-//! on its input.
+//! Finds weights that receive no gradient, because every path to an output passes through a layer whose value
+//! does not depend on its input.
 
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::layer_norm::NormAxis;
@@ -26,12 +26,12 @@ pub enum Why {
     Norm,
     /// The operand's constant factor is 0.
     Factor,
-    /// Everything is always dropped.
+    /// A dropout with probability 1 drops everything.
     Dropout,
 }
 
 impl Why {
-    /// Returns what the layer does, as the rest of a sentence.
+    /// Returns the effect of the layer, as the rest of a sentence.
     pub fn phrase(self) -> &'static str {
         match self {
             Self::Softmax => "gives 1 for a single element",

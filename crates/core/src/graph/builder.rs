@@ -12,12 +12,12 @@ use crate::source::Origin;
 /// Maximum number of elements of one tensor, so that no later count comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
 
-/// Why a builder has no graph.
+/// The reason why a builder returns no graph.
 #[derive(Debug)]
 pub enum Unbuilt {
-    /// Everything that is wrong with it.
+    /// All errors found.
     Flaws(Vec<Diagnostic>),
-    /// Nothing else is wrong than what the front end has reported elsewhere: see [`Builder::poisoned`].
+    /// The only errors are those that the front end has already reported: see [`Builder::poisoned`].
     Poisoned,
 }
 
@@ -117,7 +117,7 @@ impl Builder {
         node
     }
 
-    /// Says that the weights of `node` are not learned.
+    /// Marks the weights of `node` as not learned.
     pub fn freeze(&mut self, node: NodeId) {
         let node = &mut self.nodes[node.0];
         node.frozen = true;
@@ -131,7 +131,7 @@ impl Builder {
         }
     }
 
-    /// Declares that weight number `index` of `node` counts as so many elements.
+    /// Declares that weight number `index` of `node` counts as `elements` elements.
     pub fn count(&mut self, node: NodeId, index: usize, elements: u64) {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.counts.push((index, elements));
@@ -183,7 +183,7 @@ impl Builder {
         self.nodes[node.0].shape.as_ref()
     }
 
-    /// Whether a node has weights, its own or another's.
+    /// Returns whether a node has weights, its own or another's.
     pub fn has_weights(&self, node: NodeId) -> bool {
         !self.nodes[node.0].weights.is_empty()
     }
@@ -193,7 +193,7 @@ impl Builder {
         &self.nodes[node.0].origin
     }
 
-    /// Whether `node` depends on `ancestor`, directly or not.
+    /// Returns whether `node` depends on `ancestor`, directly or not.
     pub fn depends_on(&self, node: NodeId, ancestor: NodeId) -> bool {
         let mut stack = vec![node];
         let mut seen = vec![false; self.nodes.len()];
@@ -213,12 +213,12 @@ impl Builder {
         self.nodes.len()
     }
 
-    /// Whether there is no node yet.
+    /// Returns whether there is no node yet.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The graph, or everything that is wrong with it.
+    /// Returns the graph, or all errors in it.
     pub fn finish(mut self, name: &str, outputs: Vec<NodeId>) -> Result<Graph, Unbuilt> {
         if self.diagnostics.is_empty() {
             self.check_outputs(&outputs);
@@ -246,7 +246,7 @@ impl Builder {
         Ok(Graph { name: name.to_owned(), nodes, outputs })
     }
 
-    /// Reports outputs that are not there and ids that two nodes have: a front end that is wrong.
+    /// Reports outputs that do not exist and ids that two nodes share: errors of the front end.
     fn check_outputs(&mut self, outputs: &[NodeId]) {
         if outputs.iter().any(|output| output.0 >= self.nodes.len()) {
             let message = "an output is not a node of the network";

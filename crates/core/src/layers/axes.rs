@@ -1,4 +1,4 @@
-//! Arguments that are one value, or a list with one value a spatial axis.
+//! Arguments that are one value, or a list with one value per spatial axis.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,15 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::diagnostic::Problem;
 
-/// What such a list can hold.
+/// An element of such a list.
 pub(super) trait Entry<'de>: Deserialize<'de> {
-    /// What is expected, for messages.
+    /// The expected kind of value, for messages.
     const EXPECTED: &'static str;
 
-    /// From a whole number.
+    /// Converts a whole number.
     fn whole(value: u64) -> Self;
 
-    /// From any other number, if it can be.
+    /// Converts any other number, if possible.
     fn fraction(_: f64) -> Option<Self> {
         None
     }
@@ -51,7 +51,7 @@ impl Entry<'_> for f64 {
     }
 }
 
-/// One value or up to three.
+/// Reads one value, or a list of up to three.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -93,7 +93,8 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
     deserializer.deserialize_any(OneOrMany(PhantomData))
 }
 
-/// A single value stands for all of `rank` axes; otherwise there must be one an axis.
+/// Returns one of `values` for each of `rank` axes: a single value applies to all; otherwise there must be
+/// one per axis.
 pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str) -> Result<Vec<T>, Problem> {
     match values {
         [value] => Ok(vec![*value; rank]),
@@ -106,12 +107,12 @@ pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str)
     }
 }
 
-/// The size of adaptive pooling's output: one value, or one an axis, of which `~` keeps the input's size.
+/// The output size of adaptive pooling: one value, or one per axis, where `~` keeps the input's size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSize(Vec<Option<u64>>);
 
 impl OutputSize {
-    /// One size for each of the axes with these input `sizes`.
+    /// Returns one size for each of the axes with these input `sizes`.
     pub fn resolve(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
         if self.0.contains(&Some(0)) {
             return Err(Problem::argument("output_size", "`output_size` is 0, it must be at least 1"));
@@ -120,7 +121,7 @@ impl OutputSize {
         Ok(wanted.iter().zip(sizes).map(|(wanted, &size)| wanted.unwrap_or(size)).collect())
     }
 
-    /// `7`, `1x~`.
+    /// Returns `7`, `1x~`.
     pub fn describe(&self) -> String {
         let one = |size: &Option<u64>| size.map_or("~".to_owned(), |size| size.to_string());
         self.0.iter().map(one).collect::<Vec<_>>().join("x")
@@ -158,12 +159,12 @@ impl JsonSchema for OutputSize {
     }
 }
 
-/// Factors of a resize: one for all spatial axes, or one an axis; they may be fractions.
+/// Factors of a resize: one for all spatial axes, or one per axis; fractions are allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale(Vec<f64>);
 
 impl Scale {
-    /// One factor for each spatial axis; one for all if they are equal.
+    /// Returns one factor for each spatial axis; a single one if they are equal.
     pub fn list(factors: &[f64]) -> Self {
         match factors {
             [first, rest @ ..] if rest.iter().all(|factor| factor == first) => Self(vec![*first]),
@@ -171,7 +172,7 @@ impl Scale {
         }
     }
 
-    /// One positive, finite factor for each of `rank` axes.
+    /// Returns one positive, finite factor for each of `rank` axes.
     pub fn resolve(&self, rank: usize) -> Result<Vec<f64>, Problem> {
         if let Some(bad) = self.0.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
             return Err(Problem::argument(
@@ -182,7 +183,7 @@ impl Scale {
         spread(&self.0, rank, "scale_factor")
     }
 
-    /// `2`, `1x0.5`.
+    /// Returns `2`, `1x0.5`.
     pub fn describe(&self) -> String {
         self.0.iter().map(f64::to_string).collect::<Vec<_>>().join("x")
     }

@@ -40,7 +40,7 @@ pub struct Document {
     pub blocks: HashMap<String, Block>,
     /// Names of blocks whose definition has an error, which was reported.
     pub broken: HashSet<String>,
-    /// Whether an include could not be read: a block that is not known may be defined there.
+    /// Whether an include could not be read, so that an unknown block may be defined there.
     pub incomplete: bool,
     /// The position of the key `input`.
     pub input_span: Span,
@@ -323,9 +323,9 @@ impl Reader<'_> {
             let env = Env::partial(values.clone(), failed.clone(), all.clone());
             match evaluate(&value, &env) {
                 Ok(value) => values.push((key.name.clone(), value.value)),
-                Err(errors) => {
+                Err(unevaluated) => {
                     failed.push(key.name.clone());
-                    self.errors.extend(errors);
+                    self.errors.extend(unevaluated.into_flaws());
                 }
             }
         }

@@ -11,7 +11,7 @@ pub struct Env {
     variables: Vec<(String, Value)>,
     /// Variables whose value could not be computed; the error was reported.
     failed: Vec<String>,
-    /// Variables that are defined after the place in the text.
+    /// Variables that are defined later in the text.
     later: Vec<String>,
     parent: Option<Arc<Env>>,
 }
@@ -27,7 +27,7 @@ impl Env {
         Arc::new(Self { variables, failed, later: vec![], parent: None })
     }
 
-    /// An outermost scope while its variables are being defined: all of them, in order, are `all`.
+    /// Returns an outermost scope while its variables are being defined; `all` are their names, in order.
     pub fn partial(variables: Vec<(String, Value)>, failed: Vec<String>, all: Vec<String>) -> Arc<Self> {
         Arc::new(Self { variables, failed, later: all, parent: None })
     }

@@ -1,5 +1,4 @@
-//! Parses `expect:` in a spec: the quantities that can be expected, and their syntax. Checking them is done
-//! elsewhere.
+//! Parses `expect:` in a spec: the quantities that can be expected, and their syntax. Does not check them.
 //!
 //! ```yaml
 //! expect:
@@ -184,7 +183,7 @@ impl Reader<'_> {
         let value = match self.env {
             Some(env) if !percent => match evaluate(written, env) {
                 Ok(value) => value,
-                Err(errors) => return self.errors.extend(errors),
+                Err(unevaluated) => return self.errors.extend(unevaluated.into_flaws()),
             },
             _ => written.clone(),
         };

@@ -1,10 +1,12 @@
 //! Arithmetic in a spec: `4 * $width`, `$depth - 1`, `round_to($width * $alpha, 8)`, `$i % 2 == 0 and not $last`.
 //!
 //! Numbers are exact fractions, so `$width / 4 * 3` is exact; an argument that must be an integer reports an error if
-//! the result is none. Precedence is Python's. There are no loops, no side effects and no input or output: an
+//! the result is not one. Precedence is Python's. There are no loops, no side effects and no input or output: an
 //! expression only reads variables.
 
 mod lexer;
+
+use std::fmt;
 
 use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed as _, ToPrimitive as _, Zero as _};
 
@@ -13,32 +15,62 @@ use lexer::{Lexeme, Token, tokenize};
 use crate::diagnostic::suggest;
 use crate::value::{Number, Value, show_number};
 
-/// An error in an expression: byte offset and length within its text, the flaw, and the remedy.
+/// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExprError {
-    /// First byte of the offending token.
+pub enum ExprError {
+    /// The expression itself is wrong.
+    Flaw(ExprFlaw),
+    /// It reads a variable whose own error was reported already.
+    Reported,
+}
+
+impl ExprError {
+    /// A flaw at `len` bytes from byte `start`, with its remedy.
+    pub(crate) fn flaw(
+        start: usize,
+        len: usize,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::Flaw(ExprFlaw { start, len, message: message.into(), help: Some(help.into()) })
+    }
+}
+
+impl fmt::Display for ExprError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flaw(flaw) => f.write_str(&flaw.message),
+            Self::Reported => f.write_str("the expression reads a variable that has no value"),
+        }
+    }
+}
+
+impl std::error::Error for ExprError {}
+
+/// A flaw in the text of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExprFlaw {
+    /// Offset of the offending token in the text, in bytes.
     pub start: usize,
-    /// Its length in bytes.
+    /// Length of the token, in bytes.
     pub len: usize,
     /// The flaw.
     pub message: String,
     /// The remedy.
     pub help: Option<String>,
-    /// Whether it only follows from an error that was reported already.
-    pub silent: bool,
 }
 
 /// Variables that an expression can read.
 pub trait Variables {
     /// Returns the value of `name`.
     fn get(&self, name: &str) -> Option<&Value>;
-    /// Whether `name` gets its value only after this place.
+    /// Returns whether `name` gets its value only after this place.
     fn later(&self, _name: &str) -> bool {
         false
     }
     /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
-    /// Whether `name` has no value because of an error that was reported already.
+    /// Returns whether `name` has no value because of an error that was reported already.
     fn failed(&self, _name: &str) -> bool {
         false
     }
@@ -58,7 +90,8 @@ pub const FUNCTIONS: &[(&str, &str)] = &[
     ("len(list)", "the number of items of a list"),
 ];
 
-/// Whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on numbers.
+/// Returns whether `text` is an expression rather than a plain word: it reads a variable, or is arithmetic on
+/// numbers.
 pub fn is_expression(text: &str) -> bool {
     let arithmetic = text.starts_with(|c: char| c.is_ascii_digit() || c == '(')
         && text.contains(['+', '-', '*', '/', '%'])
@@ -88,34 +121,29 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
         out.push_str(&text[at..dollar]);
         let rest = &text[dollar + 1..];
         let (code, next) = if let Some(inner) = rest.strip_prefix('{') {
-            let close = inner.find('}').ok_or_else(|| ExprError {
-                start: dollar,
-                len: 2,
-                message: "`${` without `}`".into(),
-                help: Some("close it: `enc${$i + 1}`".into()),
-                silent: false,
-            })?;
+            let close = inner
+                .find('}')
+                .ok_or_else(|| ExprError::flaw(dollar, 2, "`${` without `}`", "close it: `enc${$i + 1}`"))?;
             (inner[..close].to_owned(), dollar + 2 + close + 1)
         } else {
             let len = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             (format!("${}", &rest[..len]), dollar + 1 + len)
         };
-        let value = evaluate(&code, variables).map_err(|mut error| {
-            error.start = dollar;
-            error.len = next - dollar;
-            error
+        let value = evaluate(&code, variables).map_err(|error| match error {
+            ExprError::Flaw(flaw) => ExprError::Flaw(ExprFlaw { start: dollar, len: next - dollar, ..flaw }),
+            ExprError::Reported => error,
         })?;
         match value {
             Value::Number(number) => out += &show_number(&number),
             Value::Text(part) => out += &part,
             other => {
-                return Err(ExprError {
-                    start: dollar,
-                    len: next - dollar,
-                    message: format!("{} cannot be part of a name", other.describe()),
-                    help: Some("a name is made of words and numbers".into()),
-                    silent: false,
-                });
+                let message = format!("{} cannot be part of a name", other.describe());
+                return Err(ExprError::flaw(
+                    dollar,
+                    next - dollar,
+                    message,
+                    "a name is made of words and numbers",
+                ));
             }
         }
         at = next;
@@ -161,13 +189,7 @@ impl Parser<'_> {
     fn here(&self, message: &str, help: &str) -> ExprError {
         match self.peek() {
             Some(token) => token.error(message, help),
-            None => ExprError {
-                start: self.end.saturating_sub(1),
-                len: 1,
-                message: message.into(),
-                help: Some(help.into()),
-                silent: false,
-            },
+            None => ExprError::flaw(self.end.saturating_sub(1), 1, message, help),
         }
     }
 
@@ -337,7 +359,7 @@ impl Parser<'_> {
             return Ok(value.clone());
         }
         if self.variables.failed(name) {
-            return Err(ExprError { silent: true, ..token.error("", "") });
+            return Err(ExprError::Reported);
         }
         if self.variables.later(name) {
             let help = format!("`{name}` is defined after it: move it up");

@@ -1,8 +1,9 @@
-//! The reference implementation of every layer: plain loops, generic over the number type, in 1, 2 and 3 dimensions.
+//! The reference implementation of every layer: plain loops, generic over the number type, in 1, 2 and 3
+//! dimensions.
 //!
-//! It defines what each layer computes; everything else (closed forms in [`cnnkit_core::layers`], fast kernels) is
-//! checked against it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does
-//! can be executed and differentiated; a pointwise one can be from its facets.
+//! It defines what each layer computes; everything else (closed forms in [`cnnkit_core::layers`], fast
+//! kernels) is checked against it. Semantics are PyTorch's at inference. Both functions are a closed `match`:
+//! they do not compile until they handle a new layer; pointwise layers follow from their facets.
 
 mod activations;
 mod attention;
@@ -58,7 +59,7 @@ fn movement<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<Option<Ma
     }))
 }
 
-/// Returns how a layer that computes its own statistics normalises.
+/// Returns the statistics of a layer that normalises by its own; none for any other layer.
 fn standard(layer: &Layer, sizes: &[usize]) -> Option<Standard> {
     Some(match layer {
         Layer::LayerNorm(layer) => Standard::layer(layer.axis, layer.eps, sizes),

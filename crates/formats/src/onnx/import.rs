@@ -1,4 +1,4 @@
-//! From a model file to a graph.
+//! The import of a model file as a graph.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,19 +17,20 @@ use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
 use cnnkit_exec::tensor::Tensor as FloatTensor;
 
-/// Oldest operator set that is understood.
+/// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
-/// The newest that this version was written for; newer ones are tried, with a remark.
+/// The newest operator set that this version was written for; newer ones are tried, with a remark.
 pub const NEWEST: i64 = 28;
-/// Most errors that are told at once.
+/// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
 
-/// A network that was read from a model, and where its weights are.
+/// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]
 pub struct Imported {
     /// The network.
     pub graph: Graph,
-    /// For each node, a constant for each weight that it declares; empty where a node uses another's.
+    /// For each node, a constant for each weight that it declares; empty where a node uses another node's
+    /// weights.
     pub weights: Vec<Vec<Constant>>,
     /// The stored tensors that the constants refer to.
     pub tensors: Vec<TensorProto>,
@@ -37,25 +38,25 @@ pub struct Imported {
     pub source: ModelSource,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
-    /// What there is to say about the whole model.
+    /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
 
-/// An output as the file has it.
+/// An output as in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOutput {
     /// Its name.
     pub name: String,
-    /// Its sizes, batch included; none where the shape is not known.
+    /// Its sizes, batch included; none where the shape is unknown.
     pub dims: Option<Vec<u64>>,
-    /// Which of them is the batch; none if it has no batch axis.
+    /// Index of its batch axis; none if it has no batch axis.
     pub batch: Option<usize>,
 }
 
-/// Reads the model of `source` and makes a graph of it.
+/// Reads the model of `source` and returns its graph.
 ///
 /// # Errors
-/// Everything that is wrong with the model, at most 20 flaws, each with the node's name.
+/// If the model is invalid; at most 20 flaws, each with the node's name.
 pub fn load(source: impl Into<ModelSource>, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
     let source = source.into();
     let model = open(&source).map_err(|problem| vec![diagnostic(problem)])?;
@@ -66,7 +67,7 @@ fn diagnostic(problem: Problem) -> Diagnostic {
     problem.in_layer("", &Origin::default())
 }
 
-/// The messages of a model, without its large tensors.
+/// Reads the messages of a model, without its large tensors.
 pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
     let shown = source.shown();
     let io = |error: std::io::Error| source.unreadable(&error);
@@ -96,10 +97,10 @@ pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
     Ok(model)
 }
 
-/// A graph of a model that was read from `source`.
+/// Returns the graph of a model that was read from `source`.
 ///
 /// # Errors
-/// As [`load`].
+/// As for [`load`].
 pub fn import(
     mut model: ModelProto,
     source: impl Into<ModelSource>,
@@ -115,16 +116,16 @@ pub fn import(
 }
 
 impl Imported {
-    /// Reads the network's weights: a tensor for each, by its full name.
+    /// Reads the network's weights, one tensor per weight, by full name.
     ///
     /// # Errors
-    /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+    /// If a weight is missing, has another size than declared, or lies outside the model's folder.
     pub fn load_weights(&self) -> Result<HashMap<String, FloatTensor<f32>>, Problem> {
         super::weights::load(&self.graph, &self.weights, &self.tensors, &self.source)
     }
 }
 
-/// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
+/// Returns the graph's name or, if that is an exporter's default, the file's name without its extension.
 fn name(model: &ModelProto, source: &ModelSource) -> String {
     let stem = source.stem();
     if !stem.is_empty() {
@@ -134,7 +135,8 @@ fn name(model: &ModelProto, source: &ModelSource) -> String {
     if name.is_empty() { source.shown() } else { name }
 }
 
-/// All nodes lowered; the names of the outputs, and of the inputs with the places of their drafts.
+/// Lowers all nodes; returns the names of the outputs, and those of the inputs with the indices of their
+/// drafts.
 fn lowered(
     mut model: ModelProto,
     bindings: &Bindings,
@@ -222,7 +224,7 @@ fn lowered(
     for tensor in graph.initializer {
         lower.add_stored(tensor).map_err(one)?;
     }
-    // Paddle and spox write all weights as nodes.
+    // Paddle and spox store all weights in nodes.
     lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
@@ -239,7 +241,7 @@ fn lowered(
     if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
 }
 
-/// Whether a stored tensor is more than a setting.
+/// Returns whether a stored tensor is a weight, not a setting.
 fn is_weight(tensor: &TensorProto) -> bool {
     use super::proto::DataType as D;
     let float = matches!(
@@ -253,7 +255,7 @@ fn makes(items: &[super::inline::Item], name: &str) -> bool {
     items.iter().any(|item| item.node.output.iter().any(|output| output == name))
 }
 
-/// Remarks on stored tensors that nothing reads.
+/// Adds remarks about stored tensors that no node reads.
 fn unused(lower: &mut Lower, items: &[super::inline::Item], stored: &[TensorProto], outputs: &[String]) {
     let read: HashSet<&str> = items
         .iter()
@@ -289,7 +291,7 @@ struct Finished {
     outputs: Vec<FileOutput>,
 }
 
-/// Patterns recognised, dead layers left out.
+/// Recognises patterns and removes dead layers.
 fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
     let (mut ends, mut outputs) = (Vec::new(), Vec::new());
     for name in names {
@@ -313,7 +315,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         let problem = Problem::new(Code::InvalidValue, message);
         return Err(vec![diagnostic(problem.help("a network computes something of what it is given"))]);
     }
-    // What nothing depends on is no second reader of anything.
+    // Removed first, so that dead layers do not count as readers.
     drafts = compact(drafts, &mut ends);
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
@@ -321,7 +323,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     Ok(Finished { drafts, ends, outputs })
 }
 
-/// The graph, with the weights of each node.
+/// Builds the graph; returns it with the weights of each node.
 fn build(
     name: &str,
     drafts: Vec<Draft>,
@@ -344,7 +346,7 @@ fn build(
             continue;
         };
         let reads = draft.inputs.iter().map(|&input| NodeId::new(input)).collect();
-        // Layers with the very same stored weights share them.
+        // Layers with the same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());

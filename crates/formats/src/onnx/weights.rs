@@ -1,5 +1,5 @@
-//! The weights of an imported network, read when it is run: from the model file, or from the files beside it that it
-//! names. One tensor at a time; what was done to it on the way into the graph is done here.
+//! The weights of an imported network, read when it is run: from the model file, or from external files
+//! beside it. They are read one tensor at a time; the changes of the import are applied here.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -19,27 +19,27 @@ use cnnkit_exec::tensor::Tensor;
 pub struct Stored {
     /// For each node, the constants that are its weights.
     pub weights: Vec<Vec<Constant>>,
-    /// The tensors that they refer to.
+    /// The tensors to which they refer.
     pub tensors: Vec<TensorProto>,
     /// The model's bytes.
     pub source: ModelSource,
 }
 
 impl Stored {
-    /// Reads the weights of `graph`, the network that they were imported with.
+    /// Reads the weights of `graph`, the network with which they were imported.
     ///
     /// # Errors
-    /// As [`load`].
+    /// As for [`load`].
     pub fn load(&self, graph: &Graph) -> Result<HashMap<String, Tensor<f32>>, Problem> {
         load(graph, &self.weights, &self.tensors, &self.source)
     }
 }
 
-/// A tensor for each weight of `graph`, by its full name. `weights` has a constant for each weight of each node, which
-/// refer to `tensors` of the model `source`.
+/// Reads one tensor per weight of `graph`, by full name. `weights` has a constant for each weight of each
+/// node, which refers to `tensors` of the model `source`.
 ///
 /// # Errors
-/// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+/// If a weight is missing, has another size than declared, or lies outside the model's folder.
 pub fn load(
     graph: &Graph,
     weights: &[Vec<Constant>],
@@ -62,11 +62,12 @@ pub fn load(
     Ok(result)
 }
 
-/// Most elements of weights that are looked at during analysis, all together: what is computed from them is known then.
+/// Maximum number of elements of weights that the analysis reads, in total: results computed from them are
+/// known then.
 const MAX_RECALLED: u64 = 1 << 24;
 
-/// Puts data that analysis looks at into their messages, wherever they stand: whole numbers, scales of quantised operators,
-/// and weights from which nodes compute constants.
+/// Loads the data that the analysis reads into their messages, wherever they are stored: integers, scales of
+/// quantised operators, and weights from which nodes compute constants.
 pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
     let looked_at = looked_at(model);
     let mut room = MAX_RECALLED;
@@ -93,10 +94,10 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
     }
 }
 
-/// Operators whose product with a weight is counted: nothing of them is computed during analysis.
+/// Operators whose product with a weight is counted: the analysis computes none of their results.
 const COUNTED: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Gather"];
 
-/// Operators that leave elements as they are: what they give is still the stored weight.
+/// Operators that keep elements unchanged: their output is still the stored weight.
 const VIEWS: &[&str] = &[
     "Transpose",
     "Reshape",
@@ -110,10 +111,11 @@ const VIEWS: &[&str] = &[
     "Dropout",
 ];
 
-/// Names of the initialisers that are scales and zero points, or that nodes read together with constants alone.
+/// Returns the names of the initialisers that are scales and zero points, or that nodes read together with
+/// constants only.
 fn looked_at(model: &ModelProto) -> HashSet<String> {
     let Some(graph) = &model.graph else { return HashSet::new() };
-    // The initialisers that each constant comes from.
+    // The initialisers from which each constant is computed.
     let stored = graph.initializer.iter().map(|tensor| tensor.name.as_str());
     let mut origins: HashMap<&str, Vec<&str>> = stored.map(|name| (name, vec![name])).collect();
     let mut found = HashSet::new();
@@ -137,8 +139,8 @@ fn looked_at(model: &ModelProto) -> HashSet<String> {
     found
 }
 
-/// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
-/// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
+/// Loads the data of a stored tensor into its message: integers always, because the analysis reads indices;
+/// other types as long as there is room. Data that cannot be read stay unknown.
 fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
     let away = tensor.data_location == 1
@@ -166,7 +168,7 @@ fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>
     }
 }
 
-/// The elements of a constant, in row-major order.
+/// Returns the elements of a constant, in row-major order.
 fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     if let Some(values) = &constant.values {
         return Ok(values.floats().into_iter().map(|value| value as f32).collect());
@@ -186,7 +188,7 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
     Ok(data)
 }
 
-/// The elements of a stored tensor.
+/// Reads the elements of a stored tensor.
 fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
@@ -220,13 +222,13 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
     Ok(values)
 }
 
-/// `length` bytes of the model from `offset` on.
+/// Reads `length` bytes of the model from `offset` on.
 fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let mut file = source.open().map_err(|error| source.unreadable(&error))?;
     section(file.as_mut(), source, offset, Some(length))
 }
 
-/// Elements of any type that has bytes of its own.
+/// Decodes elements of any byte-sized type.
 fn floats(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     if data_type == DataType::Float {
         let (chunks, rest) = bytes.as_chunks();
@@ -243,7 +245,7 @@ fn floats(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     }
 }
 
-/// Elements that are written as protobuf's numbers of variable length.
+/// Decodes elements that are stored as protobuf's variable-length integers.
 fn varints(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     let (mut values, mut value, mut shift) = (Vec::new(), 0u64, 0u32);
     for &byte in bytes {
@@ -268,7 +270,7 @@ fn varints(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     }
 }
 
-/// The file of external data named by `location`, which must lie in the model's folder.
+/// Returns the file of external data named by `location`; an error unless it lies in the model's folder.
 pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     let refused = |why: &str| {
         Problem::new(Code::Io, format!("its data are in `{location}`, {why}"))
@@ -283,7 +285,7 @@ pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = folder.join(relative);
-    // A link may lead elsewhere, unless the model itself is one: caches link whole models file by file.
+    // A link may point elsewhere only if the model itself is a link: caches link whole models file by file.
     let linked = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
     if !linked
         && let (Ok(folder), Ok(target)) = (folder.canonicalize(), file.canonicalize())
@@ -326,8 +328,8 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
     section(&mut file, &ModelSource::File(file_path), offset, length)
 }
 
-/// `length` bytes from `offset` on, or all that follow. The size is checked first, so that memory is only asked for what
-/// is there.
+/// Reads `length` bytes from `offset` on, or all that follow. The size is checked first, so that memory is
+/// only allocated for existing bytes.
 fn section(
     file: &mut dyn Readable,
     source: &ModelSource,

@@ -164,8 +164,8 @@ fn uses(network: &Network) -> Vec<Vec<usize>> {
     uses
 }
 
-/// Whether the chain that starts with `node` reaches a join that is later than the next use of `value`: the branches
-/// of an Inception module do, the body of a residual module does not.
+/// Returns whether the chain that starts with `node` reaches a join that is later than the next use of
+/// `value`: the branches of an Inception module do, the body of a residual module does not.
 fn waits(network: &Network, uses: &[Vec<usize>], node: usize, value: Option<usize>) -> bool {
     let later: Vec<usize> = value
         .map(|value| uses[value].iter().copied().filter(|&user| user > node).collect())

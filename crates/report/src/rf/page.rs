@@ -8,7 +8,7 @@ use crate::{Block, Cell, Column, Page, Row, Table, Tone, Value, support};
 use cnnkit_core::analysis::field::{AxisFacts, Jump, Sampling};
 use cnnkit_core::shape::Shape;
 
-/// Merges by the layer and the input that they are about.
+/// Merges by the layer and the input that they refer to.
 type Merges<'a> = HashMap<(&'a str, &'a str), Vec<&'a RfMerge>>;
 
 /// Returns the page of one network.
@@ -124,7 +124,8 @@ fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
     Table { name: "layers", columns, rows: shown.iter().map(row).collect() }
 }
 
-/// What is remarkable about a layer. A misaligned merge is remarked on where it happens, not at all that follows.
+/// Formats the remarks about a layer. A misaligned merge is reported where it happens, not at the layers
+/// after it.
 fn remarks(layer: &RfLayer, merges: &[&RfMerge]) -> (String, Tone) {
     let facts = &layer.facts;
     let mut remarks = Vec::new();

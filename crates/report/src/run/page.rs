@@ -1,4 +1,4 @@
-//! The page of `cnnkit run`: outputs, scores, layers, and what was measured beside what was predicted.
+//! The page of `cnnkit run`: outputs, scores, layers, and measurements beside predictions.
 
 use super::{RunLayer, RunOutput, RunScore, RunSummary};
 use crate::{Block, Cell, Column, Fact, Page, Row, Table, Value};
@@ -105,7 +105,7 @@ fn layers(layers: &[RunLayer]) -> Table {
     Table { name: "layers", columns, rows: layers.iter().map(row).collect() }
 }
 
-/// The middle one; of an even number, the larger of the two.
+/// Returns the median; of an even number of values, the larger of the two in the middle.
 fn median(seconds: &[f64]) -> f64 {
     let mut times = seconds.to_vec();
     times.sort_by(f64::total_cmp);

@@ -1,6 +1,6 @@
 //! The identity behind each technique, run on seeded tensors in f64.
 //!
-//! One function per technique; everything iterates over [`DEMOS`].
+//! There is one function per technique; all code iterates over [`DEMOS`].
 
 mod connect;
 mod deform;
@@ -19,7 +19,7 @@ pub struct Demo {
     pub name: &'static str,
     /// The identity, in one line.
     pub summary: &'static str,
-    /// Where the technique comes from.
+    /// The paper or other source of the technique.
     pub source: &'static str,
     /// What shows it.
     pub picture: Picture,
@@ -40,7 +40,7 @@ pub enum Picture {
 /// One figure of a demonstration, and whether it matches the identity.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Fact {
-    /// What the figure is.
+    /// The name of the figure.
     pub what: String,
     /// The value by the identity.
     pub expected: String,

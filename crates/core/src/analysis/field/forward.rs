@@ -18,7 +18,8 @@ use crate::layers::{AxisReach, Reach, Role};
 /// Maximum number of phases over all nodes: bounds the memory of a hostile graph (to about a gigabyte).
 const MAX_TOTAL: usize = 1 << 23;
 
-/// Computes the receptive fields of all nodes.
+/// Computes the receptive fields of all nodes, with respect to each input. An error if a number exceeds 128
+/// bits, or the resizes combine to too many phases, or too many different jumps meet.
 pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
     let inputs: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut fields = Fields { inputs, nodes: Vec::with_capacity(graph.nodes.len()), misaligned: vec![] };
@@ -46,7 +47,7 @@ pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
     Ok(fields)
 }
 
-/// Unit `u` of an input is its own element `u`.
+/// Returns the field of an input, whose unit `u` is its own element `u`.
 fn source(id: NodeId, node: &Node) -> Field {
     let axes = (1..node.shape.rank()).map(|axis| {
         let piece = Piece { by: Some(axis), family: Family::identity(Interval { lo: 0, hi: 0 }), cut: None };
@@ -153,8 +154,8 @@ fn only_context(graph: &Graph, input: NodeId) -> Field {
     Field { input, axes, context, local: false, aligned, sampled: false, uniform, bound: false }
 }
 
-/// Whether the statistics that a node computes over its operand include positions beside its own: those of a map with
-/// one position (a group norm after global pooling) do not.
+/// Returns whether the statistics that a node computes over its operand include positions beside its own:
+/// those of a map with one position (a group norm after global pooling) do not.
 fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
     // A whole axis cannot be widened, unless it is whole only by a bound.
     if field.bound {

@@ -1,4 +1,4 @@
-//! Maps units of feature maps to input boxes and back, as anchors need it.
+//! Maps units of feature maps to input boxes and back, as anchor boxes require.
 
 use super::family::too_large;
 use super::{Field, Fields, Interval, Piece};

@@ -1,4 +1,4 @@
-//! What each channel of a node reads of an input's channels, element by element and with borders.
+//! The channels of an input that each channel of a node reads, element by element and with borders.
 //!
 //! Channels are followed one by one. After a layer that mixes them (the head of a classifier) all of them share the
 //! rest of the path: the result for each set of pending regions is cached, so that the path is followed once.
@@ -32,7 +32,8 @@ pub fn channels(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Res
                 break found.clone();
             }
             way.push(key);
-            // The last node first, so that everything that is read of a node is known at its turn; inputs remain.
+            // The last node first, so that all that is read of a node is complete when it is processed;
+            // inputs remain.
             let next = pending.keys().rev().find(|&&node| graph.nodes[node].op != Op::Input).copied();
             let Some((at, region)) = next.and_then(|at| Some((at, pending.remove(&at)?))) else {
                 break match pending.get(&source.0) {

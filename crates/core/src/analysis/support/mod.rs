@@ -26,19 +26,20 @@ use crate::graph::{Graph, NodeId};
 /// Whether borders count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Borders {
-    /// Windows ignore them: padding positions count as input positions. This is the definition of a receptive field.
+    /// Windows ignore them: padding positions count as input positions. This is the definition of a receptive
+    /// field.
     Ignored,
-    /// Only elements that exist are read: padding at any depth reads nothing. This is what a unit near the border
-    /// really reads.
+    /// Only existing elements are read: padding at any depth reads nothing. This is what a unit near the
+    /// border actually reads.
     Real,
 }
 
-/// Steps that may still be taken.
+/// Number of steps that remain.
 #[derive(Debug)]
 pub struct Budget(Cell<u64>);
 
 impl Default for Budget {
-    /// Allows a few seconds of work.
+    /// Returns a budget for a few seconds of work.
     fn default() -> Self {
         Self(Cell::new(150_000_000))
     }
@@ -62,10 +63,12 @@ impl Budget {
     }
 }
 
-/// Returns the positions of `input` that the unit `unit` of `node` reads (one index per spatial axis of the node).
+/// Returns the positions of `input` that the unit `unit` of `node` reads (one index per spatial axis of the
+/// node).
 ///
-/// Gates and statistics over the whole map do not count, as in the local receptive field; sampling at data-dependent
-/// positions counts with its regular grid.
+/// Gates and statistics over the whole map do not count, as in the local receptive field; sampling at
+/// data-dependent positions counts with its regular grid. An error if `unit` has the wrong number of indices,
+/// or if the set consists of too many pieces.
 pub fn support(
     graph: &Graph,
     node: NodeId,
@@ -77,7 +80,7 @@ pub fn support(
     read_by(graph, node, input, unit, way)
 }
 
-/// As [`support`] at the network's own size, plus what gates and statistics over the whole map read.
+/// Returns [`support`] at the network's own size, plus what gates and statistics over the whole map read.
 pub fn support_and_context(
     graph: &Graph,
     node: NodeId,

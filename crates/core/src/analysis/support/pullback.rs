@@ -206,8 +206,8 @@ pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
     Set::of(set.spans().iter().flat_map(beyond).collect())
 }
 
-/// One axis of a reach. Blocks and shuffles of channels have arbitrarily long periods, and a table has none: they are
-/// not a [`Link`] here.
+/// One axis of a reach. Blocks and shuffles of channels have arbitrarily long periods, and a table has none:
+/// they are not a [`Link`] here.
 enum Step<'a> {
     Link(Link),
     Table { by: usize, indices: &'a [u64] },

@@ -143,8 +143,8 @@ impl<'a> Expander<'a> {
                     let env = Env::inside(&self.document.files[block.file].env, known);
                     match evaluate(default, &env) {
                         Ok(value) => Some(value),
-                        Err(errors) => {
-                            self.report_all(errors);
+                        Err(unevaluated) => {
+                            self.report_all(unevaluated.into_flaws());
                             None
                         }
                     }

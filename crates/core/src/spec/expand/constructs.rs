@@ -149,7 +149,7 @@ impl<'a> Expander<'a> {
         (ends.len() == paths.len() && !fields.broken).then(|| self.joint(join, ends))
     }
 
-    /// Returns one of `parts` equal shares of the channels of `whole`.
+    /// Returns part `index` of `parts` equal parts of the channels of `whole`.
     fn part(&mut self, whole: NodeId, index: usize, parts: usize, span: Span) -> Option<NodeId> {
         let (kind, _) = layers::find("chunk")?;
         let number = |value: usize| Located { value: Value::integer(value as i128), span };
@@ -311,7 +311,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// Returns the layer that joins paths, with its position: `add`, or `{concat: {axis: 1}}`.
+    /// Returns the layer that merges paths, with its position: `add`, or `{concat: {axis: 1}}`.
     fn join(&mut self, written: Option<&Located>, default: &str, span: Span) -> Option<(Layer, Span)> {
         let nothing = Located { value: Value::Map(vec![]), span };
         let (name, args, span) = match written.map(|value| (&value.value, value.span)) {
@@ -430,7 +430,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether both keys are given, `first` before `second`.
+    /// Returns whether both keys are given, `first` before `second`.
     fn comes_before(&self, first: &str, second: &str) -> bool {
         let place = |name: &str| self.entries.iter().position(|(key, _)| key.name == name);
         matches!((place(first), place(second)), (Some(a), Some(b)) if a < b)

@@ -6,7 +6,8 @@ use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
 use crate::spec::evaluate::{evaluate, expression_error};
-use crate::spec::{expr, grammar};
+use crate::spec::expr::{self, ExprError};
+use crate::spec::grammar;
 use crate::value::{Key, Located, Value};
 
 /// An item, split into its parts.
@@ -23,23 +24,23 @@ pub(super) struct Item<'a> {
     pub(super) share: Option<(String, Span)>,
 }
 
-/// A layer as it is written.
+/// A layer as written.
 struct Built {
     layer: Layer,
-    /// Where its arguments stand.
+    /// The positions of its arguments.
     places: Vec<(String, Span)>,
     /// Whether its weights are learned.
     learned: bool,
 }
 
 impl<'a> Item<'a> {
-    /// What is given to it.
+    /// Returns its arguments.
     pub(super) fn given(&self) -> &'a Value {
         static NOTHING: Value = Value::Null;
         self.value.map_or(&NOTHING, |value| &value.value)
     }
 
-    /// Where that stands.
+    /// Returns the position of its arguments.
     pub(super) fn place(&self) -> Span {
         self.value.map_or(self.key.span, |value| value.span)
     }
@@ -101,7 +102,7 @@ impl<'a> Expander<'a> {
         let (key, value) = match main.as_slice() {
             [(key, value)] => (key.clone(), Some(value)),
             [] if share.is_some() => {
-                // `- {share: conv1}`: the same layer, block or group once more.
+                // `- {share: conv1}` repeats that layer, block or group.
                 (Key { name: String::new(), span: item.span }, None)
             }
             [] => {
@@ -182,7 +183,7 @@ impl<'a> Expander<'a> {
                 None
             }
             Err(error) => {
-                self.expression(&error, name, span);
+                self.expression(error, name, span);
                 None
             }
         }
@@ -224,7 +225,7 @@ impl<'a> Expander<'a> {
                 "the next line was read as part of this text: align the dashes".into()
             }
             Some(close) => format!("did you mean `{close}`?"),
-            // What a broken include would have brought is not known: a missing block is not a mistake of its own.
+            // A broken include might have defined the block: a missing block is not a separate error then.
             None if self.document.incomplete => {
                 self.silenced += 1;
                 return;
@@ -234,10 +235,10 @@ impl<'a> Expander<'a> {
         self.report(Code::UnknownName, format!("unknown layer or block `{}`", key.name), key.span, &help);
     }
 
-    fn expression(&mut self, error: &expr::ExprError, text: &str, span: Span) {
+    fn expression(&mut self, error: ExprError, text: &str, span: Span) {
         self.silenced += 1;
-        if !error.silent {
-            self.report_in_block(expression_error(error, text, span));
+        if let ExprError::Flaw(flaw) = error {
+            self.report_in_block(expression_error(flaw, text, span));
         }
     }
 
@@ -315,7 +316,8 @@ impl<'a> Expander<'a> {
         Some(node)
     }
 
-    /// The layer that `share` names beside a layer; a block or group has many.
+    /// Returns the layer whose weights `share` names, for an item that is a layer; a block or group has many
+    /// layers.
     fn layer_to_share(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
         if name != grammar::PREVIOUS
             && let Some(group) = self.named_group(name, current)
@@ -379,9 +381,9 @@ impl<'a> Expander<'a> {
         for (key, value) in written.iter().chain(missing) {
             match evaluate(value, &env) {
                 Ok(value) => args.push((key.clone(), value)),
-                Err(errors) => {
+                Err(unevaluated) => {
                     failed = true;
-                    self.report_all(errors);
+                    self.report_all(unevaluated.into_flaws());
                 }
             }
         }
@@ -399,7 +401,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// Takes the argument `learned` out of `args`; nothing if it is wrong.
+    /// Takes the argument `learned` out of `args`; returns nothing if it is wrong.
     fn learned(&mut self, args: &mut Vec<(Key, Located)>) -> Option<bool> {
         let Some(at) = args.iter().position(|(key, _)| key.name == layers::LEARNED) else {
             return Some(true);
@@ -440,7 +442,7 @@ impl<'a> Expander<'a> {
         (nodes, broken)
     }
 
-    /// Returns text with its variables filled in: `enc$i`.
+    /// Returns text with its variables substituted: `enc$i`.
     pub(super) fn text(&mut self, value: &Located, what: &str) -> Option<(String, Span)> {
         let text = match &value.value {
             Value::Text(text) => text.clone(),
@@ -454,7 +456,7 @@ impl<'a> Expander<'a> {
         match expr::interpolate(&text, self.env().as_ref()) {
             Ok(text) => Some((text, value.span)),
             Err(error) => {
-                self.expression(&error, &text, value.span);
+                self.expression(error, &text, value.span);
                 None
             }
         }

@@ -67,12 +67,12 @@ struct Expander<'a> {
     document: &'a Document,
     builder: Builder,
     frames: Vec<Frame>,
-    /// Outputs of named groups and blocks, by full id.
+    /// Named groups and blocks, by full id.
     groups: HashMap<String, Group<'a>>,
     unresolved: Vec<Unresolved>,
     steps: usize,
     stopped: bool,
-    /// Number of errors that only follow from one that was reported.
+    /// Number of errors that only follow from one that was already reported.
     silenced: usize,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// The shape that the spec gives an input, whatever replaces it; none if it is wrong.
+    /// Returns the shape that the spec gives an input, regardless of overrides; none if it is wrong.
     fn written_shape(&self, value: &Located) -> Option<Vec<u64>> {
         let value = evaluate(value, &self.env()).ok()?;
         decode(&value, value.span, "`input`").ok()
@@ -268,14 +268,14 @@ impl<'a> Expander<'a> {
     fn eval(&mut self, value: &Located) -> Option<Located> {
         match evaluate(value, &self.env()) {
             Ok(value) => Some(value),
-            Err(errors) => {
-                self.report_all(errors);
+            Err(unevaluated) => {
+                self.report_all(unevaluated.into_flaws());
                 None
             }
         }
     }
 
-    /// Reports errors found in a value; an empty list is an error that was reported at its origin.
+    /// Reports the errors found in a value, apart from those that were reported at their origin.
     fn report_all(&mut self, errors: Vec<Diagnostic>) {
         self.silenced += 1;
         errors.into_iter().for_each(|error| self.report_in_block(error));

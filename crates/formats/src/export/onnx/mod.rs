@@ -197,7 +197,7 @@ fn described(value: &Value, options: &Options) -> ValueInfoProto {
     }
 }
 
-/// Returns all weights, shared ones once: with their data, or with the location of their data.
+/// Returns all weights, each shared weight once: with their data, or with the location of their data.
 fn weights(
     graph: &Graph,
     network: Option<&Network<'_, f32>>,
@@ -249,7 +249,7 @@ fn next(offset: u64, bytes: u64) -> u64 {
     offset.saturating_add(bytes).div_ceil(ALIGNED).saturating_mul(ALIGNED)
 }
 
-/// Returns the bytes of all weights, shared ones once.
+/// Returns the bytes of all weights, each shared weight once.
 pub fn bytes(graph: &Graph) -> u64 {
     let own = graph.nodes().iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
     own.map(|weight| weight.shape.elements().unwrap_or(u64::MAX).saturating_mul(4))

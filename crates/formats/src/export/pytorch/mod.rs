@@ -48,7 +48,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    // A group of expressions alone is no module.
+    // A group that consists of expressions only needs no module.
     let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.index()].module.is_some()));
     let classes = fold::fold(&outline, &Python { leaves: &leaves });
     let mut taken: HashSet<String> = support::NAMES.iter().map(|&name| name.to_owned()).collect();
@@ -182,7 +182,7 @@ impl Target for Python<'_> {
 }
 
 impl Python<'_> {
-    /// Whether `group` is a sequence of modules, as `nn.Sequential` requires.
+    /// Returns whether `group` is a sequence of modules, as `nn.Sequential` requires.
     fn is_chain(&self, outline: &Outline<'_>, group: GroupId) -> bool {
         let facts = &outline.groups[group];
         let mut current = match facts.inputs.as_slice() {
@@ -232,7 +232,7 @@ impl Writer<'_> {
         &self.classes.list[self.classes.of[group]].params
     }
 
-    /// Whether groups like `group` are written inline where they are used.
+    /// Returns whether groups like `group` are written inline where they are used.
     fn is_in_place(&self, group: GroupId) -> bool {
         self.classes.in_place[self.classes.of[group]]
     }
@@ -281,7 +281,7 @@ impl Writer<'_> {
     }
 }
 
-/// `4 * width`, `width // 2`.
+/// Formats `4 * width`, `width // 2`.
 fn product(name: &str, times: i64, over: i64) -> String {
     let text = if times == 1 { name.to_owned() } else { format!("{times} * {name}") };
     if over == 1 { text } else { format!("{text} // {over}") }

@@ -98,7 +98,7 @@ const MODULE: &[&str] = &[
     "zero_grad",
 ];
 
-/// Whether `name` can be written as an attribute: `self.name`.
+/// Returns whether `name` can be written as an attribute: `self.name`.
 pub(super) fn is_attribute(name: &str) -> bool {
     let mut characters = name.chars();
     let first = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
@@ -109,7 +109,8 @@ pub(super) fn is_attribute(name: &str) -> bool {
         && !name.starts_with("__")
 }
 
-/// The module at `path` below `base`: `self.stage1.conv1`, or `self.get_submodule("layer1.0")`.
+/// Returns the expression of the module at `path` below `base`: `self.stage1.conv1`, or
+/// `self.get_submodule("layer1.0")`.
 pub(super) fn reach(base: &str, path: &str) -> String {
     if path.split('.').all(is_attribute) {
         return format!("{base}.{path}");
@@ -117,7 +118,7 @@ pub(super) fn reach(base: &str, path: &str) -> String {
     format!("{base}.get_submodule(\"{path}\")")
 }
 
-/// A variable for the value of `name`.
+/// Returns a variable for the value of `name`.
 pub(super) fn variable(name: &str) -> String {
     let last = name.rsplit('.').next().unwrap_or(name);
     let text: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

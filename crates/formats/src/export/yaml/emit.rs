@@ -56,12 +56,12 @@ impl Name {
 }
 
 impl Yaml {
-    /// A name.
+    /// Returns a name.
     pub(super) fn name(text: &str) -> Self {
         Self::Name(Name::new(text))
     }
 
-    /// A mapping of one entry.
+    /// Returns a mapping of one entry.
     pub(super) fn entry(key: impl Into<String>, value: Self) -> Self {
         Self::Map(vec![(key.into(), value)])
     }
@@ -86,7 +86,7 @@ impl Yaml {
         }
     }
 
-    /// Whether it contains layers that should have lines of their own.
+    /// Returns whether it contains layers that should have lines of their own.
     fn is_tall(&self) -> bool {
         match self {
             Self::Plain(_) | Self::Name(_) => false,

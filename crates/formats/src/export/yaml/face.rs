@@ -34,7 +34,7 @@ pub(super) struct Faces {
 }
 
 impl Faces {
-    /// The arguments of every layer of `graph`.
+    /// Returns the faces of all layers of `graph`.
     pub(super) fn of(graph: &Graph) -> Self {
         let span = Span::new(Sources::default().add("", ""), 0, 0);
         let mut known: HashMap<String, Face> = HashMap::new();

@@ -62,7 +62,7 @@ impl Names {
         self.frames.last().map_or_else(|| name.to_owned(), |frame| frame.join(name))
     }
 
-    /// Whether the innermost level contains the name `name`.
+    /// Returns whether the innermost level contains the name `name`.
     pub(super) fn is_taken(&self, name: &str) -> bool {
         self.taken.contains(&self.full(name))
     }
@@ -191,8 +191,8 @@ fn valid(name: &str) -> String {
     }
 }
 
-/// Whether a name contains only the kind of layer, so that the generated name is as informative: `relu_1`, an
-/// exporter's `MaxPool` or `cat`.
+/// Returns whether a name contains only the kind of layer, so that the generated name is as informative:
+/// `relu_1`, an exporter's `MaxPool` or `cat`.
 pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || "_-".contains(c));
     let known = |word: &str| layers::find(word).is_some_and(|(found, _)| found.doc.name == kind);

@@ -1,4 +1,5 @@
-//! Operators that make or pass on values: Constant, Identity, Cast, Dropout, Shape, Size, ConstantOfShape, If.
+//! Operators that create or pass on values: Constant, Identity, Cast, Dropout, Shape, Size, ConstantOfShape,
+//! If.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value, shortest};
 use super::elements::small;
@@ -9,7 +10,7 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::product;
 
-/// Deepest nesting of branches.
+/// Maximum nesting of branches.
 const MAX_BRANCHES: usize = 16;
 
 pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -40,9 +41,9 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Constant(constant)])
 }
 
-/// Its first input, unchanged: the layer does nothing at inference.
+/// Returns its first input, unchanged: the layer has no effect at inference.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    // Its third input says whether a dropout drops.
+    // Its third input enables dropping.
     let drops = used.node.op_type == "Dropout"
         && matches!(lower.value(used, 2), Ok(Value::Constant(training)) if training.scalar() != Some(0.0));
     if drops {
@@ -86,7 +87,7 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if let Value::Tensor(tensor) = &value
         && lower.is_whole(tensor.draft)
     {
-        // Whole numbers become numbers: what follows computes as usual.
+        // Integers become floating-point numbers: the layers after it compute as usual.
         let identity = Layer::Identity(cnnkit_core::layers::identity::Identity {});
         let numbers = lower.map(used, identity, &tensor.clone(), vec![])?;
         return Ok(vec![Value::Tensor(numbers)]);
@@ -94,7 +95,7 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![value])
 }
 
-/// Whether numbers of the type have so few bits that a cast to it is a computation.
+/// Returns whether numbers of this type have so few bits that a cast to it rounds.
 fn rounds(data_type: DataType) -> bool {
     use DataType as D;
     matches!(
@@ -108,7 +109,7 @@ fn rounds(data_type: DataType) -> bool {
     )
 }
 
-/// The sizes of any value.
+/// Returns the sizes of any value.
 fn dims(lower: &Lower, used: Use<'_>) -> Result<Vec<u64>, Flaw> {
     match lower.value(used, 0)? {
         Value::Tensor(tensor) => Ok(tensor.dims.clone()),
@@ -163,7 +164,7 @@ pub(super) fn constant_of_shape(lower: &mut Lower, used: Use<'_>) -> Outcome {
     })])
 }
 
-/// The branch that a known condition takes.
+/// Lowers the branch that a known condition selects.
 pub(super) fn branch(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let condition = match lower.value(used, 0)? {
         Value::Constant(condition) => condition.scalar(),
@@ -209,7 +210,7 @@ pub(super) fn branch(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(values)
 }
 
-/// The number that an f32 of the file was meant to be.
+/// Returns the decimal number that an f32 of the file was rounded from.
 pub(super) fn meant(value: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
     let single = value as f32;

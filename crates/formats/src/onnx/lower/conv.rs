@@ -9,7 +9,7 @@ use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::deform_sample::DeformSample;
 
-/// Kernel, strides, dilations and paddings of a window, as Conv and the pools have them.
+/// Kernel, strides, dilations and paddings of a window, with the attributes of Conv and the pools.
 pub(super) struct Window {
     pub(super) kernel: PerAxis,
     pub(super) stride: PerAxis,
@@ -17,7 +17,7 @@ pub(super) struct Window {
     pub(super) padding: Padding,
 }
 
-/// One number if all are equal.
+/// Returns one number if all are equal, else one per axis.
 pub(super) fn per_axis(values: &[u64]) -> PerAxis {
     match values.first() {
         Some(&first) if values.iter().all(|&value| value == first) => PerAxis::all(first),
@@ -25,7 +25,7 @@ pub(super) fn per_axis(values: &[u64]) -> PerAxis {
     }
 }
 
-/// The paddings `[before..., after...]` of an attribute.
+/// Returns the paddings `[before..., after...]` of an attribute.
 pub(super) fn padding(pads: &[i64]) -> Result<Padding, Flaw> {
     if pads.iter().any(|&pad| pad < 0) {
         return Err(Flaw::Unsupported(format!("negative paddings {pads:?}")));
@@ -38,7 +38,7 @@ pub(super) fn padding(pads: &[i64]) -> Result<Padding, Flaw> {
     Ok(Padding::Sides(before.iter().copied().zip(after.iter().copied()).collect()))
 }
 
-/// One value for each of `rank` axes; `default` if the attribute is absent.
+/// Returns one value for each of `rank` axes; `default` if the attribute is absent.
 pub(super) fn numbers(used: Use<'_>, name: &str, rank: usize, default: u64) -> Result<Vec<u64>, Problem> {
     let Some(values) = used.ints(name).filter(|values| !values.is_empty()) else {
         return Ok(vec![default; rank]);
@@ -53,7 +53,7 @@ pub(super) fn numbers(used: Use<'_>, name: &str, rank: usize, default: u64) -> R
         .collect()
 }
 
-/// The window of a node over `rank` spatial axes.
+/// Returns the window of a node over the axes of `kernel`.
 pub(super) fn window(used: Use<'_>, kernel: &[u64]) -> Result<Window, Flaw> {
     let rank = kernel.len();
     let padding = match used.text("auto_pad").unwrap_or("NOTSET") {
@@ -79,11 +79,11 @@ pub(super) fn window(used: Use<'_>, kernel: &[u64]) -> Result<Window, Flaw> {
     })
 }
 
-/// The input of a layer that slides over space: batch first, channels, then space.
+/// Returns the input of a layer that slides over space: batch first, then channels, then spatial axes.
 pub(super) fn image(lower: &mut Lower, used: Use<'_>) -> Result<Tensor, Flaw> {
     let mut input = lower.tensor(used, 0)?;
     if input.batch.is_none() && lower.batch == 1 && input.dims.len() > 1 && input.dims[0] == 1 {
-        // A batch of 1 that was an axis like any other, or a learned map.
+        // A batch of 1 that was an ordinary axis, or a learned map.
         input = lower.viewed(used, &input, &input.dims.clone(), Some(0))?;
     }
     if input.batch != Some(0) {
@@ -95,7 +95,8 @@ pub(super) fn image(lower: &mut Lower, used: Use<'_>) -> Result<Tensor, Flaw> {
     Ok(input)
 }
 
-/// The weight of a convolution of `input`: at least output channels, input channels and as many axes as there is space.
+/// Returns the weight of a convolution of `input`: output channels, input channels, and one axis per spatial
+/// axis.
 fn weight(lower: &Lower, used: Use<'_>, index: usize, input: &Tensor) -> Result<Constant, Flaw> {
     let weight = lower.constant(used, index)?;
     if weight.dims.len() != input.dims.len() || weight.dims.len() < 3 {
@@ -169,7 +170,7 @@ pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
         None => None,
     };
     if let Some(wanted) = wanted {
-        // By the operator's definition the larger half is in front unless it says SAME_UPPER.
+        // By the operator's definition, the larger half goes in front except for SAME_UPPER.
         let front = used.text("auto_pad") != Some("SAME_UPPER");
         (window.padding, added) = fitted(used, &input, &weight, &wanted, front)?;
     }
@@ -192,8 +193,9 @@ pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.map(used, Layer::ConvTranspose(layer), &input, weights)?)])
 }
 
-/// The paddings that give a transposed convolution the output sizes that the file asks for (the operator's definition
-/// of `output_shape`), and what is added after the last output where the sizes are larger than all.
+/// Returns the paddings that result in the output sizes that the file requests for a transposed convolution
+/// (the operator's definition of `output_shape`), and the elements added after the last output where these
+/// sizes exceed the unpadded output.
 fn fitted(
     used: Use<'_>,
     input: &Tensor,
@@ -229,8 +231,8 @@ fn fitted(
     Ok((Padding::Sides(sides), added))
 }
 
-/// DeformConv: the offsets (and masks) are inputs of their own. Where a convolution of the same map makes them, the
-/// whole is recognised as a `deform_conv` later.
+/// Lowers DeformConv, whose offsets (and masks) are separate inputs. If a convolution of the same map
+/// computes them, a pattern later replaces both by `deform_conv`.
 pub(super) fn deform_conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
@@ -270,7 +272,7 @@ pub(super) fn deform_conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.emit(used, Layer::DeformSample(layer), &inputs, weights, Some(0))?)])
 }
 
-/// A weight with its first two axes swapped.
+/// Returns a weight with its first two axes swapped.
 pub(super) fn swapped(weight: &Constant) -> Constant {
     let dims = vec![weight.dims[1], weight.dims[0]];
     weight.changed(Change::Transpose(vec![1, 0]), dims)

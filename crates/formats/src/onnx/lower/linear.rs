@@ -8,7 +8,7 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::linear::Linear;
 use cnnkit_core::layers::matmul::Matmul;
 
-/// A linear layer on the last axis, with the weight as PyTorch has it.
+/// Adds a linear layer on the last axis, with the weight in PyTorch's layout.
 fn linear(
     lower: &mut Lower,
     used: Use<'_>,
@@ -47,7 +47,7 @@ pub(super) fn gemm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let weight = if used.int("transB", 0) == 0 { swapped(&weight) } else { weight };
     let outputs = weight.dims[0];
     let mut bias = lower.optional(used, 2)?.map(|bias| scaled(bias, beta));
-    // A bias may be written as [1, N]; anything else that broadcasts is rare.
+    // A bias may be written as [1, N]; other broadcast shapes are rare.
     if let Some(given) = &bias
         && given.dims != [outputs]
     {
@@ -83,7 +83,7 @@ pub(super) fn matmul(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(output)])
 }
 
-/// An operand that is the same for every image, with the batch axis of the other.
+/// Returns an operand that is equal for all images, with the batch axis of the other operand.
 fn placed(lower: &mut Lower, used: Use<'_>, tensor: Tensor, batch: Option<usize>) -> Result<Tensor, Flaw> {
     match batch {
         Some(axis) if tensor.batch.is_none() && tensor.dims[axis] == 1 => {

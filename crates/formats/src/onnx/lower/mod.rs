@@ -1,7 +1,8 @@
-//! From ONNX operators to layers. One file a family of operators; [`operators`] is the only list.
+//! The lowering of ONNX operators to layers. One file per family of operators; [`operators`] is the only
+//! list.
 //!
-//! Operators on constants are computed (shape arithmetic vanishes); operators on values become layers. Tensors of the
-//! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
+//! Operators on constants are computed (shape arithmetic disappears); operators on values become layers.
+//! Tensors of the graph have no batch axis: a [`Value`] has the index of the batch axis in the ONNX tensor.
 
 mod arithmetic;
 mod attention;

@@ -1,13 +1,14 @@
-//! Resizing of constants: tables of positions that a model stretches to the size of its input, by the operator's definition.
+//! Resizing of constants: tables of positions that a model resizes to its input, by the operator's
+//! definition.
 
 use super::context::{Lower, Use};
 use super::elements::{computed, small};
 use crate::onnx::constant::{Constant, Values};
 
-/// An element of the input and its share.
+/// An element of the input with its weight.
 type Tap = (usize, f64);
 
-/// The resized constant, if its values are known and the rule is one of these.
+/// Returns the resized constant, if its values are known and the rule is supported.
 pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<Constant> {
     let output = super::output_shape::output_shape(lower, used, 0)?;
     let supported = used.int("antialias", 0) == 0
@@ -52,7 +53,7 @@ pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<C
     Some(Constant { values: Some(Values::Floats(values)), ..computed(dims, data.data_type) })
 }
 
-/// What element `at` of an axis is made of.
+/// Returns the input elements, with their weights, of element `at` of an axis.
 fn taps(used: Use<'_>, at: usize, from: usize, to: usize, factor: f64) -> Option<Vec<Tap>> {
     let old = used.opset < 11 || used.node.op_type == "Upsample";
     let rule =
@@ -82,7 +83,7 @@ fn taps(used: Use<'_>, at: usize, from: usize, to: usize, factor: f64) -> Option
         }
         "linear" => Some(vec![(inside(low), 1.0 - rest), (inside(low + 1.0), rest)]),
         "cubic" => {
-            // Keys 1981, with the operator's coefficient.
+            // The kernel of Keys 1981, with the operator's coefficient.
             let a = used.float("cubic_coeff_a", -0.75);
             let share = |distance: f64| {
                 let x = distance.abs();

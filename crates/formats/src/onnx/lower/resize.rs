@@ -12,7 +12,7 @@ use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::pad::Pad;
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
 
-/// The factors of all axes, if they are given.
+/// Returns the factors of all axes, if they are given.
 pub(super) fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw> {
     if let Some(attribute) = used.attribute("scales") {
         return Ok(Some(attribute.floats.iter().map(|&scale| super::context::shortest(scale)).collect()));
@@ -28,7 +28,7 @@ pub(super) fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, s
     }
 }
 
-/// What is `given` for some axes, and `kept` for the others.
+/// Returns `kept` with the values `given` for some axes.
 fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<T>, Problem> {
     if axes.len() != given.len() {
         let message = format!("it has {} axes, but sizes or factors for {}", axes.len(), given.len());
@@ -40,12 +40,12 @@ fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<
     Ok(kept)
 }
 
-/// Whether a factor stretches an axis to a whole number of elements, but for rounding.
+/// Returns whether a factor results in an integer number of elements, up to rounding.
 fn fits(factor: f64, from: u64, to: u64) -> bool {
     (factor * from as f64 - to as f64).abs() < 1e-6 * to as f64
 }
 
-/// Where the elements of an axis come from.
+/// The source positions of the elements of an axis.
 struct Places {
     from: u64,
     to: u64,
@@ -53,7 +53,8 @@ struct Places {
 }
 
 impl Places {
-    /// The nearest element for each element; none for a rule that is not known, or for too many.
+    /// Returns the nearest input element of each element; none for an unsupported rule, or for too many
+    /// elements.
     fn nearest(&self, rule: &str, rounding: &str) -> Option<Vec<u64>> {
         if self.to > KNOWN {
             return None;
@@ -88,7 +89,7 @@ impl Places {
     }
 }
 
-/// Elements chosen along each axis.
+/// Lowers a selection of elements along each axis.
 fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u64>>) -> Outcome {
     let mut tensor = input;
     for (axis, places) in chosen.into_iter().enumerate() {
@@ -104,8 +105,8 @@ fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u
     Ok(vec![Value::Tensor(tensor)])
 }
 
-/// Linear between the elements at `i / factor`: with one more element that repeats the last, these are the places that
-/// keep the corners where one more is asked for.
+/// Lowers linear interpolation at `i / factor`: with the last element repeated once more, these are the
+/// positions of a resize with aligned corners to one more element.
 fn from_corner(lower: &mut Lower, used: Use<'_>, input: Tensor, output: &[u64], factors: &[f64]) -> Outcome {
     let exact = (2..output.len()).all(|axis| fits(factors[axis], input.dims[axis], output[axis]));
     if !exact || (2..output.len()).any(|axis| output[axis] < input.dims[axis]) {
@@ -152,7 +153,7 @@ pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
         scales = scales.map(|given| spread(&axes, &given, vec![1.0; rank])).transpose()?;
         sizes = sizes.map(|given| spread(&axes, &given, kept)).transpose()?;
     }
-    // Before version 11 there was one rule; it is what is now called asymmetric.
+    // Before version 11 there was only the rule that is now called asymmetric.
     let old = used.opset < 11 || used.node.op_type == "Upsample";
     let rule =
         if old { "asymmetric" } else { used.text("coordinate_transformation_mode").unwrap_or("half_pixel") };
@@ -212,7 +213,8 @@ pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
             "pytorch_half_pixel" if output[2..].iter().all(|&size| size > 1) => {
                 (Interpolation::Linear, false)
             }
-            // The operator's corners are those of a map of the factor's size, with its fraction.
+            // The operator's corners are those of a map of the exact size, factor times input size, which may
+            // be fractional.
             "align_corners" if (2..rank).all(|axis| fits(factors[axis], input.dims[axis], output[axis])) => {
                 (Interpolation::Linear, true)
             }

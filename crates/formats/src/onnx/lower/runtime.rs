@@ -1,4 +1,4 @@
-//! ONNX Runtime's fused operators (`com.microsoft`), as the operators that they were made of.
+//! ONNX Runtime's fused operators (`com.microsoft`), as the operators from which they were fused.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::shapes::permuted;
@@ -10,7 +10,7 @@ use cnnkit_core::layers::power::Power;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::rescale::Rescale;
 
-/// A fused node that is taken apart.
+/// A fused node that is split into operators.
 struct Parts<'a, 'n> {
     lower: &'a mut Lower,
     used: Use<'n>,
@@ -18,12 +18,12 @@ struct Parts<'a, 'n> {
 }
 
 impl Parts<'_, '_> {
-    /// The name of input `index`; empty if it is not given.
+    /// Returns the name of input `index`; empty if it is not given.
     fn input(&self, index: usize) -> String {
         self.used.node.input.get(index).cloned().unwrap_or_default()
     }
 
-    /// What a value is called that only this node knows.
+    /// Adds a value under a name that only this node uses.
     fn named(&mut self, value: Value) -> String {
         self.count += 1;
         let output = self.used.node.output.first().map_or("", String::as_str);
@@ -32,7 +32,7 @@ impl Parts<'_, '_> {
         name
     }
 
-    /// The operator `name` on these values.
+    /// Applies the operator `name` to these values.
     fn apply(
         &mut self,
         name: &str,
@@ -69,14 +69,14 @@ impl Parts<'_, '_> {
         }
     }
 
-    /// The node's attributes but for these.
+    /// Returns the node's attributes except these.
     fn without(&self, names: &[&str]) -> Vec<AttributeProto> {
         let kept =
             self.used.node.attribute.iter().filter(|attribute| !names.contains(&attribute.name.as_str()));
         kept.cloned().collect()
     }
 
-    /// The activation that a fused node names.
+    /// Applies the activation that a fused node names.
     fn activated(&mut self, value: String) -> Result<String, Flaw> {
         let Some(activation) = self.used.text("activation").map(str::to_owned) else { return Ok(value) };
         let numbers: Vec<f32> =
@@ -99,7 +99,7 @@ impl Parts<'_, '_> {
     }
 }
 
-/// The node as what it was made of; none if it is another operator.
+/// Lowers the node as the operators from which it was fused; none if it is another operator.
 pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     let parts = Parts { lower, used, count: 0 };
     Some(match used.node.op_type.as_str() {
@@ -113,7 +113,7 @@ pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     })
 }
 
-/// A convolution, a sum with another map, an activation.
+/// Lowers a convolution, a sum with another map, and an activation.
 fn conv(mut parts: Parts<'_, '_>) -> Outcome {
     let inputs = (0..3).map(|index| parts.input(index)).collect();
     let mut value = parts.apply("Conv", inputs, parts.without(&["activation", "activation_params"]))?;
@@ -134,7 +134,7 @@ fn gemm(mut parts: Parts<'_, '_>) -> Outcome {
     parts.done(&value)
 }
 
-/// A product of operands that may be transposed, times a number.
+/// Lowers a product of operands that may be transposed, times a number.
 fn matmul(mut parts: Parts<'_, '_>) -> Outcome {
     if parts.used.int("transBatchA", 0) != 0 || parts.used.int("transBatchB", 0) != 0 {
         return parts.used.unsupported("a product of transposed stacks");
@@ -173,7 +173,7 @@ fn matmul(mut parts: Parts<'_, '_>) -> Outcome {
     parts.lower.simple(parts.used, Layer::Rescale(Rescale { scale: alpha, shift: 0.0 }), &product)
 }
 
-/// GELU after a bias, exact, by tanh, or by a sigmoid.
+/// Lowers GELU after a bias: exact, by tanh, or by a sigmoid.
 fn gelu(mut parts: Parts<'_, '_>) -> Outcome {
     let mut value = parts.input(0);
     let name = parts.used.node.op_type.clone();
@@ -198,7 +198,7 @@ fn gelu(mut parts: Parts<'_, '_>) -> Outcome {
     parts.done(&value)
 }
 
-/// The sum of two maps (and a bias), and a norm of it; the sum itself is the fourth output.
+/// Lowers the sum of two maps (and a bias) and its norm; the sum itself is the fourth output.
 fn skip_norm(mut parts: Parts<'_, '_>) -> Outcome {
     let simple = parts.used.node.op_type.starts_with("SkipSimplified");
     let (input, skip) = (parts.input(0), parts.input(1));
@@ -235,7 +235,7 @@ fn root_mean_square(mut parts: Parts<'_, '_>, input: usize, scale: usize) -> Out
     normalised(&mut parts, &name, scale)
 }
 
-/// `x / sqrt(mean(x^2) + eps)` over the last axis, times the scale.
+/// Lowers `x / sqrt(mean(x^2) + eps)` over the last axis, times the scale.
 fn normalised(parts: &mut Parts<'_, '_>, name: &str, scale: usize) -> Outcome {
     let input = parts.tensor(name)?;
     let last = input.dims.len().checked_sub(1).and_then(|axis| input.axis(axis));

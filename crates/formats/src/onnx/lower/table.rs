@@ -1,4 +1,4 @@
-//! The list of operators, and what is done with a node.
+//! The list of operators, and the lowering of a node.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
@@ -12,7 +12,7 @@ use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::onnx_operators;
 
-/// What an operator becomes.
+/// The lowering of an operator.
 pub struct Operator {
     /// Its name in ONNX.
     pub name: &'static str,
@@ -25,7 +25,7 @@ macro_rules! operators {
     };
 }
 
-/// Functions of one number are not among them: each stands in its layer's file.
+/// Functions of one number are not listed here: each is listed in its layer's file.
 static OPERATORS: &[Operator] = operators! {
     control::constant => "Constant";
     control::identity => "Identity" "Dropout";
@@ -83,13 +83,13 @@ static OPERATORS: &[Operator] = operators! {
     quantised::whole_matmul => "MatMulInteger";
 };
 
-/// All operators that become layers or vanish.
+/// Iterates over all operators that become layers or disappear.
 pub fn operators() -> impl Iterator<Item = &'static str> {
     OPERATORS.iter().map(|operator| operator.name).chain(onnx_operators())
 }
 
 impl Lower {
-    /// Lowers one node: its outputs are known afterwards. An error is the model's, with the node's name.
+    /// Lowers one node, after which its outputs are known. An error is one of the model and names the node.
     pub fn node(&mut self, used: Use<'_>) -> Result<(), Problem> {
         self.lowered += 1;
         if self.lowered > MAX_NODES {
@@ -122,7 +122,7 @@ impl Lower {
         Ok(())
     }
 
-    /// The value of unknown shape that the node passes on as it is.
+    /// Returns the value of unknown shape that the node passes on unchanged.
     fn passed_on(&mut self, used: Use<'_>, index: usize) -> Option<Value> {
         if index > 0 || !matches!(used.node.op_type.as_str(), "Identity" | "Dropout" | "Cast" | "CastLike") {
             return None;
@@ -133,7 +133,8 @@ impl Lower {
         self.values.get(input).cloned()
     }
 
-    /// The values with known constants as long as there is room for them, and a mark on what comes from weights.
+    /// Returns the values, with known constants as long as there is room for them, and marks constants
+    /// computed from weights.
     fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
         let mut sources: Vec<usize> = Vec::new();
         for index in 0..used.node.input.len() {
@@ -166,7 +167,8 @@ impl Lower {
         values
     }
 
-    /// Whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an initialiser.
+    /// Returns whether a stored tensor is learned: more than one floating-point number, or integers of at
+    /// most 8 bits that represent them, in an initialiser.
     fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
         let small =
             matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
@@ -175,7 +177,7 @@ impl Lower {
             && !self.in_nodes.contains(&root)
     }
 
-    /// Drops all large known constants, so that nothing more is computed from them.
+    /// Drops the values of all large known constants, so that nothing more is computed from them.
     fn forget(&mut self) {
         for value in self.values.values_mut() {
             if let Value::Constant(constant) = value
