@@ -95,7 +95,7 @@ pub mod load;
 pub mod resized;
 #[doc(hidden)]
 pub mod revision;
-mod standalone;
+pub mod standalone;
 pub mod zoo;
 
 pub use load::{LoadError, Loader, Network};

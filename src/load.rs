@@ -35,7 +35,6 @@ use cnnkit_report::imported::{Figures, Import};
 use cnnkit_report::{Entry, Spec};
 
 use crate::disk::Disk;
-use crate::standalone;
 use crate::zoo::Zoo;
 
 /// Maximum number of bytes of a model that is read from a pipe into memory: the limit of its format.
@@ -188,25 +187,6 @@ impl Loader {
             Found::Spec(files, path) => {
                 let (document, sources) = spec::read(files.as_ref(), &path, &self.overrides)?;
                 Ok(Draft::Spec { document: Box::new(document), sources })
-            }
-        }
-    }
-
-    /// Returns the text of the spec that `name` names, with what it includes written into it: it works alone. Nothing is
-    /// replaced in it.
-    ///
-    /// # Errors
-    /// As [`Loader::load`]; and if it is a model, which has no text.
-    pub fn standalone(&self, name: &str) -> Result<String, LoadError> {
-        match self.find(name)? {
-            Found::Model(_) => {
-                Err(Problem::new(Code::InvalidValue, format!("`{name}` is a model, not a spec"))
-                    .help(format!("`cnnkit import {name} -o net.yaml` writes it as one"))
-                    .into())
-            }
-            Found::Spec(files, path) => {
-                let loaded = spec::load(files.as_ref(), &path, &Overrides::default())?;
-                standalone::text(files.as_ref(), &path, &loaded.graph)
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::diagnostic::{Code, Problem, Rejected};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::files::Files;
@@ -14,13 +14,28 @@ use cnnkit_core::spec::yaml;
 use cnnkit_core::value::{Key, Located, Value};
 use cnnkit_formats::export::{same, yaml as written};
 
+use crate::disk::Disk;
 use crate::load::{LoadError, Loader};
+use crate::zoo::Zoo;
 
-/// Returns the spec `path` of `files` with its includes written into it; `graph` is its network.
+/// Returns the text of the spec that `name` names, a file or `zoo:NAME`, with its includes written into it.
 ///
 /// # Errors
-/// If a file cannot be read.
-pub fn text(files: &dyn Files, path: &str, graph: &Graph) -> Result<String, LoadError> {
+/// As [`Loader::load`]; and if it is a model, which has no text.
+pub fn text(name: &str) -> Result<String, LoadError> {
+    let network = Loader::new().load(name)?;
+    if network.model.is_some() {
+        let problem = Problem::new(Code::InvalidValue, format!("`{name}` is a model, not a spec"));
+        return Err(problem.help(format!("`cnnkit import {name} -o net.yaml` writes it as one")).into());
+    }
+    match name.strip_prefix("zoo:") {
+        Some(inside) => of_files(&Zoo, &Zoo::find(inside)?, &network.graph),
+        None => of_files(&Disk::of(name), name, &network.graph),
+    }
+}
+
+/// The spec `path` of `files`, whose network is `graph`.
+fn of_files(files: &dyn Files, path: &str, graph: &Graph) -> Result<String, LoadError> {
     let main = File::read(files, path)?;
     if main.includes().is_empty() {
         return Ok(main.sections.iter().filter_map(Section::kept).collect());
@@ -39,7 +54,7 @@ pub fn text(files: &dyn Files, path: &str, graph: &Graph) -> Result<String, Load
         return Ok(text);
     }
     // As `cnnkit import` writes it: without the comments, but always possible.
-    let text = written::write(graph).map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
+    let text = written::write(graph).map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
     Ok(text)
 }
 
@@ -107,7 +122,7 @@ impl File {
                 let problem = Problem::new(Code::InvalidValue, format!("`{path}` is not a mapping"));
                 return Err(problem.help("a spec has `input:` and `layers:`").into());
             }
-            Err(flaw) => return Err(LoadError::Rejected(Box::new(sources), vec![flaw])),
+            Err(flaw) => return Err(Box::new(Rejected { sources, flaws: vec![flaw] }).into()),
         };
         let sections = sections(&text);
         Ok(Self { path: path.to_owned(), text, root, sections })
@@ -322,11 +337,12 @@ fn defaults(main: &File, included: &[File]) -> Defaults {
 fn join(main: &File, included: &[File], defaults: &Defaults) -> Option<String> {
     let blocks = blocks(main, included)?;
     let own = main.defaults() == *defaults;
-    let defaults: String = match defaults.is_empty() {
-        true => String::new(),
-        false => defaults.iter().fold(String::from("defaults:\n"), |out, (kind, args)| {
+    let defaults: String = if defaults.is_empty() {
+        String::new()
+    } else {
+        defaults.iter().fold(String::from("defaults:\n"), |out, (kind, args)| {
             out + &format!("  {kind}: {{{}}}\n", written_args(args))
-        }),
+        })
     };
     let mut out = String::new();
     let mut written = [main.section("defaults").is_some(), main.section("blocks").is_some()];

@@ -99,8 +99,10 @@ impl Destinations {
 /// The format of a file: `--format` if it was given, else what its ending says.
 fn format_of(asked: &Asked<'_>, file: &str, known: &[Format]) -> Result<Format, Failure> {
     // A command that only prints a text (completions, a manual page) writes it to whatever file.
-    if let (Some(format), _) | (None, [format]) = (asked.format, known) {
-        return Ok(format);
+    match (asked.format, known) {
+        (Some(format), _) => return Ok(format),
+        (None, &[only]) => return Ok(only),
+        _ => {}
     }
     let Some(ending) = ending(file) else { return Ok(Format::default()) };
     let said = ENDINGS.iter().find(|(name, _)| *name == ending).map(|&(_, format)| format);

@@ -11,9 +11,9 @@ use cnnkit::revision::Revision;
 use cnnkit_check::Condition;
 use cnnkit_core::spec::files::Files as _;
 use cnnkit_report::Report;
+use cnnkit_report::diff::revised::{NetworkStatus, RevisedNetwork};
 use cnnkit_report::diff::{self, DiffSummary, DiffsSummary};
 use cnnkit_report::imported::Figures;
-use cnnkit_report::revised::{NetworkStatus, RevisedNetwork};
 
 /// Endings of files that a network is read from.
 const ENDINGS: [&str; 3] = [".yaml", ".yml", ".onnx"];
@@ -59,7 +59,7 @@ pub fn run(
 fn found(then: &Revision, folders: &[String]) -> Result<Vec<String>, Failure> {
     let project = check::project()?;
     let here = [".".to_owned()];
-    let folders = if folders.is_empty() { &here } else { folders };
+    let folders = if folders.is_empty() { &here[..] } else { folders };
     let excluded = |path: &str| project.exclude.is_match(project.inside(path));
     let mut all = Vec::new();
     for folder in folders {

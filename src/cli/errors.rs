@@ -16,8 +16,8 @@ pub fn json(command: &str, failure: &Failure) -> Value {
 
 fn collect(failure: &Failure, errors: &mut Vec<Value>) {
     match failure {
-        Failure::Diagnostics(sources, flaws) => {
-            errors.extend(flaws.iter().map(|flaw| located(flaw, sources)));
+        Failure::Rejected(rejected) => {
+            errors.extend(rejected.flaws.iter().map(|flaw| located(flaw, &rejected.sources)));
         }
         Failure::Usage(message, help) => errors.push(json!({
             "code": null, "message": message, "help": help.iter().collect::<Vec<_>>(), "node": null,

@@ -85,6 +85,9 @@ const EXPECTED: [(Quantity, &str); 5] = [
     (Quantity::ReceptiveField, "of the last feature map; a bound would be {min: 24}"),
 ];
 
+/// The JSON Schema that editors read.
+const SCHEMA: &str = "cnnkit.schema.json";
+
 const PROJECT: &str = "\
 # What `cnnkit check` demands of every spec below this folder; docs/check.md of cnnkit lists all keys.
 fail-on = \"warning\"
@@ -137,7 +140,11 @@ repos:
 pub fn run(args: Args) -> Result<Report, Failure> {
     let mut files = Vec::new();
     if !args.no_spec {
-        files.push((args.spec.clone(), starter()?, "the network, with what is expected of it"));
+        let up = "../".repeat(Path::new(&args.spec).components().count().saturating_sub(1));
+        let text = format!("# yaml-language-server: $schema={up}{SCHEMA}\n{}", starter()?);
+        files.push((args.spec.clone(), text, "the network, with what is expected of it"));
+        let schema = cnnkit_report::render::json(&cnnkit_core::spec::schema::generate());
+        files.push((SCHEMA.into(), schema, "completes and checks specs in editors"));
     }
     files.push((cnnkit_check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
     let job = "runs `cnnkit check` on every change";

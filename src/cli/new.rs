@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::cli::{Failure, init, output};
-use cnnkit::Loader;
 use cnnkit_report::Report;
 use cnnkit_report::init::NewSummary;
 
@@ -31,7 +30,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Some(from) => {
             let stem = from.strip_prefix("zoo:").unwrap_or(from);
             let stem = Path::new(stem).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            (stem.unwrap_or_else(|| "net".to_owned()), Loader::new().standalone(from)?)
+            (stem.unwrap_or_else(|| "net".to_owned()), cnnkit::standalone::text(from)?)
         }
     };
     let file = args.file.unwrap_or_else(|| format!("{name}.yaml"));

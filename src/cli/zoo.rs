@@ -3,7 +3,6 @@
 use clap::Subcommand;
 
 use crate::cli::Failure;
-use cnnkit::Loader;
 use cnnkit::zoo::Zoo;
 use cnnkit_report::zoo::{ZooEntry, ZooShowSummary, ZooSummary};
 use cnnkit_report::{Entry, Report, Spec};
@@ -54,7 +53,7 @@ fn list() -> Report {
 
 fn show(name: &str) -> Result<Report, Failure> {
     let file = format!("specs/{}", Zoo::find(name)?);
-    let yaml = Loader::new().standalone(&format!("zoo:{name}"))?;
+    let yaml = cnnkit::standalone::text(&format!("zoo:{name}"))?;
     let spec = Spec { name: Some(name.into()), path: Some(format!("zoo:{name}")) };
     Ok(Report::of_networks(vec![Entry { spec, summary: ZooShowSummary { file, yaml } }]))
 }

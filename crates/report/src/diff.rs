@@ -1,14 +1,16 @@
 //! The summary of `cnnkit diff`: the effect of a change on a network, in total and block by block.
 
+pub mod revised;
+
 use std::collections::BTreeMap;
 
 use num_traits::{Signed as _, ToPrimitive as _};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::revised::RevisedNetwork;
 use super::exact::Decimal;
 use super::imported::{Import, Status, StatusAndImport};
-use super::revised::{self, RevisedNetwork};
 use super::{Block, Cell, Column, Page, Row, Scale, StyledText, Summary, Table, Tone, Value};
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;

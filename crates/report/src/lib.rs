@@ -28,7 +28,6 @@ pub mod paths;
 mod per_axis;
 pub mod reference;
 pub mod render;
-pub mod revised;
 pub mod rf;
 pub mod rules;
 pub mod run;

@@ -180,6 +180,11 @@ fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for layer in layers {
+        // An input is in no block, whatever it is called: PyTorch's exporter says `input.1`.
+        if layer.is_input() {
+            lines.push(line(layer));
+            continue;
+        }
         // Headings of all expanded blocks that start here.
         let levels = layer.id.matches('.').count();
         for level in 1..=levels.min(depth.saturating_sub(1)) {

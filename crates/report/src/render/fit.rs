@@ -53,7 +53,8 @@ pub fn broken(text: &str, width: usize) -> Vec<String> {
             // A part that would stand alone with a character or two is no help to a reader.
             let part = line[..hard].rfind(['.', '/', '_', ',', '-', ' ']).map(|at| at + 1);
             let rest = line.split_off(part.filter(|&at| at > width / 3).unwrap_or(hard));
-            lines.push(std::mem::replace(&mut line, rest));
+            let part = std::mem::replace(&mut line, rest.trim_start().to_owned());
+            lines.push(part.trim_end().to_owned());
         }
         lines.push(line);
     }

@@ -50,9 +50,12 @@ impl Layout {
             shown.iter().map(|&i| cells(table, i).max(title(i))).collect(),
             shown
                 .iter()
-                .map(|&i| match table.columns[i].right {
-                    true => cells(table, i).max(title(i)),
-                    false => cells(table, i).min(narrow).max(title(i)),
+                .map(|&i| {
+                    if table.columns[i].right {
+                        cells(table, i).max(title(i))
+                    } else {
+                        cells(table, i).min(narrow).max(title(i))
+                    }
                 })
                 .collect(),
         ];

@@ -10,7 +10,7 @@ use crate::{Block, Fact, Page, StyledText, Tone};
 /// Formats `page` as text with a final newline; ANSI escapes only if `canvas.color`.
 pub fn render(page: &Page, canvas: Canvas) -> String {
     let mut out = String::new();
-    let mut before = None;
+    let mut before: Option<&Block> = None;
     for block in page.blocks.iter().filter(|block| !matches!(block, Block::Data(_))) {
         if before.is_some() && !matches!((before, block), (Some(Block::Note(_)), Block::Note(_))) {
             out.push('\n');
