@@ -62,7 +62,7 @@ fn changed() -> PathBuf {
 }
 
 #[test]
-fn diff_since_a_revision_has_a_row_for_each_network_that_differs() {
+fn diff_git_has_a_row_for_each_network_that_differs() {
     let folder = changed();
     let output = cnnkit(&folder, &["diff", "--git", "HEAD"]);
     let page = text(&output);
@@ -102,7 +102,7 @@ fn diff_since_a_revision_has_a_row_for_each_network_that_differs() {
 }
 
 #[test]
-fn diff_since_a_revision_works_from_a_folder_and_for_new_specs() {
+fn diff_git_works_from_a_folder_and_for_new_specs() {
     let folder = changed();
     let nets = folder.join("nets");
     let page = text(&cnnkit(&nets, &["diff", "--git", "HEAD"]));
@@ -126,7 +126,7 @@ fn diff_since_a_revision_works_from_a_folder_and_for_new_specs() {
 }
 
 #[test]
-fn conditions_hold_for_new_networks_unless_they_are_about_changes() {
+fn conditions_on_changes_do_not_hold_for_new_networks() {
     let folder = changed();
     let status = |condition: &str| {
         cnnkit(&folder, &["diff", "--git", "HEAD", "nets/new.yaml", "--fail-if", condition]).status.code()

@@ -8,7 +8,7 @@ use cnnkit::zoo::Zoo;
 use crate::support::program::{call, json, temporary};
 
 #[test]
-fn every_built_in_spec_is_printed_as_a_file_that_works_alone() {
+fn every_built_in_spec_is_printed_as_one_file_that_works() {
     let (mut resolved, mut comments) = (0, 0);
     for (_, name) in Zoo::names() {
         let (status, text, errors) = call(&["zoo", "show", name]);

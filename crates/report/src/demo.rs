@@ -127,5 +127,5 @@ impl Summary for DemoSummary {
 
 fn row(fact: &Fact) -> Row {
     let verdict = if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-    Row::new(vec![Cell::text(&fact.what), Cell::text(&fact.expected), Cell::text(&fact.found), verdict])
+    Row::new(vec![Cell::text(&fact.what), Cell::figure(&fact.expected), Cell::figure(&fact.found), verdict])
 }

@@ -236,6 +236,9 @@ impl SearchSummary {
         let few = self.front.iter().filter(|design| design.layers == fewest);
         let widest = self.front.iter().max_by_key(|design| design.size);
         let even = self.front.iter().max_by(|a, b| a.evenness.total_cmp(&b.evenness));
+        if let [only] = self.front.as_slice() {
+            return format!("take {}: no other schedule is on the front", name(Some(only)));
+        }
         format!(
             "take {} for the fewest layers, {} for the widest field, {} for the most even one",
             name(few.max_by_key(|design| design.size)),

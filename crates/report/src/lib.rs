@@ -349,6 +349,13 @@ impl Cell {
         Value::Written { shown: shown.into(), exact: exact.to_string() }.into()
     }
 
+    /// Words that may be a number with commas, which programs read without them.
+    pub fn figure(text: &str) -> Self {
+        let digits = text.replace(',', "");
+        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if number { Self::written(text, digits) } else { Self::text(text) }
+    }
+
     /// A value that there is none of.
     pub fn missing() -> Self {
         Self { value: Value::Missing, tone: Tone::Quiet }

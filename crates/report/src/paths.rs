@@ -16,7 +16,7 @@ use cnnkit_core::number;
 /// Maximum number of rows of a chart; beyond it, neighbouring lengths share a row.
 const MOST_BARS: usize = 24;
 /// Columns of the longest bar.
-const BAR: usize = 44;
+const BAR: usize = 24;
 
 /// The paths from the inputs to the outputs; a path is a sequence of nodes, and a node that reads the same tensor twice
 /// doubles the paths.

@@ -109,9 +109,10 @@ fn table(claims: &[Claim]) -> Table {
     let mut table = Table { name: "claims", columns, rows: vec![] };
     for claim in claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-        let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
+        let measured = Cell::figure(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
         let measured = if claim.ok && claim.measured == claim.predicted {
-            Cell::written("the same", &claim.measured).tone(Tone::Quiet)
+            let exact = readable_exact(&claim.measured);
+            Cell::written("the same", exact).tone(Tone::Quiet)
         } else {
             measured
         };
@@ -119,7 +120,7 @@ fn table(claims: &[Claim]) -> Table {
         if nodes {
             cells.push(claim.node.as_ref().map_or_else(Cell::default, |node| Cell::toned(node, Tone::Name)));
         }
-        cells.extend([Cell::text(&claim.predicted), measured, verdict]);
+        cells.extend([Cell::figure(&claim.predicted), measured, verdict]);
         table.rows.push(Row::new(cells));
     }
     table
@@ -183,4 +184,9 @@ fn broken(page: &mut Page, claims: &[Claim]) {
             ),
         ]));
     }
+}
+
+/// A measured value as programs read it.
+fn readable_exact(measured: &str) -> String {
+    crate::render::value::exact(&Cell::figure(measured).value)
 }

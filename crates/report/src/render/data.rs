@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::render::findings;
 use crate::{Block, Cell, Column, Fact, Page, Report, Row, Table};
-use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
+use cnnkit_core::diagnostic::{Code, Problem};
 
 /// The name of the table of a page's figures.
 const FIGURES: &str = "figures";
@@ -71,9 +71,7 @@ pub fn only(report: &Report, name: &str) -> Result<Report, Problem> {
         let names: Vec<&str> = known.iter().map(|table| table.name).collect();
         let help = match names.as_slice() {
             [] => "this output has no table".to_owned(),
-            names => {
-                did_you_mean(name, names).unwrap_or_else(|| format!("its tables are {}", names.join(", ")))
-            }
+            names => format!("its tables are {}", names.join(", ")),
         };
         return Err(
             Problem::new(Code::UnknownName, format!("there is no table `{name}` in this output")).help(help)
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_one_name_are_one_with_a_column_that_tells_them_apart() {
+    fn tables_of_one_name_are_joined_and_told_apart() {
         let mut page = Page::default();
         page.title("first").table(table(&[Column::number("a")], &[Cell::count(1)]));
         page.title("second").table(table(&[Column::number("b")], &[Cell::count(2)]));

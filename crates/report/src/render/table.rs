@@ -54,7 +54,7 @@ impl Layout {
                     if table.columns[i].right {
                         cells(table, i).max(title(i))
                     } else {
-                        cells(table, i).min(narrow).max(title(i))
+                        cells(table, i).min(narrow.max(longest_part(table, i))).max(title(i))
                     }
                 })
                 .collect(),
@@ -194,6 +194,17 @@ fn left_out(table: &Table, shown: &[usize], canvas: Canvas) -> String {
 
 fn text(row: &Row, column: usize) -> String {
     row.cells.get(column).map(|cell| value::readable(&cell.value)).unwrap_or_default()
+}
+
+/// The longest part of a cell that reads badly when it is broken, up to a limit.
+fn longest_part(table: &Table, column: usize) -> usize {
+    const MOST: usize = 16;
+    let rows = table.rows.iter().filter(|row| !row.hidden);
+    let longest = |row: &Row| {
+        let text = text(row, column);
+        text.split([' ', '.', '/', '_', '-']).map(|part| part.width() + 1).max().unwrap_or(0)
+    };
+    rows.map(longest).max().unwrap_or(0).min(MOST)
 }
 
 fn natural(table: &Table, column: usize) -> usize {

@@ -24,13 +24,13 @@ pub fn render(page: &Page, canvas: Canvas) -> String {
 fn draw(block: &Block, canvas: Canvas) -> String {
     match block {
         Block::Title(text, remark) => {
-            let mut spans = vec![StyledText::new(text, Tone::Strong)];
-            if let Some(remark) = remark {
-                // Two blanks set it off; on a line of its own it needs none.
-                let gap = if text.width() + 2 + remark.width() <= canvas.width { "  " } else { " " };
-                spans.push(StyledText::new(format!("{gap}{remark}"), Tone::Quiet));
+            let title = draw_text(&[StyledText::new(text, Tone::Strong)], canvas);
+            let Some(remark) = remark else { return title };
+            // A remark that has no room beside the title stands below it.
+            if text.width() + 2 + remark.width() > canvas.width {
+                return title + &draw_text(&[StyledText::new(remark, Tone::Quiet)], canvas);
             }
-            draw_text(&spans, canvas)
+            format!("{}  {}\n", title.trim_end(), paint(remark, Tone::Quiet, canvas))
         }
         Block::Table(table) => table::draw(table, canvas),
         Block::Facts(facts) | Block::Definitions(facts) => draw_facts(facts, canvas),

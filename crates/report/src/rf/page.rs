@@ -104,11 +104,13 @@ fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
         }
         let axes = &facts.axes;
         let all = || Value::Text("all".into());
+        // For programs a field without an end is infinite, and has no jump.
+        let shown_all = |exact: &str| Value::Written { shown: "all".into(), exact: exact.into() };
         let whole = |axis: &AxisFacts, value: Value| if axis.global { all() } else { value };
         cells.extend([
-            per_axis(axes, |a| whole(a, size(a.size))).tone(tone),
-            per_axis(axes, |a| a.smallest.map_or_else(all, size)).tone(Tone::Quiet),
-            per_axis(axes, |a| whole(a, jump(a.jump))),
+            per_axis(axes, |a| if a.global { shown_all("inf") } else { size(a.size) }).tone(tone),
+            per_axis(axes, |a| a.smallest.map_or_else(|| shown_all("inf"), size)).tone(Tone::Quiet),
+            per_axis(axes, |a| if a.global { shown_all("") } else { jump(a.jump) }),
             per_axis(axes, |a| whole(a, Value::Text(unit::range(ends(a.first))))),
             Value::Share(facts.seen).into(),
         ]);
