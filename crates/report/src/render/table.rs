@@ -181,7 +181,8 @@ fn records(table: &Table, canvas: Canvas) -> String {
 /// Names the columns that were left out.
 fn left_out(table: &Table, shown: &[usize], canvas: Canvas) -> String {
     let hidden = (0..table.columns.len()).filter(|i| !shown.contains(i));
-    let names: Vec<&str> = hidden.map(|i| table.columns[i].title.trim()).collect();
+    let name = |i: usize| table.columns[i].key.unwrap_or(table.columns[i].title.trim());
+    let names: Vec<&str> = hidden.map(name).collect();
     if names.is_empty() {
         return String::new();
     }
