@@ -81,6 +81,8 @@ pub struct Model {
     pub remarks: Vec<String>,
     /// Its outputs with names and layouts as in the file, in the order of the graph's outputs.
     pub outputs: Vec<FileOutput>,
+    /// Inputs whose channels come last in the file, and first in the graph.
+    pub channels_last: Vec<String>,
     weights: Stored,
 }
 
@@ -272,14 +274,19 @@ impl Loader {
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
         let imported = import::load(source, &self.bindings()?)
             .map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, outputs, remarks } = imported;
+        let Imported { graph, weights, tensors, source, outputs, channels_last, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
             document: None,
             sources: Sources::default(),
             demonstrates: None,
-            model: Some(Model { remarks, outputs, weights: Stored { weights, tensors, source } }),
+            model: Some(Model {
+                remarks,
+                outputs,
+                channels_last,
+                weights: Stored { weights, tensors, source },
+            }),
         })
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::builder::{EnumValueParser, PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, CommandFactory as _, ValueEnum as _};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, version};
 use cnnkit_report::render::Format;
 use cnnkit_report::render::fit::wrap;
 
@@ -96,6 +96,7 @@ pub fn command() -> clap::Command {
         format.hide_possible_values(true).help("Output format; the help of a command lists its own")
     };
     let command = Cli::command().mut_subcommands(|sub| with_formats(sub, "")).mut_arg("format", own);
+    let command = command.disable_version_flag(true).arg(version());
     let template = template(&command);
     command.help_template(template)
 }
@@ -106,6 +107,11 @@ fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     let below = format!("{name} ");
     let known = formats(&name);
     command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known))
+}
+
+/// Returns the option `--version`.
+fn version() -> Arg {
+    Arg::new("version").short('V').long("version").action(ArgAction::Version).help(version::HELP)
 }
 
 /// Returns the option `--format` of a command with the formats `known`.

@@ -101,23 +101,31 @@ fail-on = \"warning\"
 # limit = {params = {max = \"5M\"}}
 ";
 
+/// What stands for the version of the program in the jobs below.
+const VERSION: &str = "VERSION";
+
 const GITHUB: &str = "\
 name: cnnkit
 on: [push, pull_request]
+permissions: {contents: read}
 jobs:
   check:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v4
-      # put the program on the path here: `cargo install --locked cnnkit`, or a binary of your own
+      - uses: actions/cache@v4             # the program is built once per version
+        with: {path: ~/.cargo/bin/cnnkit, key: cnnkit-VERSION}
+      - run: test -x ~/.cargo/bin/cnnkit || cargo install --locked cnnkit@VERSION
       - run: cnnkit check --format github
 ";
 
 const GITLAB: &str = "\
 cnnkit:
+  image: rust:1
+  cache: {key: cnnkit-VERSION, paths: [.cnnkit]}   # the program is built once per version
   script:
-    # put the program on the path here: `cargo install --locked cnnkit`, or a binary of your own
-    - cnnkit check --output gitlab=code-quality.json
+    - test -x .cnnkit/bin/cnnkit || cargo install --locked cnnkit@VERSION --root .cnnkit
+    - .cnnkit/bin/cnnkit check --output gitlab=code-quality.json
   artifacts:
     when: always
     reports:
@@ -131,10 +139,16 @@ repos:
       - id: cnnkit-check
         name: cnnkit check
         entry: cnnkit check
-        language: system
-        files: \\.ya?ml$
+        language: rust
+        additional_dependencies: ['cli:cnnkit:VERSION']   # pre-commit builds it once
+        files: \\.(ya?ml|onnx)$|(^|/)cnnkit\\.toml$
         pass_filenames: false
 ";
+
+/// A job of this version of the program.
+fn job(template: &str) -> String {
+    template.replace(VERSION, env!("CARGO_PKG_VERSION"))
+}
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
@@ -147,11 +161,11 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         files.push((SCHEMA.into(), schema, "completes and checks specs in editors"));
     }
     files.push((cnnkit_check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
-    let job = "runs `cnnkit check` on every change";
+    let purpose = "installs the program and runs `cnnkit check` on every change";
     match args.ci {
-        Service::Github => files.push((".github/workflows/cnnkit.yml".into(), GITHUB.into(), job)),
-        Service::Gitlab => files.push((".gitlab-ci.yml".into(), GITLAB.into(), job)),
-        Service::PreCommit => files.push((".pre-commit-config.yaml".into(), PRE_COMMIT.into(), job)),
+        Service::Github => files.push((".github/workflows/cnnkit.yml".into(), job(GITHUB), purpose)),
+        Service::Gitlab => files.push((".gitlab-ci.yml".into(), job(GITLAB), purpose)),
+        Service::PreCommit => files.push((".pre-commit-config.yaml".into(), job(PRE_COMMIT), purpose)),
         Service::None => {}
     }
     if !args.no_spec && Path::new(&args.spec).exists() {

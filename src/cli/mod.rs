@@ -3,7 +3,6 @@
 
 mod channels;
 mod check;
-mod checkout;
 mod commands;
 mod compare;
 mod completions;
@@ -37,6 +36,7 @@ mod run;
 mod schema;
 mod sizes;
 mod verify;
+mod version;
 mod zoo;
 
 use std::process::ExitCode;
@@ -175,11 +175,15 @@ impl From<Problem> for Failure {
 
 /// Parses the arguments of the process, runs the command, prints, and returns the exit status.
 pub fn main() -> ExitCode {
+    if version::asked(std::env::args_os().skip(1)) {
+        return version::print();
+    }
     let matches = commands::command().get_matches();
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut commands::command()).exit(),
     };
+    machine::bound_threads();
     let name = named(&matches);
     let fail = |output: &Output, failure: &Failure| output.fail(&name, failure);
     match &mut cli.command {

@@ -1,6 +1,7 @@
 //! The destination of a report: the terminal and files, with their formats and colours.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
@@ -117,9 +118,14 @@ impl Output {
         let canvas = Canvas { width: width(), color: self.color(terminal), tables };
         let text = render::render(report, format, canvas);
         let mut stdout = std::io::stdout().lock();
-        // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        Ok(())
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::usage(
+                format!("cannot write to standard output: {error}"),
+                "check the space on the disk, or write a file with `-o FILE`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Prints why the command could not run; returns exit status 2. Whoever reads JSON gets the errors as JSON as well.
@@ -172,8 +178,13 @@ fn width() -> usize {
     terminal.or_else(variable).unwrap_or(100).clamp(40, 400)
 }
 
-pub(super) fn save(file: &str, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+/// Replaces the file by `content`, whole or not at all.
+pub(super) fn save(file: &str, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    cnnkit_files::replace(Path::new(file), |out| out.write_all(content.as_ref()))
+        .map_err(|error| cannot_write(file, &error))
+}
+
+/// A file that could not be written.
+pub(super) fn cannot_write(file: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
 }

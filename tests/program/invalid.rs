@@ -13,7 +13,7 @@ use cnnkit::disk::Disk;
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::spec::{self, Overrides};
 
-/// What the first line of `text` asks for.
+/// Returns the arguments in the first line of `text`.
 fn overrides(text: &str) -> Overrides {
     let mut overrides = Overrides::default();
     let Some(line) = text.lines().next().and_then(|line| line.strip_prefix("# args: ")) else {

@@ -9,6 +9,7 @@ mod gridding;
 mod invalid;
 mod load;
 mod mutations;
+mod names;
 mod narrow;
 mod output;
 mod readme;
@@ -16,3 +17,4 @@ mod schema;
 mod standalone;
 #[path = "../support/mod.rs"]
 mod support;
+mod trust;

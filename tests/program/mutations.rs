@@ -57,7 +57,7 @@ fn check(path: &str, bytes: Vec<u8>) {
     assert!(start.elapsed() < Duration::from_secs(20), "{path}: took {:?}:\n{shown}", start.elapsed());
 }
 
-/// Every rule has its say, and a fix that is offered leaves a valid spec.
+/// Every rule runs, and every offered fix leaves a valid spec.
 fn judge(path: &str, loaded: &Loaded, shown: &str) {
     let every = Selection { rules: RULES.iter().copied().map(Active::new).collect() };
     let outcome = check::network(loaded, &every);

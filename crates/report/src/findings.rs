@@ -4,7 +4,7 @@ pub use crate::item::{Change, Item, Spot};
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +13,6 @@ use crate::summary::Summary;
 use crate::{Block, Page};
 use cnnkit_check::rules::{Meta, Severity};
 use cnnkit_check::{Checked, PROJECT_FILE, fingerprints};
-use cnnkit_core::spec::files::lexical;
 
 /// What `cnnkit check` finds.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -32,29 +31,6 @@ pub struct Findings {
     pub summary: Counts,
     /// Whether every finding is less severe than `--fail-on`.
     pub ok: bool,
-    /// Where the call was made, for formats whose paths start at the repository.
-    #[serde(skip)]
-    pub checkout: Checkout,
-}
-
-/// The folder of a call and the repository around it, both absolute; empty if they are not known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checkout {
-    /// The root of the repository.
-    pub root: PathBuf,
-    /// The current folder.
-    pub folder: PathBuf,
-}
-
-impl Checkout {
-    /// Returns the path of `file` from the root of the repository, with `/`: CI services resolve it there.
-    pub fn path(&self, file: &str) -> String {
-        let built_in = file.starts_with("zoo:") || file == "-" || file.starts_with('<');
-        let path = if built_in { PathBuf::from(file) } else { lexical(&self.folder.join(file)) };
-        let path = path.strip_prefix(&self.root).unwrap_or(&path);
-        let text = path.to_string_lossy().replace('\\', "/");
-        text.strip_prefix("./").unwrap_or(&text).to_owned()
-    }
 }
 
 /// A rule that could not be applied to a spec.

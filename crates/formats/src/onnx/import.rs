@@ -38,6 +38,8 @@ pub struct Imported {
     pub source: ModelSource,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
+    /// Inputs whose channels come last in the file, and first here.
+    pub channels_last: Vec<String>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
@@ -109,10 +111,24 @@ pub fn import(
     let source = source.into();
     let name = name(&model, &source);
     super::weights::recall_all(&mut model, &source);
+    let channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
     let (mut lower, outputs, inputs) = lowered(model, bindings)?;
+    for name in &channels_last {
+        lower.remark(format!(
+            "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
+        ));
+    }
     let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
-    Ok(Imported { graph, weights, tensors: lower.tensors, source, outputs, remarks: lower.remarks })
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        source,
+        outputs,
+        channels_last,
+        remarks: lower.remarks,
+    })
 }
 
 impl Imported {
@@ -142,7 +158,7 @@ fn lowered(
     bindings: &Bindings,
 ) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
-    let graph = model.graph.take().unwrap_or_default();
+    let mut graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
     if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
         let message =
@@ -161,6 +177,14 @@ fn lowered(
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
+    }
+    if !graph.initializer.iter().any(is_weight) {
+        let parameters = super::provenance::parameters_among_inputs(&mut graph);
+        if parameters > 0 {
+            lower.remark(format!(
+                "{parameters} inputs of the file are parameters, exported without their values: they are counted; `run` needs `--weights FILE`"
+            ));
+        }
     }
     let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let given: Vec<_> = graph.input.iter().filter(|input| !stored.contains(input.name.as_str())).collect();
@@ -191,6 +215,7 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
+    let fixed = super::provenance::no_parameters(&graph);
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     if outputs.is_empty() {
         return Err(one(
@@ -222,6 +247,9 @@ fn lowered(
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
     for tensor in graph.initializer {
+        if fixed.contains(&tensor.name) {
+            lower.fixed.insert(lower.tensors.len());
+        }
         lower.add_stored(tensor).map_err(one)?;
     }
     // Paddle and spox store all weights in nodes.
@@ -350,8 +378,13 @@ fn build(
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
-        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
-        fixed.for_each(|(index, _)| builder.fix(node, index));
+        let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
+        if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {
+            builder.freeze(node);
+        } else {
+            fixed().for_each(|(index, _)| builder.fix(node, index));
+        }
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
@@ -362,7 +395,20 @@ fn build(
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
+    let folded = super::provenance::folded(&drafts, &lower.tensors);
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
+    if folded.norms > 0 {
+        let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
+        let [plain, biased] = folded.before(params).map(cnnkit_core::number::grouped);
+        let (norms, are) = if folded.norms == 1 {
+            ("1 batch norm".to_owned(), "is folded into a convolution")
+        } else {
+            (format!("{} batch norms", folded.norms), "are folded into convolutions")
+        };
+        lower.remark(format!(
+            "{norms} {are}: before the export PyTorch counts {plain} parameters, or {biased} if those convolutions had a bias of their own"
+        ));
+    }
     Ok((graph, weights))
 }

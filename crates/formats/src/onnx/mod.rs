@@ -14,6 +14,7 @@
 //! figure that it would affect is marked as partial.
 
 pub mod bind;
+mod channels_last;
 mod constant;
 mod counting;
 pub mod import;
@@ -23,6 +24,7 @@ pub mod lower;
 mod names;
 mod patterns;
 pub mod proto;
+mod provenance;
 pub mod read;
 pub mod source;
 pub mod weights;

@@ -2,7 +2,7 @@
 //! with unique names, no totals. A file holds one table, the first of the page.
 
 use crate::Page;
-use crate::render::{data, value};
+use crate::render::{data, safe, value};
 
 /// Formats the first table of `page`; nothing if it has none.
 pub fn render(page: &Page) -> String {
@@ -25,6 +25,7 @@ fn line(fields: impl Iterator<Item = String>) -> String {
 }
 
 fn quote(field: &str) -> String {
+    let field: &str = &safe::cell(field);
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

@@ -89,8 +89,8 @@ pub struct Lower {
     pub stated: HashMap<String, Vec<Option<u64>>>,
     /// The layers so far.
     pub drafts: Vec<Draft>,
-    /// Indices of `tensors` that were stored in nodes, and are therefore fixed: initialisers are learned.
-    pub in_nodes: HashSet<usize>,
+    /// Which of `tensors` are fixed: they stood in nodes, or the file lists them as no parameters.
+    pub fixed: HashSet<usize>,
     /// Inputs whose elements are integers.
     pub whole: HashMap<usize, DataType>,
     /// Whether the model has no initialisers, so that tensors in nodes are learned (Paddle, spox).
@@ -234,7 +234,7 @@ impl Lower {
     /// Returns whether a constant is learned: initialisers and results computed from them are; tensors stored
     /// in nodes, and results computed from them or from shapes, are fixed.
     pub fn is_learned(&self, constant: &Constant) -> bool {
-        constant.derived || constant.root.is_some_and(|root| !self.in_nodes.contains(&root))
+        constant.derived || constant.root.is_some_and(|root| !self.fixed.contains(&root))
     }
 
     /// Adds a remark about the whole model, once.

@@ -12,6 +12,7 @@ mod constant_source;
 mod context;
 mod control;
 mod conv;
+mod dynamic_conv;
 mod einsum;
 mod elements;
 mod evaluate;
@@ -32,6 +33,7 @@ mod runtime;
 mod shapes;
 mod slice_concat;
 mod slots;
+mod stack;
 mod stored;
 mod table;
 

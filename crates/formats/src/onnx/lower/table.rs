@@ -4,7 +4,7 @@ use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
 use super::{
     arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, masks,
-    mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat,
+    mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat, stack,
 };
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
@@ -174,7 +174,7 @@ impl Lower {
             matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
         (!constant.is_integer() || small)
             && constant.elements().is_ok_and(|count| count > 1)
-            && !self.in_nodes.contains(&root)
+            && !self.fixed.contains(&root)
     }
 
     /// Drops the values of all large known constants, so that nothing more is computed from them.
@@ -216,6 +216,6 @@ impl Lower {
             return used
                 .unsupported(format!("the setting `{name}`, which the operator is not known to have"));
         }
-        lower(self, used)
+        stack::of_maps(self, used, lower).unwrap_or_else(|| lower(self, used))
     }
 }

@@ -4,7 +4,8 @@
 //! the rest goes into a folded part of the log, and a notice has their number.
 
 use crate::findings::{Findings, Item, counted};
-use crate::render::Canvas;
+use crate::render::findings::repository;
+use crate::render::{Canvas, safe};
 use cnnkit_check::rules::Severity;
 
 /// Annotations of one kind that a step shows.
@@ -18,7 +19,7 @@ pub fn render(findings: &Findings) -> String {
         // One notice is reserved for the summary.
         let room = if severity == Severity::Note { SHOWN - 1 } else { SHOWN };
         let of_kind: Vec<&Item> = findings.items.iter().filter(|item| item.severity == severity).collect();
-        out += &of_kind.iter().take(room).map(|item| command(item, findings)).collect::<String>();
+        out += &of_kind.iter().take(room).map(|item| command(item)).collect::<String>();
         rest.extend(of_kind.iter().skip(room).map(|item| (*item).clone()));
         left += of_kind.len().saturating_sub(room);
     }
@@ -32,14 +33,14 @@ pub fn render(findings: &Findings) -> String {
     }
     if left > 0 {
         let plain = Findings { items: rest, ..Findings::default() };
-        let lines = super::concise(&plain, Canvas { width: 200, color: false, tables: false });
+        let lines = safe::inert(super::concise(&plain, Canvas { width: 200, color: false, tables: false }));
         let lines: Vec<&str> = lines.lines().take(left).collect();
         out += &format!("::group::{} more\n{}\n::endgroup::\n", counted(left, "finding"), lines.join("\n"));
     }
     out + &findings.sentence() + "\n"
 }
 
-fn command(item: &Item, findings: &Findings) -> String {
+fn command(item: &Item) -> String {
     let kind = match item.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -58,7 +59,7 @@ fn command(item: &Item, findings: &Findings) -> String {
     };
     format!(
         "::{kind} file={},line={line},endLine={end_line}{columns},title={}::{}\n",
-        property(&findings.checkout.path(item.file())),
+        property(&repository::path(item.file())),
         property(&format!("{} {}", item.rule.id, item.rule.name)),
         data(&text)
     )

@@ -22,7 +22,7 @@ pub fn render(findings: &Findings) -> String {
         if items.is_empty() {
             suites += &format!("    <testcase name=\"clean\" classname=\"{}\" time=\"0\"/>\n", escape(spec));
         }
-        suites += &items.into_iter().map(|item| case(item, findings)).collect::<String>();
+        suites += &items.into_iter().map(case).collect::<String>();
         suites += "  </testsuite>\n";
     }
     format!(
@@ -30,7 +30,7 @@ pub fn render(findings: &Findings) -> String {
     )
 }
 
-fn case(item: &Item, findings: &Findings) -> String {
+fn case(item: &Item) -> String {
     let (line, column) = item.start();
     let name = match &item.node {
         Some(node) => format!("{} {} ({node})", item.rule.id, item.rule.name),
@@ -54,7 +54,7 @@ fn case(item: &Item, findings: &Findings) -> String {
         "    <testcase name=\"{}\" classname=\"{}\" file=\"{}\" line=\"{line}\" time=\"0\">{inside}</testcase>\n",
         escape(&name),
         escape(&item.spec),
-        escape(&findings.checkout.path(item.file()))
+        escape(item.file())
     )
 }
 

@@ -3,6 +3,7 @@
 mod full;
 mod github;
 mod junit;
+mod repository;
 mod sarif;
 
 pub use full::render as full;
@@ -73,7 +74,7 @@ pub fn gitlab(findings: &Findings) -> String {
             "severity": severity,
             "categories": ["Bug Risk"],
             "location": {
-                "path": findings.checkout.path(item.file()),
+                "path": repository::path(item.file()),
                 "lines": {"begin": item.start().0, "end": item.end().0},
             },
         })

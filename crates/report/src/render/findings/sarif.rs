@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::findings::{Change, Checkout, Findings, Item, Spot};
+use crate::findings::{Change, Findings, Item, Spot};
+use crate::render::findings::repository;
 use cnnkit_check::rules::{self, Meta, Severity};
 
 const SCHEMA: &str =
@@ -12,10 +13,9 @@ const SCHEMA: &str =
 pub fn render(findings: &Findings) -> String {
     let metas: Vec<&'static Meta> = rules::all().collect();
     let index = |item: &Item| metas.iter().position(|meta| meta.id == item.rule.id).unwrap_or(0);
-    let mut results: Vec<Value> =
-        findings.items.iter().map(|item| result(item, index(item), &findings.checkout)).collect();
+    let mut results: Vec<Value> = findings.items.iter().map(|item| result(item, index(item))).collect();
     results.extend(findings.suppressed.iter().map(|item| {
-        let mut result = result(item, index(item), &findings.checkout);
+        let mut result = result(item, index(item));
         result["suppressions"] = json!([{"kind": "inSource"}]);
         result
     }));
@@ -58,11 +58,11 @@ fn rule(meta: &Meta) -> Value {
     })
 }
 
-fn result(item: &Item, index: usize, at: &Checkout) -> Value {
+fn result(item: &Item, index: usize) -> Value {
     let mut location = json!({
         "physicalLocation": match &item.spot {
-            Some(spot) => physical(spot, at),
-            None => json!({"artifactLocation": {"uri": uri(&item.spec, at)}}),
+            Some(spot) => physical(spot),
+            None => json!({"artifactLocation": {"uri": uri(&item.spec)}}),
         },
     });
     if let Some(node) = &item.node {
@@ -82,17 +82,17 @@ fn result(item: &Item, index: usize, at: &Checkout) -> Value {
     });
     if !item.related.is_empty() {
         let related = item.related.iter().enumerate().map(|(id, (spot, remark))| {
-            json!({"id": id, "physicalLocation": physical(spot, at), "message": {"text": remark}})
+            json!({"id": id, "physicalLocation": physical(spot), "message": {"text": remark}})
         });
         result["relatedLocations"] = related.collect::<Vec<_>>().into();
     }
     if let Some(fix) = &item.fix {
-        result["fixes"] = json!([change(fix, at)]);
+        result["fixes"] = json!([change(fix)]);
     }
     result
 }
 
-fn change(fix: &Change, at: &Checkout) -> Value {
+fn change(fix: &Change) -> Value {
     let mut files: Vec<(&str, Vec<Value>)> = Vec::new();
     for (spot, text) in &fix.edits {
         let replacement = json!({"deletedRegion": region(spot), "insertedContent": {"text": text}});
@@ -103,13 +103,13 @@ fn change(fix: &Change, at: &Checkout) -> Value {
     }
     let changes: Vec<Value> = files
         .into_iter()
-        .map(|(file, list)| json!({"artifactLocation": {"uri": uri(file, at)}, "replacements": list}))
+        .map(|(file, list)| json!({"artifactLocation": {"uri": uri(file)}, "replacements": list}))
         .collect();
     json!({"description": {"text": fix.title}, "artifactChanges": changes})
 }
 
-fn physical(spot: &Spot, at: &Checkout) -> Value {
-    json!({"artifactLocation": {"uri": uri(&spot.file, at)}, "region": region(spot)})
+fn physical(spot: &Spot) -> Value {
+    json!({"artifactLocation": {"uri": uri(&spot.file)}, "region": region(spot)})
 }
 
 fn region(spot: &Spot) -> Value {
@@ -119,9 +119,9 @@ fn region(spot: &Spot) -> Value {
 }
 
 /// Returns the path as a relative URI: everything except unreserved characters and `/` is percent-encoded (RFC 3986).
-fn uri(file: &str, at: &Checkout) -> String {
+fn uri(file: &str) -> String {
     let mut out = String::new();
-    for byte in at.path(file).bytes() {
+    for byte in repository::path(file).bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
                 out.push(char::from(byte));
