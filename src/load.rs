@@ -204,7 +204,7 @@ impl Loader {
         }
     }
 
-    /// Returns the replacements, for the reader of specs.
+    /// Returns what is replaced, for the reader of specs.
     pub fn overrides(&self) -> &Overrides {
         &self.overrides
     }

@@ -53,7 +53,7 @@ pub fn call(arguments: &[String], models: HashMap<String, Vec<u8>>, width: usize
     let words = std::iter::once("cnnkit").chain(arguments.iter().map(String::as_str));
     let matches = commands::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?;
-    let canvas = Canvas { width: width.clamp(40, 400), color: false };
+    let canvas = Canvas { width: width.clamp(40, 400), color: false, tables: true };
     let report = super::run(cli.command).map_err(|failure| explain(&failure, canvas))?;
     Ok(Called {
         json: render::render(&report, Format::Json, canvas),

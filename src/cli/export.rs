@@ -58,7 +58,7 @@ fn failed(problem: Problem) -> Failure {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let format = args.target.resolve();
+    let format = args.target.resolve()?;
     if format == Format::Onnx && args.target.file.is_none() {
         return Err(Failure::usage(
             "an ONNX model is no text",

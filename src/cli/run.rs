@@ -172,10 +172,11 @@ fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
             "" => 0,
             name => all.iter().position(|&id| graph.node(id).id == name).ok_or_else(|| {
                 let names: Vec<&str> = all.iter().map(|&id| graph.node(id).id.as_str()).collect();
-                Failure::usage(
-                    format!("there is no input `{name}`"),
-                    format!("inputs are {}", names.join(", ")),
-                )
+                let help = match names.as_slice() {
+                    [only] => format!("the only input is `{only}`"),
+                    names => format!("the inputs are {}", names.join(", ")),
+                };
+                Failure::usage(format!("there is no input `{name}`"), help)
             })?,
         };
         let tensor = read(args, path, graph, all[place])?;

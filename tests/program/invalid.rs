@@ -59,7 +59,7 @@ fn every_malformed_spec_is_explained_at_its_place() {
             Err(rejected) => {
                 let Rejected { sources, flaws: list } = *rejected;
                 grammar(name, &list, &mut failures);
-                diagnostics::render(&list, &sources, Canvas { width: 100, color: false })
+                diagnostics::render(&list, &sources, Canvas { width: 100, color: false, tables: true })
             }
         };
         if start.elapsed() > Duration::from_secs(5) {

@@ -50,7 +50,7 @@ fn check(path: &str, bytes: Vec<u8>) {
         Err(rejected) => {
             let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "{path}: rejected without an error:\n{shown}");
-            diagnostics::render(&list, &sources, Canvas { width: 80, color: false });
+            diagnostics::render(&list, &sources, Canvas { width: 80, color: false, tables: true });
         }
         Ok(loaded) => judge(path, &loaded, &shown),
     }

@@ -48,6 +48,11 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
     Ok(found)
 }
 
+/// Whether a YAML file with this text looks like a spec, as folders are searched for them.
+pub fn looks_like_spec(text: &str) -> bool {
+    kind(text) == Kind::Spec
+}
+
 impl Targets {
     fn add(&mut self, spec: String) {
         if self.known.insert(spec.clone()) {

@@ -33,7 +33,7 @@ pub fn render(findings: &Findings) -> String {
     }
     if left > 0 {
         let plain = Findings { items: rest, ..Findings::default() };
-        let lines = safe::inert(super::concise(&plain, Canvas { width: 200, color: false }));
+        let lines = safe::inert(super::concise(&plain, Canvas { width: 200, color: false, tables: false }));
         let lines: Vec<&str> = lines.lines().take(left).collect();
         out += &format!("::group::{} more\n{}\n::endgroup::\n", counted(left, "finding"), lines.join("\n"));
     }

@@ -98,6 +98,7 @@ pub fn table(findings: &Findings) -> Table {
         ])
     };
     Table {
+        name: "findings",
         columns: vec![
             Column::text("severity"),
             Column::text("rule"),

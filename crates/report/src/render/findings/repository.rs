@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 /// The variables that name the folder of the repository: GitHub's, GitLab's.
 const ROOTS: [&str; 2] = ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"];
 
-/// Returns `file` with `/` from the root of the repository that a CI service names; from the current folder where none
-/// does, or where the file lies outside.
+/// Returns `file` with `/` from the root of the repository: the folder that a CI service names, else the nearest one with a
+/// `.git`; from the current folder where there is none, or where the file lies outside.
 pub fn path(file: &str) -> String {
     // What is no file has a name of its own.
     if file.starts_with("zoo:") || file.starts_with('<') || file == "-" {
@@ -16,8 +16,9 @@ pub fn path(file: &str) -> String {
     let named =
         ROOTS.iter().filter_map(std::env::var_os).map(PathBuf::from).filter(|root| root.is_absolute());
     // The current folder has no links in it, the variable may.
-    let roots: Vec<PathBuf> =
+    let mut roots: Vec<PathBuf> =
         named.flat_map(|root| [root.canonicalize().ok(), Some(root)]).flatten().collect();
+    roots.extend(folder.ancestors().find(|root| root.join(".git").exists()).map(Path::to_path_buf));
     within(&roots, &folder, file)
 }
 
