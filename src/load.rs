@@ -80,6 +80,8 @@ pub enum Draft {
 pub struct Model {
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
+    /// Where each input has the batch; none if it has no batch axis, so that it is the same for every image.
+    pub batches: Vec<Option<usize>>,
     /// Its outputs with names and layouts as in the file, in the order of the graph's outputs.
     pub outputs: Vec<FileOutput>,
     /// Inputs whose channels come last in the file, and first in the graph.
@@ -290,7 +292,7 @@ impl Loader {
         let archive = pt2::is_archive(&source);
         let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
         let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, outputs, channels_last, remarks } = imported;
+        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, remarks } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
@@ -299,6 +301,7 @@ impl Loader {
             demonstrates: None,
             model: Some(Model {
                 remarks,
+                batches,
                 outputs,
                 channels_last,
                 weights: Stored { weights, tensors, source },

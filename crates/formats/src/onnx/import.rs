@@ -10,7 +10,8 @@ use super::ir::{Draft, compact, without_identities};
 use super::lower::{Lower, Tensor, Use, Value};
 use super::names::{ModulePath, ids};
 use super::patterns;
-use super::proto::{ModelProto, TensorProto};
+use super::proto::{DataType, ModelProto, TensorProto};
+use super::quantisation::{Quantised, stand_for_others};
 use super::read::{self, Failure};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
@@ -50,6 +51,8 @@ pub struct Imported {
     pub tensors: Vec<TensorProto>,
     /// The model's bytes.
     pub source: ModelSource,
+    /// Where each of the file's inputs has the batch; none if it has no batch axis, so that it is the same for every image.
+    pub batches: Vec<Option<usize>>,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
     /// Inputs whose channels come last in the file, and first here.
@@ -59,7 +62,7 @@ pub struct Imported {
 }
 
 /// An output as in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FileOutput {
     /// Its name.
     pub name: String,
@@ -67,6 +70,43 @@ pub struct FileOutput {
     pub dims: Option<Vec<u64>>,
     /// Index of its batch axis; none if it has no batch axis.
     pub batch: Option<usize>,
+    /// Whether it does not depend on the inputs.
+    pub constant: bool,
+    /// What its whole numbers stand for, if it has some that the network computes as real ones.
+    pub quantised: Option<Quantised>,
+}
+
+impl FileOutput {
+    /// What the network computes as the file has it: in its layout and type.
+    ///
+    /// # Errors
+    /// If it has another size than is stated.
+    pub fn in_file(&self, tensor: &FloatTensor<f32>) -> Result<FloatTensor<f32>, Problem> {
+        let Some(dims) = &self.dims else { return Ok(tensor.clone()) };
+        let mut tensor = match &self.quantised {
+            Some(quantised) => {
+                let numbers = tensor.data().iter().map(|&value| quantised.round(value)).collect();
+                FloatTensor::new(tensor.sizes(), numbers)?
+            }
+            None => tensor.clone(),
+        };
+        let mut sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
+        if self.constant && self.batch.is_none() && tensor.batch() > 1 {
+            // It was computed once for each image.
+            let one = tensor.data()[..tensor.image_len()].to_vec();
+            tensor = FloatTensor::new(&[&[1], tensor.image_sizes()].concat(), one)?;
+        }
+        match self.batch {
+            Some(axis) if axis < sizes.len() => {
+                sizes.remove(axis);
+                sizes.insert(0, tensor.batch());
+                Ok(tensor.reshaped(&sizes)?.with_batch_at(axis))
+            }
+            _ if tensor.batch() == 1 => tensor.reshaped(&sizes),
+            // Where the model has no batch axis, images come first.
+            _ => Ok(tensor),
+        }
+    }
 }
 
 /// Reads the model of `source` and returns its graph.
@@ -146,7 +186,7 @@ pub fn import_declared(
     if !declared.every {
         channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
     }
-    let (mut lower, outputs, inputs) = lowered(model, bindings, declared)?;
+    let Lowered { mut lower, outputs, inputs, batches } = lowered(model, bindings, declared)?;
     for name in &channels_last {
         lower.remark(format!(
             "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
@@ -160,6 +200,7 @@ pub fn import_declared(
         weights,
         tensors: lower.tensors,
         source,
+        batches,
         outputs,
         channels_last,
         remarks: lower.remarks,
@@ -186,13 +227,23 @@ fn name(model: &ModelProto, source: &ModelSource) -> String {
     if name.is_empty() { source.shown() } else { name }
 }
 
-/// Lowers all nodes; returns the names of the outputs, and those of the inputs with the indices of their
-/// drafts.
+/// A model whose nodes are lowered.
+struct Lowered {
+    lower: Lower,
+    /// The names of the outputs.
+    outputs: Vec<String>,
+    /// The names of the inputs, whose drafts come first.
+    inputs: Vec<String>,
+    /// Where each of them has the batch.
+    batches: Vec<Option<usize>>,
+}
+
+/// Lowers all nodes.
 fn lowered(
     mut model: ModelProto,
     bindings: &Bindings,
     declared: &Declared,
-) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
+) -> Result<Lowered, Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
     let mut graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
@@ -232,7 +283,7 @@ fn lowered(
     let bound = bind(&given, &graph.value_info, &graph.output, bindings).map_err(one)?;
     lower.batch = bound.batch;
     lower.stated = bound.stated;
-    let mut names = Vec::new();
+    let (mut names, batches) = (Vec::new(), bound.inputs.iter().map(|input| input.batch).collect());
     for input in bound.inputs {
         let draft = lower.drafts.len();
         let shape = super::lower::shape(&input.dims, input.batch);
@@ -244,7 +295,7 @@ fn lowered(
             shape,
             weights: vec![],
         });
-        if super::constant::is_integer(input.data_type) {
+        if stand_for_others(input.data_type) {
             lower.whole.insert(draft, input.data_type);
         }
         let tensor = Tensor { draft, dims: input.dims, batch: input.batch };
@@ -255,6 +306,13 @@ fn lowered(
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    lower.returned = outputs.iter().cloned().collect();
+    for value in graph.input.iter().chain(&graph.value_info).chain(&graph.output) {
+        let stated = value.r#type.as_ref().and_then(|stated| stated.tensor_type.as_ref());
+        if let Some(data_type) = stated.and_then(|stated| DataType::try_from(stated.elem_type).ok()) {
+            lower.types.insert(value.name.clone(), data_type);
+        }
+    }
     if outputs.is_empty() {
         return Err(one(
             Problem::new(Code::Missing, "the model has no outputs").help("every network returns something")
@@ -283,6 +341,7 @@ fn lowered(
     if !declared.every {
         unused(&mut lower, &items, &graph.initializer, &outputs);
     }
+    lower.blocks = super::blocks::survey(&items, &graph.initializer);
     for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
@@ -306,7 +365,7 @@ fn lowered(
             }
         }
     }
-    if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
+    if errors.is_empty() { Ok(Lowered { lower, outputs, inputs: names, batches }) } else { Err(errors) }
 }
 
 /// Returns whether a stored tensor is a weight, not a setting.
@@ -375,7 +434,11 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         };
         ends.push(draft);
         let (dims, batch) = tensor.map_or((None, None), |tensor| (Some(tensor.dims), tensor.batch));
-        outputs.push(FileOutput { name: name.clone(), dims, batch });
+        let constant = !lower.moves(draft);
+        // What the file declares as real numbers was dequantised on the way.
+        let whole = lower.types.get(name).is_none_or(|&data_type| stand_for_others(data_type));
+        let quantised = lower.quantised.get(name).copied().filter(|_| whole);
+        outputs.push(FileOutput { name: name.clone(), dims, batch, constant, quantised });
     }
     let mut drafts = std::mem::take(&mut lower.drafts);
     if ends.is_empty() {

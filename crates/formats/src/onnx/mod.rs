@@ -15,6 +15,7 @@
 
 pub mod archived;
 pub mod bind;
+pub mod blocks;
 mod channels_last;
 pub(crate) mod constant;
 mod counting;
@@ -27,6 +28,7 @@ pub(crate) mod names;
 mod patterns;
 pub mod proto;
 mod provenance;
+pub mod quantisation;
 pub mod read;
 pub mod source;
 pub mod weights;

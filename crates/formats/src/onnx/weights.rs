@@ -202,6 +202,12 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
     let mut dims = super::constant::sizes(&tensor.dims)?;
     let mut data = stored(tensor, &dims, source)?;
     for change in &constant.view {
+        if matches!(change, super::constant::Change::Unblock { block: None, .. }) {
+            let message = "not supported: its channels stand in blocks whose size the model does not say";
+            return Err(Problem::new(Code::InvalidValue, message).help(
+                "it was saved for one processor: save it with `ORT_ENABLE_EXTENDED`, or take the model it was made of",
+            ));
+        }
         (dims, data) = changed(change, &dims, data);
     }
     Ok(data)

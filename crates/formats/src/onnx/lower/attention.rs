@@ -37,10 +37,12 @@ fn by_heads(lower: &mut Lower, used: Use<'_>, index: usize, heads: &str) -> Resu
 pub(super) fn attention(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let plain = used.int("is_causal", 0) == 0
         && used.float("softcap", 0.0) == 0.0
+        && used.int("left_window_size", -1) < 0
+        && used.int("right_window_size", -1) < 0
         && !(4..7).any(|index| used.has(index))
         && (1..used.outputs()).all(|index| used.node.output[index].is_empty());
     if !plain {
-        return used.unsupported("attention that is causal, capped, or keeps what it saw");
+        return used.unsupported("attention that is causal, windowed or capped, or keeps what it saw");
     }
     let flat = lower.tensor(used, 0)?.dims.len() == 3;
     let query = by_heads(lower, used, 0, "q_num_heads")?;

@@ -3,8 +3,9 @@
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
 use super::{
-    arithmetic, aten, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear,
-    masks, mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat, stack,
+    arithmetic, aten, attention, attributes, blocked, constant_source, control, conv, einsum, fold, gather,
+    integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize, runtime, shapes,
+    slice_concat, stack,
 };
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
@@ -68,7 +69,7 @@ static OPERATORS: &[Operator] = operators! {
     gather::gather => "Gather";
     gather::gather_nd => "GatherND";
     slice_concat::concat => "Concat";
-    slice_concat::pad => "Pad";
+    pad::pad => "Pad";
     slice_concat::depth_to_space => "DepthToSpace";
     slice_concat::space_to_depth => "SpaceToDepth";
     slice_concat::tile => "Tile";
@@ -110,6 +111,7 @@ impl Lower {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
             }
         };
+        integers::passed_on(self, used);
         for (index, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let value = match values.get(index) {
                 Some(Value::Unknown(reason)) if !self.unknown.contains_key(name) => {
@@ -219,6 +221,9 @@ impl Lower {
         if node.domain == aten::ATEN {
             return aten::outcome(self, used);
         }
+        if node.domain == crate::onnx::blocks::DOMAIN {
+            return blocked::blocked(self, used);
+        }
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return used.unsupported(format!("an operator of `{}`", node.domain));
         }
@@ -235,6 +240,9 @@ impl Lower {
         if let Some(name) = attributes::unknown(&node.op_type, names) {
             return used
                 .unsupported(format!("the setting `{name}`, which the operator is not known to have"));
+        }
+        if let Some(reason) = integers::refused(self, used) {
+            return used.unsupported(reason);
         }
         stack::of_maps(self, used, lower).unwrap_or_else(|| lower(self, used))
     }
