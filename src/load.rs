@@ -86,6 +86,8 @@ pub struct Model {
     pub outputs: Vec<FileOutput>,
     /// Inputs whose channels come last in the file, and first in the graph.
     pub channels_last: Vec<String>,
+    /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
+    pub empty: Vec<(usize, String, Vec<u64>)>,
     weights: Stored,
     /// What an exported program was imported with: its weights are looked at only when it is run.
     archive: Option<Bindings>,
@@ -292,7 +294,8 @@ impl Loader {
         let archive = pt2::is_archive(&source);
         let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
         let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, remarks } = imported;
+        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks } =
+            imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
@@ -304,6 +307,7 @@ impl Loader {
                 batches,
                 outputs,
                 channels_last,
+                empty,
                 weights: Stored { weights, tensors, source },
                 archive: archive.then_some(bindings),
             }),

@@ -8,9 +8,15 @@ use cnnkit_exec::tensor::Tensor;
 pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, Vec<Tensor<f32>>), Problem> {
     let graph = &loaded.graph;
     if let Some(model) = &loaded.model {
-        let names = model.outputs.iter().map(|output| output.name.clone()).collect();
+        let mut names: Vec<String> = model.outputs.iter().map(|output| output.name.clone()).collect();
         let tensors = model.outputs.iter().zip(tensors).map(|(output, tensor)| output.in_file(tensor));
-        return Ok((names, tensors.collect::<Result<_, _>>()?));
+        let mut tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        for (place, name, dims) in &model.empty {
+            let sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
+            names.insert((*place).min(names.len()), name.clone());
+            tensors.insert((*place).min(tensors.len()), Tensor::new(&sizes, vec![])?);
+        }
+        return Ok((names, tensors));
     }
     let mut names: Vec<String> = Vec::with_capacity(tensors.len());
     for (place, output) in graph.outputs().iter().enumerate() {

@@ -76,7 +76,12 @@ fn outputs(imported: &Imported, case: &Value) -> Result<Vec<Tensor<f32>>, String
     network.replace(own).map_err(|problem| problem.message)?;
     let run = network.run(inputs, &Reference, |_| {}).map_err(|problem| problem.message)?;
     let written = imported.outputs.iter().zip(&run.outputs).map(|(output, tensor)| output.in_file(tensor));
-    written.collect::<Result<_, _>>().map_err(|problem| problem.message)
+    let mut written = written.collect::<Result<Vec<_>, _>>().map_err(|problem| problem.message)?;
+    for (place, _, dims) in &imported.empty {
+        let sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
+        written.insert(*place, Tensor::new(&sizes, vec![]).expect("no elements"));
+    }
+    Ok(written)
 }
 
 /// What is wrong with the outputs.

@@ -57,6 +57,8 @@ pub struct Imported {
     pub outputs: Vec<FileOutput>,
     /// Inputs whose channels come last in the file, and first here.
     pub channels_last: Vec<String>,
+    /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
+    pub empty: Vec<(usize, String, Vec<u64>)>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
@@ -192,7 +194,7 @@ pub fn import_declared(
             "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
         ));
     }
-    let Finished { mut drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let Finished { mut drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
     let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
     Ok(Imported {
@@ -203,6 +205,7 @@ pub fn import_declared(
         batches,
         outputs,
         channels_last,
+        empty,
         remarks: lower.remarks,
     })
 }
@@ -416,11 +419,13 @@ struct Finished {
     /// The drafts of the outputs.
     ends: Vec<usize>,
     outputs: Vec<FileOutput>,
+    /// Outputs without elements: place in the file, name, sizes.
+    empty: Vec<(usize, String, Vec<u64>)>,
 }
 
 /// Recognises patterns and removes dead layers.
 fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
-    let (mut ends, mut outputs) = (Vec::new(), Vec::new());
+    let (mut ends, mut outputs, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         let tensor = match lower.values.get(name).cloned() {
             Some(Value::Tensor(tensor)) => Some(tensor),
@@ -429,7 +434,12 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         };
         let draft = tensor.as_ref().map(|tensor| tensor.draft).or_else(|| lower.unknown.get(name).copied());
         let Some(draft) = draft else {
-            lower.remark(format!("the output `{name}` is a constant without elements and left out"));
+            lower.remark(format!("the output `{name}` has no elements; only `run` writes it"));
+            let dims = match lower.values.get(name) {
+                Some(Value::Constant(constant)) => constant.dims.clone(),
+                _ => vec![0],
+            };
+            empty.push((outputs.len() + empty.len(), name.clone(), dims));
             continue;
         };
         ends.push(draft);
@@ -451,7 +461,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends);
-    Ok(Finished { drafts, ends, outputs })
+    Ok(Finished { drafts, ends, outputs, empty })
 }
 
 /// Builds the graph; returns it with the weights of each node.

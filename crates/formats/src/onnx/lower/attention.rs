@@ -100,6 +100,9 @@ fn has_choice(lower: &Lower, draft: usize) -> bool {
     else {
         return false;
     };
+    if !finite_below(lower, scores) {
+        return false;
+    }
     let (Some(values), Some(&keys)) = (&mask.values, mask.dims.last()) else { return false };
     let values = values.floats();
     let known = |value: &f64| value.is_finite() || *value == f64::NEG_INFINITY;
@@ -108,6 +111,20 @@ fn has_choice(lower: &Lower, draft: usize) -> bool {
         && values
             .chunks(usize::try_from(keys).unwrap_or(1).max(1))
             .all(|row| row.iter().any(|v| v.is_finite()))
+}
+
+/// Whether no other mask is added to the scores: two of them may leave a query no key, though each leaves some.
+fn finite_below(lower: &Lower, scores: usize) -> bool {
+    let mut draft = &lower.drafts[scores];
+    while let [input, ..] = draft.inputs.as_slice() {
+        draft = &lower.drafts[*input];
+        match &draft.layer {
+            Some(Layer::LearnedBias(_)) => return false,
+            Some(Layer::Rescale(_) | Layer::LearnedScale(_) | Layer::LayerScale(_) | Layer::Reshape(_)) => {}
+            _ => return true,
+        }
+    }
+    true
 }
 
 /// Returns the scores plus input 3.

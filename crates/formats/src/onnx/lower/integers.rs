@@ -43,8 +43,16 @@ const CHOICES: &[&str] = &[
 ];
 
 /// Operators that read whole numbers for what they stand for.
-const READERS: &[&str] =
-    &["Cast", "CastLike", "ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"];
+const READERS: &[&str] = &[
+    "Cast",
+    "CastLike",
+    "ConvInteger",
+    "DequantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+];
 
 /// Why the operator cannot compute with an operand of whole numbers; none if it can, or there is none.
 pub(super) fn refused(lower: &Lower, used: Use<'_>) -> Option<String> {

@@ -300,7 +300,8 @@ fn operand(
     axis: i64,
 ) -> Result<String, Flaw> {
     let name = used.node.input.get(index).cloned().unwrap_or_default();
-    let own = format!("{name} restored for {}", used.node.output.first().map_or("", String::as_str));
+    let made = used.node.output.first().map_or("", String::as_str);
+    let own = format!("{name} restored as input {index} for {made}");
     let constant = match lower.value(used, index)?.clone() {
         Value::Constant(constant) if constant.is_integer() => constant,
         Value::Tensor(tensor) => {
