@@ -1,4 +1,4 @@
-//! What the receptive-field analyses cost as their work grows: `cargo bench --bench field`.
+//! The cost of the receptive-field analyses as their work grows: `cargo bench --bench field`.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 

@@ -1,4 +1,4 @@
-//! What gridding costs at a million positions an axis, and what a design search costs.
+//! The cost of gridding at a million positions per axis, and of a design search.
 
 use std::hint::black_box;
 

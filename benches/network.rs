@@ -1,4 +1,5 @@
-//! The fast path: single convolutions of ResNet-50's shapes, and whole networks; the definition beside one that it gets through.
+//! The fast path: single convolutions of ResNet-50's shapes, and whole networks; where it is fast enough, the
+//! definition beside it.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What reading a model costs: `cargo bench --bench onnx`. Against other programs: `benches/onnx_peers.py`.
+//! The cost of reading a model: `cargo bench --bench onnx`. `benches/onnx_peers.py` compares with other
+//! programs.
 
 use std::io::{Cursor, Read as _};
 use std::path::Path;

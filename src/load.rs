@@ -1,12 +1,12 @@
-//! One loader: what a user can name, and what is replaced in it, becomes one network.
+//! The loader: turns everything that a user can name, with replacements, into a network.
 //!
 //! ```text
 //! FILE.yaml | zoo:NAME | text on standard input or in memory -> spec  \
 //!                                                                       -> Network
-//! FILE.onnx |            bytes on standard input or in memory -> model /
+//! FILE.onnx | FILE.pt2 | bytes on standard input or in memory -> model /
 //! ```
 //!
-//! A file's ending chooses its format; where there is none that says it, the first byte does.
+//! The extension of a file determines its format; without a known extension, its first byte does.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,10 +17,10 @@ use cnnkit_check::rules::Facts;
 use cnnkit_check::{Extra, Located, Selection, Subject, judge_all};
 use cnnkit_core::analysis::field::{self, Facts as FieldFacts};
 use cnnkit_core::analysis::totals::{self, Counts};
-use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem, Rejected};
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
-use cnnkit_core::source::{Sources, Span};
+use cnnkit_core::source::Sources;
 use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::files::{Files, Text};
 use cnnkit_core::spec::{self, Overrides, yaml};
@@ -31,78 +31,83 @@ use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::import::{self, FileOutput, Imported};
 use cnnkit_formats::onnx::source::{ModelSource, looks_like_model};
 use cnnkit_formats::onnx::weights::Stored;
+use cnnkit_formats::pt2;
 use cnnkit_report::imported::{Figures, Import};
 use cnnkit_report::{Entry, Spec};
 
 use crate::disk::Disk;
 use crate::zoo::Zoo;
 
-/// Most bytes of a model that comes through a pipe, and has to be kept in memory: the limit of its format.
+/// Maximum number of bytes of a model that is read from a pipe into memory: the limit of its format.
 const MOST_STREAMED: u64 = 1 << 31;
 
-/// How messages name standard input.
+/// The name of standard input in messages.
 const STDIN: &str = "<stdin>";
 
-/// A network, and where it came from.
+/// A loaded network, with its source.
 #[derive(Debug)]
 pub struct Network {
-    /// What was named: a path, `zoo:NAME`, `-`, or the name of the bytes.
+    /// The argument that named it: a path, `zoo:NAME`, `-`, or the name given to bytes.
     pub path: String,
     /// The network.
     pub graph: Graph,
-    /// The spec as it is written; none for a model.
+    /// The spec as written; none for a model.
     pub document: Option<Document>,
     /// The texts that it was read from; none for a model.
     pub sources: Sources,
-    /// The technique that a spec says it demonstrates.
+    /// The technique that the spec demonstrates.
     pub demonstrates: Option<&'static str>,
-    /// The model that it was imported from, if it was.
+    /// The imported model; none for a spec.
     pub model: Option<Model>,
 }
 
-/// A network that need not fit its own input: `cnnkit sizes` tries it at others.
+/// A network that need not fit its own input size: `cnnkit sizes` tries others.
 #[derive(Debug)]
 pub enum Draft {
-    /// A model, whose graph is given.
+    /// A model, whose graph is fixed.
     Model(Box<Network>),
     /// A spec, which is expanded for each size; see [`crate::resized`].
     Spec {
-        /// The spec as it is written.
+        /// The spec as written.
         document: Box<Document>,
         /// The texts that it was read from.
         sources: Sources,
     },
 }
 
-/// What is known of an imported model besides its graph.
+/// The facts about an imported model besides its graph.
 #[derive(Debug)]
 pub struct Model {
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
     /// Where each input has the batch; none if it has no batch axis, so that it is the same for every image.
     pub batches: Vec<Option<usize>>,
-    /// Its outputs as the file has them, in the order of the graph's.
+    /// Its outputs with names and layouts as in the file, in the order of the graph's outputs.
     pub outputs: Vec<FileOutput>,
+    /// Inputs whose channels come last in the file, and first in the graph.
+    pub channels_last: Vec<String>,
     /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
     pub empty: Vec<(usize, String, Vec<u64>)>,
     weights: Stored,
+    /// What an exported program was imported with: its weights are looked at only when it is run.
+    archive: Option<Bindings>,
 }
 
-/// Why a network could not be loaded.
+/// The reason why a network could not be loaded.
 #[derive(Debug)]
 pub enum LoadError {
-    /// What was named, or is to be replaced, makes no sense: there is no such built-in spec.
+    /// The call is wrong: a built-in spec that does not exist, or an invalid replacement.
     Call(Problem),
-    /// What was read is wrong: its texts, and every flaw with its place.
-    Rejected(Box<Sources>, Vec<Diagnostic>),
+    /// The input is wrong: its texts, and every flaw with its position.
+    Rejected(Box<Rejected>),
 }
 
 impl LoadError {
-    /// Returns the flaws; a flaw of the call has no place.
+    /// Returns the flaws; a flaw of the call has no position.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {
             Self::Call(problem) => vec![problem.clone().located(None)],
-            Self::Rejected(_, flaws) => flaws.clone(),
+            Self::Rejected(rejected) => rejected.flaws.clone(),
         }
     }
 }
@@ -111,25 +116,12 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(problem) => problem.fmt(f),
-            Self::Rejected(sources, flaws) => {
-                for (index, flaw) in flaws.iter().enumerate() {
-                    let gap = if index == 0 { "" } else { "\n" };
-                    let place = flaw.span.map_or(String::new(), |span| place(sources, span));
-                    write!(f, "{gap}{place}{flaw}")?;
-                }
-                Ok(())
-            }
+            Self::Rejected(rejected) => rejected.fmt(f),
         }
     }
 }
 
 impl std::error::Error for LoadError {}
-
-/// `net.yaml:3:5: `.
-fn place(sources: &Sources, span: Span) -> String {
-    let (line, column) = sources.line_column(span.source, span.start);
-    format!("{}:{line}:{column}: ", sources.get(span.source).name)
-}
 
 impl From<Problem> for LoadError {
     fn from(problem: Problem) -> Self {
@@ -137,14 +129,13 @@ impl From<Problem> for LoadError {
     }
 }
 
-impl From<spec::Rejected> for LoadError {
-    fn from(rejected: spec::Rejected) -> Self {
-        let (sources, flaws) = *rejected;
-        Self::Rejected(Box::new(sources), flaws)
+impl From<Box<Rejected>> for LoadError {
+    fn from(rejected: Box<Rejected>) -> Self {
+        Self::Rejected(rejected)
     }
 }
 
-/// What is replaced in the networks that it loads.
+/// Loads networks, with replacements of input shapes and variables.
 ///
 /// ```
 /// let network = cnnkit::Loader::new().set("classes", "10").load("zoo:resnet18")?;
@@ -155,6 +146,7 @@ impl From<spec::Rejected> for LoadError {
 pub struct Loader {
     overrides: Overrides,
     stdin: Option<Vec<u8>>,
+    memory: HashMap<String, Vec<u8>>,
 }
 
 impl Loader {
@@ -163,36 +155,46 @@ impl Loader {
         Self::default()
     }
 
-    /// Replaces the shape of the input `name`, which is empty for a network with one input.
+    /// Replaces the shape of the input `name`; the name is empty for a network with one input. Sizes have no
+    /// batch axis: `[C, H, W]`.
     #[must_use]
     pub fn input(mut self, name: impl Into<String>, sizes: impl Into<Vec<u64>>) -> Self {
         self.overrides.inputs.push((name.into(), sizes.into()));
         self
     }
 
-    /// Replaces a variable of a spec, or gives an open size of a model its value.
+    /// Replaces a variable of a spec, or binds an open size of a model.
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.overrides.variables.push((name.into(), value.into()));
         self
     }
 
-    /// Gives the bytes that `-` stands for; [`read_stream`] reads them.
+    /// Sets the bytes of standard input, which the argument `-` names; [`read_stream`] reads them.
     #[must_use]
     pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = Some(bytes);
         self
     }
 
-    /// Loads what `name` names: the path of a spec or model, `zoo:NAME`, or `-` for standard input.
+    /// Gives the bytes that `name` stands for, whether or not there is such a file.
+    #[must_use]
+    pub fn memory(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.memory.insert(name.into(), bytes);
+        self
+    }
+
+    /// Loads the network that `name` names: the path of a spec or model, `zoo:NAME`, or `-` for standard
+    /// input.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// If the input cannot be read or is invalid; the error lists every flaw.
     pub fn load(&self, name: &str) -> Result<Network, LoadError> {
         self.build(name, self.find(name)?)
     }
 
-    /// Reads what `name` names, as [`Loader::load`] does, but does not build a spec, which may not fit its own input.
+    /// Reads what `name` names, as [`Loader::load`] does, but does not build a spec, which may not fit its
+    /// own input size.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -211,8 +213,11 @@ impl Loader {
         &self.overrides
     }
 
-    /// Where what `name` names is read from.
+    /// Returns the source that `name` names.
     fn find(&self, name: &str) -> Result<Found, LoadError> {
+        if let Some(bytes) = self.memory.get(name) {
+            return Ok(Found::of_bytes(name, name, bytes.clone()));
+        }
         if let Some(inside) = name.strip_prefix("zoo:") {
             return Ok(Found::Spec(Box::new(Zoo), Zoo::find(inside)?));
         }
@@ -233,7 +238,7 @@ impl Loader {
                     }
                     None
                 }
-                // A pipe can be read once: what its first byte is decides what becomes of all.
+                // A pipe can be read only once: its first byte determines the format of all its bytes.
                 Ok(data) if !data.is_dir() => std::fs::File::open(path).and_then(read_stream).ok(),
                 _ => None,
             },
@@ -244,19 +249,20 @@ impl Loader {
         })
     }
 
-    /// Loads a spec or model from memory. Messages show `name`; its ending chooses the format, if it has one. A spec can
-    /// include nothing; external data of a model do not exist.
+    /// Loads a spec or model from memory. Messages show `name`; its extension determines the format, if it
+    /// has one. Such a spec cannot include files, and such a model cannot have external data.
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// As for [`Loader::load`].
     pub fn bytes(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Result<Network, LoadError> {
         self.build(name, Found::of_bytes(name, name, bytes.into()))
     }
 
-    /// Loads the file `path` of `files`, which are anywhere: an archive, a revision, an editor's buffers.
+    /// Loads the file `path` from `files`, which may be stored anywhere: in an archive, a revision, an
+    /// editor's buffers.
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// As for [`Loader::load`].
     pub fn files(&self, files: &dyn Files, path: &str) -> Result<Network, LoadError> {
         if ending(path) == Some(Format::Model) {
             return self.model(path, ModelSource::memory(path, files.read(path)?));
@@ -284,9 +290,12 @@ impl Loader {
     }
 
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
-        let imported = import::load(source, &self.bindings()?)
-            .map_err(|flaws| LoadError::Rejected(Box::default(), flaws))?;
-        let Imported { graph, weights, tensors, source, batches, outputs, empty, remarks } = imported;
+        let bindings = self.bindings()?;
+        let archive = pt2::is_archive(&source);
+        let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
+        let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
+        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks } =
+            imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
@@ -297,13 +306,15 @@ impl Loader {
                 remarks,
                 batches,
                 outputs,
+                channels_last,
                 empty,
                 weights: Stored { weights, tensors, source },
+                archive: archive.then_some(bindings),
             }),
         })
     }
 
-    /// What is replaced, as an importer has it: variables are open sizes.
+    /// Returns the replacements for an importer: variables bind open sizes.
     fn bindings(&self) -> Result<Bindings, Problem> {
         let symbol = |(name, value): &(String, String)| {
             value.trim().parse().map(|value| (name.clone(), value)).map_err(|_| {
@@ -319,51 +330,51 @@ impl Loader {
 }
 
 impl Network {
-    /// Loads what `name` names, as [`Loader::load`] does, and replaces nothing.
+    /// Loads the network that `name` names, as [`Loader::load`] does, without replacements.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// If the input cannot be read or is invalid; the error lists every flaw.
     pub fn load(name: &str) -> Result<Self, LoadError> {
         Loader::new().load(name)
     }
 
-    /// Loads a spec or model from memory, as [`Loader::bytes`] does, and replaces nothing.
+    /// Loads a spec or model from memory, as [`Loader::bytes`] does, without replacements.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// If the input is invalid; the error lists every flaw.
     pub fn from_bytes(name: &str, bytes: impl Into<Vec<u8>>) -> Result<Self, LoadError> {
         Loader::new().bytes(name, bytes)
     }
 
-    /// Returns what is known of the network; each analysis runs when it is first asked for.
+    /// Returns the facts about the network; each analysis runs on first use.
     pub fn facts(&self) -> Facts<'_> {
         Facts::new(&self.graph, self.document.as_ref(), &self.sources)
     }
 
-    /// Returns the sums over all layers: parameters, MACs, other operations, activations.
+    /// Returns the sums over all layers for one image: parameters, MACs, other operations, activations.
     pub fn totals(&self) -> Counts {
         totals::of_graph(&self.graph)
     }
 
-    /// Returns the receptive field of the output, or of the last feature map that does not see everything; none if no
-    /// feature map depends on an input with an extent.
+    /// Returns the receptive field of the output, or of the last feature map whose field is not the whole
+    /// input; none if no feature map depends on an input with spatial axes.
     ///
     /// # Errors
-    /// If the fields are too large to be computed.
+    /// If a figure of the fields exceeds 128 bits, or the fields need too much memory.
     pub fn receptive_field(&self) -> Result<Option<FieldFacts>, Problem> {
         Ok(field::headline(&self.graph, &field::analyse(&self.graph, field::Options::default())?))
     }
 
-    /// Returns the findings of the default rules, in the order of their places.
+    /// Returns the findings of the default rules, in the order of their positions.
     pub fn findings(&self) -> Vec<Located> {
         judge_all(&self.facts(), &Selection::default(), &|_| Extra::default()).findings
     }
 
-    /// Computes the outputs for `inputs`, each with the batch as its first size. The weights are those of the model; for
-    /// a spec, those of seed 0.
+    /// Computes the outputs for `inputs`, one tensor `[N, C, H, W]` (with the input's spatial axes) per
+    /// input. The weights are those of the model; for a spec, those of seed 0.
     ///
     /// # Errors
-    /// If the inputs do not fit, or weights of the model cannot be read.
+    /// If the inputs do not match the network, or weights of the model cannot be read.
     pub fn run(&self, inputs: &[Tensor<f32>]) -> Result<Vec<Tensor<f32>>, Problem> {
         let mut network = Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?;
         if let Some(weights) = self.weights()? {
@@ -373,20 +384,24 @@ impl Network {
         Ok(Plan::new(&network, batch)?.run(inputs, |_| {})?.outputs)
     }
 
-    /// Reads the weights that a model brings along: a tensor for each, by its full name. None for a spec.
+    /// Reads the weights of a model, one tensor per weight, by full name. None for a spec.
     ///
     /// # Errors
-    /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+    /// If a weight is missing, has another size than declared, or lies outside the model's folder.
     pub fn weights(&self) -> Result<Option<HashMap<String, Tensor<f32>>>, Problem> {
-        self.model.as_ref().map(|model| model.weights.load(&self.graph)).transpose()
+        let load = |model: &Model| match &model.archive {
+            Some(bindings) => pt2::weights(&self.graph, &model.weights, bindings),
+            None => model.weights.load(&self.graph),
+        };
+        self.model.as_ref().map(load).transpose()
     }
 
-    /// Returns what there is to say about these figures because the network was imported; none for a spec.
+    /// Returns the remarks about these figures that follow from the import; none for a spec.
     pub fn import(&self, figures: Figures) -> Option<Import> {
         self.model.as_ref().map(|model| Import::of(&self.graph, &model.remarks, figures))
     }
 
-    /// Returns what was found out about the network, with the name and path that it is reported under.
+    /// Returns `summary` with the name and path under which the network is reported.
     pub fn entry<T>(&self, summary: T) -> Entry<T> {
         Entry {
             spec: Spec { name: Some(self.graph.name().to_owned()), path: Some(self.path.clone()) },
@@ -406,17 +421,18 @@ impl From<Network> for Subject {
     }
 }
 
-/// Where a network is read from.
+/// The source of a network.
 enum Found {
     Model(ModelSource),
-    /// Files, and the path of the spec among them.
+    /// A set of files, and the path of the spec in it.
     Spec(Box<dyn Files>, String),
 }
 
 impl Found {
-    /// The spec or model `bytes`, which messages name `shown`; the ending of `name` chooses the format, if it has one.
+    /// Returns the source for the spec or model `bytes`, which messages call `shown`; the extension of `name`
+    /// determines the format, if it has one.
     fn of_bytes(name: &str, shown: &str, bytes: Vec<u8>) -> Self {
-        let by_content = if looks_like_model(&bytes) { Format::Model } else { Format::Spec };
+        let by_content = if is_model(&bytes) { Format::Model } else { Format::Spec };
         match ending(name).unwrap_or(by_content) {
             Format::Model => Self::Model(ModelSource::memory(shown, bytes)),
             Format::Spec => Self::Spec(Box::new(Text { name: shown.to_owned(), bytes }), name.to_owned()),
@@ -430,35 +446,44 @@ enum Format {
     Model,
 }
 
-/// The format that a name's ending says.
+/// Returns the format that the extension of a name determines.
 fn ending(name: &str) -> Option<Format> {
     let ending = Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
     match ending.as_str() {
         "yaml" | "yml" => Some(Format::Spec),
-        "onnx" => Some(Format::Model),
+        "onnx" | "pt2" => Some(Format::Model),
         _ => None,
     }
 }
 
-/// Returns whether `text` can only name a network: standard input, a built-in spec, a file with a known ending.
+/// Returns whether `text` can only name a network: standard input, a built-in spec, a file with a known
+/// extension.
 pub fn names_network(text: &str) -> bool {
     text == "-" || text.starts_with("zoo:") || ending(text).is_some()
 }
 
-fn begins_as_model(path: &Path) -> bool {
-    let mut first = [0];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut first));
-    read.is_ok_and(|count| looks_like_model(&first[..count]))
+/// Bytes that say whether something is a model.
+const FIRST: u64 = 4;
+
+/// Whether `bytes` begin as a model of any format does.
+fn is_model(bytes: &[u8]) -> bool {
+    looks_like_model(bytes) || pt2::looks_like_archive(bytes)
 }
 
-/// Reads a spec or model from a pipe, at most as much as its format may have and one byte more.
+fn begins_as_model(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
+    read.is_ok_and(|_| is_model(&first))
+}
+
+/// Reads a spec or model from a pipe, at most one byte more than the limit of its format.
 ///
 /// # Errors
 /// If the pipe cannot be read.
 pub fn read_stream(mut reader: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.by_ref().take(1).read_to_end(&mut bytes)?;
-    let limit = if looks_like_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
+    reader.by_ref().take(FIRST).read_to_end(&mut bytes)?;
+    let limit = if is_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
     reader.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,9 +1,7 @@
-//! The `cnnkit` program: parse the arguments, run the command, exit with its status.
-
-mod cli;
+//! The `cnnkit` program: parses the arguments, runs the command, exits with its status.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    cnnkit::cli::main(std::env::args_os()).into()
 }

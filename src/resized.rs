@@ -1,4 +1,5 @@
-//! A spec tried at other input sizes: expanded anew for each if it reads the sizes of its inputs (`$in_size`).
+//! A spec, tried at other input sizes: it is expanded anew for each size if it reads the sizes of its inputs
+//! (`$in_size`).
 
 use cnnkit_core::analysis::sizes::{AxisSizes, Sized, Trial, inputs_of};
 use cnnkit_core::diagnostic::{Code, Diagnostic};
@@ -17,14 +18,15 @@ pub struct Spec<'a> {
     inputs: Vec<(String, Shape)>,
     /// The network at the spec's own size; none if it does not fit there.
     own: Option<Graph>,
-    /// What is wrong at the spec's own size.
+    /// The errors at the spec's own size.
     flaws: Vec<Diagnostic>,
-    /// Whether other sizes can give another graph.
+    /// Whether other sizes may result in another graph.
     changes: bool,
 }
 
 impl<'a> Spec<'a> {
-    /// The trial of a spec, whether it fits its own size or not; its errors if no other size could mend them.
+    /// Returns the trial of a spec, which need not fit its own size; its errors if no other size could fix
+    /// them.
     pub fn new(document: &'a Document, overrides: &Overrides) -> Result<Self, Vec<Diagnostic>> {
         let (own, flaws) = match expand(document, overrides) {
             Ok(graph) => (Some(graph), vec![]),
@@ -46,13 +48,13 @@ impl<'a> Spec<'a> {
         }
     }
 
-    /// What is wrong at the spec's own size; empty if it fits.
+    /// Returns the errors at the spec's own size; none if it fits.
     pub fn flaws(&self) -> &[Diagnostic] {
         &self.flaws
     }
 
-    /// Whether the weights depend on the size, so that each size is a network of its own. Where the spec fits, its own
-    /// weights are kept.
+    /// Returns whether the weights depend on the size, so that each size is a different network. A spec that
+    /// fits its own size keeps its weights.
     pub fn varies(&self, axes: &[AxisSizes]) -> bool {
         let near = |sizes: &AxisSizes, size: u64| {
             let (low, high) = sizes.works.around(size);
@@ -75,12 +77,12 @@ impl<'a> Spec<'a> {
         axes.iter().filter_map(|sizes| with(Some(sizes))).any(|other| weights(&first) != weights(&other))
     }
 
-    /// The network at the spec's own size, if it fits there.
+    /// Returns the network at the spec's own size, if it fits.
     pub fn own(&self) -> Option<&Graph> {
         self.own.as_ref()
     }
 
-    /// The network with inputs of these shapes, whatever its weights, or what is wrong there.
+    /// Returns the network with inputs of these shapes, with any weights, or its errors.
     pub fn built(&self, inputs: &[Shape]) -> Result<Graph, Vec<Diagnostic>> {
         let mut overrides = self.overrides.clone();
         let named = self.inputs.iter().zip(inputs);
@@ -89,7 +91,7 @@ impl<'a> Spec<'a> {
     }
 }
 
-/// The weights that are counted, in order.
+/// Returns the weights that are counted, in order.
 fn weights(graph: &Graph) -> Vec<&Weight> {
     graph.nodes().iter().flat_map(|node| node.own_weights().map(|(_, weight)| weight)).collect()
 }
@@ -104,7 +106,7 @@ impl Trial for Spec<'_> {
             Some(own) if !self.changes => own.reinfer(inputs).ok().map(|shapes| Sized::Reshaped(own, shapes)),
             own => {
                 let graph = self.built(inputs).ok()?;
-                // Where the spec fits, other sizes are for the same weights.
+                // If the spec fits its own size, other sizes must have the same weights.
                 let same = own.as_ref().is_none_or(|own| weights(own) == weights(&graph));
                 same.then(|| Sized::Built(Box::new(graph)))
             }

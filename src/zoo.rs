@@ -16,7 +16,7 @@ static SPECS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/specs");
 pub struct Zoo;
 
 impl Zoo {
-    /// Names of all built-in specs with their folders (`zoo`, `techniques`), sorted.
+    /// Returns the names of all built-in specs with their folders (`zoo`, `techniques`), sorted.
     pub fn names() -> Vec<(&'static str, &'static str)> {
         let mut names = Vec::new();
         for folder in ["techniques", "zoo"] {
@@ -28,16 +28,16 @@ impl Zoo {
         names
     }
 
-    /// The path of the spec `name` inside the program.
+    /// Returns the path of the spec `name` inside the program.
     pub fn path(name: &str) -> Option<String> {
         let (folder, name) = Self::names().into_iter().find(|&(_, stem)| stem == name)?;
         Some(format!("{folder}/{name}.yaml"))
     }
 
-    /// The path of the spec `name` inside the program.
+    /// Returns the path of the spec `name` inside the program.
     ///
     /// # Errors
-    /// If there is none: with the name that it could have been.
+    /// If there is no such spec; the error suggests the closest name.
     pub fn find(name: &str) -> Result<String, Problem> {
         Self::path(name).ok_or_else(|| {
             let help = suggest(name, Self::names().into_iter().map(|(_, name)| name));
@@ -47,14 +47,14 @@ impl Zoo {
         })
     }
 
-    /// The text of the built-in spec `name`.
+    /// Returns the text of the built-in spec `name`.
     pub fn text(name: &str) -> Option<&'static str> {
         SPECS.get_file(Self::path(name)?).and_then(include_dir::File::contents_utf8)
     }
 }
 
 impl Zoo {
-    /// The `description` of the built-in spec `name`; empty if it has none.
+    /// Returns the `description` of the built-in spec `name`; empty if it has none.
     pub fn description(name: &str) -> String {
         let mut sources = Sources::default();
         let source = sources.add(name, Self::text(name).unwrap_or_default());

@@ -1,30 +1,30 @@
-//! The table of commands: the group that each stands in, and the formats that it has. `cnnkit --help` and the help of
-//! each command are made from it.
+//! The table of commands: the group and the formats of each. `cnnkit --help` and the help of each command are
+//! generated from it.
 
 use std::fmt::Write as _;
 
 use clap::builder::{EnumValueParser, PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, CommandFactory as _, ValueEnum as _};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, version};
 use cnnkit_report::render::Format;
 use cnnkit_report::render::fit::wrap;
 
 /// The width of the list of commands: it fits any terminal.
 const COLUMNS: usize = 80;
 
-/// What a command is for.
+/// The purpose of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// Shows what a network is.
+    /// Shows facts about a network.
     Look,
-    /// Runs it and compares.
+    /// Runs a network and compares.
     Prove,
-    /// Keeps a project as it should be.
+    /// Guards the properties of a project.
     Guard,
     /// Reads and writes other formats.
     Convert,
-    /// Explains what there is.
+    /// Explains rules, layers and files.
     Reference,
 }
 
@@ -36,13 +36,13 @@ impl Group {
             Self::Look => "Look at a network or at dilation rates",
             Self::Prove => "Prove the figures by running",
             Self::Guard => "Guard a project",
-            Self::Convert => "Convert",
+            Self::Convert => "Write and convert specs and models",
             Self::Reference => "Reference",
         }
     }
 }
 
-/// A command of the program; a command of a command is written with a space.
+/// A command of the program; a subcommand's name contains a space.
 #[derive(Debug)]
 struct Entry {
     name: &'static str,
@@ -72,6 +72,7 @@ const COMMANDS: &[Entry] = &[
     entry("check", Group::Guard, Format::FINDINGS),
     entry("diff", Group::Guard, Format::TABLES),
     entry("init", Group::Guard, Format::TEXT_OR_JSON),
+    entry("new", Group::Convert, Format::TEXT_OR_JSON),
     entry("import", Group::Convert, Format::TEXT_OR_JSON),
     entry("export", Group::Convert, Format::EXPORT),
     entry("zoo", Group::Reference, Format::TABLES),
@@ -84,7 +85,7 @@ const COMMANDS: &[Entry] = &[
     entry("man", Group::Reference, Format::TEXT),
 ];
 
-/// Returns what the command `name` can be written as; nothing for a command that is not in the table.
+/// Returns the output formats of the command `name`; none for a command that is not in the table.
 pub fn formats(name: &str) -> &'static [Format] {
     COMMANDS.iter().find(|entry| entry.name == name).map_or(&[], |entry| entry.formats)
 }
@@ -95,11 +96,12 @@ pub fn command() -> clap::Command {
         format.hide_possible_values(true).help("Output format; the help of a command lists its own")
     };
     let command = Cli::command().mut_subcommands(|sub| with_formats(sub, "")).mut_arg("format", own);
+    let command = command.disable_version_flag(true).arg(version());
     let template = template(&command);
     command.help_template(template)
 }
 
-/// The command with a `--format` that lists only the formats it has.
+/// Returns the command with a `--format` that lists only its own formats.
 fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     let name = format!("{parent}{}", command.get_name());
     let below = format!("{name} ");
@@ -107,27 +109,27 @@ fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known))
 }
 
-/// The option `--format` of a command whose formats are `known`.
+/// Returns the option `--version`.
+fn version() -> Arg {
+    Arg::new("version").short('V').long("version").action(ArgAction::Version).help(version::HELP)
+}
+
+/// Returns the option `--format` of a command with the formats `known`.
 fn format(known: &'static [Format]) -> Arg {
     let exported = known.contains(&Format::Onnx);
     let arg = Arg::new("format")
         .long("format")
         .action(ArgAction::Set)
         .value_name("FORMAT")
-        .default_value(Format::default().name())
         .help_heading("Output")
-        .help("Output format")
+        .help("Output format [default: table, or as the ending of FILE says]")
         .hide(known.len() < 2)
         .value_parser(FormatParser { known });
-    // What is exported is never a table: the default stands for the ending of the file's name.
-    if exported {
-        arg.hide_default_value(true).help("Output format [default: as the ending of FILE says, else onnx]")
-    } else {
-        arg
-    }
+    // What is exported is never a table.
+    if exported { arg.help("Output format [default: as the ending of FILE says, else onnx]") } else { arg }
 }
 
-/// Reads any format, so that the command can say which it has, but lists only those of one command.
+/// Accepts any format, so that the command can report which formats it has, but lists only its own.
 #[derive(Debug, Clone)]
 struct FormatParser {
     known: &'static [Format],
@@ -135,9 +137,7 @@ struct FormatParser {
 
 impl FormatParser {
     fn listed(&self) -> impl Iterator<Item = PossibleValue> + use<> {
-        let exported = self.known.contains(&Format::Onnx);
-        let shown = self.known.iter().filter(move |&&format| !(exported && format == Format::Table));
-        shown.filter_map(Format::to_possible_value).collect::<Vec<_>>().into_iter()
+        self.known.iter().filter_map(Format::to_possible_value).collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -163,7 +163,7 @@ impl TypedValueParser for FormatParser {
     }
 }
 
-/// The help of the program: its commands by group.
+/// Returns the help of the program: its commands by group.
 fn template(command: &clap::Command) -> StyledStr {
     let styles = clap::builder::Styles::styled();
     let (header, literal) = (styles.get_header(), styles.get_literal());
@@ -190,7 +190,7 @@ fn template(command: &clap::Command) -> StyledStr {
 mod tests {
     use super::*;
 
-    /// Every command below `command`, with its name as in the table.
+    /// Returns every command below `command`, with its name as in the table.
     fn all(command: &clap::Command, parent: &str) -> Vec<(String, clap::Command)> {
         let subs = command.get_subcommands().filter(|sub| sub.get_name() != "help");
         let one = |sub: &clap::Command| {
@@ -244,8 +244,8 @@ mod tests {
             let format = command.get_arguments().find(|arg| arg.get_id() == "format").expect("an option");
             let listed: Vec<String> =
                 format.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-            let known = formats(&name).iter().filter(|&&known| name != "export" || known != Format::Table);
-            assert_eq!(listed, known.map(|known| known.name()).collect::<Vec<_>>(), "{name}");
+            let known = formats(&name).iter().map(|known| known.name());
+            assert_eq!(listed, known.collect::<Vec<_>>(), "{name}");
         }
     }
 

@@ -24,15 +24,15 @@ pub struct Args {
     shell: Shell,
 }
 
-/// What can stand in the place of an argument, besides what the user makes up.
+/// The words that complete an argument, in addition to free text.
 struct Words {
     list: Vec<&'static str>,
-    /// Whether files fit as well.
+    /// Whether files are offered as well.
     files: bool,
 }
 
 impl Words {
-    /// The words for an argument whose value has this name in the help.
+    /// Returns the words for an argument whose value has this name in the help.
     fn of(value_name: &str) -> Option<Self> {
         let list: Vec<&'static str> = match value_name {
             "SPEC" | "RATES|SPEC" | "PATH" | "MODEL" => zoo(),
@@ -46,15 +46,15 @@ impl Words {
         Some(Self { list, files: matches!(value_name, "SPEC" | "RATES|SPEC" | "PATH" | "MODEL") })
     }
 
-    /// The words for `arg`.
+    /// Returns the words for `arg`.
     fn for_arg(arg: &clap::Arg) -> Option<Self> {
         arg.get_value_names()?.iter().find_map(|name| Self::of(name))
     }
 }
 
-/// The built-in networks as a SPEC names them.
+/// Returns the built-in networks as SPEC arguments.
 fn zoo() -> Vec<&'static str> {
-    // The parser wants words that live as long as the program, and they do: this is done once.
+    // The parser requires words that live as long as the program; leaking them once satisfies that.
     Zoo::names().into_iter().map(|(_, name)| &*format!("zoo:{name}").leak()).collect()
 }
 
@@ -64,14 +64,14 @@ pub fn run(args: Args) -> Report {
     Report::text(page)
 }
 
-/// The script for `shell`.
+/// Returns the script for `shell`.
 fn script(shell: Shell) -> String {
     let mut command = offering(command());
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "cnnkit", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     match shell {
-        // Bash would take what stands before and behind the colon of `zoo:NAME` for words of their own.
+        // Bash would treat the parts before and after the colon of `zoo:NAME` as separate words.
         Shell::Bash => script += "\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n",
         Shell::Zsh => script = with_files(&script),
         Shell::Fish => positionals(&command, &mut Vec::new(), &mut script),
@@ -80,7 +80,8 @@ fn script(shell: Shell) -> String {
     script
 }
 
-/// `command` with words for its arguments. Only the scripts are made from it: as a parser it would refuse other values.
+/// Returns `command` with words for its arguments. Only the scripts are generated from it: as a parser it
+/// would reject other values.
 fn offering(command: clap::Command) -> clap::Command {
     let offer = |arg: clap::Arg| match Words::for_arg(&arg) {
         Some(words) => arg.value_parser(PossibleValuesParser::new(words.list)),
@@ -89,7 +90,7 @@ fn offering(command: clap::Command) -> clap::Command {
     command.mut_args(offer).mut_subcommands(offering)
 }
 
-/// The script for zsh, in which files fit wherever a network does.
+/// Returns the script for zsh, which offers files wherever a network is allowed.
 fn with_files(script: &str) -> String {
     let words = zoo().join(" ").replace(':', "\\:");
     let function = format!(
@@ -104,7 +105,7 @@ fn with_files(script: &str) -> String {
     }
 }
 
-/// Adds the words of positional arguments, which the generator for fish leaves out.
+/// Adds the words of positional arguments, which the generator for fish omits.
 fn positionals(command: &clap::Command, path: &mut Vec<String>, script: &mut String) {
     let condition = match path.as_slice() {
         [] => String::new(),
@@ -162,7 +163,7 @@ mod tests {
         assert!(line(&format!("complete -c cnnkit -n \"{show}\" -f -a \"")));
     }
 
-    /// What bash offers behind `words`, of which the last is being written; nothing without a bash.
+    /// Returns what bash offers after `words`, of which the last is incomplete; none if there is no bash.
     fn bash(words: &[&str]) -> Option<String> {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let last = words.len() - 1;

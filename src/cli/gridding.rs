@@ -49,7 +49,7 @@ pub struct Args {
     steps: bool,
     /// Draw the map into FILE.svg or FILE.png
     #[arg(long, value_name = "FILE")]
-    plot: Option<String>,
+    pub plot: Option<String>,
     /// List every multiplicity in the JSON output, however wide the box
     #[arg(long)]
     multiplicity: bool,
@@ -59,7 +59,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    // The file's ending is checked first: nothing is computed for a picture that cannot be drawn.
+    // The file's extension is checked first, so that nothing is computed for a picture that cannot be drawn.
     let picture = args.plot.as_deref().map(rates::picture).transpose()?;
     let rates = match rates::Target::parse(&args.target)? {
         rates::Target::Rates(groups) => groups.concat(),
@@ -86,14 +86,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of(summary))
 }
 
-/// The chains of a network. Kernels, strides and axes come from its layers.
+/// Reports the chains of a network, whose layers determine kernels, strides and axes.
 fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let fixed = [
         ("--kernel", args.kernel != "3"),
         ("--kernels", args.kernels.is_some()),
         ("--strides", args.strides != "1"),
         ("--axes", args.axes.is_some()),
-        ("--plot", args.plot.is_some()),
     ];
     if let Some((option, _)) = fixed.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(
@@ -105,6 +104,17 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let mut summary = NetworkGriddingSummary::of(&loaded.graph, &chains, options).map_err(rates::failure)?;
+    if let Some(file) = &args.plot {
+        let picture = rates::picture(file)?;
+        let [only] = summary.chains.as_slice() else {
+            let all: Vec<String> = summary.chains.iter().map(|chain| chain.gridding.name()).collect();
+            return Err(Failure::usage(
+                format!("a picture shows one chain, `{spec}` has {}: {}", all.len(), all.join("; ")),
+                "draw one of them by its rates: `cnnkit gridding 1,2,5 --plot map.svg`",
+            ));
+        };
+        save(file, &only.gridding, picture)?;
+    }
     if args.verify {
         summary.verify = Some(rates::verify(&rates::stacks(&loaded.graph, &chains)?)?);
     }

@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of(summary))
 }
 
-/// Every chain of a network; kernels and axes come from its layers.
+/// Checks every chain of a network, whose layers determine kernels and axes.
 fn network(spec: &str, args: &Args, require: hdc::Require) -> Result<Report, Failure> {
     let loaded = args.replace.load(spec)?;
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
@@ -96,7 +96,7 @@ fn network(spec: &str, args: &Args, require: hdc::Require) -> Result<Report, Fai
     Ok(Report::of_networks(vec![loaded.entry(summary)]))
 }
 
-/// The rule knows one rate per layer.
+/// Returns the rate of a layer, because the rule has one rate per layer; an error for one per axis.
 fn square(item: rates::Item) -> Result<u64, Failure> {
     match item[..] {
         [first, ref rest @ ..] if rest.iter().all(|&rate| rate == first) => Ok(first),

@@ -89,7 +89,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of(DesignSummary::of(first, more)))
 }
 
-/// `3`, `2..5` or `2..=5`, both ends included.
+/// Parses `3`, `2..5` or `2..=5`, both ends included.
 fn range(text: &str) -> Result<(usize, usize), String> {
     let number =
         |text: &str| text.trim().parse::<usize>().map_err(|_| "expected a number or a range like 2..5");

@@ -19,24 +19,23 @@ use cnnkit_report::imported::{Figures, StatusAndImport};
   cnnkit import model.onnx -o spec.yaml                   into a file
   cnnkit import zoo:resnet50 --set classes=10             on the terminal")]
 pub struct Args {
-    /// The network: a model (.onnx), a spec file (.yaml), `zoo:NAME`, or `-` for standard input
+    /// The network: a model (.onnx, .pt2), a spec file (.yaml), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]
     replace: Replace,
 }
 
-/// Writings of one spec until it no longer changes; two are the rule.
+/// Maximum number of times a spec is written until it no longer changes; two are usual.
 const MAX_ROUNDS: usize = 6;
 
 pub fn run(args: Args) -> Result<Report, Failure> {
     let loaded = args.replace.load(&args.model)?;
-    let write = |graph: &Graph| {
-        yaml::write(graph).map_err(|refused| Failure::Diagnostics(Box::new(loaded.sources.clone()), refused))
-    };
+    let write =
+        |graph: &Graph| yaml::write(graph).map_err(|refused| Failure::rejected(&loaded.sources, refused));
     let mut text = write(&loaded.graph)?;
-    // Names of the model that say nothing are left out, and what differed only by them is alike when it is read again: the
-    // text that importing it gives once more is the one to keep.
+    // Generated names of the model are omitted, and blocks that differed only by them are equal when the text
+    // is read again: so the text is imported and written again until it is stable.
     for _ in 0..MAX_ROUNDS {
         let next = write(&read(&text)?)?;
         if next == text {
@@ -52,7 +51,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of_networks(vec![loaded.entry(ImportSummary { yaml: text, import })]))
 }
 
-/// What to say where the spec counts other parameters than the model: a tensor that several of its layers share.
+/// Returns a remark if the spec counts other parameters than the model: several of its layers share one
+/// tensor.
 fn uncounted(model: &Graph, spec: &Graph) -> Option<String> {
     let (model, spec) = (totals::of_graph(model), totals::of_graph(spec));
     let (of_model, of_spec) = (model.params + model.buffers, spec.params + spec.buffers);
@@ -64,12 +64,12 @@ fn uncounted(model: &Graph, spec: &Graph) -> Option<String> {
     })
 }
 
-/// The network that a written spec says.
+/// Returns the network that a written spec describes.
 fn read(text: &str) -> Result<Graph, Failure> {
     Ok(Network::from_bytes("the written spec", text)?.graph)
 }
 
-/// Reads the text back: what it says must be the network that was imported.
+/// Reads the text back and checks that it describes the network that was imported.
 fn check(loaded: &Loaded, text: &str) -> Result<(), Failure> {
     match same::difference(&loaded.graph, &read(text)?) {
         None => Ok(()),

@@ -6,10 +6,10 @@ use crate::cli::Failure;
 pub use cnnkit::Network as Loaded;
 use cnnkit::{LoadError, Loader};
 
-/// Which networks, and what is replaced in them.
+/// The SPEC arguments, and what is replaced in them.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// Networks: spec files (.yaml), models (.onnx), `zoo:NAME`, or `-` for standard input
+    /// Networks: spec files (.yaml), models (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<String>,
     /// What is replaced in them.
@@ -17,7 +17,7 @@ pub struct SpecArgs {
     pub replace: Replace,
 }
 
-/// What partial figures mean for the exit status.
+/// Whether a partial figure is a failure.
 #[derive(Debug, Args)]
 pub struct Complete {
     /// Exit with 1 if a figure is partial because something was not analysed
@@ -25,7 +25,7 @@ pub struct Complete {
     pub strict: bool,
 }
 
-/// What the command line replaces in a spec.
+/// Replacements in specs from the command line.
 #[derive(Debug, Args)]
 pub struct Replace {
     /// Replace the input shape, without the batch axis; `NAME=` in front if there are several inputs
@@ -57,12 +57,13 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl SpecArgs {
-    /// All networks, in the order of the arguments; read on all cores. Every failure is reported, not only the first.
+    /// Loads all networks, in the order of the arguments, on all cores. Every failure is reported, not only
+    /// the first.
     pub fn load_all(&self) -> Result<Vec<Loaded>, Failure> {
         use rayon::prelude::*;
         let loader = self.replace.loader(&self.specs)?;
         let results: Vec<Result<Loaded, LoadError>> = match self.specs.as_slice() {
-            // The thread pool costs more than one network does.
+            // Starting the thread pool costs more than loading one network.
             [only] => vec![loader.load(only)],
             several => several.par_iter().map(|spec| loader.load(spec)).collect(),
         };
@@ -78,7 +79,7 @@ impl SpecArgs {
 }
 
 impl Replace {
-    /// The loader of the networks `specs`; standard input is read if one of them is `-`.
+    /// Returns the loader of the networks `specs`; reads standard input if one of them is `-`.
     pub fn loader(&self, specs: &[String]) -> Result<Loader, Failure> {
         let mut loader = Loader::new();
         for (name, sizes) in &self.input {
@@ -87,21 +88,24 @@ impl Replace {
         for (name, value) in &self.set {
             loader = loader.set(name, value);
         }
+        for (name, bytes) in crate::cli::embedded::models() {
+            loader = loader.memory(name, bytes);
+        }
         Ok(if specs.iter().any(|spec| spec == "-") { loader.stdin(stdin()?) } else { loader })
     }
 
-    /// The network of the only SPEC argument.
+    /// Loads the network of the only SPEC argument.
     pub fn load(&self, spec: &str) -> Result<Loaded, Failure> {
         Ok(self.loader(&[spec.to_owned()])?.load(spec)?)
     }
 
-    /// Whether nothing is replaced.
+    /// Returns whether nothing is replaced.
     pub fn is_empty(&self) -> bool {
         self.input.is_empty() && self.set.is_empty()
     }
 }
 
-/// What stands on standard input: a spec or a model.
+/// Reads a spec or a model from standard input.
 fn stdin() -> Result<Vec<u8>, Failure> {
     cnnkit::load::read_stream(std::io::stdin().lock()).map_err(|error| {
         Failure::usage(format!("cannot read standard input: {error}"), "pipe a spec or a model into it")

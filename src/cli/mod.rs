@@ -7,7 +7,11 @@ mod commands;
 mod compare;
 mod completions;
 mod demo;
+mod destination;
 mod diff;
+mod diff_git;
+pub mod embedded;
+mod errors;
 mod export;
 mod export_target;
 mod graph;
@@ -20,6 +24,7 @@ mod layers;
 pub mod load;
 mod machine;
 mod man;
+mod new;
 mod output;
 mod outputs;
 mod params;
@@ -32,14 +37,15 @@ mod run;
 mod schema;
 mod sizes;
 mod verify;
+mod version;
 mod zoo;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 use cnnkit::LoadError;
-use cnnkit_core::diagnostic::{Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Diagnostic, Problem, Rejected};
 use cnnkit_core::source::Sources;
 use cnnkit_report::Report;
 use output::Output;
@@ -74,6 +80,7 @@ enum Command {
     Check(check::Args),
     Diff(diff::Args),
     Init(init::Args),
+    New(new::Args),
     Rules(rules::Args),
     Explain(rules::ExplainArgs),
     Demo(demo::Args),
@@ -94,7 +101,7 @@ enum Command {
 }
 
 impl Command {
-    /// Whether a partial figure is a failure: `--strict`.
+    /// Returns whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
             Self::Params(args) => args.complete.strict,
@@ -111,11 +118,11 @@ impl Command {
     }
 }
 
-/// Why a command could not run: exit status 2.
+/// The reason why a command could not run: exit status 2.
 #[derive(Debug)]
 pub enum Failure {
-    /// Flaws in what was read, with their places.
-    Diagnostics(Box<Sources>, Vec<Diagnostic>),
+    /// Flaws in the input, with their positions.
+    Rejected(Box<Rejected>),
     /// A flaw of the call itself, with a remedy.
     Usage(String, Option<String>),
     /// Several specs failed.
@@ -123,12 +130,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A flaw of the call, with a remedy.
+    /// Returns a flaw of the call, with a remedy.
     pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Usage(message.into(), Some(help.into()))
     }
 
-    /// All of `failures` as one, if there are any.
+    /// Returns the failure of an input with `flaws` in `sources`.
+    pub fn rejected(sources: &Sources, flaws: Vec<Diagnostic>) -> Self {
+        Self::Rejected(Box::new(Rejected { sources: sources.clone(), flaws }))
+    }
+
+    /// Returns all of `failures` as one, if there are any.
     fn unless_none(mut failures: Vec<Self>) -> Result<(), Self> {
         match (failures.len(), failures.pop()) {
             (_, None) => Ok(()),
@@ -145,8 +157,14 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Call(problem) => problem.into(),
-            LoadError::Rejected(sources, flaws) => Self::Diagnostics(sources, flaws),
+            LoadError::Rejected(rejected) => Self::Rejected(rejected),
         }
+    }
+}
+
+impl From<Box<Rejected>> for Failure {
+    fn from(rejected: Box<Rejected>) -> Self {
+        Self::Rejected(rejected)
     }
 }
 
@@ -156,39 +174,54 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Parses the arguments of the process, runs the command, prints, and returns the exit status.
-pub fn main() -> ExitCode {
-    let matches = commands::command().get_matches();
+/// Parses the arguments, the program's name among them, runs the command, prints, and returns the exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if version::asked(arguments.iter().skip(1).cloned()) {
+        return version::print();
+    }
+    let matches = commands::command().get_matches_from(arguments);
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut commands::command()).exit(),
     };
+    machine::bound_threads();
     let name = named(&matches);
-    if let Err(failure) = cli.output.check(&name, commands::formats(&name)) {
-        return cli.output.fail(&failure);
+    let fail = |output: &Output, failure: &Failure| output.fail(&name, failure);
+    match &mut cli.command {
+        Command::Gridding(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
+        Command::Rf(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
+        _ => {}
     }
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
     if let Command::Export(args) = &mut cli.command {
-        args.target = cli.output.take_target();
+        args.target = match cli.output.take_target(&name, commands::formats(&name)) {
+            Ok(target) => target,
+            Err(failure) => return fail(&cli.output, &failure),
+        };
     }
     if let Command::Run(args) = &mut cli.command {
         args.tensors = cli.output.take_tensors();
     }
+    let destinations = match cli.output.destinations(&name, commands::formats(&name)) {
+        Ok(destinations) => destinations,
+        Err(failure) => return fail(&cli.output, &failure),
+    };
     let strict = cli.command.strict();
     match run(cli.command) {
-        Ok(report) => match cli.output.write(&report) {
-            Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && report.partial) => ExitCode::SUCCESS,
-            Ok(()) => ExitCode::from(1),
-            Err(failure) => cli.output.fail(&failure),
+        Ok(report) => match cli.output.write(&report, &destinations) {
+            Ok(()) if cli.output.exit_zero => 0,
+            Ok(()) if report.ok && !(strict && report.partial) => 0,
+            Ok(()) => 1,
+            Err(failure) => fail(&cli.output, &failure),
         },
-        Err(failure) => cli.output.fail(&failure),
+        Err(failure) => fail(&cli.output, &failure),
     }
 }
 
-/// The command of the call, `zoo show` for a command of a command.
+/// Returns the name of the command of the call; `zoo show` for a subcommand.
 fn named(matches: &ArgMatches) -> String {
     let mut names = Vec::new();
     let mut level = matches;
@@ -209,6 +242,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Init(args) => init::run(args),
+        Command::New(args) => new::run(args),
         Command::Rules(args) => Ok(rules::run(args)),
         Command::Explain(args) => rules::explain(args),
         Command::Demo(args) => demo::run(args),

@@ -1,10 +1,10 @@
-//! What a run returns, by name, as it is written to files.
+//! The outputs of a run, by name, as written to files.
 
 use crate::cli::load::Loaded;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_exec::tensor::Tensor;
 
-/// The outputs by their names; those of a model by the file's names and in the file's layout.
+/// Returns the outputs by their names; those of a model have the file's names and layout.
 pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, Vec<Tensor<f32>>), Problem> {
     let graph = &loaded.graph;
     if let Some(model) = &loaded.model {
@@ -20,7 +20,7 @@ pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, V
     }
     let mut names: Vec<String> = Vec::with_capacity(tensors.len());
     for (place, output) in graph.outputs().iter().enumerate() {
-        // A node that is several outputs is written for each.
+        // A node that is output several times is written for each.
         let earlier = graph.outputs()[..place].iter().filter(|other| *other == output).count();
         let id = &graph.node(*output).id;
         names.push(if earlier == 0 { id.clone() } else { format!("{id}#{}", earlier + 1) });

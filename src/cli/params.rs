@@ -46,7 +46,7 @@ pub struct Args {
     convention: Option<Convention>,
 }
 
-/// Levels of blocks; none is all.
+/// Number of block levels; none means all.
 #[derive(Debug, Clone, Copy)]
 struct Depth(Option<usize>);
 
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         dtype: args.dtype,
     };
     let networks = args.spec.load_all()?;
-    // Many networks are counted on all cores, as they were read.
+    // Many networks are counted on all cores, as they were loaded.
     let entries = networks
         .par_iter()
         .map(|network| {

@@ -1,4 +1,4 @@
-//! A progress bar on standard error, for people who wait: on a terminal only, and only after a second.
+//! A progress bar on standard error: only on a terminal, and only after a second.
 
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How long a wait is worth a word.
+/// The bar appears after this time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Work in thousandths of its whole; the bar disappears with it.
+/// Progress in thousandths of the work; the bar disappears when this is dropped.
 pub struct Progress {
     what: &'static str,
     since: Instant,
@@ -18,13 +18,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is shown yet.
+    /// Starts the work; no bar is shown yet.
     pub fn start(what: &'static str) -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self { what, since: Instant::now(), bar: OnceLock::new(), terminal }
     }
 
-    /// So much is done.
+    /// Reports the completed part.
     pub fn at(&self, thousandths: u64) {
         if self.terminal && self.since.elapsed() > PATIENCE {
             self.bar.get_or_init(|| self.draw()).set_position(thousandths);

@@ -1,4 +1,4 @@
-//! Lists of rates, kernels and strides as they are typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
+//! Lists of rates, kernels and strides as typed: `2,2,2`, `1,2,5/1,2,5`, `1x7,7x1`.
 
 use crate::cli::Failure;
 use cnnkit::load::names_network;
@@ -12,7 +12,7 @@ use cnnkit_report::verify::Measured;
 use cnnkit_verify::gridding::claims;
 use cnnkit_verify::{Analysis, Claim};
 
-/// What a positional argument names.
+/// A positional argument: rates or a network.
 #[derive(Debug)]
 pub enum Target {
     /// A list of rates, in groups.
@@ -25,19 +25,19 @@ pub enum Target {
 pub type Item = Vec<u64>;
 
 impl Target {
-    /// Tells a list of rates from a network, and reads it.
+    /// Parses a list of rates, or returns the network that `text` names.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         if is_spec(text) { Ok(Self::Spec(text.to_owned())) } else { Ok(Self::Rates(groups("RATES", text)?)) }
     }
 }
 
-/// Whether `text` can only be meant as a network: a mistyped list must be reported as a list.
+/// Returns whether `text` can only name a network: a mistyped list must be reported as a list.
 fn is_spec(text: &str) -> bool {
     let starts_as_list = text.starts_with(|c: char| c.is_ascii_digit());
     names_network(text) || (!starts_as_list && !text.contains(',') && text.chars().count() > 1)
 }
 
-/// A list in one group, as `--kernels` and `--strides` have it.
+/// Parses a list without groups, as for `--kernels` and `--strides`.
 pub fn list(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     let groups = groups(name, text)?;
     match <[Vec<Item>; 1]>::try_from(groups) {
@@ -46,7 +46,7 @@ pub fn list(name: &str, text: &str) -> Result<Vec<Item>, Failure> {
     }
 }
 
-/// Groups of whole numbers; every bad token is reported at its place.
+/// Parses groups of whole numbers; every bad token is reported with its position.
 fn groups(name: &str, text: &str) -> Result<Vec<Vec<Item>>, Failure> {
     let mut sources = Sources::default();
     let source = sources.add(name, text);
@@ -71,7 +71,7 @@ fn groups(name: &str, text: &str) -> Result<Vec<Vec<Item>>, Failure> {
             "join equal rates into one larger kernel",
         ));
     }
-    if flaws.is_empty() { Ok(groups) } else { Err(Failure::Diagnostics(Box::new(sources), flaws)) }
+    if flaws.is_empty() { Ok(groups) } else { Err(Failure::rejected(&sources, flaws)) }
 }
 
 fn at(problem: Problem, source: SourceId, start: usize, token: &str) -> Diagnostic {
@@ -83,7 +83,7 @@ fn at(problem: Problem, source: SourceId, start: usize, token: &str) -> Diagnost
     diagnostic
 }
 
-/// `3`, or `1x7` with one number per axis.
+/// Parses `3`, or `1x7` with one number per axis.
 fn item(token: &str) -> Result<Item, Problem> {
     let whole = "give whole numbers of at least 1 with commas between: 1,2,5";
     let invalid = |message: String| Problem::new(Code::InvalidValue, message).help(whole);
@@ -113,7 +113,7 @@ fn item(token: &str) -> Result<Item, Problem> {
 
 const MOST_AXES: usize = 3;
 
-/// A stack from lists; a list of one entry stands for all layers, an entry of one number for all axes.
+/// Returns a stack from lists; a list of one entry applies to all layers, an entry of one number to all axes.
 pub fn stack(
     rates: &[Item],
     kernels: &[Item],
@@ -148,7 +148,7 @@ pub fn stack(
     Stack::new(axes, layers.collect()).map_err(failure)
 }
 
-/// Runs `stacks` on an impulse: `--verify`. Stacks have the node that they end at.
+/// Runs `stacks` on an impulse: `--verify`. Each stack has the node at which it ends.
 pub fn verify(stacks: &[(Option<String>, Stack)]) -> Result<Measured, Failure> {
     let mut all: Vec<Claim> = Vec::new();
     for (node, stack) in stacks {
@@ -160,7 +160,7 @@ pub fn verify(stacks: &[(Option<String>, Stack)]) -> Result<Measured, Failure> {
     Ok(Measured::of(all))
 }
 
-/// The distinct stacks of a network's chains, each with the node that it ends at.
+/// Returns the distinct stacks of a network's chains, each with the node at which it ends.
 pub fn stacks(graph: &Graph, chains: &Chains) -> Result<Vec<(Option<String>, Stack)>, Failure> {
     let mut all: Vec<(Option<String>, Stack)> = Vec::new();
     for chain in &chains.chains {
@@ -172,12 +172,12 @@ pub fn stacks(graph: &Graph, chains: &Chains) -> Result<Vec<(Option<String>, Sta
     Ok(all)
 }
 
-/// A flaw of the arguments as a whole.
+/// Returns a flaw of the arguments as a whole.
 pub fn failure(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
 }
 
-/// The file format that `--plot FILE` asks for.
+/// Returns the file format of `--plot FILE`.
 pub fn picture(file: &str) -> Result<Picture, Failure> {
     match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
         Some("svg") => Ok(Picture::Svg),
@@ -191,9 +191,7 @@ pub fn picture(file: &str) -> Result<Picture, Failure> {
 
 /// Writes a picture.
 pub fn save(file: &str, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(file, bytes).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+    super::output::save(file, bytes)
 }
 
 #[cfg(test)]
@@ -210,15 +208,15 @@ mod tests {
 
     #[test]
     fn every_bad_token_is_found_at_its_place() {
-        let Err(Failure::Diagnostics(sources, flaws)) = list("RATES", "2, x,2,,0,99999999999999999999")
-        else {
+        let Err(Failure::Rejected(rejected)) = list("RATES", "2, x,2,,0,99999999999999999999") else {
             panic!("must fail")
         };
-        let places: Vec<(usize, &str)> = flaws
+        let places: Vec<(usize, &str)> = rejected
+            .flaws
             .iter()
             .map(|flaw| {
                 let span = flaw.span.expect("a place");
-                let text = &sources.get(span.source).text;
+                let text = &rejected.sources.get(span.source).text;
                 (span.start, &text[span.start..span.end.min(text.len())])
             })
             .collect();

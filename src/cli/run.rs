@@ -8,6 +8,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{Failure, machine};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::shape::Shape;
 use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::{Fill, Network, random_inputs};
 use cnnkit_exec::run::{Reference, Run};
@@ -30,7 +31,7 @@ use cnnkit_report::run::{self, Context, Engine, Measured};
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
   cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are
@@ -72,7 +73,7 @@ pub struct Args {
     pub tensors: Option<String>,
 }
 
-/// Which code computes the layers.
+/// The code that computes the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum Kernels {
     /// Vectorised and fused, on all threads
@@ -82,7 +83,7 @@ enum Kernels {
     Definition,
 }
 
-/// What `--input` says.
+/// A value of `--input`.
 #[derive(Debug, Clone)]
 enum Input {
     Shape(Vec<u64>),
@@ -106,12 +107,15 @@ fn failed(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
 }
 
-/// One tensor from a file for an input of the network.
+/// Reads one tensor from a file for an input of the network.
 fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32>, Failure> {
     let shape = &graph.node(id).shape;
     let extension = std::path::Path::new(path).extension().and_then(|end| end.to_str()).unwrap_or("");
     let tensor = match extension.to_ascii_lowercase().as_str() {
-        "npy" => arrays::read_npy(path).map_err(failed)?,
+        "npy" => {
+            fits(path, &arrays::npy_sizes(path).map_err(failed)?, graph, shape)?;
+            arrays::read_npy(path).map_err(failed)?
+        }
         "png" | "jpg" | "jpeg" => pictures::read(path, shape, args.normalize).map_err(failed)?,
         _ => {
             return Err(Failure::usage(
@@ -121,10 +125,10 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
         }
     };
     if tensor.sizes().is_empty() {
-        // A scalar is a list of one.
+        // A scalar becomes a list of one element.
         return tensor.reshaped(&[1, 1]).map_err(failed);
     }
-    // One image without a batch axis is a batch of one, or as many as are asked for.
+    // One image without a batch axis becomes a batch of one, or of the requested size.
     let alone = tensor.sizes().len() == shape.rank();
     let sizes = [&[1], tensor.sizes()].concat();
     let tensor = if alone { tensor.reshaped(&sizes).map_err(failed)? } else { tensor };
@@ -135,6 +139,26 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
         }
         _ => Ok(tensor),
     }
+}
+
+/// Whether a network can run on an array of these sizes, before it is read: `[C, H, W]`, or a batch of such images.
+fn fits(path: &str, sizes: &[usize], graph: &Graph, shape: &Shape) -> Result<(), Failure> {
+    let batch = if sizes.len() == shape.rank() + 1 { sizes[0] as u64 } else { 1 };
+    if batch == 0 {
+        return Err(Failure::usage(
+            format!("`{path}` {sizes:?} is a batch of 0 images"),
+            "give at least one image",
+        ));
+    }
+    let given = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let wanted = shape.sizes().iter().try_fold(batch, |product, &size| product.checked_mul(size));
+    if given.is_none() || given != wanted {
+        return Err(Failure::usage(
+            format!("`{path}` has the sizes {sizes:?}, the input is {shape}"),
+            "give an array [C, H, W], or [batch, C, H, W] for several images",
+        ));
+    }
+    run::affordable(graph, batch, machine::available_memory()).map_err(failed)
 }
 
 /// The inputs: random ones, of which those that are given as files are replaced. What has no batch axis in the file is the
@@ -152,13 +176,21 @@ fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
             "" => 0,
             name => all.iter().position(|&id| graph.node(id).id == name).ok_or_else(|| {
                 let names: Vec<&str> = all.iter().map(|&id| graph.node(id).id.as_str()).collect();
-                Failure::usage(
-                    format!("there is no input `{name}`"),
-                    format!("inputs are {}", names.join(", ")),
-                )
+                let help = match names.as_slice() {
+                    [only] => format!("the only input is `{only}`"),
+                    names => format!("the inputs are {}", names.join(", ")),
+                };
+                Failure::usage(format!("there is no input `{name}`"), help)
             })?,
         };
-        given.push((place, read(args, path, graph, all[place])?));
+        let tensor = read(args, path, graph, all[place])?;
+        // Arrays are in the file's layout; pictures are read into the network's.
+        let last = loaded
+            .model
+            .as_ref()
+            .is_some_and(|model| model.channels_last.iter().any(|name| *name == graph.node(all[place]).id));
+        let moved = last && arrays::is(path, "npy");
+        given.push((place, if moved { tensor.with_channels_first() } else { tensor }));
     }
     let batched = given.iter().find(|(place, _)| !alike(*place));
     let batch = batched.map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
@@ -175,7 +207,7 @@ fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
     Ok(inputs)
 }
 
-/// All runs with one engine.
+/// Runs the network repeatedly with one engine.
 fn measure(
     args: &Args,
     graph: &Graph,
@@ -215,7 +247,7 @@ fn execute(
     Ok((measured, Engine::fast(&plan, threads, planning)))
 }
 
-/// Loads the network; open sizes of a model are those of the arrays that it is given.
+/// Loads the network; the given arrays determine the open sizes of a model.
 fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     let loader = replace.loader(std::slice::from_ref(&args.spec))?;
     let failure = match loader.load(&args.spec) {
@@ -224,8 +256,8 @@ fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     };
     let sizes = |(name, input): &(String, Input)| {
         let Input::File(path) = input else { return None };
-        let tensor = arrays::read_npy(path).ok().filter(|_| arrays::is(path, "npy"))?;
-        Some((name.clone(), tensor.sizes().iter().map(|&size| size as u64).collect::<Vec<u64>>()))
+        let sizes = arrays::npy_sizes(path).ok().filter(|_| arrays::is(path, "npy"))?;
+        Some((name.clone(), sizes.iter().map(|&size| size as u64).collect::<Vec<u64>>()))
     };
     let arrays: Vec<(String, Vec<u64>)> = args.input.iter().filter_map(sizes).collect();
     let is_spec = args.spec.starts_with("zoo:")
@@ -233,11 +265,13 @@ fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     if arrays.is_empty() || is_spec {
         return Err(failure);
     }
-    // An array has a batch in front, or is one image.
-    for batch in [1, 0] {
+    // An array has a batch in front, or is one image, whose channels may come last, as in the file.
+    for (batch, last) in [(1, false), (1, true), (0, false), (0, true)] {
         let mut given = loader.clone();
         for (name, sizes) in &arrays {
-            let image = if sizes.len() > 1 { &sizes[batch..] } else { &sizes[..] };
+            let mut image = if sizes.len() > 1 { sizes[batch..].to_vec() } else { sizes.clone() };
+            // A single number has no sizes to turn.
+            image.rotate_right(usize::from(last).min(image.len()));
             given = given.input(name.clone(), image);
         }
         if let Ok(network) = given.load(&args.spec) {
@@ -268,7 +302,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let batch = inputs.first().map_or(1, Tensor::batch);
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {
-        network.replace(arrays::read_weights(path).map_err(failed)?).map_err(failed)?;
+        let wanted = network.sizes();
+        network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
     } else if let Some(weights) = loaded.weights().map_err(failed)? {
         network.replace(weights).map_err(failed)?;
     }

@@ -54,7 +54,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     Ok(Report::of_networks(entries))
 }
 
-/// What there is to say of one SPEC.
+/// Returns the sizes of one SPEC.
 fn answer(loader: &Loader, path: &str, near: Option<&[u64]>) -> Result<Entry<SizesSummary>, Failure> {
     let (document, sources) = match loader.draft(path)? {
         Draft::Spec { document, sources } => (document, sources),
@@ -67,13 +67,12 @@ fn answer(loader: &Loader, path: &str, near: Option<&[u64]>) -> Result<Entry<Siz
             return Ok(network.entry(summary(name, trial.inputs(), axes, near.as_deref(), import)));
         }
     };
-    let rejected =
-        |errors: Vec<Diagnostic>| Failure::Diagnostics(Box::new(sources.clone()), spec::tidy(errors));
+    let rejected = |flaws: Vec<Diagnostic>| Failure::rejected(&sources, spec::tidy(flaws));
     let trial = Resized::new(&document, loader.overrides()).map_err(rejected)?;
     let name = document.name.as_str();
     let axes = match analyse(&trial) {
         Ok(axes) => axes,
-        // No size mends it: its errors are the answer.
+        // No size fixes these errors: they are the answer.
         Err(_) if !trial.flaws().is_empty() => return Err(rejected(trial.flaws().to_vec())),
         Err(error) => return Err(unsupported(name, &error)),
     };
@@ -91,7 +90,7 @@ fn unsupported(name: &str, error: &Unsupported) -> Failure {
     )
 }
 
-/// A size of interest for each axis: one for all, or one each.
+/// Returns a size of interest for each axis: one for all, or one per axis.
 fn nearest(near: Option<&[u64]>, name: &str, axes: usize) -> Result<Option<Vec<u64>>, Failure> {
     match near {
         Some([only]) => Ok(Some(vec![*only; axes])),

@@ -1,4 +1,4 @@
-//! What a block knows of its input, and the order in which a residual runs.
+//! The variables that describe a block's input, and the order in which a residual runs.
 
 use cnnkit::diagnostic::Diagnostic;
 use cnnkit::graph::Graph;
@@ -7,7 +7,7 @@ use cnnkit::spec::{Overrides, load};
 
 fn network(spec: &str) -> Result<Graph, Vec<Diagnostic>> {
     let text = Text { name: "test".into(), bytes: spec.into() };
-    load(&text, "test", &Overrides::default()).map(|loaded| loaded.graph).map_err(|rejected| rejected.1)
+    load(&text, "test", &Overrides::default()).map(|loaded| loaded.graph).map_err(|rejected| rejected.flaws)
 }
 
 /// Ids and output shapes of all nodes.

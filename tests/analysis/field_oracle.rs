@@ -12,7 +12,7 @@ use serde_json::Value;
 fn zoo(name: &str) -> Graph {
     let path = Zoo::path(name).unwrap_or_else(|| panic!("no spec {name}"));
     let loaded = load(&Zoo, &path, &Overrides::default());
-    loaded.unwrap_or_else(|rejected| panic!("{name}: {:?}", rejected.1)).graph
+    loaded.unwrap_or_else(|rejected| panic!("{name}: {:?}", rejected.flaws)).graph
 }
 
 fn numbers(value: &Value) -> Vec<i128> {

@@ -8,8 +8,8 @@ use cnnkit::spec::{Overrides, load};
 fn network(input: &str, layers: &str) -> (Graph, Fields, Facts) {
     let text = format!("input: {input}\nlayers:\n{layers}");
     let file = Text { name: "test.yaml".into(), bytes: text.clone().into_bytes() };
-    let loaded =
-        load(&file, "-", &Overrides::default()).unwrap_or_else(|rejected| panic!("{text}\n{:?}", rejected.1));
+    let loaded = load(&file, "-", &Overrides::default())
+        .unwrap_or_else(|rejected| panic!("{text}\n{:?}", rejected.flaws));
     let fields = analyse(&loaded.graph, Options::default()).expect("fields");
     let facts = fields.facts(&loaded.graph, loaded.graph.outputs()[0]).expect("facts").remove(0);
     (loaded.graph, fields, facts)
@@ -160,4 +160,20 @@ fn effective_fields_of_uniform_chains() {
     let effective = facts.axes[0].effective.expect("taps");
     assert!((effective.std - expected).abs() < 1e-9);
     assert!((effective.share - (4.0 * expected / facts.axes[0].size as f64).min(1.0)).abs() < 1e-9);
+}
+
+#[test]
+fn causal_stacks_are_aligned_by_their_end() {
+    for name in ["tcn", "wavenet"] {
+        let graph = cnnkit::Network::load(&format!("zoo:{name}")).expect("a network").graph;
+        let fields = analyse(&graph, Options::default()).expect("fields");
+        assert!(fields.misaligned.is_empty(), "{name}: {:?}", fields.misaligned);
+    }
+    // One step of look-ahead on one path is a misalignment again.
+    let late = "  - conv: {out_channels: 1, kernel: 3, padding: [[1, 1]]}\n    id: a
+  - {from: input, conv: {out_channels: 1, kernel: 5, padding: causal}, id: b}
+  - add: [a, b]";
+    let (_, fields, facts) = network("[1, 32]", late);
+    assert!(!facts.aligned);
+    assert_eq!(fields.misaligned[0].offset().to_integer(), 2);
 }

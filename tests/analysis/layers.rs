@@ -1,4 +1,4 @@
-//! The vocabulary: every layer says everything about itself, and agrees with PyTorch.
+//! The vocabulary: every layer states all its facets, and agrees with PyTorch.
 
 use std::collections::HashSet;
 
@@ -208,7 +208,7 @@ fn check_reach(layer: &Layer, io: Io<'_>, name: &str) {
     use cnnkit::layers::AxisReach as A;
     let reaches = layer.reach(io);
     if matches!(layer, Layer::LearnedTensor(_)) {
-        // It is what it is, whatever its input.
+        // Its output does not depend on its input.
         assert!(reaches.is_empty(), "{name}");
         return;
     }
@@ -234,7 +234,7 @@ fn check_reach(layer: &Layer, io: Io<'_>, name: &str) {
 }
 
 mod random {
-    //! Whatever the arguments, an answer or a problem, never a panic.
+    //! For any arguments, the result is an answer or a problem, never a panic.
 
     use cnnkit::layers::{Io, KINDS};
     use cnnkit::shape::Shape;

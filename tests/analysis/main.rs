@@ -1,4 +1,5 @@
-//! The library's figures (layers, networks, receptive fields, sizes) against PyTorch, papers, plain loops, other tools.
+//! The library's figures (layers, networks, receptive fields, sizes) against PyTorch, papers, plain loops and
+//! other tools.
 
 mod conventions;
 mod expand;

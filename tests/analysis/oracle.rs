@@ -40,7 +40,7 @@ fn network(name: &str, input: Option<Vec<u64>>) -> Graph {
     let inputs = input.map(|sizes| (String::new(), sizes)).into_iter().collect();
     match load(&Disk::of(path), path, &Overrides { inputs, ..Overrides::default() }) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{name}: {:?}", rejected.1),
+        Err(rejected) => panic!("{name}: {:?}", rejected.flaws),
     }
 }
 
@@ -161,7 +161,7 @@ fn layers_are_pytorchs_in_execution_order() {
                 (None, None) => break,
                 (Some((_, found)), Some(expected)) if bare(&found) == bare(expected) => {}
                 (found, expected) => {
-                    // The first difference says it; those after it follow from it.
+                    // Only the first difference matters; the later ones follow from it.
                     wrong.push(format!("{name}: {found:?}\n  PyTorch: {expected:?}"));
                     break;
                 }
@@ -204,7 +204,7 @@ fn shipped_specs_are_short_described_and_valid() {
         if !path.parent().is_some_and(|folder| folder.ends_with("blocks")) {
             let path = path.to_str().expect("the path is UTF-8");
             if let Err(rejected) = load(&Disk::of(path), path, &Overrides::default()) {
-                panic!("{shown}: {:?}", rejected.1);
+                panic!("{shown}: {:?}", rejected.flaws);
             }
         }
     }

@@ -1,5 +1,6 @@
-//! The small networks with several paths that Google's receptive field library tests itself with (Araujo, Norris & Sim
-//! 2019; google-research/receptive_field, `receptive_field_computation_test.py`), by their numbers there.
+//! The small networks with several paths on which Google's receptive field library tests itself (Araujo,
+//! Norris & Sim 2019; google-research/receptive_field, `receptive_field_computation_test.py`), with its
+//! expected numbers.
 
 use cnnkit::analysis::field::{Facts, Fields, Jump, Options, analyse};
 use cnnkit::graph::Graph;
@@ -13,7 +14,7 @@ fn field(size: u64, layers: &str) -> (Facts, Fields, Graph) {
     let files = Text { name: "net".into(), bytes: spec.into() };
     let graph = match load(&files, "net", &Overrides::default()) {
         Ok(loaded) => loaded.graph,
-        Err(rejected) => panic!("{:?}", rejected.1),
+        Err(rejected) => panic!("{:?}", rejected.flaws),
     };
     let fields = analyse(&graph, Options::default()).expect("supported");
     let facts = fields.facts(&graph, graph.outputs()[0]).expect("no overflow").remove(0);
@@ -84,7 +85,7 @@ fn network_3_joins_different_strides() {
   - conv: {kernel: 3}
   - add: [l1, previous]
   - relu";
-    // 8 is a size at which both paths give the same map; unit 0 is centred at 0 and at 2.
+    // At size 8, both paths have maps of the same size; unit 0 is centred at 0 and at 2.
     misaligned(8, layers, true, Jump::from_integer(2));
 }
 

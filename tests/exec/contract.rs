@@ -1,4 +1,4 @@
-//! What every layer says about itself, against its execution.
+//! The facets of every layer against its execution.
 
 use std::collections::BTreeSet;
 
@@ -79,17 +79,22 @@ fn indices(axis: &AxisReach, at: &[u64], size: u64) -> BTreeSet<u64> {
             } else {
                 (u + 0.5) * *input as f64 / *output as f64 - 0.5
             };
-            if *taps == Taps::Cubic {
-                let first = (place + 1e-9).floor();
-                let steps = if place - first > 1e-9 { -1..=2 } else { 0..=0 };
-                return steps
-                    .map(|step| (first + f64::from(step)).clamp(0.0, (size - 1) as f64) as u64)
-                    .collect();
+            // Cubic interpolation repeats the border; linear stops at it.
+            let place = if *taps == Taps::Linear { place.max(0.0) } else { place };
+            let first = (place + 1e-9).floor();
+            let neighbours = match taps {
+                _ if place - first <= 1e-9 => 0.0..=0.0,
+                Taps::Cubic => -1.0..=2.0,
+                Taps::Linear | Taps::Nearest => 0.0..=1.0,
+            };
+            let inside = |index: f64| index.max(0.0) as u64;
+            let mut read = BTreeSet::new();
+            let mut step = *neighbours.start();
+            while step <= *neighbours.end() {
+                read.insert(inside(first + step).min(size - 1));
+                step += 1.0;
             }
-            let place = place.max(0.0);
-            let first = (place + 1e-9).floor() as u64;
-            let second = if place - first as f64 > 1e-9 { first + 1 } else { first };
-            BTreeSet::from([first.min(size - 1), second.min(size - 1)])
+            read
         }
         // Inside it is a shift; the border may be any element.
         AxisReach::Reflected { by, before } => match inside(wide(at[*by]) - wide(*before)) {

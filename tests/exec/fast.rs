@@ -1,177 +1,22 @@
-//! Fast kernels against the definition in f64: thousands of generated layers, with every set of vector instructions that
-//! this machine has.
+//! Fast kernels against the definition in f64: thousands of generated layers, with every set of vector
+//! instructions that this machine has.
 //!
-//! The bound. A sum of n products in f32, each rounded once, in any order, is off by at most `n u / (1 - n u)` times the
-//! sum of the products' sizes, u = 2^-24 (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1). The
-//! sum of the sizes is what the definition computes from the absolute values of inputs and weights.
+//! The bound: a sum of n products in f32, each rounded once, in any order, has an error of at most
+//! `n u / (1 - n u)` times the sum of the products' absolute values, u = 2^-24 (Higham 2002, "Accuracy and
+//! Stability of Numerical Algorithms", section 3.1). The definition computes that sum from the absolute values
+//! of inputs and weights.
+
+mod generated;
 
 use std::sync::Arc;
 
-use cnnkit::exec::fast::{Fast, Isa};
-use cnnkit::exec::reference::{Call, Counter, forward};
-use cnnkit::exec::run::Kernels as _;
+use cnnkit::exec::fast::Isa;
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::layers::{Io, Layer, Weight};
+use cnnkit::layers::Layer;
 use cnnkit::shape::Shape;
 
-use super::{Numbers, build, examples};
-
-/// Unit roundoff of f32.
-const U: f64 = 5.960_464_477_539_063e-8;
-
-/// Random choices.
-struct Draw(std::cell::RefCell<Numbers>);
-
-/// A layer with inputs and weights that an f32 holds.
-pub(super) struct Case {
-    label: String,
-    layer: Layer,
-    declared: Vec<Weight>,
-    inputs: Vec<Tensor<f32>>,
-    weights: Vec<Arc<Tensor<f32>>>,
-}
-
-impl Case {
-    pub(super) fn new(
-        label: String,
-        layer: Layer,
-        declared: Vec<Weight>,
-        inputs: &[Tensor<f64>],
-        weights: &[Arc<Tensor<f64>>],
-    ) -> Self {
-        let inputs = inputs.iter().map(Tensor::cast).collect();
-        let weights = weights.iter().map(|weight| Arc::new(weight.cast())).collect();
-        Self { label, layer, declared, inputs, weights }
-    }
-
-    /// None if the arguments do not fit the shape.
-    fn random(numbers: &Draw, name: &str, args: &str, batch: usize, shapes: &[Shape]) -> Option<Self> {
-        let layer = build(name, args);
-        let output = layer.infer(shapes).ok()?;
-        let declared = layer.weights(Io { inputs: shapes, output: &output }).ok()?;
-        let mut numbers = numbers.0.borrow_mut();
-        let weights: Vec<_> = declared.iter().map(|weight| numbers.weight(weight)).collect();
-        let inputs: Vec<_> = shapes.iter().map(|shape| numbers.tensor(batch, shape)).collect();
-        let label = format!("{name} {args} on {batch} of {shapes:?}");
-        Some(Self::new(label, layer, declared, &inputs, &weights))
-    }
-
-    /// The definition in f64, of the values changed by `change`.
-    fn define(&self, change: fn(f64) -> f64) -> (Tensor<f64>, Counter) {
-        let of =
-            |tensor: &Tensor<f32>| Tensor::from_fn(tensor.sizes(), |i| change(f64::from(tensor.data()[i])));
-        let inputs: Vec<Tensor<f64>> = self.inputs.iter().map(of).collect();
-        let weights: Vec<Arc<Tensor<f64>>> = self.weights.iter().map(|weight| Arc::new(of(weight))).collect();
-        let inputs: Vec<&Tensor<f64>> = inputs.iter().collect();
-        let call = Call { inputs: &inputs, declared: &self.declared, weights: &weights };
-        let mut counter = Counter::default();
-        let output = forward(&self.layer, call, &mut counter);
-        (output.unwrap_or_else(|error| panic!("{}: {error}", self.label)), counter)
-    }
-
-    /// The fast kernel, and its name.
-    fn run(&self, isa: Isa) -> (Tensor<f32>, Counter, &'static str) {
-        let fast = Fast::with(isa);
-        let inputs: Vec<&Tensor<f32>> = self.inputs.iter().collect();
-        let call = Call { inputs: &inputs, declared: &self.declared, weights: &self.weights };
-        let mut counter = Counter::default();
-        let output = fast.forward(&self.layer, call, &mut counter);
-        let name = fast.kernel(&self.layer, call).unwrap_or_else(|error| panic!("{}: {error}", self.label));
-        (output.unwrap_or_else(|error| panic!("{}: {error}", self.label)), counter, name)
-    }
-
-    /// Checks all instruction sets; `bound` gives the error allowed at each output element.
-    pub(super) fn check(&self, bound: impl Fn(usize, f64) -> f64) -> &'static str {
-        let (expected, defined) = self.define(|x| x);
-        let mut kernel = "";
-        for isa in Isa::all() {
-            let (found, counter, name) = self.run(isa);
-            kernel = name;
-            assert_eq!(found.sizes(), expected.sizes(), "{} ({})", self.label, isa.name());
-            assert_eq!(counter.total(), defined.total(), "{}: multiply-adds", self.label);
-            assert_eq!(counter.sampling, defined.sampling, "{}: sampling", self.label);
-            for (i, (&found, &expected)) in found.data().iter().zip(expected.data()).enumerate() {
-                let error = (f64::from(found) - expected).abs();
-                assert!(
-                    error <= bound(i, expected),
-                    "{} ({}, {name}): element {i} is {found}, not {expected}, off by {error:e} of {:e}",
-                    self.label,
-                    isa.name(),
-                    bound(i, expected)
-                );
-            }
-        }
-        kernel
-    }
-
-    /// Checks a sum of products: `extra` roundings beside those of the sum.
-    fn check_sum(&self, terms: usize) -> &'static str {
-        let (sizes, _) = self.define(f64::abs);
-        let n = (terms + 2) as f64;
-        self.check(|i, _| n * U / (1.0 - n * U) * sizes.data()[i] + 1e-38)
-    }
-}
-
-impl Draw {
-    fn new(seed: u64) -> Self {
-        Self(std::cell::RefCell::new(Numbers(seed)))
-    }
-
-    fn below(&self, end: u64) -> u64 {
-        ((f64::midpoint(self.0.borrow_mut().next(), 1.0) * end as f64) as u64).min(end - 1)
-    }
-
-    fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len() as u64) as usize]
-    }
-
-    /// `[a, b]` with `rank` numbers from `low` to `high`.
-    fn list(&self, rank: usize, low: u64, high: u64) -> String {
-        let numbers: Vec<String> =
-            (0..rank).map(|_| (low + self.below(high - low + 1)).to_string()).collect();
-        format!("[{}]", numbers.join(", "))
-    }
-
-    /// Padding of its own on each side of each axis.
-    fn sides(&self, rank: usize, most: u64) -> String {
-        let pairs: Vec<String> = (0..rank).map(|_| self.list(2, 0, most)).collect();
-        format!("[{}]", pairs.join(", "))
-    }
-
-    /// `[channels, space...]`; the last axis is sometimes long, so that rows have several vectors.
-    fn shape(&self, channels: u64, rank: usize) -> Shape {
-        let mut sizes = vec![channels];
-        let most = [40, 12, 6][rank - 1];
-        sizes.extend((1..rank).map(|_| 1 + self.below(most)));
-        sizes.push(1 + self.below(if self.below(6) == 0 { 90 } else { most }));
-        Shape::new(sizes)
-    }
-}
-
-fn terms(case: &Case) -> usize {
-    let weight = &case.weights[0];
-    match &case.layer {
-        // Every tap of the window may reach one output.
-        Layer::ConvTranspose(_) => weight.len() / weight.sizes()[1].max(1),
-        _ => weight.len() / weight.sizes()[0].max(1),
-    }
-}
-
-/// Draws until `wanted` cases have been checked; a case may be none if what was drawn does not fit together.
-fn draw(seed: u64, wanted: usize, mut case: impl FnMut(&Draw) -> Option<Case>, check: impl Fn(&Case)) {
-    let numbers = Draw::new(seed);
-    let mut checked = 0;
-    for _ in 0..40 * wanted {
-        if let Some(case) = case(&numbers) {
-            check(&case);
-            checked += 1;
-            if checked == wanted {
-                return;
-            }
-        }
-    }
-    panic!("only {checked} of {wanted} cases fit");
-}
+use super::examples;
+use generated::{Case, Draw, U, draw, terms};
 
 #[test]
 fn convolutions() {
@@ -486,7 +331,7 @@ fn moves_are_exact() {
     };
     draw(7, 800, case, |case| {
         let kernel = case.check(|_, _| 0.0);
-        // Padding by nothing is the only move without a kernel.
+        // Padding by nothing is the only data movement without a kernel.
         assert!(kernel != "definition" || case.label.starts_with("pad"), "{}", case.label);
     });
 }
@@ -532,7 +377,7 @@ fn interpolation_and_joins() {
     });
 }
 
-/// Layers that have no fast kernel, whatever their settings: said here, so that one more is a decision.
+/// Layers without a fast kernel for any settings: listed here, so that an addition is a decision.
 const BY_DEFINITION: &[&str] = &["local_response_norm", "glu", "prelu"];
 
 #[test]

@@ -1,5 +1,5 @@
-//! Operators computed by PyTorch 2.15 and torchvision 0.29 in f64 (`tests/data/values`, whose `_about` states the
-//! conventions), by the definition in f64 to 1e-12 and in f32 to 1e-5.
+//! Operators computed by PyTorch 2.15 and torchvision 0.29 in f64 (`tests/data/values`, whose `_about` states
+//! the conventions), compared with the definition in f64 to 1e-12 and in f32 to 1e-5.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Small models cut out of real ones, and operators by themselves: what they count, the shapes they give, what they compute.
+//! Small models cut out of real ones, and single operators: their counts, shapes and values.
 //!
-//! `tests/data/onnx/found.zip` holds models of a few kilobytes with inputs and the outputs of ONNX Runtime (or PyTorch): each
-//! stood for a fault that users met.
+//! `tests/data/onnx/found.zip` contains models of a few kilobytes with inputs and the outputs of ONNX Runtime
+//! (or PyTorch); each reproduces a fault that users met.
 
 use std::io::{Cursor, Read as _};
 use std::path::Path;
@@ -108,21 +108,24 @@ fn wrong(found: &[Tensor<f32>], wanted: &[Value], tolerance: f64) -> Option<Stri
 
 #[test]
 fn found_models_count_and_compute_as_onnx_runtime_does() {
-    assert!(replayed("found.zip") > 30);
+    let flaws = compared("found.zip", 30, &|_, _| None);
+    assert!(flaws.is_empty(), "{flaws:#?}");
 }
 
 /// `runs.zip` is made by `make_runs.py` beside it: operators and settings one by one, with ONNX Runtime's outputs.
 #[test]
 fn operators_by_themselves_compute_as_onnx_runtime_does() {
-    assert!(replayed("runs.zip") > 30);
+    let flaws = compared("runs.zip", 30, &|_, _| None);
+    assert!(flaws.is_empty(), "{flaws:#?}");
 }
 
-/// Checks every model of an archive; returns how many there are.
-fn replayed(archive_name: &str) -> usize {
-    let files = archive(archive_name);
+/// What is wrong with the models of an archive, each of which is also shown to `more`.
+pub fn compared(name: &str, least: usize, more: &dyn Fn(&str, &Graph) -> Option<String>) -> Vec<String> {
+    let files = archive(name);
     let file = |name: &str| &files.iter().find(|(other, _)| other == name).expect("an entry").1;
     let cases: Vec<Value> = serde_json::from_slice(file("cases.json")).expect("JSON");
-    let folder = std::env::temp_dir().join(format!("cnnkit-{archive_name}-{}", std::process::id()));
+    assert!(cases.len() >= least, "{}", cases.len());
+    let folder = std::env::temp_dir().join(format!("cnnkit-onnx-cases-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let mut flaws = Vec::new();
     for case in &cases {
@@ -138,6 +141,7 @@ fn replayed(archive_name: &str) -> usize {
         for node in graph.nodes() {
             assert_eq!(node.inputs.is_empty(), node.op == Op::Input, "{name}: `{}`", node.id);
         }
+        flaws.extend(more(name, graph).map(|flaw| format!("{name}: {flaw}")));
         let counts = totals::of_graph(graph);
         for (what, found) in [("params", counts.params), ("macs", counts.macs)] {
             if let Some(wanted) = case[what].as_u64().filter(|&wanted| wanted != found) {
@@ -152,30 +156,29 @@ fn replayed(archive_name: &str) -> usize {
         }
     }
     std::fs::remove_dir_all(&folder).expect("it is there");
-    assert!(flaws.is_empty(), "{flaws:#?}");
-    cases.len()
+    flaws
 }
 
-fn value(name: &str, sizes: Option<&[i64]>, data_type: DataType) -> ValueInfoProto {
+pub fn value(name: &str, sizes: Option<&[i64]>, data_type: DataType) -> ValueInfoProto {
     let dim = |&size: &i64| Dimension { value: Some(DimensionValue::Value(size)) };
     let shape = sizes.map(|sizes| TensorShapeProto { dim: sizes.iter().map(dim).collect() });
     let tensor_type = Some(TensorTypeProto { elem_type: data_type as i32, shape });
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }), ..ValueInfoProto::default() }
 }
 
-fn number(name: &str, value: i64) -> AttributeProto {
+pub fn number(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i: Some(value), ..AttributeProto::default() }
 }
 
-fn list(name: &str, values: &[i64]) -> AttributeProto {
+pub fn list(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), ints: values.to_vec(), ..AttributeProto::default() }
 }
 
-fn text(name: &str, value: &str) -> AttributeProto {
+pub fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto { name: name.into(), s: Some(value.to_owned().into()), ..AttributeProto::default() }
 }
 
-fn node(operator: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
+pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         op_type: operator.into(),
         name: format!("the {operator}"),
@@ -186,16 +189,16 @@ fn node(operator: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<Attrib
     }
 }
 
-fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+pub fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     stored(name, dims, DataType::Float, bytes)
 }
 
-fn ones(name: &str, dims: &[i64]) -> TensorProto {
+pub fn ones(name: &str, dims: &[i64]) -> TensorProto {
     floats(name, dims, &vec![1.0; dims.iter().product::<i64>() as usize])
 }
 
-fn ints(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
+pub fn ints(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
     stored(name, dims, DataType::Int64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
@@ -209,7 +212,12 @@ fn stored(name: &str, dims: &[i64], data_type: DataType, bytes: Vec<u8>) -> Tens
     }
 }
 
-fn model(input: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>, outputs: &[&str]) -> ModelProto {
+pub fn model(
+    input: &[i64],
+    node: Vec<NodeProto>,
+    initializer: Vec<TensorProto>,
+    outputs: &[&str],
+) -> ModelProto {
     ModelProto {
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 18 }],
         graph: Some(GraphProto {
@@ -223,11 +231,11 @@ fn model(input: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>, out
     }
 }
 
-fn made(model: ModelProto) -> Imported {
+pub fn made(model: ModelProto) -> Imported {
     import(model, Path::new("made.onnx"), &Bindings::default()).unwrap_or_else(|flaws| panic!("{flaws:?}"))
 }
 
-fn opaque(graph: &Graph) -> usize {
+pub fn opaque(graph: &Graph) -> usize {
     graph.nodes().iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_)))).count()
 }
 
@@ -353,7 +361,7 @@ fn parameters_are_stored_tensors_in_weight_slots_once() {
     let conv = || node("Conv", &["x", "w"], &["a"], vec![]);
     let weight = || ones("w", &[4, 3, 1, 1]);
     let image = &[1, 3, 8, 8];
-    // What is computed from shapes and single numbers never counts, whatever the size of the input.
+    // Results computed from shapes and single numbers never count, for any input size.
     for size in [8, 32] {
         let grid = vec![
             conv(),
@@ -385,7 +393,7 @@ fn parameters_are_stored_tensors_in_weight_slots_once() {
     assert_eq!(count(model(image, fixed("w"), vec![ones("v", &[2, 4, 1, 1])], &["y"])), (8, 12));
     let all = vec![constant("w", ones("", &[4, 3, 1, 1])), conv()];
     assert_eq!(count(model(image, all, vec![], &["a"])), (12, 0));
-    // A table counts as it is stored, whatever part of it the size of the input asks for.
+    // A table counts with its stored size, whichever part of it the input size selects.
     let part = vec![
         node("Slice", &["t", "from", "to", "axis"], &["p"], vec![]),
         conv(),

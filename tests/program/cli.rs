@@ -1,4 +1,4 @@
-//! The program as scripts see it: exit status, streams, formats, files.
+//! The program as scripts use it: exit status, streams, formats, files.
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -1,17 +1,19 @@
-//! Malformed specs: for each `tests/invalid/NAME.yaml`, the errors must read as `NAME.stderr` says, to the caret.
+//! Malformed specs: for each `tests/invalid/NAME.yaml`, the errors must equal `NAME.stderr`, including the
+//! caret.
 //!
-//! A first line `# args: --set width=3 --input 3,8,8` stands for the command line. `CNNKIT_BLESS=1` rewrites the
-//! expectations: read the difference as a user would before it is committed.
+//! A first line `# args: --set width=3 --input 3,8,8` gives the command line. `CNNKIT_BLESS=1` rewrites the
+//! expectations: read the difference as a user would before you commit it.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use cnnkit::diagnostic::Rejected;
 use cnnkit::disk::Disk;
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::spec::{self, Overrides};
 
-/// What the first line of `text` asks for.
+/// Returns the arguments in the first line of `text`.
 fn overrides(text: &str) -> Overrides {
     let mut overrides = Overrides::default();
     let Some(line) = text.lines().next().and_then(|line| line.strip_prefix("# args: ")) else {
@@ -55,9 +57,9 @@ fn every_malformed_spec_is_explained_at_its_place() {
         let found = match spec::load(&Disk::of(name), name, &overrides(&text.unwrap_or_default())) {
             Ok(_) => "this spec is valid\n".to_owned(),
             Err(rejected) => {
-                let (sources, list) = *rejected;
+                let Rejected { sources, flaws: list } = *rejected;
                 grammar(name, &list, &mut failures);
-                diagnostics::render(&list, &sources, Canvas { width: 100, color: false })
+                diagnostics::render(&list, &sources, Canvas { width: 100, color: false, tables: true })
             }
         };
         if start.elapsed() > Duration::from_secs(5) {

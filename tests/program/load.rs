@@ -1,4 +1,4 @@
-//! One loader: what a user can name, with what is replaced, on every command and in the library.
+//! The one loader: everything that a user can name, with replacements, on every command and in the library.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn error(args: &[&str], stdin: &[u8]) -> String {
     String::from_utf8(output.stderr).expect("UTF-8")
 }
 
-/// A folder with `net.yaml` and the model that `export` makes of it.
+/// Returns a folder with `net.yaml` and the model that `export` writes for it.
 fn folder(name: &str) -> (PathBuf, String, String) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load").join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -212,9 +212,12 @@ fn the_library_loads_from_memory() {
 fn errors_carry_the_text_and_every_place() {
     let wrong = SPEC.replace("relu", "rellu").replace("out_features", "uot_features");
     let error = Network::from_bytes("net.yaml", wrong).expect_err("two flaws");
-    let LoadError::Rejected(sources, flaws) = &error else { panic!("{error:?}") };
-    assert!(flaws.len() >= 2 && flaws.iter().all(|flaw| flaw.span.is_some()), "{flaws:?}");
-    assert_eq!(sources.iter().next().map(|source| source.name.clone()).as_deref(), Some("net.yaml"));
+    let LoadError::Rejected(rejected) = &error else { panic!("{error:?}") };
+    assert!(
+        rejected.flaws.len() >= 2 && rejected.flaws.iter().all(|flaw| flaw.span.is_some()),
+        "{rejected:?}"
+    );
+    assert_eq!(rejected.sources.iter().next().map(|source| source.name.clone()).as_deref(), Some("net.yaml"));
     let shown = error.to_string();
     assert!(shown.contains("net.yaml:6:5: unknown layer or block `rellu`"), "{shown}");
 

@@ -1,10 +1,11 @@
-//! Every shipped spec, cut off and changed at places that a seeded generator chooses: never a panic, never a hang.
+//! Every built-in spec, truncated and changed at positions that a seeded generator chooses: no panic, no
+//! hang.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cnnkit::check::{self, Active, Selection};
-use cnnkit::diagnostic::Problem;
+use cnnkit::diagnostic::{Problem, Rejected};
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::rules::RULES;
 use cnnkit::spec::files::Files;
@@ -47,16 +48,16 @@ fn check(path: &str, bytes: Vec<u8>) {
     let files = Changed { path: path.to_owned(), bytes };
     match spec::load(&files, path, &Overrides::default()) {
         Err(rejected) => {
-            let (sources, list) = *rejected;
+            let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "{path}: rejected without an error:\n{shown}");
-            diagnostics::render(&list, &sources, Canvas { width: 80, color: false });
+            diagnostics::render(&list, &sources, Canvas { width: 80, color: false, tables: true });
         }
         Ok(loaded) => judge(path, &loaded, &shown),
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{path}: took {:?}:\n{shown}", start.elapsed());
 }
 
-/// Every rule has its say, and a fix that is offered leaves a valid spec.
+/// Every rule runs, and every offered fix leaves a valid spec.
 fn judge(path: &str, loaded: &Loaded, shown: &str) {
     let every = Selection { rules: RULES.iter().copied().map(Active::new).collect() };
     let outcome = check::network(loaded, &every);

@@ -1,4 +1,5 @@
-//! The JSON output: its schema and its reference are current, every key is described, and what the commands print is valid.
+//! The JSON output: its schema and its reference are current, every key is described, and the output of the
+//! commands is valid.
 //!
 //! `CNNKIT_BLESS=1 cargo test --test program` rewrites `schema/output.schema.json` and `docs/json.md`.
 
@@ -70,7 +71,7 @@ fn reference_rows() -> impl Iterator<Item = &'static str> {
     page.lines().filter(|line| line.starts_with("| `"))
 }
 
-/// Definitions that stand for some of the keys of an object, not for an object of their own.
+/// Definitions that are some of the keys of an object, not a whole object.
 fn parts(schema: &Value, out: &mut BTreeSet<String>) {
     match schema {
         Value::Object(keys) => {
@@ -116,7 +117,7 @@ fn of_command(schema: &Value, command: &str) -> Value {
     json!({"$schema": schema["$schema"], "$ref": format!("#/$defs/{name}"), "$defs": schema["$defs"]})
 }
 
-/// What a call prints as JSON, whatever it finds.
+/// Returns the JSON that a call prints, for any exit status.
 fn printed(arguments: &[&str]) -> Value {
     printed_in(&root(), arguments)
 }

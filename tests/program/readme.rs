@@ -1,4 +1,4 @@
-//! Every `$ cnnkit ...` in the README and in `docs/` is run, and prints what the page says it prints.
+//! Every `$ cnnkit ...` in the README and in `docs/` is run; its output must equal what the page shows.
 //! `CNNKIT_BLESS=1 cargo test --test program readme` rewrites the pages.
 
 use std::path::{Path, PathBuf};

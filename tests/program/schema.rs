@@ -1,4 +1,4 @@
-//! The JSON Schema of the spec language: its committed copy is current, and it accepts every shipped spec.
+//! The JSON Schema of the spec language: its committed copy is current, and it accepts every built-in spec.
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use cnnkit::check::{self, Selection};
-use cnnkit::diagnostic::Code;
+use cnnkit::diagnostic::{Code, Rejected};
 use cnnkit::rules::{
     Family, MALFORMED_SUPPRESSION, Meta, RULES, SPEC_ERRORS, UNUSED_SUPPRESSION, all, of_code,
 };
@@ -48,13 +48,13 @@ fn every_rule_is_documented() {
     }
 }
 
-fn load(text: &str) -> Result<spec::Loaded, spec::Rejected> {
+fn load(text: &str) -> Result<spec::Loaded, Box<Rejected>> {
     let files = Text { name: "example".into(), bytes: text.into() };
     spec::load(&files, "example", &Overrides::default())
 }
 
 fn fires(meta: &Meta, text: &str) -> bool {
-    let loaded = load(text).unwrap_or_else(|rejected| panic!("{}: {:?}", meta.id, rejected.1));
+    let loaded = load(text).unwrap_or_else(|rejected| panic!("{}: {:?}", meta.id, rejected.flaws));
     let comment = RULES.iter().all(|rule| rule.meta().id != meta.id);
     let selection = if comment { Selection::default() } else { Selection::only(meta.id) };
     let outcome = check::network(&loaded, &selection);
@@ -72,7 +72,7 @@ fn every_example_shows_what_it_claims() {
     for meta in SPEC_ERRORS.iter().filter(|meta| meta.id != Code::Io.id()) {
         let rejected =
             load(meta.bad).err().unwrap_or_else(|| panic!("{}: the bad example is valid", meta.id));
-        let codes: Vec<&str> = rejected.1.iter().map(|error| of_code(error.code).id).collect();
+        let codes: Vec<&str> = rejected.flaws.iter().map(|error| of_code(error.code).id).collect();
         assert!(codes.contains(&meta.id), "{}: {codes:?}", meta.id);
         assert!(load(meta.good).is_ok(), "{}", meta.id);
     }
@@ -104,7 +104,7 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
     }
 }
 
-/// `docs/rules.md`: what every rule says about itself.
+/// `docs/rules.md`: the documentation of every rule.
 fn page() -> String {
     let mut page = String::from(
         "# Rules\n\n<!-- Written by `CNNKIT_BLESS=1 cargo test --test rules`, from crates/check/src/rules: change it there. -->\n\n\

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use cnnkit::analysis::field::{Options, analyse};
 use cnnkit::analysis::totals;
 use cnnkit::check::{self, Located, Outcome, Selection};
-use cnnkit::diagnostic::Problem;
+use cnnkit::diagnostic::{Problem, Rejected};
 use cnnkit::disk::Disk;
 use cnnkit::rules::{Meta, RULES};
 use cnnkit::source::Sources;
@@ -83,7 +83,7 @@ fn run(meta: &Meta, path: &Path, text: &str) -> (Sources, Outcome) {
             (loaded.sources, outcome)
         }
         Err(rejected) => {
-            let (sources, errors) = *rejected;
+            let Rejected { sources, flaws: errors } = *rejected;
             (sources, check::rejected(errors))
         }
     }
@@ -281,11 +281,8 @@ fn promises_hold(name: &str, path: &Path, [before, after]: [&str; 2], promised: 
     assert_eq!(fields(&after), fields(&before), "{name}: receptive fields");
     let options = cnnkit::verify::Options {
         only: vec![Kind::Parameters, Kind::Macs, Kind::ReceptiveField],
-        nodes: vec![],
         effort: Effort::Fast,
-        seed: 0,
-        tolerance: 0.0,
-        technique: None,
+        ..cnnkit::verify::Options::default()
     };
     let outcome = verify(&after, &Analysis, &options, &|_| ()).expect("the fixed network runs");
     assert!(outcome.ok(), "{name}: {outcome:#?}");

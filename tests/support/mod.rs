@@ -1,4 +1,4 @@
-//! What the integration tests share: each binary includes this module with
+//! Code that the integration tests share: each binary includes this module with
 //! `#[path = "../support/mod.rs"] mod support;`.
 
 #![allow(dead_code, reason = "no binary needs all of it")]

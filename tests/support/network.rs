@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cnnkit::diagnostic::Rejected;
 use cnnkit::disk::Disk;
 use cnnkit::graph::Graph;
 use cnnkit::layers::{Layer, find};
@@ -25,8 +26,8 @@ pub fn network(text: &str) -> Graph {
     match spec::load(&files, "test", &Overrides::default()) {
         Ok(loaded) => loaded.graph,
         Err(rejected) => {
-            let (sources, list) = *rejected;
-            let canvas = Canvas { width: 100, color: false };
+            let Rejected { sources, flaws: list } = *rejected;
+            let canvas = Canvas { width: 100, color: false, tables: true };
             panic!("{}\n{text}", diagnostics::render(&list, &sources, canvas))
         }
     }

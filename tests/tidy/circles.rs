@@ -1,15 +1,16 @@
-//! No circles: at every folder, the modules that it contains depend on one another in one direction only.
+//! No circles: in every folder, the modules that it contains depend on one another in one direction only.
 //!
-//! What is a circle? A file *uses* another one if its code names an item that is defined there: by a `use`, or by a
-//! path such as `crate::graph::Graph` or `window::reach`. Re-exports are followed to the definition, so that a file
-//! which imports a sibling's type through `crate::` depends on the sibling, and re-exporting alone is no use.
-//! Each use is charged to the innermost folder that contains both files: to two children of that folder, each with
-//! everything below it. So two files that use each other are a circle, and so are two folders if a file of one uses the other
-//! and any file of the other uses the first. The graph of every folder's children must have no cycle.
+//! A file *uses* another one if its code names an item that is defined there: by a `use`, or by a path such
+//! as `crate::graph::Graph` or `window::reach`. Re-exports are followed to the definition, so that a file
+//! which imports a sibling's type through `crate::` depends on the sibling, while a re-export alone is not a
+//! use. Each use counts in the innermost folder that contains both files, as one between two children of that
+//! folder, each with everything below it. So two files that use each other are a circle, and so are two
+//! folders if a file of one uses the other and any file of the other uses the first. The graph of every
+//! folder's children must have no cycle.
 //!
-//! The file of a folder (`mod.rs`, `lib.rs`, `main.rs`, `NAME.rs` beside `NAME/`) and what lies below it are parent and
-//! children: the parent lists its children and may call them, and they may name the vocabulary that it defines. That is
-//! a tree, and it is not counted. Tests inside a file are not counted either.
+//! The file of a folder (`mod.rs`, `lib.rs`, `main.rs`, `NAME.rs` beside `NAME/`) and the files below it are
+//! parent and children: the parent lists its children and may call them, and they may name the vocabulary
+//! that it defines. That is a tree and does not count. Tests inside a file do not count either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -180,7 +181,7 @@ impl<'a> Crate<'a> {
         Some(at)
     }
 
-    /// The module that defines what `path` from the root names; none if it names a module and nothing in it.
+    /// Returns the module that defines the item at `path` from the root; none if `path` is a module itself.
     fn definition(&self, path: &[String], steps: usize) -> Option<Module> {
         let length = (0..=path.len()).rev().find(|&length| self.0.contains_key(&path[..length]))?;
         let (module, item) = (path[..length].to_vec(), path.get(length)?);
@@ -195,7 +196,7 @@ impl<'a> Crate<'a> {
         }
     }
 
-    /// Every use of one file by another: who, whom, and the path that says so.
+    /// Returns every use of one file by another: the user, the used file, and the path in the code.
     fn uses(&self) -> Vec<(&Module, Module, String)> {
         let mut found = Vec::new();
         for (module, file) in &self.0 {

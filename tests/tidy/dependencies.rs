@@ -1,6 +1,6 @@
-//! What each package may depend on: the library without the command line's dependencies, the core with none that touches
-//! files or threads; and `cargo build` and `cargo test` with the same features, so that one compiles nothing anew
-//! for the other.
+//! The dependencies that each package may have: the library without those of the command line, the core
+//! without any that touch files or threads; and `cargo build` and `cargo test` with the same features, so
+//! that one compiles nothing again for the other.
 
 use std::collections::BTreeSet;
 use std::process::Command;

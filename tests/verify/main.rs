@@ -1,5 +1,5 @@
-//! `verify` itself: it tells a lie from the truth, in every figure, by the smallest amount; and it agrees with the
-//! analysis on networks that nobody chose.
+//! `verify` itself: it detects an error of the smallest amount in every figure, and it agrees with the
+//! analysis on random networks.
 
 mod cases;
 mod graphs;
@@ -17,7 +17,7 @@ fn measure(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options) -> 
     verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name()))
 }
 
-/// Claims that do not hold, one a line.
+/// Formats the false claims, one per line.
 fn broken(outcome: &Outcome) -> String {
     let line = |claim: &Claim| {
         format!(

@@ -1,392 +1,27 @@
-//! A mutated analyser: one figure is wrong by the smallest possible amount, everything else is true. The claim about
-//! that figure must fail, and no claim that has nothing to do with it.
+//! A mutated analyser: one figure is wrong by the smallest possible amount, everything else is right. The
+//! claim about that figure must fail, and no unrelated claim may.
+
+mod liar;
 
 use std::collections::BTreeSet;
 
-use cnnkit::analysis::field::{Facts, Interval, Jump};
 use cnnkit::analysis::gridding::Gridding;
 use cnnkit::analysis::gridding::Stack;
-use cnnkit::analysis::support::{Borders, Region, Set};
 use cnnkit::diagnostic::Problem;
 use cnnkit::exec::reference::{Call, Counter};
 use cnnkit::exec::run::{Kernels, Reference};
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::graph::{Graph, NodeId, Op};
+use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
 use cnnkit::report::Report;
 use cnnkit::report::gridding::{self, GriddingSummary};
 use cnnkit::report::verify::Measured;
 use cnnkit::shape::Shape;
 use cnnkit::verify::gridding::claims;
-use cnnkit::verify::{Analysis, Coverage, Kind, Options, Outcome, Predict, numerics};
-use num_bigint::BigUint;
+use cnnkit::verify::{Analysis, Kind, Options, Outcome, Predict, numerics};
 
 use super::{broken, load, measure};
-
-/// One figure each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Lie {
-    OneParameterMore,
-    OneParameterLess,
-    OneBufferMore,
-    ADeadWeightMore,
-    ADeadWeightHidden,
-    AnIdleElementMore,
-    AnotherShape,
-    AMissingShape,
-    OneMacMore,
-    OneMacLess,
-    MacsOfTwoNodesSwapped,
-    OneSamplingMacMore,
-    OneActivationMore,
-    OnePeakElementMore,
-    AnotherPeakStep,
-    NoPeak,
-    SizeOneMore,
-    SizeOneLess,
-    OneAxisOneMore,
-    AnotherJump,
-    AnotherStart,
-    AnotherEnd,
-    AnotherMiddle,
-    AnotherShare,
-    CalledGlobal,
-    NotCalledGlobal,
-    NoField,
-    AFieldTooMany,
-    ContextHidden,
-    ContextInvented,
-    OnePositionMore,
-    OnePositionLess,
-    OneHoleFilled,
-    MovedByOne,
-    OnePositionMoreAtTheBorder,
-    OneChannelMore,
-    OneChannelLess,
-    AChannelRowTooMany,
-    NoChannels,
-    OneWayMore,
-    AWayIntoAHole,
-    OnePositionOfTheBoxLess,
-    OneCoveredMore,
-    AnotherGap,
-    AnotherNumberOfSubGrids,
-    SubGridsDenied,
-}
-
-const LIES: &[(Lie, &[Kind])] = &[
-    (Lie::OneParameterMore, &[Kind::Parameters]),
-    (Lie::OneParameterLess, &[Kind::Parameters]),
-    (Lie::OneBufferMore, &[Kind::Parameters]),
-    (Lie::ADeadWeightMore, &[Kind::DeadWeights]),
-    (Lie::ADeadWeightHidden, &[Kind::DeadWeights]),
-    (Lie::AnIdleElementMore, &[Kind::DeadWeights]),
-    (Lie::AnotherShape, &[Kind::Shapes]),
-    (Lie::AMissingShape, &[Kind::Shapes]),
-    (Lie::OneMacMore, &[Kind::Macs]),
-    (Lie::OneMacLess, &[Kind::Macs]),
-    (Lie::MacsOfTwoNodesSwapped, &[Kind::Macs]),
-    (Lie::OneSamplingMacMore, &[Kind::Macs]),
-    (Lie::OneActivationMore, &[Kind::Memory]),
-    (Lie::OnePeakElementMore, &[Kind::Memory]),
-    (Lie::AnotherPeakStep, &[Kind::Memory]),
-    (Lie::NoPeak, &[Kind::Memory]),
-    (Lie::SizeOneMore, &[Kind::ReceptiveField]),
-    (Lie::SizeOneLess, &[Kind::ReceptiveField]),
-    (Lie::OneAxisOneMore, &[Kind::ReceptiveField]),
-    (Lie::AnotherJump, &[Kind::ReceptiveField]),
-    (Lie::AnotherStart, &[Kind::ReceptiveField]),
-    (Lie::AnotherEnd, &[Kind::ReceptiveField]),
-    (Lie::AnotherMiddle, &[Kind::ReceptiveField]),
-    (Lie::AnotherShare, &[Kind::ReceptiveField]),
-    (Lie::CalledGlobal, &[Kind::ReceptiveField]),
-    (Lie::NotCalledGlobal, &[Kind::ReceptiveField]),
-    (Lie::NoField, &[Kind::ReceptiveField]),
-    (Lie::AFieldTooMany, &[Kind::ReceptiveField]),
-    (Lie::ContextHidden, &[Kind::Context]),
-    (Lie::ContextInvented, &[Kind::Context]),
-    // The last position of the claimed field is one of those that are perturbed.
-    (Lie::OnePositionMore, &[Kind::Support, Kind::Perturbation]),
-    (Lie::OnePositionLess, &[Kind::Support, Kind::Perturbation]),
-    (Lie::OneHoleFilled, &[Kind::Support]),
-    (Lie::MovedByOne, &[Kind::Support, Kind::Perturbation]),
-    (Lie::OnePositionMoreAtTheBorder, &[Kind::Support]),
-    (Lie::OneChannelMore, &[Kind::Channels]),
-    (Lie::OneChannelLess, &[Kind::Channels]),
-    (Lie::AChannelRowTooMany, &[Kind::Channels]),
-    (Lie::NoChannels, &[Kind::Channels]),
-    (Lie::OneWayMore, &[Kind::Gridding]),
-    (Lie::AWayIntoAHole, &[Kind::Gridding]),
-    (Lie::OnePositionOfTheBoxLess, &[Kind::Gridding]),
-    (Lie::OneCoveredMore, &[Kind::Gridding]),
-    (Lie::AnotherGap, &[Kind::Gridding]),
-    (Lie::AnotherNumberOfSubGrids, &[Kind::Gridding]),
-    (Lie::SubGridsDenied, &[Kind::Gridding]),
-];
-
-/// Tells `lie` about the node named `at`, or about the whole network.
-struct Liar {
-    lie: Lie,
-    at: &'static str,
-}
-
-impl Liar {
-    fn tells(&self, lie: Lie) -> bool {
-        self.lie == lie
-    }
-
-    fn about(&self, graph: &Graph, node: NodeId) -> bool {
-        graph.node(node).id == self.at
-    }
-}
-
-/// `region` and one more position, or without one, or moved.
-fn united(region: &Region, more: [i128; 2]) -> Region {
-    let sets = region.products().into_iter().chain([more.map(|at| Set::interval(at, at)).to_vec()]);
-    positions(&sets.collect::<Vec<_>>())
-}
-
-/// The union of single rows, without the library's own union.
-fn positions(products: &[Vec<Set>]) -> Region {
-    let budget = cnnkit::analysis::support::Budget::default();
-    products.iter().fold(Region::empty(2), |all, product| {
-        all.union(&Region::product(product), &budget).expect("a small region")
-    })
-}
-
-/// All elements of a tensor with these sizes but the last.
-fn all_but_last(sizes: &[u64]) -> Region {
-    let budget = cnnkit::analysis::support::Budget::default();
-    let last = |size: u64| Set::interval(i128::from(size) - 1, i128::from(size) - 1);
-    (0..sizes.len()).fold(Region::empty(sizes.len()), |all, axis| {
-        // The last index on the axes before this one, any but the last on it.
-        let sets = sizes.iter().enumerate().map(|(i, &size)| match i.cmp(&axis) {
-            std::cmp::Ordering::Less => last(size),
-            std::cmp::Ordering::Equal => Set::below(size - 1),
-            std::cmp::Ordering::Greater => Set::below(size),
-        });
-        all.union(&Region::product(&sets.collect::<Vec<_>>()), &budget).expect("a small region")
-    })
-}
-
-fn without_last(region: &Region) -> Region {
-    let mut products = region.products();
-    let last = products.pop().expect("not empty");
-    let (rows, columns) = (&last[0], &last[1]);
-    let row = rows.hull().expect("a row").hi;
-    let column = columns.hull().expect("a column").hi;
-    let all = |set: &Set| -> Vec<i128> { set.spans().iter().flat_map(|span| span.lo..=span.hi).collect() };
-    for y in all(rows) {
-        for x in all(columns).into_iter().filter(|&x| (y, x) != (row, column)) {
-            products.push(vec![Set::interval(y, y), Set::interval(x, x)]);
-        }
-    }
-    positions(&products)
-}
-
-impl Predict for Liar {
-    fn parameters(&self, graph: &Graph) -> (u64, u64) {
-        let (params, buffers) = Analysis.parameters(graph);
-        match self.lie {
-            Lie::OneParameterMore => (params + 1, buffers),
-            Lie::OneParameterLess => (params - 1, buffers),
-            Lie::OneBufferMore => (params, buffers + 1),
-            _ => (params, buffers),
-        }
-    }
-
-    fn used(&self, graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
-        let mut used = Analysis.used(graph)?;
-        let weight = |id: &str| &graph.node(graph.find(id).expect("the node")).weights[0];
-        match self.lie {
-            Lie::ADeadWeightMore => {
-                used[graph.find("stem").expect("the node").index()][0] =
-                    Region::empty(weight("stem").shape.rank());
-            }
-            Lie::AnIdleElementMore => {
-                let at = graph.find("stem").expect("the node").index();
-                let sizes = weight("stem").shape.sizes();
-                used[at][0] = all_but_last(sizes);
-            }
-            Lie::ADeadWeightHidden => {
-                let dead = graph.find("unused").expect("the node");
-                let sizes = weight("unused").shape.sizes();
-                used[dead.index()][0] =
-                    Region::product(&sizes.iter().map(|&size| Set::below(size)).collect::<Vec<_>>());
-            }
-            _ => {}
-        }
-        Ok(used)
-    }
-
-    fn shapes(&self, graph: &Graph) -> Vec<Shape> {
-        let mut shapes = Analysis.shapes(graph);
-        let last = shapes.len() - 1;
-        match self.lie {
-            Lie::AnotherShape => {
-                let mut sizes = shapes[last].sizes().to_vec();
-                sizes[0] += 1;
-                shapes[last] = Shape::new(sizes);
-            }
-            Lie::AMissingShape => drop(shapes.pop()),
-            _ => {}
-        }
-        shapes
-    }
-
-    fn macs(&self, graph: &Graph) -> Vec<u64> {
-        let mut macs = Analysis.macs(graph);
-        let at = graph.find(self.at).expect("the node").index();
-        match self.lie {
-            Lie::OneMacMore => macs[at] += 1,
-            Lie::OneMacLess => macs[at] -= 1,
-            Lie::MacsOfTwoNodesSwapped => macs.swap(at, 0),
-            _ => {}
-        }
-        macs
-    }
-
-    fn sampling(&self, graph: &Graph) -> Vec<u64> {
-        let mut sampling = Analysis.sampling(graph);
-        if self.tells(Lie::OneSamplingMacMore) {
-            sampling[graph.find(self.at).expect("the node").index()] += 1;
-        }
-        sampling
-    }
-
-    fn activations(&self, graph: &Graph) -> u64 {
-        Analysis.activations(graph) + u64::from(self.tells(Lie::OneActivationMore))
-    }
-
-    fn peak(&self, graph: &Graph) -> Option<(u64, NodeId)> {
-        let (elements, step) = Analysis.peak(graph)?;
-        match self.lie {
-            Lie::OnePeakElementMore => Some((elements + 1, step)),
-            Lie::AnotherPeakStep => Some((elements, NodeId::new(step.index() - 1))),
-            Lie::NoPeak => None,
-            _ => Some((elements, step)),
-        }
-    }
-
-    fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {
-        let mut all = Analysis.facts(graph, node)?;
-        if !self.about(graph, node) {
-            return Ok(all);
-        }
-        let Some(facts) = all.first_mut() else { return Ok(all) };
-        let moved = |span: Option<Interval>, lo: i128, hi: i128| {
-            span.map(|span| Interval { lo: span.lo + lo, hi: span.hi + hi })
-        };
-        let axis = &mut facts.axes[0];
-        match self.lie {
-            Lie::SizeOneMore => facts.axes.iter_mut().for_each(|axis| axis.size += 1),
-            Lie::SizeOneLess => facts.axes.iter_mut().for_each(|axis| axis.size -= 1),
-            Lie::OneAxisOneMore => axis.size += 1,
-            Lie::AnotherJump => axis.jump += Jump::new(1, 2),
-            Lie::AnotherStart => axis.first = moved(axis.first, -1, 0),
-            Lie::AnotherEnd => axis.first = moved(axis.first, 0, 1),
-            Lie::AnotherMiddle => axis.middle = moved(axis.middle, 1, 1),
-            Lie::AnotherShare => facts.seen *= 1.001,
-            Lie::CalledGlobal => facts.global = true,
-            Lie::NotCalledGlobal => {
-                facts.global = false;
-                facts.axes.iter_mut().for_each(|axis| axis.global = false);
-            }
-            Lie::NoField => all.clear(),
-            Lie::AFieldTooMany => {
-                let other = graph.inputs().find(|(id, _)| *id != facts.input).expect("two inputs").0;
-                let more = Facts { input: other, ..facts.clone() };
-                all.push(more);
-            }
-            Lie::ContextHidden => facts.global_context = false,
-            Lie::ContextInvented => facts.global_context = true,
-            _ => {}
-        }
-        Ok(all)
-    }
-
-    fn support(
-        &self,
-        graph: &Graph,
-        node: NodeId,
-        input: NodeId,
-        unit: &[i128],
-        borders: Borders,
-    ) -> Result<Region, Problem> {
-        let region = Analysis.support(graph, node, input, unit, borders)?;
-        if !self.about(graph, node) {
-            return Ok(region);
-        }
-        let corner = unit.iter().all(|&index| index == 0);
-        let hull = region.hull().expect("it reads something");
-        Ok(match self.lie {
-            Lie::OnePositionMore if !corner => united(&region, [hull[0].hi + 1, hull[1].lo]),
-            Lie::OneHoleFilled if !corner => united(&region, [hull[0].lo + 1, hull[1].lo + 1]),
-            Lie::OnePositionMoreAtTheBorder if corner && borders == Borders::Real => {
-                united(&region, [hull[0].hi + 1, hull[1].lo])
-            }
-            Lie::OnePositionLess if !corner => without_last(&region),
-            Lie::MovedByOne if !corner => {
-                let by_one = |set: &Set| {
-                    Set::of(set.spans().iter().map(|s| Interval { lo: s.lo + 1, hi: s.hi + 1 }).collect())
-                };
-                let all = region.products();
-                positions(
-                    &all.iter()
-                        .map(|product| vec![by_one(&product[0]), product[1].clone()])
-                        .collect::<Vec<_>>(),
-                )
-            }
-            _ => region,
-        })
-    }
-
-    fn channels(
-        &self,
-        graph: &Graph,
-        source: NodeId,
-        node: NodeId,
-    ) -> Result<Option<Vec<Vec<u64>>>, Problem> {
-        let Some(mut all) = Analysis.channels(graph, source, node)? else { return Ok(None) };
-        let of = graph.node(source).shape.channels();
-        match self.lie {
-            Lie::OneChannelMore => {
-                let row = &mut all[0];
-                let more = (0..of).find(|channel| !row.contains(channel)).expect("groups stay apart");
-                row.push(more);
-                row.sort_unstable();
-            }
-            Lie::OneChannelLess => drop(all.last_mut().expect("a channel").pop()),
-            Lie::AChannelRowTooMany => all.push(vec![0]),
-            Lie::NoChannels => return Ok(None),
-            _ => {}
-        }
-        Ok(Some(all))
-    }
-
-    fn multiplicities(&self, stack: &Stack) -> Result<Vec<Vec<BigUint>>, Problem> {
-        let mut lines = Analysis.multiplicities(stack)?;
-        match self.lie {
-            Lie::OneWayMore => lines[0][0] += 1u8,
-            Lie::AWayIntoAHole => lines[1][1] += 1u8,
-            Lie::OnePositionOfTheBoxLess => drop(lines[1].pop()),
-            _ => {}
-        }
-        Ok(lines)
-    }
-
-    fn coverage(&self, stack: &Stack) -> Result<Vec<Coverage>, Problem> {
-        let mut axes = Analysis.coverage(stack)?;
-        match self.lie {
-            Lie::OneCoveredMore => axes[1].covered += 1,
-            Lie::AnotherGap => axes[1].max_gap -= 1,
-            Lie::AnotherNumberOfSubGrids => axes[1].sub_grids = axes[1].sub_grids.map(|count| count - 1),
-            Lie::SubGridsDenied => axes[1].sub_grids = None,
-            _ => {}
-        }
-        Ok(axes)
-    }
-}
+use liar::{LIES, Liar, Lie};
 
 /// Holes in the field, groups that stay apart, running statistics, strides, a shortcut, a layer that nothing reads, and
 /// data-dependent sampling; no gate.
@@ -403,7 +38,7 @@ layers:
 outputs: [last]
 ";
 
-/// A gate whose statistics reach everything, and a global output behind it.
+/// A gate whose statistics reach everything, and a global output after it.
 const GATES: &str = "
 input: [4, 24, 24]
 layers:
@@ -432,7 +67,7 @@ layers:
   - {id: deform, deform_conv: {out_channels: 4, kernel: 3, padding: 1}}
 ";
 
-/// The network in which a lie shows, and the node that it is about.
+/// Returns the network in which a mutation shows, and the node that it changes.
 fn stage(lie: Lie) -> (&'static str, &'static str) {
     match lie {
         Lie::OneSamplingMacMore => (SAMPLED, "deform"),
@@ -451,7 +86,7 @@ fn the_truth_passes() {
         assert!(outcome.ok(), "{}", broken(&outcome));
         assert_eq!(outcome.notes, Vec::<String>::new(), "{yaml}");
     }
-    // Each kind of claim is made somewhere; techniques have a test of their own.
+    // Each kind of claim occurs somewhere; techniques have a separate test.
     let made: BTreeSet<String> = [HOLES, GATES]
         .iter()
         .flat_map(|yaml| measure(&load(yaml), &Analysis, &Options::default()).claims)
@@ -492,11 +127,11 @@ fn every_lie_is_caught_by_its_claim_and_by_no_other() {
 fn every_lie_is_told() {
     let told: BTreeSet<Lie> = LIES.iter().map(|(lie, _)| *lie).collect();
     assert_eq!(told.len(), LIES.len());
-    // The last of the enumeration: a lie that is added there must be listed.
+    // The last of the enumeration: a new mutation must be listed.
     assert_eq!(told.len(), Lie::SubGridsDenied as usize + 1);
 }
 
-/// `gridding --verify` and `hdc-check --verify` make these claims; a report that carries a false one fails.
+/// `gridding --verify` and `hdc-check --verify` make these claims; a report with a false claim fails.
 #[test]
 fn a_report_fails_with_its_claims() {
     let stack = Stack::uniform(3, &[2, 2, 2], 2).expect("valid");
@@ -595,7 +230,7 @@ fn an_excerpt_is_as_small_as_it_says() {
     assert_eq!(elements(0.0), Some(cut));
 }
 
-/// Figures that the graph carries, changed behind the analysis' back: the executor counts for itself.
+/// Figures of the graph, changed without the analysis: the executor counts independently.
 #[test]
 fn a_graph_that_states_wrong_figures_is_found_out() {
     let wrong = |change: &dyn Fn(&mut Graph), expected: Kind| {

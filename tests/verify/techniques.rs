@@ -1,4 +1,4 @@
-//! The specs of `specs/techniques`: each demonstrates what it says, and every figure about it is measured.
+//! The specs of `specs/techniques`: each demonstrates its technique, and every figure about it is measured.
 
 use cnnkit::graph::Graph;
 use cnnkit::spec::grammar::TECHNIQUES;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{broken, measure};
 
-/// Name, network, and what it says it demonstrates.
+/// Name, network, and the technique that it demonstrates.
 fn techniques() -> Vec<(&'static str, Graph, Option<&'static str>)> {
     let names = Zoo::names().into_iter().filter(|(folder, _)| *folder == "techniques");
     let load = |name: &'static str| {

@@ -1,7 +1,7 @@
 //! The baseline: a committed file of accepted findings, and of figures that may only improve.
 //!
-//! Findings are identified by their fingerprint, so that adding lines around them does not matter; a finding that is
-//! not in the file is new. The file is sorted, so that a diff shows what changed.
+//! Findings are identified by their fingerprint, so that adding lines around them does not matter; a finding
+//! that is not in the file is new. The file is sorted, so that its diffs show only what changed.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -133,7 +133,8 @@ impl Baseline {
     }
 }
 
-/// A network that cannot be built is never accepted: nothing else could be found in it.
+/// Returns whether a baseline may accept a finding. A network that cannot be built is never accepted: no
+/// other flaw could be found in it.
 fn acceptable(finding: &Located) -> bool {
     finding.rule.family != Family::Spec
 }

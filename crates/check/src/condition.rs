@@ -33,7 +33,7 @@ enum Against {
     Share(Number),
 }
 
-/// Whether a condition can use this quantity: numbers of the whole network.
+/// Returns whether a condition can use this quantity: numbers of the whole network.
 fn comparable(expectable: &Expectable) -> bool {
     expectable.network && !matches!(expectable.unit, Unit::Shape | Unit::Flag)
 }
@@ -90,6 +90,11 @@ impl Condition {
     /// Returns the quantity that it compares.
     pub fn quantity(&self) -> Quantity {
         self.quantity
+    }
+
+    /// Whether it is about a change, which takes two networks.
+    pub fn on_change(&self) -> bool {
+        !matches!(self.against, Against::Value(_))
     }
 
     /// Whether it is met on any axis; any growth from 0 meets a relative limit.

@@ -35,7 +35,7 @@ pub fn rewrites(checked: &[Checked], wanted: impl Fn(&Located) -> bool) -> Vec<R
         for finding in spec.outcome.findings.iter().filter(|finding| wanted(finding)) {
             let Some(fix) = &finding.fix else { continue };
             let Some(first) = fix.edits.first() else { continue };
-            // A fix across several files would have to be written atomically.
+            // Fixes across several files are omitted: they would have to be written atomically.
             if fix.edits.iter().any(|edit| edit.span.source != first.span.source) {
                 continue;
             }
@@ -66,7 +66,7 @@ pub fn rewrites(checked: &[Checked], wanted: impl Fn(&Located) -> bool) -> Vec<R
     files.into_iter().filter_map(rewrite).collect()
 }
 
-/// Whether two edits share a byte or an end, so that their order would matter.
+/// Returns whether two edits share a byte or an end, so that their order would matter.
 fn touch(a: &Edit, b: &Edit) -> bool {
     a.span.start <= b.span.end && b.span.start <= a.span.end
 }

@@ -1,11 +1,11 @@
-//! Budgets that hold for no spec: a guard that a renamed folder has switched off.
+//! Budgets that apply to no spec, for example after a folder was renamed: they no longer guard anything.
 
 use crate::rules::IDLE_BUDGET;
 use crate::{Checked, Figures, Located, Outcome, Project, targets};
 use cnnkit_core::diagnostic::{Code, Diagnostic};
 
-/// What there is to say of the project's own file, if one of its budgets matches none of the `specs` of the call, and no
-/// other spec or model below the project's folder, nor one of the `built_in` ones.
+/// Returns the findings on the project's own file if the globs of a budget match none of the `specs` of the
+/// call, no other spec or model below the project's folder, and none of the `built_in` specs.
 pub fn idle_budgets(project: &Project, specs: &[String], built_in: &[&str]) -> Option<Checked> {
     let unmatched = |paths: &[String]| -> Vec<usize> {
         let inside: Vec<String> = paths.iter().map(|path| project.inside(path)).collect();
@@ -16,7 +16,7 @@ pub fn idle_budgets(project: &Project, specs: &[String], built_in: &[&str]) -> O
     if idle.is_empty() {
         return None;
     }
-    // A call for one file must not blame the budgets of the others. A folder without specs matches nothing.
+    // A call for one file must not report the budgets of other files. A folder without specs matches nothing.
     let all = targets(&[project.folder.to_string_lossy().into_owned()]).unwrap_or_default();
     let zoo = built_in.iter().map(|name| format!("zoo:{name}"));
     let rest = unmatched(&all.specs.into_iter().chain(zoo).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Checks many specs at once, on all cores.
+//! Checks many specs in parallel, on all cores.
 
 use std::sync::Arc;
 
@@ -10,10 +10,9 @@ use crate::{
     Baseline, Budget, Checked, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all,
     rejected,
 };
-use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::diagnostic::{Code, Problem, Rejected};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::Sources;
-use cnnkit_core::spec::Rejected;
 use cnnkit_core::spec::document::Document;
 
 /// The settings of a check.
@@ -26,8 +25,10 @@ pub struct Plan<'a> {
     pub baseline: Option<&'a Baseline>,
     /// Whether to run networks and measure every prediction.
     pub verify: bool,
+    /// Bytes of memory that running them may use; unlimited if none.
+    pub memory: Option<u64>,
     /// Loads the network of a SPEC argument.
-    pub load: &'a (dyn Fn(&str) -> Result<Subject, Rejected> + Sync),
+    pub load: &'a (dyn Fn(&str) -> Result<Subject, Box<Rejected>> + Sync),
 }
 
 /// A network to check.
@@ -66,7 +67,7 @@ fn one(path: &str, plan: &Plan<'_>) -> Checked {
             Checked { path: path.to_owned(), name: Some(graph.name().to_owned()), sources, outcome }
         }
         Err(refused) => {
-            let (sources, errors) = *refused;
+            let Rejected { sources, flaws: errors } = *refused;
             Checked { path: path.to_owned(), name: None, sources, outcome: rejected(errors) }
         }
     }
@@ -93,7 +94,7 @@ fn judged(
                 judge(facts, &in_project(path), &budgets, plan.baseline, source);
         }
         if plan.verify {
-            match measure(facts) {
+            match measure(facts, plan.memory) {
                 Ok(found) => extra.findings.extend(found),
                 Err(problem) => extra.skipped.push(Skipped { rule: &FAILED_CLAIM, problem }),
             }

@@ -52,7 +52,7 @@ impl Selection {
         Self::of(|rule| rule.meta().id == id)
     }
 
-    /// Whether the rule with this id runs.
+    /// Returns whether the rule with this id runs.
     pub fn runs(&self, id: &str) -> bool {
         self.rules.iter().any(|active| active.rule.meta().id == id)
     }
@@ -110,12 +110,12 @@ impl Selector {
             .help(help.unwrap_or("`cnnkit rules` lists them".into())))
     }
 
-    /// Whether the rule with this id is one of them.
+    /// Returns whether the rule with this id is one of them.
     pub fn includes(&self, id: &str) -> bool {
         self.rules.contains(&id)
     }
 
-    /// Whether it selects a single rule.
+    /// Returns whether it selects a single rule.
     pub fn is_single(&self) -> bool {
         self.rules.len() == 1
     }

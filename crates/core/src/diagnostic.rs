@@ -1,4 +1,4 @@
-//! Errors, and where they are.
+//! Errors and their positions.
 //!
 //! Code that finds a flaw deep in the arithmetic has no position: it returns a [`Problem`]. The caller that has the
 //! position of the offending layer turns it into a [`Diagnostic`].
@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::source::{Origin, Span};
+use crate::source::{Origin, Sources, Span};
 
 /// The kind of an error, with a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ impl Problem {
         self
     }
 
-    /// The flaw at `span`; none for a flaw of the whole input.
+    /// Returns the flaw at `span`; without a span, a flaw of the whole input.
     pub fn located(self, span: impl Into<Option<Span>>) -> Diagnostic {
         let mut diagnostic = Diagnostic::error(self.code, self.message, span);
         diagnostic.help.extend(self.help);
@@ -186,13 +186,24 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// Returns the candidate closest to `name`, if it is close enough to be a typo: for `did you mean` help.
+/// Maximum number of candidates that are compared: a spec may have 100,000 names, and as many mistyped.
+const MAX_CANDIDATES: usize = 4096;
+/// Maximum number of characters of a name for which a close one is looked for.
+const MAX_COMPARED: usize = 200;
+
+/// Returns the candidate closest to `name`, if it is close enough to be a typo: for `did you mean` help. Of very many
+/// candidates, only the first are compared.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = folded(name);
-    let limit = (wanted.chars().count() / 3).clamp(1, 3);
+    let length = wanted.chars().count();
+    // A name of one or two letters is like every other: only case and dashes can be wrong.
+    let limit = if length <= 2 { 0 } else { (length / 3).clamp(1, 3) };
     candidates
         .into_iter()
+        .take(MAX_CANDIDATES)
+        // No typo changes the length by more; a comparison takes the product of the lengths.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit && length <= MAX_COMPARED)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &folded(candidate)), candidate))
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)
@@ -208,3 +219,31 @@ pub fn did_you_mean(name: &str, candidates: &[&str]) -> Option<String> {
         format!("known here: {}", candidates.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", "))
     })
 }
+
+/// Texts that were rejected, with every flaw found in them.
+#[derive(Debug, Clone, Default)]
+pub struct Rejected {
+    /// The texts.
+    pub sources: Sources,
+    /// The flaws.
+    pub flaws: Vec<Diagnostic>,
+}
+
+impl fmt::Display for Rejected {
+    /// Writes one line per flaw, which begins with its position: `net.yaml:3:5: `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, flaw) in self.flaws.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            if let Some(span) = flaw.span {
+                let (line, column) = self.sources.line_column(span.source, span.start);
+                write!(f, "{}:{line}:{column}: ", self.sources.get(span.source).name)?;
+            }
+            write!(f, "{flaw}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Rejected {}

@@ -1,6 +1,7 @@
-//! The typed layer graph of a convolutional network, the language it is written in, and exact analyses of it.
+//! The typed layer graph of a convolutional network, the language in which it is written, and exact analyses
+//! of it.
 //!
-//! Nothing here reads a file, starts a thread, reads the clock or knows a command line.
+//! This crate does not read files, start threads, read the clock, or depend on the command line.
 
 pub mod analysis;
 pub mod diagnostic;

@@ -1,4 +1,4 @@
-//! Values with positions: what a layer's arguments consist of, whatever their source.
+//! Values with positions: the arguments of layers, from any source.
 
 mod de;
 

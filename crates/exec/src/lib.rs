@@ -1,4 +1,4 @@
-//! Running networks: numbers from computation, not from formulas.
+//! Execution of networks: values from computation, not from formulas.
 //!
 //! - [`reference`](mod@reference) implements every layer in plain loops, generic over the number type ([`scalar`]:
 //!   f32, f64, exact integers), forwards and backwards.

@@ -17,8 +17,8 @@ pub enum Fill {
     /// +-1/sqrt(fan_in); norms start as the identity, the offsets of deformable convolutions and layer scales at 0 or
     /// near it.
     Declared,
-    /// As declared, but without constants: a weight that would start as a constant c is uniform in c +- 1/2, so that
-    /// nothing is dead or hidden behind a zero.
+    /// As declared, but without constants: a weight that would start as a constant c is uniform in c +- 1/2,
+    /// so that no path is dead or hidden by a zero.
     Generic,
 }
 
@@ -101,6 +101,11 @@ impl<'g, S: Scalar> Network<'g, S> {
                 .zip(&self.own[id.index()])
                 .map(move |(weight, tensor)| (format!("{}.{}", node.id, weight.name), id, weight, tensor))
         })
+    }
+
+    /// Returns the sizes of all weights by their full names.
+    pub fn sizes(&self) -> HashMap<String, Vec<usize>> {
+        self.named().map(|(name, _, _, tensor)| (name, tensor.sizes().to_vec())).collect()
     }
 
     /// Returns the number of allocated elements, buffers included; a tensor that several nodes use counts once.

@@ -18,8 +18,8 @@ pub trait Kernels<S: Scalar> {
     /// Computes the output of `layer`.
     fn forward(&self, layer: &Layer, call: Call<'_, S>, counter: &mut Counter) -> Result<Tensor<S>, Problem>;
 
-    /// Whether the kernel of `layer` adds products of different taps that cancel later (Winograd). Rounding errors
-    /// are then larger than those of any sum of the reference's products.
+    /// Returns whether the kernel of `layer` adds products of different taps that cancel later (Winograd).
+    /// Rounding errors are then larger than those of any sum of the reference's products.
     fn mixes_taps(&self, layer: &Layer, call: Call<'_, S>) -> Result<bool, Problem> {
         let _ = (layer, call);
         Ok(false)
@@ -46,7 +46,7 @@ impl<S: Scalar> Kernels<S> for Reference {
 pub struct Step {
     /// The node.
     pub node: NodeId,
-    /// How long it took.
+    /// Its run time.
     pub time: Duration,
     /// Multiply-adds done.
     pub counter: Counter,
@@ -223,6 +223,9 @@ pub(super) fn checked<S: Scalar>(graph: &Graph, inputs: &[Tensor<S>]) -> Result<
     if wanted.len() != inputs.len() {
         let message = format!("the network has {} inputs, {} tensors are given", wanted.len(), inputs.len());
         return Err(Problem::shape(message));
+    }
+    if inputs.iter().any(|tensor| tensor.batch() == 0) {
+        return Err(Problem::shape("a batch of 0 images").help("give at least one image"));
     }
     for ((_, node), tensor) in wanted.iter().zip(inputs) {
         if tensor.shape() != node.shape || tensor.batch() != inputs[0].batch() {

@@ -37,7 +37,8 @@ pub trait Scalar:
     /// Applies a real function; an exact type cannot and returns its failure mark.
     fn map(self, function: impl Fn(f64) -> f64) -> Self;
 
-    /// Whether it is NaN or a failure: such a value wins every maximum, so that it never gets lost.
+    /// Returns whether it is NaN or a failure: such a value wins every maximum, so that it reaches the
+    /// output.
     fn is_nan(self) -> bool;
 
     /// Returns why it is not a number, for exact types.
@@ -89,8 +90,8 @@ impl Scalar for f32 {
     }
 }
 
-/// An exact integer, for counting paths with unit weights. It never wraps and never rounds: a result that exceeds 128
-/// bits or is no integer becomes a mark, which spreads to everything computed from it.
+/// An exact integer, for counting paths with unit weights. It never wraps and never rounds: a result that
+/// exceeds 128 bits or is not an integer becomes a mark, which propagates to everything computed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exact {
     /// A number.

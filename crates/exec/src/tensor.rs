@@ -18,7 +18,8 @@ impl<S: Scalar> Tensor<S> {
         Self(ArrayD::from_elem(IxDyn(sizes), S::ZERO))
     }
 
-    /// Returns a tensor of these sizes with `data` in row-major order.
+    /// Returns a tensor of these sizes with `data` in row-major order; an error if the number of elements
+    /// differs.
     pub fn new(sizes: &[usize], data: Vec<S>) -> Result<Self, Problem> {
         let found = data.len();
         ArrayD::from_shape_vec(IxDyn(sizes), data).map(Self).map_err(|_| {
@@ -73,7 +74,7 @@ impl<S: Scalar> Tensor<S> {
         self.0.len()
     }
 
-    /// Whether it has no elements.
+    /// Returns whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -128,7 +129,18 @@ impl<S: Scalar> Tensor<S> {
         Self::from_array(self.0.permuted_axes(IxDyn(&order)))
     }
 
-    /// Returns the same elements with other sizes.
+    /// Returns the same tensor with the last axis behind the batch: channels first.
+    #[must_use]
+    pub fn with_channels_first(self) -> Self {
+        let axes = self.sizes().len();
+        if axes < 3 {
+            return self;
+        }
+        let order: Vec<usize> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();
+        Self::from_array(self.0.permuted_axes(IxDyn(&order)))
+    }
+
+    /// Returns the same elements with other sizes; an error if the number of elements differs.
     pub fn reshaped(self, sizes: &[usize]) -> Result<Self, Problem> {
         Self::new(sizes, self.into_data())
     }

@@ -1,4 +1,8 @@
-//! Pictures as inputs of networks.
+//! Pictures as network inputs.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
@@ -7,7 +11,7 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::Shape;
 use cnnkit_exec::tensor::Tensor;
 
-/// What is done to pixel values once they are in 0 to 1.
+/// The normalisation of pixel values after they are scaled to 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Normalize {
@@ -21,15 +25,18 @@ pub enum Normalize {
 /// torchvision, `transforms/_presets.py`: red, green, blue.
 const IMAGENET: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
 
+/// Maximum number of pixels: 12 bytes each while they are scaled.
+const MAX_PIXELS: u64 = 1 << 26;
+
 fn failure(path: &str, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::Io, format!("cannot read `{path}`: {error}"))
 }
 
-/// Shares of red, green and blue in grey: ITU-R BT.601, as Pillow converts.
+/// Weights of red, green and blue in grey: ITU-R BT.601, as in Pillow.
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// The picture in a PNG or JPEG file as one image of `shape`: `[3, H, W]` in red, green and blue or `[1, H, W]` in grey,
-/// stretched to that size bilinearly (smoothed where it shrinks), values from 0 to 1.
+/// Reads a PNG or JPEG file as one image of `shape`: `[3, H, W]` in red, green and blue or `[1, H, W]` in
+/// grey, resized bilinearly (with antialiasing where it shrinks), values from 0 to 1.
 pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f32>, Problem> {
     let &[channels @ (1 | 3), height, width] = shape.sizes() else {
         let message = format!("the picture `{path}` does not fit the input {shape}");
@@ -43,12 +50,24 @@ pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f3
     }
     let size = |size: u64| u32::try_from(size).map_err(|_| Problem::overflow("the size of the picture"));
     let (height, width) = (size(height)?, size(width)?);
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let picture = reader.map_err(|error| failure(path, error))?;
+    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
+    let guess = |file: File| ImageReader::new(BufReader::new(file)).with_guessed_format();
+    let reader = guess(file);
+    // A few bytes may stand for any number of pixels: their number is read before they are.
+    if let Ok((width, height)) = reader
+        .map_err(|error| failure(path, error))
+        .and_then(|reader| reader.into_dimensions().map_err(|error| failure(path, error)))
+        && u64::from(width) * u64::from(height) > MAX_PIXELS
+    {
+        let message = format!("`{path}` has {width} x {height} pixels, the limit is {MAX_PIXELS} in all");
+        return Err(Problem::new(Code::Limit, message).help("make the picture smaller"));
+    }
+    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
+    let picture = guess(file).map_err(|error| failure(path, error))?;
     let picture = picture.decode().map_err(|error| {
         failure(path, error).help("a PNG or JPEG file; anything else as a .npy file of [C, H, W]")
     })?;
-    // Half transparent pixels keep their colour: what lies behind them is not known.
+    // Semi-transparent pixels keep their colour: their background is unknown.
     let picture = DynamicImage::ImageRgb32F(picture.to_rgb32f());
     let values = picture.resize_exact(width, height, FilterType::Triangle).to_rgb32f().into_raw();
     let plane = height as usize * width as usize;

@@ -1,5 +1,5 @@
-//! `cnnkit gridding SPEC`: every chain of dilated convolutions of a network, the exact coverage of its outputs, and the
-//! taps that fall onto the real feature maps.
+//! `cnnkit gridding SPEC`: every chain of dilated convolutions of a network, the exact coverage of its
+//! outputs, and how many taps lie on the actual feature maps.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,21 +16,21 @@ use cnnkit_core::analysis::support::{Borders, support};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, NodeId};
 
-/// Chains whose maps are drawn in full.
+/// Number of chains whose maps are drawn in full.
 const DRAWN: usize = 2;
-/// Rates of a chain that are written out.
+/// Number of rates of a chain that are written out.
 const MOST_RATES: usize = 16;
 
-/// What `cnnkit gridding SPEC` computes of a network.
+/// What `cnnkit gridding SPEC` computes about a network.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NetworkGriddingSummary {
-    /// The chains of dilated convolutions; chains that read alike once.
+    /// The chains of dilated convolutions; chains with the same rates and kernels appear once.
     pub chains: Vec<ChainGridding>,
     /// Whether there are more chains than could be listed.
     pub truncated: bool,
     /// The exact coverage of each output with respect to each input.
     pub outputs: Vec<OutputCoverage>,
-    /// The taps of each dilated convolution that fall onto its real feature map.
+    /// The taps of each dilated convolution that lie on its feature map.
     pub taps: Vec<LayerTaps>,
     /// The comparison with runs on an impulse, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct NetworkGriddingSummary {
     /// The network's name.
     #[serde(skip)]
     name: String,
-    /// How many chains there are.
+    /// Number of chains.
     #[serde(skip)]
     count: usize,
     /// Whether the map of every chain is drawn.
@@ -61,7 +61,7 @@ pub struct ChainGridding {
     pub gridding: GriddingSummary,
 }
 
-/// What a unit in the middle of an output reads of an input, through all paths.
+/// What a unit in the middle of an output reads of an input, over all paths.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct OutputCoverage {
     /// Id of the output.
@@ -73,11 +73,11 @@ pub struct OutputCoverage {
     pub coverage: Coverage,
 }
 
-/// A coverage, or why there is none.
+/// A coverage, or the reason why there is none.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Coverage {
-    /// It was computed.
+    /// The coverage was computed.
     Complete {
         /// Size of the box, per axis.
         #[schemars(extend("unit" = "positions"))]
@@ -85,21 +85,21 @@ pub enum Coverage {
         /// Positions of the box that are read.
         #[schemars(extend("unit" = "positions"))]
         positions: i128,
-        /// Positions of the box that are not.
+        /// Positions of the box that are not read.
         #[schemars(extend("unit" = "positions"))]
         holes: i128,
-        /// The share of the box that is read.
+        /// Fraction of the box that is read, from 0 to 1.
         #[schemars(extend("unit" = "share"))]
         coverage: f64,
     },
     /// The support cannot be computed.
     Unavailable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// The taps of a dilated convolution that fall onto its real feature map; the others read padding.
+/// The taps of a dilated convolution that lie on its feature map; the others read padding.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayerTaps {
     /// Id of the convolution.
@@ -111,15 +111,15 @@ pub struct LayerTaps {
     /// Size of the feature map that it reads, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub map: Vec<u64>,
-    /// Per axis: how many output positions have how many taps on the map, ascending by taps.
+    /// Per axis: the number of output positions by their number of taps on the map, ascending by taps.
     pub classes: Vec<Vec<TapClass>>,
-    /// Mean share of the taps that fall onto the map.
+    /// Mean fraction of the taps that lie on the map, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub mean_share: f64,
-    /// Share of the positions with all taps on the map.
+    /// Fraction of the positions with all taps on the map, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub full_share: f64,
-    /// Share of the positions with a single tap on the map: there the kernel acts as 1x1.
+    /// Fraction of the positions with a single tap on the map, from 0 to 1: there the kernel acts as 1x1.
     #[schemars(extend("unit" = "share"))]
     pub single_share: f64,
 }
@@ -130,23 +130,51 @@ pub struct TapClass {
     /// Taps on the map.
     #[schemars(extend("unit" = "taps"))]
     pub taps: u64,
-    /// How many positions have them.
+    /// Number of positions with this number of taps.
     #[schemars(extend("unit" = "positions"))]
     pub positions: u64,
 }
 
-/// Ids of the layers of `chain`.
+/// Returns the ids of the layers of `chain`.
 pub(crate) fn ids(graph: &Graph, chain: &Chain) -> Vec<String> {
     chain.nodes.iter().map(|&node| graph.node(node).id.clone()).collect()
 }
 
-/// Where a chain begins and ends: `conv1 ... conv3`.
+/// Formats the ends of a chain: `conv1 ... conv3`.
 pub(crate) fn ends(ids: &[String]) -> String {
     match ids {
         [] => String::new(),
         [only] => only.clone(),
         [first, .., last] => format!("{first} ... {last}"),
     }
+}
+
+/// Where each chain begins and ends; chains that share both ends are told apart by what they pass between:
+/// `res1.conv2 ... aspp.branch2.conv1 ... head.conv1`.
+pub(crate) fn labels(chains: &[&[String]]) -> Vec<String> {
+    let ends: Vec<String> = chains.iter().map(|ids| ends(ids)).collect();
+    let label = |(place, ids): (usize, &&[String])| {
+        let rivals: Vec<&[String]> = (0..chains.len())
+            .filter(|&other| other != place && ends[other] == ends[place])
+            .map(|other| chains[other])
+            .collect();
+        if rivals.is_empty() {
+            return ends[place].clone();
+        }
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return String::new() };
+        // The layer that none of the others has, else those that not all of them have.
+        let own = |id: &&String| rivals.iter().all(|rival| !rival.contains(id));
+        let some = |id: &&String| rivals.iter().any(|rival| !rival.contains(id));
+        let between: Vec<&str> = match ids.iter().find(own) {
+            Some(id) => vec![id],
+            None => ids.iter().filter(some).map(String::as_str).collect(),
+        };
+        let parts = std::iter::once(first.as_str()).chain(between).chain([last.as_str()]);
+        let mut parts: Vec<&str> = parts.collect();
+        parts.dedup();
+        parts.join(" ... ")
+    };
+    chains.iter().enumerate().map(label).collect()
 }
 
 /// Rates in order, long runs cut: `1,2,5`.
@@ -156,7 +184,8 @@ pub(crate) fn rates(list: &[PerAxis]) -> String {
     format!("{}{}", shown.join(","), if more > 0 { format!(",... ({more} more)") } else { String::new() })
 }
 
-/// Chains that read alike, once each, with their number: WaveNet's filters and gates give 2^n chains of the same rates.
+/// Returns the distinct chains with their counts: WaveNet's filters and gates form 2^n chains of the same
+/// rates.
 pub(crate) fn distinct(chains: &Chains) -> Vec<(&Chain, usize)> {
     let mut list: Vec<(&Chain, usize)> = Vec::new();
     for chain in &chains.chains {
@@ -169,7 +198,7 @@ pub(crate) fn distinct(chains: &Chains) -> Vec<(&Chain, usize)> {
     list
 }
 
-/// How many chains there are, in words.
+/// Formats the number of chains in words.
 pub(crate) fn counted(count: usize, truncated: bool) -> String {
     let more = if truncated { ", more are not listed" } else { "" };
     match count {
@@ -180,7 +209,7 @@ pub(crate) fn counted(count: usize, truncated: bool) -> String {
 }
 
 impl NetworkGriddingSummary {
-    /// The gridding of `graph`, whose chains are `chains`.
+    /// Computes the gridding of `graph`, whose chains are `chains`.
     pub fn of(graph: &Graph, chains: &Chains, options: Options) -> Result<Self, Problem> {
         let one = |(chain, alike): (&Chain, usize)| {
             let stack = chain.stack()?;
@@ -214,25 +243,26 @@ impl NetworkGriddingSummary {
             Column::number("largest gap"),
             Column::number("sub-grids").optional(1),
         ];
-        let row = |chain: &ChainGridding| {
+        let labels = labels(&self.chains.iter().map(|chain| chain.nodes.as_slice()).collect::<Vec<_>>());
+        let row = |(chain, label): (&ChainGridding, String)| {
             let facts = &chain.gridding;
             let tone = if facts.hole_free { Tone::Good } else { Tone::Bad };
             let sub_grids =
-                facts.sub_grids.as_ref().map_or_else(|| "-".to_owned(), |grids| grids.0.to_string());
+                facts.sub_grids.as_ref().map_or_else(Cell::missing, |grids| Cell::integer(grids.0.clone()));
             Row::new(vec![
-                Cell::toned(ends(&chain.nodes), Tone::Name),
+                Cell::toned(label, Tone::Name),
                 Cell::count(chain.alike as u64),
                 Cell::text(rates(&facts.rates)),
                 Cell::text(facts.size.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")),
                 Cell::from(Value::Share(facts.coverage)).tone(tone),
                 Cell::count(facts.max_gap),
-                Cell::text(sub_grids),
+                sub_grids,
             ])
         };
-        Table { columns, rows: self.chains.iter().map(row).collect() }
+        Table { name: "chains", columns, rows: self.chains.iter().zip(labels).map(row).collect() }
     }
 
-    /// What the outputs read, and for which of them that cannot be computed.
+    /// Appends the coverage of the outputs, and the outputs for which it cannot be computed.
     fn outputs_section(&self, page: &mut Page) {
         let columns = vec![
             Column::text("output"),
@@ -262,7 +292,7 @@ impl NetworkGriddingSummary {
         }
         if !rows.is_empty() {
             page.title_with("What the outputs read", "exactly, through all paths");
-            page.table(Table { columns, rows });
+            page.table(Table { name: "outputs", columns, rows });
         }
     }
 }
@@ -309,11 +339,12 @@ impl Summary for NetworkGriddingSummary {
 }
 
 impl OutputCoverage {
-    /// What `output` reads of `input`; none where it reads nothing, or where the box is beyond counting.
+    /// Computes what `output` reads of `input`; none where it reads nothing, or where the box has too many
+    /// positions to count.
     fn of(graph: &Graph, output: NodeId, (input, source): (NodeId, &Node)) -> Option<Self> {
         let node = graph.node(output);
         let (id, name) = (node.id.clone(), source.id.clone());
-        // A unit in the middle, with the input taken as unbounded.
+        // A unit in the middle, with the input treated as unbounded.
         let unit: Vec<i128> = node.shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
         let region = match support(graph, output, input, &unit, Borders::Ignored) {
             Ok(region) => region,
@@ -351,7 +382,7 @@ impl LayerTaps {
         }
     }
 
-    /// `8 with 1, 40 with 2, 8 with 3`, once if the axes are alike.
+    /// Formats `8 with 1, 40 with 2, 8 with 3`; a single list if the axes are equal.
     fn classes(&self) -> String {
         let class = |class: &TapClass| format!("{} with {}", class.positions, class.taps);
         let axis = |list: &Vec<TapClass>| list.iter().map(class).collect::<Vec<_>>().join(", ");
@@ -386,5 +417,5 @@ fn taps_table(taps: &[LayerTaps]) -> Table {
             Cell::text(layer.classes()),
         ])
     };
-    Table { columns, rows: taps.iter().map(row).collect() }
+    Table { name: "taps", columns, rows: taps.iter().map(row).collect() }
 }

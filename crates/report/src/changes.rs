@@ -9,7 +9,7 @@ use crate::findings::counted;
 use crate::summary::Summary;
 use cnnkit_check::Rewrite;
 
-/// Lines around a change.
+/// Lines of context around a change.
 const CONTEXT: usize = 3;
 
 /// What `cnnkit check --diff` shows: the changes that fixes would make.
@@ -17,7 +17,7 @@ const CONTEXT: usize = 3;
 pub struct ChangesSummary {
     /// The changes as a unified diff.
     pub diff: String,
-    /// How many fixes there are.
+    /// Number of fixes.
     pub fixes: usize,
     /// Whether there is nothing to change.
     pub ok: bool,
@@ -27,7 +27,7 @@ pub struct ChangesSummary {
 }
 
 impl ChangesSummary {
-    /// The summary of `rewrites`.
+    /// Returns the summary of `rewrites`.
     pub fn of(rewrites: &[Rewrite]) -> Self {
         let files: Vec<Vec<Vec<StyledText>>> = rewrites.iter().map(unified).collect();
         let text = |lines: &Vec<Vec<StyledText>>| {

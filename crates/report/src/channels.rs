@@ -1,4 +1,5 @@
-//! What `cnnkit channels` finds: which input channels can reach an output channel, and what keeps groups apart.
+//! The summary of `cnnkit channels`: which input channels can reach an output channel, and which layers
+//! isolate groups.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,12 +12,12 @@ use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::layers::AxisReach;
 use cnnkit_core::shape::Shape;
 
-/// Which input channels can reach an output channel; gates count.
+/// The input channels that can reach an output channel; gates count.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChannelsSummary {
-    /// One entry for each output and input.
+    /// One entry per output and input.
     pub outputs: Vec<ChannelsOutput>,
-    /// Pairs of grouped layers with nothing between them that joins their groups.
+    /// Pairs of consecutive grouped layers between which no layer mixes their groups.
     pub seams: Vec<ChannelsSeam>,
     /// What is not analysed.
     #[serde(flatten)]
@@ -45,10 +46,10 @@ pub struct ChannelsOutput {
     /// Input channels that the output channel with the fewest depends on.
     #[schemars(extend("unit" = "channels"))]
     pub smallest: u64,
-    /// The same as a share of all input channels, from 0 to 1.
+    /// The same as a fraction of all input channels, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub smallest_share: f64,
-    /// The mean share over all output channels, from 0 to 1.
+    /// Mean fraction of the input channels over all output channels, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub mean_share: f64,
     /// Sets of output channels that share no input channel with one another; 1 if all are connected.
@@ -57,7 +58,7 @@ pub struct ChannelsOutput {
     /// Input channels that no output channel depends on.
     #[schemars(extend("unit" = "channels"))]
     pub unread: u64,
-    /// Ids of the layers that keep groups apart.
+    /// Ids of the layers that keep groups isolated.
     pub separators: Vec<String>,
     /// Id of the first layer all of whose channels depend on every input channel; null if there is none.
     pub mixed_at: Option<String>,
@@ -66,14 +67,14 @@ pub struct ChannelsOutput {
     pub shuffles: Option<usize>,
 }
 
-/// Two grouped layers whose groups nothing joins.
+/// Two consecutive grouped layers whose groups no layer mixes.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChannelsSeam {
     /// Id of the first grouped layer.
     pub first: String,
     /// Id of the next one.
     pub second: String,
-    /// Groups that stay apart across both.
+    /// Groups that stay isolated across both.
     #[schemars(extend("unit" = "groups"))]
     pub isolated_groups: u64,
 }
@@ -124,7 +125,8 @@ struct Mixed {
     shuffles: usize,
 }
 
-/// The first layer all of whose channels depend on all input channels, and the shuffles up to there.
+/// Returns the first layer all of whose channels depend on all input channels, and the number of shuffles up
+/// to it.
 fn mixed(graph: &Graph, found: &Connectivity) -> Result<Option<Mixed>, Problem> {
     let sets = reached(graph, found.source, found.node, true)?;
     let mut shuffles = 0;
@@ -166,7 +168,7 @@ fn page(summary: &ChannelsSummary) -> Page {
         Column::number("isolated groups"),
         Column::number("unread").optional(1),
     ];
-    page.table(Table { columns, rows: summary.outputs.iter().map(row).collect() });
+    page.table(Table { name: "outputs", columns, rows: summary.outputs.iter().map(row).collect() });
     for output in &summary.outputs {
         page.push(Block::Text(sentence(output)));
     }
@@ -194,7 +196,7 @@ fn row(found: &ChannelsOutput) -> Row {
         Cell::toned(&found.id, Tone::Name),
         Cell::text(&found.input),
         Cell::count(found.channels),
-        Cell::text(format!("{} of {}", found.smallest, found.input_channels)).tone(tone),
+        Cell::written(format!("{} of {}", found.smallest, found.input_channels), found.smallest).tone(tone),
         Cell::share(found.smallest, found.input_channels).tone(tone),
         Value::Share(found.mean_share).into(),
         Cell::count(found.isolated_groups).tone(tone),
@@ -209,9 +211,10 @@ fn sentence(found: &ChannelsOutput) -> Vec<StyledText> {
         let more = found.separators.len().saturating_sub(layers.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let text = format!(
-            ": {} groups of channels never meet; {}{more} keep them apart. A channel shuffle between grouped layers joins them.",
+            ": {} groups of channels never meet; {}{more} {} them apart. A channel shuffle between grouped layers joins them.",
             found.isolated_groups,
-            layers.join(", ")
+            layers.join(", "),
+            if found.separators.len() == 1 { "keeps" } else { "keep" }
         );
         return vec![output, StyledText::plain(text)];
     }
@@ -239,5 +242,5 @@ fn seam_table(seams: &[ChannelsSeam]) -> Table {
             Cell::count(seam.isolated_groups),
         ])
     };
-    Table { columns, rows: seams.iter().map(row).collect() }
+    Table { name: "seams", columns, rows: seams.iter().map(row).collect() }
 }

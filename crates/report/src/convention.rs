@@ -1,25 +1,24 @@
-//! What another counter prints for a network, beside our MACs, and which kinds of layers make the difference.
+//! The count of another tool for a network, compared with our MACs, and the kinds of layers that differ.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Fact, Page, Row, Table, Value};
+use super::{Block, Cell, Column, Fact, Page, Row, Scale, Table, Value};
 use cnnkit_core::analysis::convention::Convention;
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node};
-use cnnkit_core::number;
 
-/// Another counter's figures.
+/// Another tool's count.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConventionSummary {
-    /// The tool whose convention it is.
+    /// Name of the tool whose convention it is.
     pub name: &'static str,
     /// What the tool counts.
     pub unit: &'static str,
-    /// Its figure for the network; the key `unit` tells what it counts.
+    /// The tool's count for the network, in `unit`.
     pub total: u64,
-    /// Its figure for every node.
+    /// The tool's count for every node.
     pub layers: Vec<ConventionLayer>,
     /// The network's name.
     #[serde(skip)]
@@ -32,16 +31,16 @@ pub struct ConventionSummary {
     pub differences: Vec<(&'static str, u64, u64)>,
 }
 
-/// Another counter's figure for one node.
+/// Another tool's count for one node.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConventionLayer {
     /// The node's id.
     pub id: String,
-    /// The tool's figure.
+    /// The tool's count.
     pub count: u64,
 }
 
-/// Computes what another counter prints for the network, and which kinds of layers make the difference.
+/// Computes another tool's count for the network, and the kinds of layers that differ from our MACs.
 pub fn summary(graph: &Graph, convention: Convention, batch: u64) -> Result<ConventionSummary, Problem> {
     let times = |count: u64| count.saturating_mul(batch);
     let layer = |node: &Node| {
@@ -75,6 +74,7 @@ impl ConventionSummary {
             return;
         }
         let mut table = Table {
+            name: "convention",
             columns: vec![
                 Column::text("kind"),
                 Column::number("our MACs"),
@@ -84,12 +84,11 @@ impl ConventionSummary {
             rows: vec![],
         };
         for &(kind, ours, theirs) in &self.differences {
-            let sign = if theirs < ours { "-" } else { "+" };
             table.rows.push(Row::new(vec![
                 Cell::text(kind),
                 Cell::count(ours),
                 Cell::count(theirs),
-                Cell::text(format!("{sign}{}", number::grouped(theirs.abs_diff(ours)))),
+                Value::Change(i128::from(theirs) - i128::from(ours), Scale::Count).into(),
             ]));
         }
         page.table(table);

@@ -7,13 +7,13 @@ use cnnkit_core::analysis::multiplicity::Multiplicity;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number::grouped;
 
-/// Layers shown by `--steps`.
+/// Maximum number of layers that `--steps` shows.
 pub(crate) const MOST_STEPS: usize = 12;
 
-/// Wider axes are kept as so many bins for the map; no terminal shows more.
+/// Maximum number of bins of an axis in the map; wider axes are binned, because no terminal shows more.
 const MOST_BINS: u64 = 2048;
 
-/// The map after the last layer or, with `steps`, after each.
+/// Returns the map after the last layer or, with `steps`, after each layer.
 pub(crate) fn map(
     stack: &Stack,
     facts: &Gridding,
@@ -38,7 +38,8 @@ pub(crate) fn map(
     Ok(Map { panels })
 }
 
-/// The map of the last two axes; with three, the slice next to the middle of the first that is read at all.
+/// Returns the map of the last two axes; of three axes, the slice nearest to the middle of the first axis
+/// that is read.
 fn panel(facts: &Gridding, lines: Option<&[Multiplicity]>, title: String) -> Panel {
     let line = |axis: usize| line(facts, lines, axis);
     let named = |title: String| {

@@ -11,9 +11,10 @@ use cnnkit_core::analysis::design::{self, Outcome, Search};
 use cnnkit_core::analysis::pareto::Design;
 use cnnkit_core::number::{grouped, integer};
 
-/// Published schedules, shown beside the front: HDC's own, and the widest that three layers of 3x3 allow.
+/// Published schedules that are compared with the front: HDC's own, and the widest that three layers of 3x3
+/// allow.
 const KNOWN: [&[u64]; 4] = [&[1, 2, 3], &[1, 2, 5], &[1, 3, 9], &[1, 2, 5, 9]];
-/// Rows of a front that are drawn; JSON and CSV have them all.
+/// Maximum number of rows of a front that are drawn; JSON and CSV have all of them.
 const MOST_ROWS: usize = 40;
 
 /// What `cnnkit hdc-design` finds: the best schedules for one or several kernels.
@@ -48,19 +49,19 @@ pub struct SearchSummary {
     /// The smallest receptive field, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub min_size: u64,
-    /// After how many layers the rates repeat; null if they need not.
+    /// Number of layers after which the rates repeat; null if they need not repeat.
     pub period: Option<usize>,
     /// What a schedule must satisfy.
     pub require: Require,
-    /// Whether every schedule is accounted for: always.
+    /// Whether the search accounts for every schedule: always true.
     pub exhaustive: bool,
-    /// How many schedules there are.
+    /// Number of schedules.
     pub schedules: BigCount,
-    /// How many branches and multisets of rates were visited; bounds rule out the rest.
+    /// Number of branches and multisets of rates that were visited; bounds rule out the rest.
     pub visited: u64,
     /// The Pareto front of receptive field and evenness, by layers, then by receptive field.
     pub front: Vec<DesignEntry>,
-    /// Published schedules, and where they stand to the front.
+    /// Published schedules, and their positions relative to the front.
     pub known: Vec<KnownDesign>,
 }
 
@@ -92,19 +93,19 @@ pub struct KnownDesign {
     /// Its figures.
     #[serde(flatten)]
     pub design: DesignEntry,
-    /// Where it stands to the front.
+    /// Its position relative to the front.
     pub place: Standing,
     /// The schedule on the front that equals or surpasses it; null if none does.
     pub by: Option<String>,
 }
 
-/// Where a schedule stands to the front.
+/// The position of a schedule relative to the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Standing {
     /// It is on the front.
     #[serde(rename = "on the front")]
     OnTheFront,
-    /// It does not satisfy what was asked for.
+    /// It does not satisfy the requirement.
     #[serde(rename = "does not qualify")]
     DoesNotQualify,
     /// A schedule on the front has the same figures.
@@ -113,7 +114,7 @@ pub enum Standing {
     /// A schedule on the front is better.
     #[serde(rename = "surpassed by")]
     SurpassedBy,
-    /// It was not among those searched.
+    /// It is outside the search space.
     #[serde(rename = "outside the search")]
     OutsideTheSearch,
 }
@@ -166,7 +167,7 @@ impl From<Require> for design::Require {
 }
 
 impl SearchSummary {
-    /// The summary of `search`, which found `outcome`.
+    /// Returns the summary of `search`, whose result is `outcome`.
     pub fn of(search: &Search, outcome: &Outcome) -> Self {
         let known = KNOWN.iter().filter_map(|rates| search.place(rates)).map(|known| {
             let (place, by) = standing(search, outcome, &known);
@@ -211,16 +212,39 @@ impl SearchSummary {
             );
         } else {
             page.table(self.table());
+            page.text(self.advice());
         }
         let hidden = self.front.len().saturating_sub(MOST_ROWS);
         if hidden > 0 {
-            page.note(format!("{} more in the middle; --format json has all", grouped(hidden as u64)));
+            page.note(format!("{} more in the middle; --format csv or json has all", grouped(hidden as u64)));
         }
         page.note(format!(
             "exhaustive: {} schedules accounted for, {} branches and multisets looked at, the rest ruled out by bounds",
             integer(&self.schedules.0),
             grouped(self.visited),
         ));
+    }
+
+    /// Which of many to take, by what matters.
+    fn advice(&self) -> String {
+        let name = |design: Option<&DesignEntry>| {
+            design
+                .map(|design| format!("{} ({} wide)", written(&design.rates), grouped(design.size)))
+                .unwrap_or_default()
+        };
+        let fewest = self.front.iter().map(|design| design.layers).min().unwrap_or(0);
+        let few = self.front.iter().filter(|design| design.layers == fewest);
+        let widest = self.front.iter().max_by_key(|design| design.size);
+        let even = self.front.iter().max_by(|a, b| a.evenness.total_cmp(&b.evenness));
+        if let [only] = self.front.as_slice() {
+            return format!("take {}: no other schedule is on the front", name(Some(only)));
+        }
+        format!(
+            "take {} for the fewest layers, {} for the widest field, {} for the most even one",
+            name(few.max_by_key(|design| design.size)),
+            name(widest),
+            name(even)
+        )
     }
 
     fn table(&self) -> Table {
@@ -236,17 +260,19 @@ impl SearchSummary {
         ];
         let count = self.front.len();
         let shown = |i: usize| count <= MOST_ROWS || i < MOST_ROWS / 2 || i >= count - MOST_ROWS / 2;
-        let front = self.front.iter().enumerate().filter(|&(i, _)| shown(i));
-        let mut rows: Vec<Row> = front.map(|(_, design)| row(design, "front".into(), Tone::Good)).collect();
+        let front = self.front.iter().enumerate();
+        let mut rows: Vec<Row> = front
+            .map(|(i, design)| Row { hidden: !shown(i), ..row(design, "front".into(), Tone::Good) })
+            .collect();
         let known = self.known.iter().filter(|known| known.place != Standing::OnTheFront).map(|known| {
             let by = known.by.as_ref().map(|other| format!(" {other}")).unwrap_or_default();
-            row(&known.design, format!("{}{by}", known.place.words()), Tone::Quiet)
+            row(&known.design, format!("published, {}{by}", known.place.words()), Tone::Quiet)
         });
         for (i, mut known) in known.enumerate() {
             known.rule_above = i == 0;
             rows.push(known);
         }
-        Table { columns, rows }
+        Table { name: "designs", columns, rows }
     }
 }
 
@@ -293,8 +319,9 @@ impl Summary for DesignSummary {
         let mut page = Page::default();
         self.searches().iter().for_each(|search| search.section(&mut page));
         page.note(
-            "no schedule of as few layers surpasses one on the front in receptive field and evenness together; \
-             evenness = smallest / largest multiplicity of an axis; variation = standard deviation / mean",
+            "front: no schedule with as few layers beats these in both receptive field and evenness; evenness = smallest / \
+             largest multiplicity of an axis; variation = standard deviation / mean; published: schedules of the literature \
+             (Wang et al. 2018: 1,2,3, 1,2,5 and 1,2,5,9) and 1,3,9, the widest that three 3x3 allow without holes",
         );
         page
     }
@@ -304,7 +331,7 @@ impl Summary for DesignSummary {
     }
 }
 
-/// Where `design` stands to the front, and the schedule that equals or surpasses it.
+/// Returns the position of `design` relative to the front, and the schedule that equals or surpasses it.
 fn standing(search: &Search, outcome: &Outcome, design: &Design) -> (Standing, Option<String>) {
     let meets = match search.require {
         design::Require::Rule => design.rule_ok(),

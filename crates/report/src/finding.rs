@@ -20,33 +20,33 @@ pub struct FindingEntry {
     pub message: String,
     /// The spec in which it was found, as the call named it.
     pub spec: String,
-    /// The file that it is about: the spec, or a file that the spec includes.
+    /// The file that contains the flaw: the spec, or a file that the spec includes.
     pub file: String,
     /// Line of the first character, from 1; null if the finding is about the whole file.
     pub line: Option<usize>,
     /// Column of the first character, from 1.
     pub column: Option<usize>,
-    /// Line behind the last character.
+    /// Line after the last character.
     pub end_line: Option<usize>,
-    /// Column behind the last character.
+    /// Column after the last character.
     pub end_column: Option<usize>,
     /// Id of the layer; null if the finding is not about one.
     pub node: Option<String>,
-    /// Other layers written at the same place with the same flaw.
+    /// Other layers written at the same position with the same flaw.
     pub also: Vec<String>,
-    /// Other specs that have it from the same file.
+    /// Other specs with the same finding, from the same file.
     pub specs: Vec<String>,
     /// Remedies, one per line; null if there is none.
     pub help: Option<String>,
-    /// Other places that matter, each with a remark.
+    /// Other relevant positions, each with a remark.
     pub related: Vec<Related>,
-    /// The change that mends it; null if there is none.
+    /// The change that fixes it; null if there is none.
     pub fix: Option<FixEntry>,
-    /// Identifies the finding; stays the same when lines are added elsewhere.
+    /// Identifies the finding; it does not change when lines are added elsewhere.
     pub fingerprint: String,
 }
 
-/// Where something stands in a file; lines and columns count from 1.
+/// A range in a file; lines and columns count from 1.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Range {
     /// The file.
@@ -55,37 +55,37 @@ pub struct Range {
     pub line: usize,
     /// Column of the first character.
     pub column: usize,
-    /// Line behind the last character.
+    /// Line after the last character.
     pub end_line: usize,
-    /// Column behind the last character.
+    /// Column after the last character.
     pub end_column: usize,
 }
 
-/// A place that matters for a finding.
+/// A position that is relevant to a finding.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Related {
-    /// Where it is.
+    /// Its range.
     #[serde(flatten)]
     pub range: Range,
-    /// Why it matters.
+    /// The reason why it is relevant.
     pub message: String,
 }
 
-/// A change that mends a finding.
+/// A change that fixes a finding.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FixEntry {
     /// What it does.
     pub title: String,
     /// Whether `--fix` applies it; the others need `--unsafe`.
     pub safe: bool,
-    /// What is replaced by what.
+    /// The replacements.
     pub edits: Vec<EditEntry>,
 }
 
 /// A replacement in a file.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct EditEntry {
-    /// What is replaced.
+    /// The range that is replaced.
     #[serde(flatten)]
     pub range: Range,
     /// The new text.

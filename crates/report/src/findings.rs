@@ -1,4 +1,4 @@
-//! `cnnkit check`: findings at their places, each complete in itself, and their numbers.
+//! `cnnkit check`: findings with their positions, each self-contained, and their counts.
 
 pub use crate::item::{Change, Item, Spot};
 
@@ -17,23 +17,23 @@ use cnnkit_check::{Checked, PROJECT_FILE, fingerprints};
 /// What `cnnkit check` finds.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Findings {
-    /// The findings, by spec, then by place.
+    /// The findings, by spec, then by position.
     #[serde(rename = "findings")]
     pub items: Vec<Item>,
     /// Findings that a comment suppresses.
     pub suppressed: Vec<Item>,
-    /// Rules that could not judge a spec.
+    /// Rules that could not be applied to a spec.
     pub skipped: Vec<Skipped>,
     /// The specs that were checked.
     #[serde(skip)]
     pub specs: Vec<String>,
-    /// How many there are of each kind.
+    /// Numbers of specs and findings.
     pub summary: Counts,
-    /// Whether no finding is as severe as `--fail-on` or more severe.
+    /// Whether every finding is less severe than `--fail-on`.
     pub ok: bool,
 }
 
-/// A rule that could not judge a spec.
+/// A rule that could not be applied to a spec.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Skipped {
     /// The spec, as the call named it.
@@ -42,7 +42,7 @@ pub struct Skipped {
     #[serde(serialize_with = "id")]
     #[schemars(with = "String")]
     pub rule: &'static Meta,
-    /// Why it could not.
+    /// The reason.
     pub reason: String,
 }
 
@@ -51,7 +51,7 @@ fn id<S: serde::Serializer>(rule: &&'static Meta, serializer: S) -> Result<S::Ok
     serializer.serialize_str(rule.id)
 }
 
-/// Numbers of a call.
+/// Numbers of specs and findings of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counts {
     /// Specs that were checked.
@@ -70,16 +70,17 @@ pub struct Counts {
     pub suppressed: usize,
     /// Findings that the baseline accepts.
     pub accepted: usize,
-    /// Rules that could not judge a spec.
+    /// Rules that could not be applied to a spec.
     pub skipped: usize,
-    /// Findings that the baseline accepts and that are no longer there.
+    /// Findings in the baseline that no longer occur.
     pub stale: usize,
-    /// Findings that `--fix` or `--update` has mended.
+    /// Findings that `--fix` or `--update` fixed.
     pub fixed: usize,
 }
 
 impl Findings {
-    /// The findings of `checked`; the same flaw of an included file is told once, with the specs that have it.
+    /// Returns the findings of `checked`; the same flaw of an included file appears once, with all specs that
+    /// have it.
     pub fn of(checked: &[Checked]) -> Self {
         // A finding about the project's own file belongs to no spec.
         let project =
@@ -112,7 +113,7 @@ impl Findings {
         all
     }
 
-    /// Adds a finding; `known` are those of files that specs include, by rule and place.
+    /// Adds a finding; `known` are those of included files, by rule and position.
     fn add(&mut self, item: Item, known: &mut HashMap<(&'static str, String, usize, usize), usize>) {
         let Some(spot) = item.spot.as_ref().filter(|spot| spot.file != item.spec) else {
             return self.items.push(item);
@@ -137,14 +138,15 @@ impl Findings {
         self.summary.fixable = self.items.iter().filter(safe).count();
     }
 
-    /// The same findings with the verdict that nothing is as severe as `limit` or more severe.
+    /// Returns the same findings with the verdict that all are less severe than `limit`.
     #[must_use]
     pub fn judged(mut self, limit: Severity) -> Self {
         self.ok = self.items.iter().all(|item| item.severity < limit);
         self
     }
 
-    /// The last line: `checked 20 specs: 3 errors, 1 warning in 3 of them; 2 can be fixed with `--fix``.
+    /// Returns the last line:
+    /// `checked 20 specs: 3 errors, 1 warning in 3 of them; 2 can be fixed with `--fix``.
     pub fn sentence(&self) -> String {
         let Counts {
             specs,
@@ -200,7 +202,7 @@ impl Summary for Findings {
     }
 }
 
-/// `1 spec`, `2 specs`.
+/// Formats `1 spec`, `2 specs`.
 pub fn counted(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! `cnnkit gridding RATES`: the map, the figures, and why.
+//! `cnnkit gridding RATES`: the map, the figures, and their explanation.
 
 use num_bigint::BigUint;
 use num_traits::One as _;
@@ -16,21 +16,21 @@ use cnnkit_core::analysis::multiplicity::Multiplicity;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number::{grouped, integer, share};
 
-/// Multiplicities wider than this are listed only on request.
+/// Multiplicities of wider axes are listed only on request.
 const MOST_LISTED: u64 = 100_000;
-/// Additions that may be spent on multiplicities nobody asked for: a fraction of a second.
+/// Maximum number of additions for multiplicities without a request: a fraction of a second.
 const UNASKED_WORK: u64 = 1 << 26;
 
-/// What to show besides the figures.
+/// Settings of what is shown in addition to the figures.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// The map after each layer.
+    /// Whether to show the map after each layer.
     pub steps: bool,
-    /// The multiplicities, however wide.
+    /// Whether to list the multiplicities, at any width.
     pub multiplicity: bool,
 }
 
-/// What `cnnkit gridding RATES` computes of a stack of dilated convolutions.
+/// What `cnnkit gridding RATES` computes about a stack of dilated convolutions.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct GriddingSummary {
     /// The kernel size: one value if all layers agree, else one per layer.
@@ -49,10 +49,10 @@ pub struct GriddingSummary {
     /// Size of the receptive field's bounding box, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub size: Vec<u64>,
-    /// Positions of the box that reach the output.
+    /// Positions of the box that are read.
     #[schemars(extend("unit" = "positions"))]
     pub covered: BigCount,
-    /// The same per axis.
+    /// Positions that are read, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub covered_per_axis: Vec<u64>,
     /// Positions of the box.
@@ -61,26 +61,26 @@ pub struct GriddingSummary {
     /// `covered / total`.
     #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
-    /// Largest distance between neighbouring covered positions of an axis; 1 is no hole.
+    /// Largest distance between neighbouring positions that are read, on any axis; 1 means no hole.
     #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
-    /// The same per axis.
+    /// Largest distance between neighbouring positions that are read, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub max_gap_per_axis: Vec<u64>,
-    /// Whether every position of the box is covered.
+    /// Whether every position of the box is read.
     pub hole_free: bool,
     /// Classes of outputs that share no input; null if no two outputs share any.
     #[schemars(extend("unit" = "grids"))]
     pub sub_grids: Option<BigCount>,
-    /// Ways through the kernels' taps: the sum of all multiplicities.
+    /// Number of paths through the taps of the kernels: the sum of all multiplicities.
     pub paths: BigCount,
-    /// The first rate that leaves a hole, and the largest that would fit; null if no rate does.
+    /// The smallest rate that leaves a hole, and the largest that would fit in its place; null if no rate does.
     pub breaks: Option<Breaks>,
-    /// `partial` if the multiplicities are too large to be listed unasked.
+    /// `partial` if the multiplicities are too large to list without a request.
     pub status: Listed,
-    /// For each position of an axis, the number of ways in which it reaches the output; null if not listed.
+    /// For each position of an axis, the number of paths from it to the output; null if not listed.
     pub multiplicity: Option<Vec<Vec<BigCount>>>,
-    /// What a partial summary leaves out.
+    /// Keys that a partial summary omits, each with the option that includes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
     /// The figures after each layer, with `--steps`.
@@ -122,7 +122,7 @@ pub enum PerLayer {
 pub struct Breaks {
     /// The rate, times the strides before it.
     pub rate: u64,
-    /// The largest that leaves no hole in its place.
+    /// The largest rate that would leave no hole in its place.
     pub largest: u64,
 }
 
@@ -130,21 +130,21 @@ pub struct Breaks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Listed {
-    /// All are.
+    /// All multiplicities are listed.
     Complete,
-    /// They are left out.
+    /// The multiplicities are omitted.
     Partial,
 }
 
 /// The figures of the first layers of a stack.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Step {
-    /// How many layers, from the input.
+    /// Number of layers, from the input.
     pub layer: usize,
     /// Size of the box, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub size: Vec<u64>,
-    /// Positions of the box that reach the output.
+    /// Positions of the box that are read.
     #[schemars(extend("unit" = "positions"))]
     pub covered: BigCount,
     /// Positions of the box.
@@ -153,10 +153,10 @@ pub struct Step {
     /// `covered / total`.
     #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
-    /// Largest distance between neighbouring covered positions of an axis.
+    /// Largest distance between neighbouring positions that are read, on any axis.
     #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
-    /// Whether every position of the box is covered.
+    /// Whether every position of the box is read.
     pub hole_free: bool,
 }
 
@@ -167,7 +167,7 @@ impl From<Bound> for Breaks {
 }
 
 impl PerAxis {
-    /// `2`, or `2x1` where the axes differ.
+    /// Formats `2`, or `2x1` where the axes differ.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Same(value) => value.to_string(),
@@ -175,7 +175,7 @@ impl PerAxis {
         }
     }
 
-    /// `3x3`: one number for each of `axes` axes.
+    /// Formats `3x3`: one number for each of `axes` axes.
     fn product(&self, axes: usize) -> String {
         let values = match self {
             Self::Same(value) => vec![*value; axes],
@@ -193,12 +193,12 @@ impl PerAxis {
 }
 
 impl GriddingSummary {
-    /// The summary of `stack`, whose coverage is `facts`.
+    /// Returns the summary of `stack`, whose coverage is `facts`.
     pub fn of(stack: &Stack, facts: &Gridding, options: Options) -> Result<Self, Problem> {
         let lines = lines(facts, options.multiplicity)?;
         let map = map(stack, facts, lines.as_deref(), options.steps)?;
         let kernels = layered(stack, |layer| &layer.kernel);
-        // One number where all layers agree, as the usual call has it.
+        // One number where all layers agree, as in most calls.
         let kernel = match kernels.as_slice() {
             [first, rest @ ..] if rest.iter().all(|kernel| kernel == first) => PerLayer::Same(first.clone()),
             _ => PerLayer::Each(kernels.clone()),
@@ -242,12 +242,12 @@ impl GriddingSummary {
         })
     }
 
-    /// The dilation rate of each layer of `stack`.
+    /// Returns the dilation rate of each layer of `stack`.
     pub(crate) fn rates_of(stack: &Stack) -> Vec<PerAxis> {
         layered(stack, |layer| &layer.rate)
     }
 
-    /// `rates 2, 2, 2`.
+    /// Formats `rates 2, 2, 2`.
     pub fn name(&self) -> String {
         let rates: Vec<String> = self.rates.iter().take(12).map(PerAxis::text).collect();
         let more = self.rates.len().saturating_sub(12);
@@ -255,14 +255,14 @@ impl GriddingSummary {
         format!("rates {}{more}", rates.join(", "))
     }
 
-    /// The outcome in one line: `3x3 kernels: box 13 x 13, 49 of 169 covered (29.0 %)`.
+    /// Formats the result in one line: `3x3 kernels: box 13 x 13, 49 of 169 covered (29.0 %)`.
     pub fn sentence(&self) -> String {
         let (covered, total) = (integer(&self.covered.0), integer(&self.total.0));
         let (size, coverage) = (extent(&self.size), share(self.coverage));
         format!("{}: box {size}, {covered} of {total} covered ({coverage})", self.kernels())
     }
 
-    /// `3x3 kernels, strided`.
+    /// Formats `3x3 kernels, strided`.
     fn kernels(&self) -> String {
         let mut kinds: Vec<String> = Vec::new();
         for kernel in &self.kernels {
@@ -353,7 +353,11 @@ impl GriddingSummary {
                 Cell::count(step.max_gap),
             ])
         };
-        Table { columns, rows: steps.iter().zip(&self.kernels).zip(&self.rates).map(row).collect() }
+        Table {
+            name: "steps",
+            columns,
+            rows: steps.iter().zip(&self.kernels).zip(&self.rates).map(row).collect(),
+        }
     }
 }
 
@@ -391,7 +395,7 @@ impl Summary for GriddingSummary {
     }
 }
 
-/// The figures after each layer.
+/// Computes the figures after each layer.
 fn steps(stack: &Stack) -> Result<Vec<Step>, Problem> {
     let count = stack.layers().len().min(MOST_STEPS);
     let step = |layer: usize| {
@@ -409,7 +413,7 @@ fn steps(stack: &Stack) -> Result<Vec<Step>, Problem> {
     (1..=count).map(step).collect()
 }
 
-/// One number per layer where all axes agree, else one list per layer.
+/// Returns one number per layer where all axes agree, else one list per layer.
 fn layered(stack: &Stack, of: impl Fn(&Layer) -> &Vec<u64>) -> Vec<PerAxis> {
     let alike = |values: &[u64]| values.iter().all(|value| Some(value) == values.first());
     let all = stack.layers().iter().all(|layer| alike(of(layer)));
@@ -430,7 +434,7 @@ fn lines(facts: &Gridding, asked: bool) -> Result<Option<Vec<Multiplicity>>, Pro
     Ok(None)
 }
 
-/// The first step, on any axis, that leaves a hole.
+/// Returns the smallest step that leaves a hole, on the first axis that has one.
 fn broken(facts: &Gridding) -> Result<Option<Bound>, Problem> {
     for axis in &facts.axes {
         if let Some(bound) = criterion(&axis.combs)?.into_iter().find(|bound| !bound.holds()) {

@@ -12,7 +12,7 @@ use cnnkit_core::analysis::hdc::{Check, Group, Grouping};
 use cnnkit_core::analysis::proposal::{Proposal, Proposals};
 use cnnkit_core::number::grouped;
 
-/// What must hold for the check to pass.
+/// The verdicts that must pass for the check to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Require {
@@ -24,7 +24,7 @@ pub enum Require {
     Both,
 }
 
-/// What `cnnkit hdc-check RATES` computes of dilation rates with one kernel size.
+/// What `cnnkit hdc-check RATES` computes about dilation rates with one kernel size.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HdcSummary {
     /// The kernel size K.
@@ -41,7 +41,7 @@ pub struct HdcSummary {
     pub gcd_ok: bool,
     /// Whether there are several groups.
     pub sawtooth: bool,
-    /// After how many layers the rates repeat; null if they do not, or if the groups were given.
+    /// Number of layers after which the rates repeat; null if they do not, or if the groups were given.
     pub period: Option<usize>,
     /// Whether every group passes the published rule.
     pub rule_ok: bool,
@@ -49,14 +49,14 @@ pub struct HdcSummary {
     pub exact: ExactVerdict,
     /// Whether the rule and the exact verdict agree.
     pub agrees: bool,
-    /// How they differ, in one sentence.
+    /// The difference between the two verdicts, in one sentence.
     pub difference: String,
-    /// What must hold: `rule`, `exact` or `both`.
+    /// The required verdict: `rule`, `exact` or `both`.
     #[serde(rename = "strict")]
     pub require: Require,
-    /// Whether it holds, and the run agrees where there was one.
+    /// Whether it passes and, with `--verify`, the run agrees.
     pub ok: bool,
-    /// Schedules of the same length that pass both; null if this one does, or none were asked for.
+    /// Schedules of the same length that pass both verdicts; null if this one does, or if they were not requested.
     pub proposals: Option<ProposalsSummary>,
     /// The comparison with a run on an impulse, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub struct HdcSummary {
     /// Whether the caller gave the groups.
     #[serde(skip)]
     given: bool,
-    /// The exact criterion, rate by rate, if it is to be explained.
+    /// The exact criterion, rate by rate, if an explanation was requested.
     #[serde(skip)]
     bounds: Option<Vec<Bound>>,
 }
@@ -76,7 +76,7 @@ pub struct GroupSummary {
     pub rates: Vec<u64>,
     /// M_1 .. M_n.
     pub m: Vec<u64>,
-    /// For each M_i the three terms of which it is the largest; null for M_n, which is r_n.
+    /// For each M_i, the three terms of which it is the maximum; null for M_n, which is r_n.
     pub terms: Vec<Option<[i128; 3]>>,
     /// M_2; M_1 in a group of one layer, which has no M_2.
     pub m2: u64,
@@ -88,15 +88,15 @@ pub struct GroupSummary {
     pub gcd_ok: bool,
 }
 
-/// What the layers read, exactly.
+/// What the layers read, computed exactly.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ExactVerdict {
     /// Whether every position of the box is read.
     pub hole_free: bool,
-    /// The share of the box that is read.
+    /// Fraction of the box that is read, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
-    /// Largest distance between neighbouring positions that are read; 1 is no hole.
+    /// Largest distance between neighbouring positions that are read; 1 means no hole.
     #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
     /// Size of the box, per axis.
@@ -105,7 +105,7 @@ pub struct ExactVerdict {
     /// Positions that are never read, per axis.
     #[schemars(extend("unit" = "positions"))]
     pub missed: u64,
-    /// The first rate that leaves a hole; null if none does.
+    /// The smallest rate that leaves a hole; null if none does.
     pub breaks: Option<Breaks>,
 }
 
@@ -114,11 +114,11 @@ pub struct ExactVerdict {
 pub struct ProposalsSummary {
     /// The smallest change, the larger receptive field first.
     pub nearest: Vec<ProposalSummary>,
-    /// Whether nothing nearer exists; false if the search was cut short.
+    /// Whether no nearer schedule exists; false if the search was cut short.
     pub proven: bool,
-    /// The largest receptive field of rising rates none of which exceeds the largest given.
+    /// The schedule with the largest receptive field whose rates rise and do not exceed the largest given rate.
     pub widest_within: Option<ProposalSummary>,
-    /// The largest receptive field of all, if the rates of each group rise.
+    /// The schedule with the largest receptive field whose rates rise within each group.
     pub widest: Option<ProposalSummary>,
 }
 
@@ -129,7 +129,7 @@ pub struct ProposalSummary {
     pub rates: Vec<u64>,
     /// Its groups.
     pub groups: Vec<Vec<u64>>,
-    /// How much the rates change in all: the sum of the differences.
+    /// Total change of the rates: the sum of the absolute differences.
     pub change: u64,
     /// Its receptive field, per axis.
     #[schemars(extend("unit" = "positions"))]
@@ -137,7 +137,7 @@ pub struct ProposalSummary {
 }
 
 impl Require {
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rule => "rule",
@@ -146,7 +146,7 @@ impl Require {
         }
     }
 
-    /// Whether it holds.
+    /// Returns whether the required verdicts pass.
     fn holds(self, rule: bool, exact: bool) -> bool {
         match self {
             Self::Rule => rule,
@@ -193,7 +193,8 @@ impl From<&Proposals> for ProposalsSummary {
 }
 
 impl HdcSummary {
-    /// The summary of `check`; `proposals` if it failed, `explain` to show the rule and the exact criterion.
+    /// Returns the summary of `check`, with `proposals` if it failed; `explain` shows the rule and the exact
+    /// criterion.
     pub fn of(check: &Check, require: Require, explain: bool, proposals: Option<&Proposals>) -> Self {
         let (missed, size) = check.missed();
         let mut summary = Self {
@@ -230,7 +231,7 @@ impl HdcSummary {
         summary
     }
 
-    /// The same summary beside a run of the layers.
+    /// Returns the same summary with the comparison with a run of the layers.
     #[must_use]
     pub fn measured(mut self, measured: Measured) -> Self {
         self.ok &= measured.ok;
@@ -238,7 +239,7 @@ impl HdcSummary {
         self
     }
 
-    /// Whether what is required holds, and what that is.
+    /// Formats whether the required verdict passes, with its name.
     fn decision(&self) -> Block {
         let decides = match self.require {
             Require::Rule => "the published rule decides (--require rule)",
@@ -299,7 +300,7 @@ fn list(rates: &[u64]) -> String {
     format!("{}{}", shown.join(","), if rates.len() > 24 { ",..." } else { "" })
 }
 
-/// The rates as they could be given: groups apart where the caller gave them apart.
+/// Formats the rates as on the command line: groups are separate if the caller separated them.
 fn written(check: &HdcSummary) -> String {
     if check.given {
         groups(&check.groups.iter().map(|group| group.rates.clone()).collect::<Vec<_>>())
@@ -343,10 +344,11 @@ fn verdicts(check: &HdcSummary) -> Table {
         ),
     ];
     rows[2].rule_above = true;
-    Table { columns: vec![Column::text("check"), Column::text("found"), Column::text("verdict")], rows }
+    let columns = vec![Column::text("check"), Column::text("found"), Column::text("verdict")];
+    Table { name: "verdicts", columns, rows }
 }
 
-/// Values of the groups in order, or the one value that they share.
+/// Formats the values of the groups in order, or the one value that they share.
 fn once(values: &[String]) -> String {
     match values {
         [first, rest @ ..] if rest.iter().all(|value| value == first) => first.clone(),
@@ -390,19 +392,20 @@ fn distances(group: &GroupSummary) -> Table {
         });
     let right = |title: &str| Column { right: true, ..Column::text(title) };
     Table {
+        name: "distances",
         columns: vec![
             Column::text("i"),
             Column::number("r_i"),
             right("M_i+1 - 2 r_i"),
             right("M_i+1 - 2 (M_i+1 - r_i)"),
-            right("r_i"),
+            right("r_i").key("third term"),
             Column::number("max = M_i"),
         ],
         rows: rows.collect(),
     }
 }
 
-/// Where rule and truth stand, in one sentence.
+/// Formats the difference between the rule and the exact verdict, in one sentence.
 fn difference(check: &HdcSummary) -> String {
     let (missed, size) = (check.exact.missed, check.exact.size);
     let read = format!("{} of {} positions per axis are never read", grouped(missed), grouped(size));
@@ -450,6 +453,7 @@ fn explanation(page: &mut Page, check: &HdcSummary, bounds: &[Bound]) {
         Row::new(vec![Cell::count(bound.step), Cell::count(bound.largest), verdict])
     });
     page.table(Table {
+        name: "bounds",
         columns: vec![Column::number("rate"), Column::number("largest that fits"), Column::text("verdict")],
         rows: rows.collect(),
     });
@@ -482,6 +486,7 @@ fn propose(page: &mut Page, check: &HdcSummary, proposals: &ProposalsSummary) {
     let now = check.exact.size;
     page.title_with("Use instead", format!("same length, passes both; receptive field now {}", grouped(now)));
     page.table(Table {
+        name: "proposals",
         columns: vec![
             Column::text("proposal"),
             Column::text("rates"),

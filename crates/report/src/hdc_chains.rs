@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::chains::{counted, distinct, ends, ids, rates};
+use crate::chains::{counted, distinct, ids, labels, rates};
 use crate::gridding::GriddingSummary;
 use crate::hdc::{HdcSummary, Require};
 use crate::imported::StatusAndImport;
@@ -17,14 +17,14 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Graph;
 use cnnkit_core::number::share;
 
-/// What `cnnkit hdc-check SPEC` computes of a network.
+/// What `cnnkit hdc-check SPEC` computes about a network.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NetworkHdcSummary {
-    /// The chains of dilated convolutions; chains that read alike once.
+    /// The chains of dilated convolutions; chains with the same rates and kernels appear once.
     pub chains: Vec<ChainHdc>,
     /// Whether there are more chains than could be listed.
     pub truncated: bool,
-    /// Whether what is required holds for every chain, and the runs agree where there were any.
+    /// Whether every chain passes the required verdict and, with `--verify`, the runs agree.
     pub ok: bool,
     /// The comparison with runs on an impulse, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct NetworkHdcSummary {
     /// The network's name.
     #[serde(skip)]
     name: String,
-    /// How many chains there are.
+    /// Number of chains.
     #[serde(skip)]
     count: usize,
 }
@@ -45,7 +45,7 @@ pub struct NetworkHdcSummary {
 pub struct ChainHdc {
     /// Ids of its convolutions, in order.
     pub nodes: Vec<String>,
-    /// How many chains have the same rates and kernels, this one included.
+    /// Number of chains with the same rates and kernels, including this one.
     pub alike: usize,
     /// Its check.
     #[serde(flatten)]
@@ -62,7 +62,7 @@ pub enum ChainCheck {
     Mixed(MixedSummary),
 }
 
-/// The exact verdict on a chain that the published rule does not apply to.
+/// The exact verdict on a chain to which the published rule does not apply.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MixedSummary {
     /// The rates of each axis, in order.
@@ -73,30 +73,30 @@ pub struct MixedSummary {
     pub rule_ok: (),
     /// The exact coverage.
     pub exact: MixedVerdict,
-    /// Always null: there is nothing to agree with.
+    /// Always null: there is no second verdict to agree with.
     pub agrees: (),
     /// Whether it is hole-free, or only the published rule is required.
     pub ok: bool,
-    /// The rates as people read them.
+    /// The rates as text.
     #[serde(skip)]
     written: String,
 }
 
-/// What the layers of a chain read, exactly.
+/// What the layers of a chain read, computed exactly.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MixedVerdict {
     /// Whether every position of the box is read.
     pub hole_free: bool,
-    /// The share of the box that is read.
+    /// Fraction of the box that is read, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub coverage: f64,
-    /// Largest distance between neighbouring positions that are read; 1 is no hole.
+    /// Largest distance between neighbouring positions that are read; 1 means no hole.
     #[schemars(extend("unit" = "positions"))]
     pub max_gap: u64,
 }
 
 impl NetworkHdcSummary {
-    /// The check of `graph`, whose chains are `chains`.
+    /// Computes the check of `graph`, whose chains are `chains`.
     pub fn of(graph: &Graph, chains: &Chains, require: Require, explain: bool) -> Result<Self, Problem> {
         let one = |(chain, alike): (&Chain, usize)| {
             let check = match chain.uniform() {
@@ -120,7 +120,7 @@ impl NetworkHdcSummary {
         })
     }
 
-    /// The same summary beside runs of the chains.
+    /// Returns the same summary with the comparison with runs of the chains.
     #[must_use]
     pub fn measured(mut self, measured: Measured) -> Self {
         self.ok &= measured.ok;
@@ -135,12 +135,13 @@ impl Summary for NetworkHdcSummary {
     fn page(&self) -> Page {
         let mut page = Page::default();
         page.title_with(format!("HDC check of {}", self.name), counted(self.count, self.truncated));
-        for chain in &self.chains {
+        let labels = labels(&self.chains.iter().map(|chain| chain.nodes.as_slice()).collect::<Vec<_>>());
+        for (chain, label) in self.chains.iter().zip(labels) {
             let others = match chain.alike {
                 0 | 1 => String::new(),
                 alike => format!(", and {} chains of the same rates", alike - 1),
             };
-            let layers = StyledText::new(ends(&chain.nodes), Tone::Name);
+            let layers = StyledText::new(label, Tone::Name);
             page.push(Block::Text(vec![StyledText::plain("layers "), layers, StyledText::plain(others)]));
             page.blocks.extend(match &chain.check {
                 ChainCheck::Uniform(check) => check.page().blocks,

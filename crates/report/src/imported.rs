@@ -1,4 +1,4 @@
-//! What there is to say about an imported model besides its figures: what is not analysed, and what that means for them.
+//! Remarks about an imported model: what is not analysed, and the consequence for its figures.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,17 +8,17 @@ use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::opaque::Opaque;
 
-/// Maximum number of lines for people.
+/// Maximum number of lines on the page.
 const MOST_LINES: usize = 12;
-/// Maximum number of nodes that are listed for people one by one if the reason is the same.
+/// Maximum number of nodes with the same reason that the page lists one by one.
 const MOST_ALIKE: usize = 3;
 
-/// Which figures a command shows.
+/// The kind of figures that a command shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figures {
-    /// Sums over layers: only what may multiply and is left out makes them partial.
+    /// Sums over layers: only operators that may multiply make them partial.
     Counts,
-    /// What follows from how layers depend on each other: anything left out makes it partial.
+    /// Facts about how layers depend on each other: any operator that is not analysed makes them partial.
     Dependences,
 }
 
@@ -26,23 +26,23 @@ pub enum Figures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Everything is in the figures.
+    /// All operators are included in the figures.
     #[default]
     Complete,
-    /// A layer that the figures need is not analysed; `not_analysed` names it.
+    /// The figures depend on an operator that is not analysed; `not_analysed` lists it.
     Partial,
 }
 
 /// An operator of a model that is not analysed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotAnalysed {
-    /// Id of the node that stands for the operator in the graph.
+    /// Id of the node that represents the operator in the graph.
     pub id: String,
     /// The operator's type.
     pub operator: String,
-    /// Why it is not analysed.
+    /// The reason why it is not analysed.
     pub reason: String,
-    /// What that means for the figures.
+    /// The consequence for the figures.
     pub meaning: String,
 }
 
@@ -53,15 +53,18 @@ pub struct Import {
     pub not_analysed: Vec<NotAnalysed>,
     /// Remarks about the whole model; only for imported models.
     pub remarks: Vec<String>,
-    /// Whether the command's figures need something that is not analysed.
+    /// Whether the command's figures depend on an operator that is not analysed.
     #[serde(skip)]
     pub partial: bool,
+    /// The network's name, where several are reported together.
+    #[serde(skip)]
+    pub network: Option<String>,
 }
 
-/// The same keys for a command that says whether it is complete only if it is not.
+/// The same keys, for a command whose `status` is absent if its figures are complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusAndImport {
-    /// `partial` if something that the figures need is not analysed, else left out.
+    /// `partial` if the figures depend on an operator that is not analysed, else absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// What is not analysed.
@@ -76,12 +79,12 @@ impl From<Import> for StatusAndImport {
 }
 
 impl StatusAndImport {
-    /// Whether the command's figures need something that is not analysed.
+    /// Returns whether the command's figures depend on an operator that is not analysed.
     pub fn partial(&self) -> bool {
         self.import.partial
     }
 
-    /// Appends what is not analysed for people.
+    /// Appends what is not analysed to the page.
     pub fn explain(&self, page: &mut Page) {
         self.import.explain(page);
     }
@@ -94,7 +97,7 @@ fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
     })
 }
 
-/// What is not known of the node.
+/// Returns what is not known about the node.
 fn meaning(node: &Opaque) -> String {
     let counted = match (node.weights.is_empty(), node.may_multiply()) {
         (false, true) => "parameters counted; MACs and other ops not",
@@ -110,8 +113,8 @@ fn meaning(node: &Opaque) -> String {
     format!("{counted}; {reads}")
 }
 
-/// Groups the nodes by reason, in the order in which the reasons first occur: what follows a node of unknown shape can
-/// be hundreds.
+/// Groups the nodes by reason, in the order in which the reasons first occur: a node of unknown shape can
+/// have hundreds of successors.
 fn alike(nodes: &[NotAnalysed]) -> Vec<Vec<&NotAnalysed>> {
     let mut groups: Vec<Vec<&NotAnalysed>> = Vec::new();
     for node in nodes {
@@ -124,7 +127,7 @@ fn alike(nodes: &[NotAnalysed]) -> Vec<Vec<&NotAnalysed>> {
 }
 
 impl Import {
-    /// Collects what is not analysed of an imported model, and whether `figures` are partial because of it.
+    /// Returns what is not analysed of an imported model, and whether `figures` are partial because of it.
     pub fn of(graph: &Graph, remarks: &[String], figures: Figures) -> Self {
         let node = |(id, node): (&str, &Opaque)| NotAnalysed {
             id: id.to_owned(),
@@ -137,7 +140,14 @@ impl Import {
             not_analysed: opaque(graph).map(node).collect(),
             remarks: remarks.to_vec(),
             partial: opaque(graph).any(|(_, node)| needed(node)),
+            network: None,
         }
+    }
+
+    /// The same, said of the network `name`.
+    #[must_use]
+    pub fn said_of(self, name: &str) -> Self {
+        Self { network: Some(name.to_owned()), ..self }
     }
 
     /// Returns whether the figures are complete.
@@ -145,7 +155,7 @@ impl Import {
         if self.partial { Status::Partial } else { Status::Complete }
     }
 
-    /// Appends the same for people; nothing if all is analysed and there is nothing to remark.
+    /// Appends the remarks to the page; nothing if everything is analysed and there are no remarks.
     pub fn explain(&self, page: &mut Page) {
         if !self.not_analysed.is_empty() {
             let (what, tone) = if self.partial {
@@ -153,7 +163,8 @@ impl Import {
             } else {
                 ("Not analysed; these figures are complete without it:", Tone::Plain)
             };
-            page.push(Block::Text(vec![StyledText::new(what, tone)]));
+            let of = self.network.as_ref().map(|name| StyledText::new(format!("{name}: "), Tone::Name));
+            page.push(Block::Text(of.into_iter().chain([StyledText::new(what, tone)]).collect()));
         }
         let mut lines: Vec<(String, String)> = Vec::new();
         for group in alike(&self.not_analysed) {
@@ -182,7 +193,10 @@ impl Import {
             )]));
         }
         for remark in &self.remarks {
-            page.note(remark.clone());
+            page.note(match &self.network {
+                Some(name) => format!("{name}: {remark}"),
+                None => remark.clone(),
+            });
         }
     }
 }

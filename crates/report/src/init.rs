@@ -1,4 +1,4 @@
-//! `cnnkit init`: the files of a new project.
+//! `cnnkit init` and `cnnkit new`: the files of a new project, and a new spec.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::summary::Summary;
 pub struct InitSummary {
     /// Paths of the files that were written.
     pub written: Vec<String>,
-    /// Every file of the project: written or already there.
+    /// Every file of the project, written now or already present.
     #[serde(skip)]
     pub files: Vec<ProjectFile>,
     /// The path of the spec.
@@ -24,12 +24,12 @@ pub struct InitSummary {
 pub struct ProjectFile {
     /// Its path.
     pub path: String,
-    /// What it is for; none if it was already there, and stays as it is.
+    /// Its purpose; none if it already existed and was left unchanged.
     pub purpose: Option<&'static str>,
 }
 
 impl InitSummary {
-    /// The summary of `files` around `spec`.
+    /// Returns the summary of `files`, with the path of the spec.
     pub fn of(spec: &str, files: Vec<ProjectFile>) -> Self {
         let written = files.iter().filter(|file| file.purpose.is_some()).map(|file| file.path.clone());
         Self { written: written.collect(), files, spec: spec.to_owned() }
@@ -48,6 +48,31 @@ impl Summary for InitSummary {
             });
         }
         page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", self.spec));
+        page
+    }
+}
+
+/// What `cnnkit new` writes.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct NewSummary {
+    /// Path of the file that was written.
+    pub file: String,
+    /// The network that it is a copy of, as the call names it; null for the starter.
+    pub from: Option<String>,
+    /// Its text.
+    pub yaml: String,
+}
+
+impl Summary for NewSummary {
+    const COMMAND: &'static str = "new";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.text(match &self.from {
+            Some(from) => format!("{}: a copy of {from} that works alone", self.file),
+            None => format!("{}: a small residual network with expectations", self.file),
+        });
+        page.note(format!("Next: `cnnkit params {0}`, `cnnkit check {0}`.", self.file));
         page
     }
 }

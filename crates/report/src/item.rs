@@ -1,4 +1,4 @@
-//! One finding at its place, as reports show it.
+//! One finding with its position, as reports show it.
 
 use std::sync::Arc;
 
@@ -11,27 +11,27 @@ use cnnkit_core::source::{Sources, Span};
 pub struct Item {
     /// The rule.
     pub rule: &'static Meta,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The flaw with its numbers.
     pub message: String,
     /// The spec in which it was found, as the call named it.
     pub spec: String,
-    /// Where it is.
+    /// Its position.
     pub spot: Option<Spot>,
     /// The id of the layer.
     pub node: Option<String>,
-    /// Other layers written at the same place with the same flaw.
+    /// Other layers written at the same position with the same flaw.
     pub also: Vec<String>,
-    /// Other specs that have it from the same file.
+    /// Other specs with the same finding, from the same file.
     pub specs: Vec<String>,
-    /// Other places that matter.
+    /// Other relevant positions.
     pub related: Vec<(Spot, String)>,
     /// Remedies.
     pub help: Vec<String>,
-    /// How to mend it.
+    /// The fix.
     pub fix: Option<Change>,
-    /// Stays the same when lines are added elsewhere.
+    /// Identifies the finding; it does not change when lines are added elsewhere.
     pub fingerprint: String,
 }
 
@@ -59,22 +59,22 @@ impl Item {
         }
     }
 
-    /// The file that it is about.
+    /// Returns the file that contains the flaw.
     pub fn file(&self) -> &str {
         self.spot.as_ref().map_or(&self.spec, |spot| &spot.file)
     }
 
-    /// Line and column, from 1; the start of the file if there is no place.
+    /// Returns line and column, from 1; the start of the file if there is no position.
     pub fn start(&self) -> (usize, usize) {
         self.spot.as_ref().map_or((1, 1), |spot| spot.from)
     }
 
-    /// Line and column behind it.
+    /// Returns line and column after its end.
     pub fn end(&self) -> (usize, usize) {
         self.spot.as_ref().map_or((1, 1), |spot| spot.to)
     }
 
-    /// Which layers of which specs have the flaw as well: `the same in 15 more layers: a, b, ...`.
+    /// Formats the other layers and specs that have the flaw: `the same in 15 more layers: a, b, ...`.
     pub fn others(&self) -> Option<String> {
         const SHOWN: usize = 3;
         let list = |names: &[String]| {
@@ -98,33 +98,36 @@ impl Item {
     }
 }
 
-/// A place in a text.
+/// A range of a text.
 #[derive(Debug, Clone)]
 pub struct Spot {
     /// The file as the user named it.
     pub file: String,
     /// Its text.
     pub text: Arc<str>,
+    /// First byte of its line.
+    pub line: usize,
     /// First byte.
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
     /// Line and column of the first character, from 1.
     pub from: (usize, usize),
-    /// Line and column behind the last character.
+    /// Line and column after the last character.
     pub to: (usize, usize),
 }
 
 impl Spot {
-    /// `span` of `sources`.
+    /// Returns the range `span` of `sources`.
     pub fn new(sources: &Sources, span: Span) -> Self {
         let source = sources.get(span.source);
-        // A place that ends inside a character takes all of it.
+        // A range that ends inside a character includes all of it.
         let boundary = |at: &usize| source.text.is_char_boundary(*at);
         let end = (span.end.min(source.text.len())..=source.text.len()).find(boundary).unwrap_or(span.start);
         Self {
             file: source.name.clone(),
             text: Arc::clone(&source.text),
+            line: sources.line_start(span.source, span.start),
             start: span.start,
             end,
             from: sources.line_column(span.source, span.start),
@@ -133,13 +136,13 @@ impl Spot {
     }
 }
 
-/// A fix at its places.
+/// A fix with its positions.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// What it does.
     pub title: String,
-    /// Whether it may be applied unseen.
+    /// Whether it may be applied without review.
     pub safe: bool,
-    /// What is replaced by what.
+    /// The replacements.
     pub edits: Vec<(Spot, String)>,
 }

@@ -1,4 +1,4 @@
-//! `cnnkit layers`: every layer with a line, or one layer with its arguments, formulas and examples.
+//! `cnnkit layers`: one line per layer, or one layer with its arguments, formulas and examples.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
@@ -6,26 +6,26 @@ use serde_json::{Map, Value as Json};
 
 use crate::render::fit::wrap;
 use crate::summary::Summary;
-use crate::{Block, Cell, Fact, Page, StyledText, Tone};
+use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Table, Tone};
 use cnnkit_core::layers::{Category, Cost, Io, KINDS, Kind, Weight, WeightRole};
 use cnnkit_core::number::grouped;
 use cnnkit_core::shape::Shape;
 use cnnkit_core::source::{self, Sources};
 use cnnkit_core::spec::yaml;
 
-/// What `cnnkit layers` lists: every layer of the spec language.
+/// The list of `cnnkit layers`: every layer of the spec language.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayersSummary {
     /// The layers.
     pub layers: Vec<LayerEntry>,
 }
 
-/// A layer in a line.
+/// A layer in one line.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayerEntry {
     /// Its name in a spec.
     pub name: String,
-    /// Other names that are understood.
+    /// Other names that are accepted.
     pub aliases: Vec<String>,
     /// Its category: `convolution`, `pooling` and so on.
     #[schemars(with = "String")]
@@ -34,21 +34,21 @@ pub struct LayerEntry {
     pub summary: String,
 }
 
-/// What `cnnkit layers NAME` shows of a layer.
+/// The documentation of one layer, for `cnnkit layers NAME`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayerSummary {
-    /// The layer in a line.
+    /// The layer in one line.
     #[serde(flatten)]
     pub entry: LayerEntry,
     /// Its arguments, in order.
     pub arguments: Vec<Argument>,
-    /// Its formulas, by what they compute.
+    /// Its formulas, by the quantity that they compute.
     pub formulas: Map<String, Json>,
-    /// Where its definition comes from.
+    /// The source of its definition.
     pub source: String,
-    /// Small uses, with what becomes of their inputs.
+    /// Small uses, with their outputs and costs.
     pub examples: Vec<Use>,
-    /// The formulas with their names as people read them.
+    /// The formulas with display names.
     #[serde(skip)]
     lines: Vec<Fact>,
 }
@@ -58,20 +58,20 @@ pub struct LayerSummary {
 pub struct Argument {
     /// Its name.
     pub name: String,
-    /// Whether it must be given.
+    /// Whether it is required.
     pub required: bool,
-    /// Its value if it is not given; null if it has none.
+    /// Its default value; null if it has none.
     pub default: Json,
-    /// What it can be, in words.
+    /// Its type, in words.
     pub r#type: String,
-    /// The words that it can be, if it is a choice.
+    /// The words that it accepts, if it is a choice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
     /// What it means.
     pub description: String,
 }
 
-/// A word that an argument can be.
+/// A word that an argument accepts.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Choice {
     /// The word.
@@ -80,10 +80,10 @@ pub struct Choice {
     pub description: String,
 }
 
-/// A small use and what becomes of its inputs.
+/// A small use, with its output and costs.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Use {
-    /// The arguments as a spec has them.
+    /// The arguments, as in a spec.
     pub args: String,
     /// The shapes of its inputs.
     pub inputs: Vec<Shape>,
@@ -101,7 +101,7 @@ pub struct Use {
     /// Multiply-accumulates of bilinear sampling.
     #[schemars(extend("unit" = "MACs"))]
     pub sampling_macs: u64,
-    /// Additions, comparisons, exponentials and the like.
+    /// Other operations: additions, comparisons, exponentials and the like.
     #[schemars(extend("unit" = "operations"))]
     pub other_ops: u64,
 }
@@ -119,7 +119,7 @@ impl From<&Kind> for LayerEntry {
 }
 
 impl LayersSummary {
-    /// Every layer.
+    /// Returns the list of all layers.
     pub fn all() -> Self {
         Self { layers: KINDS.iter().map(LayerEntry::from).collect() }
     }
@@ -130,6 +130,7 @@ impl Summary for LayersSummary {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
+        page.push(Block::Data(layer_table(&self.layers)));
         let mut categories: Vec<Category> = self.layers.iter().map(|layer| layer.category).collect();
         categories.sort_unstable();
         categories.dedup();
@@ -141,7 +142,7 @@ impl Summary for LayersSummary {
                 value: Cell::default(),
                 remark: Some(layer.summary.clone()),
             });
-            page.push(Block::Facts(lines.collect()));
+            page.push(Block::Definitions(lines.collect()));
         }
         page.note(format!(
             "{} layers, in 1, 2 and 3 dimensions where that makes sense. `cnnkit layers conv` shows one with its arguments, formulas and examples.",
@@ -152,7 +153,7 @@ impl Summary for LayersSummary {
 }
 
 impl LayerSummary {
-    /// Everything about `kind`.
+    /// Returns the documentation of `kind`.
     pub fn of(kind: &Kind) -> Self {
         let doc = kind.doc;
         let formula = |&(name, formula): &(&str, &str)| (name.replace(' ', "_"), formula.into());
@@ -187,15 +188,51 @@ impl Summary for LayerSummary {
         if self.arguments.is_empty() {
             page.text("none");
         } else {
-            page.push(Block::Facts(self.arguments.iter().map(Argument::fact).collect()));
+            page.push(Block::Data(argument_table(&self.arguments)));
+            page.push(Block::Definitions(self.arguments.iter().map(Argument::fact).collect()));
         }
         page.title("Formulas");
-        page.push(Block::Facts(self.lines.clone()));
+        page.push(Block::Definitions(self.lines.clone()));
         page.title("Examples");
         page.push(Block::Drawing(self.examples.iter().flat_map(|example| example.lines(name)).collect()));
         page.note(format!("Source: {}", self.source));
         page
     }
+}
+
+/// The layers, for programs.
+fn layer_table(layers: &[LayerEntry]) -> Table {
+    let columns = ["layer", "category", "also written", "what it is"].map(Column::text).to_vec();
+    let row = |layer: &LayerEntry| {
+        let texts =
+            [&layer.name, &title(layer.category).to_owned(), &layer.aliases.join(" "), &layer.summary];
+        Row::new(texts.map(Cell::text).to_vec())
+    };
+    Table { name: "layers", columns, rows: layers.iter().map(row).collect() }
+}
+
+/// The arguments of a layer, for programs.
+fn argument_table(arguments: &[Argument]) -> Table {
+    let columns =
+        ["argument", "required", "default", "type", "choices", "what it is"].map(Column::text).to_vec();
+    let row = |argument: &Argument| {
+        let default = match &argument.default {
+            Json::Null => String::new(),
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let choices: Vec<&str> = argument.choices.iter().map(|choice| choice.name.as_str()).collect();
+        let texts = [
+            argument.name.clone(),
+            argument.required.to_string(),
+            default,
+            argument.r#type.clone(),
+            choices.join(" "),
+            argument.description.clone(),
+        ];
+        Row::new(texts.map(Cell::text).to_vec())
+    };
+    Table { name: "arguments", columns, rows: arguments.iter().map(row).collect() }
 }
 
 fn title(category: Category) -> &'static str {
@@ -214,7 +251,7 @@ impl Argument {
     fn fact(&self) -> Fact {
         let value = match &self.default {
             _ if self.required => Cell::toned("required", Tone::Strong),
-            Json::Null => Cell::toned("-", Tone::Quiet),
+            Json::Null => Cell::missing(),
             Json::String(text) => Cell::text(text),
             other => Cell::text(other.to_string()),
         };
@@ -226,7 +263,7 @@ impl Argument {
     }
 }
 
-/// The arguments of `kind`, in the order of its struct.
+/// Returns the arguments of `kind`, in the order of its struct.
 fn arguments(kind: &Kind) -> Vec<Argument> {
     let mut generator = SchemaGenerator::default();
     let root = (kind.schema)(&mut generator).to_value();
@@ -253,7 +290,7 @@ fn arguments(kind: &Kind) -> Vec<Argument> {
         .collect()
 }
 
-/// `a, b or c`.
+/// Formats `a, b or c`.
 fn alternatives(words: &[String]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
@@ -270,7 +307,7 @@ fn text(schema: &Json, key: &str) -> String {
     schema.get(key).and_then(Json::as_str).unwrap_or_default().to_owned()
 }
 
-/// Collects what `schema` allows: documented words as choices, anything else as a type in words.
+/// Returns what `schema` allows: documented words as choices, anything else as a type in words.
 fn describe_type(
     schema: &Json,
     definitions: &Map<String, Json>,
@@ -308,7 +345,7 @@ fn describe_type(
     }
 }
 
-/// The examples of `kind` that hold, which the vocabulary's test says are all of them.
+/// Returns the valid examples of `kind`; the vocabulary's test checks that all are valid.
 fn uses(kind: &Kind) -> Vec<Use> {
     let result = |example: cnnkit_core::layers::Example| {
         let mut sources = Sources::default();
@@ -334,7 +371,7 @@ fn uses(kind: &Kind) -> Vec<Use> {
 }
 
 impl Use {
-    /// The example as in a spec, and under it what becomes of the input.
+    /// Formats the example as in a spec, followed by the result for its input.
     fn lines(&self, name: &str) -> Vec<Vec<StyledText>> {
         let args = if self.args == "{}" { String::new() } else { format!(": {}", self.args) };
         let inputs = self.inputs.iter().map(Shape::to_string).collect::<Vec<_>>().join(" and ");

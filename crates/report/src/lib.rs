@@ -1,8 +1,8 @@
-//! What a command has to say, as data.
+//! The result of a command, as data.
 //!
-//! A command computes a [`Summary`]; a [`Report`] holds its views: a [`Page`] for people (titles, tables, remarks,
-//! drawings), a JSON value for programs, and what the exit status depends on. Nothing here formats a number; the `render` module is the only place that does, so a figure reads the
-//! same in every command, and the exact integer is still there when the output is CSV or JSON.
+//! A command computes a [`Summary`]; a [`Report`] contains its views: a [`Page`] for people (titles, tables,
+//! remarks, drawings), a JSON value for programs, and the exit status. Only the `render` module formats
+//! numbers, so a figure has the same form in every command, and CSV and JSON have the exact integer.
 
 pub mod chains;
 pub mod changes;
@@ -50,24 +50,24 @@ pub use exact::{BigCount, Decimal, Fraction};
 pub use map::{Bin, Line, Map, Panel};
 pub use summary::{Entry, Envelope, Spec, Summary};
 
-/// Everything a command says: for people, for programs, and as an exit status.
+/// The output of a command: for people, for programs, and as an exit status.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// For people: terminal, Markdown and CSV are drawn from it.
+    /// For people: the source of terminal output, Markdown and CSV.
     pub page: Page,
-    /// For programs: keys as in the contract, plain integers.
+    /// For programs: stable keys, plain integers.
     pub json: serde_json::Value,
-    /// Whether the command's own check passed (a broken HDC rule or a budget says `false`).
+    /// Whether the command's own check passed (`false` for a violated HDC rule or budget).
     pub ok: bool,
     /// Whether a figure is partial because something was not analysed.
     pub partial: bool,
 }
 
 impl Report {
-    /// A report that passed, with `json` serialised from a typed value.
+    /// Returns a report that passed, with `json` serialised from a typed value.
     ///
     /// # Panics
-    /// Never for the types of this crate: they hold no map with non-string keys.
+    /// Never for the types of this crate: they contain no map with non-string keys.
     pub fn new(page: Page, json: &impl Serialize) -> Self {
         let json = serde_json::to_value(json).unwrap_or(serde_json::Value::Null);
         Self { page, json, ok: true, partial: false }
@@ -78,7 +78,7 @@ impl Report {
         Self { page, json: serde_json::Value::Null, ok: true, partial: false }
     }
 
-    /// The same report with the verdict `ok`.
+    /// Returns the same report with the verdict `ok`.
     #[must_use]
     pub fn with_verdict(mut self, ok: bool) -> Self {
         self.ok = ok;
@@ -91,22 +91,28 @@ impl Report {
 pub struct Page {
     /// The blocks, in order.
     pub blocks: Vec<Block>,
+    /// Where the blocks of each network begin, and what it was named in the call; empty unless there are several.
+    pub networks: Vec<(usize, String)>,
 }
 
 /// One element of a [`Page`].
 #[derive(Debug, Clone)]
 pub enum Block {
-    /// A heading, with an optional remark set beside it in a quiet tone.
+    /// A heading, with an optional remark beside it in a quiet tone.
     Title(String, Option<String>),
     /// A table.
     Table(Table),
-    /// A list of named values, aligned.
+    /// Figures: named values, aligned.
     Facts(Vec<Fact>),
+    /// Named texts, aligned in the same way; they are no data.
+    Definitions(Vec<Fact>),
+    /// A table for programs, of what people read in another form: it is not drawn.
+    Data(Table),
     /// A paragraph, wrapped to the width.
     Text(Vec<StyledText>),
-    /// Lines drawn as they are (a map, a graph, a source file): never wrapped.
+    /// Lines that are printed verbatim (a map, a graph, a source file): never wrapped.
     Drawing(Vec<Vec<StyledText>>),
-    /// A layer graph, drawn by the renderer in its own way.
+    /// A layer graph, drawn by the renderer.
     Network(network::Network),
     /// A coverage map, laid out by the renderer to fit its canvas.
     Map(Map),
@@ -119,7 +125,7 @@ pub enum Block {
 /// A named value.
 #[derive(Debug, Clone)]
 pub struct Fact {
-    /// What it is.
+    /// Its name.
     pub name: String,
     /// The value.
     pub value: Cell,
@@ -137,18 +143,19 @@ pub struct StyledText {
 }
 
 impl StyledText {
-    /// Text in `tone`.
+    /// Returns text in `tone`.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone }
     }
 
-    /// Plain text.
+    /// Returns plain text.
     pub fn plain(text: impl Into<String>) -> Self {
         Self::new(text, Tone::Plain)
     }
 }
 
-/// What a piece of text means; the renderer chooses the colour. Nothing is said by colour alone.
+/// The meaning of a piece of text; the renderer chooses the colour. Colour is never the only carrier of
+/// information.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
     /// Ordinary text.
@@ -160,21 +167,23 @@ pub enum Tone {
     Strong,
     /// A name that can be used elsewhere: an id, a command.
     Name,
-    /// It holds.
+    /// A check that passed.
     Good,
-    /// It deserves a look.
+    /// A value that deserves attention.
     Warn,
-    /// It does not hold.
+    /// A check that failed.
     Bad,
     /// Heat, from 0 (cold) to 255 (hot), for maps.
     Heat(u8),
-    /// The same scale for glyphs whose density already says it.
+    /// The same scale, for glyphs whose density already shows the value.
     Shade(u8),
 }
 
 /// A table: columns, and rows of typed cells.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
+    /// Its name, for `--table NAME`; tables of one name are one table for programs.
+    pub name: &'static str,
     /// The columns, left to right.
     pub columns: Vec<Column>,
     /// The rows, top to bottom.
@@ -186,35 +195,33 @@ pub struct Table {
 pub struct Column {
     /// Its header for people.
     pub title: String,
-    /// Whether its cells stand on the right (numbers do).
+    /// Its header for programs, where that of people is empty or not the only one of its kind.
+    pub key: Option<&'static str>,
+    /// Whether its cells stand on the right (numbers do). Others are broken into lines when the terminal is narrow.
     pub right: bool,
-    /// Whether its cells may be shortened when the terminal is narrow.
-    pub shrink: bool,
-    /// Whether they are broken into lines then, so that nothing is lost.
-    pub wrap: bool,
     /// How soon it is left out of a terminal that is too narrow: 0 never, then the highest first.
     pub optional: u8,
 }
 
 impl Column {
-    /// A column of text, which may be shortened.
+    /// A column of text.
     pub fn text(title: &str) -> Self {
-        Self { title: title.into(), right: false, shrink: true, wrap: false, optional: 0 }
+        Self { title: title.into(), key: None, right: false, optional: 0 }
     }
 
-    /// A column of numbers.
+    /// Returns a column of numbers.
     pub fn number(title: &str) -> Self {
-        Self { title: title.into(), right: true, shrink: false, wrap: false, optional: 0 }
+        Self { title: title.into(), key: None, right: true, optional: 0 }
     }
 
-    /// The same column, its cells broken into lines where they would be shortened.
+    /// The same column with another header for programs.
     #[must_use]
-    pub fn wrapped(mut self) -> Self {
-        self.wrap = true;
+    pub fn key(mut self, key: &'static str) -> Self {
+        self.key = Some(key);
         self
     }
 
-    /// The same column, left out of narrow terminals; a higher `rank` goes first.
+    /// Returns the same column, omitted in narrow terminals; a higher `rank` goes first.
     #[must_use]
     pub fn optional(mut self, rank: u8) -> Self {
         self.optional = rank;
@@ -225,23 +232,25 @@ impl Column {
 /// A row of a [`Table`].
 #[derive(Debug, Clone, Default)]
 pub struct Row {
-    /// One cell a column.
+    /// One cell per column.
     pub cells: Vec<Cell>,
-    /// A thin line is drawn above it (totals).
+    /// Whether a thin line is drawn above it (totals).
     pub rule_above: bool,
-    /// Not data but a sum or a heading: kept out of CSV, so that columns add up.
+    /// Whether it is a sum or a heading, not data: omitted in CSV, so that columns add up.
     pub summary: bool,
+    /// Only for programs: one of more rows than people read.
+    pub hidden: bool,
 }
 
 impl Row {
-    /// An ordinary row.
+    /// Returns an ordinary row.
     pub fn new(cells: Vec<Cell>) -> Self {
-        Self { cells, rule_above: false, summary: false }
+        Self { cells, ..Self::default() }
     }
 
-    /// A row of totals: a line above, left out of CSV.
+    /// Returns a row of totals: with a line above, omitted in CSV.
     pub fn total(cells: Vec<Cell>) -> Self {
-        Self { cells, rule_above: true, summary: true }
+        Self { cells, rule_above: true, summary: true, hidden: false }
     }
 }
 
@@ -254,59 +263,102 @@ pub struct Cell {
     pub tone: Tone,
 }
 
-/// A value, with its unit, not yet text.
+/// A value with its unit, not yet formatted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Value {
-    /// Nothing to say.
+    /// No value.
     #[default]
     Empty,
+    /// A value that there is none of: `-`; empty in CSV.
+    Missing,
+    /// A count of zero that people need not see: `-`; 0 in CSV.
+    Nothing,
     /// Words.
     Text(String),
     /// An exact count: `25,557,032`; in CSV `25557032`.
     Count(u64),
     /// An exact count of any size; in CSV all its digits.
     Integer(BigUint),
-    /// A large count where the magnitude is what matters: `4.089 G`; in CSV exact.
+    /// A large count of which the magnitude matters: `4.089 G`; exact in CSV.
     Magnitude(u64),
-    /// Bytes: `9.4 MiB`; in CSV exact.
+    /// Bytes: `9.4 MiB`; exact in CSV.
     Bytes(u64),
-    /// A share of a whole, 0..=1: `12.3 %`; in CSV a fraction.
+    /// A fraction of a whole, 0 to 1: `12.3 %`; in CSV a fraction.
     Share(f64),
-    /// A factor against a reference: `0.118x`; in CSV a number.
+    /// A ratio to a reference: `0.118x`; in CSV a number.
     Factor(f64),
-    /// A number with so many decimals.
+    /// A number with this number of decimals.
     Number(f64, usize),
+    /// A difference with its sign: `+13,867,520`, `=` for none; in CSV a number.
+    Change(i128, Scale),
+    /// A relative difference: `+12.3 %`; in CSV a fraction.
+    ChangeShare(f64),
+    /// What people read, and what programs do.
+    Written {
+        /// For people.
+        shown: String,
+        /// For programs.
+        exact: String,
+    },
+}
+
+/// How a difference is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Every digit.
+    Count,
+    /// By its magnitude.
+    Magnitude,
+    /// As bytes.
+    Bytes,
 }
 
 impl Cell {
-    /// Words in the plain tone.
+    /// Returns text in the plain tone.
     pub fn text(text: impl Into<String>) -> Self {
         Value::Text(text.into()).into()
     }
 
-    /// Words in `tone`.
+    /// Returns text in `tone`.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self { value: Value::Text(text.into()), tone }
     }
 
-    /// An exact count.
+    /// Returns an exact count.
     pub fn count(count: u64) -> Self {
         Value::Count(count).into()
     }
 
-    /// An exact count of any size.
+    /// Returns an exact count of any size.
     pub fn integer(count: BigUint) -> Self {
         Value::Integer(count).into()
     }
 
-    /// A count shown by its magnitude.
+    /// Returns a count that is shown by its magnitude.
     pub fn magnitude(count: u64) -> Self {
         Value::Magnitude(count).into()
     }
 
-    /// Bytes.
+    /// Returns a number of bytes.
     pub fn bytes(bytes: u64) -> Self {
         Value::Bytes(bytes).into()
+    }
+
+    /// What people read, and what programs do.
+    pub fn written(shown: impl Into<String>, exact: impl ToString) -> Self {
+        Value::Written { shown: shown.into(), exact: exact.to_string() }.into()
+    }
+
+    /// Words that may be a number with commas, which programs read without them.
+    pub fn figure(text: &str) -> Self {
+        let digits = text.replace(',', "");
+        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if number { Self::written(text, digits) } else { Self::text(text) }
+    }
+
+    /// A value that there is none of.
+    pub fn missing() -> Self {
+        Self { value: Value::Missing, tone: Tone::Quiet }
     }
 
     /// `part` of `whole`; empty when the whole is zero.
@@ -314,12 +366,12 @@ impl Cell {
         if whole == 0 { Self::default() } else { Value::Share(part as f64 / whole as f64).into() }
     }
 
-    /// `value` against `reference`; empty when the reference is zero.
+    /// Returns `value / reference`; empty if `reference` is zero.
     pub fn factor(value: u64, reference: u64) -> Self {
         if reference == 0 { Self::default() } else { Value::Factor(value as f64 / reference as f64).into() }
     }
 
-    /// The same cell in another tone.
+    /// Returns the same cell in another tone.
     #[must_use]
     pub fn tone(mut self, tone: Tone) -> Self {
         self.tone = tone;
@@ -359,7 +411,7 @@ impl Page {
         self.push(Block::Note(text.into()))
     }
 
-    /// Appends a text as it is, line by line.
+    /// Appends a text verbatim, line by line.
     pub fn source(&mut self, text: &str) -> &mut Self {
         let lines = text.lines().map(|line| vec![StyledText::plain(line)]).collect();
         self.push(Block::Drawing(lines))
@@ -373,12 +425,12 @@ impl Page {
 }
 
 impl Fact {
-    /// A named value without a remark.
+    /// Returns a named value without a remark.
     pub fn new(name: impl Into<String>, value: impl Into<Cell>) -> Self {
         Self { name: name.into(), value: value.into(), remark: None }
     }
 
-    /// The same fact with a remark beside it.
+    /// Returns the same fact with a remark beside it.
     #[must_use]
     pub fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = Some(remark.into());

@@ -1,13 +1,13 @@
-//! A coverage map as data: per-axis lines whose product is the map, and how finely they were kept.
+//! A coverage map as data: one line per axis, whose product is the map, and the resolution of each line.
 
-/// Maps shown together, on one scale.
+/// Maps that are shown together, on one scale.
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     /// The maps, in order.
     pub panels: Vec<Panel>,
 }
 
-/// One map: the product of a line down and a line across.
+/// One map: the product of a vertical and a horizontal line.
 #[derive(Debug, Clone)]
 pub struct Panel {
     /// What it shows.
@@ -18,7 +18,7 @@ pub struct Panel {
     pub columns: Line,
 }
 
-/// The multiplicities of one axis, neighbouring positions taken together where there are very many.
+/// The multiplicities of one axis; neighbouring positions share a bin where there are very many.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// Positions of the axis.
@@ -30,29 +30,29 @@ pub struct Line {
 /// Neighbouring positions of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bin {
-    /// How many positions it holds.
+    /// Number of its positions.
     pub positions: u64,
-    /// How many of them are read.
+    /// Number of its positions that are read.
     pub covered: u64,
-    /// Natural logarithm of the largest multiplicity among them; 0 where multiplicities were not counted.
+    /// Natural logarithm of its largest multiplicity; 0 where multiplicities were not counted.
     pub log: f64,
 }
 
 impl Map {
-    /// The logarithm of the largest multiplicity of all panels.
+    /// Returns the logarithm of the largest multiplicity of all panels.
     pub fn hottest(&self) -> f64 {
         let of = |line: &Line| line.bins.iter().map(|bin| bin.log).fold(0.0, f64::max);
         let panels = self.panels.iter().map(|panel| of(&panel.columns) + panel.rows.as_ref().map_or(0.0, of));
         panels.fold(0.0, f64::max)
     }
 
-    /// Whether some position is never read.
+    /// Returns whether some position is never read.
     pub fn has_holes(&self) -> bool {
         let lines = self.panels.iter().flat_map(|panel| panel.rows.iter().chain([&panel.columns]));
         lines.flat_map(|line| &line.bins).any(|bin| bin.covered < bin.positions)
     }
 
-    /// The widest and the highest panel, in bins.
+    /// Returns the width of the widest and the height of the highest panel, in bins.
     pub fn extent(&self) -> (usize, usize) {
         let widest = self.panels.iter().map(|panel| panel.columns.bins.len()).max().unwrap_or(0);
         let rows = self.panels.iter().map(|panel| panel.rows.as_ref().map_or(1, |line| line.bins.len()));
@@ -61,7 +61,7 @@ impl Map {
 }
 
 impl Panel {
-    /// The cell where the bins `row` and `column` meet.
+    /// Returns the cell where the bins `row` and `column` meet.
     pub fn cell(&self, row: Bin, column: Bin) -> Bin {
         Bin {
             positions: row.positions.saturating_mul(column.positions),
@@ -70,7 +70,7 @@ impl Panel {
         }
     }
 
-    /// The vertical line of the map; a single position for a map of one axis.
+    /// Returns the vertical line of the map; a single position for a map of one axis.
     pub fn down(&self) -> Vec<Bin> {
         let single = || vec![Bin { positions: 1, covered: 1, log: 0.0 }];
         self.rows.as_ref().map_or_else(single, |line| line.bins.clone())
@@ -78,7 +78,7 @@ impl Panel {
 }
 
 impl Line {
-    /// The line with `count` neighbouring bins joined into one.
+    /// Returns the line with `count` neighbouring bins joined into one.
     #[must_use]
     pub fn joined(&self, count: usize) -> Self {
         let bins = self.bins.chunks(count.max(1)).map(|chunk| {

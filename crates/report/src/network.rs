@@ -1,4 +1,4 @@
-//! A network to look at: its nodes, what each reads, and the blocks that they belong to.
+//! A network as a drawing: its nodes, the connections between them, and the blocks that contain them.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,9 +16,9 @@ pub struct Network {
     pub name: String,
     /// Nodes in execution order.
     pub nodes: Vec<Node>,
-    /// The connections, from a node to one that reads it.
+    /// The connections, each from a node to a node that reads it.
     pub edges: Vec<Edge>,
-    /// Ids of what the network returns.
+    /// Ids of the network's outputs.
     pub outputs: Vec<String>,
     /// What is not analysed.
     #[serde(flatten)]
@@ -31,25 +31,25 @@ pub struct Network {
 pub struct Node {
     /// Its id.
     pub id: String,
-    /// The layer's name in the spec language; `input`, or `block` for several layers drawn as one.
+    /// The layer's name in the spec language; `input`, or `block` for several layers drawn as one node.
     pub op: &'static str,
-    /// Its settings in a few words; for a block the number of its layers.
+    /// Its settings in a few words; for a block, the number of its layers.
     pub settings: String,
     /// The shape of its output, without the batch.
     pub shape: Vec<u64>,
     /// Indices of the nodes that it reads.
     #[serde(skip)]
     pub inputs: Vec<usize>,
-    /// The block it belongs to; empty at the top.
+    /// The block that contains it; empty at the top level.
     pub block: String,
-    /// What part it plays.
+    /// Its role.
     #[serde(skip)]
     pub part: Part,
-    /// Whether the network returns it.
+    /// Whether it is an output of the network.
     pub output: bool,
 }
 
-/// What part a node plays, which decides its mark in a drawing.
+/// The role of a node, which determines its mark in a drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// An input of the network.
@@ -71,10 +71,10 @@ pub struct Edge {
 }
 
 impl Network {
-    /// `graph`, with blocks deeper than `depth` levels drawn as one node each.
+    /// Returns `graph` with blocks below `depth` levels drawn as one node each.
     pub fn of(graph: &Graph, depth: usize) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
-        // Where each node of the graph went.
+        // The index of each node of the graph in the drawing.
         let mut place = Vec::with_capacity(graph.nodes().len());
         let mut sizes: Vec<u64> = Vec::new();
         for (id, node) in graph.iter() {
@@ -84,7 +84,7 @@ impl Network {
             let weighted = !node.weights.is_empty();
             let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.index()]).collect();
             let output = graph.outputs().contains(&id);
-            // Only neighbours are folded together: that cannot close a circle.
+            // Only consecutive nodes are folded, which cannot create a cycle.
             if folded && let Some(last) = nodes.last_mut().filter(|last| last.op == BLOCK && last.id == name)
             {
                 let index = place[id.index() - 1];
@@ -111,7 +111,11 @@ impl Network {
                 settings,
                 shape: node.shape.sizes().to_vec(),
                 inputs,
-                block: name.rsplit_once('.').map_or(String::new(), |(block, _)| block.to_owned()),
+                // An input is in no block, whatever it is called: PyTorch's exporter says `input.1`.
+                block: name
+                    .rsplit_once('.')
+                    .filter(|_| node.op != Op::Input)
+                    .map_or(String::new(), |(block, _)| block.to_owned()),
                 part: match (&node.op, weighted) {
                     (Op::Input, _) => Part::Input,
                     (_, true) => Part::Weighted,
@@ -127,7 +131,7 @@ impl Network {
         Self::with_edges(graph.name().to_owned(), nodes)
     }
 
-    /// The same network with what is not analysed of it.
+    /// Returns the same network with what is not analysed of it.
     #[must_use]
     pub fn with_import(self, import: Option<Import>) -> Self {
         Self { import: import.map(StatusAndImport::from), ..self }
@@ -141,7 +145,7 @@ impl Network {
         Self { name, edges, outputs, nodes, import: None }
     }
 
-    /// The same as a table, where nothing can be drawn.
+    /// Returns the network as a table, for formats without drawings.
     pub fn table(&self) -> Table {
         let columns = ["id", "layer", "settings", "reads", "output"].map(Column::text).to_vec();
         let row = |node: &Node| {
@@ -154,7 +158,7 @@ impl Network {
                 Cell::text(node.shape_text()),
             ])
         };
-        Table { columns, rows: self.nodes.iter().map(row).collect() }
+        Table { name: "nodes", columns, rows: self.nodes.iter().map(row).collect() }
     }
 }
 
@@ -176,12 +180,12 @@ impl Summary for Network {
 const BLOCK: &str = "block";
 
 impl Node {
-    /// `[64, 56, 56]`.
+    /// Formats `[64, 56, 56]`.
     pub fn shape_text(&self) -> String {
         format!("[{}]", self.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
     }
 
-    /// `conv 64 k7 s2 p3`.
+    /// Formats `conv 64 k7 s2 p3`.
     pub fn label(&self) -> String {
         if self.settings.is_empty() { self.op.to_owned() } else { format!("{} {}", self.op, self.settings) }
     }

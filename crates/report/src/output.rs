@@ -1,7 +1,8 @@
-//! Every command's summary in one list, and the JSON Schema (draft 2020-12) of the output; [`crate::reference`] writes docs/json.md.
+//! Every command's summary in one list, and the JSON Schema (draft 2020-12) of the output;
+//! [`crate::reference`] writes `docs/json.md`.
 //!
-//! Both are made from the summaries' types: a key's description is the doc comment of its field, its unit the `unit`
-//! that stands beside it (`#[schemars(extend("unit" = "bytes"))]`).
+//! Both are generated from the types of the summaries: the description of a key is the doc comment of its
+//! field, its unit the attribute beside it (`#[schemars(extend("unit" = "bytes"))]`).
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -18,7 +19,7 @@ use crate::{
 pub struct Output {
     /// The command, as in the key `command`.
     pub command: &'static str,
-    /// Whether it is about one network, so that several give `results`.
+    /// Whether it is about one network, so that a call with several has `results`.
     pub per_network: bool,
     pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -33,7 +34,7 @@ impl Output {
     }
 }
 
-/// Every form of every command's output; forms of one command stand next to each other.
+/// Every form of every command's output; forms of one command are adjacent.
 pub const OUTPUTS: &[Output] = &[
     Output::of_networks::<params::ParamsSummary>(),
     Output::of::<compare::CompareSummary>(),
@@ -59,6 +60,7 @@ pub const OUTPUTS: &[Output] = &[
     Output::of::<rules::RulesSummary>(),
     Output::of::<rules::ExplainSummary>(),
     Output::of::<init::InitSummary>(),
+    Output::of::<init::NewSummary>(),
     Output::of::<import::ImportSummary>(),
     Output::of::<layers::LayersSummary>(),
     Output::of::<layers::LayerSummary>(),
@@ -112,13 +114,13 @@ pub fn schema() -> Value {
     })
 }
 
-/// Adds to a schema what its derivation cannot tell: a key of an enum's variant is described by the variant, and a key
-/// that may be missing is never null.
+/// Completes a derived schema: a key of an enum's variant has the description of the variant, and a key that
+/// may be absent is never null.
 pub(crate) fn finish(schema: &mut Value) {
     finish_part(schema, false);
 }
 
-/// The same for a schema that may be the variant of an enum.
+/// Completes a schema that may be the variant of an enum.
 fn finish_part(schema: &mut Value, variant: bool) {
     match schema {
         Value::Object(keys) => {
@@ -147,7 +149,7 @@ fn finish_part(schema: &mut Value, variant: bool) {
     }
 }
 
-/// Takes null out of what a key can be.
+/// Removes null from the types of a key.
 fn never_null(property: &mut Value) {
     if let Some(Value::Array(types)) = property.get_mut("type") {
         types.retain(|kind| kind != "null");
@@ -160,7 +162,7 @@ fn never_null(property: &mut Value) {
     }
 }
 
-/// `object` with `keys` in front of its properties, all of them required.
+/// Returns `object` with `keys` before its properties, all of them required.
 fn with_keys(keys: &[(&str, Value)], object: &Value) -> Value {
     let mut whole = object.clone();
     let mut properties: Map<String, Value> =
@@ -177,12 +179,12 @@ fn with_keys(keys: &[(&str, Value)], object: &Value) -> Value {
     whole
 }
 
-/// The keys of one network, or of a command about no single one.
+/// Returns the keys of one network, or of a command that is not about one network.
 fn entry(summary: Value, spec: &Value) -> Value {
     with_keys(&[("spec", spec.clone())], &summary)
 }
 
-/// The keys of a whole call.
+/// Returns the keys of a whole call.
 fn call(command: &str, entry: &Value) -> Value {
     let version = json!({"const": SCHEMA_VERSION, "description": "Version of this format."});
     let name = json!({"const": command, "description": "The command."});

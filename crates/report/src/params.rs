@@ -1,4 +1,4 @@
-//! What `cnnkit params` finds: parameters, MACs and memory, in total and layer by layer.
+//! The summary of `cnnkit params`: parameters, MACs and memory, in total and layer by layer.
 
 mod page;
 
@@ -14,24 +14,24 @@ use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::Ops;
 use cnnkit_core::shape::Shape;
 
-/// What is shown, and how.
+/// Settings of the page.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Levels of blocks that are opened; none for all.
+    /// Number of block levels that are expanded; none for all.
     pub depth: Option<usize>,
-    /// What a row stands for.
+    /// The rows of the table.
     pub by: By,
-    /// Order of the rows.
+    /// The order of the rows.
     pub sort: Sort,
-    /// Only so many rows.
+    /// Maximum number of rows.
     pub top: Option<usize>,
-    /// Images at once.
+    /// Batch size.
     pub batch: u64,
-    /// Number format, for bytes.
+    /// Number format of the bytes.
     pub dtype: Dtype,
 }
 
-/// What a row of the table stands for.
+/// The rows of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum By {
@@ -74,9 +74,9 @@ pub struct ParamsSummary {
     pub flops_per_mac: u64,
     /// Every node in execution order, inputs included.
     pub layers: Vec<ParamsLayer>,
-    /// What the network returns.
+    /// The network's outputs.
     pub outputs: Vec<ParamsOutput>,
-    /// Another tool's figures, with `--convention`.
+    /// Another tool's count, with `--convention`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convention: Option<ConventionSummary>,
     /// What is not analysed.
@@ -85,7 +85,7 @@ pub struct ParamsSummary {
     /// The network's name.
     #[serde(skip)]
     pub name: String,
-    /// Which rows the page shows.
+    /// Settings of the page.
     #[serde(skip)]
     pub view: View,
 }
@@ -96,13 +96,13 @@ pub struct ParamsTotals {
     /// Learnable elements; shared weights count once.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
-    /// Parameters that training changes: all of them, as fixed weights are buffers.
+    /// Elements of weights that training changes: all parameters, because fixed weights are buffers.
     #[schemars(extend("unit" = "elements"))]
     pub trainable: u64,
-    /// Elements of weights that training does not change, a part of the buffers.
+    /// Elements of weights that training does not change: a part of the buffers.
     #[schemars(extend("unit" = "elements"))]
     pub frozen: u64,
-    /// Elements that are kept but not learned: running statistics, fixed weights.
+    /// Stored elements that are not learned: running statistics, fixed weights.
     #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates of convolutions and linear maps, taps on padding included.
@@ -149,7 +149,7 @@ pub struct ParamsMemory {
     /// Sum of all layer outputs.
     #[schemars(extend("unit" = "bytes"))]
     pub activations: u64,
-    /// Activations alive at the worst step; assumes no in-place operations and no fusion.
+    /// Activations alive at the step with the most; assumes no in-place operations and no fusion.
     #[schemars(extend("unit" = "bytes"))]
     pub peak: u64,
     /// Id of the layer that runs at that step; null for an empty network.
@@ -185,14 +185,14 @@ pub struct ParamsLayer {
     pub op: &'static str,
     /// Its settings in a few words: `64 k7 s2 p3`.
     pub settings: String,
-    /// Shapes of its inputs, without the batch; null where an imported model leaves one open.
+    /// Shapes of its inputs, without the batch; null where an imported model does not define one.
     pub input_shapes: Vec<Option<Shape>>,
-    /// Shape of its output, without the batch; null where an imported model leaves it open.
+    /// Shape of its output, without the batch; null where an imported model does not define it.
     pub output_shape: Option<Shape>,
     /// Learnable elements; 0 for a layer that uses the weights of another.
     #[schemars(extend("unit" = "elements"))]
     pub params: u64,
-    /// Elements that are kept but not learned.
+    /// Stored elements that are not learned.
     #[schemars(extend("unit" = "elements"))]
     pub buffers: u64,
     /// Multiply-accumulates.
@@ -215,16 +215,16 @@ pub struct ParamsLayer {
     pub activations: u64,
 }
 
-/// What the network returns.
+/// An output of the network.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ParamsOutput {
     /// The node's id.
     pub id: String,
-    /// Its shape, without the batch; null where an imported model leaves it open.
+    /// Its shape, without the batch; null where an imported model does not define it.
     pub shape: Option<Shape>,
 }
 
-/// The counts of one network in a batch.
+/// Returns the counts of one network for a batch.
 fn batched(counts: Counts, batch: u64) -> Counts {
     let times = |n: u64| n.saturating_mul(batch);
     Counts {
@@ -240,7 +240,8 @@ fn batched(counts: Counts, batch: u64) -> Counts {
     }
 }
 
-/// Computes the figures of `graph`; `convention` holds another tool's, `import` what an imported model leaves out.
+/// Computes the figures of `graph`; `convention` is another tool's count, `import` has the remarks about an
+/// imported model.
 pub fn summary(
     graph: &Graph,
     view: View,
@@ -326,7 +327,7 @@ fn output(graph: &Graph, id: NodeId) -> ParamsOutput {
 }
 
 impl ParamsLayer {
-    /// Whether it is an input, not a layer.
+    /// Returns whether it is an input, not a layer.
     fn is_input(&self) -> bool {
         self.op == Op::Input.name()
     }

@@ -1,4 +1,4 @@
-//! What `cnnkit paths` finds: a network as an ensemble of paths.
+//! The summary of `cnnkit paths`: a network as an ensemble of paths.
 
 use num_bigint::BigUint;
 use num_traits::ToPrimitive as _;
@@ -13,16 +13,16 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::number;
 
-/// Most rows of a chart; neighbouring lengths are taken together beyond.
+/// Maximum number of rows of a chart; beyond it, neighbouring lengths share a row.
 const MOST_BARS: usize = 24;
 /// Columns of the longest bar.
-const BAR: usize = 44;
+const BAR: usize = 24;
 
 /// The paths from the inputs to the outputs; a path is a sequence of nodes, and a node that reads the same tensor twice
 /// doubles the paths.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PathsSummary {
-    /// One entry for each output.
+    /// One entry per output.
     pub outputs: Vec<PathsOutput>,
     /// Blocks in which every layer reads all layers before it.
     pub dense_blocks: Vec<PathsDenseBlock>,
@@ -39,10 +39,10 @@ pub struct PathsSummary {
 pub struct PathsOutput {
     /// Id of the output.
     pub id: String,
-    /// Number of paths, exact however large.
+    /// Number of paths, exact at any size.
     #[schemars(extend("unit" = "paths"))]
     pub paths: BigCount,
-    /// Merges of a short and a long path on the way.
+    /// Number of merges of a short and a long path before the output.
     #[schemars(extend("unit" = "modules"))]
     pub residual_modules: u64,
     /// Length of the longest path; null if there are too many different lengths.
@@ -51,7 +51,7 @@ pub struct PathsOutput {
     /// Mean length over all paths.
     #[schemars(extend("unit" = "layers with weights"))]
     pub mean_length: Option<f64>,
-    /// Share of the paths that cross fewer than half of the layers of the longest, from 0 to 1.
+    /// Fraction of the paths that cross fewer than half of the layers of the longest, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub short_share: Option<f64>,
     /// Paths by the number of layers with weights that they cross.
@@ -70,7 +70,7 @@ pub struct PathsOutput {
 pub struct PathsOfLength {
     /// The length: layers with weights, or residual modules.
     pub length: u64,
-    /// Number of such paths, exact however large.
+    /// Number of such paths, exact at any size.
     #[schemars(extend("unit" = "paths"))]
     pub paths: BigCount,
 }
@@ -81,12 +81,12 @@ pub struct PathsOfField {
     /// Size of the field, one per spatial axis; `"all"` for the whole axis.
     #[schemars(extend("unit" = "input positions"))]
     pub size: Vec<PathsSize>,
-    /// Number of such paths, exact however large.
+    /// Number of such paths, exact at any size.
     #[schemars(extend("unit" = "paths"))]
     pub paths: BigCount,
 }
 
-/// What a path sees along one axis: a number of input positions, or `"all"`.
+/// The receptive field of a path along one axis: a number of input positions, or `"all"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(inline, with = "IntegerOrAll")]
 pub struct PathsSize(pub Seen);
@@ -223,13 +223,14 @@ fn describe(page: &mut Page, name: &str, output: &PathsOutput) {
 
 fn facts(found: &Paths) -> Vec<Fact> {
     let digits = found.count.to_string();
-    // A number of a hundred digits is exact in the JSON; here its size is what can be read.
+    // Beyond 40 digits the page shows the magnitude; the JSON has all digits.
     let shown = if digits.len() <= 40 {
         number::group_digits(&digits)
     } else {
         format!("{}.{}e{}", &digits[..1], &digits[1..5], digits.len() - 1)
     };
-    let mut facts = vec![Fact::new("paths", Cell::text(shown)).remark(power_of_two(&found.count))];
+    let mut facts =
+        vec![Fact::new("paths", Cell::written(shown, &found.count)).remark(power_of_two(&found.count))];
     if found.residual_modules > 0 {
         facts.push(Fact::new("residual modules", Value::Count(found.residual_modules)));
     }
@@ -244,7 +245,7 @@ fn facts(found: &Paths) -> Vec<Fact> {
     facts
 }
 
-/// `= 2^16`, if it is.
+/// Formats `= 2^16` for a power of two.
 fn power_of_two(count: &BigUint) -> String {
     if count.bits() > 1 && count.count_ones() == 1 {
         format!("= 2^{}", count.bits() - 1)
@@ -253,7 +254,7 @@ fn power_of_two(count: &BigUint) -> String {
     }
 }
 
-/// Whether the lengths are binomial, as those of `n` modules in a row are.
+/// Returns whether the lengths are binomial, as those of `n` modules in a row are.
 fn binomial(found: &Paths, modules: &Distribution<u64>) -> String {
     let n = found.residual_modules;
     let mut expected = BigUint::from(1u32);
@@ -266,7 +267,7 @@ fn binomial(found: &Paths, modules: &Distribution<u64>) -> String {
     format!("binomial ({n}, 1/2): every module may be taken or skipped (Veit et al. 2016)")
 }
 
-/// One bar a length, or a range of lengths.
+/// Draws one bar per length, or per range of lengths.
 fn chart(distribution: &Distribution<u64>, total: &BigUint) -> Vec<Vec<StyledText>> {
     let (Some(&low), Some(&high)) = (distribution.keys().next(), distribution.keys().next_back()) else {
         return vec![];
@@ -288,7 +289,7 @@ fn chart(distribution: &Distribution<u64>, total: &BigUint) -> Vec<Vec<StyledTex
             let eighths = (part / most.max(f64::MIN_POSITIVE) * (BAR * 8) as f64).round() as usize;
             let tail = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
             let bar = format!("{}{tail}", "█".repeat(eighths / 8));
-            // A length that has paths is never drawn as if it had none.
+            // A length that has paths never has an empty bar.
             let bar = if bar.is_empty() && part > 0.0 { "▏".to_owned() } else { bar };
             vec![
                 StyledText::plain(format!("{:>width$}  ", label(from, to))),
@@ -309,6 +310,7 @@ fn seen(axes: &[Seen]) -> String {
 
 fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     let mut table = Table {
+        name: "fields",
         columns: vec![Column::text("receptive field"), Column::number("paths"), Column::number("share")],
         rows: vec![],
     };
@@ -323,7 +325,7 @@ fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     }
     for (axes, count) in list {
         let paths = count.to_u64().map_or_else(
-            || Cell::text(format!("{:.3e}", count.to_f64().unwrap_or(f64::INFINITY))),
+            || Cell::written(format!("{:.3e}", count.to_f64().unwrap_or(f64::INFINITY)), count),
             Cell::count,
         );
         table.rows.push(Row::new(vec![
@@ -334,7 +336,7 @@ fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     }
     if hidden > 0 {
         let cells = vec![Cell::toned(format!("... {hidden} rarer sizes"), Tone::Quiet)];
-        table.rows.push(Row { cells, rule_above: false, summary: true });
+        table.rows.push(Row { cells, summary: true, ..Row::default() });
     }
     table
 }
@@ -354,5 +356,5 @@ fn dense_table(blocks: &[PathsDenseBlock]) -> Table {
             Cell::count(block.connections),
         ])
     };
-    Table { columns, rows: blocks.iter().map(row).collect() }
+    Table { name: "dense_blocks", columns, rows: blocks.iter().map(row).collect() }
 }

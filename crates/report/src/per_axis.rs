@@ -1,8 +1,8 @@
-//! Values along several axes, in words.
+//! Values along several axes, as text.
 
 use cnnkit_core::number::grouped;
 
-/// One value if all axes agree: `3`, else `3x5`.
+/// Formats one value if all axes agree: `3`, else `3x5`.
 pub(crate) fn per_axis(values: &[u64]) -> String {
     match values {
         [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
@@ -10,7 +10,7 @@ pub(crate) fn per_axis(values: &[u64]) -> String {
     }
 }
 
-/// The box as words: `13 x 13`.
+/// Formats the size of a box: `13 x 13`.
 pub(crate) fn extent(size: &[u64]) -> String {
     size.iter().map(|&side| grouped(side)).collect::<Vec<_>>().join(" x ")
 }

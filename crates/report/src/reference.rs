@@ -1,4 +1,5 @@
-//! `docs/json.md`: every key of every command's JSON with its type, unit and meaning, made from the summaries' types.
+//! `docs/json.md`: every key of every command's JSON with its type, unit and meaning, generated from the
+//! summaries' types.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
@@ -26,6 +27,10 @@ Every object has these keys:
 A command that reads networks gives several of them as `results`: an array with one object per network, each with its own
 `spec` and the keys below; `schema` and `command` stand outside. In the tables `layers[].id` is the key `id` of every object in
 the array `layers`; a key that may be missing is marked as optional.
+
+A call that cannot run (exit status 2) prints an object with `schema`, `command`, `ok` = false and `errors`, an array of objects
+with `code` (`CK005`; null for a flaw of the call), `message`, `help` (an array of remedies), `node`, `file`, `line`, `column`,
+`end_line` and `end_column` (from 1; null if the flaw has no place). The same errors stand in words on standard error.
 ";
 
 /// Returns the page.
@@ -40,7 +45,7 @@ pub fn page() -> String {
     page
 }
 
-/// What a form of a command's output is, and its keys.
+/// Returns the section of one form of a command's output: its description and its keys.
 fn section(form: &Output) -> String {
     let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let mut schema = (form.schema)(&mut generator).to_value();
@@ -64,7 +69,7 @@ struct Row {
     meaning: String,
 }
 
-/// The rows of the table, filled by a walk through a schema.
+/// The rows of a table, filled by traversing a schema.
 struct Keys {
     definitions: Map<String, Value>,
     rows: Vec<Row>,
@@ -73,13 +78,13 @@ struct Keys {
 }
 
 impl Keys {
-    /// The schema that a reference stands for, or `schema` itself.
+    /// Returns the schema that a reference refers to, or `schema` itself.
     fn resolved<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
         name.and_then(|name| self.definitions.get(name)).unwrap_or(schema)
     }
 
-    /// The alternatives of a schema; itself if it has none.
+    /// Returns the alternatives of a schema; the schema itself if it has none.
     fn forms<'a>(&'a self, schema: &'a Value) -> Vec<&'a Value> {
         let schema = self.resolved(schema);
         let list = ["anyOf", "oneOf"].iter().find_map(|key| schema[*key].as_array());
@@ -150,7 +155,7 @@ impl Keys {
         own.unwrap_or_default().to_owned()
     }
 
-    /// `integer or null`, `array of objects`, `"f32" or "f16"`.
+    /// Formats `integer or null`, `array of objects`, `"f32" or "f16"`.
     fn kind(&self, schema: &Value) -> String {
         let mut kinds: Vec<String> = Vec::new();
         for form in self.forms(schema) {

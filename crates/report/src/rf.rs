@@ -1,4 +1,4 @@
-//! What `cnnkit rf` finds: receptive fields, layer by layer and for the outputs.
+//! The summary of `cnnkit rf`: receptive fields, layer by layer and for the outputs.
 
 mod page;
 mod unit;
@@ -19,28 +19,28 @@ use cnnkit_core::shape::Shape;
 
 pub use unit::RfUnit;
 
-/// What is asked for.
+/// The options of a call.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// Only this node.
+    /// Restricts the layers to this node.
     pub node: Option<String>,
-    /// Every layer, not only those that change the field.
+    /// Whether to show every layer, not only those that change the field.
     pub all: bool,
-    /// The exact support of the outputs (or of the node).
+    /// Whether to compute the exact support of the outputs (or of the node).
     pub exact: bool,
-    /// The predicted effective field.
+    /// Whether to predict the effective field.
     pub effective: bool,
-    /// What this very unit reads.
+    /// Index of a unit whose positions are computed.
     pub unit: Option<Vec<i128>>,
     /// Largest offset of data-dependent sampling, in pixels.
     pub max_offset: Option<f64>,
 }
 
-/// Receptive fields with respect to each input, for the outputs and for every layer. An input position is an element of
-/// the input along one spatial axis.
+/// Receptive fields with respect to each input, for the outputs and for every layer. An input position is the
+/// index of an element of the input along one spatial axis.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RfSummary {
-    /// The fields of the outputs, one entry for each input that an output depends on.
+    /// The fields of the outputs, one entry per input on which an output depends.
     pub outputs: Vec<RfLayer>,
     /// The fields of all layers in execution order, or of the one that `--node` names.
     pub layers: Vec<RfLayer>,
@@ -58,10 +58,10 @@ pub struct RfSummary {
     /// The shapes of its inputs.
     #[serde(skip)]
     pub inputs: Vec<Shape>,
-    /// What was asked for.
+    /// The options of the call.
     #[serde(skip)]
     pub question: Question,
-    /// The exact supports, which can be drawn.
+    /// The exact supports, for drawing.
     #[serde(skip)]
     pub supports: Vec<Exact>,
 }
@@ -76,10 +76,10 @@ pub struct RfLayer {
     /// Size of the box, the largest over all units; the input's size if the field is global.
     #[schemars(extend("unit" = "input positions"))]
     pub size: Vec<i128>,
-    /// Size of the smallest path's box; null if every path sees the whole axis.
+    /// Size of the smallest path's box; null if every path reads the whole axis.
     #[schemars(extend("unit" = "input positions"))]
     pub smallest: Vec<Option<i128>>,
-    /// Distance from one unit to the next (effective stride); a fraction is a string: `"1/2"`.
+    /// Distance between neighbouring units (effective stride); a fraction is a string: `"1/2"`.
     #[schemars(extend("unit" = "input positions"))]
     pub jump: Vec<Fraction>,
     /// Effective padding: how far unit 0 starts before the input; null if it reads nothing.
@@ -92,17 +92,17 @@ pub struct RfLayer {
     pub global: bool,
     /// Whether a gate or statistics over the whole map act on the layer as well.
     pub global_context: bool,
-    /// Whether all merges on the way are aligned.
+    /// Whether all merges before it are aligned.
     pub aligned: bool,
-    /// True if the box is only an upper bound, else left out.
+    /// True if the box is only an upper bound, else absent.
     #[serde(skip_serializing_if = "is_false")]
     pub bound: bool,
     /// Whether the size depends on the unit.
     pub varies: bool,
-    /// Share of the input that the unit in the middle of the map sees, from 0 to 1.
+    /// Fraction of the input in the field of the unit in the middle of the map, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub seen: f64,
-    /// How far data-dependent sampling may reach; left out if there is none.
+    /// Bound on data-dependent sampling; absent if there is no such sampling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampling: Option<RfSampling>,
     /// The predicted effective field, with `--effective`; null where it is not defined.
@@ -116,13 +116,13 @@ pub struct RfLayer {
     #[schemars(extend("unit" = "input positions"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holes: Option<i128>,
-    /// The field itself.
+    /// All facts about the field.
     #[serde(skip)]
     pub facts: Facts,
-    /// The layer in a few words.
+    /// The layer and its settings, as text.
     #[serde(skip)]
     pub layer: String,
-    /// Whether the network returns it.
+    /// Whether it is an output of the network.
     #[serde(skip)]
     pub returned: bool,
     /// Whether the page shows it.
@@ -130,11 +130,11 @@ pub struct RfLayer {
     pub shown: bool,
 }
 
-/// How far data-dependent sampling may reach.
+/// Bound on the positions of data-dependent sampling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RfSampling {
-    /// Anywhere: no layer limits it.
+    /// No bound: a layer declares none.
     Unbounded,
     /// At most a box of these sizes, one per axis.
     #[schemars(extend("unit" = "input positions"))]
@@ -147,17 +147,17 @@ pub struct RfEffective {
     /// Standard deviation of the taps' positions for uniform weights.
     #[schemars(extend("unit" = "input positions"))]
     pub std: f64,
-    /// Share of the box within two standard deviations to each side, from 0 to 1.
+    /// Fraction of the box within two standard deviations to each side, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub share: f64,
 }
 
-/// A merge whose operands do not fit onto each other along one axis.
+/// A merge whose operands are not aligned along one axis.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RfMerge {
     /// Id of the merging layer.
     pub id: String,
-    /// Id of the input concerned.
+    /// Id of the input.
     pub input: String,
     /// Index of the spatial axis of that input, from 0.
     pub axis: usize,
@@ -175,10 +175,10 @@ pub struct RfMerge {
 pub struct RfPath {
     /// Id of the operand.
     pub id: String,
-    /// Its jump as the merge sees it; a fraction is a string: `"1/2"`.
+    /// Its jump at the merge; a fraction is a string: `"1/2"`.
     #[schemars(extend("unit" = "input positions"))]
     pub jump: Fraction,
-    /// Centre of its unit 0, with the centres of positions at whole numbers; a fraction is a string: `"1/2"`.
+    /// Centre of its unit 0, in input positions, with pixel centres at whole numbers; a fraction is a string: `"1/2"`.
     #[schemars(extend("unit" = "input positions"))]
     pub centre: Fraction,
 }
@@ -235,7 +235,7 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Whether the field differs from that of the layer's first input: a window, an output.
+/// Returns whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
     if graph.outputs().contains(&facts.node) {
         return true;
@@ -255,8 +255,8 @@ fn key(axis: &AxisFacts) -> (i128, Option<i128>, Jump, Option<Interval>) {
     (axis.size, axis.smallest, axis.jump, axis.first)
 }
 
-/// Nodes that `--exact` and `--unit` are about: the one asked for, else the outputs; in place of an output that sees
-/// everything, the last feature map that does not.
+/// Returns the nodes for `--exact` and `--unit`: the requested one, else the outputs; an output whose field
+/// is global is replaced by the last feature map whose field is not.
 fn targets(graph: &Graph, all: &[Facts], asked: Option<NodeId>) -> Vec<NodeId> {
     if let Some(node) = asked {
         return vec![node];
@@ -276,7 +276,7 @@ fn targets(graph: &Graph, all: &[Facts], asked: Option<NodeId>) -> Vec<NodeId> {
     nodes
 }
 
-/// First and last index.
+/// Returns the first and the last index.
 fn ends(interval: Option<Interval>) -> Option<[i128; 2]> {
     interval.map(|interval| [interval.lo, interval.hi])
 }

@@ -7,17 +7,17 @@ use crate::summary::Summary;
 use crate::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_check::rules::{Family, Meta};
 
-/// What `cnnkit rules` lists.
+/// The list of `cnnkit rules`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RulesSummary {
     /// The rules, by id.
     pub rules: Vec<RuleEntry>,
 }
 
-/// What `cnnkit explain` shows.
+/// The documentation that `cnnkit explain` prints.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ExplainSummary {
-    /// The rules, as they were asked for.
+    /// The rules, in the order of the call.
     pub rules: Vec<RuleEntry>,
 }
 
@@ -32,19 +32,19 @@ pub struct RuleEntry {
     pub family: String,
     /// The severity of its findings, unless cnnkit.toml sets another: `error`, `warning` or `note`.
     pub severity: String,
-    /// Whether it runs unless it is ignored.
+    /// Whether it runs by default.
     pub default: bool,
     /// Whether some of its findings have a fix.
     pub fixes: bool,
     /// The flaw, in one line.
     pub summary: String,
-    /// What it checks.
+    /// What the rule examines, and what counts as a flaw.
     pub what: String,
     /// Why the flaw is bad.
     pub why: String,
     /// What to do instead.
     pub instead: String,
-    /// Where that is known from.
+    /// The paper or other source of the statement.
     pub source: String,
     /// The smallest spec in which it fires; empty if there is none.
     pub bad: String,
@@ -59,7 +59,7 @@ pub struct RuleEntry {
 pub struct SettingEntry {
     /// Its name.
     pub name: String,
-    /// Its value if cnnkit.toml sets none.
+    /// Its default value.
     pub value: f64,
     /// What it means.
     pub doc: String,
@@ -92,7 +92,7 @@ impl From<&Meta> for RuleEntry {
 }
 
 impl RulesSummary {
-    /// The list of `metas`.
+    /// Returns the list of `metas`.
     pub fn of(metas: &[&Meta]) -> Self {
         Self { rules: metas.iter().map(|&meta| RuleEntry::from(meta)).collect() }
     }
@@ -118,7 +118,7 @@ impl Summary for RulesSummary {
                 Column::text("fix").optional(3),
                 Column::text("flaw"),
             ];
-            page.table(Table { columns, rows });
+            page.table(Table { name: "rules", columns, rows });
         }
         page.note(
             "`cnnkit explain ID` explains a rule. On: runs unless ignored; the others are advice, for `--select` or \
@@ -140,7 +140,7 @@ fn row(rule: &RuleEntry) -> Row {
 }
 
 impl ExplainSummary {
-    /// The documentation of `metas`.
+    /// Returns the documentation of `metas`.
     pub fn of(metas: &[&Meta]) -> Self {
         Self { rules: metas.iter().map(|&meta| RuleEntry::from(meta)).collect() }
     }
@@ -151,9 +151,23 @@ impl Summary for ExplainSummary {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
+        page.push(Block::Data(documentation(&self.rules)));
         self.rules.iter().for_each(|rule| describe(rule, &mut page));
         page
     }
+}
+
+/// The documentation, for programs.
+fn documentation(rules: &[RuleEntry]) -> Table {
+    let names =
+        ["id", "name", "family", "level", "default", "fix", "flaw", "what", "why", "instead", "source"];
+    let row = |rule: &RuleEntry| {
+        let (default, fix) = (rule.default.to_string(), rule.fixes.to_string());
+        let texts = [&rule.id, &rule.name, &rule.family, &rule.severity, &default, &fix, &rule.summary];
+        let more = [&rule.what, &rule.why, &rule.instead, &rule.source];
+        Row::new(texts.into_iter().chain(more).map(Cell::text).collect())
+    };
+    Table { name: "rules", columns: names.map(Column::text).to_vec(), rows: rules.iter().map(row).collect() }
 }
 
 fn describe(rule: &RuleEntry, page: &mut Page) {

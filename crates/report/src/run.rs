@@ -1,4 +1,4 @@
-//! What `cnnkit run` finds: outputs, time, multiply-adds and memory, measured, beside what is predicted.
+//! The summary of `cnnkit run`: outputs, and measured time, multiply-adds and memory beside the predictions.
 
 mod page;
 
@@ -19,14 +19,14 @@ use cnnkit_exec::network::Network;
 use cnnkit_exec::run::{Run, Step};
 use cnnkit_exec::tensor::Tensor;
 
-/// What running a network on this machine measured, beside what is predicted.
+/// Measurements of running a network on this machine, beside the predictions.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunSummary {
     /// Batch size.
     pub batch: u64,
     /// Number format of the computation.
     pub dtype: &'static str,
-    /// What computed the layers: `fast` or `definition`.
+    /// The kernels that computed the layers: `fast` or `definition`.
     pub kernels: &'static str,
     /// The vector instructions that were used.
     pub instructions: &'static str,
@@ -37,7 +37,7 @@ pub struct RunSummary {
     pub planning_seconds: f64,
     /// FLOPs of one multiply-accumulate: 2.
     pub flops_per_mac: u64,
-    /// What the network returns, in a few figures.
+    /// Statistics of the network's outputs.
     pub outputs: Vec<RunOutput>,
     /// Time of each run.
     #[schemars(extend("unit" = "seconds"))]
@@ -60,7 +60,7 @@ pub struct RunSummary {
     /// Elements of the weights.
     #[serde(skip)]
     pub elements: u64,
-    /// The largest elements of what looks like scores of classes.
+    /// The largest elements of an output that resembles class scores.
     #[serde(skip)]
     pub scores: Vec<RunScore>,
     /// Whether the page shows the layers.
@@ -68,7 +68,7 @@ pub struct RunSummary {
     pub profile: bool,
 }
 
-/// An output in a few figures, over its finite elements.
+/// Statistics of an output, over its finite elements.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunOutput {
     /// Its id.
@@ -96,10 +96,10 @@ pub struct RunMacs {
     /// Counted while the network ran, taps on padding included.
     #[schemars(extend("unit" = "MACs"))]
     pub measured: u64,
-    /// Those on padding, which the kernels skip.
+    /// Multiply-accumulates on padding, which the kernels skip.
     #[schemars(extend("unit" = "MACs"))]
     pub on_padding: u64,
-    /// As `cnnkit params` predicts.
+    /// The prediction of `cnnkit params`.
     #[schemars(extend("unit" = "MACs"))]
     pub predicted: u64,
 }
@@ -109,29 +109,29 @@ pub struct RunMacs {
 pub struct RunMemory {
     /// Weights: parameters and buffers.
     pub weights: RunBytes,
-    /// Activations alive at the worst step.
+    /// Peak of the activations.
     pub peak: RunBytes,
-    /// Buffers that hold the activations.
+    /// Buffers of the activations.
     #[schemars(extend("unit" = "bytes"))]
     pub buffers: u64,
-    /// Weights as the kernels have them.
+    /// The kernels' packed copies of the weights.
     #[schemars(extend("unit" = "bytes"))]
     pub packed_weights: u64,
-    /// What kernels use while they run.
+    /// Scratch memory of the kernels.
     #[schemars(extend("unit" = "bytes"))]
     pub scratch: u64,
-    /// Most memory of the process that was resident at once; null where the system does not tell.
+    /// Peak resident memory of the process; null where the system does not report it.
     #[schemars(extend("unit" = "bytes"))]
     pub process: Option<u64>,
 }
 
-/// A figure measured and predicted.
+/// A figure, measured and predicted.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct RunBytes {
-    /// As it was measured.
+    /// The measured value.
     #[schemars(extend("unit" = "bytes"))]
     pub measured: u64,
-    /// As `cnnkit params` predicts.
+    /// The prediction of `cnnkit params`.
     #[schemars(extend("unit" = "bytes"))]
     pub predicted: u64,
 }
@@ -145,18 +145,18 @@ pub struct RunLayer {
     pub op: &'static str,
     /// The kernel that computed it.
     pub kernel: &'static str,
-    /// Id of the layer that computes this one as it writes its output; null if it is computed by itself.
+    /// Id of the layer into which this one is fused; null if it is computed separately.
     pub with: Option<String>,
-    /// Its time; 0 if another layer computes it.
+    /// Its time; 0 if it is fused into another layer.
     #[schemars(extend("unit" = "seconds"))]
     pub seconds: f64,
     /// Multiply-accumulates, taps on padding included.
     #[schemars(extend("unit" = "MACs"))]
     pub macs: u64,
-    /// Those on padding.
+    /// Multiply-accumulates on padding.
     #[schemars(extend("unit" = "MACs"))]
     pub padding_macs: u64,
-    /// Those of bilinear sampling.
+    /// Multiply-accumulates of bilinear sampling.
     #[schemars(extend("unit" = "MACs"))]
     pub sampling_macs: u64,
     /// Activations alive during the step.
@@ -164,18 +164,18 @@ pub struct RunLayer {
     pub alive: u64,
 }
 
-/// An element of what looks like scores of classes.
+/// An element of an output that resembles class scores.
 #[derive(Debug, Clone, Copy)]
 pub struct RunScore {
     /// Its index.
     pub index: usize,
     /// Its value.
     pub value: f64,
-    /// Its share of the softmax.
+    /// Its softmax probability.
     pub share: f64,
 }
 
-/// Several runs of one network, of which the fastest is shown.
+/// Several runs of one network; the fastest is shown.
 #[derive(Debug, Default)]
 pub struct Measured {
     /// The fastest run.
@@ -184,27 +184,27 @@ pub struct Measured {
     pub times: Vec<Duration>,
 }
 
-/// What computed the network.
+/// The kernels and settings that computed the network.
 #[derive(Debug, Clone)]
 pub struct Engine {
     /// `fast` or `definition`.
     pub kernels: &'static str,
-    /// The vector instructions, for people.
+    /// Name of the vector instructions.
     pub instructions: &'static str,
-    /// Threads.
+    /// Number of threads.
     pub threads: usize,
     /// Time to pack weights and plan buffers, once.
     pub planning: Duration,
-    /// Bytes of buffers that hold activations, of packed weights and of what kernels use while they run.
+    /// Bytes of the activation buffers.
     pub buffers: u64,
-    /// See there.
+    /// Bytes of the packed weights.
     pub packed: u64,
-    /// See there.
+    /// Bytes of the kernels' scratch memory.
     pub scratch: u64,
 }
 
 impl Engine {
-    /// The plain loops.
+    /// Returns the engine of the reference implementation.
     pub fn definition() -> Self {
         Self {
             kernels: "definition",
@@ -217,7 +217,7 @@ impl Engine {
         }
     }
 
-    /// The fast kernels, after they ran.
+    /// Returns the engine of the fast kernels, after they ran.
     pub fn fast(plan: &Plan<'_>, threads: usize, planning: Duration) -> Self {
         Self {
             kernels: "fast",
@@ -232,7 +232,7 @@ impl Engine {
 }
 
 impl Measured {
-    /// One run more, and how long it took.
+    /// Adds a run and its time.
     pub fn add(&mut self, run: Run<f32>, time: Duration) {
         if self.times.iter().all(|&other| time < other) {
             self.fastest = Some(run);
@@ -241,17 +241,17 @@ impl Measured {
     }
 }
 
-/// Bytes of weights and of activations at once, as predicted for f32.
+/// Returns the predicted bytes of the weights and of the activation peak, in f32.
 fn predicted(graph: &Graph, batch: u64) -> (u64, u64) {
     let counts = totals::of_graph(graph);
     let peak = memory::peak(graph).map_or(0, |peak| peak.elements).saturating_mul(batch).saturating_mul(4);
     (counts.params.saturating_add(counts.buffers).saturating_mul(4), peak)
 }
 
-/// Returns an error if `available` bytes of memory will not do: an allocation that fails would end the program.
+/// Returns an error if `available` bytes of memory are not enough: a failed allocation would end the program.
 pub fn affordable(graph: &Graph, batch: u64, available: u64) -> Result<(), Problem> {
     let (weights, peak) = predicted(graph, batch);
-    // Weights are packed as well; inputs are kept for repeats, and kernels need room of their own.
+    // The kernels pack the weights again, keep the inputs for repetitions, and need scratch memory.
     let needed = weights.saturating_mul(2).saturating_add(peak.saturating_mul(3));
     if needed > available {
         let message = format!(
@@ -265,18 +265,18 @@ pub fn affordable(graph: &Graph, batch: u64, available: u64) -> Result<(), Probl
     Ok(())
 }
 
-/// What is known of a run besides its measurements.
+/// The context of a run, besides its measurements.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Batch size.
     pub batch: u64,
-    /// Most memory of the process that was resident at once, where the system tells.
+    /// Peak resident memory of the process, where the system reports it.
     pub process: Option<u64>,
     /// Whether the page shows the layers.
     pub profile: bool,
 }
 
-/// Describes the fastest of the runs of `network`; an error if there was none.
+/// Returns the summary of the fastest of the runs of `network`; an error if there was none.
 pub fn summary(
     network: &Network<'_, f32>,
     measured: &Measured,
@@ -355,7 +355,7 @@ fn layer(graph: &Graph, step: &Step) -> RunLayer {
     }
 }
 
-/// The largest elements of what looks like scores of classes: one row of at least 10.
+/// Returns the largest elements of an output that resembles class scores: one row of at least 10.
 fn scores(tensor: &Tensor<f32>) -> Vec<RunScore> {
     let scores = tensor.image(0);
     let row = tensor.image_sizes().first() == Some(&scores.len());

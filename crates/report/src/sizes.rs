@@ -1,4 +1,4 @@
-//! What `cnnkit sizes` says: which input sizes fit a network.
+//! The summary of `cnnkit sizes`: which input sizes fit a network.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,17 +22,17 @@ pub struct SizesSummary {
     /// Its inputs with their shapes.
     #[serde(skip)]
     pub inputs: Vec<(String, Shape)>,
-    /// Why it does not fit its own size; none if it does.
+    /// The reason why the network does not fit its own size; none if it does.
     #[serde(skip)]
     pub unfit: Option<Unfit>,
 }
 
-/// Why a network does not fit its own size.
+/// The reason why a network does not fit its own size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
-    /// What is wrong there.
+    /// The flaw at that size.
     pub flaw: String,
-    /// Whether other sizes mean other weights.
+    /// Whether the weights depend on the size.
     pub varies: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct SizesAxis {
     /// The sizes next to the one that `--near` gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<SizesNear>,
-    /// The sets themselves.
+    /// The sets of sizes.
     #[serde(skip)]
     pub sizes: AxisSizes,
 }
@@ -78,7 +78,7 @@ pub struct SizesSet {
     /// The smallest size of the set; null if it is empty.
     #[schemars(extend("unit" = "positions"))]
     pub smallest: Option<u64>,
-    /// From here on the pattern repeats.
+    /// The pattern repeats from this size on.
     #[schemars(extend("unit" = "positions"))]
     pub from: u64,
     /// The period of the pattern.
@@ -95,15 +95,16 @@ pub struct SizesNear {
     /// The wanted size.
     #[schemars(extend("unit" = "positions"))]
     pub size: u64,
-    /// The largest size up to it and the smallest from it on that work; null if there is none.
+    /// The nearest sizes below and above that work, the size itself included; null if there is none.
     #[schemars(extend("unit" = "positions"))]
     pub works: [Option<u64>; 2],
-    /// The same for the sizes that lose no position.
+    /// The nearest sizes below and above that lose no position, the size itself included; null if there is none.
     #[schemars(extend("unit" = "positions"))]
     pub lossless: [Option<u64>; 2],
 }
 
-/// Describes the sizes of the network `name` that `axes` tells; `near` holds a size of interest for each of them.
+/// Returns the summary of the sizes `axes` of the network `name`; `near` has a size of interest for each
+/// axis.
 pub fn summary(
     name: &str,
     inputs: &[(String, Shape)],
@@ -154,7 +155,7 @@ impl Summary for SizesSummary {
     }
 }
 
-/// Names of spatial axes as formulas have them.
+/// Returns the names of spatial axes in formulas.
 fn axis_name(axes: usize, axis: usize) -> &'static str {
     match (axes, axis) {
         (1, _) => "L",
@@ -164,7 +165,7 @@ fn axis_name(axes: usize, axis: usize) -> &'static str {
     }
 }
 
-/// `H`, `left H` if there are several inputs, `H = W` for axes that must agree.
+/// Formats `H`, `left H` if there are several inputs, `H = W` for axes that must agree.
 fn label(inputs: &[(String, Shape)], sizes: &AxisSizes) -> String {
     let one = |slot: &Slot| {
         let (input, shape) = &inputs[slot.input];
@@ -185,6 +186,7 @@ fn page(summary: &SizesSummary) -> Page {
     let shapes: Vec<String> = inputs.iter().map(|(_, shape)| shape.to_string()).collect();
     page.title_with(&summary.name, format!("input {}", shapes.join(" and ")));
     let mut table = Table {
+        name: "axes",
         columns: vec![
             Column::text("axis"),
             Column::number("now"),
@@ -237,7 +239,7 @@ fn page(summary: &SizesSummary) -> Page {
     page
 }
 
-/// `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`, `L % 1024 in {340..343}`.
+/// Formats `H >= 29`, `H % 32 == 0, from 32`, `H % 4 == 1 or 3`, `L % 1024 in {340..343}`.
 fn describe(set: &SizeSet, name: &str) -> String {
     let Some(smallest) = set.smallest else { return "no size".into() };
     let run = |&(first, last): &(u64, u64)| {
@@ -272,6 +274,7 @@ fn describe(set: &SizeSet, name: &str) -> String {
 
 fn near_table(inputs: &[(String, Shape)], axes: &[SizesAxis]) -> Table {
     let mut table = Table {
+        name: "near",
         columns: vec![
             Column::text("near"),
             Column::number("wanted"),
@@ -282,7 +285,7 @@ fn near_table(inputs: &[(String, Shape)], axes: &[SizesAxis]) -> Table {
         ],
         rows: vec![],
     };
-    let cell = |size: Option<u64>| size.map_or_else(|| Cell::toned("-", Tone::Quiet), Cell::count);
+    let cell = |size: Option<u64>| size.map_or_else(Cell::missing, Cell::count);
     for axis in axes {
         let Some(SizesNear { size, works: [works_low, works_high], lossless: [low, high] }) = axis.near
         else {

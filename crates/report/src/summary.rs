@@ -1,8 +1,9 @@
-//! Summaries: what a command found, as typed data of which its page, its JSON and its exit status are views.
+//! Summaries: the results of commands, as typed data of which page, JSON and exit status are views.
 //!
-//! A command has one public struct (`ParamsSummary`, `RfSummary`, ...) that implements [`Summary`]. Its serialised
-//! fields are the command's JSON, and their doc comments are the reference of that JSON ([`crate::output`]); what only
-//! the page needs stands in fields with `#[serde(skip)]`. [`Report::of`] and [`Report::of_networks`] make the views.
+//! Each command has one public struct (`ParamsSummary`, `RfSummary`, ...) that implements [`Summary`]. Its
+//! serialised fields are the command's JSON, and their doc comments are the reference of that JSON
+//! ([`crate::output`]); fields that only the page needs have `#[serde(skip)]`. [`Report::of`] and
+//! [`Report::of_networks`] create the views.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::{Page, Report};
 /// Version of the JSON output; keys may be added to a version, never changed or removed.
 pub const SCHEMA_VERSION: u64 = 1;
 
-/// What a command found.
+/// The result of a command.
 pub trait Summary: Serialize + JsonSchema {
     /// The command, as in the key `command`: `hdc-check`.
     const COMMAND: &'static str;
@@ -20,21 +21,21 @@ pub trait Summary: Serialize + JsonSchema {
     /// Returns the view for people.
     fn page(&self) -> Page;
 
-    /// Whether the command's own check passed; a broken rule or budget does not.
+    /// Returns whether the command's own check passed; a broken rule or budget does not.
     fn passed(&self) -> bool {
         true
     }
 
-    /// Whether a figure is partial because something was not analysed.
+    /// Returns whether a figure is partial because something was not analysed.
     fn partial(&self) -> bool {
         false
     }
 
-    /// Appends what is said once below the pages of all networks of a call.
+    /// Appends what follows once after the pages of all networks of a call.
     fn footer(_page: &mut Page) {}
 }
 
-/// Which network a summary is about.
+/// The network of a summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Spec {
     /// The network's name; null if the command is not about one network.
@@ -48,7 +49,7 @@ pub struct Spec {
 pub struct Entry<T> {
     /// The network.
     pub spec: Spec,
-    /// What was found.
+    /// The summary.
     #[serde(flatten)]
     pub summary: T,
 }
@@ -71,12 +72,12 @@ enum Content<T> {
 }
 
 impl<T: Summary> Envelope<T> {
-    /// The summary of a command that is about no single network.
+    /// Returns the JSON of a command that is not about one network.
     pub fn of(summary: T) -> Self {
         Self::new(Content::One(Entry { spec: Spec::default(), summary }))
     }
 
-    /// The summaries of networks: the keys of the only one, or `results` for several.
+    /// Returns the JSON of the summaries of networks: the keys of a single one, or `results` for several.
     pub fn of_networks(mut entries: Vec<Entry<T>>) -> Self {
         match (entries.len(), entries.pop()) {
             (1, Some(only)) => Self::new(Content::One(only)),
@@ -101,7 +102,7 @@ impl<T: Summary> Envelope<T> {
 }
 
 impl Report {
-    /// Returns the views of a summary that is about no single network.
+    /// Returns the views of a summary that is not about one network.
     pub fn of<T: Summary>(summary: T) -> Self {
         Self::from_envelope(&Envelope::of(summary))
     }
@@ -114,7 +115,12 @@ impl Report {
     fn from_envelope<T: Summary>(envelope: &Envelope<T>) -> Self {
         let summaries = || envelope.entries().iter().map(|entry| &entry.summary);
         let mut page = Page::default();
-        summaries().for_each(|summary| page.blocks.extend(summary.page().blocks));
+        let several = envelope.entries().len() > 1;
+        for entry in envelope.entries() {
+            let name = [&entry.spec.path, &entry.spec.name].into_iter().flatten().next();
+            page.networks.extend(name.filter(|_| several).map(|name| (page.blocks.len(), name.clone())));
+            page.blocks.extend(entry.summary.page().blocks);
+        }
         T::footer(&mut page);
         let ok = summaries().all(Summary::passed);
         let partial = summaries().any(Summary::partial);

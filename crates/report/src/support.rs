@@ -19,7 +19,7 @@ pub struct Exact {
     pub input_id: String,
     /// The positions.
     pub region: Region,
-    /// Its box, one interval an axis.
+    /// Its box, one interval per axis.
     pub hull: Vec<Range>,
     /// Number of positions.
     pub positions: i128,
@@ -27,7 +27,7 @@ pub struct Exact {
     pub holes: i128,
 }
 
-/// The supports of `nodes` with respect to every input that they read.
+/// Computes the supports of `nodes` with respect to every input that they read.
 pub fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
     let mut list = Vec::new();
     for &node in nodes {
@@ -54,9 +54,10 @@ pub fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
     Ok(list)
 }
 
-/// One row a support.
+/// Returns a table with one row per support.
 pub fn table(supports: &[Exact]) -> Table {
     let mut table = Table {
+        name: "supports",
         columns: vec![
             Column::text("id"),
             Column::text("input"),
@@ -84,13 +85,13 @@ pub fn table(supports: &[Exact]) -> Table {
     table
 }
 
-/// Cells of a picture's longer side: two columns each, so that it fits into 80.
+/// Cells of a picture's longer side: two columns per cell, so that it fits into 80.
 const CELLS: i128 = 38;
 
-/// The support in cells of two columns, so that a square looks square: full, partly read, or a hole.
+/// Draws the support in cells of two columns, so that a square looks square: full, partly read, or a hole.
 pub fn drawing(exact: &Exact) -> Vec<Vec<StyledText>> {
     let longest = exact.hull.iter().map(Range::size).max().unwrap_or(1).max(1);
-    // One scale for both axes; a side never vanishes.
+    // One scale for both axes; each side has at least one cell.
     let cells = |range: &Range| {
         let cells = if longest <= CELLS { range.size() } else { (range.size() * CELLS / longest).max(1) };
         cells as usize

@@ -9,7 +9,7 @@ use crate::{Block, Cell, Column, Fact, Page, Row, Table, Tone};
 use cnnkit_core::analysis::survey::Survey;
 use cnnkit_core::number::{grouped, share};
 
-/// What `cnnkit hdc-design --survey` counts.
+/// The counts of `cnnkit hdc-design --survey`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SurveySummary {
     /// The kernel size K.
@@ -18,7 +18,7 @@ pub struct SurveySummary {
     pub survey: SurveyCounts,
 }
 
-/// Counts over all schedules of so many layers and rates.
+/// Counts over all schedules with this number of layers and this largest rate.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SurveyCounts {
     /// Number of layers.
@@ -35,10 +35,10 @@ pub struct SurveyCounts {
     pub exact_only: u64,
     /// The rule fails, and there are holes.
     pub neither: u64,
-    /// The share of the schedules on which both agree.
+    /// Fraction of the schedules on which both agree, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub agreement: f64,
-    /// M_2 <= K whatever the greatest common divisor, yet there are holes.
+    /// M_2 <= K (the greatest common divisor is ignored), yet there are holes.
     pub m2_only: u64,
     /// Schedules whose rates rise from 1.
     pub rising: Rising,
@@ -51,14 +51,14 @@ pub struct SurveyCounts {
 /// Schedules whose rates rise from 1.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Rising {
-    /// How many there are.
+    /// Their number.
     pub schedules: u64,
-    /// How many of them the rule misjudges.
+    /// The number of schedules on which the rule is wrong.
     pub misjudged: u64,
 }
 
 impl SurveySummary {
-    /// The summary of `survey` over `layers` layers with rates up to `largest`.
+    /// Returns the summary of `survey` over `layers` layers with rates up to `largest`.
     pub fn of(kernel: u64, layers: usize, largest: u64, survey: &Survey) -> Self {
         let counts = SurveyCounts {
             layers,
@@ -123,6 +123,7 @@ impl SurveyCounts {
             ])
         };
         Table {
+            name: "survey",
             columns: vec![
                 Column::text("rule"),
                 Column::text("exact"),

@@ -1,4 +1,4 @@
-//! `cnnkit verify`: a table of claims, and the same table below what another command computed.
+//! `cnnkit verify`: a table of claims, also appended to the results of other commands.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,16 +8,16 @@ use crate::imported::{Import, StatusAndImport};
 use crate::summary::Summary;
 use cnnkit_verify::{Claim, Outcome};
 
-/// What `cnnkit verify` computes of a network: every prediction beside its measurement.
+/// What `cnnkit verify` measures of a network: every prediction beside its measurement.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VerifySummary {
     /// The claims.
     pub claims: Vec<Claim>,
-    /// What was not measured, and why.
+    /// What was not measured, with the reason.
     pub notes: Vec<String>,
     /// What was measured at another size than the network's own, to save time.
     pub choices: Vec<String>,
-    /// Whether every claim holds.
+    /// Whether every claim is true.
     pub ok: bool,
     /// What is not analysed of an imported model.
     #[serde(flatten)]
@@ -30,17 +30,18 @@ pub struct VerifySummary {
     methods: bool,
 }
 
-/// Claims about what a command computed, from a run on an impulse: `--verify`.
+/// Claims about what a command computed, checked by a run on an impulse: `--verify`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Measured {
     /// The claims.
     pub claims: Vec<Claim>,
-    /// Whether every claim holds.
+    /// Whether every claim is true.
     pub ok: bool,
 }
 
 impl VerifySummary {
-    /// The summary of `outcome` for the network `name`; with `methods`, its page shows how each figure was measured.
+    /// Returns the summary of `outcome` for the network `name`; with `methods`, its page shows how each
+    /// figure was measured.
     pub fn of(name: &str, outcome: Outcome, methods: bool, import: Option<Import>) -> Self {
         let ok = outcome.ok();
         let Outcome { claims, notes, choices } = outcome;
@@ -66,12 +67,12 @@ impl Summary for VerifySummary {
 }
 
 impl Measured {
-    /// The verdict on `claims`.
+    /// Returns the verdict on `claims`.
     pub fn of(claims: Vec<Claim>) -> Self {
         Self { ok: claims.iter().all(|claim| claim.ok), claims }
     }
 
-    /// Appends the claims to the page of what they are about.
+    /// Appends the claims to the page of the command.
     pub(crate) fn section(&self, page: &mut Page) {
         page.title_with("Measured", "the stack run on an impulse with unit weights, in exact integers");
         if self.claims.is_empty() {
@@ -84,7 +85,7 @@ impl Measured {
     }
 }
 
-/// A kind of claim as people read it.
+/// Returns the display name of a kind of claim.
 fn name(claim: &Claim) -> String {
     serde_json::to_value(claim.claim)
         .ok()
@@ -92,7 +93,7 @@ fn name(claim: &Claim) -> String {
         .unwrap_or_default()
 }
 
-/// A table of claims: what was predicted, what was measured, whether they agree.
+/// Returns a table of claims: prediction, measurement, and whether they agree.
 fn table(claims: &[Claim]) -> Table {
     let nodes = claims.iter().any(|claim| claim.node.is_some());
     let names: &[&str] = if nodes {
@@ -100,13 +101,18 @@ fn table(claims: &[Claim]) -> Table {
     } else {
         &["claim", "predicted", "measured", ""]
     };
-    let columns = names.iter().map(|name| Column::text(name).wrapped()).collect();
-    let mut table = Table { columns, rows: vec![] };
+    let column = |name: &&str| match *name {
+        "" => Column::text("").key("verdict"),
+        name => Column::text(name),
+    };
+    let columns = names.iter().map(column).collect();
+    let mut table = Table { name: "claims", columns, rows: vec![] };
     for claim in claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-        let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
+        let measured = Cell::figure(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
         let measured = if claim.ok && claim.measured == claim.predicted {
-            Cell::toned("the same", Tone::Quiet)
+            let exact = readable_exact(&claim.measured);
+            Cell::written("the same", exact).tone(Tone::Quiet)
         } else {
             measured
         };
@@ -114,13 +120,13 @@ fn table(claims: &[Claim]) -> Table {
         if nodes {
             cells.push(claim.node.as_ref().map_or_else(Cell::default, |node| Cell::toned(node, Tone::Name)));
         }
-        cells.extend([Cell::text(&claim.predicted), measured, verdict]);
+        cells.extend([Cell::figure(&claim.predicted), measured, verdict]);
         table.rows.push(Row::new(cells));
     }
     table
 }
 
-/// How many claims hold.
+/// Formats how many claims are true.
 fn summary(claims: &[Claim]) -> Block {
     let failed = claims.iter().filter(|claim| !claim.ok).count();
     Block::Text(vec![match (failed, claims.len()) {
@@ -156,14 +162,14 @@ fn page(outcome: &VerifySummary) -> Page {
     page
 }
 
-/// Claims that do not hold, in full: a table may have cut them short.
+/// Appends the false claims in full: a table may have shortened them.
 fn broken(page: &mut Page, claims: &[Claim]) {
     let wrong: Vec<&Claim> = claims.iter().filter(|claim| !claim.ok).collect();
     for claim in &wrong {
         let of = claim.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
         page.title(format!("WRONG: {}{of}", name(claim)));
         let fact = |name: &str, value: Cell| Fact { name: name.into(), value, remark: None };
-        page.push(Block::Facts(vec![
+        page.push(Block::Definitions(vec![
             fact("predicted", Cell::text(&claim.predicted)),
             fact("measured", Cell::toned(&claim.measured, Tone::Bad)),
             fact("how", Cell::toned(&claim.method, Tone::Quiet)),
@@ -178,4 +184,9 @@ fn broken(page: &mut Page, claims: &[Claim]) {
             ),
         ]));
     }
+}
+
+/// A measured value as programs read it.
+fn readable_exact(measured: &str) -> String {
+    crate::render::value::exact(&Cell::figure(measured).value)
 }

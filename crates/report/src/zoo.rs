@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::summary::Summary;
 use crate::{Cell, Column, Page, Row, Table, Tone};
 
-/// Folders of built-in specs, and what stands in them.
+/// Folders of built-in specs, with their titles.
 const FOLDERS: [(&str, &str); 2] = [("techniques", "Techniques"), ("zoo", "Networks")];
 
-/// What `cnnkit zoo` lists: every built-in spec.
+/// The list of `cnnkit zoo`: every built-in spec.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ZooSummary {
     /// The specs, by folder and name.
@@ -47,9 +47,12 @@ impl Summary for ZooSummary {
             });
             let rows: Vec<Row> = rows.collect();
             if !rows.is_empty() {
-                let columns =
-                    vec![Column { shrink: false, ..Column::text("name") }, Column::text("what it is")];
-                page.title_with(title, format!("specs/{folder}")).table(Table { columns, rows });
+                let columns = vec![Column::text("name"), Column::text("what it is")];
+                page.title_with(title, format!("specs/{folder}")).table(Table {
+                    name: "specs",
+                    columns,
+                    rows,
+                });
             }
         }
         page.note("`zoo:NAME` works wherever a SPEC does; `cnnkit zoo show NAME` prints the YAML");

@@ -104,7 +104,7 @@ impl Excerpt {
     }
 }
 
-/// Whether `layer` treats every channel alike, or by its own row of the weights.
+/// Returns whether `layer` treats every channel alike, or each by its own row of the weights.
 fn separate(layer: &Layer) -> bool {
     matches!(
         layer,

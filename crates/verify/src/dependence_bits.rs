@@ -25,7 +25,7 @@ impl Marks {
         Self(1 << (bit % 64))
     }
 
-    /// Whether bit `bit` is set.
+    /// Returns whether bit `bit` is set.
     pub fn has(self, bit: usize) -> bool {
         self.0 >> (bit % 64) & 1 == 1
     }
@@ -89,7 +89,7 @@ impl Scalar for Marks {
         if self.0 == 0 { 0.0 } else { 1.0 }
     }
 
-    /// A generic function of a value has the dependences of the value.
+    /// Returns `self`: a function of a value has the dependences of the value.
     fn map(self, _: impl Fn(f64) -> f64) -> Self {
         self
     }

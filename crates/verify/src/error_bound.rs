@@ -1,4 +1,4 @@
-//! An f64 number with a bound on the rounding error that f32 can make of it, in any order of summation.
+//! An f64 number with a bound on the rounding error that f32 can cause in it, in any order of summation.
 //!
 //! A sum of n terms in f32, added in any order and with or without fused multiply-adds, has an error of at most n u /
 //! (1 - n u) times the sum of the terms' absolute values, u = 2^-24 (Higham 2002, "Accuracy and Stability of
@@ -138,7 +138,7 @@ impl Scalar for Rounded {
     const ZERO: Self = Self { value: 0.0, size: 0.0, terms: 0.0, inherited: 0.0 };
     const ONE: Self = Self { value: 1.0, size: 1.0, terms: 0.0, inherited: 0.0 };
 
-    /// A constant of a layer: f32 uses the nearest number.
+    /// Returns a constant of a layer, for which f32 uses the nearest number.
     fn from_f64(value: f64) -> Self {
         let nearest = f64::from(<f32 as Scalar>::from_f64(value));
         Self { inherited: (value - nearest).abs(), ..Self::exact(value) }
@@ -148,9 +148,9 @@ impl Scalar for Rounded {
         self.value
     }
 
-    /// The error of a function is its largest change at the ends of the argument's error interval (so narrow that
-    /// there is no relevant extremum inside). The fast kernels evaluate functions with an error of 12 u of the
-    /// result, or of 3 where it is smaller.
+    /// Bounds the error of a function by its largest change at the ends of the argument's error interval (so
+    /// narrow that there is no relevant extremum inside). The fast kernels evaluate functions with an error
+    /// of 12 u of the result, or of 3 where it is smaller.
     fn map(self, function: impl Fn(f64) -> f64) -> Self {
         let (value, error) = (function(self.value), self.error());
         let moved = if error == 0.0 {
@@ -171,7 +171,7 @@ impl Scalar for Rounded {
 mod tests {
     use super::*;
 
-    /// The worst summation order in f32 stays within the bound, and the bound is not loose.
+    /// Checks that the worst summation order in f32 stays within the bound, and that the bound is not loose.
     #[test]
     fn the_bound_holds_and_is_of_the_right_size() {
         let numbers: Vec<f32> = (0..1000u16).map(|i| (f32::from(i * 37 % 101) - 50.0) / 7.0).collect();

@@ -239,8 +239,8 @@ fn forward(
     Ok(())
 }
 
-/// Compares the multiply-adds of every node in both conventions: with taps on padding, as the field counts, and
-/// without.
+/// Compares the multiply-adds of every node in both conventions: with taps on padding, as is usual in the
+/// field, and without.
 fn multiply_adds(
     graph: &Graph,
     predict: &(dyn Predict + Sync),

@@ -81,7 +81,8 @@ pub(super) fn measure(
                 (Wide::Place(place, step), _) => {
                     unclipped(graph, predict, place, *step, options, outcome)?;
                     part.step();
-                    // Several runs in full precision: if the large input is too expensive, use the network's own.
+                    // Several runs in full precision: if the large input is too expensive, use the network's
+                    // own.
                     let dear = costs(&place.graph).saturating_mul(4) > options.effort.budget();
                     let place = own.as_ref().filter(|_| dear).unwrap_or(place);
                     perturb::measure(predict, place, options, outcome)?;
@@ -290,7 +291,7 @@ fn field_claim(
     Ok(())
 }
 
-/// A unit in a gap on one axis reads nothing on the others either.
+/// Empties all axes if one is empty: a unit in a gap on one axis reads nothing on the others either.
 fn nothing_at_all(spans: Vec<Option<Interval>>) -> Vec<Option<Interval>> {
     if spans.iter().any(Option::is_none) { vec![None; spans.len()] } else { spans }
 }

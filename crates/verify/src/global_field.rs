@@ -57,9 +57,10 @@ pub(super) fn whole(
         }
         return Ok(());
     }
-    // Strides without padding may leave a border unread, so the criterion for "the whole input" is growth: a field of
-    // fixed size does not grow with the input. On a small input, borders clip such a field, which then grows up to
-    // its size. A deviation from the prediction is therefore measured again on larger inputs, and the largest decide.
+    // Strides without padding may leave a border unread, so the criterion for "the whole input" is growth: a
+    // field of fixed size does not grow with the input. On a small input, borders clip such a field, which
+    // then grows up to its size. A deviation from the prediction is therefore measured again on larger
+    // inputs, and the largest input decides.
     let mut verdict = seen.alone();
     for _ in 0..MOST_SIZES {
         wanted.iter_mut().for_each(|size| *size += (*size / 2).max(8));
@@ -123,12 +124,12 @@ fn larger(graph: &Graph, wanted: &[u64]) -> Option<Graph> {
 struct Look {
     place: Place,
     facts: Facts,
-    /// Spatial sizes of the input.
+    /// Spatial sizes of the input, in elements.
     sizes: Vec<u64>,
     /// The dependence bits on the input of the units of `place`.
     marks: Vec<Marks>,
-    /// The box size of the unit in the middle, per axis; if that unit reads nothing (a gap, or padding only), the
-    /// largest of other units all over the map, if those read something.
+    /// The box size of the unit in the middle, per axis; if that unit reads nothing (a gap, or only padding),
+    /// the largest box of other units all over the map, if those read something.
     largest: Option<Vec<i128>>,
     /// Whether the node reads anything of the input: a map smaller than the padding around it may leave nothing.
     reads: bool,
@@ -209,7 +210,7 @@ impl Look {
         Ok(())
     }
 
-    /// Whether the analysis finds the same for both sizes, apart from the sizes themselves.
+    /// Returns whether the analysis finds the same for both sizes, apart from the sizes themselves.
     fn same(&self, other: &Self) -> bool {
         let global = |look: &Self| look.facts.axes.iter().map(|axis| axis.global).collect::<Vec<_>>();
         self.facts.bound == other.facts.bound && global(self) == global(other)

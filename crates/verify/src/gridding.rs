@@ -2,7 +2,7 @@
 //!
 //! The impulse is the only output of an input as large as the box. It is run backwards through the executor's
 //! convolutions: the value that arrives at an input position is the number of paths from there to the output,
-//! whatever the strides.
+//! for any strides.
 
 use num_bigint::BigUint;
 

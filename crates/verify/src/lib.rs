@@ -1,14 +1,14 @@
 //! Compares what the analysis predicts with what running the network measures.
 //!
-//! Each [`Claim`] compares one predicted figure with one that the executor measured: the two share the layers'
-//! representation and nothing else. Predictions come through [`Predict`], so that tests can falsify each one and
+//! Each [`Claim`] compares one predicted figure with one that the executor measured: the two share only the
+//! representation of the layers. Predictions come through [`Predict`], so that tests can falsify each one and
 //! check that a claim fails.
 //!
-//! To bound the cost, a network that is too large to run in seconds is replaced by a variant: fewer channels (which
-//! change no receptive field), or smaller inputs (for which the prediction is recomputed). The method of a claim
-//! names the variant.
+//! To bound the cost, a network that is too large to run in seconds is replaced by a variant: fewer channels
+//! (which change no receptive field), or smaller inputs (for which the prediction is recomputed). The method
+//! of a claim names the variant.
 //!
-//! Not measured: anything that is no property of a single run. `docs/verify.md` lists it.
+//! Not measured: anything that is not a property of a single run. `docs/verify.md` lists it.
 
 mod channel_sample;
 mod channels;
@@ -19,6 +19,7 @@ mod execution;
 mod field;
 mod global_field;
 pub mod gridding;
+mod memory;
 pub mod numerics;
 mod perturb;
 mod predict;
@@ -107,8 +108,8 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Returns the steps (multiply-adds, and elements that are written) that one measurement may take: up to a second
-    /// per thread.
+    /// Returns the number of steps (multiply-adds, and elements that are written) that one measurement may
+    /// take: up to a second per thread.
     fn budget(self) -> u64 {
         match self {
             Self::Fast => 100_000_000,
@@ -128,7 +129,7 @@ impl Effort {
     }
 }
 
-/// What to verify, and how.
+/// Settings of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Restricts the claims to these kinds; all if empty.
@@ -143,6 +144,8 @@ pub struct Options {
     pub technique: Option<&'static str>,
     /// Largest relative difference of counts that still counts as agreement; 0 requires equality.
     pub tolerance: f64,
+    /// Bytes of memory that may be used; a network that needs more is refused. Unlimited if none.
+    pub memory: Option<u64>,
 }
 
 impl Options {
@@ -160,14 +163,14 @@ impl Options {
 pub struct Outcome {
     /// The claims.
     pub claims: Vec<Claim>,
-    /// What was not measured, and why.
+    /// What was not measured, with the reason.
     pub notes: Vec<String>,
     /// What was measured in a cheaper way than requested: the chosen input sizes.
     pub choices: Vec<String>,
 }
 
 impl Outcome {
-    /// Whether every claim holds.
+    /// Returns whether every claim is true.
     pub fn ok(&self) -> bool {
         self.claims.iter().all(|claim| claim.ok)
     }
@@ -200,13 +203,14 @@ impl Claim {
     }
 }
 
-/// Measures what `predict` claims about `graph`; calls `progress` with the share done in thousandths.
+/// Measures what `predict` claims about `graph`; calls `progress` with the completed part in thousandths.
 pub fn verify(
     graph: &Graph,
     predict: &(dyn Predict + Sync),
     options: &Options,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Outcome, Problem> {
+    memory::affordable(graph, options)?;
     let bar = Bar::new(progress);
     let first = || {
         let mut outcome = Outcome::default();
@@ -231,7 +235,7 @@ pub fn verify(
     Ok(all)
 }
 
-/// Runs the identity of the technique that the spec demonstrates, on tensors of its own.
+/// Runs the identity of the technique that the spec demonstrates, on its own tensors.
 fn technique(options: &Options, outcome: &mut Outcome) -> Result<(), Problem> {
     let Some(demo) = options.technique.and_then(demo::find).filter(|_| options.wants(Kind::Technique)) else {
         return Ok(());

@@ -1,9 +1,9 @@
 //! Compares the fast kernels with the reference: each node with a bound per element, and the whole network fused.
 //!
-//! Each layer runs on the very numbers that the fast kernels produced before it, so that amplification in later
-//! layers cannot hide an error; the reference of that layer alone, run in `Rounded`, gives the bound for f32. Across
-//! a whole network the bound compounds per layer and becomes vacuous after about ten, so the fused network is
-//! compared with the error of the reference itself in f32.
+//! Each layer runs on the exact values that the fast kernels produced before it, so that amplification in
+//! later layers cannot hide an error; the reference of that layer alone, run in `Rounded`, gives the bound
+//! for f32. Across a whole network the bound compounds per layer and becomes vacuous after about ten layers,
+//! so the fused network is compared with the error of the reference itself in f32.
 
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ fn affordable(graph: &Graph, options: &Options) -> Option<(Graph, f64, String)> 
     Some((graph, share, how))
 }
 
-/// How close the elements of one layer come to their bounds.
+/// How close the errors of one layer come to their bounds.
 #[derive(Default)]
 struct Layered {
     elements: u64,
@@ -125,7 +125,7 @@ pub fn kernels(
     compare(graph, kernels, share, "", options, outcome, &|| ())
 }
 
-/// As above; calls `tick` for every layer.
+/// As [`kernels`]; calls `tick` for every layer.
 fn compare(
     graph: &Graph,
     kernels: &(impl Kernels<f32> + Sync),

@@ -1,9 +1,9 @@
 //! The second measurement of a field: change input pixels and observe the unit.
 //!
-//! A forward pass through the real kernels with random weights, max pools included. Changed pixels become NaN, which
-//! no weight is too small to pass on: it spreads to everything that is computed from it, and to nothing else.
-//! Changing all pixels outside the field at once must leave the unit bit-identical; changing a single pixel inside
-//! must change it.
+//! This is a forward pass through the real kernels with random weights, max pools included. Changed pixels
+//! become NaN, which no weight is too small to pass on: it spreads to everything that is computed from it,
+//! and to nothing else. Changing all pixels outside the field at once must leave the unit bit-identical;
+//! changing a single pixel inside must change it.
 
 use crate::predict::Predict;
 use crate::probe::{Place, by_channel};
@@ -122,7 +122,7 @@ pub(super) fn measure(
     // The first and the last position are on the rim of the box; the third is random.
     let mut probes = vec![pixels.first().copied(), pixels.last().copied()];
     probes.push(pixels.get(seed.below(pixels.len() as u64) as usize).copied());
-    // Ordinary changes may vanish in a ReLU or round away; only NaN cannot.
+    // Ordinary changes may vanish in a ReLU or in rounding; only NaN cannot.
     if deforms {
         probes.clear();
     }
@@ -146,7 +146,7 @@ pub(super) fn measure(
         "pixels changed {how}, run forwards in f64 with random weights, gates removed, {}",
         place.how
     ));
-    // Samples on the way to this node, if all its channels have the same field.
+    // Samples before this node, if all its channels have the same field.
     let fields = field::analyse(&graph, field::Options::default())?;
     let apart = fields.of(place.node, place.input).is_some_and(by_channel);
     if place.sampled && !apart {

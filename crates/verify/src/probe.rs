@@ -1,5 +1,5 @@
-//! Chooses where a receptive field is measured: on the network's own input, borders included, or on one so large that
-//! nothing clips.
+//! Chooses where a receptive field is measured: on the network's own input, borders included, or on an input
+//! so large that nothing clips.
 
 use crate::predict::Predict;
 use crate::rebuild::{resized, with_space};
@@ -14,7 +14,7 @@ use cnnkit_core::layers::Arithmetic as A;
 /// Number of outputs that are measured by default.
 pub(super) const MOST_OUTPUTS: usize = 4;
 
-/// A place where a field is measured.
+/// A network, a node, an input and units for which a field is measured.
 pub(super) struct Place {
     /// The network as it is run.
     pub graph: Graph,
@@ -28,18 +28,19 @@ pub(super) struct Place {
     pub units: Vec<Vec<i128>>,
     /// The predicted set of positions that each unit reads.
     pub regions: Vec<Region>,
-    /// Whether data-dependent sampling is on the way: only the regular grid is measured then.
+    /// Whether a layer before the node samples at data-dependent positions: then only the regular grid is
+    /// measured.
     pub sampled: bool,
 }
 
-/// Whether the fields of units depend on the channel.
+/// Returns whether the fields of units depend on the channel.
 pub(super) fn by_channel(field: &Field) -> bool {
     field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0))
 }
 
-/// Whether the field of `node` cannot be extrapolated to other input sizes: after an adaptive pool or a resize to
-/// several positions, whose windows grow with the input, or where a map of one channel became a vector, whose
-/// elements then are positions.
+/// Returns whether the field of `node` cannot be extrapolated to other input sizes: after an adaptive pool or
+/// a resize to several positions, whose windows grow with the input, or where a map of one channel became a
+/// vector, whose elements then are positions.
 pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
     graph.nodes().iter().take(node.index() + 1).any(|node| {
         let several = || node.shape.spatial().iter().any(|&size| size > 1);
@@ -54,7 +55,7 @@ pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
             }
             #[rustfmt::skip]
             A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-            | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+            | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
             | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
             | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
             | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
@@ -132,7 +133,7 @@ pub(super) const PHASES: i128 = 60;
 
 /// Whether the field of a unit can be measured without clipping.
 pub(super) enum Wide {
-    /// At this place, with this many units between the two.
+    /// It can, with these units; the second number is the distance between the first two.
     Place(Place, i128),
     /// The field is global.
     Global,
@@ -198,9 +199,10 @@ pub(super) fn wide_place(
     Ok(Wide::None("no input size was found at which the unit in the middle touches no padding".into()))
 }
 
-/// Returns two units in the middle of a map, one `step` apart. For a field that `varies`, adds the phases between
-/// them if there are enough dependence bits: those on the diagonal, or all if there are `gaps`, in which a unit reads
-/// nothing whatever its other axes; the last entry is the unit in the middle itself.
+/// Returns two units in the middle of a map, one `step` apart. For a field that `varies`, adds the phases
+/// between them if there are enough dependence bits: those on the diagonal, or all phases if there are `gaps`
+/// (a unit in a gap on one axis reads nothing, wherever it is on the others); the last entry is the unit in
+/// the middle itself.
 fn pair(space: &[u64], step: i128, varies: bool, gaps: bool) -> Vec<Vec<i128>> {
     let middle = |&size: &u64| ((i128::from(size) - step) / 2).div_euclid(step) * step;
     let first: Vec<i128> = space.iter().map(middle).collect();

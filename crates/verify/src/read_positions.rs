@@ -1,4 +1,5 @@
-//! Which positions of an input units read, measured by gradients: claims about exact sets, and about what gates add.
+//! Measures by gradients which positions of an input units read: claims about exact sets, and about what
+//! gates add.
 
 use crate::dependence_bits::Marks;
 use crate::probe::Place;
@@ -14,8 +15,8 @@ use cnnkit_core::layers::Role;
 use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::{Tensor, batched};
 
-/// Returns, for each input position (over all its channels), the dependence bits of the units that read it. Units
-/// have one index per spatial axis, and then stand for all channels, or the channel's index first.
+/// Returns, for each input position (over all its channels), the dependence bits of the units that read it. A
+/// unit has one index per spatial axis, for all its channels together, or the channel's index first.
 pub(super) fn read(place: &Place, gates: bool) -> Result<(Vec<u64>, Vec<Marks>), Problem> {
     let sizes = batched(1, &place.graph.node(place.node).shape)?;
     let plane: usize = sizes[2..].iter().product::<usize>().max(1);
@@ -123,7 +124,7 @@ pub(super) fn context(
     Ok(())
 }
 
-/// Whether a gate or statistics of the whole map act on `node`.
+/// Returns whether a gate or statistics of the whole map act on `node`.
 fn gated(graph: &Graph, node: NodeId) -> bool {
     let mut before = vec![false; graph.nodes().len()];
     before[node.index()] = true;
@@ -139,7 +140,7 @@ fn gated(graph: &Graph, node: NodeId) -> bool {
     })
 }
 
-/// Whether a gate or statistics of the whole map act before `node`.
+/// Returns whether a gate or statistics of the whole map act before `node`.
 pub(super) fn has_gates(graph: &Graph, node: NodeId) -> bool {
     graph.nodes().iter().take(node.index() + 1).any(|node| match &node.op {
         Op::Layer(layer) => {

@@ -26,7 +26,7 @@ use cnnkit_exec::reference::{self, Call};
 use cnnkit_exec::scalar::Scalar as _;
 use cnnkit_exec::tensor::{Tensor, batched};
 
-/// What depends on the seeds.
+/// The values that depend on the seeds.
 #[derive(Debug)]
 pub struct Trace {
     /// For each node that was reached and kept (the network's inputs), its dependence bits.
@@ -55,12 +55,13 @@ pub fn trace(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>, gates: bool) ->
     follow(graph, seeds, gates, &vec![None; graph.nodes().len()])
 }
 
-/// As above through gates, for weights: a weight that multiplies only the zeros of a pad gets no bit.
+/// As [`trace`] through gates, for weights: a weight that multiplies only the zeros of a pad gets no bit.
 pub fn trace_to_weights(graph: &Graph, seeds: Vec<(NodeId, Tensor<Marks>)>) -> Result<Trace, Problem> {
     follow(graph, seeds, true, &masks(graph)?)
 }
 
-/// `values` has, per node, bits where its elements may differ from zero; `None` means everywhere.
+/// Propagates the bits; `values` has, per node, bits where its elements may differ from zero, and `None`
+/// means everywhere.
 fn follow(
     graph: &Graph,
     seeds: Vec<(NodeId, Tensor<Marks>)>,
@@ -172,12 +173,12 @@ fn plain(
             let mean = Reduce { reduction: Reduction::Mean, ..reduce.clone() };
             plain(&Layer::Reduce(mean), shapes, declared, (vector, None))
         }
-        // Each element depends on itself, whatever the slope at 1: a mark is neither below nor above a limit.
+        // Each element depends on itself, for any slope at 1: a mark is neither below nor above a limit.
         A::Pointwise(_) => Ok((vec![vector.clone()], vec![])),
         A::DeformConv(deform) => deformable(deform, &shapes[0], declared, (vector, read)),
         A::DeformSample(deform) => sampled(deform, shapes, declared, (vector, read)),
-        // PReLU's slope acts on negative values, which dependence bits never are: every element of a channel uses its
-        // slope.
+        // PReLU's slope acts on negative values, but dependence bits are never negative: every element of a
+        // channel uses its slope.
         A::Prelu(_) => {
             let slopes = batched(1, &declared[0].shape)?.iter().product::<usize>().max(1);
             let plane: usize = vector.sizes()[2..].iter().product();
@@ -188,7 +189,7 @@ fn plain(
             Ok((vec![vector.clone()], vec![used]))
         }
         #[rustfmt::skip]
-        A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::AvgPool(_)
+        A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::AvgPool(_)
         | A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
         | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_)
         | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)

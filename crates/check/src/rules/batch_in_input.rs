@@ -5,11 +5,11 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Op;
 use cnnkit_core::shape::Shape;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct BatchInInput;
 
-/// From this size on an axis is a height or a width.
+/// From this size on, an axis is taken for a height or a width.
 const LARGE: u64 = 16;
 
 static META: Meta = Meta {
@@ -45,7 +45,7 @@ impl Rule for BatchInInput {
 
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
-        // The shapes of a model file have no batch: it is the exporter's.
+        // The shapes of a model file have no batch axis: the importer removed it.
         if facts.document.is_none() {
             return Ok(());
         }

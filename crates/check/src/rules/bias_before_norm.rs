@@ -80,7 +80,7 @@ fn biases(node: &Node) -> Option<u64> {
     (layer.doc().category == Category::Convolution).then(|| bias.shape.elements().ok()).flatten()
 }
 
-/// Whether `norm` subtracts a mean over everything that a single bias of `node` is added to.
+/// Returns whether `norm` subtracts a mean over everything that a single bias of `node` is added to.
 fn removes_constants(node: &Node, norm: &Node) -> bool {
     match &norm.op {
         Op::Layer(Layer::BatchNorm(_)) => true,

@@ -62,7 +62,7 @@ pub static FAILED_CLAIM: Meta = Meta {
     fixes: false,
 };
 
-/// A budget that holds for no spec.
+/// A budget that applies to no spec.
 pub static IDLE_BUDGET: Meta = Meta {
     id: "CK605",
     name: "idle-budget",

@@ -6,11 +6,11 @@ use cnnkit_core::graph::Op;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct ChannelsLastInput;
 
-/// From this size on an axis is a height or a width.
+/// From this size on, an axis is taken for a height or a width.
 const LARGE: u64 = 16;
 
 static META: Meta = Meta {

@@ -91,7 +91,7 @@ fn is_transparent(layer: &Layer) -> bool {
     layer.passes() || matches!(layer, Layer::BatchNorm(_) | Layer::Flatten(_))
 }
 
-/// Whether the pair is restricted on purpose, as low-rank designs are.
+/// Returns whether the pair is restricted on purpose, as low-rank designs are.
 fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     if facts.shares_weights(first) || facts.shares_weights(second) {
         return true;
@@ -103,7 +103,7 @@ fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     let before = facts.node(facts.node(first).inputs[0]).shape.channels();
     let (between, behind) = (facts.node(first).shape.channels(), facts.node(second).shape.channels());
     let narrow = between < before.min(behind);
-    // The projection of an inverted residual is linear by design, whatever its width (MobileNetV2, section 3.2).
+    // The projection of an inverted residual is linear by design, at any width (MobileNetV2, section 3.2).
     let light = |layer: &Layer| {
         matches!(layer.doc().category, Category::Activation | Category::Normalisation | Category::Gate)
     };
@@ -111,7 +111,7 @@ fn is_meant(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     narrow || projects || grouped(first) || grouped(second) || different_axes(facts, first, second)
 }
 
-/// Whether both have kernels above 1, but on different axes.
+/// Returns whether both have kernels above 1, but on different axes.
 fn different_axes(facts: &Facts<'_>, first: NodeId, second: NodeId) -> bool {
     let (Some(a), Some(b)) = (facts.windows(first), facts.windows(second)) else { return false };
     let wide = |windows: &[Window]| windows.iter().any(|window| window.kernel > 1);

@@ -6,7 +6,7 @@ use cnnkit_core::graph::{NodeId, Op};
 use cnnkit_core::layers::{Category, Layer};
 use cnnkit_core::number;
 
-/// See the module's page.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct MissingFlatten;
 
@@ -63,7 +63,8 @@ impl Rule for MissingFlatten {
     }
 }
 
-/// Whether the last axis of `node` is one of space: told by the first layer before it that makes or moves axes.
+/// Returns whether the last axis of `node` is a spatial one, which the nearest layer before it that creates
+/// or moves axes determines.
 fn spatial(facts: &Facts<'_>, node: NodeId) -> bool {
     const NEAR: usize = 256;
     let mut at = node;

@@ -36,8 +36,11 @@ pub enum Found {
 impl Subject {
     /// Returns the layer named `id`, or the layers of the group or block with that id; `None` if there is neither.
     pub fn named(facts: &Facts<'_>, id: &str) -> Option<Self> {
-        if let Some(node) = facts.graph.find(id) {
+        if let Some(node) = facts.find(id) {
             return Some(Self::Nodes(vec![node]));
+        }
+        if facts.names().binary_search_by(|name| name.as_str().cmp(id)).is_err() {
+            return None;
         }
         let inside = |node: &str| node.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
         let nodes: Vec<NodeId> =
@@ -141,7 +144,7 @@ fn field(facts: &Facts<'_>, subject: &Subject) -> Result<Field, Problem> {
     })
 }
 
-/// Returns the share of the field's box that is read, over the worst input.
+/// Returns the fraction of the field's box that is read, 0 to 1, minimum over the inputs.
 fn coverage(facts: &Facts<'_>, subject: &Subject) -> Result<Number, Problem> {
     let node = field(facts, subject)?.node;
     let mut worst = Number::from_integer(1);
@@ -167,7 +170,7 @@ fn aligned(facts: &Facts<'_>, subject: &Subject) -> Result<bool, Problem> {
     Ok(nodes.iter().all(|node| fields.nodes[node.index()].iter().all(|field| field.aligned)))
 }
 
-/// Whether a chain passes the published rule, where it applies, and leaves no hole.
+/// Returns whether a chain passes the published rule, where it applies, and leaves no hole.
 fn passes(facts: &Facts<'_>, chain: &Chain) -> Result<bool, Problem> {
     match chain.uniform() {
         Some((kernel, rates)) => {
@@ -178,7 +181,7 @@ fn passes(facts: &Facts<'_>, chain: &Chain) -> Result<bool, Problem> {
     }
 }
 
-/// Whether `found` is within the limit.
+/// Returns whether `found` is within the limit.
 pub fn holds(found: &Found, limit: Limit, target: &Target) -> bool {
     let within = |found: &Number, target: &Number| match limit {
         Limit::Exact => found == target,
@@ -213,6 +216,10 @@ pub fn difference(unit: Unit, found: &Found, target: &Target) -> Option<String> 
         (Unit::Length | Unit::Share, _) => "smaller",
         (_, word) => word,
     };
+    if unit == Unit::Share {
+        // A relative difference of shares would be one more percentage, of something else.
+        return Some(format!("{:.1} percentage points {word}", gap.to_f64().unwrap_or(0.0) * 100.0));
+    }
     let share = if *target > Number::from_integer(0) {
         let share = (gap / target).to_f64().unwrap_or(0.0);
         format!(" ({})", number::share(share))

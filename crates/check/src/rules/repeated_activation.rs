@@ -77,13 +77,13 @@ impl Rule for RepeatedActivation {
 }
 
 fn is_activation(layer: &Layer) -> bool {
-    // Arithmetic with a number and single functions are usually parts of a larger function: a bounded scale, a norm
-    // written out.
+    // Arithmetic with a constant and single functions are usually parts of a larger function: a bounded
+    // scale, a norm in its parts.
     let part = layer.pointwise().is_some_and(|pointwise| !pointwise.nonlinearity);
     layer.doc().category == Category::Activation && !part
 }
 
-/// Whether `second` is the identity on all values that `first` returns.
+/// Returns whether `second` is the identity on all values that `first` returns.
 fn is_identity_after(first: &Layer, second: &Layer) -> bool {
     second.values().keeps(first.values().range())
 }

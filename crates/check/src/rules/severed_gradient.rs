@@ -1,4 +1,4 @@
-//! CK406: weights for which every path to an output passes a layer with a constant output.
+//! CK406: weights for which every path to an output passes through a layer with a constant output.
 
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;

@@ -72,7 +72,7 @@ impl Rule for ShadowedId {
             let outer = loop {
                 let (above, _) = level.rsplit_once('.').unwrap_or(("", level));
                 let candidate = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
-                // A level inside a group of its own name is no second layer.
+                // A level inside a group of its own name is not a second layer.
                 if let Some(&outer) = first.get(candidate.as_str())
                     && !node.id.starts_with(&format!("{candidate}."))
                 {

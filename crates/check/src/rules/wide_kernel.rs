@@ -83,7 +83,7 @@ impl Rule for WideKernel {
     }
 }
 
-/// Whether the layer before it reduces channels by a 1x1 convolution, like the first of a bottleneck.
+/// Returns whether the layer before it reduces channels by a 1x1 convolution, like the first of a bottleneck.
 fn is_inside_bottleneck(facts: &Facts<'_>, id: NodeId) -> bool {
     let light =
         |layer: &Layer| matches!(layer.doc().category, Category::Activation | Category::Normalisation);

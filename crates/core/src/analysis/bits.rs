@@ -1,5 +1,5 @@
-//! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that fall
-//! apart into very many runs.
+//! A dense set of offsets, one bit each: the fallback of [`offsets`](crate::analysis::offsets) for reaches that
+//! consist of very many runs.
 
 #![allow(clippy::cast_possible_truncation, reason = "word indices are below 2^19")]
 
@@ -18,7 +18,7 @@ pub(crate) struct Bits {
 }
 
 impl Bits {
-    /// Computes the reach of `combs`, `size` wide.
+    /// Computes the reach of `combs`, `size` positions wide; an error if it needs too much memory or time.
     pub(crate) fn of(combs: &[Taps], size: u64) -> Result<Self, Problem> {
         let too_much = |what: &str| {
             Problem::new(Code::Limit, format!("not supported: a receptive field this wide with {what}")).help(
@@ -33,8 +33,8 @@ impl Bits {
         bits.words[0] = 1;
         let (mut reach, mut work) = (1, 0);
         for comb in combs {
-            // Doubling: n taps are m taps together with the same m taps shifted by n - m, for any m of at least half
-            // n.
+            // Doubling: the set of n taps is the set of m taps united with its copy shifted by n - m, for any
+            // m of at least half n.
             let mut taps = 1;
             while taps < comb.taps {
                 let more = taps.min(comb.taps - taps);
@@ -50,7 +50,7 @@ impl Bits {
         Ok(bits)
     }
 
-    /// Adds the set shifted up by `shift`; afterwards nothing lies at or above `reach`.
+    /// Adds the set shifted up by `shift`; no offset at or above `reach` remains.
     fn or_shifted(&mut self, shift: u64, reach: u64) {
         let (words, bits) = ((shift / 64) as usize, (shift % 64) as u32);
         let top = (reach.div_ceil(64) as usize).min(self.words.len());

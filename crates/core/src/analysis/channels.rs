@@ -1,12 +1,13 @@
-//! Channel connectivity: from which channels of a source can each channel of a node be reached?
+//! Channel connectivity: the channels of a source from which each channel of a node can be reached.
 //!
-//! A stack of grouped convolutions keeps its groups isolated until a shuffle or a dense layer mixes them (Zhang et
-//! al. 2018, section 3.1). Neighbouring channels with the same set are stored as one run, so a dense layer costs one
-//! union and a network of grouped layers as many sets as it has groups; a set has one bit per channel of the source.
+//! A stack of grouped convolutions keeps its groups isolated until a shuffle or a dense layer mixes them
+//! (Zhang et al. 2018, section 3.1). Neighbouring channels with the same set are stored as one run, so a
+//! dense layer costs one union and a network of grouped layers as many sets as it has groups; a set has one
+//! bit per channel of the source.
 //!
-//! Everything that a channel's value depends on counts, gates included. Where channels become positions (a
-//! permutation of the axes), [`reached`] counts them as mixed; [`exactly`] follows each of them there, and also where
-//! units read only padding.
+//! Everything on which a channel's value depends counts, gates included. Where channels become positions (a
+//! permutation of the axes), [`reached`] counts them as mixed; [`exactly`] follows each of them there, and
+//! also where units read only padding.
 
 pub use crate::analysis::channel_sets::{Bits, Run, Runs};
 
@@ -34,7 +35,7 @@ pub struct Connectivity {
     pub channels: u64,
     /// The fewest source channels that a channel of the node depends on.
     pub smallest: u64,
-    /// Mean share of the source channels that a channel of the node depends on.
+    /// Mean fraction of the source channels that a channel of the node depends on, 0 to 1.
     pub mean_share: f64,
     /// Groups of the node's channels that share no source channel with one another.
     pub isolated_groups: u64,
@@ -44,8 +45,8 @@ pub struct Connectivity {
     pub separators: Vec<NodeId>,
 }
 
-/// Returns, for each channel of each node, the channels of `source` that can reach it; `None` for nodes that do not
-/// depend on it.
+/// Returns, for each channel of each node, the channels of `source` that can reach it; `None` for nodes that
+/// do not depend on it. An error if there are too many different sets.
 pub fn reached(
     graph: &Graph,
     source: NodeId,
@@ -94,13 +95,31 @@ pub fn exactly(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resu
     if !mixes(graph, node) && !blind(graph)? {
         return Ok(Some(runs.clone()));
     }
-    one_by_one(graph, source, node, gates).map(Some)
+    one_by_one(graph, source, node, gates, &settled(graph, sets)).map(Some)
 }
 
-fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Runs, Problem> {
+/// Keeps the sets of nodes up to which no layer turns channels into positions and no unit reads padding alone: there they
+/// are exact.
+fn settled(graph: &Graph, sets: Vec<Option<Runs>>) -> Vec<Option<Runs>> {
+    let mut kept: Vec<Option<Runs>> = Vec::with_capacity(sets.len());
+    for (runs, node) in sets.into_iter().zip(graph.nodes()) {
+        let before = node.inputs.iter().all(|input| kept.get(input.0).is_some_and(Option::is_some));
+        let clean = before && !rearranges(graph, node) && !is_blind(graph, node).unwrap_or(true);
+        kept.push(clean.then(|| runs.unwrap_or_default()));
+    }
+    kept
+}
+
+fn one_by_one(
+    graph: &Graph,
+    source: NodeId,
+    node: NodeId,
+    gates: bool,
+    settled: &[Option<Runs>],
+) -> Result<Runs, Problem> {
     let size = graph.node(source).shape.channels();
     let mut out = Runs::default();
-    for set in each::channels(graph, source, node, gates)? {
+    for set in each::channels(graph, source, node, gates, settled)? {
         let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
         let bits = indices.filter_map(|c| Some(Rc::new(Bits::one(u64::try_from(c).ok()?, size))));
         out.push(1, bits.fold(None, |all, one| either(all, Some(one))));
@@ -111,34 +130,42 @@ fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resul
 /// Units up to this distance from the ends of a map are checked.
 const ENDS: i128 = 1 << 16;
 
-/// Whether some unit of some node reads nothing of an operand on some axis, because it reads only padding or lies in
-/// a gap of a transposed convolution. Without such units, connectivity follows from the layers alone, whatever the
-/// size.
+/// Returns whether some unit of some node reads nothing of an operand on some axis, because it reads only
+/// padding or lies in a gap of a transposed convolution. Without such units, connectivity follows from the
+/// layers alone, whatever the size.
 fn blind(graph: &Graph) -> Result<bool, Problem> {
-    for (_, node) in graph.iter() {
-        if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
-            continue;
+    for node in graph.nodes() {
+        if is_blind(graph, node)? {
+            return Ok(true);
         }
-        for reach in graph.reach(node) {
-            let Some(operand) = node.inputs.get(reach.input).map(|&id| graph.node(id)) else { continue };
-            for (axis, &size) in reach.axes.iter().zip(operand.shape.sizes()).skip(1) {
-                if !matches!(axis, AxisReach::Window { .. } | AxisReach::Transposed { .. }) {
-                    continue;
-                }
-                let Link::By(relation) = Link::new(axis)? else { continue };
-                let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
-                // Units that read only padding lie at the ends; gaps occur in every period.
-                let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
-                if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
-                    return Ok(true);
-                }
+    }
+    Ok(false)
+}
+
+/// Whether some unit of `node` reads nothing of an operand on some axis.
+fn is_blind(graph: &Graph, node: &Node) -> Result<bool, Problem> {
+    if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
+        return Ok(false);
+    }
+    for reach in graph.reach(node) {
+        let Some(operand) = node.inputs.get(reach.input).map(|&id| graph.node(id)) else { continue };
+        for (axis, &size) in reach.axes.iter().zip(operand.shape.sizes()).skip(1) {
+            if !matches!(axis, AxisReach::Window { .. } | AxisReach::Transposed { .. }) {
+                continue;
+            }
+            let Link::By(relation) = Link::new(axis)? else { continue };
+            let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
+            // Units that read only padding lie at the ends; gaps occur in every period.
+            let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
+            if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
+                return Ok(true);
             }
         }
     }
     Ok(false)
 }
 
-/// Whether some layer before `node` turns channels into positions, or positions into channels.
+/// Returns whether some layer before `node` turns channels into positions, or positions into channels.
 fn mixes(graph: &Graph, node: NodeId) -> bool {
     let mut before = vec![false; graph.nodes.len()];
     before[node.0] = true;
@@ -148,16 +175,19 @@ fn mixes(graph: &Graph, node: NodeId) -> bool {
             return false;
         }
         node.inputs.iter().for_each(|input| before[input.0] = true);
-        let Op::Layer(layer) = &node.op else { return false };
-        let shapes = graph.input_shapes(node);
-        match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
-            Some(Rearrangement::Regroup(runs)) => {
-                runs.iter().any(|run| run.input.len() + run.output.len() > 2)
-            }
-            Some(_) => true,
-            None => crosses(graph, node),
-        }
+        rearranges(graph, node)
     })
+}
+
+/// Whether a layer turns channels into positions, or positions into channels.
+fn rearranges(graph: &Graph, node: &Node) -> bool {
+    let Op::Layer(layer) = &node.op else { return false };
+    let shapes = graph.input_shapes(node);
+    match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
+        Some(Rearrangement::Regroup(runs)) => runs.iter().any(|run| run.input.len() + run.output.len() > 2),
+        Some(_) => true,
+        None => crosses(graph, node),
+    }
 }
 
 /// Whether a layer's channels are positions of an operand, or vice versa.
@@ -166,7 +196,8 @@ fn crosses(graph: &Graph, node: &Node) -> bool {
     graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
 }
 
-/// Computes the connectivity between each input and each output of the network, with gates if `gates` is set.
+/// Computes the connectivity between each input and each output of the network, through gates as well if
+/// `gates` is set.
 pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {
     let sources: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     // Where following each channel is too expensive, fall back to what channels can depend on at any size.
@@ -175,9 +206,11 @@ pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Pro
     for source in sources {
         let last = graph.outputs.iter().max().copied().unwrap_or(source);
         let sets = reached(graph, source, last, gates)?;
+        let settled = settled(graph, sets.clone());
         for &output in &graph.outputs {
             if let Some(runs) = sets.get(output.0).and_then(Option::as_ref) {
-                let exact = (loose || mixes(graph, output)).then(|| one_by_one(graph, source, output, gates));
+                let exact = (loose || mixes(graph, output))
+                    .then(|| one_by_one(graph, source, output, gates, &settled));
                 let exact = exact.and_then(Result::ok);
                 all.push(summary(graph, source, output, exact.as_ref().unwrap_or(runs)));
             }
@@ -186,7 +219,8 @@ pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Pro
     Ok(all)
 }
 
-/// Computes the connectivity between two nodes; `None` if the second does not depend on the first.
+/// Computes the connectivity between two nodes; `None` if the second does not depend on the first. An error
+/// if there are too many different sets.
 pub fn between(
     graph: &Graph,
     source: NodeId,
@@ -281,8 +315,8 @@ pub struct Seam {
 /// Maximum number of grouped layers that are compared with their successors.
 const MAX_GROUPED: usize = 4096;
 
-/// Returns pairs of consecutive grouped layers (depthwise ones excluded) that keep their groups isolated: a shuffle
-/// is missing there.
+/// Returns pairs of consecutive grouped layers (depthwise ones excluded) that keep their groups isolated: a
+/// shuffle is missing there. An error if there are too many grouped layers or different sets.
 pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
     let grouped: Vec<NodeId> = graph
         .iter()

@@ -58,7 +58,8 @@ impl Convention {
         }
     }
 
-    /// Returns the tool's count for `node`, one image.
+    /// Returns the tool's count for `node`, one image; an error if the count exceeds 64 bits or is not known
+    /// for this layer.
     pub fn count(self, graph: &Graph, node: &Node) -> Result<u64, Problem> {
         let Op::Layer(layer) = &node.op else { return Ok(0) };
         let inputs = graph.input_shapes(node);
@@ -74,14 +75,14 @@ impl Convention {
         }
     }
 
-    /// Returns the tool's count for the network, one image.
+    /// Returns the tool's count for the network, one image; errors as for [`count`](Self::count).
     pub fn total(self, graph: &Graph) -> Result<u64, Problem> {
         graph.nodes.iter().try_fold(0u64, |sum, node| {
             sum.checked_add(self.count(graph, node)?).ok_or_else(|| Problem::overflow("the total"))
         })
     }
 
-    /// Returns the kinds of layers for which its count differs from our MACs: kind, ours, theirs.
+    /// Returns the kinds of layers for which its count differs from our MACs, as (kind, ours, theirs).
     pub fn differences(self, graph: &Graph) -> Result<Vec<(&'static str, u64, u64)>, Problem> {
         let mut kinds: Vec<(&'static str, u64, u64)> = Vec::new();
         for node in &graph.nodes {
@@ -140,7 +141,7 @@ impl Seen<'_> {
         times(self.output.spatial())
     }
 
-    /// Whether there are two spatial axes: some of fvcore's rules apply to images only.
+    /// Returns whether there are two spatial axes: some of fvcore's rules apply to images only.
     fn image(&self) -> bool {
         self.input.rank() == 3
     }
@@ -185,7 +186,7 @@ impl Seen<'_> {
             }
             #[rustfmt::skip]
             A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-            | A::Linear(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+            | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
             | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
             | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
             | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
@@ -214,7 +215,7 @@ impl Seen<'_> {
             A::LayerNorm(_) if self.channel_norm() => Ok(0),
             A::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
             // The tool does not detect function calls.
-            A::Attention(_) | A::Matmul(_) => Ok(0),
+            A::Attention(_) | A::DynamicConv(_) | A::Matmul(_) => Ok(0),
             A::Prelu(_) => self.inputs(),
             A::AvgPool(_) => self.outputs(),
             A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
@@ -245,7 +246,7 @@ impl Seen<'_> {
         }
     }
 
-    /// Whether a layer norm runs over the channels of a map, not over a last axis.
+    /// Returns whether a layer norm runs over the channels of a map, not over a last axis.
     fn channel_norm(&self) -> bool {
         self.input.rank() > 1
             && matches!(self.layer, Layer::LayerNorm(norm) if norm.axis == NormAxis::Channels)
@@ -302,7 +303,7 @@ impl Seen<'_> {
             )
             .help("it depends on how PyTorch composes the layer; use another convention")),
             #[rustfmt::skip]
-            A::DeformSample(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
+            A::DeformSample(_) | A::DynamicConv(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
             | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
             | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
             | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
@@ -320,9 +321,9 @@ impl Seen<'_> {
             }
             // Parameters outside a leaf module are not detected.
             A::LayerScale(_) => Ok(0),
-            // Linear layers and norms count once, whatever the input's size.
+            // Linear layers and norms count once, for any input size.
             #[rustfmt::skip]
-            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
             | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
             | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)

@@ -1,10 +1,11 @@
-//! Finds the elements of each weight that some output depends on, element by element.
+//! Finds the elements of each weight on which some output depends, element by element.
 //!
-//! An element is dead if no path leads from it to an output: the layer has no reader, a slice leaves its channel out,
-//! or its tap of the kernel reads only padding, wherever the window is (a dilated kernel wider than its map; Chen et
-//! al. 2017, section 3.3, on the filter weights that stay valid). What the outputs read is propagated back through
-//! all nodes at once, exactly and with borders; deformable convolutions count with their regular grid. Zeros that a
-//! `pad` layer writes are padding like any other (see [`known_zeros`]).
+//! An element is dead if no path leads from it to an output: no layer reads its layer, a slice omits its
+//! channel, or its tap of the kernel reads only padding at every position of the window (a dilated kernel
+//! wider than its map; Chen et al. 2017, section 3.3, on the filter weights that stay valid). What the
+//! outputs read is propagated back through all nodes at once, exactly and with borders; deformable
+//! convolutions count with their regular grid. Zeros that a `pad` layer writes are padding like any other
+//! (see [`known_zeros`]).
 
 use crate::analysis::field::Interval;
 use crate::analysis::known_zeros;
@@ -19,8 +20,8 @@ use crate::layers::window::Window;
 use crate::layers::{Arithmetic as A, Layer, Weight, WeightRole};
 use crate::shape::Shape;
 
-/// Returns, per node and weight, the used elements as a region of the weight's own axes. Where nodes share weights,
-/// the owner's entry has the elements that any of them uses.
+/// Returns, per node and weight, the used elements as a region of the weight's own axes. Where nodes share
+/// weights, the owner's entry has the elements that any of them uses. An error if this needs too many steps.
 pub fn used(graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
     let budget = Budget::default();
     let nothing =
@@ -69,13 +70,14 @@ pub struct Idle {
     pub weight: usize,
     /// Its number of elements.
     pub elements: u64,
-    /// The number of elements that some output depends on.
+    /// The number of elements on which some output depends.
     pub used: u64,
-    /// For a kernel, the number of taps that no channel uses, and of all taps; `None` if some channel uses each tap.
+    /// For a kernel, the number of taps that no channel uses and the number of all taps; `None` if some
+    /// channel uses each tap.
     pub taps: Option<(u64, u64)>,
 }
 
-/// Returns the learnable weights with unused elements.
+/// Returns the learnable weights with unused elements; errors as for [`used`].
 pub fn idle(graph: &Graph) -> Result<Vec<Idle>, Problem> {
     let (used, budget) = (used(graph)?, Budget::default());
     let mut found = Vec::new();
@@ -177,7 +179,7 @@ fn elements(
         A::BatchNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) => first(&live[0]),
         A::Prelu(_) if sizes == [1] => vec![whole()],
         A::Prelu(_) => first(&live[0]),
-        // Every key's score acts on the queries' outputs.
+        // The score of every key acts on the outputs of the queries.
         A::Attention(_) => {
             let own = |(axis, &size): (usize, &u64)| match live.get(axis) {
                 Some(set) if size > 1 && axis + 1 < live.len() => set.clone(),
@@ -200,9 +202,9 @@ fn elements(
             vec![sets]
         }
         A::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
-        // For other layers only one fact is available: something reads them.
+        // For other layers only one fact is available: some layer reads them.
         #[rustfmt::skip]
-        A::Pointwise(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        A::Pointwise(_) | A::DynamicConv(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
         | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
         | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
         | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_)
@@ -277,7 +279,8 @@ fn padded(
     Ok(Set::of((ends[0]..ends[1]).filter(shows).map(|at| Interval { lo: at, hi: at }).collect()))
 }
 
-/// The convolution that computes the offsets, for all of them at every sampled position.
+/// Returns the used elements of the convolution that computes the offsets: all its offsets, at every sampled
+/// position.
 fn offsets(
     deform: &DeformConv,
     weight: &Weight,

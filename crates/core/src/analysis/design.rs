@@ -72,7 +72,8 @@ pub struct Outcome {
 }
 
 impl Search {
-    /// Runs the search; calls `progress` with the share done in thousandths.
+    /// Runs the search; calls `progress` with the completed part in thousandths. An error if the search space
+    /// is invalid or too large.
     pub fn run(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<Outcome, Problem> {
         self.validate()?;
         let mut front = Front::default();
@@ -115,7 +116,8 @@ impl Search {
         Ok(Outcome { front, schedules, visited })
     }
 
-    /// Returns the same search over as few layers as can reach the smallest receptive field, and two more.
+    /// Returns the same search over the fewest layers that can reach the smallest receptive field, and up to
+    /// two more (with a period, one period more).
     #[must_use]
     pub fn with_enough_layers(mut self) -> Self {
         if self.min_size > 1 {

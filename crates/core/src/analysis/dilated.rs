@@ -55,7 +55,7 @@ pub struct Chains {
 /// Maximum number of listed chains.
 const MAX_CHAINS: usize = 256;
 
-/// Returns every maximal chain with at least one rate above 1.
+/// Returns every maximal chain with at least one rate above 1; an error beyond 4,096 stride-1 convolutions.
 pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     let taps: Vec<Taps> = graph.iter().map(|(_, node)| taps(graph, node)).collect();
     let members: Vec<NodeId> =
@@ -119,7 +119,7 @@ fn carried<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = NodeId>
 enum Taps {
     /// A stride-1 convolution with a kernel above 1 on some axis: one window per spatial axis.
     Member(Vec<Window>),
-    /// Reads each position at its own place only.
+    /// Each output position reads only the same input position.
     Point,
     /// Ends every chain.
     Break,
@@ -159,7 +159,8 @@ fn taps(graph: &Graph, node: &Node) -> Taps {
     result
 }
 
-/// Removes the edges that a longer path makes redundant: a shortcut past a convolution is no chain of its own.
+/// Removes the edges that a longer path makes redundant: a shortcut past a convolution is not a chain of its
+/// own.
 fn reduced(previous: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let words = previous.len().div_ceil(64);
     let mut above: Vec<Vec<u64>> = Vec::with_capacity(previous.len());
@@ -311,9 +312,10 @@ pub fn taps_valid(graph: &Graph) -> Vec<TapsValid> {
     all
 }
 
-/// Counts the positions out of `outputs` by the number of taps inside `0..size`; `None` for an absurd kernel.
+/// Counts the positions out of `outputs` by the number of taps inside `0..size`; `None` if a number overflows
+/// or the kernel is too large.
 ///
-/// Tap `t` is inside for a run of positions; a sweep over the runs' ends gives the counts between them.
+/// Tap `t` is inside for a run of positions; a sweep over the ends of the runs gives the counts between them.
 fn classes(window: Window, size: u64, outputs: u64) -> Option<Vec<(u64, u64)>> {
     if window.kernel > 1 << 16 {
         return None;

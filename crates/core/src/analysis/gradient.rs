@@ -1,5 +1,5 @@
-//! Finds weights that receive no gradient, because every path to an output passes a layer whose value does not depend
-//! on its input.
+//! Finds weights that receive no gradient, because every path to an output passes through a layer whose value
+//! does not depend on its input.
 
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::layer_norm::NormAxis;
@@ -26,12 +26,12 @@ pub enum Why {
     Norm,
     /// The operand's constant factor is 0.
     Factor,
-    /// Everything is always dropped.
+    /// A dropout with probability 1 drops everything.
     Dropout,
 }
 
 impl Why {
-    /// Returns what the layer does, as the rest of a sentence.
+    /// Returns the effect of the layer, as the rest of a sentence.
     pub fn phrase(self) -> &'static str {
         match self {
             Self::Softmax => "gives 1 for a single element",
@@ -85,7 +85,7 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
         A::Dropout(dropout) => (dropout.p >= 1.0).then_some(Why::Dropout),
         #[rustfmt::skip]
         A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
         | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
         | A::Reduce(_) | A::BatchNorm(_) | A::LocalResponseNorm(_) | A::Prelu(_) | A::Glu(_)
         | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)

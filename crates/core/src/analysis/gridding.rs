@@ -1,8 +1,8 @@
 //! Gridding: which positions of its receptive field a stack of dilated convolutions actually reads.
 //!
-//! On one axis, tap e of a layer with rate r after strides of product j lies e * r * j input positions from its first
-//! tap. The reach of the stack is the sum of these combs of taps, and in several axes the product of the axes'
-//! reaches: every figure here comes from per-axis sets; the square is never materialised.
+//! On one axis, tap e of a layer with rate r after strides of product j lies e * r * j input positions from
+//! its first tap. The reach of the stack is the sum of these combs of taps, and in several axes the product
+//! of the axes' reaches: every figure here comes from per-axis sets; the product is never materialised.
 //!
 //! **Criterion.** Sort the combs by step R. The reach has no hole if and only if every step obeys `R_j <= 1 + sum of
 //! (taps_i - 1) * R_i over the smaller ones`. *Necessary*: measured from the extreme tap, smaller combs reach at most
@@ -27,7 +27,7 @@ use crate::analysis::offsets::{Offsets, extent, join};
 use crate::analysis::taps::Taps;
 use crate::diagnostic::{Code, Problem};
 
-/// More layers than this are a mistake, not a network.
+/// Maximum number of layers: more are a mistake, not a network.
 pub const MOST_LAYERS: usize = 100_000;
 
 /// One dilated convolution; each list has one entry per axis.
@@ -85,7 +85,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Whether the step satisfies the criterion.
+    /// Returns whether the step satisfies the criterion.
     pub fn holds(self) -> bool {
         self.step <= self.largest
     }
@@ -115,7 +115,7 @@ impl Stack {
         Ok(Self { axes, layers })
     }
 
-    /// Returns the stack with one kernel size on all axes, stride 1.
+    /// Returns the stack with one kernel size on all axes, stride 1; errors as for [`new`](Self::new).
     pub fn uniform(kernel: u64, rates: &[u64], axes: usize) -> Result<Self, Problem> {
         Self::new(axes, rates.iter().map(|&rate| Layer::square(kernel, rate, axes)).collect())
     }
@@ -156,7 +156,8 @@ impl Stack {
 }
 
 impl Gridding {
-    /// Computes the facts of `stack`, exact at any width.
+    /// Computes the facts of `stack`, exact at any width; an error beyond 2^62 positions or beyond the memory
+    /// limit.
     pub fn of(stack: &Stack) -> Result<Self, Problem> {
         let mut axes: Vec<Axis> = Vec::with_capacity(stack.axes);
         for axis in 0..stack.axes {
@@ -187,7 +188,7 @@ impl Gridding {
         self.axes.iter().map(|axis| BigUint::from(axis.offsets.size())).product()
     }
 
-    /// Returns the share of the box that is read, 0..=1.
+    /// Returns the fraction of the box that is read, 0 to 1.
     pub fn coverage(&self) -> f64 {
         self.axes.iter().map(|axis| axis.offsets.covered() as f64 / axis.offsets.size() as f64).product()
     }
@@ -197,7 +198,7 @@ impl Gridding {
         self.axes.iter().map(|axis| axis.offsets.max_gap()).max().unwrap_or(1)
     }
 
-    /// Whether every position of the box is read.
+    /// Returns whether every position of the box is read.
     pub fn hole_free(&self) -> bool {
         self.axes.iter().all(|axis| axis.offsets.hole_free())
     }
@@ -214,12 +215,13 @@ impl Gridding {
         taps.filter(|&taps| taps > 1).map(BigUint::from).product()
     }
 
-    /// Estimates how many 64-bit additions [`multiplicities`](Self::multiplicities) takes.
+    /// Estimates how many 64-bit additions [`multiplicities`](Self::multiplicities) needs.
     pub fn multiplicity_cost(&self) -> u64 {
         self.axes.iter().map(|axis| multiplicity::cost(&axis.combs)).fold(0, u64::saturating_add)
     }
 
-    /// Computes the multiplicities, one line per axis; their product is the map.
+    /// Computes the multiplicities, one line per axis; their product is the map. An error if a line is too
+    /// long.
     pub fn multiplicities(&self) -> Result<Vec<Multiplicity>, Problem> {
         let mut lines: Vec<Multiplicity> = Vec::with_capacity(self.axes.len());
         for (i, axis) in self.axes.iter().enumerate() {
@@ -247,7 +249,7 @@ pub fn criterion(combs: &[Taps]) -> Result<Vec<Bound>, Problem> {
     Ok(bounds.collect())
 }
 
-/// Computes the number of classes; the module's documentation has the proof.
+/// Computes the number of classes; the proof is in the module's documentation.
 fn sub_grids(combs: &[Taps], jump: u64) -> Result<Option<u64>, Problem> {
     let divisor = if jump == 1 {
         join(combs).iter().fold(0, |divisor: u64, comb| divisor.gcd(&comb.step))

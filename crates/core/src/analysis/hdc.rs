@@ -76,8 +76,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Computes both verdicts on `groups` (one list of all rates, or a sawtooth's groups as given) with K = `kernel`
-    /// over `axes` axes.
+    /// Computes both verdicts on `groups` (one list of all rates, or a sawtooth's groups as given) with K =
+    /// `kernel` over `axes` axes; an error for an empty list, zeros, or numbers that are too large.
     pub fn of(kernel: u64, groups: &[Vec<u64>], axes: usize) -> Result<Self, Problem> {
         let rates: Vec<u64> = groups.concat();
         let exact = Gridding::of(&Stack::uniform(kernel, &rates, axes)?)?;
@@ -89,7 +89,7 @@ impl Check {
         Ok(Self { rates, rule, exact, bounds })
     }
 
-    /// Whether the rule and the exact coverage give the same verdict.
+    /// Returns whether the rule and the exact coverage give the same verdict.
     pub fn agrees(&self) -> bool {
         self.rule.ok == self.exact.hole_free()
     }
@@ -158,8 +158,9 @@ pub fn distances(rates: &[u64]) -> Vec<Distance> {
     out
 }
 
-/// Returns the length of the group that `rates` repeat: at least two layers with different rates, repeated in full at
-/// least twice; the last group may be incomplete. A single rate repeated is one group, because nothing rises in it.
+/// Returns the length of the group that `rates` repeat: at least two layers with different rates, repeated in
+/// full at least twice; the last group may be incomplete. A repeated single rate is one group, because its
+/// rates do not rise.
 pub fn period(rates: &[u64]) -> Option<usize> {
     (2..=rates.len() / 2).find(|&period| {
         rates[period..].iter().zip(rates).all(|(a, b)| a == b)

@@ -1,9 +1,9 @@
-//! Elements that are zero whatever the network's input is: those that a `pad` layer writes, tracked through later
-//! layers.
+//! Elements that are zero for every input of the network: those that a `pad` layer writes, tracked through
+//! later layers.
 //!
-//! A convolution after them multiplies its weights by these zeros as by those of its own padding. They are tracked
-//! through layers that move elements along axes, and through functions of one element that map 0 to 0; the output of
-//! every other layer counts as nonzero.
+//! A convolution after them multiplies its weights by these zeros as by those of its own padding. They are
+//! tracked through layers that move elements along axes, and through functions of one element that map 0 to
+//! 0; the output of every other layer counts as nonzero.
 
 use crate::analysis::support::{Budget, Region, Set};
 use crate::diagnostic::Problem;
@@ -21,8 +21,8 @@ pub enum Carries {
     Nothing,
 }
 
-/// Returns what `layer`, which reads `reaches`, does with zeros: it says whether it moves elements, its reaches say
-/// whether along axes, one by one.
+/// Returns how `layer`, with the dependences `reaches`, treats zeros: the layer states whether it moves
+/// elements, its reaches whether along axes, one by one.
 pub fn carries(layer: &Layer, reaches: &[Reach]) -> Carries {
     let one = |axis: &AxisReach| matches!(axis, AxisReach::Window { window, .. } if window.kernel == 1);
     match layer.values() {

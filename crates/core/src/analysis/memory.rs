@@ -1,14 +1,15 @@
-//! Memory of one inference by liveness: a tensor lives from the step that computes it to the last step that reads it.
+//! Memory of one inference by liveness: a tensor lives from the step that computes it to the last step that
+//! reads it.
 //!
-//! Steps run in the graph's order. Assumes no in-place operations and no fusion, so an engine that does either stays
-//! below these figures. Weights are not part of the peak.
+//! Steps run in the graph's order. Assumes no in-place operations and no fusion, so an engine that does
+//! either needs less than these figures. Weights are not part of the peak.
 
 use crate::graph::{Graph, NodeId};
 
 /// The step with the largest memory use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peak {
-    /// Elements alive at that step, the network's inputs included while they are needed.
+    /// Elements alive at that step, including the network's inputs while they are needed.
     pub elements: u64,
     /// The layer that runs at that step.
     pub step: NodeId,
@@ -30,7 +31,8 @@ pub fn last_uses(graph: &Graph) -> Vec<usize> {
     last
 }
 
-/// Returns the peak of one inference at batch 1; the first of several equal ones.
+/// Returns the peak of one inference at batch 1, in elements; the first of several equal peaks. `None` for an
+/// empty graph.
 pub fn peak(graph: &Graph) -> Option<Peak> {
     let last = last_uses(graph);
     let elements: Vec<u64> =

@@ -1,4 +1,4 @@
-//! Pure functions from a graph (or a list of rates) to facts.
+//! Analyses: pure functions from a graph (or a list of rates) to facts.
 
 mod bits;
 mod channel_sets;

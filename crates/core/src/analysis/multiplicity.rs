@@ -28,7 +28,7 @@ const MOST_POSITIONS: u64 = 1 << 24;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multiplicity {
     size: u64,
-    /// Offsets that are not multiples of it are holes.
+    /// The common step: offsets that are not multiples of it are holes.
     unit: u64,
     counts: Counts,
 }
@@ -41,7 +41,7 @@ enum Counts {
 }
 
 impl Multiplicity {
-    /// Computes the line of `combs`, in any order.
+    /// Computes the line of `combs`, in any order; an error if it is too long or needs too many additions.
     pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
         let size = extent(combs)?;
         let mut combs: Vec<Taps> = combs.iter().copied().filter(|comb| comb.taps > 1).collect();
@@ -130,7 +130,7 @@ pub(crate) fn log(value: &BigUint) -> f64 {
     head.ln() + excess as f64 * std::f64::consts::LN_2
 }
 
-/// Estimates how many 64-bit additions the line of `combs` takes.
+/// Estimates how many 64-bit additions the line of `combs` needs.
 pub fn cost(combs: &[Taps]) -> u64 {
     let combs = combs.iter().filter(|comb| comb.taps > 1);
     let (layers, bits, unit, reach) =

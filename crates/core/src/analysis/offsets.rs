@@ -1,11 +1,12 @@
-//! Which offsets a stack of combs of taps reaches on one axis: the exact set, never the square it spans.
+//! The exact set of offsets that a stack of combs of taps reaches on one axis.
 //!
-//! A convolution with `taps` taps, `step` input positions apart, is a comb. A stack reaches every sum of one tap of
-//! each comb, so the reach is a sum of sets and does not depend on their order. That freedom keeps it small: combs
-//! are processed in ascending order of step, combs of equal step are joined, and the common divisor of all steps is
-//! divided out. The result is stored as a list of runs. An interval at least as long as the next step only grows, so
-//! stacks without holes cost nothing, however wide they are. If the runs become too many, a bit set takes over; if
-//! that would be too large as well, the result is an error, not an exhausted machine.
+//! A convolution with `taps` taps, `step` input positions apart, is a comb. A stack reaches every sum of one
+//! tap of each comb, so the reach is a sum of sets and does not depend on their order. This freedom keeps it
+//! small: combs are processed in ascending order of step, combs of equal step are joined, and the common
+//! divisor of all steps is divided out. The result is stored as a list of runs. An interval at least as long
+//! as the next step only grows, so stacks without holes cost nothing, however wide they are. If there are too
+//! many runs, a bit set replaces them; if that would be too large as well, the result is an error instead of
+//! exhausted memory.
 
 use num_integer::Integer as _;
 
@@ -22,7 +23,7 @@ pub struct Offsets {
     size: u64,
     covered: u64,
     max_gap: u64,
-    /// All offsets are multiples of it; the set below is in this unit.
+    /// The common divisor of all offsets; the set below is in this unit.
     unit: u64,
     set: Set,
 }
@@ -38,7 +39,8 @@ enum Set {
 type Run = (u64, u64);
 
 impl Offsets {
-    /// Computes the reach of `combs`, in any order.
+    /// Computes the reach of `combs`, in any order; an error beyond 2^62 positions or beyond the memory
+    /// limit.
     pub fn of(combs: &[Taps]) -> Result<Self, Problem> {
         let size = extent(combs)?;
         let mut joined = join(combs);
@@ -76,7 +78,7 @@ impl Offsets {
         self.max_gap
     }
 
-    /// Whether every offset of the box is reached.
+    /// Returns whether every offset of the box is reached.
     pub fn hole_free(&self) -> bool {
         self.covered == self.size
     }
@@ -134,7 +136,8 @@ impl Offsets {
     }
 }
 
-/// Returns the width of the box that `combs` span: 1 + sum of (taps - 1) * step.
+/// Returns the width of the box that `combs` span: 1 + sum of (taps - 1) * step; an error beyond 2^62
+/// positions.
 pub fn extent(combs: &[Taps]) -> Result<u64, Problem> {
     let reach = combs.iter().try_fold(0u64, |sum, comb| {
         comb.taps.saturating_sub(1).checked_mul(comb.step).and_then(|reach| sum.checked_add(reach))
@@ -160,7 +163,7 @@ pub(crate) fn join(combs: &[Taps]) -> Vec<Taps> {
     joined
 }
 
-/// Computes the reach as runs; `None` if that takes too many of them.
+/// Computes the reach as runs; `None` if there are too many of them.
 fn runs(combs: &[Taps]) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = vec![(0, 1)];
     let mut written = 0;

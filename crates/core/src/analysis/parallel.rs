@@ -1,4 +1,4 @@
-//! A map over a slice: on all cores with the feature `parallel`, else one element after another.
+//! A map over a slice: on all cores with the feature `parallel`, otherwise sequential.
 
 /// Returns `f` of every element, in order. The result does not depend on the feature.
 #[cfg(feature = "parallel")]

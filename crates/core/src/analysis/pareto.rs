@@ -1,4 +1,4 @@
-//! Schedules measured in four respects, and their Pareto front.
+//! Schedules, measured in four respects, and their Pareto front.
 
 #![allow(clippy::cast_possible_truncation, reason = "the search bounds a line to 2^24 positions")]
 
@@ -36,7 +36,8 @@ impl Design {
         }
     }
 
-    /// Returns smallest / largest multiplicity: the outermost tap is reached once, so 1 / largest, or 0 with a hole.
+    /// Returns smallest / largest multiplicity: 1 / largest, because the outermost tap is reached once; 0
+    /// with a hole.
     pub fn evenness(&self) -> f64 {
         if self.hole_free { 1.0 / self.largest as f64 } else { 0.0 }
     }
@@ -46,7 +47,7 @@ impl Design {
         Rule::of(self.kernel, &self.rates).ok
     }
 
-    /// Whether this is at least as good as `other` in every respect.
+    /// Returns whether this is at least as good as `other` in every respect.
     pub fn covers(&self, other: &Self) -> bool {
         self.at_least(other.rates.len(), other.size, other.floor(), other.variation)
     }
@@ -72,7 +73,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Whether some design is at least as good as anything with these figures.
+    /// Returns whether some design is at least as good as anything with these figures.
     pub(crate) fn covers(&self, layers: usize, size: u64, floor: u64, variation: f64) -> bool {
         self.designs.iter().any(|design| design.at_least(layers, size, floor, variation))
     }

@@ -28,17 +28,18 @@ pub type Distribution<K> = BTreeMap<K, BigUint>;
 pub struct Paths {
     /// The output.
     pub output: NodeId,
-    /// Their number.
+    /// Number of paths.
     pub count: BigUint,
-    /// By the number of layers with weights that they cross (convolutions and linear layers); `None` if there are too
-    /// many different lengths.
+    /// Paths by the number of layers with weights that they cross (convolutions and linear layers); `None` if
+    /// there are too many different lengths.
     pub lengths: Option<Distribution<u64>>,
-    /// By the number of residual modules whose branch they take.
+    /// Paths by the number of residual modules whose branch they take.
     pub modules: Option<Distribution<u64>>,
-    /// By the size of the receptive field, one entry per spatial axis; `None` for too many different ones, or with
-    /// upsampling or misaligned merges on the way, where a path has no single size.
+    /// Paths by the size of the receptive field, one entry per spatial axis; `None` if there are too many
+    /// different sizes, or if upsampling or misaligned merges lie before the output, where a path has no
+    /// single size.
     pub fields: Option<Distribution<Vec<Seen>>>,
-    /// Residual modules on the way: merges of a short and a long path.
+    /// Number of residual modules before the output: merges of a short and a long path.
     pub residual_modules: u64,
 }
 
@@ -54,7 +55,7 @@ pub enum Seen {
 /// Maximum number of steps over all distributions of a network.
 const MAX_STEPS: usize = 20_000_000;
 
-/// Computes the paths to each output.
+/// Computes the paths to each output; errors as for the receptive fields ([`analyse`]).
 pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
     let deepest = deepest(graph);
     let residual: Vec<Option<Vec<bool>>> =
@@ -112,7 +113,7 @@ impl Paths {
         self.lengths.as_ref()?.keys().next_back().copied()
     }
 
-    /// Returns the share of paths that cross fewer than half of the layers of the longest.
+    /// Returns the fraction of paths that cross fewer than half of the layers of the longest, 0 to 1.
     pub fn short_share(&self) -> Option<f64> {
         let depth = self.depth()?;
         let short = self.lengths.as_ref()?.iter().filter(|(length, _)| 2 * **length < depth);
@@ -126,7 +127,7 @@ impl Paths {
     }
 }
 
-/// Computes `part / whole`, exact to 18 digits however large the two are.
+/// Computes `part / whole`, exact to 18 digits for integers of any size.
 pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
     if whole.is_zero() {
         return 0.0;
@@ -135,13 +136,13 @@ pub fn share(part: &BigUint, whole: &BigUint) -> f64 {
     scaled.to_f64().unwrap_or(0.0) / 1e18
 }
 
-/// Whether a layer multiplies and accumulates with weights, learned or fixed.
+/// Returns whether a layer multiplies and accumulates with weights, learned or fixed.
 pub fn is_weighted(node: &Node) -> bool {
     node.cost.macs > 0 && node.weights.iter().any(|weight| weight.role != WeightRole::Buffer)
 }
 
-/// Computes the distribution of labels over the paths to each output: a path starts with the label `start`, and every
-/// edge changes it. `None` if a step has no label, or if the work is too much.
+/// Computes the distribution of labels over the paths to each output: a path starts with the label `start`,
+/// and every edge changes it. `None` if a step has no label, or if there are too many steps.
 fn distribution<K: Ord + Clone>(
     graph: &Graph,
     start: impl Fn(NodeId, &Node) -> Option<K>,
@@ -207,7 +208,8 @@ fn deepest(graph: &Graph) -> Vec<u64> {
     deepest
 }
 
-/// If `node` joins a short and a long path element by element, returns for each operand whether it is the long one.
+/// Returns, for each operand of `node`, whether it is the long path; none unless `node` adds a short and a
+/// long path element by element.
 fn residual(graph: &Graph, node: &Node, deepest: &[u64]) -> Option<Vec<bool>> {
     let reaches = graph.reach(node);
     let own_place = |reach: &Reach| {

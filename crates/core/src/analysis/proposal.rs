@@ -25,7 +25,7 @@ pub struct Proposal {
 pub struct Proposals {
     /// The nearest schedules of the same length: the smallest change, then the larger receptive field first.
     pub nearest: Vec<Proposal>,
-    /// Whether it is proven that nothing nearer exists; `false` if the search was cut short.
+    /// Whether it is proven that no nearer schedule exists; `false` if the search was cut short.
     pub proven: bool,
     /// The largest receptive field with rising rates, none of which exceeds the largest given rate.
     pub widest_within: Option<Proposal>,
@@ -33,7 +33,8 @@ pub struct Proposals {
     pub widest: Option<Proposal>,
 }
 
-/// Returns schedules of the length of `check`, with the same groups, that pass both the rule and the exact verdict.
+/// Returns schedules of the length of `check`, with the same groups, that pass both the rule and the exact
+/// verdict.
 ///
 /// Equal groups change equally.
 pub fn proposals(check: &Check) -> Result<Proposals, Problem> {
@@ -50,7 +51,7 @@ pub fn proposals(check: &Check) -> Result<Proposals, Problem> {
         blocks: &blocks,
         given: blocks.rates.clone(),
         found: vec![],
-        // All ones always pass, so nothing farther away is of interest.
+        // All ones always pass, so schedules farther away are irrelevant.
         best: blocks.change(&vec![1; blocks.rates.len()]).saturating_add(1),
         nodes: 0,
     };

@@ -19,7 +19,7 @@ pub const MAX_PHASES: i128 = 4096;
 pub enum Link {
     /// Every index of the axis.
     All,
-    /// Index 0, whatever the output.
+    /// Index 0, for every output.
     First,
     /// A periodic relation to the index along one output axis.
     By(Relation),
@@ -32,7 +32,7 @@ pub struct Relation {
     pub by: usize,
     /// Number of outputs after which the pattern repeats; at least 1.
     pub period: i128,
-    /// Inputs by which the pattern has moved by then; at least 1.
+    /// Inputs by which the pattern has moved after one period; at least 1.
     pub advance: i128,
     /// One entry per phase, `period` in total.
     pub reads: Vec<Reads>,
@@ -69,7 +69,7 @@ impl Reads {
         Some(sizes.map(|size| size / total).to_vec())
     }
 
-    /// Whether some index lies on an axis of `size` elements.
+    /// Returns whether some index lies on an axis of `size` elements.
     pub fn meets(&self, size: u64) -> bool {
         let step = self.step.max(1);
         // The first nonnegative index.
@@ -86,6 +86,7 @@ impl Reads {
 
 impl Link {
     /// Returns the relation of one axis. A shuffle or a table has none: it counts as reading the whole axis.
+    /// An error if the pattern repeats only after more than 65,536 outputs.
     pub fn new(reach: &AxisReach) -> Result<Self, Problem> {
         Ok(match *reach {
             AxisReach::All | AxisReach::Shuffle { .. } | AxisReach::Table { .. } => Self::All,

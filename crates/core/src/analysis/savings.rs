@@ -17,13 +17,13 @@ pub struct Saving {
     pub macs: Option<u64>,
 }
 
-/// The figures of a convolution.
+/// The figures of a convolution that can be replaced.
 struct Facts {
     inputs: u64,
     outputs: u64,
     groups: u64,
     kernel: Vec<u64>,
-    /// Positions of its output.
+    /// Number of positions of its output.
     places: u64,
     bias: bool,
     /// Whether the map keeps its size.

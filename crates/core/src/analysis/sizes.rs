@@ -1,8 +1,10 @@
-//! Which input sizes fit a network: the smallest, those at which every merge works, and those that lose no pixel.
+//! Input sizes that fit a network: the smallest, those at which every merge works, and those that lose no
+//! pixel.
 //!
-//! Along one axis, every layer maps the size `n` to `floor(n / stride + constant)` (or a multiple, when it enlarges), so
-//! whether a size fits depends, from some size on, only on `n` modulo the product of the strides on the deepest path.
-//! Sizes are tried by real shape inference; a spec that reads the size of its input is expanded anew for each.
+//! Along one axis, every layer maps the size `n` to `floor(n / stride + constant)` (or to a multiple, when it
+//! enlarges), so from some size on, whether a size fits depends only on `n` modulo the product of the strides
+//! on the deepest path. Shape inference runs at each tried size; a spec that reads the size of its input is
+//! expanded anew for each.
 
 mod search;
 mod set;
@@ -24,10 +26,10 @@ pub struct Slot {
     pub axis: usize,
 }
 
-/// Sizes of one spatial axis of one input, or of several that must agree.
+/// Sizes of one spatial axis of one input, or of several axes that must agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AxisSizes {
-    /// The axes that change together; the first stands for all.
+    /// The axes that change together; the first represents all.
     pub slots: Vec<Slot>,
     /// The input's id.
     pub input: String,
@@ -37,23 +39,24 @@ pub struct AxisSizes {
     pub current: u64,
     /// Sizes that run.
     pub works: SizeSet,
-    /// Sizes that run and divide evenly at every strided layer: no row or column is dropped.
+    /// Sizes that run and that every strided layer divides evenly: no row or column is dropped.
     pub lossless: SizeSet,
 }
 
-/// How a size is judged.
+/// Whether a size works, and whether it loses no pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Verdict {
     works: bool,
     lossless: bool,
 }
 
-/// Why the sizes of a network cannot be told.
+/// The reason why the sizes of a network cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported(pub String);
 
-/// Sizes of every spatial axis of every input, the others as in the spec; or, where the spec's own sizes do not fit, as in
-/// the nearest ones that do. Axes that fit only together are told together.
+/// Returns the sizes of every spatial axis of every input, in elements. The other axes keep the sizes of the
+/// spec or, if the network does not fit these, the nearest sizes that it fits. Axes that only fit together
+/// share one entry. An error if no size near the spec's fits, or if the sizes follow no pattern.
 pub fn analyse(trial: &dyn Trial) -> Result<Vec<AxisSizes>, Unsupported> {
     let own: Vec<Shape> = trial.inputs().iter().map(|(_, shape)| shape.clone()).collect();
     let base = if trial.at(&own).is_some() { own.clone() } else { fitting(trial, &own)? };
@@ -88,14 +91,14 @@ pub fn analyse(trial: &dyn Trial) -> Result<Vec<AxisSizes>, Unsupported> {
     Ok(found)
 }
 
-/// All spatial axes of all inputs.
+/// Returns all spatial axes of all inputs.
 fn slots(inputs: &[Shape]) -> Vec<Slot> {
     let of =
         |(input, shape): (usize, &Shape)| (0..shape.spatial().len()).map(move |axis| Slot { input, axis });
     inputs.iter().enumerate().flat_map(of).collect()
 }
 
-/// Sets of axes that may have to agree: one axis of several inputs, the axes of one input, all of them.
+/// Returns sets of axes that may have to agree: one axis of several inputs, the axes of one input, all axes.
 fn candidates(open: &[AxisSizes], size: impl Fn(&Slot) -> u64) -> Vec<Vec<Slot>> {
     let all: Vec<Slot> = open.iter().map(|sizes| sizes.slots[0]).collect();
     let mut sets: Vec<Vec<Slot>> = Vec::new();
@@ -116,10 +119,10 @@ fn candidates(open: &[AxisSizes], size: impl Fn(&Slot) -> u64) -> Vec<Vec<Slot>>
     out
 }
 
-/// Most sizes that are tried to find one that fits.
+/// Maximum number of sizes that are tried to find one that fits.
 const MAX_TRIED: u64 = 2048;
 
-/// Input shapes near `own` at which the network fits.
+/// Returns input shapes near `own` that the network fits.
 fn fitting(trial: &dyn Trial, own: &[Shape]) -> Result<Vec<Shape>, Unsupported> {
     let with = |change: &dyn Fn(u64) -> u64| -> Vec<Shape> {
         let shape = |shape: &Shape| {
@@ -129,12 +132,12 @@ fn fitting(trial: &dyn Trial, own: &[Shape]) -> Result<Vec<Shape>, Unsupported> 
         own.iter().map(shape).collect()
     };
     let largest = own.iter().flat_map(Shape::spatial).copied().max().unwrap_or(1);
-    // The next multiple of a power of two, or one beside it; then one size for all axes.
+    // The next multiple of a power of two, and its two neighbours; then one size for all axes.
     let powers = (1..=12).flat_map(|bits| [0, 1, u64::MAX].map(|offset| (1u64 << bits, offset)));
     let rounded =
         powers.map(|(power, offset)| with(&|size| size.next_multiple_of(power).wrapping_add(offset)));
     let shifted = (1..=MAX_TRIED).map(|more| with(&|size| size.saturating_add(more)));
-    // With one size for all axes that is the same again.
+    // If all axes already have one size, the equal sizes were tried above.
     let uneven = own.iter().flat_map(Shape::spatial).any(|&size| size != largest);
     let equal = (0..=if uneven { MAX_TRIED } else { 0 }).map(|more| with(&|_| largest.saturating_add(more)));
     let smaller = (1..=MAX_TRIED.min(largest)).map(|less| with(&|_| largest - less));

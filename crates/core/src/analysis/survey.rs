@@ -32,7 +32,7 @@ pub struct Survey {
     pub exact_only: u64,
     /// The rule fails and there are holes.
     pub neither: u64,
-    /// `M_2 <= K` (whatever the gcd), yet there are holes.
+    /// `M_2 <= K` (the gcd is ignored), yet there are holes.
     pub m2_only: u64,
     /// Schedules whose rates rise from `r_1 = 1`, and for how many of them the rule is wrong.
     pub rising: (u64, u64),
@@ -44,7 +44,8 @@ pub struct Survey {
 
 /// Counts all schedules of `layers` layers with kernel K = `kernel` and rates `1..=largest`.
 ///
-/// Calls `progress` with the share done in thousandths.
+/// Calls `progress` with the completed part in thousandths. An error if an argument is too small or there are
+/// too many schedules.
 pub fn survey(
     kernel: u64,
     layers: usize,
@@ -95,7 +96,7 @@ pub fn survey(
 }
 
 impl Survey {
-    /// Returns the share of the schedules on which the rule and the exact verdict agree.
+    /// Returns the fraction of the schedules on which the rule and the exact verdict agree, 0 to 1.
     pub fn agreement(&self) -> f64 {
         (self.both + self.neither) as f64 / self.schedules.max(1) as f64
     }
@@ -117,7 +118,7 @@ impl Survey {
     }
 }
 
-/// Keeps `rates` if they are among the smallest.
+/// Inserts `rates` if they are among the smallest.
 fn keep(smallest: &mut Vec<Vec<u64>>, rates: &[u64]) {
     let key = |rates: &[u64]| (rates.iter().sum::<u64>(), rates.to_vec());
     let place = smallest.partition_point(|other| key(other) < key(rates));
@@ -139,7 +140,7 @@ struct Suffix {
 }
 
 impl Suffix {
-    /// Writes these rates and one more before them into `next`, whose memory is reused.
+    /// Writes these rates and one more before them into `next`, reusing its memory.
     fn extend_into(&self, rate: u64, next: &mut Self) {
         let place = self.sorted.iter().position(|&other| other >= rate).unwrap_or(self.sorted.len());
         next.sorted.clear();
@@ -153,7 +154,7 @@ impl Suffix {
         next.first = rate;
     }
 
-    /// Returns the range of rates that, added, leave no hole; empty if there is none.
+    /// Returns the range of rates whose addition leaves no hole; empty if there is none.
     fn mended_by(&self, kernel: u64, largest: u64) -> std::ops::RangeInclusive<u64> {
         let (mut bound, mut top, mut lacking) = (1, None, 0);
         for &rate in &self.sorted {
@@ -225,7 +226,7 @@ impl Walk {
         self.remember(suffix, rule > both, exact > both, &mended);
     }
 
-    /// Keeps the counterexamples that may be among the smallest.
+    /// Inserts the counterexamples that may be among the smallest.
     fn remember(
         &mut self,
         suffix: &Suffix,

@@ -1,18 +1,18 @@
-//! Positions of feature maps that nothing reads: gaps between windows whose stride exceeds their extent, and rows and
-//! columns at the border that remain because sizes do not divide evenly.
+//! Positions of feature maps that no layer reads: gaps between windows whose stride exceeds their extent, and
+//! rows and columns at the border that remain because sizes do not divide evenly.
 //!
-//! The analysis is exact: each reader marks its rows on each axis, and positions are counted by the readers that mark
-//! them. A reader that cannot be described by rows (a resize, a gate, a linear layer) counts as reading everything,
-//! and so does one that is meant to cut (a crop, a slice).
+//! The analysis is exact: each reader marks its rows on each axis, and positions are counted by the readers
+//! that mark them. A reader that cannot be described by rows (a resize, a gate, a linear layer) counts as
+//! reading everything, and so does one that is meant to cut (a crop, a slice).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::window::Window;
 use crate::layers::{AxisReach, Category, Reach};
 
-/// A feature map of which a part is computed in vain.
+/// A feature map with positions that no layer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
     /// The map.
@@ -30,7 +30,8 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Whether positions between read ones are skipped, on some axis or because readers read different rows.
+    /// Returns whether positions between read ones are skipped, on some axis or because readers read
+    /// different rows.
     pub fn skips(&self, sizes: &[u64]) -> bool {
         let inside: u64 =
             sizes.iter().zip(&self.border).map(|(size, (before, after))| size - before - after).product();
@@ -44,14 +45,16 @@ const MAX_ROWS: u64 = 1 << 16;
 const MAX_TAPS: u64 = 1 << 10;
 const MAX_READERS: usize = 64;
 
-/// Returns all maps of which a part is never read; `consumers` are the readers of each node.
+/// Returns all maps with unread positions; `consumers` are the readers of each node. An error if the maps are
+/// too many and too large to mark.
 pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<Vec<Unread>, Problem> {
     let mut found = Vec::new();
     let mut budget = BUDGET;
+    let outputs: HashSet<NodeId> = graph.outputs.iter().copied().collect();
     for (id, node) in graph.iter() {
         let readers = &consumers[id.0];
         let sizes = node.shape.spatial();
-        if readers.is_empty() || sizes.is_empty() || graph.outputs.contains(&id) {
+        if readers.is_empty() || sizes.is_empty() || outputs.contains(&id) {
             continue;
         }
         match of_map(graph, id, sizes, readers, &mut budget) {

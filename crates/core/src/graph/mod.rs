@@ -30,8 +30,8 @@ impl NodeId {
     }
 }
 
-/// A network: nodes in execution order. Only a [`Builder`] makes one, so its shapes, weights and costs always belong
-/// to its layers.
+/// A network: nodes in execution order. Only [`Builder`] constructs one, so its shapes, weights and costs
+/// always match its layers.
 #[derive(Debug, Clone)]
 pub struct Graph {
     pub(crate) name: String,
@@ -60,8 +60,8 @@ pub struct Node {
     pub tied: Vec<usize>,
     /// Whether its weights are not learned (`learned: false`).
     pub frozen: bool,
-    /// Weights that count as another number of elements than they have: a stored tensor of which the layer uses a part, or
-    /// from which the model computes the weight.
+    /// Weights that count as a number of elements other than their own, as (index, elements): a stored tensor
+    /// of which the layer uses a part, or from which the model computes the weight.
     pub counts: Vec<(usize, u64)>,
     /// Where it was written.
     pub origin: Origin,
@@ -77,8 +77,8 @@ pub enum Op {
 }
 
 impl Node {
-    /// Returns the inputs whose values it reads: none for a learned tensor, which depends only on the number of
-    /// images.
+    /// Returns the inputs whose values it reads: none for a learned tensor, which depends only on the batch
+    /// size.
     pub fn sources(&self) -> &[NodeId] {
         let learned = matches!(self.op, Op::Layer(Layer::LearnedTensor(_)));
         let constant = self.opaque().is_some_and(|opaque| opaque.constant);
@@ -101,12 +101,12 @@ impl Node {
         self.known_shape().map_or_else(|| "?".to_owned(), Shape::to_string)
     }
 
-    /// Returns how many elements weight `index` counts as, which has `elements`.
+    /// Returns how many elements weight `index`, which has `elements`, counts as.
     pub fn counted(&self, index: usize, elements: u64) -> u64 {
         self.counts.iter().find(|(at, _)| *at == index).map_or(elements, |&(_, count)| count)
     }
 
-    /// The weights that its layer declares, as they are here: fixed if they are not learned.
+    /// Returns the weights that its layer declares, as this node stores them: fixed if they are not learned.
     pub fn as_kept(&self, weights: Vec<Weight>) -> Vec<Weight> {
         if self.frozen { weights.into_iter().map(Weight::fixed).collect() } else { weights }
     }
@@ -134,7 +134,7 @@ impl Graph {
         &self.name
     }
 
-    /// Returns all nodes; every input of a node stands before it.
+    /// Returns all nodes; every input of a node precedes it.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -194,14 +194,15 @@ impl Graph {
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 impl Graph {
-    /// Falsifies what the graph states of `node`. Only for tests that prove that `verify` finds such a graph out.
+    /// Falsifies what the graph states about `node`. Only for tests that prove that `verify` rejects such a
+    /// graph.
     pub fn falsify(&mut self, node: NodeId, change: impl FnOnce(&mut Shape, &mut Cost)) {
         let node = &mut self.nodes[node.0];
         change(&mut node.shape, &mut node.cost);
     }
 }
 
-/// The node that rejects other input shapes, and why.
+/// The node that rejects other input shapes, with the reason.
 #[derive(Debug)]
 pub struct Misfit {
     /// The node.
@@ -223,8 +224,9 @@ impl std::error::Error for Misfit {
 }
 
 impl Graph {
-    /// Infers the shapes of all nodes for inputs of the shapes `inputs` (in the order of [`Graph::inputs`]), with the
-    /// same weights: a linear layer after a `flatten` accepts only the size that it was made for.
+    /// Infers the shapes of all nodes for inputs of the shapes `inputs` (in the order of [`Graph::inputs`]),
+    /// with the same weights; an error names the node that rejects them. A linear layer after a `flatten`
+    /// accepts only the size that it was built for.
     pub fn reinfer(&self, inputs: &[Shape]) -> Result<Vec<Shape>, Misfit> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
         let mut given = inputs.iter();

@@ -6,8 +6,9 @@ use crate::layers::{Io, Layer};
 use crate::shape::Shape;
 
 impl Graph {
-    /// Returns the network on inputs of the shapes `inputs` (in the order of [`Graph::inputs`]; a missing one stays
-    /// as it is). `change` returns what each layer becomes, and what it reads, given the new shapes of its inputs.
+    /// Returns the network on inputs of the shapes `inputs` (in the order of [`Graph::inputs`]; an input
+    /// without a shape keeps its own). `change` returns each layer's replacement and its sources, given the
+    /// new shapes of its inputs.
     pub fn rebuilt(
         &self,
         inputs: &[Shape],

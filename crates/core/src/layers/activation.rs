@@ -1,4 +1,5 @@
-//! Functions of one number: their values, slopes and bounds. What an activation is, for whoever runs or judges it.
+//! Functions of one number: their values, slopes and bounds. Executors, analyses and rules all read
+//! activations from here.
 
 pub use super::values::{NOT_NEGATIVE, UNBOUNDED};
 
@@ -7,42 +8,43 @@ use super::values::Values;
 /// A function of one number that a layer applies to every element, and facts about it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pointwise {
-    /// The function.
+    /// The function itself.
     pub activation: Activation,
-    /// Bounds of its values, the least and the largest.
+    /// Least and largest value that it takes.
     pub range: [f64; 2],
-    /// Inputs that it returns unchanged: an interval with its ends.
+    /// Closed interval of inputs that it returns unchanged.
     pub fixed: Option<[f64; 2]>,
-    /// Whether it is an activation by itself. Arithmetic with a number and single functions are not: formulas are
-    /// written with them (a bounded scale, a norm in its parts).
+    /// Whether it is an activation by itself. Arithmetic with a constant and single functions such as `exp`
+    /// are not: networks build formulas from them (a bounded scale, a norm in its parts).
     pub nonlinearity: bool,
-    /// How often ptflops counts each element: modules that it knows once, those whose function it wraps too twice.
+    /// How often ptflops counts each element: once for a module that it has a counter for, twice if it wraps
+    /// the function too.
     pub ptflops: u64,
 }
 
 impl Pointwise {
-    /// A nonlinearity of which nothing more is known, and which ptflops does not count.
+    /// Returns a nonlinearity without known bounds, which ptflops does not count.
     pub const fn new(activation: Activation) -> Self {
         Self { activation, range: UNBOUNDED, fixed: None, nonlinearity: true, ptflops: 0 }
     }
 
-    /// What it does to values.
+    /// Returns what it does to values.
     pub fn values(&self) -> Values {
         let zero = self.activation.value(0.0) == 0.0;
         Values::Mapped { zero, range: self.range, fixed: self.fixed }
     }
 }
 
-/// A function of one number, in the forms that executors have arithmetic for.
+/// A function of one number, in the forms that executors have kernels for.
 ///
-/// The first ones are exact in every number type; a [`RealFunction`] is evaluated in f64.
+/// All forms but [`RealFunction`] are exact in every number type; a [`RealFunction`] is evaluated in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// `max(x, 0)`.
     Ramp,
     /// `min(max(x, 0), limit)`.
     BoundedRamp(f64),
-    /// `x`, or this times `x` below 0.
+    /// `x` above 0, else this slope times `x`.
     Kinked(f64),
     /// `x * x`.
     Square,
@@ -50,34 +52,34 @@ pub enum Activation {
     Affine {
         /// Factor.
         scale: f64,
-        /// Added after it.
+        /// Summand, added after the multiplication.
         shift: f64,
     },
-    /// Limited to this range.
+    /// Limited to this range: least value, largest value.
     Clamp(f64, f64),
     /// `x` above 0, else `height * (e^(x / width) - 1)`.
     Exponential {
-        /// Minus the limit far below 0.
+        /// Minus the limit for `x` far below 0.
         height: f64,
-        /// What x is divided by.
+        /// Divisor of x.
         width: f64,
         /// The slope just below 0: height / width.
         slope: f64,
     },
-    /// Any other, with its parameters.
+    /// Any other function, with its parameters.
     Real(&'static RealFunction, [f64; 2]),
 }
 
 /// A function of one number with up to two parameters.
 #[derive(Debug)]
 pub struct RealFunction {
-    /// Its value, given the parameters and x.
+    /// Computes its value, given the parameters and x.
     pub value: fn(&[f64; 2], f64) -> f64,
-    /// Its slope; at a kink the one that PyTorch takes.
+    /// Computes its slope; at a kink, the slope that PyTorch takes.
     pub slope: fn(&[f64; 2], f64) -> f64,
 }
 
-/// Each stands in one `static`; two are equal if they are the same one.
+/// Every function lives in one `static`, so two are equal if their addresses are.
 impl PartialEq for RealFunction {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
@@ -85,7 +87,7 @@ impl PartialEq for RealFunction {
 }
 
 impl Activation {
-    /// A function without parameters.
+    /// Returns a function without parameters.
     pub const fn real(function: &'static RealFunction) -> Self {
         Self::Real(function, [0.0; 2])
     }
@@ -107,7 +109,7 @@ impl Activation {
             Self::Affine { scale, shift: 0.0 } => scale * x,
             Self::Affine { scale: 1.0, shift } => x + shift,
             Self::Affine { scale, shift } => scale * x + shift,
-            // What is not a number stays it.
+            // NaN stays NaN.
             Self::Clamp(min, max) => {
                 if x.is_nan() {
                     x
@@ -121,7 +123,7 @@ impl Activation {
         }
     }
 
-    /// Computes its slope; at a kink the one that PyTorch takes.
+    /// Computes its slope; at a kink, the slope that PyTorch takes.
     pub fn slope(self, x: f64) -> f64 {
         match self {
             Self::Ramp => step(x > 0.0),
@@ -143,17 +145,17 @@ impl Activation {
     }
 }
 
-/// 1 where it holds, else 0.
+/// Returns 1 if the condition is true, else 0.
 pub(super) fn step(condition: bool) -> f64 {
     f64::from(u8::from(condition))
 }
 
-/// `1 / (1 + e^-x)`.
+/// Computes `1 / (1 + e^-x)`.
 pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
 }
 
-/// `ln(1 + e^x)` without overflow.
+/// Computes `ln(1 + e^x)` without overflow.
 pub(super) fn softplus(x: f64) -> f64 {
     x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }

@@ -20,16 +20,17 @@ pub struct AdaptiveAvgPool {
     pub output_size: OutputSize,
 }
 
-/// The output of adaptive pooling.
+/// Returns the output shape of adaptive pooling.
 pub(super) fn adapted(name: &str, size: &OutputSize, input: &Shape) -> Result<Shape, Problem> {
     let mut sizes = vec![input.channels()];
     sizes.extend(size.resolve(spatial(name, input)?)?);
     Ok(Shape::new(sizes))
 }
 
-/// Elements that all windows read together. On one axis, the windows `floor(u i / o) .. ceil((u + 1) i / o)` for all
-/// `u` have `i + o - gcd(i, o)` elements: they tile the axis, and neighbours share one wherever a bound is not whole,
-/// which is the case at all bounds but `gcd(i, o)` (the end included).
+/// Computes how many elements all windows read together. On one axis, the windows
+/// `floor(u i / o) .. ceil((u + 1) i / o)` for all `u` have `i + o - gcd(i, o)` elements: they tile the axis,
+/// and neighbours share one element wherever a bound is not whole, which is the case at all bounds except
+/// `gcd(i, o)` of them (the end included).
 pub(super) fn elements_read(io: Io<'_>) -> Result<u64, Problem> {
     let mut factors = vec![io.input().channels()];
     for (&input, &output) in io.input().spatial().iter().zip(io.output.spatial()) {
@@ -39,7 +40,7 @@ pub(super) fn elements_read(io: Io<'_>) -> Result<u64, Problem> {
     count("the number of operations", &factors)
 }
 
-/// The dependences of adaptive pooling.
+/// Returns the dependences of adaptive pooling.
 pub(super) fn adaptive_reach(io: Io<'_>) -> Vec<Reach> {
     let mut axes = vec![AxisReach::same(0)];
     for (i, (&input, &output)) in io.input().spatial().iter().zip(io.output.spatial()).enumerate() {
@@ -48,7 +49,7 @@ pub(super) fn adaptive_reach(io: Io<'_>) -> Vec<Reach> {
     vec![Reach { input: 0, role: Role::Local, axes }]
 }
 
-/// Uses in every form.
+/// Returns uses in every form.
 pub(super) fn adaptive_examples() -> Vec<Example> {
     vec![
         Example::new("{output_size: 1}", &[&[3, 7, 5]]),

@@ -1,4 +1,4 @@
-//! Sum of several inputs, optionally weighted: the joint of a residual module (He et al. 2016).
+//! Sum of several inputs, optionally weighted: the end of a residual block (He et al. 2016).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,8 @@ pub struct Add {
     pub weights: Option<Vec<f64>>,
 }
 
-/// The common shape of inputs that are joined element by element: equal, or broadcast along axes of size 1.
+/// Returns the common shape of inputs that are merged element by element: equal, or broadcast along axes of
+/// size 1.
 pub(super) fn broadcast(name: &str, inputs: &[Shape]) -> Result<Shape, Problem> {
     let rank = inputs.iter().map(Shape::rank).max().unwrap_or(0);
     let list = || inputs.iter().map(Shape::to_string).collect::<Vec<_>>().join(" and ");
@@ -31,7 +32,14 @@ pub(super) fn broadcast(name: &str, inputs: &[Shape]) -> Result<Shape, Problem> 
     for axis in 0..rank {
         let size = inputs.iter().map(|input| input.sizes()[axis]).max().unwrap_or(1);
         if inputs.iter().any(|input| ![1, size].contains(&input.sizes()[axis])) {
-            let what = if axis == 0 { "channels".to_owned() } else { format!("spatial axis {}", axis - 1) };
+            let what = match (axis, rank) {
+                (0, _) => "channels",
+                (1, 2) => "lengths",
+                (1, 3) | (2, 4) => "heights",
+                (2, 3) | (3, 4) => "widths",
+                (1, 4) => "depths",
+                _ => "sizes",
+            };
             let found: Vec<String> = inputs.iter().map(|input| input.sizes()[axis].to_string()).collect();
             let help = if axis == 0 {
                 "make them equal, for a residual with a 1x1 conv on the shortcut; `concat` joins different channels"
@@ -50,7 +58,7 @@ pub(super) fn broadcast(name: &str, inputs: &[Shape]) -> Result<Shape, Problem> 
     Ok(Shape::new(sizes))
 }
 
-/// The dependences of an element-wise join; broadcast inputs have the role `small`.
+/// Returns the dependences of an element-wise merge; broadcast inputs have the role `small`.
 pub(super) fn joined(io: Io<'_>, small: Role) -> Vec<Reach> {
     let reach = |(index, input): (usize, &Shape)| {
         let spread = |axis: usize| input.sizes()[axis] == 1 && io.output.sizes()[axis] > 1;

@@ -1,4 +1,4 @@
-//! Argument types that layers share: one value or one an axis, paddings, groups.
+//! Argument types that layers share: one value or one per axis, paddings, groups.
 
 use std::fmt;
 
@@ -12,27 +12,27 @@ use crate::layers::axes::{one_or_many, spread};
 use crate::layers::window::{Window, same_padding};
 use crate::shape::Shape;
 
-/// One value for all spatial axes, or one an axis.
+/// One value for all spatial axes, or one value per axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PerAxis(Vec<u64>);
 
 impl PerAxis {
-    /// The same value on every axis.
+    /// Returns the same value for every axis.
     pub fn all(value: u64) -> Self {
         Self(vec![value])
     }
 
-    /// One value for each spatial axis.
+    /// Returns one value for each spatial axis.
     pub fn list(values: impl IntoIterator<Item = u64>) -> Self {
         Self(values.into_iter().collect())
     }
 
-    /// Whether it is `value` on every axis.
+    /// Returns whether it is `value` on every axis.
     pub fn is(&self, value: u64) -> bool {
         self.0.iter().all(|&v| v == value)
     }
 
-    /// One value for each of `rank` axes, all at least `least`; `argument` is blamed otherwise.
+    /// Returns one value for each of `rank` axes, all at least `least`; an error names `argument`.
     pub fn resolve(&self, rank: usize, argument: &'static str, least: u64) -> Result<Vec<u64>, Problem> {
         if let Some(small) = self.0.iter().find(|&&value| value < least) {
             return Err(Problem::argument(
@@ -48,7 +48,7 @@ impl PerAxis {
         spread(&self.0, rank, argument)
     }
 
-    /// `3x3`, `1x7`, or `3` where the number of axes is not known.
+    /// Returns `3x3`, `1x7`, or `3` where the number of axes is not known.
     pub fn describe(&self) -> String {
         match self.0.as_slice() {
             [value] => value.to_string(),
@@ -79,7 +79,7 @@ impl JsonSchema for PerAxis {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "one value for all spatial axes, or a list with one an axis",
+            "description": "one value for all spatial axes, or a list with one per axis",
             "anyOf": [
                 {"type": "integer", "minimum": 0},
                 {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 3}
@@ -91,12 +91,12 @@ impl JsonSchema for PerAxis {
 /// Padding of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Padding {
-    /// Enough that `ceil(size / stride)` outputs remain; the odd element goes after the last (TensorFlow's and ONNX's
-    /// SAME_UPPER; PyTorch's `same`, which exists at stride 1 only, is this).
+    /// As many elements as leave `ceil(size / stride)` outputs; an odd element goes after the last
+    /// (TensorFlow's and ONNX's SAME_UPPER; PyTorch's `same` equals it, but exists at stride 1 only).
     Same,
-    /// As `same`, with the odd element before the first (ONNX's SAME_LOWER).
+    /// As `same`, with an odd element before the first (ONNX's SAME_LOWER).
     SameLower,
-    /// Only before the first: the output at a time reads nothing later (1-D; WaveNet, TCN).
+    /// Only before the first element: the output at a time reads nothing later (1-D; WaveNet, TCN).
     Causal,
     /// The same on both sides of each axis; `valid` is 0.
     Symmetric(PerAxis),
@@ -105,12 +105,12 @@ pub enum Padding {
 }
 
 impl Padding {
-    /// None.
+    /// Returns no padding.
     pub fn zero() -> Self {
         Self::Symmetric(PerAxis::all(0))
     }
 
-    /// Whether nothing is added.
+    /// Returns whether it adds nothing.
     pub fn is_zero(&self) -> bool {
         match self {
             Self::Symmetric(values) => values.is(0),
@@ -119,7 +119,7 @@ impl Padding {
         }
     }
 
-    /// ` p1`, ` same`, or nothing for no padding.
+    /// Returns ` p1`, ` same`, or nothing for no padding.
     pub fn describe(&self) -> String {
         match self {
             Self::Same => " same".into(),
@@ -135,7 +135,8 @@ impl Padding {
         }
     }
 
-    /// Elements added before and after each of the axes, given the input sizes and the windows without padding.
+    /// Returns the elements added before and after each axis, given the input sizes and the windows without
+    /// padding.
     pub fn resolve(&self, sizes: &[u64], windows: &[Window]) -> Result<Vec<(u64, u64)>, Problem> {
         let rank = sizes.len();
         match self {
@@ -184,7 +185,7 @@ impl<'de> Deserialize<'de> for Padding {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "`same`, `valid`, a whole number, one an axis, or a pair [before, after] for each axis",
+                    "`same`, `valid`, a whole number, one per axis, or a pair [before, after] for each axis",
                 )
             }
 
@@ -220,7 +221,7 @@ impl<'de> Deserialize<'de> for Padding {
                     (1..=3, 0) => Ok(Padding::Symmetric(PerAxis(ones))),
                     (0, 1..=3) => Ok(Padding::Sides(pairs)),
                     _ => Err(serde::de::Error::custom(
-                        "expected one value an axis, or one pair [before, after] an axis; for example [1, 0] or [[1, 0], [0, 0]]",
+                        "expected one value per axis, or one pair [before, after] per axis; for example [1, 0] or [[1, 0], [0, 0]]",
                     )),
                 }
             }
@@ -237,7 +238,7 @@ impl JsonSchema for Padding {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "same, valid, causal (1-D), one value for all axes, one an axis, or a pair [before, after] for each axis",
+            "description": "same, valid, causal (1-D), one value for all axes, one per axis, or a pair [before, after] for each axis",
             "anyOf": [
                 {"enum": ["same", "same_lower", "valid", "causal"]},
                 {"type": "integer", "minimum": 0},
@@ -252,14 +253,14 @@ impl JsonSchema for Padding {
 /// Groups of a convolution: a number, or as many as there are input channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Groups {
-    /// So many.
+    /// This number of groups.
     Number(u64),
-    /// One an input channel.
+    /// One group per input channel.
     Depthwise,
 }
 
 impl Groups {
-    /// The number of groups for so many input and output channels, which it must divide.
+    /// Returns the number of groups, which must divide the numbers of input and output channels.
     pub fn resolve(self, inputs: u64, outputs: u64) -> Result<u64, Problem> {
         let groups = match self {
             Self::Number(groups) => groups,
@@ -282,7 +283,7 @@ impl Groups {
         Ok(groups)
     }
 
-    /// ` g32`, ` depthwise`, or nothing for one group.
+    /// Returns ` g32`, ` depthwise`, or nothing for one group.
     pub fn describe(self) -> String {
         match self {
             Self::Number(1) => String::new(),
@@ -292,8 +293,8 @@ impl Groups {
     }
 }
 
-/// The largest common divisor of `a` and `b` that is at most `limit`. A tensor has at most 2^48 elements, but an argument
-/// may be any number: the search ends at 2^20.
+/// Returns the largest common divisor of `a` and `b` that is at most `limit`. A tensor has at most 2^48
+/// elements, but an argument may be any number: the search ends at 2^20.
 fn common_divisor_below(a: u64, b: u64, limit: u64) -> u64 {
     let gcd = a.gcd(&b);
     let pairs = (1..=gcd.isqrt().min(1 << 20)).filter(|&small| gcd.is_multiple_of(small));
@@ -349,7 +350,8 @@ impl JsonSchema for Groups {
     }
 }
 
-/// `input` as channels and one to three spatial axes, for layers that slide over space.
+/// Returns the spatial sizes of `input`, for layers that slide over space; an error unless it has channels
+/// and one to three spatial axes.
 pub fn spatial<'a>(name: &str, input: &'a Shape) -> Result<&'a [u64], Problem> {
     match input.rank() {
         2..=4 => Ok(input.spatial()),
@@ -364,7 +366,7 @@ pub fn spatial<'a>(name: &str, input: &'a Shape) -> Result<&'a [u64], Problem> {
     }
 }
 
-/// The windows of a layer with these arguments on an input with the spatial `sizes`.
+/// Returns the windows of a layer with these arguments on an input with the spatial `sizes`, one per axis.
 pub fn windows(
     sizes: &[u64],
     kernel: &PerAxis,
@@ -397,7 +399,7 @@ pub fn windows(
     Ok(windows)
 }
 
-/// Checks an optional `in_channels` (or `in_features`) against what the input really has.
+/// Checks an optional `in_channels` (or `in_features`) against the input's actual size.
 pub fn expect_size(
     argument: &'static str,
     expected: Option<u64>,
@@ -417,7 +419,7 @@ pub fn expect_size(
     }
 }
 
-/// A size that must be at least 1.
+/// Checks that a size is at least 1, and returns it.
 pub fn positive(argument: &'static str, value: u64) -> Result<u64, Problem> {
     if value == 0 {
         return Err(Problem::argument(argument, format!("`{argument}` is 0, it must be at least 1"))

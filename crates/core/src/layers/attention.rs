@@ -1,4 +1,4 @@
-//! Scaled dot-product attention: each query mixes the values, by how well their keys fit it.
+//! Scaled dot-product attention: each query averages the values, weighted by how well their keys match it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,25 +10,26 @@ use crate::layers::{
 };
 use crate::shape::Shape;
 
-/// Inputs that are no additive terms: queries, keys, values.
+/// Number of inputs that are not additive terms: queries, keys, values.
 pub const OPERANDS: usize = 3;
 
 /// Arguments of `attention`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attention {
-    /// What the scores are multiplied by; 1 / sqrt(d) if not given
+    /// Factor of the scores; 1 / sqrt(d) if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// Shape of a learned tensor that is added to the scores (relative position bias); axes of size 1 are broadcast
+    /// Shape of a learned tensor added to the scores (relative position bias); axes of size 1 are broadcast
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<Vec<u64>>,
-    /// Shape of a fixed tensor that is added to the scores (a causal mask, shifted windows); axes of size 1 are broadcast
+    /// Shape of a fixed tensor added to the scores (a causal mask, shifted windows); axes of size 1 are broadcast
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<Vec<u64>>,
 }
 
-/// The sizes of one use: `queries` of `features` each, `keys` with `values` each, for each index of the axes before.
+/// The sizes of one use: `queries` vectors of `features` each, `keys` vectors with `values` each, per index
+/// of the leading axes.
 #[derive(Debug, Clone)]
 struct Sizes {
     outer: Vec<u64>,
@@ -45,7 +46,7 @@ impl Sizes {
 }
 
 impl Attention {
-    /// What the scores are multiplied by, if keys have so many features.
+    /// Returns the factor of the scores for keys with this number of features.
     pub fn factor(&self, features: u64) -> f64 {
         self.scale.unwrap_or_else(|| 1.0 / (features as f64).sqrt())
     }
@@ -93,7 +94,7 @@ impl Attention {
         Ok(Sizes { outer, queries: q[rank - 2], keys, features, values: v[rank - 1] })
     }
 
-    /// How many tensors are added to the scores.
+    /// Returns how many tensors are added to the scores.
     fn terms(&self, inputs: usize) -> u64 {
         let own = u64::from(self.bias.is_some()) + u64::from(self.mask.is_some());
         own + inputs.saturating_sub(OPERANDS) as u64

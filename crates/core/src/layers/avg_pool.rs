@@ -15,28 +15,28 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AvgPool {
-    /// Taps on each spatial axis
+    /// Kernel size on each spatial axis
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
-    /// Step between neighbouring outputs; the kernel's size if not given
+    /// Step between neighbouring outputs; the kernel size if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stride: Option<PerAxis>,
     /// Zeros added around the input; at most half the kernel
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
-    /// Whether an incomplete last window counts
+    /// Whether an incomplete last window gives an output
     #[serde(default)]
     pub ceil_mode: bool,
-    /// Whether the padding's zeros are part of the mean
+    /// Whether the zeros of the padding count in the mean
     #[serde(default = "defaults::yes")]
     pub count_include_pad: bool,
-    /// Divides the sum instead of the number of elements if given
+    /// Divisor of the sum, instead of the number of elements
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divisor_override: Option<u64>,
 }
 
 impl AvgPool {
-    /// The windows on an input with these spatial sizes, one an axis.
+    /// Returns the windows on an input with these spatial sizes, one per axis.
     pub fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         let stride = self.stride.as_ref().unwrap_or(&self.kernel);
         windows(sizes, &self.kernel, stride, &defaults::one(), &self.padding)

@@ -1,4 +1,4 @@
-//! Arguments that are one value, or a list with one value a spatial axis.
+//! Arguments that are one value, or a list with one value per spatial axis.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,22 +9,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::diagnostic::Problem;
 
-/// What such a list can hold.
+/// An element of such a list.
 pub(super) trait Entry<'de>: Deserialize<'de> {
-    /// What is expected, for messages.
+    /// The expected kind of value, for messages.
     const EXPECTED: &'static str;
 
-    /// From a whole number.
+    /// Converts a whole number.
     fn whole(value: u64) -> Self;
 
-    /// From any other number, if it can be.
+    /// Converts any other number, if possible.
     fn fraction(_: f64) -> Option<Self> {
         None
     }
 }
 
 impl Entry<'_> for u64 {
-    const EXPECTED: &'static str = "a whole number, or a list with one an axis";
+    const EXPECTED: &'static str = "a whole number, or a list with one per axis";
 
     fn whole(value: u64) -> Self {
         value
@@ -32,7 +32,7 @@ impl Entry<'_> for u64 {
 }
 
 impl Entry<'_> for Option<u64> {
-    const EXPECTED: &'static str = "a whole number, or a list with one an axis (`~` keeps an axis)";
+    const EXPECTED: &'static str = "a whole number, or a list with one per axis (`~` keeps an axis)";
 
     fn whole(value: u64) -> Self {
         Some(value)
@@ -40,7 +40,7 @@ impl Entry<'_> for Option<u64> {
 }
 
 impl Entry<'_> for f64 {
-    const EXPECTED: &'static str = "a number, or a list with one an axis";
+    const EXPECTED: &'static str = "a number, or a list with one per axis";
 
     fn whole(value: u64) -> Self {
         value as Self
@@ -51,7 +51,7 @@ impl Entry<'_> for f64 {
     }
 }
 
-/// One value or up to three.
+/// Reads one value, or a list of up to three.
 pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -93,7 +93,8 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
     deserializer.deserialize_any(OneOrMany(PhantomData))
 }
 
-/// A single value stands for all of `rank` axes; otherwise there must be one an axis.
+/// Returns one of `values` for each of `rank` axes: a single value applies to all; otherwise there must be
+/// one per axis.
 pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str) -> Result<Vec<T>, Problem> {
     match values {
         [value] => Ok(vec![*value; rank]),
@@ -102,16 +103,26 @@ pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str)
             argument,
             format!("`{argument}` has {} values, but the input has {rank} spatial axes", values.len()),
         )
-        .help("give one value for all axes, or one an axis in the order of the shape: [height, width]")),
+        .help("give one value for all axes, or one per axis in the order of the shape: [height, width]")),
     }
 }
 
-/// The size of adaptive pooling's output: one value, or one an axis, of which `~` keeps the input's size.
+/// The output size of adaptive pooling: one value, or one per axis, where `~` keeps the input's size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSize(Vec<Option<u64>>);
 
 impl OutputSize {
-    /// One size for each of the axes with these input `sizes`.
+    /// Returns the same size on all axes.
+    pub fn all(size: u64) -> Self {
+        Self(vec![Some(size)])
+    }
+
+    /// Returns one size for each axis.
+    pub fn list(sizes: Vec<u64>) -> Self {
+        Self(sizes.into_iter().map(Some).collect())
+    }
+
+    /// Returns one size for each of the axes with these input `sizes`.
     pub fn resolve(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
         if self.0.contains(&Some(0)) {
             return Err(Problem::argument("output_size", "`output_size` is 0, it must be at least 1"));
@@ -120,7 +131,7 @@ impl OutputSize {
         Ok(wanted.iter().zip(sizes).map(|(wanted, &size)| wanted.unwrap_or(size)).collect())
     }
 
-    /// `7`, `1x~`.
+    /// Returns `7`, `1x~`.
     pub fn describe(&self) -> String {
         let one = |size: &Option<u64>| size.map_or("~".to_owned(), |size| size.to_string());
         self.0.iter().map(one).collect::<Vec<_>>().join("x")
@@ -149,7 +160,7 @@ impl JsonSchema for OutputSize {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "one size for all spatial axes, or a list with one an axis; null keeps the input's",
+            "description": "one size for all spatial axes, or a list with one per axis; null keeps the input's",
             "anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "array", "items": {"type": ["integer", "null"], "minimum": 1}, "minItems": 1, "maxItems": 3}
@@ -158,12 +169,12 @@ impl JsonSchema for OutputSize {
     }
 }
 
-/// Factors of a resize: one for all spatial axes, or one an axis; they may be fractions.
+/// Factors of a resize: one for all spatial axes, or one per axis; fractions are allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale(Vec<f64>);
 
 impl Scale {
-    /// One factor for each spatial axis; one for all if they are equal.
+    /// Returns one factor for each spatial axis; a single one if they are equal.
     pub fn list(factors: &[f64]) -> Self {
         match factors {
             [first, rest @ ..] if rest.iter().all(|factor| factor == first) => Self(vec![*first]),
@@ -171,7 +182,7 @@ impl Scale {
         }
     }
 
-    /// One positive, finite factor for each of `rank` axes.
+    /// Returns one positive, finite factor for each of `rank` axes.
     pub fn resolve(&self, rank: usize) -> Result<Vec<f64>, Problem> {
         if let Some(bad) = self.0.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
             return Err(Problem::argument(
@@ -182,7 +193,7 @@ impl Scale {
         spread(&self.0, rank, "scale_factor")
     }
 
-    /// `2`, `1x0.5`.
+    /// Returns `2`, `1x0.5`.
     pub fn describe(&self) -> String {
         self.0.iter().map(f64::to_string).collect::<Vec<_>>().join("x")
     }
@@ -210,7 +221,7 @@ impl JsonSchema for Scale {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "one factor for all spatial axes, or a list with one an axis; fractions are allowed",
+            "description": "one factor for all spatial axes, or a list with one per axis; fractions are allowed",
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0},
                 {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "minItems": 1, "maxItems": 3}

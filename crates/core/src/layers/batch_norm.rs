@@ -1,5 +1,5 @@
-//! Batch normalisation (Ioffe & Szegedy 2015) with inference semantics: running statistics, so a fixed scale and shift
-//! of each channel.
+//! Batch normalisation (Ioffe & Szegedy 2015) with inference semantics: running statistics, hence a fixed
+//! scale and shift per channel.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,13 +12,13 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
-    /// Added to the variance
+    /// Epsilon, added to the variance
     #[serde(default = "defaults::eps")]
     pub eps: f64,
     /// Whether a scale and a shift are learned
     #[serde(default = "defaults::yes")]
     pub affine: bool,
-    /// Whether running statistics are kept
+    /// Whether the layer has running statistics
     #[serde(default = "defaults::yes")]
     pub track_running_stats: bool,
 }

@@ -1,4 +1,5 @@
-//! Channel shuffle (ShuffleNet): lets the next grouped convolution see every group of the one before.
+//! Channel shuffle (ShuffleNet): a fixed permutation that passes channels of every group to each group of the
+//! next grouped convolution.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

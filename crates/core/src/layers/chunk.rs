@@ -15,9 +15,9 @@ use crate::shape::Shape;
 pub struct Chunk {
     /// Number of parts
     pub chunks: u64,
-    /// Which part, from 0
+    /// Index of the part, from 0
     pub index: u64,
-    /// The axis, batch not counted: 0 is the channels
+    /// The axis, not counting the batch: 0 is the channels
     #[serde(default)]
     pub axis: u64,
 }

@@ -13,10 +13,10 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Clip {
-    /// Smallest value; no bound if not given
+    /// Lower bound; none if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// Largest value; no bound if not given
+    /// Upper bound; none if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
@@ -75,7 +75,7 @@ impl LayerKind for Clip {
 }
 
 impl PointwiseKind for Clip {
-    /// None: the bounds of `Clip` are inputs.
+    /// None: ONNX's `Clip` has its bounds as inputs.
     const ONNX: &'static [OnnxOperator<Self>] = &[];
 
     fn pointwise(&self) -> Pointwise {

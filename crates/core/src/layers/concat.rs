@@ -11,7 +11,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Concat {
-    /// The axis, batch not counted: 0 is the channels (PyTorch's dim 1)
+    /// The axis, not counting the batch: 0 is the channels (PyTorch's dim 1)
     #[serde(default)]
     pub axis: u64,
 }

@@ -18,7 +18,7 @@ use crate::shape::Shape;
 pub struct Conv {
     /// Number of output channels
     pub out_channels: u64,
-    /// Taps on each spatial axis
+    /// Kernel size on each spatial axis
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
     /// Step between neighbouring outputs
@@ -30,21 +30,21 @@ pub struct Conv {
     /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
-    /// Groups that do not see each other's channels (AlexNet); `depthwise` is one an input channel
+    /// Groups of channels that are convolved independently (AlexNet); `depthwise` is one group per input channel
     #[serde(default = "one_group")]
     pub groups: Groups,
     /// Whether a bias is added
     #[serde(default = "defaults::yes")]
     pub bias: bool,
-    /// What the padding holds
+    /// Values of the padded elements
     #[serde(default)]
     pub padding_mode: PaddingMode,
-    /// Checked against the input's channels if given
+    /// Input channels: if given, checked against the input
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<u64>,
 }
 
-/// What padded positions hold.
+/// Values of padded positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaddingMode {
@@ -52,11 +52,11 @@ pub enum PaddingMode {
     #[default]
     #[serde(alias = "zero", alias = "constant")]
     Zeros,
-    /// The input mirrored at its border, the border itself not repeated.
+    /// The input mirrored at its border; the border element itself is not repeated.
     Reflect,
-    /// The border's value.
+    /// The border element repeated.
     Replicate,
-    /// The input's other end.
+    /// The opposite end of the input.
     Circular,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn one_group() -> Groups {
 }
 
 impl PaddingMode {
-    /// Whether spatial axis `axis` of `size` elements can be padded by `widest` this way.
+    /// Checks whether spatial axis `axis` of `size` elements can be padded by `widest` elements in this mode.
     pub(super) fn check(self, axis: usize, size: u64, widest: i64) -> Result<(), Problem> {
         let limit = match self {
             Self::Zeros | Self::Replicate => return Ok(()),
@@ -81,7 +81,7 @@ impl PaddingMode {
         Ok(())
     }
 
-    /// ` reflect`, or nothing for zeros.
+    /// Returns ` reflect`, or nothing for zeros.
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Zeros => "",
@@ -93,7 +93,7 @@ impl PaddingMode {
 }
 
 impl Conv {
-    /// The windows on an input with these spatial sizes, one an axis.
+    /// Returns the windows on an input with these spatial sizes, one per axis.
     pub fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         windows(sizes, &self.kernel, &self.stride, &self.dilation, &self.padding)
     }

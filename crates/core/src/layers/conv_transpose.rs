@@ -1,5 +1,5 @@
-//! Transposed convolution in 1, 2 or 3 dimensions (PyTorch's `ConvTranspose2d`): each input element is spread over a
-//! window of the output.
+//! Transposed convolution in 1, 2 or 3 dimensions (PyTorch's `ConvTranspose2d`): each input element is spread
+//! over a window of the output.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::shape::Shape;
 pub struct ConvTranspose {
     /// Number of output channels
     pub out_channels: u64,
-    /// Taps on each spatial axis
+    /// Kernel size on each spatial axis
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
     /// Distance in the output between the windows of neighbouring inputs
@@ -35,23 +35,23 @@ pub struct ConvTranspose {
     /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
-    /// Groups that do not see each other's channels; `depthwise` is one an input channel
+    /// Groups of channels that are convolved independently; `depthwise` is one group per input channel
     #[serde(default = "one_group")]
     pub groups: Groups,
     /// Whether a bias is added
     #[serde(default = "defaults::yes")]
     pub bias: bool,
-    /// Checked against the input's channels if given
+    /// Input channels: if given, checked against the input
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<u64>,
 }
 
-fn zero() -> PerAxis {
+pub(super) fn zero() -> PerAxis {
     PerAxis::all(0)
 }
 
 impl ConvTranspose {
-    /// The windows of the convolution of which this is the transpose, one a spatial axis.
+    /// Returns the windows of the convolution of which this is the transpose, one per spatial axis.
     pub fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         let padding = match &self.padding {
             Padding::Same | Padding::SameLower => Padding::Sides(self.same(sizes)?),
@@ -64,7 +64,8 @@ impl ConvTranspose {
         windows(sizes, &self.kernel, &self.stride, &self.dilation, &padding)
     }
 
-    /// What to remove so that `size * stride` elements remain (ONNX ConvTranspose, `auto_pad`).
+    /// Returns the elements to remove on each side so that `size * stride` remain (ONNX ConvTranspose,
+    /// `auto_pad`).
     fn same(&self, sizes: &[u64]) -> Result<Vec<(u64, u64)>, Problem> {
         let added = self.output_padding.resolve(sizes.len(), "output_padding", 0)?;
         let bare = windows(sizes, &self.kernel, &self.stride, &self.dilation, &Padding::zero())?;
@@ -132,7 +133,8 @@ impl LayerKind for ConvTranspose {
         let groups = self.groups.resolve(channels, self.out_channels)?;
         let mut shape = vec![channels, self.out_channels / groups];
         shape.extend(self.kernel.resolve(io.input().spatial().len(), "kernel", 1)?);
-        // PyTorch takes the second axis of the weight for the fan-in, though here it holds outputs.
+        // PyTorch computes the fan-in from the second axis of the weight, although here that axis is the
+        // outputs.
         let fan_in = count("the fan-in", &shape[1..])?;
         let mut weights = vec![Weight::parameter("weight", shape, Init::FanIn(fan_in))];
         if self.bias {

@@ -1,4 +1,5 @@
-//! Crop: removes elements around the map, so many on each side, or down to a size around the centre (U-Net).
+//! Crop: removes elements around the map, either a number on each side, or down to a size around the centre
+//! (U-Net).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,16 +15,16 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Crop {
-    /// Elements removed: one number, one an axis, or a pair [before, after] for each axis
+    /// Elements removed: one number, one per axis, or a pair [before, after] per axis
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Padding>,
-    /// The size that remains around the centre, instead of an amount; an odd element is removed after
+    /// Size that remains around the centre, instead of an amount; an odd element is removed after
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<PerAxis>,
 }
 
 impl Crop {
-    /// Windows with a negative padding.
+    /// Returns the windows of the crop, with negative padding, one per axis.
     pub fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         let padding = match (&self.amount, &self.size) {
             (Some(amount), None) => amount.clone(),

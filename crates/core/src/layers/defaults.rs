@@ -2,22 +2,22 @@
 
 use crate::layers::args::PerAxis;
 
-/// Stride, dilation.
+/// Returns the default of stride and dilation.
 pub(super) fn one() -> PerAxis {
     PerAxis::all(1)
 }
 
-/// Switches that PyTorch has on.
+/// Returns the default of switches that PyTorch has on.
 pub(super) fn yes() -> bool {
     true
 }
 
-/// What PyTorch's norm layers add to the variance.
+/// Returns the default of the epsilon in PyTorch's norm layers.
 pub(super) fn eps() -> f64 {
     1e-5
 }
 
-/// ELU's and CELU's alpha, softplus's beta, the k of local response normalisation.
+/// Returns the default of ELU's and CELU's alpha, softplus's beta and the k of local response normalisation.
 pub(super) fn unit() -> f64 {
     1.0
 }

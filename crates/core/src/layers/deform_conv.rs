@@ -1,9 +1,9 @@
-//! Deformable convolution in two dimensions: a convolution that computes from its input where it samples it. The offset
-//! convolution is part of the layer; its weights and MACs count.
+//! Deformable convolution in two dimensions: a convolution that computes, from its input, where it samples
+//! it. The offset convolution is part of the layer; its weights and MACs count.
 //!
-//! Two things go by this name. With `per_tap` offsets (the papers, torchvision) each tap of the kernel moves by itself.
-//! With `per_channel` offsets (a Keras layer that is widely copied) each channel of the map is first resampled as a
-//! whole, then convolved as usual.
+//! Two layers go by this name. With `per_tap` offsets (the papers, torchvision), each tap of the kernel moves
+//! by itself. With `per_channel` offsets (a Keras layer that is widely copied), each channel of the map is
+//! first resampled as a whole, then convolved as usual.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use crate::shape::Shape;
 pub struct DeformConv {
     /// Number of output channels
     pub out_channels: u64,
-    /// Taps on each spatial axis
+    /// Kernel size on each spatial axis
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
     /// Step between neighbouring outputs
@@ -33,31 +33,31 @@ pub struct DeformConv {
     /// Zeros around the input
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
-    /// Distance between taps that are not moved
+    /// Distance between taps before they move
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
     /// Groups of the convolution
     #[serde(default = "one_group")]
     pub groups: Groups,
-    /// Whether the convolution adds a bias; the offset convolution always does with per_tap, never with per_channel
+    /// Whether the convolution adds a bias; the offset convolution always has one with per_tap, never with per_channel
     #[serde(default = "defaults::yes")]
     pub bias: bool,
-    /// What has an offset of its own
+    /// What each offset belongs to: a tap, or a channel
     #[serde(default)]
     pub offsets: Offsets,
-    /// With per_tap: groups of input channels that have offsets of their own
+    /// With per_tap: number of groups of input channels with separate offsets
     #[serde(default = "one_offset_group")]
     pub offset_groups: u64,
-    /// With per_tap: whether each sample is weighted by a computed mask, as in version 2 of the paper
+    /// With per_tap: whether a computed mask weights each sample, as in version 2 of the paper
     #[serde(default)]
     pub modulated: bool,
     /// With per_tap: distance between the taps of the offset convolution; the layer's own dilation if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_dilation: Option<PerAxis>,
-    /// A bound in pixels on the learned offsets, if one is known; receptive fields are unbounded without it
+    /// Bound on the learned offsets in pixels, if known; without it, receptive fields are unbounded
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_offset: Option<f64>,
-    /// Checked against the input's channels if given
+    /// Input channels: if given, checked against the input
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<u64>,
 }
@@ -77,11 +77,11 @@ fn one_offset_group() -> u64 {
     1
 }
 
-/// The offset convolution of `per_channel`: 3x3, `same`.
+/// Taps of the offset convolution of `per_channel`: 3x3, padded `same`.
 const RESAMPLING_TAPS: u64 = 9;
 
 impl DeformConv {
-    /// The convolution of the samples.
+    /// Returns the convolution of the samples.
     pub fn main(&self) -> Conv {
         Conv {
             out_channels: self.out_channels,
@@ -96,7 +96,7 @@ impl DeformConv {
         }
     }
 
-    /// Channels and taps of the offset convolution.
+    /// Returns the output channels and the taps of the offset convolution.
     fn offset_conv(&self, channels: u64) -> Result<(u64, Vec<u64>), Problem> {
         let what = "the number of offset channels";
         if self.offsets == Offsets::PerChannel {
@@ -107,8 +107,9 @@ impl DeformConv {
         Ok((count(what, &[per_tap, self.offset_groups, count(what, &kernel)?])?, kernel))
     }
 
-    /// Windows of the `per_tap` offset convolution: the main ones about the same centres, with their own dilation, so
-    /// that there is an offset for every output. With another dilation the padding changes by half the difference.
+    /// Returns the windows of the `per_tap` offset convolution: the main windows around the same centres,
+    /// with their own dilation, so that there is an offset for every output. With another dilation the
+    /// padding changes by half the difference.
     pub fn offset_windows(&self, main: &[Window]) -> Result<Vec<Window>, Problem> {
         let Some(dilation) = &self.offset_dilation else { return Ok(main.to_vec()) };
         let dilation = dilation.resolve(main.len(), "offset_dilation", 1)?;
@@ -126,8 +127,8 @@ impl DeformConv {
         main.iter().zip(dilation).map(narrowed).collect()
     }
 
-    /// What the offsets of all taps of an output read on one axis with `per_channel`: the 3 elements around each tap.
-    /// Up to a dilation of 3 that is one run, beyond it three shifted copies of the window.
+    /// Returns what the offsets of all taps of an output read on one axis with `per_channel`: the 3 elements
+    /// around each tap. Up to a dilation of 3 that is one run; beyond it, three shifted copies of the window.
     fn around(window: &Window) -> Vec<Window> {
         if window.dilation <= 3 {
             let kernel = window.extent().unwrap_or(1).saturating_add(2);
@@ -225,7 +226,7 @@ impl LayerKind for DeformConv {
         let mut shape = vec![outputs, channels];
         shape.extend(kernel);
         match self.offsets {
-            // The paper starts from zero offsets, that is from a plain convolution.
+            // The paper initialises the offsets to zero, so that training starts from a plain convolution.
             Offsets::PerTap => {
                 weights.push(Weight::parameter("offset.weight", shape, Init::Zeros));
                 weights.push(Weight::parameter("offset.bias", [outputs], Init::Zeros));
@@ -273,7 +274,8 @@ impl LayerKind for DeformConv {
         Ok(cost)
     }
 
-    /// Two dependences: the samples, which move, and the data from which the offsets are computed, which do not.
+    /// Returns two dependences: the samples, which move, and the elements from which the offsets are
+    /// computed, which do not.
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         let mut reaches = self.main().reach(io);
         for reach in &mut reaches {

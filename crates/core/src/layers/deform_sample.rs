@@ -1,5 +1,5 @@
-//! Deformable convolution whose offsets (and masks) are inputs: torchvision's and ONNX's operator, of which `deform_conv`
-//! is the layer with its offset convolution.
+//! Deformable convolution whose offsets (and masks) are inputs: torchvision's and ONNX's operator.
+//! `deform_conv` is this layer together with its offset convolution.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::shape::Shape;
 pub struct DeformSample {
     /// Number of output channels
     pub out_channels: u64,
-    /// Taps on each spatial axis
+    /// Kernel size on each spatial axis
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
     /// Step between neighbouring outputs
@@ -28,7 +28,7 @@ pub struct DeformSample {
     /// Zeros around the input
     #[serde(default = "Padding::zero")]
     pub padding: Padding,
-    /// Distance between taps that are not moved
+    /// Distance between taps before they move
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
     /// Groups of the convolution
@@ -37,10 +37,10 @@ pub struct DeformSample {
     /// Whether a bias is added
     #[serde(default = "defaults::yes")]
     pub bias: bool,
-    /// Groups of input channels that have offsets of their own
+    /// Number of groups of input channels with separate offsets
     #[serde(default = "one")]
     pub offset_groups: u64,
-    /// Whether a mask weighs each sample
+    /// Whether a mask weights each sample
     #[serde(default)]
     pub modulated: bool,
     /// Whether offsets and mask are learned tensors of the layer instead of inputs
@@ -53,7 +53,7 @@ fn one() -> u64 {
 }
 
 impl DeformSample {
-    /// The convolution of the samples.
+    /// Returns the convolution of the samples.
     pub fn main(&self) -> Conv {
         Conv {
             out_channels: self.out_channels,

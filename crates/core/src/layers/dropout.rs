@@ -11,7 +11,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
-    /// Probability with which an element is zeroed in training
+    /// Probability of zeroing an element in training
     #[serde(default = "half")]
     pub p: f64,
 }

@@ -1,4 +1,4 @@
-//! What every layer must say about itself.
+//! The facets that every layer must state.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
@@ -18,56 +18,57 @@ pub trait LayerKind: Clone + PartialEq + std::fmt::Debug + Serialize + Deseriali
     /// Its entry in the vocabulary.
     const DOC: Doc;
 
-    /// Checks the inputs and returns the output shape. The number of inputs is already checked against
-    /// [`Doc::inputs`]; the other facets may rely on a successful `infer`.
+    /// Checks the inputs and returns the output shape. The caller has already checked the number of inputs
+    /// against [`Doc::inputs`]; the other facets may rely on a successful `infer`.
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem>;
 
-    /// The tensors it owns: the only statement of parameters. A count is a sum over these, and the executor allocates
-    /// exactly these.
+    /// Returns the tensors that the layer owns. This is the only statement of parameters: counts are sums
+    /// over these tensors, and the executor allocates exactly these.
     fn weights(&self, io: Io<'_>) -> Result<Vec<Weight>, Problem>;
 
-    /// What one inference costs, batch 1, by a closed form.
+    /// Computes the cost of one inference, batch 1, by a closed form.
     fn cost(&self, io: Io<'_>) -> Result<Cost, Problem>;
 
-    /// Which input elements an output element depends on, axis by axis.
+    /// Returns which input elements an output element depends on, axis by axis.
     fn reach(&self, io: Io<'_>) -> Vec<Reach>;
 
-    /// What it does to values: whether it moves them, maps each by itself, or computes with several.
+    /// Returns what the layer does to values: whether it moves them, maps each by itself, or computes with
+    /// several.
     fn values(&self) -> Values;
 
-    /// The settings that matter, in a few words; empty if there are none.
+    /// Returns the settings that matter, in a few words; empty if there are none.
     fn describe(&self) -> String;
 
-    /// Small uses, in every form the layer knows: they are its documentation and its contract test.
+    /// Returns small uses, in every form of the layer: they are its documentation and its contract test.
     fn examples() -> Vec<Example>;
 }
 
-/// A layer that applies a function of one number to every element, whatever its weights and neighbours are.
+/// A layer that applies a function of one number to every element, independent of weights and neighbours.
 pub trait PointwiseKind: LayerKind + 'static {
-    /// The ONNX operators of one tensor that are this layer.
+    /// The ONNX operators with one tensor input that are this layer.
     const ONNX: &'static [OnnxOperator<Self>];
 
-    /// The function, and facts about it.
+    /// Returns the function, and facts about it.
     fn pointwise(&self) -> Pointwise;
 
-    /// The ONNX nodes that compute it, the last one last; often [`OnnxNode::single`].
+    /// Returns the ONNX nodes that compute it, in order of execution; often [`OnnxNode::single`].
     fn onnx(&self) -> Vec<OnnxNode>;
 
-    /// The layer in PyTorch.
+    /// Returns the layer in PyTorch.
     fn pytorch(&self) -> PyTorch;
 }
 
 /// Input shapes and output shape of one use of a layer.
 #[derive(Debug, Clone, Copy)]
 pub struct Io<'a> {
-    /// One shape an input.
+    /// Input shapes, one per input.
     pub inputs: &'a [Shape],
-    /// The inferred output.
+    /// The inferred output shape.
     pub output: &'a Shape,
 }
 
 impl<'a> Io<'a> {
-    /// The first input.
+    /// Returns the shape of the first input.
     pub fn input(&self) -> &'a Shape {
         &self.inputs[0]
     }
@@ -78,17 +79,17 @@ impl<'a> Io<'a> {
 pub struct Doc {
     /// Its name in a spec.
     pub name: &'static str,
-    /// Other names under which people look for it.
+    /// Other names under which people search for it.
     pub aliases: &'static [&'static str],
     /// Its family.
     pub category: Category,
-    /// What it does, in one line.
+    /// One line that states what it computes.
     pub summary: &'static str,
     /// Pairs of a quantity and its closed form.
     pub formulas: &'static [(&'static str, &'static str)],
     /// Where it comes from: a paper with its section, or the operator's definition.
     pub source: &'static str,
-    /// How many inputs it takes.
+    /// Number of inputs.
     pub inputs: Arity,
 }
 
@@ -106,7 +107,7 @@ pub enum Category {
     Activation,
     /// Channel and space rearrangements, resizing, padding.
     Shape,
-    /// Layers that join several inputs.
+    /// Layers that merge several inputs.
     Merge,
     /// Attention over channels, and scales.
     Gate,
@@ -119,7 +120,7 @@ pub enum Arity {
     One,
     /// Two or more.
     Many,
-    /// One or more: of an imported node that is not understood.
+    /// One or more: the inputs of an imported node that has no layer.
     Any,
 }
 
@@ -151,7 +152,7 @@ pub struct Weight {
     pub shape: Shape,
     /// Whether training changes it.
     pub role: WeightRole,
-    /// How the executor fills it.
+    /// How the executor initialises it.
     pub init: Init,
 }
 
@@ -160,13 +161,13 @@ pub struct Weight {
 pub enum WeightRole {
     /// Learnable: a parameter.
     Parameter,
-    /// Kept, not learned: batch norm's running statistics.
+    /// Stored, not learned: batch norm's running statistics.
     Buffer,
     /// A weight that training does not change (`learned: false`): a blur, a frozen stem. It counts as a buffer.
     Fixed,
 }
 
-/// How a weight starts.
+/// Initial values of a weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Uniform in +-1/sqrt(fan_in): PyTorch's default for convolutions and linear layers (He et al. 2015 with a = sqrt 5).
@@ -180,12 +181,12 @@ pub enum Init {
 }
 
 impl Weight {
-    /// A learnable tensor.
+    /// Returns a learnable tensor.
     pub fn parameter(name: &'static str, shape: impl Into<Shape>, init: Init) -> Self {
         Self { name, shape: shape.into(), role: WeightRole::Parameter, init }
     }
 
-    /// The same tensor, not learned.
+    /// Returns the same tensor, not learned.
     #[must_use]
     pub fn fixed(mut self) -> Self {
         if self.role == WeightRole::Parameter {
@@ -194,20 +195,21 @@ impl Weight {
         self
     }
 
-    /// A kept, not learned tensor.
+    /// Returns a stored tensor that is not learned.
     pub fn buffer(name: &'static str, shape: impl Into<Shape>, init: Init) -> Self {
         Self { name, shape: shape.into(), role: WeightRole::Buffer, init }
     }
 }
 
-/// What one inference of a layer costs, batch 1.
+/// The cost of one inference of a layer, batch 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Cost {
     /// Multiply-accumulates of convolutions and linear maps; taps on padding count.
     pub macs: u64,
-    /// Multiply-accumulates of bilinear sampling in deformable convolutions (4 a sampled tap), not part of `macs`.
+    /// Multiply-accumulates of bilinear sampling in deformable convolutions (4 per sampled tap), not part of
+    /// `macs`.
     pub sampling_macs: u64,
-    /// Everything else.
+    /// All other operations.
     pub ops: Ops,
 }
 
@@ -223,7 +225,7 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// Their sum; an error if it leaves 64 bits.
+    /// Returns their sum; an error if it exceeds 64 bits.
     pub fn total(&self) -> Result<u64, Problem> {
         self.arithmetic
             .checked_add(self.comparisons)
@@ -233,11 +235,11 @@ impl Ops {
 }
 
 impl Cost {
-    /// Nothing: the layer only moves or relabels data.
+    /// No cost: the layer only moves or relabels data.
     pub const FREE: Self =
         Self { macs: 0, sampling_macs: 0, ops: Ops { arithmetic: 0, comparisons: 0, functions: 0 } };
 
-    /// `per_element` operations of each kind for every element of `shape`.
+    /// Returns `per_element` operations of each kind for every element of `shape`.
     pub fn pointwise(
         shape: &Shape,
         arithmetic: u64,
@@ -256,15 +258,15 @@ impl Cost {
     }
 }
 
-/// The product as a count; an error that names `what` if it leaves 64 bits.
+/// Returns the product as a count; if it exceeds 64 bits, an error that names `what`.
 pub fn count(what: &str, factors: &[u64]) -> Result<u64, Problem> {
     product(factors).ok_or_else(|| Problem::overflow(what))
 }
 
 /// How an output element depends on one input, axis by axis.
 ///
-/// The set of input elements read is the product of the axes' sets. A layer may give several reaches for one input:
-/// squeeze-and-excitation reads its own element locally and everything through its gate.
+/// The set of input elements read is the product of the sets of all axes. A layer may return several reaches
+/// for one input: squeeze-and-excitation reads its own element locally and the whole map through its gate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reach {
     /// Index of the input.
@@ -278,13 +280,13 @@ pub struct Reach {
 /// The kind of a dependence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Role {
-    /// The value itself is read: counts for the receptive field.
+    /// The value itself is read: counts in the receptive field.
     Local,
-    /// Through a multiplicative gate or statistics of the whole map (squeeze-and-excitation, group norm): global
-    /// context, left out of the local receptive field.
+    /// Through a multiplicative gate or statistics of the whole map (squeeze-and-excitation, group norm):
+    /// global context, not counted in the local receptive field.
     Context,
-    /// At positions that the data decide (deformable convolution): `axes` is the regular grid, and samples move by at
-    /// most so many pixels, if a bound is given.
+    /// At positions that depend on the data (deformable convolution): `axes` is the regular grid, and samples
+    /// move by at most the given number of pixels, if there is a bound.
     Sampled(Sampled),
 }
 
@@ -324,7 +326,7 @@ pub enum AxisReach {
         /// Elements of an input group.
         inputs: u64,
     },
-    /// Output `u` reads input `(u % groups) * (size / groups) + u / groups`: the channel shuffle of ShuffleNet.
+    /// Output `u` reads input `(u % groups) * (size / groups) + u / groups`: ShuffleNet's channel shuffle.
     Shuffle {
         /// Output axis.
         by: usize,
@@ -354,25 +356,25 @@ pub enum AxisReach {
     Resize {
         /// Output axis.
         by: usize,
-        /// Input size; where a fractional scale factor does not fit the size, the factor's denominator (PyTorch maps
-        /// positions by the factor that was given, not by the sizes).
+        /// Input size; where a fractional scale factor does not fit the size, the factor's denominator
+        /// (PyTorch maps positions by the given factor, not by the sizes).
         input: u64,
         /// Output size, or the factor's numerator.
         output: u64,
         /// How many neighbours are mixed.
         taps: Taps,
-        /// The corners' centres coincide (`align_corners`), rather than their edges.
+        /// Whether the centres of the corners coincide (`align_corners`), rather than their edges.
         align_corners: bool,
     },
-    /// Mirrored, repeated or wrapped padding of `before` and `after` elements around the whole axis: inside it is a
-    /// shift by `before`; the border reads real elements instead of padding.
+    /// Mirrored, repeated or wrapped padding of `before` and `after` elements around the whole axis: inside,
+    /// a shift by `before`; at the border, real elements are read instead of padding.
     Reflected {
         /// Output axis.
         by: usize,
         /// Elements added before the first.
         before: u64,
     },
-    /// The whole axis, whatever the output element.
+    /// The whole axis, for every output element.
     All,
     /// Only index 0: an axis of size 1 that is broadcast.
     Broadcast,
@@ -390,12 +392,12 @@ pub enum Taps {
 }
 
 impl AxisReach {
-    /// Output `u` of axis `by` reads input `u`.
+    /// Returns the reach of a copy: output `u` of axis `by` reads input `u`.
     pub fn same(by: usize) -> Self {
         Self::Window { by, window: Window::POINT }
     }
 
-    /// The output axis that it depends on; none if all outputs read the same.
+    /// Returns the output axis that it depends on; none if all outputs read the same.
     pub fn by(&self) -> Option<usize> {
         match *self {
             Self::Window { by, .. }
@@ -412,12 +414,13 @@ impl AxisReach {
 }
 
 impl Reach {
-    /// Every element depends on the element at the same place of input `input`.
+    /// Returns the reach of a layer whose every element depends on the element at the same position of input
+    /// `input`.
     pub fn pointwise(input: usize, rank: usize) -> Self {
         Self { input, role: Role::Local, axes: (0..rank).map(AxisReach::same).collect() }
     }
 
-    /// A window on each spatial axis, and `channels` on the first.
+    /// Returns a window on each spatial axis, and `channels` on the first axis.
     pub fn sliding(channels: AxisReach, windows: impl IntoIterator<Item = Window>) -> Self {
         let spatial =
             windows.into_iter().enumerate().map(|(i, window)| AxisReach::Window { by: i + 1, window });
@@ -425,7 +428,7 @@ impl Reach {
         Self { input: 0, role: Role::Local, axes }
     }
 
-    /// Input `input` of `rank` axes, read `offset` elements further on `axis`.
+    /// Returns the reach of input `input` with `rank` axes, read `offset` elements further on `axis`.
     pub fn shifted(input: usize, rank: usize, axis: usize, offset: i64) -> Self {
         let mut reach = Self::pointwise(input, rank);
         if let Some(moved) = reach.axes.get_mut(axis) {
@@ -435,7 +438,8 @@ impl Reach {
         reach
     }
 
-    /// Every element depends on the whole of axis `axis` at the same place of input 0.
+    /// Returns the reach of a layer whose every element depends on the whole of axis `axis` of input 0, at
+    /// its own position on the others.
     pub fn across(rank: usize, axis: usize) -> Self {
         let mut reach = Self::pointwise(0, rank);
         if let Some(whole) = reach.axes.get_mut(axis) {
@@ -444,7 +448,7 @@ impl Reach {
         reach
     }
 
-    /// Every element depends on these elements of input 0, as context.
+    /// Returns the reach of these elements of input 0, as context.
     pub fn context(axes: Vec<AxisReach>) -> Self {
         Self { input: 0, role: Role::Context, axes }
     }
@@ -460,13 +464,13 @@ pub struct Example {
 }
 
 impl Example {
-    /// A use on inputs of these shapes.
+    /// Returns a use on inputs of these shapes.
     pub fn new(args: &'static str, inputs: &[&[u64]]) -> Self {
         Self { args, inputs: inputs.iter().map(|&sizes| Shape::from(sizes)).collect() }
     }
 }
 
-/// A layer of the vocabulary without arguments: what the spec language and the documentation need.
+/// A layer of the vocabulary without arguments, for the spec language and the documentation.
 #[derive(Debug)]
 pub struct Kind {
     /// Its entry in the vocabulary.

@@ -12,7 +12,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Flatten {
-    /// First axis that is joined, batch not counted: 0 is the channels (PyTorch's start_dim 1)
+    /// First axis that is joined, not counting the batch: 0 is the channels (PyTorch's start_dim 1)
     #[serde(default)]
     pub start_axis: u64,
     /// Last axis that is joined; the input's last if not given

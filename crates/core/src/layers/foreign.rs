@@ -1,9 +1,9 @@
-//! Names of other frameworks: what PyTorch and Keras call a layer or an argument, and what it is here. The one place for
-//! them; where a name means the same, it is understood, else it gets a hint.
+//! Names of other frameworks: what PyTorch and Keras call a layer or an argument, and what it is called here.
+//! This file is the only place for them: a name with the same meaning is accepted, any other gets a hint.
 
 use super::Kind;
 
-/// How other frameworks qualify the names of their layers.
+/// Module paths that qualify the names of layers in other frameworks.
 const PREFIXES: &[&str] = &[
     "torch.nn.functional.",
     "torch.nn.",
@@ -19,7 +19,7 @@ const PREFIXES: &[&str] = &[
     "flax.linen.",
 ];
 
-/// Folded names that mean the same as a layer of ours, beside its own aliases.
+/// Normalised names that mean the same as one of our layers, in addition to its aliases.
 const SAME: &[(&str, &str)] = &[
     ("alphadropout", "dropout"),
     ("averagepooling", "avg_pool"),
@@ -54,7 +54,7 @@ const SAME: &[(&str, &str)] = &[
     ("zeropadding", "pad"),
 ];
 
-/// Folded names that no layer of ours means by itself, and what does it.
+/// Normalised names that no single layer of ours corresponds to, and what to use instead.
 const HINTS: &[(&[&str], &str)] = &[
     (&["dense"], "Keras' `Dense` is `linear: {out_features: ...}`; `dense` is the construct of DenseNet"),
     (
@@ -278,7 +278,7 @@ const SLIDING: &[&str] = &["conv", "conv_transpose", "deform_conv", "deform_samp
 const BIASED: &[&str] = &["conv", "conv_transpose", "deform_conv", "deform_sample", "linear"];
 const NORMS: &[&str] = &["batch_norm", "layer_norm", "group_norm", "instance_norm"];
 
-/// Arguments that mean the same as one of ours: the other name, ours, and the layers that have it.
+/// Arguments that mean the same as one of ours: the other name, our name, and the layers that have it.
 pub const ARGUMENTS: &[(&str, &str, &[&str])] = &[
     ("filters", "out_channels", CONVOLUTIONS),
     ("num_filters", "out_channels", CONVOLUTIONS),
@@ -293,7 +293,7 @@ pub const ARGUMENTS: &[(&str, &str, &[&str])] = &[
     ("rate", "p", &["dropout"]),
 ];
 
-/// Arguments that none of ours means, and what to do.
+/// Arguments without a counterpart of ours, and what to do instead.
 const ARGUMENT_HINTS: &[(&[&str], &str)] = &[
     (
         &[
@@ -387,17 +387,17 @@ const ARGUMENT_HINTS: &[(&[&str], &str)] = &[
     (&["trainable", "requires_grad", "frozen"], "write `learned: false` for weights that are not trained"),
 ];
 
-/// `name` without the module it is qualified with.
+/// Returns `name` without the module that qualifies it.
 pub(super) fn unqualified(name: &str) -> &str {
     PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }
 
-/// The layer that the folded name of another framework means.
+/// Returns the layer that a normalised name of another framework means.
 pub(super) fn same(folded: &str) -> Option<&'static str> {
     SAME.iter().find(|(name, _)| *name == folded).map(|&(_, ours)| ours)
 }
 
-/// What does what a layer of another framework does, if no layer of ours does it by itself.
+/// Returns what to use for a layer of another framework that no single layer of ours corresponds to.
 pub fn hint(name: &str) -> Option<&'static str> {
     let plain = unqualified(name);
     let full: String = plain.chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect();
@@ -408,16 +408,16 @@ pub fn hint(name: &str) -> Option<&'static str> {
         .map(|&(_, hint)| hint)
 }
 
-/// Our name of the argument that a layer named `layer` may be given as `name`.
+/// Returns our name of the argument `name` of a layer named `layer`.
 pub fn argument<'a>(layer: &str, name: &'a str) -> &'a str {
     let same = ARGUMENTS.iter().find(|(other, _, layers)| *other == name && layers.contains(&layer));
     same.map_or(name, |&(_, ours, _)| ours)
 }
 
-/// What to do instead of giving `kind` the argument `name`, which is another framework's.
+/// Returns what to do instead of giving `kind` the argument `name`, which is another framework's.
 pub(super) fn argument_hint(kind: &Kind, name: &str) -> Option<&'static str> {
     let hint = ARGUMENT_HINTS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, hint)| hint)?;
-    // Some layers have an argument of that name.
+    // Some layers have an argument of that name themselves.
     (!kind.argument_names().iter().any(|own| own == name)).then_some(hint)
 }
 

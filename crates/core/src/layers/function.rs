@@ -1,4 +1,4 @@
-//! Functions of one number that are no activations by themselves, but parts of them.
+//! Functions of one number that are not activations by themselves, but parts of them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Function {
-    /// Which one
+    /// The function
     pub function: FunctionKind,
 }
 
@@ -40,7 +40,7 @@ pub enum FunctionKind {
 }
 
 impl FunctionKind {
-    /// Its name in a spec.
+    /// Returns its name in a spec.
     pub fn name(self) -> &'static str {
         match self {
             Self::Abs => "abs",
@@ -90,7 +90,7 @@ impl LayerKind for Function {
         self.function.name().to_owned()
     }
 
-    /// Those that are defined everywhere; the others are checked where they are computed.
+    /// Returns only functions that are defined everywhere; the others are checked where they are computed.
     fn examples() -> Vec<Example> {
         vec![
             Example::new("{function: abs}", &[&[3, 4]]),
@@ -102,7 +102,7 @@ impl LayerKind for Function {
     }
 }
 
-/// The ONNX operator of a function.
+/// Expands to the ONNX operator of a function.
 macro_rules! one {
     ($name:literal, $kind:expr) => {
         OnnxOperator { name: $name, read: |_| Some(Self { function: $kind }), write: |_| vec![] }

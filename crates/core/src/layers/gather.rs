@@ -1,4 +1,5 @@
-//! Gather: the elements of an axis with these indices, in this order; an index may come several times.
+//! Gather: the elements of an axis with the given indices, in the given order; an index may occur several
+//! times.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use crate::layers::slice::{axis_of, resized};
 use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values};
 use crate::shape::Shape;
 
-/// Most indices that are described in full.
+/// Largest number of indices that a description lists in full.
 const SHOWN: usize = 6;
 
 /// Arguments of `gather`.
@@ -17,7 +18,7 @@ const SHOWN: usize = 6;
 pub struct Gather {
     /// The indices, from 0
     pub indices: Vec<u64>,
-    /// The axis, batch not counted: 0 is the channels
+    /// The axis, not counting the batch: 0 is the channels
     #[serde(default)]
     pub axis: u64,
 }

@@ -79,18 +79,19 @@ impl Approximation {
     }
 }
 
-/// `P(X <= x)`, by the complementary error function, which keeps its digits for large negative x.
+/// Computes `P(X <= x)` by the complementary error function, which keeps its significant digits for large
+/// negative x.
 fn normal(x: f64) -> f64 {
     0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// Argument of the tanh in the approximation, and its slope.
+/// Returns the argument of the tanh in the approximation, and its slope.
 fn argument(x: f64) -> (f64, f64) {
     let scale = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
     (scale * (x + 0.044_715 * x * x * x), scale * (1.0 + 3.0 * 0.044_715 * x * x))
 }
 
-/// With the error function.
+/// The exact form, with the error function.
 pub static EXACT: RealFunction = RealFunction {
     value: |_, x| x * normal(x),
     slope: |_, x| {
@@ -123,7 +124,7 @@ impl PointwiseKind for Gelu {
             Approximation::None => &EXACT,
             Approximation::Tanh => &TANH,
         };
-        // Its least value is -0.16997; the approximation's is -0.17004.
+        // The minimum is -0.16997; the approximation's is -0.17004.
         Pointwise { range: [-0.1701, f64::INFINITY], ptflops: 2, ..Pointwise::new(Activation::real(function)) }
     }
 

@@ -1,4 +1,4 @@
-//! Global average pooling (Lin et al. 2014): the mean of each channel over all of space.
+//! Global average pooling (Lin et al. 2014): the mean of each channel over all spatial positions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,12 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalAvgPool {
-    /// Whether the spatial axes stay, with size 1: a gate for `multiply` needs them, `linear` does not
+    /// Whether the spatial axes stay, with size 1: `multiply` needs them in a gate, `linear` does not
     #[serde(default)]
     pub keepdim: bool,
 }
 
-/// The output of a global pool.
+/// Returns the output shape of a global pool.
 pub(super) fn collapsed(name: &str, input: &Shape, keepdim: bool) -> Result<Shape, Problem> {
     let rank = spatial(name, input)?.len();
     let mut sizes = vec![input.channels()];
@@ -25,14 +25,14 @@ pub(super) fn collapsed(name: &str, input: &Shape, keepdim: bool) -> Result<Shap
     Ok(Shape::new(sizes))
 }
 
-/// Each channel reads all of its map.
+/// Returns the reach of layers in which each channel reads its whole map.
 pub(super) fn whole_maps(io: Io<'_>) -> Vec<Reach> {
     let mut axes = vec![AxisReach::All; io.input().rank()];
     axes[0] = AxisReach::same(0);
     vec![Reach { input: 0, role: Role::Local, axes }]
 }
 
-/// Uses in every form.
+/// Returns uses in every form.
 pub(super) fn global_examples() -> Vec<Example> {
     vec![
         Example::new("{}", &[&[3, 4, 5]]),

@@ -1,4 +1,4 @@
-//! Group normalisation (Wu & He 2018): mean and variance over space and a group of channels, of one image.
+//! Group normalisation (Wu & He 2018): mean and variance over space and a group of channels, per image.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::shape::Shape;
 pub struct GroupNorm {
     /// Number of groups, which must divide the channels
     pub num_groups: u64,
-    /// Added to the variance
+    /// Epsilon, added to the variance
     #[serde(default = "defaults::eps")]
     pub eps: f64,
     /// Whether a scale and a shift are learned for each channel
@@ -25,7 +25,7 @@ pub struct GroupNorm {
     pub affine: bool,
 }
 
-/// A learned scale and shift for each of `channels`.
+/// Returns a learned scale and shift for each of `channels`.
 pub(super) fn scale_and_shift(affine: bool, channels: u64) -> Vec<Weight> {
     if !affine {
         return vec![];

@@ -45,7 +45,8 @@ pub static FUNCTION: RealFunction = RealFunction {
 };
 
 impl PointwiseKind for Hardsigmoid {
-    /// None: `HardSigmoid` has a slope and an offset of its own, and becomes it if they are these.
+    /// None: ONNX's `HardSigmoid` has arguments for slope and offset; the importer reads it as this layer if
+    /// they match.
     const ONNX: &'static [OnnxOperator<Self>] = &[];
 
     fn pointwise(&self) -> Pointwise {

@@ -1,4 +1,4 @@
-//! Instance normalisation (Ulyanov et al. 2016): mean and variance of each channel over space, of one image.
+//! Instance normalisation (Ulyanov et al. 2016): mean and variance of each channel over space, per image.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,13 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceNorm {
-    /// Added to the variance
+    /// Epsilon, added to the variance
     #[serde(default = "defaults::eps")]
     pub eps: f64,
-    /// Whether a scale and a shift are learned for each channel; unlike other norms not by default, as in PyTorch
+    /// Whether a scale and a shift are learned for each channel; off by default, as in PyTorch and unlike other norms
     #[serde(default)]
     pub affine: bool,
-    /// Whether running statistics are kept and used at inference, as batch_norm does
+    /// Whether the layer has running statistics and uses them at inference, as batch_norm does
     #[serde(default)]
     pub track_running_stats: bool,
 }

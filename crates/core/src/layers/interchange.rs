@@ -1,21 +1,21 @@
-//! What a pointwise layer is called elsewhere: its operators in ONNX, its module or expression in PyTorch. Plain data,
-//! of which exporters and importers are readers; one entry serves both directions.
+//! What a pointwise layer is called elsewhere: its operators in ONNX, its module or expression in PyTorch.
+//! Plain data that exporters and importers read; one entry serves both directions.
 
 /// Attributes of an ONNX node.
 pub trait Attributes {
-    /// The number `name`, or ONNX's default.
+    /// Returns the number `name`, or ONNX's default.
     fn float(&self, name: &str, default: f64) -> f64;
 
-    /// The word `name`.
+    /// Returns the string `name`.
     fn text(&self, name: &str) -> Option<&str>;
 }
 
-/// An ONNX operator of one tensor that is a layer, in both directions.
+/// An ONNX operator with one tensor input that is a layer, in both directions.
 #[derive(Debug)]
 pub struct OnnxOperator<L> {
     /// Its name in ONNX.
     pub name: &'static str,
-    /// Reads the layer from a node's attributes; none if it has no such settings.
+    /// Reads the layer from a node's attributes; none if the layer has no such settings.
     pub read: fn(&dyn Attributes) -> Option<L>,
     /// Writes the layer's arguments as attributes.
     pub write: fn(&L) -> Vec<OnnxAttribute>,
@@ -26,26 +26,26 @@ pub struct OnnxOperator<L> {
 pub enum OnnxAttribute {
     /// A number.
     Float(&'static str, f64),
-    /// A word.
+    /// A string.
     Text(&'static str, &'static str),
 }
 
-/// One of the ONNX nodes that compute a layer; the last one gives its output.
+/// One of the ONNX nodes that compute a layer; the last one computes its output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnnxNode {
-    /// What it computes, in a word: part of its name.
+    /// What it computes, in one word: part of its name.
     pub part: &'static str,
     /// Its operator.
     pub operator: &'static str,
-    /// What it reads.
+    /// Its inputs.
     pub inputs: Vec<Operand>,
     /// Its attributes.
     pub attributes: Vec<OnnxAttribute>,
-    /// Whether it makes truth values, not numbers.
+    /// Whether its output is boolean.
     pub choice: bool,
 }
 
-/// What an ONNX node reads.
+/// An input of an ONNX node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Operand {
     /// The layer's input.
@@ -59,12 +59,12 @@ pub enum Operand {
 }
 
 impl OnnxNode {
-    /// A node of this operator that reads these operands.
+    /// Returns a node with this operator and these operands.
     pub fn new(part: &'static str, operator: &'static str, inputs: Vec<Operand>) -> Self {
         Self { part, operator, inputs, attributes: vec![], choice: false }
     }
 
-    /// The layer as a single node, of the first of its operators.
+    /// Returns the layer as a single node, with the first of its operators.
     pub fn single<L>(layer: &L, operators: &[OnnxOperator<L>]) -> Vec<Self> {
         let node = |operator: &OnnxOperator<L>| Self {
             attributes: (operator.write)(layer),
@@ -73,7 +73,7 @@ impl OnnxNode {
         operators.first().map(node).into_iter().collect()
     }
 
-    /// The same node, with truth values as its output.
+    /// Returns the same node, with a boolean output.
     #[must_use]
     pub fn choosing(self) -> Self {
         Self { choice: true, ..self }
@@ -85,8 +85,8 @@ impl OnnxNode {
 pub struct PyTorch {
     /// The class of its module, if it is one: `nn.ReLU`.
     pub module: Option<&'static str>,
-    /// The expression, if it is one: `{0}` is the input, `{0!}` the input that something is called on, `{0+}` and
-    /// `{0*}` one in a sum or a product, `{name}` an argument.
+    /// The expression, if it is one. Placeholders: `{0}` is the input, `{0!}` the input as the object of a
+    /// method call, `{0+}` and `{0*}` the input in a sum or a product, `{name}` an argument.
     pub call: String,
     /// Its arguments.
     pub arguments: Vec<Argument>,
@@ -110,7 +110,7 @@ pub struct Argument {
 pub enum ArgumentValue {
     /// A number.
     Float(f64),
-    /// As Python writes it.
+    /// A value as Python writes it.
     Written(&'static str),
 }
 
@@ -127,12 +127,12 @@ pub enum Binds {
 }
 
 impl PyTorch {
-    /// A module of this class.
+    /// Returns a module of this class.
     pub fn module(class: &'static str) -> Self {
         Self { module: Some(class), call: String::new(), arguments: vec![], binds: Binds::Atom }
     }
 
-    /// An expression.
+    /// Returns an expression.
     pub fn call(call: impl Into<String>) -> Self {
         Self { module: None, call: call.into(), arguments: vec![], binds: Binds::Atom }
     }
@@ -142,25 +142,25 @@ impl PyTorch {
         self
     }
 
-    /// With a number as an argument, and PyTorch's default.
+    /// Adds an argument that is a number, with PyTorch's default.
     #[must_use]
     pub fn float(self, name: &'static str, value: f64, default: &'static str) -> Self {
         self.argument(name, Some(ArgumentValue::Float(value)), default)
     }
 
-    /// With a number or `None` in the expression.
+    /// Adds an argument of the expression: a number or `None`.
     #[must_use]
     pub fn inside(self, name: &'static str, value: Option<f64>) -> Self {
         self.argument(name, value.map(ArgumentValue::Float), "")
     }
 
-    /// With an argument as Python writes it, and PyTorch's default.
+    /// Adds an argument as Python writes it, with PyTorch's default.
     #[must_use]
     pub fn written(self, name: &'static str, value: &'static str, default: &'static str) -> Self {
         self.argument(name, Some(ArgumentValue::Written(value)), default)
     }
 
-    /// With an expression that binds less tightly than a call.
+    /// Sets how tightly the expression binds, if less than a call.
     #[must_use]
     pub fn binding(self, binds: Binds) -> Self {
         Self { binds, ..self }

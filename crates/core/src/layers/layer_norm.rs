@@ -1,4 +1,5 @@
-//! Layer normalisation (Ba et al. 2016), over the channels of each place (ConvNeXt), the last axis or everything.
+//! Layer normalisation (Ba et al. 2016), over the channels at each position (ConvNeXt), the last axis or all
+//! elements.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub struct LayerNorm {
     /// What is normalised together. PyTorch's nn.LayerNorm(C) on channels-last data is `last`
     #[serde(default)]
     pub axis: NormAxis,
-    /// Added to the variance
+    /// Epsilon, added to the variance
     #[serde(default = "defaults::eps")]
     pub eps: f64,
     /// Whether a scale is learned
@@ -32,19 +33,19 @@ pub struct LayerNorm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormAxis {
-    /// The channels (axis 0) of each place: ConvNeXt's LayerNorm2d.
+    /// The channels (axis 0) at each position: ConvNeXt's LayerNorm2d.
     #[default]
     Channels,
     /// The last axis: PyTorch's LayerNorm of one size.
     Last,
-    /// All places of each channel: PyTorch's LayerNorm([H, W]).
+    /// All positions of each channel: PyTorch's LayerNorm([H, W]).
     Space,
     /// The whole input: PyTorch's LayerNorm of the full shape.
     All,
 }
 
 impl LayerNorm {
-    /// Shape of the scale: what is normalised together.
+    /// Returns the shape of the scale: the axes that are normalised together.
     fn normalised(&self, input: &Shape) -> Shape {
         match self.axis {
             NormAxis::Channels => Shape::new([input.channels()]),
@@ -55,9 +56,10 @@ impl LayerNorm {
     }
 }
 
-/// Cost of normalising every element of `output`, in `groups` that have their own mean and variance: 5 operations an
-/// element (its part of the mean, the difference from it, the square, its part of the variance, the division) and
-/// `affine` more; 3 and a root a group (two divisions by the count, the eps).
+/// Computes the cost of normalising every element of `output`, in `groups` with their own mean and variance.
+/// Per element: 5 operations (its part of the mean, the difference from it, the square, its part of the
+/// variance, the division) and `affine` more. Per group: 3 operations and a root (two divisions by the count,
+/// the epsilon).
 pub(super) fn statistics_cost(output: &Shape, groups: u64, affine: u64) -> Result<Cost, Problem> {
     let mut cost = Cost::pointwise(output, 5 + affine, 0, 0)?;
     let total = groups.checked_mul(3).and_then(|shared| cost.ops.arithmetic.checked_add(shared));

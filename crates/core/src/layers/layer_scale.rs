@@ -12,15 +12,15 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerScale {
-    /// What the factors start with
+    /// Initial value of the factors
     #[serde(default = "small")]
     pub init: f64,
-    /// The axis that has a factor each
+    /// The axis with one factor per index
     #[serde(default)]
     pub axis: ScaleAxis,
 }
 
-/// Which axis of the input is scaled.
+/// The axis of the input that is scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScaleAxis {

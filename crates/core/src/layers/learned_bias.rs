@@ -1,4 +1,4 @@
-//! A learned tensor that is added: position embeddings, biases of their own.
+//! A learned tensor that is added: position embeddings, or a bias separate from its layer.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct LearnedBias {
     pub learned: bool,
 }
 
-/// The shape of the learned tensor for this input: `shape`, which must broadcast to it.
+/// Returns the shape of the learned tensor for this input: `shape`, which must broadcast to it.
 pub(super) fn fitting(shape: Option<&[u64]>, input: &Shape) -> Result<Shape, Problem> {
     let Some(shape) = shape else { return Ok(input.clone()) };
     let fits = shape.len() == input.rank()
@@ -32,12 +32,12 @@ pub(super) fn fitting(shape: Option<&[u64]>, input: &Shape) -> Result<Shape, Pro
     Ok(Shape::from(shape))
 }
 
-/// The learned tensor, or the fixed one.
+/// Returns the learned tensor, or the fixed one.
 pub(super) fn tensor(shape: Shape, learned: bool, init: Init) -> Vec<Weight> {
     vec![if learned { Weight::parameter("weight", shape, init) } else { Weight::buffer("weight", shape, init) }]
 }
 
-/// `[1, 1, 8]`, or nothing if it is the input's shape.
+/// Returns `[1, 1, 8]`, or nothing if it is the input's shape.
 pub(super) fn described(shape: Option<&Vec<u64>>, learned: bool) -> String {
     let shape = shape.map(|shape| Shape::from(shape.as_slice()).to_string()).unwrap_or_default();
     format!("{shape}{}", if learned { "" } else { " fixed" }).trim().to_owned()

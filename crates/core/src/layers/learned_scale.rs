@@ -1,4 +1,4 @@
-//! A learned tensor that multiplies: scales that are no layer scale of one axis.
+//! A learned tensor that multiplies: scales that are not a layer scale of one axis.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

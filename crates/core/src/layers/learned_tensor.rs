@@ -1,4 +1,5 @@
-//! A learned tensor that starts a branch of its own: what a network computes from its weights alone begins here.
+//! A learned tensor that starts a branch: the part of a network that it computes from weights alone begins
+//! here.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use crate::layers::args::positive;
 use crate::layers::{Arity, Category, Cost, Doc, Example, Init, Io, LayerKind, Reach, Weight, defaults};
 use crate::shape::Shape;
 
-/// Most axes of the tensor.
+/// Largest number of axes of the tensor.
 const MAX_AXES: usize = 8;
 
 /// Arguments of `learned_tensor`.
@@ -57,7 +58,7 @@ impl LayerKind for LearnedTensor {
         Ok(Cost::FREE)
     }
 
-    /// None: whatever the input, the output is the same.
+    /// Returns none: the output does not depend on the input.
     fn reach(&self, _: Io<'_>) -> Vec<Reach> {
         vec![]
     }

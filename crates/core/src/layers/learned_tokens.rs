@@ -1,4 +1,4 @@
-//! Learned vectors in front of a sequence, or behind it: the class token of a vision transformer.
+//! Learned vectors before or after a sequence: the class token of a vision transformer.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,10 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LearnedTokens {
-    /// How many
+    /// Number of vectors
     #[serde(default = "one")]
     pub count: u64,
-    /// The axis along which they are joined, batch not counted: 0 is the sequence of [tokens, features]
+    /// The axis along which they are concatenated, not counting the batch: 0 is the sequence of [tokens, features]
     #[serde(default)]
     pub axis: u64,
     /// Whether they come after the input instead of before

@@ -1,4 +1,5 @@
-//! Linear map of the last axis (PyTorch's `Linear`): on `[F]` a fully connected layer, on more axes applied at each place.
+//! Linear map of the last axis (PyTorch's `Linear`): on `[F]` a fully connected layer, on more axes applied
+//! at each position.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,13 +21,14 @@ pub struct Linear {
     /// Whether a bias is added
     #[serde(default = "defaults::yes")]
     pub bias: bool,
-    /// Checked against the input's last axis if given
+    /// Input features: if given, checked against the input's last axis
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_features: Option<u64>,
 }
 
 impl Linear {
-    /// A wrong `in_features` on a map is nearly always a forgotten `flatten`: then the number is right behind it.
+    /// Adds the probable remedy to the error for a wrong `in_features` on a map: nearly always a `flatten` or
+    /// a pool is missing.
     fn unflattened(&self, input: &Shape, problem: Problem) -> Problem {
         let all = input.elements().ok();
         if all.is_some() && all == self.in_features {

@@ -13,7 +13,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocalResponseNorm {
-    /// Neighbouring channels in the mean, the channel itself included
+    /// Number of neighbouring channels in the mean, including the channel itself
     pub size: u64,
     /// Factor of the mean square
     #[serde(default = "alpha")]
@@ -21,7 +21,7 @@ pub struct LocalResponseNorm {
     /// Exponent
     #[serde(default = "beta")]
     pub beta: f64,
-    /// Added to the mean square
+    /// Constant, added to the mean square
     #[serde(default = "defaults::unit")]
     pub k: f64,
 }
@@ -56,7 +56,7 @@ impl LayerKind for LocalResponseNorm {
     weightless!();
 
     fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
-        // Channels that do not exist count, as taps on padding do.
+        // Channels beyond the ends count, as taps on padding do.
         Cost::pointwise(io.output, self.size.saturating_add(3), 0, 1)
     }
 

@@ -1,4 +1,4 @@
-//! Product of two computed matrices, for each index of the axes before the last two.
+//! Product of two computed matrices, per index of the axes before the last two.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

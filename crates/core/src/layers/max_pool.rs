@@ -1,4 +1,4 @@
-//! Max pooling in 1, 2 or 3 dimensions (PyTorch's `MaxPool2d`); padding never wins.
+//! Max pooling in 1, 2 or 3 dimensions (PyTorch's `MaxPool2d`); padding is never the maximum.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,10 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaxPool {
-    /// Taps on each spatial axis
+    /// Kernel size on each spatial axis
     #[serde(alias = "kernel_size")]
     pub kernel: PerAxis,
-    /// Step between neighbouring outputs; the kernel's size if not given
+    /// Step between neighbouring outputs; the kernel size if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stride: Option<PerAxis>,
     /// Elements added around the input; at most half the kernel
@@ -28,20 +28,20 @@ pub struct MaxPool {
     /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
-    /// Whether an incomplete last window counts
+    /// Whether an incomplete last window gives an output
     #[serde(default)]
     pub ceil_mode: bool,
 }
 
 impl MaxPool {
-    /// The windows on an input with these spatial sizes, one an axis.
+    /// Returns the windows on an input with these spatial sizes, one per axis.
     pub fn windows(&self, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
         windows(sizes, &self.kernel, self.stride.as_ref().unwrap_or(&self.kernel), &self.dilation, &self.padding)
     }
 }
 
-/// The output of a pooling layer with these windows. PyTorch's bound on the padding holds: with more than half the
-/// kernel, a window could lie in the padding alone.
+/// Returns the output shape of a pooling layer with these windows. PyTorch's bound on the padding applies:
+/// with more than half the kernel, a window could lie entirely in the padding.
 pub(super) fn pooled(input: &Shape, windows: &[Window], ceil_mode: bool) -> Result<Shape, Problem> {
     let mut output = vec![input.channels()];
     for (window, &size) in windows.iter().zip(input.spatial()) {

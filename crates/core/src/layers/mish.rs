@@ -52,7 +52,7 @@ impl PointwiseKind for Mish {
         &[OnnxOperator { name: "Mish", read: |_| Some(Self {}), write: |_| vec![] }];
 
     fn pointwise(&self) -> Pointwise {
-        // Its least value is -0.30884.
+        // The minimum is -0.30884.
         Pointwise { range: [-0.3089, f64::INFINITY], ..Pointwise::new(Activation::real(&FUNCTION)) }
     }
 

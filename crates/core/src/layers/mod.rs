@@ -1,14 +1,15 @@
 //! The vocabulary: one layer, one file, all its facets.
 //!
-//! A layer is a plain struct of its arguments (PyTorch's names and defaults) and one implementation of [`LayerKind`].
-//! Every facet is a required method, so a forgotten cost is a compile error and never a silent zero.
+//! A layer is a plain struct of its arguments (PyTorch's names and defaults) and one implementation of
+//! [`LayerKind`]. Every facet is a required method, so a forgotten cost is a compile error and never a silent
+//! zero.
 //!
-//! There are two kinds of layers. A *pointwise* one applies a function of one number to every element
-//! ([`PointwiseKind`]): it takes a file and a line in the `layers!` list below, and everything follows from its facets:
-//! execution, gradients, analyses, rules, ONNX and PyTorch in both directions, help, JSON Schema, documentation and the
-//! contract test. Any other layer has arithmetic of its own: whoever must think of it matches on
-//! [`Layer::arithmetic`] without a default, so that it does not compile until it does. CONTRIBUTING.md walks through
-//! both.
+//! There are two kinds of layers. A *pointwise* layer applies a function of one number to every element
+//! ([`PointwiseKind`]): it takes a file and a line in the `layers!` list below, and everything follows from
+//! its facets: execution, gradients, analyses, rules, ONNX and PyTorch in both directions, help, JSON Schema,
+//! documentation and the contract test. Any other layer has arithmetic of its own: code that must treat every
+//! layer matches on [`Layer::arithmetic`] without a default, so that it does not compile until it handles a
+//! new one. CONTRIBUTING.md walks through both.
 
 #[macro_use]
 mod pointwise;
@@ -44,8 +45,8 @@ macro_rules! layers {
     ($({ $($module:ident :: $name:ident),* $(,)? } pointwise { $($file:ident :: $kind:ident),* $(,)? })*) => {
         vocabulary! { $($($module :: $name,)* $($file :: $kind,)*)* }
 
-        /// The arithmetic of a layer: a function of one number, or its own. Whoever must think of every layer matches
-        /// on this, without a default.
+        /// The arithmetic of a layer: a function of one number, or its own. Code that must treat every layer
+        /// matches on this enum, without a default.
         #[derive(Debug, Clone, Copy)]
         #[expect(missing_docs, reason = "each variant is documented by its layer's own file")]
         pub enum Arithmetic<'a> {
@@ -82,8 +83,8 @@ macro_rules! layers {
             }
         }
 
-        /// What ONNX operator `name` with these attributes is: nothing if it is no pointwise layer's, nothing inside if
-        /// no layer has such settings.
+        /// Returns the layer that ONNX operator `name` with these attributes is: the outer option is empty if
+        /// the operator is no pointwise layer's, the inner one if no layer has such settings.
         pub fn of_onnx(name: &str, attributes: &dyn Attributes) -> Option<Option<Layer>> {
             $($(for operator in $file::$kind::ONNX {
                 if operator.name == name {
@@ -93,7 +94,7 @@ macro_rules! layers {
             None
         }
 
-        /// Names of the ONNX operators that are pointwise layers.
+        /// Returns the names of the ONNX operators that are pointwise layers.
         pub fn onnx_operators() -> impl Iterator<Item = &'static str> {
             let all: Vec<&'static str> = std::iter::empty()
                 $($(.chain($file::$kind::ONNX.iter().map(|operator| operator.name)))*)*
@@ -119,7 +120,7 @@ macro_rules! vocabulary {
         }
 
         impl Layer {
-            /// What the vocabulary says of this layer.
+            /// Returns the layer's entry in the vocabulary.
             pub fn doc(&self) -> &'static Doc {
                 match self { $(Self::$name(_) => &$module::$name::DOC,)* Self::Opaque(_) => &opaque::Opaque::DOC }
             }
@@ -130,33 +131,33 @@ macro_rules! vocabulary {
                 match self { $(Self::$name(layer) => layer.infer(inputs),)* Self::Opaque(layer) => layer.infer(inputs) }
             }
 
-            /// The tensors that the layer owns, trainable ones and buffers.
+            /// Returns the tensors that the layer owns, trainable ones and buffers.
             pub fn weights(&self, io: Io<'_>) -> Result<Vec<Weight>, Problem> {
                 match self { $(Self::$name(layer) => layer.weights(io),)* Self::Opaque(layer) => layer.weights(io) }
             }
 
-            /// What one inference costs, batch 1.
+            /// Computes the cost of one inference, batch 1.
             pub fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
                 match self { $(Self::$name(layer) => layer.cost(io),)* Self::Opaque(layer) => layer.cost(io) }
             }
 
-            /// Which input elements an output element depends on.
+            /// Returns which input elements an output element depends on.
             pub fn reach(&self, io: Io<'_>) -> Vec<Reach> {
                 match self { $(Self::$name(layer) => layer.reach(io),)* Self::Opaque(layer) => layer.reach(io) }
             }
 
-            /// What it does to values.
+            /// Returns what the layer does to values.
             pub fn values(&self) -> Values {
                 match self { $(Self::$name(layer) => layer.values(),)* Self::Opaque(layer) => layer.values() }
             }
 
-            /// The settings that matter, in a few words: `3x3 s2 p1`.
+            /// Returns the settings that matter, in a few words: `3x3 s2 p1`.
             pub fn describe(&self) -> String {
                 match self { $(Self::$name(layer) => layer.describe(),)* Self::Opaque(layer) => layer.describe() }
             }
         }
 
-        /// Every layer of the vocabulary; [`opaque`] is none of its words.
+        /// Every layer of the vocabulary; [`opaque`] is not among them.
         pub static KINDS: &[Kind] = &[$(Kind {
             doc: &$module::$name::DOC,
             build: |args, span, name| {
@@ -174,6 +175,7 @@ layers! {
         conv_transpose::ConvTranspose,
         deform_conv::DeformConv,
         deform_sample::DeformSample,
+        dynamic_conv::DynamicConv,
         linear::Linear,
         matmul::Matmul,
         attention::Attention,
@@ -244,18 +246,18 @@ layers! {
 }
 
 impl Layer {
-    /// Returns the function of one number that it is, if it is one.
+    /// Returns the function of one number of a pointwise layer.
     pub fn pointwise(&self) -> Option<Pointwise> {
         if let Arithmetic::Pointwise(pointwise) = self.arithmetic() { Some(pointwise) } else { None }
     }
 
-    /// Whether its output is its input, at inference: an identity, a dropout.
+    /// Returns whether its output equals its input at inference: an identity, a dropout.
     pub fn passes(&self) -> bool {
         self.values().keeps(UNBOUNDED)
     }
 }
 
-/// Layers whose weights may be fixed by `learned: false`, beside those that have an argument of that name.
+/// Layers whose weights `learned: false` may fix, in addition to those with an argument of that name.
 pub const FREEZABLE: &[&str] = &[
     "conv",
     "conv_transpose",
@@ -272,16 +274,19 @@ pub const FREEZABLE: &[&str] = &[
     "squeeze_excite",
 ];
 
+/// The argument that says what weights of a layer count as, where that is not the number of their elements.
+pub const COUNTS: &str = "counts";
+
 /// The argument that says whether the weights of a [`FREEZABLE`] layer are learned.
 pub const LEARNED: &str = "learned";
 
 impl Kind {
-    /// Whether its weights may be fixed by [`LEARNED`], an argument that stands beside its own.
+    /// Returns whether [`LEARNED`], an argument beside the layer's own, may fix its weights.
     pub fn is_freezable(&self) -> bool {
         FREEZABLE.contains(&self.doc.name)
     }
 
-    /// Names of its arguments, in the order in which they are declared.
+    /// Returns the names of its arguments, in the order of declaration.
     pub fn argument_names(&self) -> Vec<String> {
         let mut generator = schemars::SchemaGenerator::default();
         let schema = (self.schema)(&mut generator);
@@ -292,7 +297,7 @@ impl Kind {
         properties.map(|p| p.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// Builds the layer from its written arguments; `span` is the place of its name.
+    /// Builds the layer from its written arguments; `span` is the location of its name.
     pub fn build(&self, args: &Located, span: Span) -> Result<Layer, Vec<Diagnostic>> {
         let name = format!("`{}`", self.doc.name);
         let Value::Map(entries) = &args.value else { return (self.build)(args, span, &name) };
@@ -322,8 +327,8 @@ impl Kind {
     }
 }
 
-/// The layer named `name`: its own name, an alias, or a class of PyTorch or Keras (`Conv2d`, `nn.BatchNorm2d`,
-/// `BatchNormalization`), with the number of spatial axes that such a name prescribes.
+/// Returns the layer named `name` (its own name, an alias, or a class of PyTorch or Keras: `Conv2d`,
+/// `nn.BatchNorm2d`, `BatchNormalization`), and the number of spatial axes that such a name prescribes.
 pub fn find(name: &str) -> Option<(&'static Kind, Option<usize>)> {
     if let Some(kind) = KINDS.iter().find(|kind| kind.doc.name == name) {
         return Some((kind, None));
@@ -336,7 +341,8 @@ pub fn find(name: &str) -> Option<(&'static Kind, Option<usize>)> {
     Some((kind, rank))
 }
 
-/// The layer that `name` was probably meant to be, whatever its style: `MaxPol2d` is close to `max_pool`.
+/// Returns the layer whose name is closest to a misspelt `name`, in any style: `MaxPol2d` is close to
+/// `max_pool`.
 pub fn closest(name: &str) -> Option<&'static str> {
     let wanted = normalise(name).0;
     let folded: Vec<(String, &str)> = KINDS
@@ -349,7 +355,8 @@ pub fn closest(name: &str) -> Option<&'static str> {
     folded.iter().find(|(folded, _)| folded == close).map(|&(_, name)| name)
 }
 
-/// `BatchNorm2d` and `batch_norm` are the same word; the digit says how many spatial axes.
+/// Splits `name` into a style-independent word (`BatchNorm2d` and `batch_norm` are the same) and the number
+/// of spatial axes of its digit.
 fn normalise(name: &str) -> (String, Option<usize>) {
     let folded: String = name.chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect();
     for (suffix, rank) in [("1d", 1), ("2d", 2), ("3d", 3)] {

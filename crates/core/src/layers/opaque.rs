@@ -1,5 +1,5 @@
-//! A node of an imported model for which the vocabulary has no layer. Its parameters are counted and its shape is known;
-//! what it computes is not. It is no word of the spec language: a network is written in layers that are understood.
+//! A node of an imported model for which the vocabulary has no layer. Its parameters and its shape are known;
+//! what it computes is not. It is not a word of the spec language: specs consist of known layers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,10 @@ pub struct Opaque {
     pub operator: String,
     /// Shape of its output
     pub shape: Vec<u64>,
-    /// Whether the shape is not known: it stands as `[1]` then, and nothing that reads it has a known cost
+    /// Whether the shape is unknown: then it is given as `[1]`, and no layer that reads it has a known cost
     #[serde(default)]
     pub unknown: bool,
-    /// Whether it reads constants alone: whatever the input, the output is the same
+    /// Whether all inputs are constants: the output does not depend on the network's input
     #[serde(default)]
     pub constant: bool,
     /// Shapes of its weights
@@ -33,7 +33,7 @@ pub struct Opaque {
     pub reason: String,
 }
 
-/// Names of its weights: as many as one node keeps apart.
+/// Names of its weights: as many as one node can have.
 pub const NAMES: &[&str] = &[
     "weight_0", "weight_1", "weight_2", "weight_3", "weight_4", "weight_5", "weight_6", "weight_7", "weight_8",
     "weight_9", "weight_10", "weight_11", "weight_12", "weight_13", "weight_14", "weight_15", "weight_16",
@@ -41,7 +41,7 @@ pub const NAMES: &[&str] = &[
     "weight_25", "weight_26", "weight_27", "weight_28", "weight_29", "weight_30", "weight_31",
 ];
 
-/// Operators that multiply nothing: they choose, move, compare or convert.
+/// Operators without multiplications: they choose, move, compare or convert.
 const WITHOUT_MACS: &[&str] = &[
     "And", "ArgMax", "ArgMin", "Cast", "CenterCropPad", "Clip", "Compress", "Equal", "Expand", "Gather",
     "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "MaxRoiPool", "MaxUnpool",
@@ -50,10 +50,26 @@ const WITHOUT_MACS: &[&str] = &[
     "Transpose", "Trilu", "Unique", "Unsqueeze", "Where", "Xor",
 ];
 
+/// The same of PyTorch's operators.
+#[rustfmt::skip]
+const TORCH_WITHOUT_MACS: &[&str] = &[
+    "_native_batch_norm_legit", "argmax", "argmin", "argsort", "batch_norm", "bernoulli", "bitwise_and", "bitwise_not",
+    "bitwise_or", "bucketize", "cat", "clamp", "copy", "cumsum", "cumprod", "diagonal", "empty", "eq", "expand", "fill",
+    "flip", "full", "gather", "ge", "gt", "index", "index_put", "index_select", "isnan", "le", "linalg_vector_norm", "lt",
+    "masked_fill", "masked_select", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "ne", "nonzero", "norm",
+    "one_hot", "ones", "pad", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reshape", "roll",
+    "scatter", "select", "select_scatter", "slice", "slice_scatter", "softmax", "sort", "split", "std", "std_mean", "sum",
+    "topk", "tril", "triu", "unfold", "unique", "var", "var_mean", "view", "where", "zeros", "zeros_like",
+];
+
 impl Opaque {
-    /// Whether it may do multiply-accumulates, so that a count without it is partial.
+    /// Returns whether it may do multiply-accumulates, which makes a count without it partial.
     pub fn may_multiply(&self) -> bool {
-        !WITHOUT_MACS.contains(&self.operator.as_str())
+        let name = self.operator.as_str();
+        let torch = name.split_once('.').is_some_and(|(library, name)| {
+            library == "aten" && TORCH_WITHOUT_MACS.contains(&name.trim_end_matches('_')) || library == "_operator"
+        });
+        !torch && !WITHOUT_MACS.contains(&name)
     }
 }
 
@@ -89,12 +105,12 @@ impl LayerKind for Opaque {
         Ok(self.weights.iter().zip(NAMES).enumerate().map(weight).collect())
     }
 
-    /// Unknown: whoever sums costs says that they are partial.
+    /// Returns zero, because the cost is unknown: code that sums costs marks the sum as partial.
     fn cost(&self, _: Io<'_>) -> Result<Cost, Problem> {
         Ok(Cost::FREE)
     }
 
-    /// Anything may depend on everything that is read.
+    /// Returns the bound that every output depends on everything that is read.
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         if self.constant {
             return vec![];

@@ -1,4 +1,4 @@
-//! Padding as a layer of its own: on each side as wanted, with zeros or with what the map holds.
+//! Padding as a separate layer: any amount on each side, with zeros or with elements of the map.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,25 +14,26 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pad {
-    /// Elements added: one number, one an axis, or a pair [before, after] for each axis
+    /// Elements added: one number, one per axis, or a pair [before, after] per axis
     #[serde(alias = "amount")]
     pub padding: Padding,
-    /// What the added elements hold
+    /// Values of the added elements
     #[serde(default)]
     pub mode: PaddingMode,
-    /// Held by the added elements with mode zeros
+    /// Value of the added elements with mode zeros
     #[serde(default)]
     pub value: f64,
-    /// All of it before the first element, so that nothing later is read (1-D)
+    /// Whether all of it goes before the first element, so that nothing later is read (1-D)
     #[serde(default)]
     pub causal: bool,
 }
 
-/// The window of one element and these paddings, one an axis; `argument` is blamed for words such as `same`.
+/// Returns the windows of one tap with these paddings, one per axis; for words such as `same`, an error that
+/// names `argument`.
 pub(super) fn sides(padding: &Padding, argument: &'static str, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
     if matches!(padding, Padding::Same | Padding::SameLower | Padding::Causal) {
         return Err(Problem::argument(argument, format!("`{argument}` must be a number here: there is no kernel"))
-            .help("one number, one an axis, or a pair [before, after] for each axis"));
+            .help("one number, one per axis, or a pair [before, after] for each axis"));
     }
     let one: PerAxis = defaults::one();
     windows(sizes, &one, &one, &one, padding).map_err(|problem| problem.at(argument))

@@ -11,7 +11,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Permute {
-    /// The input axis that becomes each output axis, batch not counted: [1, 2, 0] makes [C, H, W] channels-last
+    /// The input axis of each output axis, not counting the batch: [1, 2, 0] makes [C, H, W] channels-last
     pub axes: Vec<u64>,
 }
 

@@ -18,7 +18,7 @@ pub struct PixelShuffle {
     pub upscale_factor: u64,
 }
 
-/// `factor` to the power of the number of spatial axes.
+/// Computes `factor` to the power of the number of spatial axes.
 pub(super) fn cell(factor: u64, rank: usize) -> Result<u64, Problem> {
     count("the cell of the pixel shuffle", &vec![factor; rank])
 }
@@ -57,8 +57,9 @@ impl LayerKind for PixelShuffle {
 
     free!();
 
-    /// One output element reads one input channel, which depends on its place in the cell; an axis by itself cannot say
-    /// that, so the channels are those of all places.
+    /// Returns a bound on the channels: one output element reads one input channel, which depends on its
+    /// position in the cell. An [`AxisReach`] cannot express that, so the channels are those of all
+    /// positions.
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         let cell = cell(self.upscale_factor, io.input().spatial().len()).unwrap_or(1);
         let window = Window { kernel: cell, stride: cell, ..Window::POINT };

@@ -50,7 +50,8 @@ impl LayerKind for PixelUnshuffle {
 
     free!();
 
-    /// One output element reads one place of its cell, which depends on its channel; the window is that of all channels.
+    /// Returns a bound on space: one output element reads one position of its cell, which depends on its
+    /// channel. The window is that of all channels.
     fn reach(&self, io: Io<'_>) -> Vec<Reach> {
         let rank = io.input().spatial().len();
         let outputs = cell(self.downscale_factor, rank).unwrap_or(1);

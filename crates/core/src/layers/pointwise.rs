@@ -1,8 +1,8 @@
-//! What layers that keep the shape and map every element by itself share: a few facets and the wording of their
-//! formulas. The operations an element are each layer's own statement.
+//! Shared facets of layers that keep the shape and map every element by itself, and the wording of their
+//! formulas. Each layer states its own operations per element.
 
-/// `infer`, `weights`, `cost`, `reach` and `values` of a pointwise layer with so many arithmetic operations, comparisons and functions an
-/// element, and no weights.
+/// Expands to `infer`, `weights`, `cost`, `reach` and `values` of a pointwise layer without weights, given
+/// its arithmetic operations, comparisons and functions per element.
 macro_rules! elementwise {
     ($arithmetic:expr, $comparisons:expr, $functions:expr) => {
         fn infer(
@@ -29,7 +29,7 @@ macro_rules! elementwise {
     };
 }
 
-/// `values` of a pointwise layer: they follow from its function.
+/// Expands to `values` of a pointwise layer, which follow from its function.
 macro_rules! pointwise_values {
     () => {
         fn values(&self) -> $crate::layers::Values {
@@ -38,7 +38,7 @@ macro_rules! pointwise_values {
     };
 }
 
-/// `values` of a layer that computes with several elements, without bounds.
+/// Expands to `values` of a layer that computes with several elements, without bounds.
 macro_rules! computed {
     () => {
         fn values(&self) -> $crate::layers::Values {
@@ -47,7 +47,7 @@ macro_rules! computed {
     };
 }
 
-/// `weights` of a layer that owns none.
+/// Expands to `weights` of a layer that owns none.
 macro_rules! weightless {
     () => {
         fn weights(
@@ -59,7 +59,7 @@ macro_rules! weightless {
     };
 }
 
-/// `weights` and `cost` of a layer that only moves or relabels data.
+/// Expands to `weights` and `cost` of a layer that only moves or relabels data.
 macro_rules! free {
     () => {
         weightless!();
@@ -73,7 +73,7 @@ macro_rules! free {
     };
 }
 
-/// Formulas of a layer without weights and MACs, given its output and its other operations.
+/// Expands to the formulas of a layer without weights and MACs, given its output and its other operations.
 macro_rules! formulas {
     ($ops:literal) => {
         formulas!("the input's shape", $ops)

@@ -63,7 +63,7 @@ static FUNCTION: RealFunction = RealFunction {
 };
 
 impl PointwiseKind for Power {
-    /// None: the exponent of `Pow` is an input.
+    /// None: ONNX's `Pow` has the exponent as an input.
     const ONNX: &'static [OnnxOperator<Self>] = &[];
 
     fn pointwise(&self) -> Pointwise {

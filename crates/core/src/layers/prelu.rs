@@ -12,10 +12,10 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prelu {
-    /// Learned slopes: 1 for all channels, or as many as there are channels
+    /// Number of learned slopes: 1 for all channels, or one per channel
     #[serde(default = "one_slope")]
     pub num_parameters: u64,
-    /// What the slopes start with
+    /// Initial value of the slopes
     #[serde(default = "quarter")]
     pub init: f64,
 }

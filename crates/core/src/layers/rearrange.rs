@@ -1,6 +1,6 @@
-//! Layers that put the same elements elsewhere so that one axis depends on several: exactly which element is where.
+//! The exact permutation of layers that rearrange elements so that one axis depends on several.
 //!
-//! A [`Reach`](crate::layers::Reach) is a product of axes; of these layers it can state no more than a bound.
+//! A [`Reach`](crate::layers::Reach) is a product of axes; for these layers it can only state a bound.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::layers::{Io, Layer};
 /// Where the elements of an output come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rearrangement {
-    /// The same elements in row-major order, with other axes: flatten and reshape. Each run of output axes holds the
-    /// elements of one run of input axes; axes of size 1 belong to none.
+    /// The same elements in row-major order, with other axes: flatten and reshape. Each run of output axes
+    /// has the elements of one run of input axes; axes of size 1 belong to no run.
     Regroup(Vec<Run>),
     /// Pixel shuffle by this factor r: the output at `(c, r * q + p)` is the input at `(c * r^axes + index of p, q)`.
     ToSpace(u64),
@@ -18,7 +18,7 @@ pub enum Rearrangement {
     ToChannels(u64),
 }
 
-/// Input axes and output axes that hold the same elements in the same order; the smallest such runs.
+/// Input axes and output axes that have the same elements in the same order; the smallest such runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// Axes of the input.
@@ -28,7 +28,7 @@ pub struct Run {
 }
 
 impl Layer {
-    /// The exact dependence of a layer whose reaches state a bound because they are products of axes.
+    /// Returns the exact dependence of a layer whose reaches state a bound because they are products of axes.
     pub fn rearrangement(&self, io: Io<'_>) -> Option<Rearrangement> {
         match self {
             Self::Flatten(_) | Self::Reshape(_) => {
@@ -41,7 +41,7 @@ impl Layer {
     }
 }
 
-/// The smallest runs of axes longer than 1 with equal products on both sides.
+/// Returns the smallest runs of axes longer than 1 with equal products on both sides.
 pub(super) fn runs(input: &[u64], output: &[u64]) -> Vec<Run> {
     let long = |sizes: &[u64]| -> Vec<(usize, u64)> {
         sizes.iter().copied().enumerate().filter(|&(_, size)| size != 1).collect()
@@ -54,7 +54,7 @@ pub(super) fn runs(input: &[u64], output: &[u64]) -> Vec<Run> {
         let (mut left, mut right) = (u128::from(long_in[i].1), u128::from(long_out[o].1));
         (i, o) = (i + 1, o + 1);
         while left != right {
-            // Equal totals make the shorter side go on; zero sizes never come here.
+            // The side with the smaller product goes on, also at equal products; no axis has size zero here.
             if left < right && i < long_in.len() {
                 left = left.saturating_mul(u128::from(long_in[i].1));
                 i += 1;

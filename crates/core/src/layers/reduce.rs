@@ -1,4 +1,4 @@
-//! Reduction along some axes: mean, sum, largest, smallest, Euclidean norm.
+//! Reduction along some axes: mean, sum, maximum, minimum, Euclidean norm.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,17 +11,17 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reduce {
-    /// What remains of the elements
+    /// What is computed from the elements
     #[serde(default)]
     pub reduction: Reduction,
-    /// The axes that are reduced, batch not counted: 0 is the channels
+    /// The axes that are reduced, not counting the batch: 0 is the channels
     pub axes: Vec<u64>,
     /// Whether they stay, with size 1
     #[serde(default)]
     pub keepdim: bool,
 }
 
-/// What remains of the elements that are reduced.
+/// What a reduction computes from its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {
@@ -39,7 +39,7 @@ pub enum Reduction {
 }
 
 impl Reduce {
-    /// Whether axis `axis` is reduced.
+    /// Returns whether axis `axis` is reduced.
     pub fn reduces(&self, axis: usize) -> bool {
         self.axes.contains(&(axis as u64))
     }

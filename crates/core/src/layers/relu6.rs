@@ -39,7 +39,7 @@ impl LayerKind for Relu6 {
 }
 
 impl PointwiseKind for Relu6 {
-    /// None: `Clip` becomes it if its bounds are these, which are inputs.
+    /// None: ONNX's `Clip` has its bounds as inputs; the importer reads it as this layer if they are 0 and 6.
     const ONNX: &'static [OnnxOperator<Self>] = &[];
 
     fn pointwise(&self) -> Pointwise {

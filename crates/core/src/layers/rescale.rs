@@ -16,7 +16,7 @@ pub struct Rescale {
     /// Factor
     #[serde(default = "defaults::unit")]
     pub scale: f64,
-    /// Added after it
+    /// Summand, added after the multiplication
     #[serde(default)]
     pub shift: f64,
 }

@@ -12,18 +12,18 @@ use crate::shape::{Shape, product};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reshape {
-    /// The new axes without the batch; one may be -1 and takes what is left
+    /// The new axes without the batch; one may be -1 and takes the remaining elements
     pub shape: Vec<i64>,
 }
 
-/// The size of an axis that joins these.
+/// Computes the size of an axis that joins these.
 pub(super) fn joined_axis(sizes: &[u64]) -> Result<u64, Problem> {
     product(sizes).ok_or_else(|| Problem::overflow("the joined axis"))
 }
 
-/// The dependences of a regrouping of axes. The axes fall into the smallest runs with equal products on both sides; an
-/// axis that is alone in its run on both sides is a copy. The channels of a run are still known in blocks, because they
-/// vary slowest; any other axis of a mixed run may be read anywhere.
+/// Returns the dependences of a regrouping of axes. The axes fall into the smallest runs with equal products
+/// on both sides; an axis that is alone in its run on both sides is a copy. The channels of a run are still
+/// known in blocks, because they vary slowest; any other axis of a mixed run may be read anywhere.
 pub(super) fn regrouped(io: Io<'_>) -> Reach {
     let (input, output) = (io.input().sizes(), io.output.sizes());
     let mut axes: Vec<AxisReach> =

@@ -52,11 +52,11 @@ impl PointwiseKind for Silu {
     }];
 
     fn pointwise(&self) -> Pointwise {
-        // Its least value is -0.27846.
+        // The minimum is -0.27846.
         Pointwise { range: [-0.2785, f64::INFINITY], ptflops: 1, ..Pointwise::new(Activation::real(&FUNCTION)) }
     }
 
-    /// Without `Swish`, which came with version 24.
+    /// Does not use `Swish`, which only exists since opset 24.
     fn onnx(&self) -> Vec<OnnxNode> {
         vec![
             OnnxNode::new("gate", "Sigmoid", vec![Operand::Input]),

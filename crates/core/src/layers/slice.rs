@@ -15,13 +15,13 @@ pub struct Slice {
     /// First index; negative counts from the end
     #[serde(default)]
     pub start: i64,
-    /// One past the last index; negative counts from the end; the whole rest if not given
+    /// One past the last index; negative counts from the end; the end of the axis if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<i64>,
-    /// The axis, batch not counted: 0 is the channels
+    /// The axis, not counting the batch: 0 is the channels
     #[serde(default)]
     pub axis: u64,
-    /// Distance between the indices that are taken
+    /// Distance between the selected indices
     #[serde(default = "every", skip_serializing_if = "is_every")]
     pub step: u64,
 }
@@ -35,7 +35,7 @@ fn is_every(step: &u64) -> bool {
     *step == 1
 }
 
-/// Axis number `axis` of `input`, and its size.
+/// Returns the position of axis `axis` in `input`, and its size.
 pub(super) fn axis_of(input: &Shape, axis: u64) -> Result<(usize, u64), Problem> {
     let index = usize::try_from(axis).unwrap_or(usize::MAX);
     let Some(&size) = input.sizes().get(index) else {
@@ -45,7 +45,7 @@ pub(super) fn axis_of(input: &Shape, axis: u64) -> Result<(usize, u64), Problem>
     Ok((index, size))
 }
 
-/// `input` with `size` elements on axis `axis`.
+/// Returns `input` with `size` elements on axis `axis`.
 pub(super) fn resized(input: &Shape, axis: usize, size: u64) -> Shape {
     let mut sizes = input.sizes().to_vec();
     if let Some(changed) = sizes.get_mut(axis) {
@@ -55,7 +55,7 @@ pub(super) fn resized(input: &Shape, axis: usize, size: u64) -> Shape {
 }
 
 impl Slice {
-    /// The range on an axis of `size` elements.
+    /// Returns the range on an axis of `size` elements: first index, and one past the last.
     pub fn range(&self, size: u64) -> Result<(u64, u64), Problem> {
         let place = |argument: &'static str, index: i64| {
             let from_front = if index < 0 { size.checked_sub(index.unsigned_abs()) } else { Some(index.unsigned_abs()) };

@@ -1,4 +1,4 @@
-//! Softmax over the channels of each place, the last axis, or space.
+//! Softmax over the channels at each position, the last axis, or space.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,12 @@ pub struct Softmax {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SoftmaxAxis {
-    /// The channels (axis 0) of each place.
+    /// The channels (axis 0) at each position.
     #[default]
     Channels,
     /// The last axis.
     Last,
-    /// All places of each channel.
+    /// All positions of each channel.
     Space,
 }
 

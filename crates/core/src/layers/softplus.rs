@@ -14,7 +14,7 @@ pub struct Softplus {
     /// Sharpness of the bend
     #[serde(default = "defaults::unit")]
     pub beta: f64,
-    /// The function is x itself where beta * x is larger than this
+    /// Where beta * x exceeds this, the output is x itself
     #[serde(default = "threshold")]
     pub threshold: f64,
 }
@@ -67,7 +67,7 @@ impl PointwiseKind for Softplus {
 
     fn onnx(&self) -> Vec<OnnxNode> {
         let (input, beta) = (Operand::Input, Operand::Scalar("beta", self.beta));
-        // At 20, the function is its argument to the last bit of f32.
+        // At 20, the function equals its argument to the last bit of f32.
         let plain = self.threshold >= threshold();
         if self.beta == 1.0 && plain {
             return OnnxNode::single(self, Self::ONNX);

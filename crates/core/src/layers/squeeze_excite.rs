@@ -1,5 +1,5 @@
-//! Squeeze-and-excitation (Hu et al. 2018): every channel is multiplied by a gate that sees all channels over all of
-//! space.
+//! Squeeze-and-excitation (Hu et al. 2018): every channel is multiplied by a gate that depends on all
+//! channels at all positions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use crate::shape::Shape;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqueezeExcite {
-    /// The inner layer has channels / reduction channels, rounded down
+    /// Divisor of the channels: the inner layer has channels / reduction channels, rounded down
     #[serde(default = "sixteen")]
     pub reduction: u64,
     /// Channels of the inner layer, instead of a reduction
@@ -33,10 +33,10 @@ pub struct SqueezeExcite {
     /// Whether both layers have a bias
     #[serde(default = "defaults::yes")]
     pub bias: bool,
-    /// After the first layer
+    /// Activation after the first layer
     #[serde(default)]
     pub activation: SqueezeActivation,
-    /// After the second layer
+    /// Activation after the second layer
     #[serde(default)]
     pub gate: Gate,
 }
@@ -58,7 +58,7 @@ pub enum SqueezeActivation {
     Hardswish,
 }
 
-/// What makes the factor of a channel.
+/// The function that computes the factor of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
@@ -89,7 +89,8 @@ impl SqueezeExcite {
         }
     }
 
-    /// Arithmetic, comparisons and functions of one inner element; the layers `silu`, `elu`, ... count the same.
+    /// Returns the arithmetic operations, comparisons and functions per inner element; the layers `silu`,
+    /// `elu`, ... count the same.
     fn activation_ops(&self) -> [u64; 3] {
         match self.activation {
             SqueezeActivation::Relu => [0, 1, 0],

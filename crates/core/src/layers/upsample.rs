@@ -21,22 +21,22 @@ pub struct Upsample {
     /// Output size, instead of a factor
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<PerAxis>,
-    /// How values between the inputs' are found
+    /// How values between those of the input are computed
     #[serde(default)]
     pub mode: Interpolation,
-    /// Whether the corners' centres stay in place, rather than the edges
+    /// Whether the centres of the corners stay in place, rather than the edges
     #[serde(default)]
     pub align_corners: bool,
 }
 
-/// How a resize finds its values.
+/// How a resize computes its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// The nearest input, rounded towards the first.
     #[default]
     Nearest,
-    /// Between neighbours on every axis, however many there are.
+    /// Between neighbours on every axis, for any number of axes.
     Linear,
     /// Linear, on two axes.
     Bilinear,
@@ -71,7 +71,7 @@ impl Upsample {
             (None, Some(size)) => size.resolve(sizes.len(), "size", 1),
             (Some(scale), None) => {
                 let scaled = |(&size, scale): (&u64, f64)| {
-                    // PyTorch computes in f64 too, so that a factor of 4/3 rounds the same way.
+ // PyTorch computes in f64 too, so that a factor of 4/3 rounds the same way.
                     let output = (size as f64 * scale).floor();
                     if output < 1.0 {
                         let message = format!("a factor of {scale} leaves nothing of {size} elements");
@@ -91,8 +91,8 @@ impl Upsample {
         }
     }
 
-    /// Input and output of the map of positions. PyTorch uses the factor itself, which differs from the ratio of the
-    /// sizes where the product was rounded down.
+    /// Returns the input and output sizes that define the map of positions. PyTorch uses the factor itself,
+    /// which differs from the ratio of the sizes where the product was rounded down.
     fn ratio(&self, scale: Option<f64>, input: u64, output: u64) -> (u64, u64) {
         let whole = |scale: f64| (input as f64 * scale).fract() == 0.0;
         match scale {

@@ -21,10 +21,10 @@ pub struct Window {
 }
 
 impl Window {
-    /// Reads the element at its own place.
+    /// The window that reads the element at its own position.
     pub const POINT: Self = Self { kernel: 1, stride: 1, dilation: 1, before: 0, after: 0 };
 
-    /// Distance from the first to the last tap, plus one: `dilation * (kernel - 1) + 1`.
+    /// Computes the distance from the first to the last tap, plus one: `dilation * (kernel - 1) + 1`.
     pub fn extent(&self) -> Result<u64, Problem> {
         self.dilation
             .checked_mul(self.kernel.saturating_sub(1))
@@ -33,14 +33,16 @@ impl Window {
             .ok_or_else(|| Problem::overflow("the extent of the dilated kernel"))
     }
 
-    /// Outputs on an axis of `size` elements: `floor((size + before + after - extent) / stride) + 1`.
+    /// Computes the outputs on an axis of `size` elements:
+    /// `floor((size + before + after - extent) / stride) + 1`.
     pub fn output(&self, size: u64) -> Result<u64, Problem> {
         one_more(self.slots(size)? / self.stride)
     }
 
-    /// Outputs when the last, incomplete window counts (`ceil_mode`), if it starts inside the input or the padding
-    /// before it. PyTorch's rule (`pooling_output_shape`): with a stride above 1 the only window may be incomplete, too,
-    /// so an axis shorter than the kernel can give one output.
+    /// Computes the outputs when the last, incomplete window counts (`ceil_mode`), provided that it starts
+    /// inside the input or the padding before it. PyTorch's rule (`pooling_output_shape`): with a stride
+    /// above 1 the only window may be incomplete, too, so an axis shorter than the kernel can have one
+    /// output.
     pub fn output_ceil(&self, size: u64) -> Result<u64, Problem> {
         let stride = i128::from(self.stride);
         let room =
@@ -49,12 +51,12 @@ impl Window {
         let inside = (outputs - 1) * stride < i128::from(size) + i128::from(self.before);
         match u64::try_from(if inside { outputs } else { outputs - 1 }) {
             Ok(outputs @ 1..) => Ok(outputs),
-            // Say why in the words of the ordinary case.
+            // The ordinary case returns the right error.
             _ => self.output(size),
         }
     }
 
-    /// How far the window can move: `size + before + after - extent`.
+    /// Computes how far the window can move: `size + before + after - extent`.
     fn slots(&self, size: u64) -> Result<u64, Problem> {
         let padded = i128::from(size) + i128::from(self.before) + i128::from(self.after);
         let extent = self.extent()?;
@@ -70,7 +72,8 @@ impl Window {
         })
     }
 
-    /// Outputs of the transposed convolution: `(size - 1) * stride - before - after + extent + output_padding`.
+    /// Computes the outputs of the transposed convolution:
+    /// `(size - 1) * stride - before - after + extent + output_padding`.
     pub fn transposed_output(&self, size: u64, output_padding: u64) -> Result<u64, Problem> {
         let grown = i128::from(size.saturating_sub(1)) * i128::from(self.stride);
         let total = grown - i128::from(self.before) - i128::from(self.after)
@@ -85,10 +88,11 @@ impl Window {
         u64::try_from(total).map_err(|_| Problem::overflow("the output size"))
     }
 
-    /// Transposed: the fewest and the most taps that meet at an output, away from the borders. Tap `t` meets the outputs
-    /// `dilation * t` modulo the stride, so `kernel / stride` each if the dilation and the stride are coprime.
+    /// Returns the fewest and the most taps that contribute to an output of the transposed convolution, away
+    /// from the borders. Tap `t` contributes to the outputs `dilation * t` modulo the stride, so to each
+    /// contribute `kernel / stride` taps if the dilation and the stride are coprime.
     pub fn overlap(&self) -> (u64, u64) {
-        // Only every gcd-th phase is met, by taps that go round the phases in turn.
+        // Only every gcd-th phase has taps, and consecutive taps go round these phases in turn.
         let common = self.dilation.gcd(&self.stride);
         let phases = self.stride / common;
         let fewest = if common == 1 { self.kernel / phases } else { 0 };
@@ -100,8 +104,8 @@ fn one_more(steps: u64) -> Result<u64, Problem> {
     steps.checked_add(1).ok_or_else(|| Problem::overflow("the output size"))
 }
 
-/// Padding before and after that keeps `ceil(size / stride)` outputs (TensorFlow's and ONNX's `SAME_UPPER`; at stride 1
-/// it is PyTorch's `same`): the odd element goes after, or before with `lower`.
+/// Returns the padding before and after that keeps `ceil(size / stride)` outputs (TensorFlow's and ONNX's
+/// `SAME_UPPER`; at stride 1 it is PyTorch's `same`): an odd element goes after, or before with `lower`.
 pub fn same_padding(size: u64, extent: u64, stride: u64, lower: bool) -> (u64, u64) {
     let outputs = size.div_ceil(stride);
     let needed = u128::from(outputs.saturating_sub(1)) * u128::from(stride) + u128::from(extent);
@@ -121,7 +125,8 @@ mod tests {
         assert_eq!(window.output_ceil(5).ok(), Some(3));
         let window = Window { kernel: 3, stride: 2, dilation: 1, before: 0, after: 0 };
         assert_eq!(window.output_ceil(112).ok(), Some(56));
-        // SqueezeNet 1.1 runs at 17 x 17 (torchvision's min_size): its last pool sees 2 elements with a kernel of 3.
+        // SqueezeNet 1.1 runs at 17 x 17 (torchvision's min_size): its last pool has 2 elements under a
+        // kernel of 3.
         assert_eq!(window.output_ceil(2).ok(), Some(1));
         assert!(window.output_ceil(1).is_err());
         assert_eq!(window.output(112).ok(), Some(55));

@@ -233,7 +233,7 @@ pub fn construct(name: &str) -> Option<&'static Construct> {
     CONSTRUCTS.iter().find(|construct| construct.name == name)
 }
 
-/// Whether `name` is reserved, so that no block may have it.
+/// Returns whether `name` is reserved, so that no block may have it.
 pub fn reserved(name: &str) -> bool {
     construct(name).is_some()
         || MODIFIERS.iter().any(|field| field.name == name)

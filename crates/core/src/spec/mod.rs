@@ -12,12 +12,13 @@ pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod identifier;
 pub mod names;
 pub mod quantity;
 pub mod schema;
 pub mod yaml;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Rejected};
 use crate::graph::{Graph, Unbuilt};
 use crate::source::Sources;
 
@@ -43,14 +44,11 @@ pub struct Loaded {
     pub demonstrates: Option<&'static str>,
 }
 
-/// The texts and all errors in them.
-pub type Rejected = Box<(Sources, Vec<Diagnostic>)>;
-
 /// Maximum number of errors that are reported for one spec.
 const MAX_ERRORS: usize = 100;
 
 /// Reads the spec `path` from `files` and builds its graph.
-pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Result<Loaded, Rejected> {
+pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Result<Loaded, Box<Rejected>> {
     let mut sources = Sources::default();
     let (document, mut errors) = document::read(files, path, overrides, &mut sources);
     if let Some(document) = document {
@@ -68,7 +66,7 @@ pub fn load(files: &dyn files::Files, path: &str, overrides: &Overrides) -> Resu
         let message = "the network could not be built";
         errors.push(Diagnostic::error(Code::Shape, message, None).help("please report this spec as a bug"));
     }
-    Err(Box::new((sources, tidy(errors))))
+    Err(Box::new(Rejected { sources, flaws: tidy(errors) }))
 }
 
 /// Reads the spec `path` from `files` without building its graph.
@@ -76,11 +74,11 @@ pub fn read(
     files: &dyn files::Files,
     path: &str,
     overrides: &Overrides,
-) -> Result<(document::Document, Sources), Rejected> {
+) -> Result<(document::Document, Sources), Box<Rejected>> {
     let mut sources = Sources::default();
     match document::read(files, path, overrides, &mut sources) {
         (Some(document), errors) if errors.is_empty() => Ok((document, sources)),
-        (_, errors) => Err(Box::new((sources, tidy(errors)))),
+        (_, errors) => Err(Box::new(Rejected { sources, flaws: tidy(errors) })),
     }
 }
 

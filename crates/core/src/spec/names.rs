@@ -43,7 +43,8 @@ fn read<'a>(values: impl IntoIterator<Item = &'a Located>) -> HashSet<&'a str> {
     names
 }
 
-/// Whether anything in `document` reads the shape of an input, so that another input size may give another network.
+/// Returns whether anything in `document` reads the shape of an input, so that another input size may give
+/// another network.
 pub fn reads_shapes(document: &Document) -> bool {
     let written = document.files.iter().flat_map(|file| file.entries.iter().map(|(_, value)| value));
     let read = read(written);
@@ -126,9 +127,9 @@ pub fn unused_arguments(document: &Document) -> Vec<(&str, &Key)> {
     unused
 }
 
-/// Whether anything in `document` may refer to a layer of this kind by its generated id (`relu2`, `relu$i`), which
-/// changes when an earlier layer of the kind is removed. `relu6` is a layer's name as well: it counts if a layer with
-/// that id `exists`.
+/// Returns whether anything in `document` may refer to a layer of this kind by its generated id (`relu2`,
+/// `relu$i`), which changes when an earlier layer of the kind is removed. `relu6` is a layer's name as well:
+/// it counts if a layer with that id `exists`.
 pub fn counts_on(document: &Document, kind: &str, exists: impl Fn(&str) -> bool) -> bool {
     let mut found = false;
     let mut look = |text: &str| {

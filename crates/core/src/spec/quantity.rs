@@ -1,9 +1,10 @@
-//! What can be expected of a network or a layer: the keys of `expect`, of budgets and of conditions on a change.
+//! Quantities that can be expected of a network or a layer: the keys of `expect`, of budgets and of
+//! conditions on a change.
 
 /// A quantity of a network or a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quantity {
-    /// Learnable elements, shared ones once.
+    /// Learnable elements; shared weights count once.
     Params,
     /// Stored but not learned elements: running statistics, fixed weights.
     Buffers,
@@ -13,7 +14,7 @@ pub enum Quantity {
     Frozen,
     /// Multiply-accumulates of one inference.
     Macs,
-    /// Operations that are no multiply-accumulates.
+    /// Operations that are not multiply-accumulates.
     OtherOps,
     /// 2 x MACs + other operations.
     Flops,
@@ -21,7 +22,7 @@ pub enum Quantity {
     Memory,
     /// All layer outputs together, f32.
     Activations,
-    /// Parameters, f32.
+    /// Bytes of the parameters, f32.
     Weights,
     /// Layers with MACs on the longest path.
     Depth,
@@ -31,24 +32,25 @@ pub enum Quantity {
     Output,
     /// Shape of its output; `~` for any size.
     Shape,
-    /// Of a network: of its output, or of the last feature map that does not see everything.
+    /// Of a network: that of its output, or of the last feature map whose units do not depend on the whole
+    /// input.
     ReceptiveField,
-    /// Input elements from one unit to the next, of the same map.
+    /// Distance in input elements between neighbouring units of the same map.
     Jump,
-    /// Share of that receptive field's box that is really read, over the worst input.
+    /// Fraction of that receptive field's box that is read, minimum over the inputs.
     Coverage,
     /// Whether all of that box is read.
     HoleFree,
-    /// Every dilated chain: the rule of Wang et al. 2018 holds, and no hole.
+    /// Whether every dilated chain satisfies the rule of Wang et al. 2018 and has no hole.
     Hdc,
-    /// Every merge on the way joins paths with the same jump and centre.
+    /// Whether every merge before it joins paths with the same jump and centre.
     Aligned,
-    /// Ways from an input to an output.
+    /// Number of paths from an input to an output.
     Paths,
 }
 
 impl Quantity {
-    /// Returns its key, its unit, and what has it.
+    /// Returns its key, its unit, and whether networks and layers have it.
     pub fn expectable(self) -> &'static Expectable {
         &EXPECTABLE[self as usize]
     }
@@ -57,11 +59,11 @@ impl Quantity {
 /// Something that can be expected.
 #[derive(Debug)]
 pub struct Expectable {
-    /// Which one it is.
+    /// The quantity.
     pub quantity: Quantity,
     /// Its key.
     pub name: &'static str,
-    /// What its value is.
+    /// Unit of its value.
     pub unit: Unit,
     /// Whether a network has it.
     pub network: bool,
@@ -73,7 +75,7 @@ pub struct Expectable {
     pub doc: &'static str,
 }
 
-/// What a value is.
+/// The unit of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A whole number; k, M, G are powers of 1000.
@@ -82,7 +84,7 @@ pub enum Unit {
     Bytes,
     /// A shape without the batch.
     Shape,
-    /// Input elements, one number for all axes or one an axis.
+    /// Input elements, one number for all axes or one per axis.
     Length,
     /// A share from 0 to 1, or per cent.
     Share,

@@ -1,7 +1,7 @@
 //! The spec language as a JSON Schema (draft 2020-12) for editors, generated from the grammar and the layers'
 //! argument types.
 //!
-//! It accepts every valid spec and catches typing mistakes; it cannot check what needs arithmetic (shapes,
+//! It accepts every valid spec and rejects typing mistakes; it cannot check what requires arithmetic (shapes,
 //! references).
 
 use serde_json::{Map, Value, json};
@@ -37,13 +37,21 @@ pub fn generate() -> Value {
                     json!({"description": doc, "default": true, "anyOf": either}),
                 );
             }
+            if let Some(Value::Object(properties)) = object.get_mut("properties") {
+                let doc = "how many parameters weights count as, where that is not the number of their elements: 0 for a tensor that an earlier layer has too";
+                let numbers = json!([{"type": "integer", "minimum": 0}, reference("expression")]);
+                properties.insert(
+                    layers::COUNTS.into(),
+                    json!({"description": doc, "type": "object", "additionalProperties": {"anyOf": numbers}}),
+                );
+            }
             // `defaults:` can give any argument, so none is required there.
             object.remove("required");
             defaults.insert(name.into(), Value::Object(object.clone()));
         }
         let list = json!({"type": "array", "items": reference("value"), "minItems": 1});
         let mut forms = vec![arguments];
-        // `- relu:` and `- relu: {}` mean `- relu`; a layer that joins may list its inputs.
+        // `- relu:` and `- relu: {}` mean `- relu`; a layer that merges several inputs may list them.
         forms.push(json!({"type": "null"}));
         if kind.doc.inputs == layers::Arity::Many {
             forms.push(list);
@@ -139,7 +147,7 @@ fn resolved(
     }
 }
 
-/// Allows an expression in place of every number, truth value and word inside `schema`.
+/// Allows an expression instead of every number, truth value and word inside `schema`.
 fn open(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
     for key in ["properties"] {

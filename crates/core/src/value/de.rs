@@ -28,7 +28,7 @@ pub fn decode<T: DeserializeOwned>(value: &Located, span: Span, whole: &str) -> 
                     if invented.contains(name) {
                         return Err(found);
                     }
-                    // With a number in its place the others can be checked.
+                    // With a number in its place, the other arguments can be checked.
                     invented.push(name.clone());
                     let one = Located { value: Value::integer(1), span };
                     entries.push((Key { name: name.clone(), span }, one));
@@ -201,7 +201,8 @@ fn remedy(found: &Value, expected: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The remedy for a text that is a number or a list in another notation: `"16"`, `(3, 3)`, `3x3`, `None`.
+/// Returns the remedy for a text that is a number or a list in another notation: `"16"`, `(3, 3)`, `3x3`,
+/// `None`.
 fn slip(text: &str) -> Option<String> {
     let number = |part: &str| part.parse::<u32>().is_ok();
     if super::parse_decimal(text).is_some() && text.len() <= 15 {

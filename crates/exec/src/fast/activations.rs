@@ -1,7 +1,7 @@
 //! Activations over slices, in loops that the compiler turns into vector instructions.
 //!
 //! Exponentials are evaluated in f64, so that the formulas built on them keep all digits of an f32 despite
-//! cancellation; the result is rounded once. Functions without a form of their own here are computed by their definition.
+//! cancellation; the result is rounded once. Functions without a form here are computed by their definition.
 
 use crate::reference;
 use cnnkit_core::layers::activation::{Activation, RealFunction};
@@ -47,7 +47,7 @@ pub(super) fn exp(x: f64) -> f64 {
 /// Computes `e^x - 1` accurately for small `x` too.
 #[inline(always)]
 fn exp_minus_one(x: f64) -> f64 {
-    // Below 1e-5 the cubic term is beyond the digits of an f32.
+    // Below 1e-5 the cubic term is smaller than the last digit of an f32.
     if x.abs() < 1e-5 { x + 0.5 * x * x } else { exp(x) - 1.0 }
 }
 
@@ -175,7 +175,7 @@ mod tests {
         assert!(exp(f64::NAN).is_nan());
     }
 
-    /// Every use of a pointwise layer in the vocabulary's examples.
+    /// Iterates over the uses of pointwise layers in the vocabulary's examples.
     fn examples() -> impl Iterator<Item = (&'static str, Activation)> {
         cnnkit_core::layers::KINDS.iter().flat_map(|kind| {
             (kind.examples)().into_iter().filter_map(move |example| {
@@ -202,7 +202,8 @@ mod tests {
             for (&x, &found) in inputs.iter().zip(&values) {
                 let expected: f64 = reference::apply(curve, f64::from(x));
                 let same = expected.is_nan() && found.is_nan() || f64::from(found) == expected;
-                // Two units in the last place; nothing that an f32 cannot hold. The straight ones round their numbers.
+                // Two units in the last place; where an affine form adds a constant, the sum rounds in the
+                // last place of its terms.
                 let close = (f64::from(found) - expected).abs()
                     <= 2.4e-7 * (expected.abs() + straight(curve, f64::from(x))) + 1e-37;
                 let large = expected.abs() > f64::from(f32::MAX) && found.is_infinite();
@@ -211,7 +212,8 @@ mod tests {
         }
     }
 
-    /// The size of what a sum with a number adds, in whose last place it rounds.
+    /// Returns the magnitude of the terms that an activation adds to a constant, in whose last place the sum
+    /// rounds.
     fn straight(curve: Activation, x: f64) -> f64 {
         if let Activation::Affine { scale, shift } = curve { (scale * x).abs() + shift.abs() } else { 0.0 }
     }

@@ -1,5 +1,5 @@
-//! Convolution as implicit GEMM: the weights times the columns that the windows read. The columns are gathered panel
-//! by panel; the whole im2col matrix is never built.
+//! Convolution as implicit GEMM: the weights times the columns that the windows read. The columns are
+//! gathered panel by panel; the full im2col matrix is never built.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -139,7 +139,7 @@ impl Convolution {
     }
 }
 
-/// A task with the data it needs.
+/// A task with its data.
 struct Block<'a> {
     convolution: &'a Convolution,
     task: Task,

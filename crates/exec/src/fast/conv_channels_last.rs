@@ -31,8 +31,8 @@ pub(super) struct Across {
     width: usize,
 }
 
-/// Whether vectorising over positions wastes more lanes than vectorising over channels, for groups of `rows` output
-/// channels.
+/// Returns whether vectorising over positions wastes more lanes than vectorising over channels, for groups of
+/// `rows` output channels.
 pub(super) fn pays(lanes: usize, positions: usize, rows: usize) -> bool {
     let width = lanes * VECTORS;
     let used = |of: usize, step: usize| of as f64 / (of.div_ceil(step) * step) as f64;
@@ -104,7 +104,7 @@ impl Across {
         let tiles: Vec<(usize, usize)> = balanced(positions).collect();
         let members = self.channels / self.groups;
         let source = &frame[group * members * self.frame.plane..];
-        // What the windows of all tiles read, each with room for a last whole vector.
+        // The elements that the windows of all tiles read, each followed by room for a last whole vector.
         let room = self.depth * ROWS + WIDEST;
         context.scratch.with(tiles.len() * room, |all| {
             let each = |(columns, &(first, height)): (&mut [f32], &(usize, usize))| {

@@ -188,8 +188,8 @@ impl Sums<'_> {
         sums
     }
 
-    /// Stores whole vectors, with the epilogue if it is straight. No function call is allowed here: the loop would
-    /// have to spill its registers around it.
+    /// Stores whole vectors, with the epilogue if it is straight. This function must not call any other: the
+    /// loop would have to spill its registers around the call.
     #[inline(always)]
     fn put<S: Simd, const V: usize>(&self, simd: S, sums: &[S::f32s; V], to: usize, out: &mut [f32]) {
         let add = self.finish.add.filter(|_| self.finish.straight()).map(|add| &add[to..]);

@@ -8,7 +8,7 @@ use super::microkernel::VECTORS;
 use super::padded_input::copy;
 use cnnkit_core::layers::activation::Activation;
 
-/// What is applied to each output of a product, in this order.
+/// The operations on each output of a product, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Finish<'a> {
     /// Added: one value per output channel.
@@ -19,7 +19,8 @@ pub(super) struct Finish<'a> {
     pub curve: Option<Activation>,
 }
 
-/// ReLU, with a limit or without, which few vector instructions do; others are not for this.
+/// Computes ReLU, with or without a limit, which takes few vector instructions; other activations are not
+/// supported here.
 #[inline(always)]
 pub(super) fn clipped<S: Simd>(simd: S, curve: Option<Activation>, value: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
@@ -154,7 +155,7 @@ impl<'a> Finish<'a> {
 }
 
 impl Channel<'_> {
-    /// Whether its activation takes only a few vector instructions.
+    /// Returns whether its activation takes only a few vector instructions.
     #[inline(always)]
     pub(super) fn straight(&self) -> bool {
         matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)))
@@ -170,7 +171,8 @@ impl Channel<'_> {
         }
     }
 
-    /// As above, but only if straight; otherwise [`last`](Self::last) does the rest.
+    /// As [`rest`](Self::rest), but only if the epilogue is straight; otherwise [`last`](Self::last)
+    /// completes the outputs.
     #[inline(always)]
     pub(super) fn straight_rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
         copy(out, sums);

@@ -150,12 +150,12 @@ fn reader(graph: &Graph, consumers: &[Vec<NodeId>], last: NodeId) -> Option<Node
     }
 }
 
-/// The function of one number that `layer` is, if it is one.
+/// Returns the function of one number of a pointwise `layer`.
 fn activation(layer: &Layer) -> Option<Activation> {
     layer.pointwise().map(|pointwise| pointwise.activation)
 }
 
-/// Whether a layer leaves the values unchanged and at most changes their sizes.
+/// Returns whether a layer leaves the values unchanged and at most changes their sizes.
 fn relabels(layer: &Layer) -> bool {
     matches!(layer, Layer::Identity(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_))
 }

@@ -107,7 +107,8 @@ impl Kernel {
         }
     }
 
-    /// Whether the kernel can apply an epilogue (sum with another tensor, any activation) as it writes its output.
+    /// Returns whether the kernel can apply an epilogue (sum with another tensor, any activation) as it
+    /// writes its output.
     pub(super) fn finishes(&self) -> bool {
         match self {
             Self::Convolution(_)

@@ -1,4 +1,4 @@
-//! A layer with its shapes and weights, as a kernel is chosen for it.
+//! A layer with its shapes and weights, the input of kernel selection.
 
 use std::sync::Arc;
 

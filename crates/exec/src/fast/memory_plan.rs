@@ -10,7 +10,7 @@ use cnnkit_core::graph::{Graph, NodeId};
 /// all.
 const GROWTH: f64 = 1.25;
 
-/// Where the value of a node lies.
+/// The location of a node's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Nowhere,

@@ -217,7 +217,7 @@ impl Frame {
         }
     }
 
-    /// As above, in a buffer that already contains another channel's padding.
+    /// As [`write`](Self::write), in a buffer that already contains another channel's padding.
     #[inline(always)]
     pub(super) fn rewrite(&self, source: &[f32], frame: &mut [f32]) {
         let mut offset = 0;
@@ -396,7 +396,7 @@ fn every_other(to: &mut [f32], from: &[f32]) {
     fn chunks<const N: usize>(to: &mut [f32], pairs: &[[f32; 2]]) {
         let last = to.len() - N;
         for at in (0..last).step_by(N).chain([last]) {
-            // Of a length known to the compiler.
+            // The length is a constant for the compiler.
             let (to, pairs) = (&mut to[at..].as_chunks_mut::<N>().0[0], &pairs[at..].as_chunks::<N>().0[0]);
             for (to, pair) in to.iter_mut().zip(pairs) {
                 *to = pair[0];

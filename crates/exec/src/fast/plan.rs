@@ -26,7 +26,7 @@ struct Planned {
     prepared: Prepared,
     /// Elements of its output.
     elements: usize,
-    /// See [`Arrangement`].
+    /// The nodes whose values are not needed after this step: see [`Arrangement`].
     done: Vec<NodeId>,
     copies: Option<Vec<(NodeId, usize)>>,
 }

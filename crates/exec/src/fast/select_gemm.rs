@@ -21,7 +21,7 @@ use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::window::Window;
 
-/// Whether a norm after `layer` can be folded into its weights.
+/// Returns whether a norm after `layer` can be folded into its weights.
 pub(super) fn folds(layer: &Layer) -> bool {
     matches!(layer, Layer::Conv(_) | Layer::ConvTranspose(_) | Layer::DeformConv(_))
 }

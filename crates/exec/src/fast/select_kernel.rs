@@ -35,7 +35,7 @@ pub(super) fn plain(kernel: Kernel) -> Prepared {
     Prepared { kernel, bias: None }
 }
 
-/// Returns what a norm with running statistics does to each channel, computed in f64.
+/// Returns a norm with running statistics as one factor and one shift per channel, computed in f64.
 pub(super) fn running(site: &LayerUse<'_>, eps: f64) -> Option<Fold> {
     let (mean, variance) = (site.weight("running_mean")?, site.weight("running_var")?);
     let (weight, bias) = (site.weight("weight"), site.weight("bias"));
@@ -152,7 +152,7 @@ fn gates(
     site: &LayerUse<'_>,
     layer: &cnnkit_core::layers::squeeze_excite::SqueezeExcite,
 ) -> Option<Prepared> {
-    // As dot products of one image at a time, whatever the batch: there are few rows.
+    // As dot products of one image at a time, for any batch size: there are few rows.
     let map = |name: &str| site.weight(name).map(|weight| Linear::new(context, weight, 1));
     Some(plain(Kernel::Gates(Box::new(Gates {
         plane: plane(site),

@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Nested parallel work, many times: no deadlock, and no lost results.
+    /// Nested parallel work, many times: there is no deadlock, and no result is lost.
     #[test]
     fn work_goes_on_while_others_are_awake() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("threads");

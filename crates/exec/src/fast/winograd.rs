@@ -193,7 +193,7 @@ struct Place<'a> {
     finish: Finish<'a>,
 }
 
-/// A task with the data it needs.
+/// A task with its data.
 struct Block<'a> {
     of: &'a Winograd,
     task: Task,

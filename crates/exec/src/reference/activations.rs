@@ -4,7 +4,7 @@ use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::layers::activation::Activation;
 
-/// Returns its value; the straight ones also for exact integers.
+/// Computes its value; for the exact forms also in exact integers.
 pub fn apply<S: Scalar>(activation: Activation, x: S) -> S {
     match activation {
         Activation::Ramp | Activation::BoundedRamp(_) if x <= S::ZERO => S::ZERO,

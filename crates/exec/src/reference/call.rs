@@ -68,20 +68,20 @@ impl<'a, S: Scalar> Call<'a, S> {
 /// The vector-Jacobian product of a layer: the gradient of (output . vector) with respect to everything it reads.
 #[derive(Debug, Clone)]
 pub struct Gradients<S> {
-    /// One per input.
+    /// Gradients of the inputs, one per input.
     pub inputs: Vec<Tensor<S>>,
-    /// One per declared weight, buffers included.
+    /// Gradients of the weights, one per declared weight, buffers included.
     pub weights: Vec<Tensor<S>>,
 }
 
 /// Multiply-adds done, counted in the loops that do them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counter {
-    /// Those of convolutions and linear maps on input elements.
+    /// Multiply-adds of convolutions and linear maps on input elements.
     pub macs: u64,
-    /// Those of convolutions on padding: skipped here, but part of the usual count.
+    /// Multiply-adds of convolutions on padding: skipped here, but part of the usual count.
     pub padding: u64,
-    /// Those of bilinear sampling: 4 per sampled tap.
+    /// Multiply-adds of bilinear sampling: 4 per sampled tap.
     pub sampling: u64,
 }
 

@@ -125,7 +125,8 @@ pub(super) fn permute(layer: &Permute, input: &[usize]) -> Result<Map, Problem> 
     }))
 }
 
-/// The channels form a table of groups x members, which the output reads column by column.
+/// Returns the map of a channel shuffle: the channels form a table of groups x members, which the output
+/// reads column by column.
 pub(super) fn channel_shuffle(layer: &ChannelShuffle, input: &[usize]) -> Result<Map, Problem> {
     let groups = whole(layer.groups)?;
     let members = input[0] / groups.max(1);

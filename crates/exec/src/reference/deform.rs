@@ -140,7 +140,7 @@ pub fn sampled_convolution<S: Scalar>(
     output
 }
 
-/// What the layer computes before sampling.
+/// The values that the layer computes before sampling.
 struct Plan<S> {
     main: Vec<Window>,
     outputs: [usize; 2],
@@ -383,7 +383,7 @@ fn per_tap_backward<S: Scalar>(
     })
 }
 
-/// Where the gradient of a tap goes, besides the input and the weight.
+/// The destination of a tap's gradient, besides the input and the weight.
 enum Target<S> {
     Offset(S),
     Mask(S),

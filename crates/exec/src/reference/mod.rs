@@ -1,8 +1,9 @@
-//! The reference implementation of every layer: plain loops, generic over the number type, in 1, 2 and 3 dimensions.
+//! The reference implementation of every layer: plain loops, generic over the number type, in 1, 2 and 3
+//! dimensions.
 //!
-//! It defines what each layer computes; everything else (closed forms in [`cnnkit_core::layers`], fast kernels) is
-//! checked against it. Semantics are PyTorch's at inference. Both functions are a closed `match`: a new layer does
-//! can be executed and differentiated; a pointwise one can be from its facets.
+//! It defines what each layer computes; everything else (closed forms in [`cnnkit_core::layers`], fast
+//! kernels) is checked against it. Semantics are PyTorch's at inference. Both functions are a closed `match`:
+//! they do not compile until they handle a new layer; pointwise layers follow from their facets.
 
 mod activations;
 mod attention;
@@ -10,6 +11,7 @@ mod call;
 mod conv;
 mod data_movement;
 mod deform;
+mod dynamic_conv;
 mod elementwise_binary;
 mod learned;
 mod linear;
@@ -58,7 +60,7 @@ fn movement<S: Scalar>(layer: &Layer, inputs: &[&Tensor<S>]) -> Result<Option<Ma
     }))
 }
 
-/// Returns how a layer that computes its own statistics normalises.
+/// Returns the statistics of a layer that normalises by its own; none for any other layer.
 fn standard(layer: &Layer, sizes: &[usize]) -> Option<Standard> {
     Some(match layer {
         Layer::LayerNorm(layer) => Standard::layer(layer.axis, layer.eps, sizes),
@@ -86,6 +88,7 @@ pub fn forward<S: Scalar>(
         Arithmetic::ConvTranspose(layer) => conv::transposed_forward(layer, call, counter),
         Arithmetic::DeformConv(layer) => deform::forward(layer, call, counter),
         Arithmetic::DeformSample(layer) => deform::sampled(layer, call, counter),
+        Arithmetic::DynamicConv(layer) => dynamic_conv::forward(layer, call, counter),
         Arithmetic::Linear(_) => linear::forward(call, counter),
         Arithmetic::Matmul(_) => products::forward(call, counter),
         Arithmetic::Attention(layer) => attention::forward(layer, call, counter),
@@ -166,6 +169,7 @@ pub fn backward<S: Scalar>(
         Arithmetic::ConvTranspose(layer) => conv::transposed_backward(layer, call, vector),
         Arithmetic::DeformConv(layer) => deform::backward(layer, call, vector),
         Arithmetic::DeformSample(layer) => deform::sampled_backward(layer, call, vector),
+        Arithmetic::DynamicConv(layer) => dynamic_conv::backward(layer, call, vector),
         Arithmetic::Linear(_) => linear::backward(call, vector),
         Arithmetic::Matmul(_) => products::backward(call, vector),
         Arithmetic::Attention(layer) => attention::backward(layer, call, vector),

@@ -27,7 +27,7 @@ fn without(indices: &[usize], sizes: &[usize], left_out: usize) -> usize {
     kept.fold(0, |flat, axis| flat * sizes[axis] + indices[axis])
 }
 
-/// How elements are normalised together.
+/// A partition of the elements into sets that are normalised together.
 pub(super) struct Standard {
     /// The set of each element of an image.
     set: Vec<usize>,
@@ -242,7 +242,7 @@ fn neighbours(size: u64, c: usize, channels: usize) -> std::ops::Range<usize> {
     c.saturating_sub(size / 2)..end
 }
 
-/// Computes `k + alpha / size * sum of the neighbours' squares`; channels that do not exist count as zeros.
+/// Computes `k + alpha / size * sum of the neighbours' squares`; channels beyond the ends count as zeros.
 fn denominators<S: Scalar>(layer: &LocalResponseNorm, input: &Tensor<S>) -> Vec<S> {
     let channels = input.image_sizes()[0];
     let plane = input.image_len() / channels.max(1);

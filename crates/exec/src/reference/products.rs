@@ -6,7 +6,7 @@ use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 
-/// Where the matrices of a batched product lie: one entry per matrix of the output.
+/// The locations of the matrices of a batched product: one entry per matrix of the output.
 struct Plan {
     sizes: Vec<usize>,
     /// First elements of the left and the right matrix.

@@ -28,7 +28,7 @@ fn sets(layer: &Reduce, sizes: &[usize]) -> (Vec<usize>, Vec<usize>, usize) {
     (set, output, members)
 }
 
-/// Whether `x` replaces the best so far: the first of equal elements stays, and NaN wins.
+/// Returns whether `x` replaces the best so far: the first of equal elements stays, and NaN wins.
 fn better<S: Scalar>(reduction: Reduction, x: S, best: S) -> bool {
     !best.is_nan() && (x.is_nan() || if reduction == Reduction::Max { x > best } else { x < best })
 }

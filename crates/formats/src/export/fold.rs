@@ -1,9 +1,10 @@
 //! Detects repetition: groups of the same structure become one class, and the values in which they differ its
 //! parameters.
-//! Two groups belong to one class if they have the same layers under the same names, connected in the same way; their
-//! arguments may differ. A group with one more inner group than another, through which a value otherwise passes
-//! unchanged (the projection on the shortcut of some residual modules), belongs to that class with an **option**.
-//! projection on the shortcut of some residual modules), is of that class with an **option**.
+//!
+//! Two groups belong to one class if they have the same layers under the same names, connected in the same
+//! way; their arguments may differ. A group with one more inner group than another, through which a value
+//! otherwise passes unchanged (the projection on the shortcut of some residual modules), belongs to that
+//! class with an **option**.
 
 mod terms;
 
@@ -26,7 +27,7 @@ pub struct Slot {
     pub fixed: bool,
 }
 
-/// A layer in the target language, with what folding needs of it.
+/// A layer in the target language, with what folding needs to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Face {
     /// The kind: only layers of the same kind can replace each other.
@@ -58,7 +59,7 @@ pub struct Param {
     pub name: String,
     /// Its value in each member; `None` where the member does not need it.
     pub values: Vec<Option<String>>,
-    /// The value if it is not given.
+    /// Its default value.
     pub default: Option<String>,
     /// Whether the language provides it, so that no caller passes it.
     pub given: bool,
@@ -102,11 +103,12 @@ pub trait Target {
     /// Returns the layer in this language.
     fn face(&self, node: NodeId) -> Face;
 
-    /// Whether these groups of one structure are written inline where they are used, not as a class: their slots then
-    /// belong to the class around them. `places` is the number of different classes that use them.
+    /// Returns whether these groups of one structure are written inline where they are used, not as a class:
+    /// their slots then belong to the class around them. `places` is the number of different classes that use
+    /// them.
     fn in_place(&self, outline: &Outline<'_>, members: &[GroupId], places: usize) -> bool;
 
-    /// Whether an inner group, through which a single value passes, can be optional.
+    /// Returns whether an inner group, through which a single value passes, can be optional.
     fn option(&self, outline: &Outline<'_>, inner: GroupId) -> bool;
 
     /// Returns the name of a parameter for the argument `slot`, with these values in the groups `members`.
@@ -206,8 +208,8 @@ impl Folder<'_, '_> {
         }
     }
 
-    /// Returns a known class that `group` belongs to if one of its inner groups, through which a single value passes,
-    /// is left out. A class has at most one option.
+    /// Returns a known class to which `group` belongs without one of its inner groups, through which a single
+    /// value passes, and that group. A class has at most one option.
     fn without_an_option(&self, group: GroupId) -> Option<(ClassId, GroupId)> {
         self.outline.groups[group].children.iter().find_map(|child| {
             let Child::Group(inner) = *child else { return None };

@@ -1,11 +1,11 @@
 //! Writers of a network: as a PyTorch module, as an ONNX model, as a spec.
 //!
-//! [`outline`] divides the graph into groups by its ids, [`fold`] finds the groups that are alike; neither depends on
-//! a target language. Each writer translates every layer or reports an error: nothing is silently left out.
+//! `outline` divides the graph into groups by its ids, `fold` finds groups with equal structure; neither depends on a
+//! target language. Each writer translates every layer or reports an error: nothing is omitted silently.
 
-pub mod fold;
+mod fold;
 pub mod onnx;
-pub mod outline;
+mod outline;
 pub mod pytorch;
 pub mod same;
 pub mod yaml;

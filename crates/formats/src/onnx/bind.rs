@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::proto::{DataType, DimensionValue, TypeProto, ValueInfoProto};
 use cnnkit_core::diagnostic::{Code, Problem, did_you_mean};
 
-/// What the caller gives for open sizes.
+/// Sizes that the caller gives for open sizes of a model.
 #[derive(Debug, Clone, Default)]
 pub struct Bindings {
-    /// Shapes of inputs, without the batch; an empty name is the only input.
+    /// Shapes of inputs, without the batch; an empty name refers to the only input.
     pub inputs: Vec<(String, Vec<u64>)>,
     /// Values of symbols.
     pub symbols: Vec<(String, u64)>,
@@ -17,9 +17,9 @@ pub struct Bindings {
 /// The inputs with all sizes known.
 #[derive(Debug)]
 pub(super) struct Bound {
-    /// In the order of the file.
+    /// The inputs, in the order of the file.
     pub inputs: Vec<BoundInput>,
-    /// Images at once.
+    /// Batch size.
     pub batch: u64,
     /// Shapes of other values as the file states them, batch included.
     pub stated: HashMap<String, Vec<Option<u64>>>,
@@ -32,7 +32,7 @@ pub(super) struct BoundInput {
     pub name: String,
     /// Its sizes, batch included.
     pub dims: Vec<u64>,
-    /// Which of them is the batch.
+    /// Index of the batch axis; none if there is none.
     pub batch: Option<usize>,
     /// The type of its elements.
     pub data_type: DataType,
@@ -56,11 +56,11 @@ impl Size {
     }
 }
 
-/// The sizes in a type; none if it is no tensor or has no shape.
+/// Returns the sizes in a type; none if it is not a tensor or has no shape.
 fn sizes(value: Option<&TypeProto>) -> Option<Vec<Size>> {
     let shape = value?.tensor_type.as_ref()?.shape.as_ref()?;
     let size = |dimension: &super::proto::Dimension| match &dimension.value {
-        // Exporters also write 0 and -1 for what is not known.
+        // Exporters also write 0 and -1 for an unknown size.
         Some(DimensionValue::Value(size)) => match u64::try_from(*size) {
             Ok(0) | Err(_) => Size::Open,
             Ok(size) => Size::Known(size),
@@ -72,7 +72,7 @@ fn sizes(value: Option<&TypeProto>) -> Option<Vec<Size>> {
     Some(shape.dim.iter().map(size).collect())
 }
 
-/// Binds all sizes.
+/// Determines all sizes; an error if one stays open, or if the given sizes contradict the file.
 pub(super) fn bind(
     inputs: &[&ValueInfoProto],
     values: &[ValueInfoProto],
@@ -90,9 +90,10 @@ pub(super) fn bind(
         }
         if !name.is_empty() && !names.contains(&name.as_str()) {
             let problem = Problem::new(Code::Reference, format!("the model has no input `{name}`"));
-            return Err(problem.help(
-                did_you_mean(name, &names).unwrap_or_else(|| format!("its inputs are {}", names.join(", "))),
-            ));
+            return Err(problem.help(did_you_mean(name, &names).unwrap_or_else(|| match names.as_slice() {
+                [only] => format!("its only input is `{only}`"),
+                names => format!("its inputs are {}", names.join(", ")),
+            })));
         }
     }
     let mut symbols: HashMap<String, u64> = bindings.symbols.iter().cloned().collect();
@@ -149,7 +150,8 @@ pub(super) fn bind(
     Ok(Bound { inputs: bound, batch, stated })
 }
 
-/// Binds the symbols of an input to the sizes in `shape`; whether a size that the file fixes is replaced.
+/// Binds the symbols of an input to the sizes in `shape`; returns whether a size that the file fixes is
+/// replaced.
 fn assign(
     name: &str,
     sizes: &[Size],
@@ -190,7 +192,7 @@ fn assign(
 
 type Known<'a> = (String, Vec<Size>, bool, Option<&'a Vec<u64>>);
 
-/// An error if a symbol is given that the model does not have.
+/// Returns an error if a given symbol does not occur in the model.
 fn unknown_symbols(
     bindings: &Bindings,
     inputs: &[Known<'_>],
@@ -241,7 +243,7 @@ fn open_sizes(name: &str, sizes: &[Size], has_batch: bool, open: &[String], inpu
     .help(format!("give the shape without the batch: `--input {prefix}{}`", example.join(",")))
 }
 
-/// Shapes of values that the file states, as far as they are known.
+/// Returns the shapes of values that the file states, as far as they are known.
 fn stated(
     values: &[ValueInfoProto],
     outputs: &[ValueInfoProto],

@@ -6,19 +6,19 @@ use super::proto::{DataType, TensorProto};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::product;
 
-/// Most elements of a constant whose values are looked at during analysis: shapes, axes, scales.
+/// Maximum number of elements of a constant whose values the analysis reads: shapes, axes, scales.
 pub const KNOWN: u64 = 1 << 22;
 
-/// A constant of the model, or what was computed from constants.
+/// A constant of the model, or a result computed from constants.
 #[derive(Debug, Clone)]
 pub struct Constant {
     /// Sizes of its axes; none for a scalar.
     pub dims: Vec<u64>,
     /// Type of its elements.
     pub data_type: DataType,
-    /// The tensor of the file it is, if it is one (perhaps rearranged): its index.
+    /// Index of the stored tensor that it is, possibly rearranged; none for any other constant.
     pub root: Option<usize>,
-    /// What was done to that tensor, in order.
+    /// The changes to that tensor, in order.
     pub view: Vec<Change>,
     /// Its values, if they are known.
     pub values: Option<Values>,
@@ -35,13 +35,13 @@ pub enum Change {
     Transpose(Vec<usize>),
     /// The same elements in the same order, with these sizes.
     Reshape(Vec<u64>),
-    /// Every element times this.
+    /// Every element times this factor.
     Scale(f64),
     /// 1 divided by every element.
     Invert,
-    /// `(element - zero) * scale`, with one scale for all or one for each index of the axis.
+    /// `(element - zero) * scale`, with one scale for all elements or one per index of the axis.
     Dequantize {
-        /// The axis that has a scale for each index.
+        /// The axis with one scale per index.
         axis: usize,
         /// The scales.
         scale: Vec<f64>,
@@ -52,9 +52,9 @@ pub enum Change {
     Slice {
         /// The axis.
         axis: usize,
-        /// The first.
+        /// The first index.
         start: u64,
-        /// One past the last.
+        /// One past the last index.
         end: u64,
     },
     /// A weight `[O, I, ...]` that is stored in blocks of channels, or its bias.
@@ -78,7 +78,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// As floating-point numbers.
+    /// Returns the values as floating-point numbers.
     pub fn floats(&self) -> Vec<f64> {
         match self {
             Self::Ints(values) => values.iter().map(|&value| value as f64).collect(),
@@ -86,7 +86,7 @@ impl Values {
         }
     }
 
-    /// The values at these places.
+    /// Returns the values at these positions.
     #[must_use]
     pub fn pick(&self, places: &[usize]) -> Self {
         match self {
@@ -97,7 +97,7 @@ impl Values {
 }
 
 impl Constant {
-    /// Known integers.
+    /// Returns a constant of known integers.
     pub fn ints(dims: Vec<u64>, values: Vec<i64>) -> Self {
         Self {
             dims,
@@ -110,7 +110,7 @@ impl Constant {
         }
     }
 
-    /// Known numbers.
+    /// Returns a constant of known floating-point numbers.
     pub fn floats(dims: Vec<u64>, values: Vec<f64>) -> Self {
         Self {
             dims,
@@ -123,12 +123,12 @@ impl Constant {
         }
     }
 
-    /// Number of elements.
+    /// Returns the number of elements; an error if it exceeds 64 bits.
     pub fn elements(&self) -> Result<u64, Problem> {
         product(&self.dims).ok_or_else(|| Problem::overflow("the number of elements of a constant"))
     }
 
-    /// Its integers, if they are known.
+    /// Returns its integers, if they are known.
     pub fn as_ints(&self) -> Option<&[i64]> {
         match &self.values {
             Some(Values::Ints(values)) => Some(values),
@@ -136,7 +136,7 @@ impl Constant {
         }
     }
 
-    /// Its only element, if it is known and there is no other.
+    /// Returns its only element, if it has exactly one and that is known.
     pub fn scalar(&self) -> Option<f64> {
         match self.values.as_ref()? {
             Values::Ints(values) if values.len() == 1 => Some(values[0] as f64),
@@ -145,12 +145,12 @@ impl Constant {
         }
     }
 
-    /// Whether its elements are integers or truth values.
+    /// Returns whether its elements are integers or truth values.
     pub fn is_integer(&self) -> bool {
         is_integer(self.data_type)
     }
 
-    /// The same tensor after `change`, which gives it these sizes.
+    /// Returns the same tensor after `change`, which results in these sizes.
     #[must_use]
     pub fn changed(&self, change: Change, dims: Vec<u64>) -> Self {
         let values = match (&self.values, &change) {
@@ -160,7 +160,7 @@ impl Constant {
                 Some(Values::Floats(changed(change, &self.dims, values.clone()).1))
             }
             (Some(Values::Ints(values)), Change::Transpose(_) | Change::Slice { .. }) => {
-                // Exact up to 2^53, which no size or axis reaches.
+                // Exact up to 2^53, more than any size or axis.
                 let values = values.iter().map(|&value| value as f64).collect();
                 let moved = changed(&change, &self.dims, values).1;
                 Some(Values::Ints(moved.into_iter().map(|value: f64| value as i64).collect()))
@@ -172,7 +172,8 @@ impl Constant {
         Self { dims, view, values, sources: self.sources.clone(), ..*self }
     }
 
-    /// The tensor with index `root` of the file. Its values are decoded if they are few and in the model file itself.
+    /// Returns the tensor with index `root` of the file. Its values are decoded if they are few and stored in
+    /// the model file itself.
     pub fn of_tensor(tensor: &TensorProto, root: usize) -> Result<Self, Problem> {
         let dims = sizes(&tensor.dims).map_err(|problem| Problem {
             message: format!("`{}`: {}", tensor.name, problem.message),
@@ -205,7 +206,7 @@ impl Constant {
     }
 }
 
-/// The sizes and elements of a tensor after `change`.
+/// Returns the sizes and elements of a tensor after `change`.
 pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>) -> (Vec<u64>, Vec<T>) {
     let cast = |value: f64| T::from(value).unwrap_or_else(T::nan);
     match change {
@@ -255,7 +256,8 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
     }
 }
 
-/// For each element of a tensor of the sizes `dims`, `first` plus each index times the step of its axis.
+/// Returns, for each element of a tensor of the sizes `dims`, `first` plus each index times the step of its
+/// axis.
 pub fn strided(dims: &[u64], steps: &[usize], first: usize) -> Vec<usize> {
     let mut result = vec![first];
     for (&size, &step) in dims.iter().zip(steps) {
@@ -265,7 +267,7 @@ pub fn strided(dims: &[u64], steps: &[usize], first: usize) -> Vec<usize> {
     result
 }
 
-/// Row-major steps of a tensor of these sizes.
+/// Returns the row-major steps of a tensor of these sizes.
 pub fn steps(dims: &[u64]) -> Vec<usize> {
     let mut steps = vec![1usize; dims.len()];
     for axis in (1..dims.len()).rev() {
@@ -274,7 +276,7 @@ pub fn steps(dims: &[u64]) -> Vec<usize> {
     steps
 }
 
-/// Whether elements of this type are integers or truth values.
+/// Returns whether elements of this type are integers or truth values.
 pub fn is_integer(data_type: DataType) -> bool {
     use DataType as D;
     matches!(
@@ -295,7 +297,7 @@ pub fn is_integer(data_type: DataType) -> bool {
     )
 }
 
-/// Sizes of a stored tensor.
+/// Returns the sizes of a stored tensor; an error for a negative size or more than 16 axes.
 pub fn sizes(dims: &[i64]) -> Result<Vec<u64>, Problem> {
     if dims.len() > 16 {
         return Err(Problem::new(Code::Limit, format!("a tensor has {} axes, the limit is 16", dims.len())));
@@ -305,7 +307,8 @@ pub fn sizes(dims: &[i64]) -> Result<Vec<u64>, Problem> {
     dims.iter().map(size).collect()
 }
 
-/// The values of a tensor that are in the message itself; none for types that no analysis looks at.
+/// Returns the values of a tensor that are stored in the message itself; none for types that no analysis
+/// reads.
 fn decode(tensor: &TensorProto, data_type: DataType, elements: usize) -> Result<Option<Values>, Problem> {
     let values =
         if tensor.raw_data.is_empty() { typed(tensor, data_type) } else { raw(&tensor.raw_data, data_type) };
@@ -315,7 +318,7 @@ fn decode(tensor: &TensorProto, data_type: DataType, elements: usize) -> Result<
         Values::Floats(values) => values.len(),
     };
     if found == 0 {
-        // Saved without its weights: counted all the same.
+        // A tensor that was saved without its data still counts.
         return Ok((elements == 0).then_some(values));
     }
     if found != elements {
@@ -328,7 +331,7 @@ fn decode(tensor: &TensorProto, data_type: DataType, elements: usize) -> Result<
     Ok(Some(values))
 }
 
-/// Elements of a type that is stored byte by byte, in little endian.
+/// Decodes elements of a type that is stored byte by byte, little endian.
 pub fn raw(bytes: &[u8], data_type: DataType) -> Option<Values> {
     fn all<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
         let (chunks, rest) = bytes.as_chunks();
@@ -341,7 +344,7 @@ pub fn raw(bytes: &[u8], data_type: DataType) -> Option<Values> {
         D::Float16 => Values::Floats(all(bytes, |b| f64::from(f16::from_le_bytes(b)))?),
         D::Bfloat16 => Values::Floats(all(bytes, |b| f64::from(bf16::from_le_bytes(b)))?),
         D::Int64 => Values::Ints(all(bytes, i64::from_le_bytes)?),
-        // Values beyond the signed range mean nothing as a size or an axis.
+        // Values beyond the signed range are never a size or an axis.
         D::Uint64 => Values::Ints(all(bytes, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MAX))?),
         D::Int32 => Values::Ints(all(bytes, |b| i64::from(i32::from_le_bytes(b)))?),
         D::Uint32 => Values::Ints(all(bytes, |b| i64::from(u32::from_le_bytes(b)))?),
@@ -353,7 +356,7 @@ pub fn raw(bytes: &[u8], data_type: DataType) -> Option<Values> {
     })
 }
 
-/// Elements in the field of their type.
+/// Decodes elements stored in the field of their type.
 fn typed(tensor: &TensorProto, data_type: DataType) -> Option<Values> {
     use DataType as D;
     let bits = || tensor.int32_data.iter().map(|&bits| (bits & 0xffff) as u16);

@@ -1,4 +1,5 @@
-//! What counts how often: each stored tensor once, with the elements that it has in the file, in whatever form layers use it.
+//! Counts of stored tensors: each counts once, with the elements that it has in the file, in whatever form
+//! layers use it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,14 +8,15 @@ use super::proto::TensorProto;
 use cnnkit_core::graph::{Builder, NodeId};
 use cnnkit_core::shape::product;
 
-/// A weight of a node that is, or comes from, stored tensors.
+/// A weight of a node that is a stored tensor or computed from stored tensors.
 struct StoredUse<'a> {
     node: usize,
     index: usize,
     constant: &'a Constant,
 }
 
-/// Says of each node's weights what they count as; returns the number of stored tensors that several weights use.
+/// Declares as how many elements each node's weights count; returns the number of stored tensors that several
+/// weights use.
 pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &[TensorProto]) -> usize {
     let places = weights.iter().enumerate().flat_map(|(node, list)| {
         list.iter().enumerate().map(move |(index, constant)| StoredUse { node, index, constant })
@@ -44,7 +46,7 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
             shared.insert(root);
         }
     }
-    // What is computed from stored tensors counts as those that count nowhere else.
+    // A weight computed from stored tensors counts as those of them that count nowhere else.
     for place in computed {
         let fresh: Vec<usize> =
             place.constant.sources.iter().copied().filter(|root| !counted.contains(root)).collect();
@@ -56,7 +58,8 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
     shared.len()
 }
 
-/// Counts the tensor that all these weights are (parts of) once; whether several weights are the same.
+/// Makes the tensor of which all these weights are parts count once; returns whether several weights are the
+/// same part.
 fn once(builder: &mut Builder, places: &[StoredUse<'_>], stored: Option<u64>) -> bool {
     let mut parts: HashSet<Vec<(usize, u64, u64)>> = HashSet::new();
     let mut sum = 0u64;
@@ -68,7 +71,8 @@ fn once(builder: &mut Builder, places: &[StoredUse<'_>], stored: Option<u64>) ->
             shared = true;
         }
     }
-    // Different parts of one tensor (a fused projection that is taken apart) are each counted if they make up the whole.
+    // Different parts of one tensor (a fused projection that is split) count separately if together they are
+    // the whole tensor.
     let apart = stored == Some(sum);
     let mut seen: HashSet<Vec<(usize, u64, u64)>> = HashSet::new();
     for (number, place) in places.iter().enumerate() {
@@ -84,7 +88,7 @@ fn once(builder: &mut Builder, places: &[StoredUse<'_>], stored: Option<u64>) ->
     shared
 }
 
-/// The parts that were taken of a stored tensor.
+/// Returns the slices that were taken of a stored tensor.
 fn slices(constant: &Constant) -> Vec<(usize, u64, u64)> {
     let part = |change: &Change| match change {
         Change::Slice { axis, start, end } => Some((*axis, *start, *end)),

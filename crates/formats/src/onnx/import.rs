@@ -1,9 +1,10 @@
-//! From a model file to a graph.
+//! The import of a model file as a graph.
 
 use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::idle::Idle;
 use super::inline::{flatten, opset};
 use super::ir::{Draft, compact, without_identities};
 use super::lower::{Lower, Tensor, Use, Value};
@@ -18,19 +19,33 @@ use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
 use cnnkit_exec::tensor::Tensor as FloatTensor;
 
-/// Oldest operator set that is understood.
+/// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
-/// The newest that this version was written for; newer ones are tried, with a remark.
+/// The newest operator set that this version was written for; newer ones are tried, with a remark.
 pub const NEWEST: i64 = 28;
-/// Most errors that are told at once.
+/// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
 
-/// A network that was read from a model, and where its weights are.
+/// What another format says of a model's stored tensors, and ONNX does not.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// Those that are not learned.
+    pub buffers: HashSet<String>,
+    /// Those that are numbers in the code, among the buffers; PyTorch counts them nowhere.
+    pub constants: HashSet<String>,
+    /// Whether every tensor counts as it is stored, read or not.
+    pub every: bool,
+    /// Whether weights are looked at, so that what is computed from them is known: to run the network.
+    pub values: bool,
+}
+
+/// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]
 pub struct Imported {
     /// The network.
     pub graph: Graph,
-    /// For each node, a constant for each weight that it declares; empty where a node uses another's.
+    /// For each node, a constant for each weight that it declares; empty where a node uses another node's
+    /// weights.
     pub weights: Vec<Vec<Constant>>,
     /// The stored tensors that the constants refer to.
     pub tensors: Vec<TensorProto>,
@@ -40,20 +55,22 @@ pub struct Imported {
     pub batches: Vec<Option<usize>>,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
+    /// Inputs whose channels come last in the file, and first here.
+    pub channels_last: Vec<String>,
     /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
     pub empty: Vec<(usize, String, Vec<u64>)>,
-    /// What there is to say about the whole model.
+    /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
 
-/// An output as the file has it.
+/// An output as in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileOutput {
     /// Its name.
     pub name: String,
-    /// Its sizes, batch included; none where the shape is not known.
+    /// Its sizes, batch included; none where the shape is unknown.
     pub dims: Option<Vec<u64>>,
-    /// Which of them is the batch; none if it has no batch axis.
+    /// Index of its batch axis; none if it has no batch axis.
     pub batch: Option<usize>,
     /// Whether it does not depend on the inputs.
     pub constant: bool,
@@ -94,10 +111,10 @@ impl FileOutput {
     }
 }
 
-/// Reads the model of `source` and makes a graph of it.
+/// Reads the model of `source` and returns its graph.
 ///
 /// # Errors
-/// Everything that is wrong with the model, at most 20 flaws, each with the node's name.
+/// If the model is invalid; at most 20 flaws, each with the node's name.
 pub fn load(source: impl Into<ModelSource>, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
     let source = source.into();
     let model = open(&source).map_err(|problem| vec![diagnostic(problem)])?;
@@ -108,7 +125,7 @@ fn diagnostic(problem: Problem) -> Diagnostic {
     problem.in_layer("", &Origin::default())
 }
 
-/// The messages of a model, without its large tensors.
+/// Reads the messages of a model, without its large tensors.
 pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
     let shown = source.shown();
     let io = |error: std::io::Error| source.unreadable(&error);
@@ -138,21 +155,48 @@ pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
     Ok(model)
 }
 
-/// A graph of a model that was read from `source`.
+/// Returns the graph of a model that was read from `source`.
 ///
 /// # Errors
-/// As [`load`].
+/// As for [`load`].
 pub fn import(
-    mut model: ModelProto,
+    model: ModelProto,
     source: impl Into<ModelSource>,
     bindings: &Bindings,
 ) -> Result<Imported, Vec<Diagnostic>> {
-    let source = source.into();
+    import_declared(model, source.into(), bindings, &Declared::default())
+}
+
+/// A graph of a model with what another format says of its stored tensors.
+///
+/// # Errors
+/// As [`load`].
+pub fn import_declared(
+    mut model: ModelProto,
+    source: ModelSource,
+    bindings: &Bindings,
+    declared: &Declared,
+) -> Result<Imported, Vec<Diagnostic>> {
     let name = name(&model, &source);
-    super::weights::recall_all(&mut model, &source);
-    let Lowered { mut lower, outputs, inputs, batches } = lowered(model, bindings)?;
-    let Finished { drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
-    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
+    if declared.every {
+        super::weights::recall_declared(&mut model, &source, declared);
+    }
+    if !declared.every || declared.values {
+        super::weights::recall_all(&mut model, &source);
+    }
+    let mut channels_last = Vec::new();
+    if !declared.every {
+        channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
+    }
+    let Lowered { mut lower, outputs, inputs, batches } = lowered(model, bindings, declared)?;
+    for name in &channels_last {
+        lower.remark(format!(
+            "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
+        ));
+    }
+    let Finished { mut drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
+    let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
     Ok(Imported {
         graph,
         weights,
@@ -160,22 +204,23 @@ pub fn import(
         source,
         batches,
         outputs,
+        channels_last,
         empty,
         remarks: lower.remarks,
     })
 }
 
 impl Imported {
-    /// Reads the network's weights: a tensor for each, by its full name.
+    /// Reads the network's weights, one tensor per weight, by full name.
     ///
     /// # Errors
-    /// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+    /// If a weight is missing, has another size than declared, or lies outside the model's folder.
     pub fn load_weights(&self) -> Result<HashMap<String, FloatTensor<f32>>, Problem> {
         super::weights::load(&self.graph, &self.weights, &self.tensors, &self.source)
     }
 }
 
-/// The file's name without its ending, unless the graph has a name that says more than that an exporter wrote it.
+/// Returns the graph's name or, if that is an exporter's default, the file's name without its extension.
 fn name(model: &ModelProto, source: &ModelSource) -> String {
     let stem = source.stem();
     if !stem.is_empty() {
@@ -197,9 +242,13 @@ struct Lowered {
 }
 
 /// Lowers all nodes.
-fn lowered(mut model: ModelProto, bindings: &Bindings) -> Result<Lowered, Vec<Diagnostic>> {
+fn lowered(
+    mut model: ModelProto,
+    bindings: &Bindings,
+    declared: &Declared,
+) -> Result<Lowered, Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
-    let graph = model.graph.take().unwrap_or_default();
+    let mut graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
     if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
         let message =
@@ -213,11 +262,19 @@ fn lowered(mut model: ModelProto, bindings: &Bindings) -> Result<Lowered, Vec<Di
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
+    let mut lower = Lower { room: 1 << 25, exact: declared.every, ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
+    }
+    if !graph.initializer.iter().any(is_weight) {
+        let parameters = super::provenance::parameters_among_inputs(&mut graph);
+        if parameters > 0 {
+            lower.remark(format!(
+                "{parameters} inputs of the file are parameters, exported without their values: they are counted; `run` needs `--weights FILE`"
+            ));
+        }
     }
     let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let given: Vec<_> = graph.input.iter().filter(|input| !stored.contains(input.name.as_str())).collect();
@@ -248,6 +305,9 @@ fn lowered(mut model: ModelProto, bindings: &Bindings) -> Result<Lowered, Vec<Di
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
+    // An exported program says itself what is learned.
+    let fixed =
+        if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     lower.returned = outputs.iter().cloned().collect();
     for value in graph.input.iter().chain(&graph.value_info).chain(&graph.output) {
@@ -281,16 +341,21 @@ fn lowered(mut model: ModelProto, bindings: &Bindings) -> Result<Lowered, Vec<Di
             Problem::new(Code::Reference, message).help("the file is damaged or cut out of a larger model")
         ));
     }
-    unused(&mut lower, &items, &graph.initializer, &outputs);
+    if !declared.every {
+        unused(&mut lower, &items, &graph.initializer, &outputs);
+    }
     lower.blocks = super::blocks::survey(&items, &graph.initializer);
     for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
     for tensor in graph.initializer {
+        if fixed.contains(&tensor.name) {
+            lower.fixed.insert(lower.tensors.len());
+        }
         lower.add_stored(tensor).map_err(one)?;
     }
-    // Paddle and spox write all weights as nodes.
-    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
+    // Paddle and spox store all weights in nodes.
+    lower.weights_in_nodes = !declared.every && !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -306,7 +371,7 @@ fn lowered(mut model: ModelProto, bindings: &Bindings) -> Result<Lowered, Vec<Di
     if errors.is_empty() { Ok(Lowered { lower, outputs, inputs: names, batches }) } else { Err(errors) }
 }
 
-/// Whether a stored tensor is more than a setting.
+/// Returns whether a stored tensor is a weight, not a setting.
 fn is_weight(tensor: &TensorProto) -> bool {
     use super::proto::DataType as D;
     let float = matches!(
@@ -320,7 +385,7 @@ fn makes(items: &[super::inline::Item], name: &str) -> bool {
     items.iter().any(|item| item.node.output.iter().any(|output| output == name))
 }
 
-/// Remarks on stored tensors that nothing reads.
+/// Adds remarks about stored tensors that no node reads.
 fn unused(lower: &mut Lower, items: &[super::inline::Item], stored: &[TensorProto], outputs: &[String]) {
     let read: HashSet<&str> = items
         .iter()
@@ -358,7 +423,7 @@ struct Finished {
     empty: Vec<(usize, String, Vec<u64>)>,
 }
 
-/// Patterns recognised, dead layers left out.
+/// Recognises patterns and removes dead layers.
 fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
     let (mut ends, mut outputs, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
@@ -391,7 +456,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         let problem = Problem::new(Code::InvalidValue, message);
         return Err(vec![diagnostic(problem.help("a network computes something of what it is given"))]);
     }
-    // What nothing depends on is no second reader of anything.
+    // Removed first, so that dead layers do not count as readers.
     drafts = compact(drafts, &mut ends);
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
@@ -399,13 +464,14 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     Ok(Finished { drafts, ends, outputs, empty })
 }
 
-/// The graph, with the weights of each node.
+/// Builds the graph; returns it with the weights of each node.
 fn build(
     name: &str,
     drafts: Vec<Draft>,
     outputs: Vec<usize>,
     inputs: &[String],
     lower: &mut Lower,
+    idle: &Idle,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -422,23 +488,43 @@ fn build(
             continue;
         };
         let reads = draft.inputs.iter().map(|&input| NodeId::new(input)).collect();
-        // Layers with the very same stored weights share them.
+        // Layers with the same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
-        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
-        fixed.for_each(|(index, _)| builder.fix(node, index));
+        let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
+        if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {
+            builder.freeze(node);
+        } else {
+            fixed().for_each(|(index, _)| builder.fix(node, index));
+        }
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
         }
     }
+    // First: what counts beyond a weight goes before what counting finds.
+    idle.count(&mut builder);
     let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
     if shared > 0 {
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
+    let folded = super::provenance::folded(&drafts, &lower.tensors);
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
+    if folded.norms > 0 {
+        let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
+        let [plain, biased] = folded.before(params).map(cnnkit_core::number::grouped);
+        let (norms, are) = if folded.norms == 1 {
+            ("1 batch norm".to_owned(), "is folded into a convolution")
+        } else {
+            (format!("{} batch norms", folded.norms), "are folded into convolutions")
+        };
+        lower.remark(format!(
+            "{norms} {are}: before the export PyTorch counts {plain} parameters, or {biased} if those convolutions had a bias of their own"
+        ));
+    }
     Ok((graph, weights))
 }

@@ -1,14 +1,16 @@
-//! The nodes of a model as one list in execution order: functions replaced by their bodies, dead nodes left out.
+//! The nodes of a model as one list in execution order: functions are replaced by their bodies, dead nodes
+//! removed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 use cnnkit_core::diagnostic::{Code, Problem};
 
-/// Most nodes after functions are replaced by their bodies. Doubling functions reach it in microseconds.
+/// Maximum number of nodes after functions are replaced by their bodies. Nested functions that double can
+/// reach it in microseconds.
 pub const MAX_NODES: usize = 1_000_000;
 
-/// Deepest nesting of function calls.
+/// Maximum nesting of function calls.
 const MAX_CALLS: usize = 32;
 
 /// A node with the version of the operators it uses.
@@ -20,7 +22,7 @@ pub struct Item {
     pub opset: i64,
 }
 
-/// How people find a node: its name and operator, or what it makes if it has no name.
+/// Returns the text by which a user finds a node: its name and operator, or its output if it has no name.
 pub fn title(node: &NodeProto) -> String {
     match (node.name.as_str(), node.output.iter().find(|output| !output.is_empty())) {
         ("", Some(output)) => format!("the {} that makes `{output}`", node.op_type),
@@ -29,14 +31,15 @@ pub fn title(node: &NodeProto) -> String {
     }
 }
 
-/// The version of ONNX's own operators among `imports`.
+/// Returns the version of ONNX's own operators among `imports`.
 pub fn opset(imports: &[super::proto::OperatorSetIdProto]) -> Option<i64> {
     imports.iter().find(|import| import.domain.is_empty() || import.domain == "ai.onnx").map(|i| i.version)
 }
 
-/// All nodes that the outputs depend on, functions replaced by their bodies, each after what it reads.
+/// Returns all nodes on which the outputs depend, with functions replaced by their bodies, each after the
+/// nodes that it reads.
 ///
-/// `known` says which names need no node: inputs and initialisers.
+/// `known` returns whether a name needs no node: inputs and initialisers.
 pub fn flatten(
     nodes: Vec<NodeProto>,
     functions: &[FunctionProto],
@@ -96,10 +99,10 @@ fn expand(
 
 /// One call of a function.
 struct Body<'a> {
-    /// What the function calls its inputs and outputs, and what they are outside.
+    /// The names of the function's inputs and outputs, with the names outside.
     names: HashMap<&'a str, &'a str>,
     attributes: HashMap<&'a str, &'a AttributeProto>,
-    /// Makes names of the body unique.
+    /// Prefix that makes the names of the body unique.
     prefix: &'a str,
 }
 
@@ -154,7 +157,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Renames everything in a branch or body; its own names get the prefix too.
+    /// Renames everything in a branch or body; its own names get the prefix as well.
     fn graph(&self, graph: &mut GraphProto) {
         let mut stack = vec![graph];
         while let Some(graph) = stack.pop() {
@@ -172,7 +175,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Every name that `node` reads, by itself or inside its branches and bodies.
+/// Returns every name that `node` reads, directly or inside its branches and bodies.
 pub fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
     let mut stack: Vec<&GraphProto> =
@@ -193,7 +196,7 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
-/// An error if a name is made twice.
+/// Returns an error if two nodes produce the same name.
 fn once(items: &[Item], known: &dyn Fn(&str) -> bool) -> Result<(), Problem> {
     let mut made: HashSet<&str> = HashSet::with_capacity(items.len());
     for item in items {
@@ -208,7 +211,7 @@ fn once(items: &[Item], known: &dyn Fn(&str) -> bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The nodes that the outputs depend on, in their order.
+/// Returns the nodes on which the outputs depend, in their order.
 fn needed(items: Vec<Item>, outputs: &[&str]) -> Vec<Item> {
     let mut keep = vec![false; items.len()];
     {
@@ -236,7 +239,8 @@ fn makers(items: &[Item]) -> HashMap<&str, usize> {
     makers
 }
 
-/// The nodes so that each stands after what it reads. Files are in this order already, by the rules of the format.
+/// Sorts the nodes so that each follows those that it reads. The format requires this order, but not every
+/// file has it.
 fn order(items: Vec<Item>, known: &dyn Fn(&str) -> bool) -> Result<Vec<Item>, Problem> {
     let mut waits: Vec<usize> = vec![0; items.len()];
     let mut readers: Vec<Vec<usize>> = vec![vec![]; items.len()];

@@ -1,36 +1,37 @@
-//! The imported network before it becomes a graph: layers with the constants that are their weights. Patterns are
-//! recognised here (`patterns`), where everything is typed and nothing is final.
+//! The imported network before it becomes a graph: layers with the constants that are their weights. Patterns
+//! are recognised at this stage (`patterns`), where everything is typed but can still change.
 
 use super::constant::Constant;
 use super::names::ModulePath;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
 
-/// A layer, or an input, on its way into the graph.
+/// A layer, or an input, before it becomes a node of the graph.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Where the exporter says it belongs.
+    /// Its module path, from the exporter.
     pub place: ModulePath,
-    /// How people find it in the file: `` `/conv1/Conv` (Conv) ``.
+    /// The text by which a user finds it in the file: `` `/conv1/Conv` (Conv) ``.
     pub title: String,
-    /// What it does; none for an input of the network.
+    /// Its layer; none for an input of the network.
     pub layer: Option<Layer>,
-    /// What it reads: indices of earlier drafts.
+    /// Its inputs: indices of earlier drafts.
     pub inputs: Vec<usize>,
     /// The shape of its output, without the batch.
     pub shape: Shape,
-    /// A constant for each weight that the layer declares, in its order.
+    /// One constant per weight that the layer declares, in the layer's order.
     pub weights: Vec<Constant>,
 }
 
 impl Draft {
-    /// The stored tensors that its weights are, each with what was done to it; none if a weight is no stored tensor.
+    /// Returns the stored tensors that its weights are, each with its changes; none if a weight is not a
+    /// stored tensor.
     pub fn stored(&self) -> Option<Vec<(usize, &[super::constant::Change])>> {
         self.weights.iter().map(|weight| Some((weight.root?, weight.view.as_slice()))).collect()
     }
 }
 
-/// For each draft, how many others read it.
+/// Returns, for each draft, how many others read it.
 pub fn uses(drafts: &[Draft], outputs: &[usize]) -> Vec<usize> {
     let mut uses = vec![0; drafts.len()];
     for input in drafts.iter().flat_map(|draft| &draft.inputs).chain(outputs) {
@@ -39,7 +40,7 @@ pub fn uses(drafts: &[Draft], outputs: &[usize]) -> Vec<usize> {
     uses
 }
 
-/// Lets readers of a layer that does nothing read what it reads.
+/// Removes layers without effect: their readers read their input instead.
 pub fn without_identities(drafts: &mut [Draft], outputs: &mut [usize]) {
     let mut stands_for: Vec<usize> = (0..drafts.len()).collect();
     for index in 0..drafts.len() {
@@ -53,7 +54,7 @@ pub fn without_identities(drafts: &mut [Draft], outputs: &mut [usize]) {
     outputs.iter_mut().for_each(|output| *output = stands_for[*output]);
 }
 
-/// The drafts that the outputs depend on, and the inputs, with their new indices.
+/// Returns the drafts on which the outputs depend, and the inputs, with their new indices.
 pub fn compact(drafts: Vec<Draft>, outputs: &mut [usize]) -> Vec<Draft> {
     let mut live: Vec<bool> = drafts.iter().map(|draft| draft.layer.is_none()).collect();
     for &output in outputs.iter() {

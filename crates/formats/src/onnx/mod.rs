@@ -1,28 +1,33 @@
-//! ONNX models: from a file to a graph, and the file format.
+//! ONNX models: the import of a file as a graph, and the file format.
 //!
 //! ```text
-//! file -> read (messages, weights left in the file) -> flat (functions inlined, in order) -> lower (operators to layers,
-//! constants folded) -> patterns (composites recognised) -> import (ids, shared weights) -> graph
+//! file -> read (messages, weights left in the file) -> inline (functions inlined, in order)
+//!      -> lower (operators to layers, constants folded) -> patterns (composites recognised)
+//!      -> import (ids, shared weights) -> graph
 //! ```
 //!
 //! - [`proto`] has the messages of the format; [`read`] reads them without the weights.
 //! - [`weights`] reads the weights when the network is run.
-//! - [`import`] is the whole way; [`bind`] gives open sizes their values.
+//! - [`import`] runs all stages; [`bind`] determines open sizes.
 //!
-//! What the vocabulary does not know becomes an opaque layer: it is counted as far as it can be, and every figure that it
-//! leaves out is said to be partial.
+//! An operator without a layer in the vocabulary becomes an opaque layer: it is counted as far as possible, and every
+//! figure that it would affect is marked as partial.
 
+pub mod archived;
 pub mod bind;
 pub mod blocks;
-pub mod constant;
+mod channels_last;
+pub(crate) mod constant;
 mod counting;
+mod idle;
 pub mod import;
-pub mod inline;
-pub mod ir;
+pub(crate) mod inline;
+pub(crate) mod ir;
 pub mod lower;
-pub mod names;
+pub(crate) mod names;
 mod patterns;
 pub mod proto;
+mod provenance;
 pub mod quantisation;
 pub mod read;
 pub mod source;

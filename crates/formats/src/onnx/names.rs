@@ -1,17 +1,17 @@
 //! Ids for imported nodes: the exporter's names, grouped by module path, so that a table reads like the PyTorch model.
 //!
-//! - PyTorch's older exporter writes `/layer1/layer1.0/conv1/Conv`: each part repeats what is above it.
+//! - PyTorch's older exporter writes `/layer1/layer1.0/conv1/Conv`: each part repeats the part above it.
 //! - The newer one writes the path into the node's metadata: `['', 'layer1', 'layer1.0', 'layer1.0.conv1', 'conv2d_1']`.
 //! - tf2onnx and others write `model/block1/conv/Conv2D`.
 //!
-//! A node that is alone in its module gets the module's name (`layer1.0.conv1`); several get the operator's name behind
-//! it (`layer1.0.add`).
+//! The only node of a module gets the module's name (`layer1.0.conv1`); several nodes get the operator's name after it
+//! (`layer1.0.add`).
 
 use std::collections::{HashMap, HashSet};
 
 use super::proto::NodeProto;
 
-/// Where a node belongs: the module, and its own name there.
+/// The module path of a node, and its own name there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModulePath {
     /// Dotted path of the module; empty at the top.
@@ -21,9 +21,9 @@ pub struct ModulePath {
 }
 
 /// Key under which PyTorch's exporter writes the module path.
-const SCOPES: &str = "pkg.torch.onnx.name_scopes";
+pub const SCOPES: &str = "pkg.torch.onnx.name_scopes";
 
-/// Where the exporter says that `node` belongs.
+/// Returns the module path of `node`, from the exporter's names.
 pub fn place(node: &NodeProto) -> ModulePath {
     let scopes = node.metadata_props.iter().find(|entry| entry.key == SCOPES);
     if let Some(list) = scopes.and_then(|entry| python_list(&entry.value))
@@ -39,7 +39,7 @@ pub fn place(node: &NodeProto) -> ModulePath {
     }
 }
 
-/// `operator_3` of a name such as `Relu_3`, `node_relu_3`; a name of another kind as it is.
+/// Returns `operator_3` for a name such as `Relu_3` or `node_relu_3`; other names unchanged.
 fn operator(op_type: &str, name: &str) -> String {
     let word = snake(op_type);
     let name = clean(name);
@@ -54,7 +54,7 @@ fn operator(op_type: &str, name: &str) -> String {
     bare.to_owned()
 }
 
-/// Modules one inside the other; a part that repeats the one above it (`layer1`, `layer1.0`) replaces it.
+/// Joins nested modules; a part that repeats the part above it (`layer1`, `layer1.0`) replaces that.
 fn joined(parts: &[String]) -> String {
     let mut path: Vec<&str> = Vec::new();
     for part in parts {
@@ -68,7 +68,7 @@ fn joined(parts: &[String]) -> String {
     path.join(".")
 }
 
-/// `GlobalAveragePool` as `global_average_pool`.
+/// Converts `GlobalAveragePool` to `global_average_pool`.
 fn snake(name: &str) -> String {
     let mut text = String::new();
     let mut before_lower = false;
@@ -82,14 +82,14 @@ fn snake(name: &str) -> String {
     clean(&text)
 }
 
-/// Letters, digits, `_`, `-` and dots; anything else becomes `_`. At most 200 bytes.
+/// Keeps letters, digits, `_`, `-` and dots, and replaces other characters by `_`. At most 200 bytes.
 fn clean(text: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' };
     let text: String = text.chars().map(safe).take(200).collect();
     text.trim_matches('.').to_owned()
 }
 
-/// The texts of a list as Python prints it: `['', 'layer1', "a'b"]`.
+/// Parses a list of strings as Python prints it: `['', 'layer1', "a'b"]`.
 fn python_list(text: &str) -> Option<Vec<String>> {
     let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
     let (mut list, mut rest) = (Vec::new(), inner.trim_start());
@@ -101,7 +101,7 @@ fn python_list(text: &str) -> Option<Vec<String>> {
     rest.is_empty().then_some(list)
 }
 
-/// Ids for all places: unique, and none the path of another's module.
+/// Returns ids for all paths: unique, and none equal to the path of another node's module.
 pub fn ids(places: &[ModulePath], taken: &[&str]) -> Vec<String> {
     let mut members: HashMap<&str, usize> = HashMap::new();
     let mut above: HashSet<&str> = HashSet::new();

@@ -1,8 +1,9 @@
 //! The messages of the ONNX file format, for reading and writing.
 //!
-//! Names and field numbers follow `onnx/onnx.proto` (ONNX 1.20, IR version 13). Fields that neither reading nor writing
-//! needs (training information, device configurations, annotations) are left out: a reader skips what it does not know.
-//! The messages are written by hand, so that a build needs no `protoc`; see `docs/decisions/onnx.md`.
+//! Names and field numbers follow `onnx/onnx.proto` (ONNX 1.20, IR version 13). Fields that neither reading
+//! nor writing needs (training information, device configurations, annotations) are omitted: a reader skips
+//! unknown fields. The messages are written by hand, so that a build needs no `protoc`; see
+//! `docs/decisions/onnx.md`.
 
 use bytes::Bytes;
 use prost::{Enumeration, Message, Oneof};
@@ -13,7 +14,7 @@ pub struct ModelProto {
     /// Version of the file format.
     #[prost(int64, tag = "1")]
     pub ir_version: i64,
-    /// The operator sets in use, one a domain.
+    /// The operator sets in use, one per domain.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetIdProto>,
     /// The program that wrote the file.
@@ -34,7 +35,7 @@ pub struct ModelProto {
     /// The network.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
-    /// Anything else.
+    /// Other metadata.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<StringStringEntryProto>,
     /// Functions that nodes call by their names.
@@ -82,16 +83,16 @@ pub struct GraphProto {
     /// A remark.
     #[prost(string, tag = "10")]
     pub doc_string: String,
-    /// What the graph is given; old files (IR version 3) list the initialisers here too.
+    /// Inputs of the graph; old files (IR version 3) list the initialisers here too.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfoProto>,
-    /// What it returns.
+    /// Outputs of the graph.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
-    /// Types and shapes of values in between.
+    /// Types and shapes of intermediate values.
     #[prost(message, repeated, tag = "13")]
     pub value_info: Vec<ValueInfoProto>,
-    /// Anything else.
+    /// Other metadata.
     #[prost(message, repeated, tag = "16")]
     pub metadata_props: Vec<StringStringEntryProto>,
 }
@@ -102,7 +103,7 @@ pub struct NodeProto {
     /// Names of the values it reads; empty for an optional input that is not given.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Names of the values it makes; empty for an optional output that is not wanted.
+    /// Names of the values it computes; empty for an optional output that is not used.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
     /// Its name; may be empty.
@@ -114,7 +115,7 @@ pub struct NodeProto {
     /// The operator's domain.
     #[prost(string, tag = "7")]
     pub domain: String,
-    /// Which of several functions of the same name is meant.
+    /// Distinguishes functions of the same name.
     #[prost(string, tag = "8")]
     pub overload: String,
     /// The operator's settings.
@@ -123,7 +124,7 @@ pub struct NodeProto {
     /// A remark.
     #[prost(string, tag = "6")]
     pub doc_string: String,
-    /// Anything else: PyTorch's exporter writes the module path here.
+    /// Other metadata: PyTorch's exporter writes the module path here.
     #[prost(message, repeated, tag = "9")]
     pub metadata_props: Vec<StringStringEntryProto>,
 }
@@ -134,13 +135,13 @@ pub struct AttributeProto {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Inside a function: the name of the function's attribute that gives the value.
+    /// Inside a function: the name of the function's attribute that has the value.
     #[prost(string, tag = "21")]
     pub ref_attr_name: String,
     /// A remark.
     #[prost(string, tag = "13")]
     pub doc_string: String,
-    /// Which of the values is given.
+    /// Type of the value.
     #[prost(enumeration = "AttributeType", tag = "20")]
     pub r#type: i32,
     /// A number.
@@ -149,7 +150,7 @@ pub struct AttributeProto {
     /// An integer.
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
-    /// A text.
+    /// A string.
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub s: Option<Bytes>,
     /// A tensor.
@@ -167,7 +168,7 @@ pub struct AttributeProto {
     /// Integers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Texts.
+    /// Strings.
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub strings: Vec<Bytes>,
     /// Tensors.
@@ -178,7 +179,7 @@ pub struct AttributeProto {
     pub graphs: Vec<GraphProto>,
 }
 
-/// Which value an attribute carries.
+/// The type of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 #[expect(missing_docs, reason = "ONNX's names say it")]
@@ -236,13 +237,13 @@ pub struct TensorProto {
     /// A remark.
     #[prost(string, tag = "12")]
     pub doc_string: String,
-    /// Where external data are: `location` (a path relative to the model), `offset`, `length`.
+    /// Location of external data: `location` (a path relative to the model), `offset`, `length`.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
     /// 1 if the data are external.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
-    /// Not part of the format: data that reading left in the file. Empty in what is written.
+    /// Not part of the format: data that reading left in the file. Empty in written files.
     #[prost(message, repeated, tag = "536870911")]
     pub left: Vec<Left>,
 }
@@ -301,7 +302,7 @@ pub struct SparseTensorProto {
     /// The elements; the tensor's name is its name.
     #[prost(message, optional, tag = "1")]
     pub values: Option<TensorProto>,
-    /// Where they are.
+    /// Their indices.
     #[prost(message, optional, tag = "2")]
     pub indices: Option<TensorProto>,
     /// Sizes of the whole tensor.
@@ -337,7 +338,7 @@ pub struct TensorTypeProto {
     /// Type of its elements.
     #[prost(enumeration = "DataType", tag = "1")]
     pub elem_type: i32,
-    /// Its sizes; none if even their number is unknown.
+    /// Its sizes; none if even the number of axes is unknown.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<TensorShapeProto>,
 }
@@ -345,7 +346,7 @@ pub struct TensorTypeProto {
 /// Sizes of a tensor's axes.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorShapeProto {
-    /// One entry an axis.
+    /// One entry per axis.
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }
@@ -353,12 +354,12 @@ pub struct TensorShapeProto {
 /// The size of one axis.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Dimension {
-    /// A number, a name for a number that is not known yet, or nothing.
+    /// A number, a symbol for an unknown number, or nothing.
     #[prost(oneof = "DimensionValue", tags = "1, 2")]
     pub value: Option<DimensionValue>,
 }
 
-/// What is known of the size of an axis.
+/// The known size of an axis.
 #[derive(Clone, PartialEq, Eq, Oneof)]
 pub enum DimensionValue {
     /// A number.
@@ -369,7 +370,7 @@ pub enum DimensionValue {
     Param(String),
 }
 
-/// An operator made of other operators.
+/// An operator defined by other operators.
 #[derive(Clone, PartialEq, Message)]
 pub struct FunctionProto {
     /// The operator's name.
@@ -396,7 +397,7 @@ pub struct FunctionProto {
     /// The operator's domain.
     #[prost(string, tag = "10")]
     pub domain: String,
-    /// Which of several functions of the same name it is.
+    /// Distinguishes functions of the same name.
     #[prost(string, tag = "13")]
     pub overload: String,
 }

@@ -1,42 +1,65 @@
-//! Reading a model file without its weights.
+//! Reads a model file without its weights.
 //!
-//! One pass over the file goes from message to message and copies everything except the data of large tensors, which it
-//! jumps over; where they are is noted in [`TensorProto::left`](super::proto::TensorProto::left). So a file of gigabytes
-//! costs a few reads and seeks, and what is decoded afterwards is small. The same pass bounds what a hostile file can ask
-//! for: the number of messages (each takes more memory than its bytes), their depth, and the bytes that are kept.
+//! One pass over the file goes from message to message and copies everything except the data of large
+//! tensors, which it skips; their locations are recorded in
+//! [`TensorProto::left`](super::proto::TensorProto::left). So a file of gigabytes costs a few reads and
+//! seeks, and what is decoded afterwards is small. The same pass bounds the resources that a hostile file can
+//! use: the number of messages (each needs more memory than its bytes), their depth, and the bytes that are
+//! copied.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use prost::Message;
 
 use super::proto::{Left, ModelProto};
 
-/// Data of a tensor up to this size are kept in memory: shapes, axes and scalars are needed by the analysis.
+/// Data of a tensor up to this size are copied: the analysis needs shapes, axes and scalars.
 pub const KEPT: u64 = 4096;
 
-/// Most bytes of a model besides its weights.
+/// Maximum number of bytes of a model besides its weights.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// Most messages: nodes, attributes, tensors, sizes.
+/// Maximum number of messages: nodes, attributes, tensors, sizes.
 pub const MAX_MESSAGES: u64 = 6_000_000;
 
-/// Deepest nesting of messages. A node of the main graph is at depth 2; each level of subgraphs adds 3.
+/// Maximum nesting of messages. A node of the main graph is at depth 2; each level of subgraphs adds 3.
 pub const MAX_DEPTH: u32 = 64;
 
-/// Why a file could not be read.
+/// The reason why a file could not be read.
 #[derive(Debug)]
 pub enum Failure {
-    /// It could not be read from the disk.
+    /// It could not be read from disk.
     Io(io::Error),
-    /// It is not an ONNX model: what is wrong, and where.
+    /// It is not an ONNX model: the flaw and its position.
     Malformed {
         /// The flaw.
         message: String,
         /// The message in which it was found: `node 17 (/conv1/Conv)`, `initializer 3`.
         place: String,
     },
-    /// It asks for more than the limits allow.
+    /// It exceeds the limits.
     Limit(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Malformed { message, place } if place.is_empty() => f.write_str(message),
+            Self::Malformed { message, place } => write!(f, "{message} (in {place})"),
+            Self::Limit(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Malformed { .. } | Self::Limit(_) => None,
+        }
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -59,12 +82,12 @@ enum Kind {
     Type,
     TensorType,
     Shape,
-    /// Anything else: copied whole.
+    /// Any other message: copied completely.
     Leaf,
 }
 
 impl Kind {
-    /// The kind of the message in `field`; none for a number, a text or an unknown field.
+    /// Returns the kind of the message in `field`; none for a number, a string or an unknown field.
     fn child(self, field: u64) -> Option<Self> {
         Some(match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::Graph,
@@ -86,8 +109,8 @@ impl Kind {
         })
     }
 
-    /// Whether `field` is not used: training information, annotations, unknown fields. Skipped, so that nothing large
-    /// hides there, and so that [`LEFT`] can only come from this pass.
+    /// Returns whether `field` is not used: training information, annotations, unknown fields. Skipped, so
+    /// that nothing large hides there, and so that [`LEFT`] can only come from this pass.
     fn skips(self, field: u64) -> bool {
         match self {
             Self::Model => !matches!(field, 1..=8 | 14 | 25),
@@ -104,7 +127,7 @@ impl Kind {
         }
     }
 
-    /// How people call such a message.
+    /// Returns the display name of such a message.
     fn noun(self, field: u64) -> &'static str {
         match (self, field) {
             (Self::Graph, 1) | (Self::Function, 7) => "node",
@@ -123,15 +146,16 @@ impl Kind {
 /// Field number of [`TensorProto::left`](super::proto::TensorProto::left), the largest that there is.
 const LEFT: u64 = 536_870_911;
 
-/// The field of a tensor's doc string and data: those whose size is not bounded by the network's structure.
+/// Returns whether `field` is a tensor's doc string or data, whose size the network's structure does not
+/// bound.
 fn is_data(field: u64) -> bool {
     matches!(field, 4..=7 | 9..=11)
 }
 
-/// Reads a model from a file or any other source that can seek.
+/// Reads a model from a file or any other seekable source.
 ///
 /// # Errors
-/// If the source cannot be read, is not an ONNX model, or is beyond the limits.
+/// If the source cannot be read, is not an ONNX model, or exceeds the limits.
 pub fn read(source: impl Read + Seek) -> Result<ModelProto, Failure> {
     let mut reader = BufReader::with_capacity(1 << 16, source);
     let length = reader.seek(io::SeekFrom::End(0))?;
@@ -143,7 +167,7 @@ pub fn read(source: impl Read + Seek) -> Result<ModelProto, Failure> {
         .map_err(|error| Failure::Malformed { message: plain(&error), place: String::new() })
 }
 
-/// prost's error without its prefix.
+/// Returns prost's error without its prefix.
 fn plain(error: &prost::DecodeError) -> String {
     let text = error.to_string();
     text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text).to_owned()
@@ -155,12 +179,13 @@ struct Pass<R> {
     position: u64,
     kept: u64,
     messages: u64,
-    /// The messages that are being read, outermost first: what each is called, and its number among its siblings.
+    /// The messages that are being read, outermost first: the display name of each, and its number among its
+    /// siblings.
     places: Vec<(&'static str, u64)>,
 }
 
 impl<R: Read + Seek> Pass<R> {
-    /// Copies the message of `kind` that ends at `end`, without what is left in the file.
+    /// Copies the message of `kind` that ends at `end`, without the data that stay in the file.
     fn message(&mut self, kind: Kind, end: u64, depth: u32, out: &mut Vec<u8>) -> Result<(), Failure> {
         self.messages += 1;
         if self.messages > MAX_MESSAGES {
@@ -171,7 +196,7 @@ impl<R: Read + Seek> Pass<R> {
         if depth > MAX_DEPTH {
             return Err(Failure::Limit(format!("the model is nested more than {MAX_DEPTH} levels deep")));
         }
-        // Numbers within repeated fields, for messages about them; no kind has more than 26 fields.
+        // Numbers within repeated fields, for error messages; no kind has more than 26 fields.
         let mut numbers = [0u64; 32];
         while self.position < end {
             let tag = self.varint(end)?;
@@ -238,7 +263,7 @@ impl<R: Read + Seek> Pass<R> {
         Ok(())
     }
 
-    /// Notes that `length` bytes of data from here on are left in the file.
+    /// Records that `length` bytes of data from here on stay in the file.
     fn leave(&self, field: u64, length: u64, out: &mut Vec<u8>) {
         let left = Left { field: field as u32, offset: self.position, length };
         put(out, LEFT << 3 | 2);
@@ -278,7 +303,7 @@ impl<R: Read + Seek> Pass<R> {
         }
         self.keep(length)?;
         let mut left = length;
-        // Piece by piece: memory grows with what the file has, not with what it says.
+        // In pieces: memory grows with the bytes that the file has, not with the length that it claims.
         while left > 0 {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
@@ -382,7 +407,7 @@ mod tests {
     fn a_truncated_file_is_an_error_at_every_length() {
         let bytes = model(100).encode_to_vec();
         for length in 0..bytes.len() {
-            // A cut between two fields of the model leaves a shorter model.
+            // A file cut between two fields of the model is a valid, shorter model.
             let result = read(Cursor::new(&bytes[..length]));
             assert!(result.is_err() || result.is_ok_and(|model| model.graph.is_none()), "{length}");
         }

@@ -1,4 +1,4 @@
-//! Where the bytes of a model are: in a file, or in memory.
+//! The location of a model's bytes: a file, or memory.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
@@ -8,21 +8,21 @@ use bytes::Bytes;
 
 use cnnkit_core::diagnostic::{Code, Problem};
 
-/// Where the bytes of a model are. Its weights are read from there when the network is run.
+/// The location of a model's bytes. Its weights are read from there when the network is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
-    /// A file; external data lie in its folder.
+    /// A file; external data are in its folder.
     File(PathBuf),
     /// Bytes in memory; external data do not exist.
     Memory {
-        /// How messages name it.
+        /// Its name in messages.
         name: String,
         /// The model.
         bytes: Bytes,
     },
 }
 
-/// Bytes that can be read in any order.
+/// Bytes with random access.
 pub trait Readable: Read + Seek {}
 
 impl<T: Read + Seek> Readable for T {}
@@ -40,7 +40,7 @@ impl From<&PathBuf> for ModelSource {
 }
 
 impl ModelSource {
-    /// Returns how messages name it.
+    /// Returns its name in messages.
     pub fn shown(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -48,12 +48,12 @@ impl ModelSource {
         }
     }
 
-    /// Returns the bytes as a model; messages call it `name`.
+    /// Returns the bytes as a model with this name in messages.
     pub fn memory(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         Self::Memory { name: name.into(), bytes: bytes.into() }
     }
 
-    /// Returns the file's name without its ending; empty for standard input.
+    /// Returns the file's name without its extension; empty for standard input.
     pub fn stem(&self) -> String {
         let path = match self {
             Self::File(path) => path.as_path(),
@@ -63,7 +63,7 @@ impl ModelSource {
         path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Returns the file, if it is one: external data lie beside it.
+    /// Returns the file, if it is one: external data are beside it.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -79,8 +79,8 @@ impl ModelSource {
         })
     }
 
-    /// Returns why it could not be read.
-    pub(super) fn unreadable(&self, error: &io::Error) -> Problem {
+    /// Returns the problem that it could not be read.
+    pub fn unreadable(&self, error: &io::Error) -> Problem {
         Problem::new(Code::Io, format!("cannot read `{}`: {error}", self.shown()))
     }
 }

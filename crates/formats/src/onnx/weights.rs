@@ -1,45 +1,47 @@
-//! The weights of an imported network, read when it is run: from the model file, or from the files beside it that it
-//! names. One tensor at a time; what was done to it on the way into the graph is done here.
+//! The weights of an imported network, read when it is run: from the model file, or from external files
+//! beside it. They are read one tensor at a time; the changes of the import are applied here.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
+use super::archived::ARCHIVED;
 use super::constant::{Constant, Values, changed, raw};
+use super::import::Declared;
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::source::{ModelSource, Readable};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::shape::product;
 use cnnkit_exec::tensor::Tensor;
+use cnnkit_files::Unreadable;
 
 /// The weights of an imported network, before they are read.
 #[derive(Debug)]
 pub struct Stored {
     /// For each node, the constants that are its weights.
     pub weights: Vec<Vec<Constant>>,
-    /// The tensors that they refer to.
+    /// The tensors to which they refer.
     pub tensors: Vec<TensorProto>,
     /// The model's bytes.
     pub source: ModelSource,
 }
 
 impl Stored {
-    /// Reads the weights of `graph`, the network that they were imported with.
+    /// Reads the weights of `graph`, the network with which they were imported.
     ///
     /// # Errors
-    /// As [`load`].
+    /// As for [`load`].
     pub fn load(&self, graph: &Graph) -> Result<HashMap<String, Tensor<f32>>, Problem> {
         load(graph, &self.weights, &self.tensors, &self.source)
     }
 }
 
-/// A tensor for each weight of `graph`, by its full name. `weights` has a constant for each weight of each node, which
-/// refer to `tensors` of the model `source`.
+/// Reads one tensor per weight of `graph`, by full name. `weights` has a constant for each weight of each
+/// node, which refers to `tensors` of the model `source`.
 ///
 /// # Errors
-/// If a weight is not there, has another size than is stated, or lies outside the model's folder.
+/// If a weight is missing, has another size than declared, or lies outside the model's folder.
 pub fn load(
     graph: &Graph,
     weights: &[Vec<Constant>],
@@ -62,14 +64,17 @@ pub fn load(
     Ok(result)
 }
 
-/// Most elements of weights that are looked at during analysis, all together: what is computed from them is known then.
+/// Maximum number of elements of weights that the analysis reads, in total: results computed from them are
+/// known then.
 const MAX_RECALLED: u64 = 1 << 24;
+/// Most elements of a tensor of numbers in the code that is looked at.
+const MAX_NUMBERS: u64 = 64;
 
-/// Puts data that analysis looks at into their messages, wherever they stand: whole numbers, scales of quantised operators,
-/// and weights from which nodes compute constants.
+/// Loads the data that the analysis reads into their messages, wherever they are stored: integers, scales of
+/// quantised operators, and weights from which nodes compute constants.
 pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
     let looked_at = looked_at(model);
-    let mut room = MAX_RECALLED;
+    let (mut room, mut indices) = (MAX_RECALLED, MAX_RECALLED);
     let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
     let mut nodes: Vec<&mut NodeProto> =
         model.functions.iter_mut().flat_map(|function| &mut function.node).collect();
@@ -77,7 +82,7 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
         while let Some(graph) = graphs.pop() {
             for tensor in &mut graph.initializer {
                 let wanted = looked_at.contains(&tensor.name);
-                recall(tensor, source, wanted.then_some(&mut room));
+                recall(tensor, source, &mut indices, wanted.then_some(&mut room));
             }
             nodes.extend(&mut graph.node);
         }
@@ -87,16 +92,31 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
                 .t
                 .iter_mut()
                 .chain(&mut attribute.tensors)
-                .for_each(|tensor| recall(tensor, source, None));
+                .for_each(|tensor| recall(tensor, source, &mut indices, None));
             graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
         }
     }
 }
 
-/// Operators whose product with a weight is counted: nothing of them is computed during analysis.
+/// Puts into their messages the data of an exported program that analysis looks at: whole numbers and truth values, and
+/// numbers that stood in the code. Weights are not looked at, so that figures do not depend on whether they are there.
+pub(super) fn recall_declared(model: &mut ModelProto, source: &ModelSource, declared: &Declared) {
+    let (mut room, mut indices) = (MAX_RECALLED, MAX_RECALLED);
+    for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+        let whole = DataType::try_from(tensor.data_type).is_ok_and(super::constant::is_integer);
+        let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
+        let number =
+            declared.constants.contains(&tensor.name) && few.is_some_and(|count| count <= MAX_NUMBERS);
+        if whole || number {
+            recall(tensor, source, &mut indices, Some(&mut room));
+        }
+    }
+}
+
+/// Operators whose product with a weight is counted: the analysis computes none of their results.
 const COUNTED: &[&str] = &["Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Gather"];
 
-/// Operators that leave elements as they are: what they give is still the stored weight.
+/// Operators that keep elements unchanged: their output is still the stored weight.
 const VIEWS: &[&str] = &[
     "Transpose",
     "Reshape",
@@ -110,10 +130,11 @@ const VIEWS: &[&str] = &[
     "Dropout",
 ];
 
-/// Names of the initialisers that are scales and zero points, or that nodes read together with constants alone.
+/// Returns the names of the initialisers that are scales and zero points, or that nodes read together with
+/// constants only.
 fn looked_at(model: &ModelProto) -> HashSet<String> {
     let Some(graph) = &model.graph else { return HashSet::new() };
-    // The initialisers that each constant comes from.
+    // The initialisers from which each constant is computed.
     let stored = graph.initializer.iter().map(|tensor| tensor.name.as_str());
     let mut origins: HashMap<&str, Vec<&str>> = stored.map(|name| (name, vec![name])).collect();
     let mut found = HashSet::new();
@@ -139,19 +160,19 @@ fn looked_at(model: &ModelProto) -> HashSet<String> {
 
 /// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
 /// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
-fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>) {
+fn recall(tensor: &mut TensorProto, source: &ModelSource, indices: &mut u64, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
-    let away = tensor.data_location == 1
+    let away = matches!(tensor.data_location, 1 | ARCHIVED)
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
     let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
     let Some(count) = few.filter(|&count| away && count <= super::constant::KNOWN) else { return };
-    if !wide {
-        match room {
-            Some(room) if *room >= count => *room -= count,
-            _ => return,
-        }
+    match if wide { Some(indices) } else { room } {
+        Some(room) if *room >= count => *room -= count,
+        _ => return,
     }
-    let bytes = if tensor.data_location == 1 {
+    let bytes = if tensor.data_location == ARCHIVED {
+        super::archived::bytes(tensor, source)
+    } else if tensor.data_location == 1 {
         external(tensor, source)
     } else {
         match tensor.left.first() {
@@ -166,7 +187,7 @@ fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>
     }
 }
 
-/// The elements of a constant, in row-major order.
+/// Returns the elements of a constant, in row-major order.
 fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     if let Some(values) = &constant.values {
         return Ok(values.floats().into_iter().map(|value| value as f32).collect());
@@ -192,11 +213,13 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
     Ok(data)
 }
 
-/// The elements of a stored tensor.
+/// Reads the elements of a stored tensor.
 fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
-    let values = if tensor.data_location == 1 {
+    let values = if tensor.data_location == ARCHIVED {
+        floats(&super::archived::bytes(tensor, source)?, data_type)?
+    } else if tensor.data_location == 1 {
         let bytes = external(tensor, source)?;
         floats(&bytes, data_type)?
     } else if let Some(left) = tensor.left.first() {
@@ -226,13 +249,13 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
     Ok(values)
 }
 
-/// `length` bytes of the model from `offset` on.
+/// Reads `length` bytes of the model from `offset` on.
 fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let mut file = source.open().map_err(|error| source.unreadable(&error))?;
-    section(file.as_mut(), source, offset, Some(length))
+    section(file.as_mut(), source, offset, length)
 }
 
-/// Elements of any type that has bytes of its own.
+/// Decodes elements of any byte-sized type.
 fn floats(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     if data_type == DataType::Float {
         let (chunks, rest) = bytes.as_chunks();
@@ -249,7 +272,7 @@ fn floats(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     }
 }
 
-/// Elements that are written as protobuf's numbers of variable length.
+/// Decodes elements that are stored as protobuf's variable-length integers.
 fn varints(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     let (mut values, mut value, mut shift) = (Vec::new(), 0u64, 0u32);
     for &byte in bytes {
@@ -274,7 +297,7 @@ fn varints(bytes: &[u8], data_type: DataType) -> Result<Vec<f32>, Problem> {
     }
 }
 
-/// The file of external data named by `location`, which must lie in the model's folder.
+/// Returns the file of external data named by `location`; an error unless it lies in the model's folder.
 pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     let refused = |why: &str| {
         Problem::new(Code::Io, format!("its data are in `{location}`, {why}"))
@@ -289,15 +312,12 @@ pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = folder.join(relative);
-    // A link may lead elsewhere, unless the model itself is one: caches link whole models file by file.
-    let linked = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
-    if !linked
-        && let (Ok(folder), Ok(target)) = (folder.canonicalize(), file.canonicalize())
-        && !target.starts_with(&folder)
-    {
-        return Err(refused("a link that leads out of the model's folder"));
-    }
-    Ok(file)
+    // A link may lead elsewhere, unless the model itself is one: caches link whole models file by file, and all of them
+    // into one folder.
+    let Ok(target) = file.canonicalize() else { return Ok(file) };
+    let inside = folder.canonicalize().is_ok_and(|folder| target.starts_with(folder));
+    let beside = path.canonicalize().is_ok_and(|model| model.parent() == target.parent());
+    if inside || beside { Ok(file) } else { Err(refused("a link that leads out of the model's folder")) }
 }
 
 fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Problem> {
@@ -319,30 +339,65 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
         ));
     };
     let file_path = beside(path, location)?;
-    let mut file = File::open(&file_path).map_err(|error| {
-        let problem = Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"));
-        problem.help("parameters, MACs and shapes need no weights; `--weights FILE` gives others")
+    let (mut file, _) = cnnkit_files::open(&file_path).map_err(|error| match error {
+        Unreadable::NotAFile => {
+            Problem::new(Code::Io, format!("its data are in `{location}`, which is not a file"))
+                .help("the model is incomplete: copy its data files again")
+        }
+        error => Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"))
+            .help("parameters, MACs and shapes need no weights; `--weights FILE` gives others"),
     })?;
-    if !file.metadata().is_ok_and(|data| data.is_file()) {
-        return Err(Problem::new(Code::Io, format!("its data are in `{location}`, which is not a file"))
-            .help("the model is incomplete: copy its data files again"));
-    }
     let offset = number("offset").transpose()?.unwrap_or(0);
     let length = number("length").transpose()?;
-    section(&mut file, &ModelSource::File(file_path), offset, length)
+    // The sizes say how much there is to read, whatever the file says or has.
+    let needed = bytes_of(tensor)?;
+    if let Some(length) = length.filter(|&length| length != needed) {
+        let message = format!("its data in `{location}` are {length} bytes, its sizes need {needed}");
+        return Err(Problem::shape(message).help("the file is damaged, or belongs to another model"));
+    }
+    section(&mut file, &ModelSource::File(file_path), offset, needed)
 }
 
-/// `length` bytes from `offset` on, or all that follow. The size is checked first, so that memory is only asked for what
+/// The bytes of a tensor's elements, as its sizes and its type say.
+fn bytes_of(tensor: &TensorProto) -> Result<u64, Problem> {
+    let dims = super::constant::sizes(&tensor.dims)?;
+    let overflow = || Problem::overflow("the number of elements");
+    let count = product(&dims).ok_or_else(overflow)?;
+    let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+    let bits: u64 = match data_type {
+        DataType::Uint2 | DataType::Int2 => 2,
+        DataType::Uint4 | DataType::Int4 | DataType::Float4e2m1 => 4,
+        DataType::Uint8
+        | DataType::Int8
+        | DataType::Bool
+        | DataType::Float8e4m3fn
+        | DataType::Float8e4m3fnuz
+        | DataType::Float8e5m2
+        | DataType::Float8e5m2fnuz
+        | DataType::Float8e8m0 => 8,
+        DataType::Uint16 | DataType::Int16 | DataType::Float16 | DataType::Bfloat16 => 16,
+        DataType::Float | DataType::Int32 | DataType::Uint32 => 32,
+        DataType::Double | DataType::Int64 | DataType::Uint64 | DataType::Complex64 => 64,
+        DataType::Complex128 => 128,
+        DataType::String | DataType::Undefined => {
+            let message = format!("not supported: elements of type {data_type:?} in a file of their own");
+            return Err(Problem::new(Code::InvalidValue, message)
+                .help("weights are read from float, double, half, bfloat16 and 8 to 64-bit integers"));
+        }
+    };
+    Ok(count.checked_mul(bits).ok_or_else(overflow)?.div_ceil(8))
+}
+
+/// `length` bytes from `offset` on. The size is checked first, so that memory is only asked for what
 /// is there.
-fn section(
+pub(super) fn section(
     file: &mut dyn Readable,
     source: &ModelSource,
     offset: u64,
-    length: Option<u64>,
+    length: u64,
 ) -> Result<Vec<u8>, Problem> {
     let io = |error: std::io::Error| source.unreadable(&error);
     let size = file.seek(SeekFrom::End(0)).map_err(io)?;
-    let length = length.unwrap_or(size.saturating_sub(offset));
     if offset.checked_add(length).is_none_or(|end| end > size) {
         let message = format!(
             "its data are bytes {offset} to {} of `{}`, which has {size}",

@@ -24,7 +24,7 @@ pub fn of(summary: &ParamsSummary) -> Page {
     page
 }
 
-/// One row before it is drawn.
+/// One row of the table.
 struct Line {
     name: String,
     what: String,
@@ -32,13 +32,14 @@ struct Line {
     params: u64,
     macs: u64,
     activations: u64,
-    /// Stands for its members, which follow it.
+    /// Whether it is the sum of the rows below it.
     heading: bool,
 }
 
 fn table(summary: &ParamsSummary) -> Table {
     let (view, total) = (&summary.view, &summary.totals);
     let mut table = Table {
+        name: "layers",
         columns: vec![
             Column::text(match view.by {
                 By::Kind => "kind",
@@ -72,8 +73,8 @@ fn table(summary: &ParamsSummary) -> Table {
     lines.truncate(lines.len() - hidden);
     for line in lines {
         let tone = if line.heading { Tone::Strong } else { Tone::Plain };
-        let quiet_zero =
-            |count: u64, cell: Cell| if count == 0 { Cell::toned("-", Tone::Quiet) } else { cell };
+        let nothing = || Cell { value: Value::Nothing, tone: Tone::Quiet };
+        let quiet_zero = |count: u64, cell: Cell| if count == 0 { nothing() } else { cell };
         table.rows.push(Row {
             cells: vec![
                 Cell::toned(line.name, if line.heading { Tone::Strong } else { Tone::Name }),
@@ -84,15 +85,15 @@ fn table(summary: &ParamsSummary) -> Table {
                 quiet_zero(line.macs, Cell::magnitude(line.macs).tone(tone)),
                 quiet_zero(line.macs, Cell::share(line.macs, total.macs)),
             ],
-            rule_above: false,
             summary: line.heading,
+            ..Row::default()
         });
     }
     if hidden > 0 {
         table.rows.push(Row {
             cells: vec![Cell::toned(format!("... {hidden} more"), Tone::Quiet)],
-            rule_above: false,
             summary: true,
+            ..Row::default()
         });
     }
     let outputs: Vec<String> = summary.outputs.iter().map(|output| shown(output.shape.as_ref())).collect();
@@ -113,12 +114,12 @@ fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A shape for people: `?` where it is not known.
+/// Formats a shape: `?` where it is not known.
 fn shown(shape: Option<&Shape>) -> String {
     shape.map_or_else(|| "?".to_owned(), Shape::to_string)
 }
 
-/// `conv 64 k7 s2 p3`, and whose weights it uses.
+/// Formats `conv 64 k7 s2 p3`, and the layer whose weights it uses.
 fn label(layer: &ParamsLayer) -> String {
     let shared = layer.shares.as_ref().map(|owner| format!(" (weights of {owner})")).unwrap_or_default();
     let text = format!("{} {}", layer.op, layer.settings);
@@ -137,7 +138,7 @@ fn line(layer: &ParamsLayer) -> Line {
     }
 }
 
-/// One row for `layers` taken together.
+/// Returns one row for `layers` together.
 fn sum(name: &str, layers: &[&ParamsLayer]) -> Line {
     let total =
         |count: fn(&ParamsLayer) -> u64| layers.iter().map(|layer| count(layer)).fold(0, u64::saturating_add);
@@ -152,7 +153,7 @@ fn sum(name: &str, layers: &[&ParamsLayer]) -> Line {
     }
 }
 
-/// Rows by kind, in the order in which the kinds first occur.
+/// Returns the rows by kind, in the order in which the kinds first occur.
 fn kinds(layers: &[ParamsLayer]) -> Vec<Line> {
     let mut kinds: Vec<(&str, Vec<&ParamsLayer>)> = Vec::new();
     for layer in layers.iter().filter(|layer| !layer.is_input()) {
@@ -164,7 +165,7 @@ fn kinds(layers: &[ParamsLayer]) -> Vec<Line> {
     kinds.into_iter().map(|(kind, members)| sum(kind, &members)).collect()
 }
 
-/// The first `levels` parts of a dotted id, and whether there are more.
+/// Returns the first `levels` parts of a dotted id, and whether there are more.
 fn prefix(id: &str, levels: usize) -> (&str, bool) {
     match id.match_indices('.').nth(levels.saturating_sub(1)) {
         Some((end, _)) => (&id[..end], true),
@@ -172,13 +173,19 @@ fn prefix(id: &str, levels: usize) -> (&str, bool) {
     }
 }
 
-/// Rows by block: blocks deeper than the view's depth are one row each; opened ones get a heading with their sum.
+/// Returns the rows by block: a block below the depth of the view is one row; an expanded one gets a heading
+/// with its sum.
 fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
     let depth = view.depth.unwrap_or(usize::MAX).max(1);
     let mut lines: Vec<Line> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for layer in layers {
-        // Headings for every opened block that starts here.
+        // An input is in no block, whatever it is called: PyTorch's exporter says `input.1`.
+        if layer.is_input() {
+            lines.push(line(layer));
+            continue;
+        }
+        // Headings of all expanded blocks that start here.
         let levels = layer.id.matches('.').count();
         for level in 1..=levels.min(depth.saturating_sub(1)) {
             let (block, _) = prefix(&layer.id, level);
@@ -196,7 +203,7 @@ fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
     lines
 }
 
-/// The sum of all layers whose ids begin with `block`.
+/// Returns the sum of all layers whose ids begin with `block`.
 fn group(layers: &[ParamsLayer], block: &str) -> Line {
     let member =
         |layer: &&ParamsLayer| layer.id.strip_prefix(block).is_some_and(|rest| rest.starts_with('.'));
@@ -220,7 +227,7 @@ fn totals_block(page: &mut Page, total: &ParamsTotals) {
     if total.sampling_macs > 0 {
         facts.push(
             Fact::new("sampling MACs", Value::Count(total.sampling_macs))
-                .remark("bilinear sampling, 4 a tap, not part of MACs"),
+                .remark("bilinear sampling, 4 per position that is sampled; not part of MACs"),
         );
     }
     let ops = total.ops;
@@ -239,7 +246,7 @@ fn totals_block(page: &mut Page, total: &ParamsTotals) {
 }
 
 fn memory_table(total: &ParamsTotals) -> Table {
-    let mut table = Table { columns: vec![Column::text("memory")], rows: vec![] };
+    let mut table = Table { name: "memory", columns: vec![Column::text("memory")], rows: vec![] };
     let formats = [(Dtype::F32, "f32"), (Dtype::F16, "f16, bf16"), (Dtype::I8, "i8")];
     table.columns.extend(formats.iter().map(|(_, name)| Column::number(name)));
     for (name, elements) in [

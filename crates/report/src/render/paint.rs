@@ -1,4 +1,4 @@
-//! Terminal colours: what a tone and a heat look like.
+//! Terminal colours of tones and heats.
 
 use anstyle::{AnsiColor, Color, Effects, RgbColor, Style};
 
@@ -35,7 +35,8 @@ fn style(tone: Tone) -> Style {
     }
 }
 
-/// A perceptually even scale from dark blue to light yellow (five points of matplotlib's viridis, interpolated).
+/// Returns a colour of a perceptually even scale from dark blue to light yellow (five points of matplotlib's
+/// viridis, interpolated).
 pub fn heat_color(heat: u8) -> RgbColor {
     const STOPS: [[u8; 3]; 5] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
     let position = f64::from(heat) / 255.0 * 4.0;

@@ -72,7 +72,7 @@ pub fn read_by(
     Ok(list)
 }
 
-/// An error if the map of `node` has no such unit.
+/// Returns an error if the map of `node` has no such unit.
 fn check(graph: &Graph, node: NodeId, unit: &[i128]) -> Result<(), Problem> {
     let shape = graph.node(node).shape.spatial();
     let outside = |(&index, &size): (&i128, &u64)| index < 0 || index >= i128::from(size);
@@ -82,10 +82,10 @@ fn check(graph: &Graph, node: NodeId, unit: &[i128]) -> Result<(), Problem> {
     let sizes: Vec<String> = shape.iter().map(u64::to_string).collect();
     let message = format!("`{}` has no such unit: its map is {}", graph.node(node).id, sizes.join(" x "));
     Err(Problem::new(Code::InvalidValue, message)
-        .help("give one index an axis, from 0; `--node` chooses another layer"))
+        .help("give one index per axis, from 0; `--node` chooses another layer"))
 }
 
-/// Appends what the unit reads for people.
+/// Appends what the unit reads to the page.
 pub fn explain(page: &mut Page, unit: &RfUnit) {
     let index: Vec<String> = unit.unit.iter().map(i128::to_string).collect();
     page.title_with(
@@ -105,15 +105,15 @@ pub fn explain(page: &mut Page, unit: &RfUnit) {
     page.push(Block::Facts(facts));
 }
 
-/// Returns the indices of `region` along `axis`, as first and last of each run: the border of a circular padding is read
-/// from the other end.
+/// Returns the indices of `region` along `axis`, as first and last of each run; circular padding reads the
+/// border from the opposite end.
 fn rows_read(region: &Region, axis: usize) -> Vec<[i128; 2]> {
     let products = region.products();
     let spans = products.iter().filter_map(|sets| sets.get(axis)).flat_map(Set::spans);
     Set::of(spans.copied().collect()).spans().iter().map(|span| [span.lo, span.hi]).collect()
 }
 
-/// `0..1, 7`.
+/// Formats `0..1, 7`.
 fn runs(rows: &[[i128; 2]]) -> String {
     const SHOWN: usize = 8;
     let single = |lo: i128, hi: i128| lo == hi && rows.len() > 1;
@@ -125,7 +125,7 @@ fn runs(rows: &[[i128; 2]]) -> String {
     if shown.is_empty() { "nothing".into() } else { shown.join(", ") }
 }
 
-/// `-3..3`; `-` for nothing.
+/// Formats `-3..3`; `-` if nothing is read.
 pub(super) fn range(range: Option<[i128; 2]>) -> String {
     range.map_or("-".into(), |[first, last]| format!("{first}..{last}"))
 }

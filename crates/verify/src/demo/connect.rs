@@ -86,7 +86,7 @@ pub(super) fn gate(seed: u64) -> Result<Vec<Fact>, Problem> {
     let input: Tensor<f64> = seed.tensor(&[1, 8, 5, 5]);
     let block = Layer::SqueezeExcite(layer(json!({"reduction": 4, "gate": "hardsigmoid"}))?);
     let (_, weights) = declared(&block, &[&input])?;
-    // A last bias of 3 saturates the hard sigmoid at 1, whatever the map.
+    // A last bias of 3 saturates the hard sigmoid at 1, for any map.
     let fill = |open: bool, seed: &mut Seed| {
         let one = |weight: &cnnkit_core::layers::Weight| {
             let sizes: Vec<usize> = weight.shape.sizes().iter().map(|&size| size as usize).collect();

@@ -34,7 +34,7 @@ impl Bits {
         })
     }
 
-    /// Whether both have a channel in common.
+    /// Returns whether both have a channel in common.
     pub fn meets(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }

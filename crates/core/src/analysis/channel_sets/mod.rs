@@ -1,4 +1,4 @@
-//! Sets of source channels, one for each channel of a node, and what a layer makes of them.
+//! Sets of source channels, one per channel of a node, and how a layer combines them.
 
 mod bits;
 mod runs;
@@ -21,7 +21,8 @@ pub(in crate::analysis) fn too_many() -> Problem {
         .help("look at a part of it")
 }
 
-/// Returns the sets of the channels of a layer that reads `runs` along the channel axis.
+/// Returns the sets of the channels of a layer that reads `runs` along the channel axis; an error if there
+/// are too many.
 pub(super) fn pulled(runs: &Runs, axis: &AxisReach, operand: u64, channels: u64) -> Result<Runs, Problem> {
     match *axis {
         AxisReach::Blocks { by: 0, outputs: 1, inputs: 1 } => Ok(runs.slice(0, channels)),

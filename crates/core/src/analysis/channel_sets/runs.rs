@@ -22,12 +22,12 @@ pub struct Run {
 #[derive(Debug, Clone, Default)]
 pub struct Runs {
     runs: Vec<Run>,
-    /// Where each run ends.
+    /// End of each run.
     ends: Vec<u64>,
 }
 
 impl Runs {
-    /// Each channel depends on itself.
+    /// Returns the sets in which each channel depends on itself; an error if there are too many channels.
     pub fn identity(channels: u64) -> Result<Self, Problem> {
         if channels > MAX_SOURCE {
             return Err(too_many());
@@ -42,7 +42,7 @@ impl Runs {
         self.runs.iter()
     }
 
-    /// Whether all channels have the same set.
+    /// Returns whether all channels have the same set.
     pub fn is_uniform(&self) -> bool {
         self.runs.len() <= 1
     }

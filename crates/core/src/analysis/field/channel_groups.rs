@@ -50,7 +50,7 @@ pub(super) fn asked(graph: &Graph) -> Vec<bool> {
     asked
 }
 
-/// Whether the channels that `node` reads become positions of a map.
+/// Returns whether the channels that `node` reads become positions of a map.
 fn places(graph: &Graph, node: &Node) -> bool {
     let Op::Layer(layer) = &node.op else { return false };
     let shapes = graph.input_shapes(node);
@@ -72,7 +72,7 @@ pub(super) fn split(
     table: &Table,
     input: NodeId,
 ) -> Result<Option<Apart>, Problem> {
-    // The members of the sets below number the operands' classes one after the other.
+    // The sets below contain indices into this list of all operands' classes.
     let mut seen: Vec<Field> = Vec::new();
     let mut read: Vec<(usize, &Step<'_>, Option<&Apart>)> = Vec::new();
     for (step, field) in steps {

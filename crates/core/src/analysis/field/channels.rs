@@ -57,8 +57,8 @@ pub(super) fn channels(
     all
 }
 
-/// Whether a layer places operands side by side along an axis that moves their units: the box covers all of them, but
-/// each unit belongs to one operand.
+/// Returns whether a layer places operands side by side along an axis that moves their units: the box covers
+/// all of them, but each unit belongs to one operand.
 fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool {
     let place = |reach: &Reach, axis: usize| match reach.axes.get(axis) {
         Some(AxisReach::Window { by, window }) if *by == axis && window.kernel == 1 => Some(window.before),
@@ -74,8 +74,9 @@ fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool
     })
 }
 
-/// Whether a layer puts operands that see different boxes side by side along an axis other than the channels (the
-/// disparities of a cost volume): a unit is one operand's, and the box is that of all of them.
+/// Returns whether a layer puts operands with different boxes side by side along an axis other than the
+/// channels (the disparities of a cost volume): a unit belongs to one operand, but the box is that of all of
+/// them.
 fn stacked<'a>(reaches: &[Reach], of: &impl Fn(usize) -> Option<&'a Field>) -> bool {
     let local: Vec<&Reach> = reaches.iter().filter(|reach| reach.role != Role::Context).collect();
     let boxes = |field: &'a Field| {
@@ -110,7 +111,7 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
         Some(Rearrangement::ToChannels(factor)) => all.uniform &= factor == 1,
         // Each position of a cell reads one channel.
         Some(Rearrangement::ToSpace(factor)) => {
-            // So does a place whose channels are positions of the input: behind a permutation.
+            // So does a position whose channels are positions of the input, after a permutation.
             let positions = field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0));
             all.bound |= apart || !field.uniform || (positions && factor > 1);
         }
@@ -132,7 +133,8 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
     }
 }
 
-/// Whether the outputs together read all of an operand's `size` channels, and none of them as a position.
+/// Returns whether the outputs together read all of an operand's `size` channels, and none of them as a
+/// position.
 pub(super) fn takes_all(axis: &AxisReach, size: u64, outputs: u64) -> bool {
     match axis {
         AxisReach::Window { by: 0, window } => {
@@ -146,7 +148,7 @@ pub(super) fn takes_all(axis: &AxisReach, size: u64, outputs: u64) -> bool {
     }
 }
 
-/// Whether each output reads all of an operand's `size` channels.
+/// Returns whether each output reads all of an operand's `size` channels.
 pub(super) fn joins(axis: Option<&AxisReach>, size: u64) -> bool {
     match axis {
         Some(AxisReach::All) => true,

@@ -17,17 +17,18 @@ pub struct Facts {
     pub input: NodeId,
     /// One entry per spatial axis of the input.
     pub axes: Vec<AxisFacts>,
-    /// The field is the whole input, on every axis.
+    /// Whether the field is the whole input, on every axis.
     pub global: bool,
-    /// A gate or statistics over the whole map act on it as well.
+    /// Whether a gate or statistics over the whole map act on it as well.
     pub global_context: bool,
-    /// All merges on the way are aligned.
+    /// Whether all merges before it are aligned.
     pub aligned: bool,
-    /// Data-dependent sampling, if there is any on the way.
+    /// The bound on data-dependent sampling before the node; `None` without such sampling.
     pub sampling: Option<Sampling>,
-    /// The boxes may be too large: see [`Field::bound`].
+    /// Whether the boxes may be too large: see [`Field::bound`].
     pub bound: bool,
-    /// Share of the input in the field of the unit in the middle of the map (its box, clipped to the input).
+    /// Fraction of the input in the field of the unit in the middle of the map (its box, clipped to the
+    /// input), 0 to 1.
     pub seen: f64,
 }
 
@@ -38,13 +39,14 @@ pub struct AxisFacts {
     pub size: i128,
     /// Size of the smallest path's box; `None` if every path reads the whole axis.
     pub smallest: Option<i128>,
-    /// Input elements from one unit to the next.
+    /// Distance in input elements between neighbouring units.
     pub jump: Jump,
-    /// The box of unit 0; `None` if that lies in a gap of a transposed convolution.
+    /// The box of unit 0; `None` if unit 0 lies in a gap of a transposed convolution.
     pub first: Option<Interval>,
-    /// The field is the whole axis.
+    /// Whether the field is the whole axis.
     pub global: bool,
-    /// The size depends on the unit: on its phase under upsampling, or because paths have different jumps.
+    /// Whether the size depends on the unit: on its phase under upsampling, or because paths have different
+    /// jumps.
     pub varies: bool,
     /// The box of the unit in the middle of the map, clipped to the input.
     pub middle: Option<Interval>,
@@ -57,7 +59,7 @@ pub struct AxisFacts {
 pub struct Effective {
     /// Standard deviation of the taps' positions, in input elements.
     pub std: f64,
-    /// Share of the box that two standard deviations to each side cover.
+    /// Fraction of the box that two standard deviations to each side cover, at most 1.
     pub share: f64,
 }
 
@@ -90,14 +92,15 @@ pub fn headline(graph: &Graph, fields: &Fields) -> Option<Facts> {
 }
 
 impl Fields {
-    /// Returns the facts of one node with respect to each of its inputs.
+    /// Returns the facts of one node with respect to each of its inputs; an error if a number exceeds 128
+    /// bits.
     pub fn facts(&self, graph: &Graph, node: NodeId) -> Result<Vec<Facts>, Problem> {
         self.nodes[node.0].iter().map(|field| field.facts(graph, node)).collect()
     }
 }
 
 impl Field {
-    /// Returns the facts of this field, which belongs to `node`.
+    /// Returns the facts of this field, which belongs to `node`; an error if a number exceeds 128 bits.
     pub fn facts(&self, graph: &Graph, node: NodeId) -> Result<Facts, Problem> {
         let units = graph.node(node).shape.sizes();
         let sizes = graph.node(self.input).shape.spatial();
@@ -129,8 +132,8 @@ impl Field {
         })
     }
 
-    /// Returns the largest box of the unit `unit` (one index per axis of the node, channel first), wherever the data
-    /// move its samples; `None` without a bound on them.
+    /// Returns the largest box of the unit `unit` (one index per axis of the node, channel first), for any
+    /// positions of data-dependent samples; `None` without a bound on them.
     pub fn reachable(&self, unit: &[i128]) -> Option<Vec<Option<Interval>>> {
         self.axes.iter().map(|axis| hull(axis.reachable.as_ref()?, unit)).collect()
     }
@@ -215,9 +218,9 @@ fn mixed(pieces: &[Piece<Moments>], unit: &[i128]) -> Option<Option<Moments>> {
 
 /// Returns the largest box over all units, and whether the units differ.
 ///
-/// A single piece has it among its phases. Pieces that follow the same axis with different jumps drift apart
-/// steadily, so the extremes are at the ends of the map; pieces that follow different axes are independent of each
-/// other.
+/// In a single piece, one of its phases has the largest box. Pieces that follow the same axis with different
+/// jumps drift apart steadily, so the extremes are at the ends of the map; pieces that follow different axes
+/// are independent of each other.
 fn largest(pieces: &[Piece<Interval>], units: &[u64]) -> Option<(i128, bool)> {
     if let [piece] = pieces {
         let sizes = || piece.family.phases.iter().map(|span| span.map_or(0, |span| span.size()));

@@ -26,23 +26,24 @@ pub trait Content: Clone + PartialEq {
 /// The units along one axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family<T> {
-    /// Input elements from one unit to the next, on average.
+    /// Mean distance in input elements between neighbouring units.
     pub jump: Jump,
     /// Number of units after which the pattern repeats.
     pub period: i128,
-    /// Input elements by which it has moved by then.
+    /// Input elements by which the pattern has moved after one period.
     pub shift: i128,
     /// The contents of the first period's units; `None` in the gaps of a transposed convolution.
     pub phases: Vec<Option<T>>,
 }
 
 impl<T: Content> Family<T> {
-    /// Every unit has the content `one`.
+    /// Returns the family in which every unit has the content `one`.
     pub fn constant(one: Option<T>) -> Self {
         Self { jump: Jump::from_integer(0), period: 1, shift: 0, phases: vec![one] }
     }
 
-    /// Unit 0 has the content `one`, each further unit the same moved by one element.
+    /// Returns the family in which unit 0 has the content `one`, and each further unit the same moved by one
+    /// element.
     pub fn identity(one: T) -> Self {
         Self { jump: Jump::from_integer(1), period: 1, shift: 1, phases: vec![Some(one)] }
     }

@@ -47,7 +47,8 @@ impl Content for Interval {
         (moved.lo > -FAR && moved.hi < FAR).then_some(moved)
     }
 
-    /// Tap `t + period` has the content of tap `t`, moved: the first and the last `period` taps determine the box.
+    /// Computes the box from the first and the last `period` taps, because tap `t + period` has the content
+    /// of tap `t`, moved.
     fn read(family: &Family<Self>, reads: &Reads) -> Option<Option<Self>> {
         let few = reads.count.min(family.period);
         let mut all: Option<Self> = None;

@@ -67,21 +67,22 @@ pub struct Field {
     pub context: bool,
     /// Whether it depends on the input locally, not only through a gate.
     pub local: bool,
-    /// Whether all merges on the way join paths with the same jump and centre.
+    /// Whether all merges before it join paths with the same jump and centre; causal paths with the same jump and
+    /// end.
     pub aligned: bool,
-    /// Data-dependent sampling on the way.
+    /// Whether a layer before it samples at data-dependent positions.
     pub sampled: bool,
     /// Whether all channels have the same boxes.
     pub uniform: bool,
-    /// Whether the boxes may be too large: a layer on the way separates channels that have different boxes, or mixes
-    /// positions in a reshape.
+    /// Whether the boxes may be too large: a layer before it separates channels that have different boxes, or
+    /// mixes positions in a reshape.
     pub bound: bool,
 }
 
 /// The fields of a node's units along one axis of an input.
 #[derive(Debug, Clone, Default)]
 pub struct AxisField {
-    /// The field is the whole axis: after global pooling, or a linear layer over it.
+    /// Whether the field is the whole axis: after global pooling, or a linear layer over it.
     pub whole: bool,
     /// The union over all paths.
     pub union: Vec<Piece<Interval>>,
@@ -100,7 +101,7 @@ pub struct Piece<T> {
     pub by: Option<usize>,
     /// The contents of the units.
     pub family: Family<T>,
-    /// Where a crop or a slice left out a part of the axis: an upper bound on what all units together read.
+    /// An upper bound on what all units together read, where a crop or a slice omitted a part of the axis.
     pub cut: Option<Interval>,
 }
 
@@ -126,7 +127,7 @@ pub struct PathEnd {
     pub jump: Jump,
     /// The centre of unit 0 (averaged over phases), in input pixels with pixel centres at whole numbers.
     pub centre: Jump,
-    /// Whether the operand is itself a misaligned union, whose other output axes and jumps are left out.
+    /// Whether the operand is itself a misaligned union, whose other output axes and jumps are omitted.
     pub mixed: bool,
 }
 
@@ -138,14 +139,14 @@ impl Misaligned {
         high.zip(low).map_or(Jump::from_integer(0), |(high, low)| high - low)
     }
 
-    /// Whether the jumps differ, so that the operands drift apart.
+    /// Returns whether the jumps differ, so that the operands drift apart.
     pub fn drifts(&self) -> bool {
         self.paths.iter().any(|path| path.jump != self.paths[0].jump)
     }
 }
 
 impl Fields {
-    /// Returns the field of `node` with respect to `input`; `None` if it does not depend on it.
+    /// Returns the field of `node` with respect to `input`; `None` if `node` does not depend on `input`.
     pub fn of(&self, node: NodeId, input: NodeId) -> Option<&Field> {
         self.nodes.get(node.0)?.iter().find(|field| field.input == input)
     }

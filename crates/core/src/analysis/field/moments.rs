@@ -3,7 +3,7 @@
 //! Luo et al. 2016 predict the effective receptive field of a chain of uniform kernels as a distribution with
 //! variance `sum j^2 d^2 (k^2 - 1) / 12`. Here the taps of every window share the mass 1 equally, so one path through
 //! the network has mass 1, and a merge mixes its operands in proportion to the number of paths behind each. Different
-//! means add to a mixture's variance: branches that read different places widen the field.
+//! means add to a mixture's variance: branches that read different positions widen the field.
 
 use super::family::{Content, Family};
 use crate::analysis::relation::Reads;

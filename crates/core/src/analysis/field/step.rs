@@ -1,4 +1,5 @@
-//! One step of the forward pass: what a node sees through one of its reaches, and the union of such fields.
+//! One step of the forward pass: the field of a node through one of its reaches, and the union of such
+//! fields.
 
 use std::collections::BTreeSet;
 
@@ -174,13 +175,14 @@ fn all_of(family: &Family<Interval>, units: u64) -> Result<Option<Interval>, Pro
     Interval::read(family, &reads).ok_or_else(too_large)
 }
 
-/// Every unit has the content of the operand's unit 0.
+/// Returns the piece in which every unit has the content of the operand's unit 0.
 fn fixed<T: Content>(family: &Family<T>) -> Result<Piece<T>, Problem> {
     let one = family.at(0).ok_or_else(too_large)?;
     Ok(Piece { by: None, family: Family::constant(one), cut: None })
 }
 
-/// Whether `outputs` units that read one element each omit a part of an axis of `size`, more than strides do.
+/// Returns whether `outputs` units that read one element each omit a part of an axis of `size`, more than
+/// strides do.
 fn cuts(relation: &Relation, size: u64, outputs: u64) -> bool {
     let [Reads { first, count: 1, .. }] = relation.reads[..] else { return false };
     let last = relation.advance.saturating_mul(i128::from(outputs.saturating_sub(1))).saturating_add(first);
@@ -241,7 +243,7 @@ fn insert<T: Content>(
     Ok(())
 }
 
-/// The field of a node that reads both `a` and `b`.
+/// Returns the field of a node that reads both `a` and `b`.
 pub(super) fn union(a: Field, b: Field, shape: &crate::shape::Shape) -> Result<Field, Problem> {
     let extent = |by: Option<usize>| by.map_or(1, |by| shape.sizes()[by]);
     let mut axes = Vec::with_capacity(a.axes.len());

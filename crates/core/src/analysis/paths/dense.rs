@@ -24,7 +24,8 @@ pub struct DenseBlock {
 /// Maximum number of tensors that one concatenation is traced back to.
 const MAX_SOURCES: usize = 4096;
 
-/// Finds chains of concatenations of which each joins what the one before joined, plus one tensor computed from that.
+/// Finds chains of concatenations, each of which joins the operands of the previous one and one tensor
+/// computed from them.
 pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
     let mut sources: HashMap<NodeId, BTreeSet<NodeId>> = HashMap::new();
     let mut open: HashMap<BTreeSet<NodeId>, DenseBlock> = HashMap::new();
@@ -42,7 +43,7 @@ pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
         if own.len() > MAX_SOURCES {
             continue;
         }
-        // The newest tensor is computed from what the previous concatenation joined.
+        // The newest tensor is computed from the operands of the previous concatenation.
         let newest = own.last().copied();
         let older: BTreeSet<NodeId> = own.iter().copied().filter(|source| Some(*source) != newest).collect();
         let connections = own.len() as u64 - 1;
@@ -66,7 +67,7 @@ pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
     found
 }
 
-/// Whether `node` concatenates its operands along the channels.
+/// Returns whether `node` concatenates its operands along the channels.
 fn joins_channels(graph: &Graph, node: &Node) -> bool {
     let reaches = graph.reach(node);
     let starts: BTreeSet<i64> = reaches

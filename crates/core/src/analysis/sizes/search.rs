@@ -1,9 +1,10 @@
-//! The sizes that fit, found by trying them.
+//! The search for the sizes that fit, by trying them.
 //!
-//! Modulo the product of the strides, every layer's size is an affine function of the input's, so that each class of
-//! sizes either fits from some size on, in one range, or never; small sizes are irregular (an axis of size 1 broadcasts).
-//! So all small sizes are tried, then of each class a large one, and the end of its range is found by bisection. What
-//! comes out is held against sizes that were not used, and a longer period is taken if it does not hold.
+//! Modulo the product of the strides, every layer's size is an affine function of the input's, so that each
+//! class of sizes either fits from some size on, or in one range, or never; small sizes are irregular (an
+//! axis of size 1 broadcasts). So the search tries all small sizes, then a large one of each class, and finds
+//! the end of its range by bisection. It checks the result at sizes that were not used, and tries a longer
+//! period if one of them contradicts it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,24 +20,25 @@ use crate::shape::Shape;
 
 /// Largest modulus that is searched.
 const MAX_MODULUS: u64 = 65_536;
-/// All sizes up to here are tried at most.
+/// Maximum size up to which all sizes are tried.
 const MAX_DENSE: u64 = 8192;
-/// A size at which every class of sizes shows whether it fits at last.
+/// A size large enough that a class which fits from some size on fits there.
 const FAR: u64 = 1 << 20;
-/// What the period is multiplied with, one after the other, if it does not hold.
+/// Factors of the period that are tried in turn if a check contradicts it.
 const LONGER: [u64; 6] = [1, 2, 3, 4, 6, 8];
 
 /// Axes that change together.
 pub(super) struct Search<'a> {
     trial: &'a dyn Trial,
-    /// Inputs that fit; the axes that do not change have these sizes.
+    /// Input shapes that fit; the axes that do not change have these sizes.
     base: &'a [Shape],
     slots: &'a [Slot],
     axes: Vec<usize>,
     known: RefCell<HashMap<u64, Verdict>>,
 }
 
-/// What is known of one class of sizes above the small ones: the first and the last that fit; the last may be open.
+/// The members of one class of sizes above the small ones: the first and the last that fit; without a last,
+/// all from the first on.
 #[derive(Debug, Clone, Copy)]
 struct Range {
     first: u64,
@@ -50,7 +52,7 @@ impl<'a> Search<'a> {
         Self { trial, base, slots, axes, known: RefCell::default() }
     }
 
-    /// The verdict on `size`.
+    /// Returns the verdict on `size`, from the cache if it was tried before.
     fn judge(&self, size: u64) -> Verdict {
         if let Some(known) = self.known.borrow().get(&size) {
             return *known;
@@ -71,7 +73,7 @@ impl<'a> Search<'a> {
         inputs.into_iter().map(Shape::new).collect()
     }
 
-    /// The sizes that work, and those that lose nothing; `current` is one that works.
+    /// Returns the sizes that work, and those that lose no pixel; `current` is one that works.
     pub(super) fn run(&self, current: u64) -> Result<(SizeSet, SizeSet), Unsupported> {
         let network =
             self.trial.at(self.base).ok_or_else(|| Unsupported("the network fits no size".into()))?;
@@ -96,7 +98,8 @@ impl<'a> Search<'a> {
         )))
     }
 
-    /// The sizes of which `member` holds, if it holds for one range of each class above `dense`.
+    /// Returns the sizes that satisfy `member`, provided that those of each class above `dense` form one
+    /// range.
     fn set(&self, modulus: u64, dense: u64, current: u64, member: fn(Verdict) -> bool) -> SizeSet {
         let is = |size: u64| member(self.judge(size));
         let mut members: Vec<u64> = (1..=dense).filter(|&size| is(size)).collect();
@@ -115,7 +118,7 @@ impl<'a> Search<'a> {
         SizeSet::new(&members, from, modulus, &residues)
     }
 
-    /// The members of one class above `dense`.
+    /// Returns the members of one class above `dense`.
     fn range(
         &self,
         class: u64,
@@ -135,7 +138,7 @@ impl<'a> Search<'a> {
         if let Some(&k) = far.iter().find(|&&k| is(size(k)) && is(size(k + 1))) {
             return Some(Range { first: size(bisect(0, k, |k| is(size(k)))), last: None });
         }
-        // A range that ends: around a size that is known to work, if anywhere.
+        // A range with an end: around a size that works, if there is any.
         let near = beyond(current.saturating_sub(modulus))..=beyond(current) + 1;
         let inside = near.into_iter().find(|&k| is(size(k)))?;
         let (mut outside, mut step) = (inside + 1, 1);
@@ -147,9 +150,9 @@ impl<'a> Search<'a> {
         Some(Range { first: size(bisect(0, inside, |k| is(size(k)))), last: Some(size(last)) })
     }
 
-    /// Whether the sets say of sizes of every magnitude what trying them says.
+    /// Returns whether the sets agree with trying the sizes, for sizes of every magnitude.
     fn holds(&self, works: &SizeSet, lossless: &SizeSet, modulus: u64, current: u64) -> bool {
-        // SplitMix64, so that the same sizes are tried each time.
+        // SplitMix64, a deterministic generator, so that every run tries the same sizes.
         let mut state = current ^ modulus;
         let mut random = |below: u64| {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -174,8 +177,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The smallest index above `low` for which `holds`, if it does not hold at `low` and holds at `high`; `low` if it holds
-/// there.
+/// Returns the smallest index above `low` that satisfies `holds`, if `low` does not and `high` does; `low` if
+/// it does.
 fn bisect(low: u64, high: u64, holds: impl Fn(u64) -> bool) -> u64 {
     if holds(low) {
         return low;
@@ -188,14 +191,15 @@ fn bisect(low: u64, high: u64, holds: impl Fn(u64) -> bool) -> u64 {
     high
 }
 
-/// The period of the axis: the least common multiple of the denominators of all nodes' scale against the input.
+/// Computes the period of the axis: the least common multiple of the denominators of all nodes' scales
+/// relative to the input.
 fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
-    // Scale of each node's axis against the input as numerator and denominator.
+    // Scale of each node's axis relative to the input, as numerator and denominator.
     let mut scales: Vec<(u64, u64)> = Vec::with_capacity(graph.nodes.len());
     let mut modulus = 1u64;
     for node in &graph.nodes {
         let mut scale = (1, 1);
-        // A resize to a size, or to that of another map, has no scale of its own.
+        // A resize to a size, or to that of another map, has no scale.
         let by_size = matches!(&node.op, Op::Layer(Layer::Upsample(resize)) if resize.scale_factor.is_none());
         for reach in graph.reach(node) {
             let (num, den) = scales[node.inputs[reach.input].0];

@@ -1,11 +1,11 @@
-//! A set of sizes: irregular at first, from some size on periodic.
+//! A set of sizes: irregular at first, periodic from some size on.
 
 /// A set of sizes: ranges below `from`, and from there on the `residues` modulo `modulus`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SizeSet {
     /// The smallest size of the set.
     pub smallest: Option<u64>,
-    /// From here on the set is periodic.
+    /// The set is periodic from this size on.
     pub from: u64,
     /// The smallest period.
     pub modulus: u64,
@@ -16,10 +16,11 @@ pub struct SizeSet {
 }
 
 impl SizeSet {
-    /// The set whose members below `from` are `members`, ascending, and from there on those with a residue in `residues`.
+    /// Returns the set with `members` (ascending) below `from`, and with the sizes that have a residue in
+    /// `residues` from there on.
     pub(super) fn new(members: &[u64], mut from: u64, modulus: u64, residues: &[u64]) -> Self {
         let (modulus, residues) = smallest_period(modulus, residues);
-        // Members that the period also covers need not be told apart.
+        // Members that the period also covers need no separate runs.
         let periodic = |n: u64| residues.binary_search(&(n % modulus)).is_ok();
         while from > 1 && members.binary_search(&(from - 1)).is_ok() == periodic(from - 1) {
             from -= 1;
@@ -36,7 +37,7 @@ impl SizeSet {
         Self { smallest, from, modulus, residues, below }
     }
 
-    /// Whether `size` is in the set.
+    /// Returns whether `size` is in the set.
     pub fn contains(&self, size: u64) -> bool {
         if size >= self.from {
             return self.residues.binary_search(&(size % self.modulus)).is_ok();
@@ -45,12 +46,12 @@ impl SizeSet {
         self.below.get(at).is_some_and(|&(first, _)| first <= size)
     }
 
-    /// All members as runs of first and last, if there are only finitely many.
+    /// Returns all members as runs of first and last, if the set is finite.
     pub fn finite(&self) -> Option<&[(u64, u64)]> {
         self.residues.is_empty().then_some(self.below.as_slice())
     }
 
-    /// The residues as runs of first and last.
+    /// Returns the residues as runs of first and last.
     pub fn runs(&self) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
         for &residue in &self.residues {
@@ -62,7 +63,7 @@ impl SizeSet {
         runs
     }
 
-    /// The largest member up to `size` and the smallest from `size` on.
+    /// Returns the largest member up to `size` and the smallest from `size` on.
     pub fn around(&self, size: u64) -> (Option<u64>, Option<u64>) {
         let periodic = |n: &u64| self.contains(*n);
         let lowest = self.from.max(size.saturating_sub(self.modulus));
@@ -79,7 +80,7 @@ impl SizeSet {
     }
 }
 
-/// The smallest divisor of the modulus that says the same.
+/// Returns the smallest divisor of the modulus that describes the same set, with its residues.
 fn smallest_period(modulus: u64, residues: &[u64]) -> (u64, Vec<u64>) {
     let divisors = (1..=modulus).filter(|divisor| modulus.is_multiple_of(*divisor));
     let said = |divisor: u64| {

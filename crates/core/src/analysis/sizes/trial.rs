@@ -1,4 +1,4 @@
-//! A network tried at other input sizes.
+//! A network, tried at other input sizes.
 
 use super::Verdict;
 use crate::graph::{Graph, Op};
@@ -8,23 +8,23 @@ use crate::shape::Shape;
 
 /// A network that can be tried at other input sizes.
 pub trait Trial {
-    /// Its inputs with their shapes, in order.
+    /// Returns its inputs with their shapes, in order.
     fn inputs(&self) -> &[(String, Shape)];
 
-    /// The network with inputs of these shapes, if it runs there with the weights that it has.
+    /// Returns the network with inputs of these shapes; `None` if it does not run there with its weights.
     fn at(&self, inputs: &[Shape]) -> Option<Sized<'_>>;
 }
 
 /// A network at one size.
 pub enum Sized<'a> {
-    /// A graph with other shapes.
+    /// A graph, with the shapes that its nodes have at this size.
     Reshaped(&'a Graph, Vec<Shape>),
-    /// A graph of its own.
+    /// A graph that was built for this size.
     Built(Box<Graph>),
 }
 
 impl Sized<'_> {
-    /// The graph, whose own shapes may be those of another size.
+    /// Returns the graph, whose own shapes may be those of another size.
     pub(super) fn graph(&self) -> &Graph {
         match self {
             Self::Reshaped(graph, _) => graph,
@@ -39,7 +39,7 @@ impl Sized<'_> {
         }
     }
 
-    /// Whether every strided window along `axes` divides its input evenly.
+    /// Returns whether every strided window along `axes` divides its input evenly.
     fn lossless(&self, axes: &[usize]) -> bool {
         self.graph().iter().all(|(id, node)| {
             let Op::Layer(layer) = &node.op else { return true };
@@ -57,7 +57,7 @@ impl Sized<'_> {
     }
 }
 
-/// How the network does with inputs of these shapes, of which `axes` are judged.
+/// Returns whether the network works with inputs of these shapes, and whether it loses no pixel along `axes`.
 pub(super) fn judge(trial: &dyn Trial, inputs: &[Shape], axes: &[usize]) -> Verdict {
     match trial.at(inputs) {
         None => Verdict::default(),
@@ -65,8 +65,9 @@ pub(super) fn judge(trial: &dyn Trial, inputs: &[Shape], axes: &[usize]) -> Verd
     }
 }
 
-/// A padded window (padding of at least extent - stride, so that it can give size / stride outputs) divides evenly if
-/// the stride divides the size; an unpadded one if its last step ends at the border.
+/// Returns whether a window divides `size` evenly. A padded window (padding of at least extent - stride, so
+/// that it can give size / stride outputs) does if the stride divides the size; an unpadded one if its last
+/// step ends at the border.
 fn even(window: &Window, size: u64, outputs: u64) -> bool {
     let Ok(extent) = window.extent() else { return false };
     let (extent, stride) = (i128::from(extent), i128::from(window.stride));
@@ -78,19 +79,19 @@ fn even(window: &Window, size: u64, outputs: u64) -> bool {
     end >= i128::from(size) + before + after
 }
 
-/// A graph that is what it is: an imported model, whose sizes may be constants of the export.
+/// A graph that is not expanded anew: an imported model, whose sizes may be constants of the export.
 pub struct Fixed<'a> {
     graph: &'a Graph,
     inputs: Vec<(String, Shape)>,
 }
 
-/// The inputs of `graph` with their shapes.
+/// Returns the inputs of `graph` with their shapes.
 pub fn inputs_of(graph: &Graph) -> Vec<(String, Shape)> {
     graph.inputs().map(|(_, node)| (node.id.clone(), node.shape.clone())).collect()
 }
 
 impl<'a> Fixed<'a> {
-    /// The trial of `graph`.
+    /// Returns the trial of `graph`.
     pub fn new(graph: &'a Graph) -> Self {
         Self { graph, inputs: inputs_of(graph) }
     }

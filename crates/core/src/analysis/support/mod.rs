@@ -26,19 +26,20 @@ use crate::graph::{Graph, NodeId};
 /// Whether borders count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Borders {
-    /// Windows ignore them: padding positions count as input positions. This is the definition of a receptive field.
+    /// Windows ignore them: padding positions count as input positions. This is the definition of a receptive
+    /// field.
     Ignored,
-    /// Only elements that exist are read: padding at any depth reads nothing. This is what a unit near the border
-    /// really reads.
+    /// Only existing elements are read: padding at any depth reads nothing. This is what a unit near the
+    /// border actually reads.
     Real,
 }
 
-/// Steps that may still be taken.
+/// Number of steps that remain.
 #[derive(Debug)]
 pub struct Budget(Cell<u64>);
 
 impl Default for Budget {
-    /// Allows a few seconds of work.
+    /// Returns a budget for a few seconds of work.
     fn default() -> Self {
         Self(Cell::new(150_000_000))
     }
@@ -62,10 +63,12 @@ impl Budget {
     }
 }
 
-/// Returns the positions of `input` that the unit `unit` of `node` reads (one index per spatial axis of the node).
+/// Returns the positions of `input` that the unit `unit` of `node` reads (one index per spatial axis of the
+/// node).
 ///
-/// Gates and statistics over the whole map do not count, as in the local receptive field; sampling at data-dependent
-/// positions counts with its regular grid.
+/// Gates and statistics over the whole map do not count, as in the local receptive field; sampling at
+/// data-dependent positions counts with its regular grid. An error if `unit` has the wrong number of indices,
+/// or if the set consists of too many pieces.
 pub fn support(
     graph: &Graph,
     node: NodeId,
@@ -73,11 +76,24 @@ pub fn support(
     unit: &[i128],
     borders: Borders,
 ) -> Result<Region, Problem> {
-    let way = Way { borders, gates: false, keep: false };
-    read_by(graph, node, input, unit, way)
+    support_within(graph, node, input, unit, borders, &Budget::default())
 }
 
-/// As [`support`] at the network's own size, plus what gates and statistics over the whole map read.
+/// Returns [`support`], with the steps that `budget` leaves: for many units of one network.
+pub fn support_within(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+    borders: Borders,
+    budget: &Budget,
+) -> Result<Region, Problem> {
+    // Every node up to this one is looked at.
+    budget.spend(node.0)?;
+    read_by(graph, node, input, unit, Way { borders, gates: false, keep: false }, budget)
+}
+
+/// Returns [`support`] at the network's own size, plus what gates and statistics over the whole map read.
 pub fn support_and_context(
     graph: &Graph,
     node: NodeId,
@@ -85,10 +101,17 @@ pub fn support_and_context(
     unit: &[i128],
 ) -> Result<Region, Problem> {
     let way = Way { borders: Borders::Real, gates: true, keep: false };
-    read_by(graph, node, input, unit, way)
+    read_by(graph, node, input, unit, way, &Budget::default())
 }
 
-fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) -> Result<Region, Problem> {
+fn read_by(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+    way: Way,
+    budget: &Budget,
+) -> Result<Region, Problem> {
     let rank = graph.node(node).shape.spatial().len();
     if unit.len() != rank {
         let id = &graph.node(node).id;
@@ -104,10 +127,9 @@ fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) 
     let mut regions: Vec<Option<Region>> = vec![None; node.0 + 1];
     regions[node.0] = Some(Region::product(&start));
     let useful = descendants(graph, input);
-    let budget = Budget::default();
-    let mut read = follow(graph, regions, |operand| useful[operand.0], way, &budget)?;
+    let mut read = follow(graph, regions, |operand| useful[operand.0], way, budget)?;
     match read.get_mut(input.0).and_then(Option::take) {
-        Some(region) => region.without_channels(&budget),
+        Some(region) => region.without_channels(budget),
         None => Ok(Region::empty(graph.node(input).shape.spatial().len())),
     }
 }

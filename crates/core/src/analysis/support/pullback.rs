@@ -174,7 +174,7 @@ fn mirror(node: &Node) -> PaddingMode {
         A::Pad(pad) => pad.mode,
         #[rustfmt::skip]
         A::Pointwise(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_) | A::Linear(_)
-        | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
         | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
         | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
         | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
@@ -206,8 +206,8 @@ pub(crate) fn folded(set: &Set, size: u64, mode: PaddingMode) -> Set {
     Set::of(set.spans().iter().flat_map(beyond).collect())
 }
 
-/// One axis of a reach. Blocks and shuffles of channels have arbitrarily long periods, and a table has none: they are
-/// not a [`Link`] here.
+/// One axis of a reach. Blocks and shuffles of channels have arbitrarily long periods, and a table has none:
+/// they are not a [`Link`] here.
 enum Step<'a> {
     Link(Link),
     Table { by: usize, indices: &'a [u64] },

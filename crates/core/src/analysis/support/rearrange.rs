@@ -142,7 +142,7 @@ fn cell(factor: i128, rank: usize) -> Vec<Vec<i128>> {
     places
 }
 
-/// Through a pixel shuffle: the position in the cell determines which channel is read.
+/// Returns what a pixel shuffle reads: the position in the cell determines the channel.
 fn from_channels(product: &[Set], factor: u64, budget: &Budget) -> Result<Region, Problem> {
     let factor = i128::from(factor.max(1));
     let (channels, space) = (&product[0], &product[1..]);
@@ -156,7 +156,7 @@ fn from_channels(product: &[Set], factor: u64, budget: &Budget) -> Result<Region
     Ok(all)
 }
 
-/// Through a pixel unshuffle: the channel determines which position of the cell is read.
+/// Returns what a pixel unshuffle reads: the channel determines the position in the cell.
 fn from_space(product: &[Set], factor: u64, budget: &Budget) -> Result<Region, Problem> {
     let factor = i128::from(factor.max(1));
     let (channels, space) = (&product[0], &product[1..]);

@@ -44,7 +44,7 @@ impl Region {
         self.rank
     }
 
-    /// Whether it has no position.
+    /// Returns whether it has no position.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }

@@ -40,7 +40,7 @@ impl Set {
         &self.0
     }
 
-    /// Whether it has no element.
+    /// Returns whether it has no element.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -129,7 +129,7 @@ impl Set {
         Self(self.0.iter().filter_map(|span| span.clipped(size)).collect())
     }
 
-    /// Whether it has an element in common with `other`.
+    /// Returns whether it has an element in common with `other`.
     pub fn meets(&self, other: &Self) -> bool {
         self.0.iter().any(|span| other.count_in(*span) > 0)
     }

@@ -1,4 +1,4 @@
-//! `- {share: enc1}`: a layer, block or group once more, with the weights of the first time.
+//! `- {share: enc1}`: repeats a layer, block or group with the weights of the original.
 
 use std::sync::Arc;
 
@@ -10,8 +10,11 @@ use crate::graph::NodeId;
 use crate::source::Span;
 use crate::spec::grammar::PREVIOUS;
 
+/// Maximum number of bytes of the id of a group: every layer in it repeats them.
+const MAX_PREFIX: usize = 500;
+
 impl<'a> Expander<'a> {
-    /// Expands a group in a level of its own and records what it gives.
+    /// Expands a group in a level of its own and records its output.
     pub(super) fn group(
         &mut self,
         frame: Frame,
@@ -19,6 +22,17 @@ impl<'a> Expander<'a> {
         start: Option<NodeId>,
     ) -> Option<NodeId> {
         let prefix = frame.prefix.clone();
+        if prefix.len() > MAX_PREFIX {
+            let span = match &recipe.what {
+                What::Block(block, _) => frame.used_at.first().map_or(block.key.span, |(_, span)| *span),
+                What::Construct(key, _) => key.span,
+                What::Layers(list) => list.span,
+            };
+            let message = format!("the ids of these layers have more than {MAX_PREFIX} bytes");
+            self.report(Code::Limit, message, span, "nest fewer blocks, or give them shorter names");
+            self.stopped = true;
+            return None;
+        }
         let what = recipe.what.clone();
         self.groups.insert(prefix.clone(), Group { state: State::Open, recipe: Some(recipe) });
         self.frames.push(frame);
@@ -36,7 +50,7 @@ impl<'a> Expander<'a> {
         result
     }
 
-    /// Expands an item that has a `share` and nothing to share it with: what it names, once more.
+    /// Expands an item that consists of a `share` only: repeats what it names.
     pub(super) fn again(&mut self, item: Item<'a>, current: Option<NodeId>, broken: bool) -> Option<NodeId> {
         let Some((name, span)) = item.share.clone() else { return current };
         match self.named_group(&name, current) {
@@ -46,8 +60,8 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// The full id of the group that `name` means here; none if it means a layer, an input or nothing. `previous` means a
-    /// group if the layer before is the end of one.
+    /// Returns the full id of the group that `name` refers to here; none if it refers to a layer, an input or
+    /// nothing. `previous` refers to a group if the previous layer is the last of one.
     pub(super) fn named_group(&self, name: &str, current: Option<NodeId>) -> Option<String> {
         if name == PREVIOUS {
             let end = State::Closed(Some(current?));
@@ -70,7 +84,8 @@ impl<'a> Expander<'a> {
         None
     }
 
-    /// Reports that `previous` is the end of the group `full`, so that it could mean either.
+    /// Reports that `previous` is the end of the group `full`, so that it could refer to the group or the
+    /// layer.
     fn ambiguous(&mut self, full: &str, current: Option<NodeId>, span: Span) -> Option<NodeId> {
         let here = |id: &str| {
             let prefix = &self.frames[self.frames.len() - 1].prefix;
@@ -94,17 +109,17 @@ impl<'a> Expander<'a> {
         let group = self.groups.get(full)?;
         if group.state == State::Open {
             let (name, span) = item.share?;
-            // It says that this is a cycle.
+            // It reports that this is a cycle.
             return self.resolve(&name, span, current);
         }
-        // A group that could not be expanded was reported.
+        // The error in a group that could not be expanded is already reported.
         let recipe = group.recipe.clone()?;
         let start = if item.from.is_empty() { current } else { item.from.first().copied() };
         let base = match &recipe.what {
             What::Block(block, value) => {
                 item.key.name.clone_from(&block.key.name);
                 item.value = *value;
-                // The arguments are read where they were written.
+                // The variables in the arguments are those of the place where the arguments were written.
                 let outer = std::mem::replace(&mut self.frame().env, recipe.env);
                 let result = self.block(item, block, start, broken);
                 self.frame().env = outer;
@@ -133,12 +148,13 @@ impl<'a> Expander<'a> {
         self.group(frame, recipe, start)
     }
 
-    /// Inside a group that shares the weights of another: the layer at the same place there.
+    /// Returns the layer at the same position in the group whose weights the current group shares.
     pub(super) fn shared_owner(&self, id: &str) -> Option<NodeId> {
         self.sharing(id).find_map(|(_, theirs)| self.builder.find(&theirs))
     }
 
-    /// The groups around `id` that share, innermost first, each with the full id that `id` would have in the other.
+    /// Iterates over the sharing groups around `id`, innermost first, each with the full id that `id` would
+    /// have in the group whose weights it shares.
     fn sharing(&self, id: &str) -> impl Iterator<Item = (&str, String)> {
         self.frames.iter().rev().filter_map(move |frame| {
             let theirs = frame.shares.as_ref()?;
@@ -147,7 +163,8 @@ impl<'a> Expander<'a> {
         })
     }
 
-    /// Reports a layer with weights of its own in a group that shares another's: they would be counted twice in silence.
+    /// Reports a layer with weights of its own in a group that shares another's: its weights would silently
+    /// count twice.
     pub(super) fn own_weights_while_sharing(&mut self, node: NodeId, id: &str, span: Span) {
         if !self.builder.has_weights(node) {
             return;

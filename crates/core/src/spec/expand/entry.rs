@@ -1,12 +1,16 @@
 //! One item of a list of layers: its modifiers, then a layer, a block or a construct.
 
+use std::sync::Arc;
+
 use super::Expander;
+use super::counts::Count;
 use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
 use crate::spec::evaluate::{evaluate, expression_error};
-use crate::spec::{expr, grammar};
+use crate::spec::expr::{self, ExprError};
+use crate::spec::{grammar, identifier};
 use crate::value::{Key, Located, Value};
 
 /// An item, split into its parts.
@@ -23,23 +27,25 @@ pub(super) struct Item<'a> {
     pub(super) share: Option<(String, Span)>,
 }
 
-/// A layer as it is written.
+/// A layer as written.
 struct Built {
     layer: Layer,
-    /// Where its arguments stand.
+    /// The positions of its arguments.
     places: Vec<(String, Span)>,
     /// Whether its weights are learned.
     learned: bool,
+    /// What its weights count as.
+    counts: Vec<Count>,
 }
 
 impl<'a> Item<'a> {
-    /// What is given to it.
+    /// Returns its arguments.
     pub(super) fn given(&self) -> &'a Value {
         static NOTHING: Value = Value::Null;
         self.value.map_or(&NOTHING, |value| &value.value)
     }
 
-    /// Where that stands.
+    /// Returns the position of its arguments.
     pub(super) fn place(&self) -> Span {
         self.value.map_or(self.key.span, |value| value.span)
     }
@@ -101,7 +107,7 @@ impl<'a> Expander<'a> {
         let (key, value) = match main.as_slice() {
             [(key, value)] => (key.clone(), Some(value)),
             [] if share.is_some() => {
-                // `- {share: conv1}`: the same layer, block or group once more.
+                // `- {share: conv1}` repeats that layer, block or group.
                 (Key { name: String::new(), span: item.span }, None)
             }
             [] => {
@@ -182,7 +188,7 @@ impl<'a> Expander<'a> {
                 None
             }
             Err(error) => {
-                self.expression(&error, name, span);
+                self.expression(error, name, span);
                 None
             }
         }
@@ -224,7 +230,7 @@ impl<'a> Expander<'a> {
                 "the next line was read as part of this text: align the dashes".into()
             }
             Some(close) => format!("did you mean `{close}`?"),
-            // What a broken include would have brought is not known: a missing block is not a mistake of its own.
+            // A broken include might have defined the block: a missing block is not a separate error then.
             None if self.document.incomplete => {
                 self.silenced += 1;
                 return;
@@ -234,10 +240,10 @@ impl<'a> Expander<'a> {
         self.report(Code::UnknownName, format!("unknown layer or block `{}`", key.name), key.span, &help);
     }
 
-    fn expression(&mut self, error: &expr::ExprError, text: &str, span: Span) {
+    fn expression(&mut self, error: ExprError, text: &str, span: Span) {
         self.silenced += 1;
-        if !error.silent {
-            self.report_in_block(expression_error(error, text, span));
+        if let Some(flaw) = expression_error(error, text, span) {
+            self.report_in_block(flaw);
         }
     }
 
@@ -280,7 +286,7 @@ impl<'a> Expander<'a> {
             Some((kind, _)) => self.build(kind, &item, shorthand),
             None => {
                 let layer = owner.and_then(|owner| self.builder.layer_of(owner).cloned());
-                layer.map(|layer| Built { layer, places: vec![], learned: true })
+                layer.map(|layer| Built { layer, places: vec![], learned: true, counts: vec![] })
             }
         };
         let name = match (&built, kind) {
@@ -290,9 +296,12 @@ impl<'a> Expander<'a> {
         };
         let id = self.name(name, item.id.take());
         let node = match built {
-            Some(Built { layer, places, learned }) if !broken => {
-                let origin =
-                    Origin { span: Some(item.key.span), args: places, used_at: self.frame().used_at.clone() };
+            Some(Built { layer, places, learned, counts }) if !broken => {
+                let origin = Origin {
+                    span: Some(item.key.span),
+                    args: places,
+                    used_at: Arc::clone(&self.frame().used_at),
+                };
                 let rank = kind.and_then(|(_, rank)| rank);
                 if let Some(problem) = self.wrong_rank(rank, &item.key.name, &inputs) {
                     self.builder.report(problem.in_layer(&id, &origin));
@@ -303,6 +312,7 @@ impl<'a> Expander<'a> {
                     if !learned {
                         self.builder.freeze(node);
                     }
+                    self.counted(node, &counts);
                     if shares.is_none() {
                         self.own_weights_while_sharing(node, &id, item.key.span);
                     }
@@ -315,7 +325,8 @@ impl<'a> Expander<'a> {
         Some(node)
     }
 
-    /// The layer that `share` names beside a layer; a block or group has many.
+    /// Returns the layer whose weights `share` names, for an item that is a layer; a block or group has many
+    /// layers.
     fn layer_to_share(&mut self, name: &str, span: Span, current: Option<NodeId>) -> Option<NodeId> {
         if name != grammar::PREVIOUS
             && let Some(group) = self.named_group(name, current)
@@ -379,9 +390,9 @@ impl<'a> Expander<'a> {
         for (key, value) in written.iter().chain(missing) {
             match evaluate(value, &env) {
                 Ok(value) => args.push((key.clone(), value)),
-                Err(errors) => {
+                Err(unevaluated) => {
                     failed = true;
-                    self.report_all(errors);
+                    self.report_all(unevaluated.into_flaws());
                 }
             }
         }
@@ -390,8 +401,9 @@ impl<'a> Expander<'a> {
         }
         let places = args.iter().map(|(key, value)| (ours(&key.name).to_owned(), value.span)).collect();
         let learned = if kind.is_freezable() { self.learned(&mut args)? } else { true };
+        let counts = self.counts(&mut args)?;
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
-            Ok(layer) => Some(Built { layer, places, learned }),
+            Ok(layer) => Some(Built { layer, places, learned, counts }),
             Err(errors) => {
                 self.report_all(errors);
                 None
@@ -399,7 +411,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// Takes the argument `learned` out of `args`; nothing if it is wrong.
+    /// Takes the argument `learned` out of `args`; returns nothing if it is wrong.
     fn learned(&mut self, args: &mut Vec<(Key, Located)>) -> Option<bool> {
         let Some(at) = args.iter().position(|(key, _)| key.name == layers::LEARNED) else {
             return Some(true);
@@ -440,7 +452,7 @@ impl<'a> Expander<'a> {
         (nodes, broken)
     }
 
-    /// Returns text with its variables filled in: `enc$i`.
+    /// Returns text with its variables substituted: `enc$i`.
     pub(super) fn text(&mut self, value: &Located, what: &str) -> Option<(String, Span)> {
         let text = match &value.value {
             Value::Text(text) => text.clone(),
@@ -454,25 +466,33 @@ impl<'a> Expander<'a> {
         match expr::interpolate(&text, self.env().as_ref()) {
             Ok(text) => Some((text, value.span)),
             Err(error) => {
-                self.expression(&error, &text, value.span);
+                self.expression(error, &text, value.span);
                 None
             }
         }
     }
 
+    /// Whether `name` can be an id; reports why not.
     fn valid_id(&mut self, name: &str, span: Span) -> bool {
-        let characters = name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-        let (problem, help) = if name.is_empty() {
-            ("an id cannot be empty".to_owned(), "leave `id` out, or give a name")
-        } else if name.len() > 100 || !characters {
-            let shown: String = name.chars().take(100).collect();
-            (format!("`{shown}` cannot be an id"), "use letters, digits, `_` and `-`")
-        } else if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
-            (format!("`{name}` is reserved in `from`"), "give it another `id`")
-        } else {
-            return true;
-        };
-        self.report(Code::InvalidValue, problem, span, help);
-        false
+        if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
+            let problem = format!("`{name}` is reserved in `from`");
+            self.report(Code::InvalidValue, problem, span, "give it another `id`");
+            return false;
+        }
+        if name.is_empty() {
+            let help = "leave `id` out, or give a name";
+            self.report(Code::InvalidValue, "an id cannot be empty".to_owned(), span, help);
+            return false;
+        }
+        self.valid_name(name, identifier::Kind::Id, span)
+    }
+
+    /// Whether `name` can be a name of kind `kind`; reports why not.
+    pub(super) fn valid_name(&mut self, name: &str, kind: identifier::Kind, span: Span) -> bool {
+        let flaw = identifier::flaw(name, kind);
+        if let Some(flaw) = &flaw {
+            self.report(Code::InvalidValue, flaw.message.clone(), span, &flaw.help);
+        }
+        flaw.is_none()
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Frame {
     /// The file whose defaults apply.
     pub(super) file: usize,
     /// The uses of blocks that contain this level, innermost first.
-    pub(super) used_at: Vec<(String, Span)>,
+    pub(super) used_at: Arc<[(String, Span)]>,
     /// The group whose weights this one shares, by full id.
     pub(super) shares: Option<String>,
 }
@@ -31,13 +31,13 @@ pub(super) struct Frame {
 /// A named group or block.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// How far its expansion is.
+    /// The state of its expansion.
     pub(super) state: State,
-    /// How to expand it once more; none if it could not be expanded.
+    /// How to expand it again; none if it could not be expanded.
     pub(super) recipe: Option<Recipe<'a>>,
 }
 
-/// How far the expansion of a group is.
+/// The state of the expansion of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// Its layers are being expanded.
@@ -46,10 +46,10 @@ pub(super) enum State {
     Closed(Option<NodeId>),
 }
 
-/// What a group is made from.
+/// The definition of a group.
 #[derive(Debug, Clone)]
 pub(super) enum What<'a> {
-    /// A block and its arguments as they are written.
+    /// A block and its arguments as written.
     Block(&'a Block, Option<&'a Located>),
     /// A construct with an id.
     Construct(Key, Option<&'a Located>),
@@ -57,15 +57,15 @@ pub(super) enum What<'a> {
     Layers(&'a Located),
 }
 
-/// How a group was expanded, so that it can be expanded once more.
+/// How a group was expanded, so that it can be expanded again.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe<'a> {
     pub(super) what: What<'a>,
-    /// The variables around a block's use; those inside any other group.
+    /// The variables: for a block those around its use, for any other group those inside.
     pub(super) env: Arc<Env>,
-    /// The file whose defaults hold.
+    /// Index of the file whose defaults apply.
     pub(super) file: usize,
-    /// What `input` and the names of inputs mean in it.
+    /// The nodes that `input` and the names of inputs refer to.
     pub(super) inputs: Vec<(String, NodeId)>,
 }
 
@@ -84,7 +84,7 @@ impl Frame {
             inputs: vec![],
             env,
             file: 0,
-            used_at: vec![],
+            used_at: Arc::default(),
             shares: None,
         }
     }
@@ -97,7 +97,7 @@ impl Frame {
             inputs: vec![],
             env: Arc::clone(&self.env),
             file: self.file,
-            used_at: self.used_at.clone(),
+            used_at: Arc::clone(&self.used_at),
             shares: None,
         }
     }

@@ -7,6 +7,7 @@
 mod again;
 mod block;
 mod constructs;
+mod counts;
 mod entry;
 mod level;
 mod names;
@@ -38,6 +39,8 @@ const MAX_STEPS: usize = 1_000_000;
 const MAX_NODES: usize = 200_000;
 /// Maximum nesting of blocks in blocks (a block may use itself under a condition).
 const MAX_DEPTH: usize = 48;
+/// Number of errors after which nothing more is expanded; fewer are shown.
+const MAX_FLAWS: usize = 500;
 /// Replaces a size that is unknown because of an earlier error.
 const STAND_IN: u64 = 720_720 * 64;
 
@@ -67,12 +70,12 @@ struct Expander<'a> {
     document: &'a Document,
     builder: Builder,
     frames: Vec<Frame>,
-    /// Outputs of named groups and blocks, by full id.
+    /// Named groups and blocks, by full id.
     groups: HashMap<String, Group<'a>>,
     unresolved: Vec<Unresolved>,
     steps: usize,
     stopped: bool,
-    /// Number of errors that only follow from one that was reported.
+    /// Number of errors that only follow from one that was already reported.
     silenced: usize,
 }
 
@@ -143,7 +146,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// The shape that the spec gives an input, whatever replaces it; none if it is wrong.
+    /// Returns the shape that the spec gives an input, regardless of overrides; none if it is wrong.
     fn written_shape(&self, value: &Located) -> Option<Vec<u64>> {
         let value = evaluate(value, &self.env()).ok()?;
         decode(&value, value.span, "`input`").ok()
@@ -199,6 +202,10 @@ impl<'a> Expander<'a> {
     fn step(&mut self, span: Span) -> bool {
         self.steps += 1;
         let (limit, what) = (self.steps > MAX_STEPS, self.builder.len() > MAX_NODES);
+        // Only the first errors are shown, and connections beyond their limit are reported by the graph.
+        if self.builder.is_full() || self.builder.errors() + self.unresolved() > MAX_FLAWS {
+            self.stopped = true;
+        }
         if !self.stopped && (limit || what) {
             self.stopped = true;
             let message = if what {
@@ -268,14 +275,14 @@ impl<'a> Expander<'a> {
     fn eval(&mut self, value: &Located) -> Option<Located> {
         match evaluate(value, &self.env()) {
             Ok(value) => Some(value),
-            Err(errors) => {
-                self.report_all(errors);
+            Err(unevaluated) => {
+                self.report_all(unevaluated.into_flaws());
                 None
             }
         }
     }
 
-    /// Reports errors found in a value; an empty list is an error that was reported at its origin.
+    /// Reports the errors found in a value, apart from those that were reported at their origin.
     fn report_all(&mut self, errors: Vec<Diagnostic>) {
         self.silenced += 1;
         errors.into_iter().for_each(|error| self.report_in_block(error));

@@ -1,4 +1,6 @@
-//! Ids: how they are generated, and how `from`, `share` and `outputs` resolve them.
+//! Generation of ids, and resolution of `from`, `share` and `outputs`.
+
+use std::sync::Arc;
 
 use super::Expander;
 use super::level::State;
@@ -7,16 +9,16 @@ use crate::graph::NodeId;
 use crate::source::Span;
 use crate::spec::grammar::{INPUT, PREVIOUS};
 
-/// A name that did not exist when it was read.
+/// A name that did not exist when it was referred to.
 #[derive(Debug)]
 pub(super) struct Unresolved {
     name: String,
     span: Span,
-    /// Full ids that the name could have meant, innermost first.
+    /// Full ids that the name could refer to, innermost first.
     candidates: Vec<String>,
     /// The node that refers to it.
     pub(super) reader: Option<NodeId>,
-    uses: Vec<(String, Span)>,
+    uses: Arc<[(String, Span)]>,
 }
 
 impl Expander<'_> {
@@ -78,7 +80,7 @@ impl Expander<'_> {
                 None => candidates.push(full),
             }
         }
-        let uses = self.frame().used_at.clone();
+        let uses = Arc::clone(&self.frame().used_at);
         self.unresolved.push(Unresolved { name: name.to_owned(), span, candidates, reader: None, uses });
         None
     }

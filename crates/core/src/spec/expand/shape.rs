@@ -1,5 +1,5 @@
-//! Shapes of the inputs: as they are written or replaced, and those given with `--input` that other tools take, and that
-//! would build another network in silence.
+//! Shapes of the inputs, from the spec or from `--input`. Rejects `--input` in the conventions of other tools
+//! (with a batch axis, channels last), which would silently build another network.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::shape::Shape;
@@ -9,13 +9,13 @@ use crate::spec::evaluate::evaluate;
 use crate::spec::grammar::INPUT;
 use crate::value::{Key, decode};
 
-/// An axis from this size on is an image's height or width rather than its channels.
+/// From this size on, an axis is taken for an image's height or width, not its channels.
 const LARGE: u64 = 16;
-/// An image has at most so many channels.
+/// Largest number of channels of an image.
 const COLOURS: u64 = 4;
 
-/// What is wrong with the shape `given` for the input `key`, whose shape in the spec is `own`: another number of axes, or
-/// the channels at the end.
+/// Returns the error in the shape `given` for the input `key`, whose shape in the spec is `own`: another
+/// number of axes, or the channels last.
 pub(super) fn mistaken(key: &Key, own: &[u64], given: &[u64]) -> Option<Diagnostic> {
     let option = |sizes: &[u64]| {
         let list: Vec<String> = sizes.iter().map(u64::to_string).collect();
@@ -62,7 +62,7 @@ pub(super) fn mistaken(key: &Key, own: &[u64], given: &[u64]) -> Option<Diagnost
     })
 }
 
-/// The shapes of the inputs of `document`, with their names; none if one of them is wrong.
+/// Returns the shapes of the inputs of `document`, with their names; none if one of them is wrong.
 pub fn input_shapes(document: &Document, overrides: &Overrides) -> Option<Vec<(String, Shape)>> {
     let env = &document.files.first()?.env;
     let shape = |(key, value): &(Key, crate::value::Located)| {

@@ -20,13 +20,7 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn error(&self, message: impl Into<String>, help: &str) -> ExprError {
-        ExprError {
-            start: self.start,
-            len: self.len,
-            message: message.into(),
-            help: Some(help.into()),
-            silent: false,
-        }
+        ExprError::flaw(self.start, self.len, message, help)
     }
 }
 
@@ -48,27 +42,19 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
         } else if c == '$' {
             let len = word(at + 1);
             if len == 0 {
-                return Err(ExprError {
-                    start: at,
-                    len: 1,
-                    message: "a variable's name must follow `$`".into(),
-                    help: Some(if rest[1..].starts_with('{') {
-                        "braces are for ids: here it is `$width`".into()
-                    } else {
-                        "for example `$width`".into()
-                    }),
-                    silent: false,
-                });
+                let help = if rest[1..].starts_with('{') {
+                    "braces are for ids: here it is `$width`"
+                } else {
+                    "for example `$width`"
+                };
+                return Err(ExprError::flaw(at, 1, "a variable's name must follow `$`", help));
             }
             (Lexeme::Variable(text[at + 1..at + 1 + len].to_owned()), len + 1)
         } else if c.is_ascii_digit() {
             let len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-            let number = parse_decimal(&rest[..len]).ok_or_else(|| ExprError {
-                start: at,
-                len,
-                message: format!("`{}` is not a number", &rest[..len]),
-                help: Some("a number has one decimal point: `0.25`".into()),
-                silent: false,
+            let number = parse_decimal(&rest[..len]).ok_or_else(|| {
+                let message = format!("`{}` is not a number", &rest[..len]);
+                ExprError::flaw(at, len, message, "a number has one decimal point: `0.25`")
             })?;
             (Lexeme::Number(number), len)
         } else if c.is_ascii_alphabetic() || c == '_' {
@@ -76,13 +62,9 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ExprError> {
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
             (Lexeme::Symbol(symbol), symbol.len())
         } else {
-            return Err(ExprError {
-                start: at,
-                len: c.len_utf8(),
-                message: format!("`{c}` has no meaning in an expression"),
-                help: Some("operators: + - * / // % ** == != < <= > >= and or not, `a if c else b`".into()),
-                silent: false,
-            });
+            let message = format!("`{c}` has no meaning in an expression");
+            let help = "operators: + - * / // % ** == != < <= > >= and or not, `a if c else b`";
+            return Err(ExprError::flaw(at, c.len_utf8(), message, help));
         };
         tokens.push(Token { lexeme, start: at, len });
         at += len;

@@ -16,7 +16,7 @@ impl Variables for Two {
 }
 
 fn eval(text: &str) -> Result<Value, String> {
-    evaluate(text, &Two).map_err(|error| error.message)
+    evaluate(text, &Two).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! What breaks flow collections (`{...}`, `[...]`) most often: an expression with brackets of its own, unquoted; and a
-//! Python tuple, which YAML takes apart at its comma.
+//! The two most frequent errors in flow collections (`{...}`, `[...]`): an unquoted expression with brackets
+//! of its own, and a Python tuple, which YAML splits at its comma.
 
 use crate::source::Span;
 use crate::value::{Key, Located, Value};
 
-/// An expression with brackets that stands unquoted inside a flow collection: `{dilation: $rates[$i]}`. Found is the last
-/// one that starts before `until`; a range of bytes.
+/// Returns the byte range of the last expression with brackets that stands unquoted inside a flow collection
+/// and starts before `until`: `{dilation: $rates[$i]}`.
 pub(super) fn unquoted_expression(text: &str, until: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let (mut at, mut depth, mut found) = (0, 0usize, None);
-    // Where the scalar that is being read begins.
+    // Start of the current scalar.
     let mut scalar = 0;
     while at < bytes.len() && at <= until {
         let before = if at == 0 { b'\n' } else { bytes[at - 1] };
@@ -33,7 +33,7 @@ pub(super) fn unquoted_expression(text: &str, until: usize) -> Option<(usize, us
     found
 }
 
-/// Whether a bracket follows the `$` at `at`, or the name behind it.
+/// Returns whether a bracket follows the `$` at `at`, or the name after it.
 fn opens(bytes: &[u8], at: usize) -> bool {
     let name =
         bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
@@ -44,7 +44,8 @@ fn opens(bytes: &[u8], at: usize) -> bool {
     }
 }
 
-/// The end of the expression that holds the byte `at`: the next comma, line or closing bracket that is not its own.
+/// Returns the end of the expression that contains the byte `at`: the next comma, line end or closing bracket
+/// that is not its own.
 fn expression_end(text: &str, at: usize) -> usize {
     let mut depth = 0usize;
     for (offset, byte) in text[at..].bytes().enumerate() {
@@ -63,7 +64,7 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
     bytes[at..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |offset| at + offset)
 }
 
-/// The closing quote of the string that starts at `at`.
+/// Returns the position of the closing quote of the string that starts at `at`.
 fn string_end(bytes: &[u8], at: usize, quote: u8) -> usize {
     let mut escaped = false;
     for (offset, &byte) in bytes[at + 1..].iter().enumerate() {
@@ -75,7 +76,7 @@ fn string_end(bytes: &[u8], at: usize, quote: u8) -> usize {
     bytes.len()
 }
 
-/// Puts tuples together again: `{kernel: (3, 3)}` is `kernel` with the text `(3` and a key `3)` for YAML.
+/// Rejoins tuples: YAML parses `{kernel: (3, 3)}` as `kernel` with the text `(3` and a key `3)`.
 pub(super) fn join_tuples(entries: &mut Vec<(Key, Located)>, text: &str) {
     let mut at = 0;
     while at < entries.len() {

@@ -22,17 +22,17 @@ impl Value {
         Self { name: name.into(), sizes: sizes.into(), rows: 1 }
     }
 
-    /// Number of spatial axes.
+    /// Returns the number of spatial axes.
     pub(super) fn rank(&self) -> usize {
         self.sizes.len().saturating_sub(1)
     }
 
-    /// Axis 0.
+    /// Returns the size of axis 0.
     pub(super) fn channels(&self) -> u64 {
         self.sizes.first().copied().unwrap_or(1)
     }
 
-    /// The axes after the first.
+    /// Returns the sizes of the axes after the first.
     pub(super) fn spatial(&self) -> &[u64] {
         self.sizes.get(1..).unwrap_or(&[])
     }
@@ -159,7 +159,7 @@ impl<'a> Layer<'a> {
         name
     }
 
-    /// A scalar.
+    /// Adds a scalar constant.
     pub(super) fn scalar(&mut self, part: &str, value: f64) -> String {
         self.numbers(part, &[], &[value as f32])
     }
@@ -182,7 +182,7 @@ impl<'a> Layer<'a> {
     }
 
     fn shape(&mut self, part: &str, sizes: &[u64]) -> String {
-        // A 0 keeps the batch size, whatever it is.
+        // A 0 keeps the batch size, also if it is dynamic.
         let shape: Vec<i64> = std::iter::once(0).chain(sizes.iter().map(|&size| size as i64)).collect();
         self.integers(&format!("{part}_shape"), &shape)
     }
@@ -199,7 +199,7 @@ pub(super) fn permutation(axes: &[usize]) -> Attribute {
     ints("perm", std::iter::once(0).chain(axes.iter().map(|&axis| axis as i64 + 1)))
 }
 
-/// A tensor with its data.
+/// Returns a tensor with its data.
 pub(super) fn tensor(name: &str, sizes: &[u64], kind: DataType, raw: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
@@ -214,22 +214,22 @@ fn attribute(name: &str, kind: AttributeType) -> Attribute {
     AttributeProto { name: name.to_owned(), r#type: kind as i32, ..AttributeProto::default() }
 }
 
-/// A whole number.
+/// Returns an integer attribute.
 pub(super) fn int(name: &str, value: i64) -> Attribute {
     Attribute { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
-/// Whole numbers.
+/// Returns an attribute that is a list of integers.
 pub(super) fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> Attribute {
     Attribute { ints: values.into_iter().collect(), ..attribute(name, AttributeType::Ints) }
 }
 
-/// A number.
+/// Returns an attribute that is a number.
 pub(super) fn float(name: &str, value: f64) -> Attribute {
     Attribute { f: Some(value as f32), ..attribute(name, AttributeType::Float) }
 }
 
-/// A word.
+/// Returns an attribute that is a string.
 pub(super) fn text(name: &str, value: &'static str) -> Attribute {
     Attribute { s: Some(Bytes::from_static(value.as_bytes())), ..attribute(name, AttributeType::String) }
 }

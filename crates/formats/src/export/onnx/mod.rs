@@ -5,6 +5,7 @@
 //! types and shapes are written.
 
 mod attention;
+mod dynamic_conv;
 mod emit;
 mod layers;
 mod norms;
@@ -86,7 +87,14 @@ pub fn write(
             .collect();
         let mut out = emit::Layer::new(&names[id.index()], owner);
         let io = Io { inputs: &shapes, output: &node.shape };
-        match layers::write(&mut out, layer, &inputs, io) {
+        let written = match layer {
+            cnnkit_core::layers::Layer::DynamicConv(_) if options.batch != Some(1) => Err(refuse(
+                "`dynamic_conv` of several images, each with its own weight",
+                "write the model for a batch of 1",
+            )),
+            _ => layers::write(&mut out, layer, &inputs, io),
+        };
+        match written {
             Ok(()) => {
                 nodes.append(&mut out.nodes);
                 values.append(&mut out.values);
@@ -197,7 +205,7 @@ fn described(value: &Value, options: &Options) -> ValueInfoProto {
     }
 }
 
-/// Returns all weights, shared ones once: with their data, or with the location of their data.
+/// Returns all weights, each shared weight once: with their data, or with the location of their data.
 fn weights(
     graph: &Graph,
     network: Option<&Network<'_, f32>>,
@@ -249,7 +257,7 @@ fn next(offset: u64, bytes: u64) -> u64 {
     offset.saturating_add(bytes).div_ceil(ALIGNED).saturating_mul(ALIGNED)
 }
 
-/// Returns the bytes of all weights, shared ones once.
+/// Returns the bytes of all weights, each shared weight once.
 pub fn bytes(graph: &Graph) -> u64 {
     let own = graph.nodes().iter().filter(|node| node.shares.is_none()).flat_map(|node| &node.weights);
     own.map(|weight| weight.shape.elements().unwrap_or(u64::MAX).saturating_mul(4))

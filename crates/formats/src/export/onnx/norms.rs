@@ -6,7 +6,7 @@ use cnnkit_core::layers::instance_norm::InstanceNorm;
 use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::local_response_norm::LocalResponseNorm;
 
-/// The learned scale and shift, or ones and zeros.
+/// Returns the names of the learned scale and shift, or of ones and zeros.
 fn scale_and_shift(out: &mut Out<'_>, affine: bool, size: u64) -> [String; 2] {
     if affine {
         return [out.weight("weight"), out.weight("bias")];

@@ -13,7 +13,7 @@ use cnnkit_core::layers::max_pool::MaxPool;
 use cnnkit_core::layers::window::Window;
 
 /// Returns the attributes of a window; `pads` lists all starts, then all ends.
-fn sliding(windows: &[Window]) -> Vec<Attribute> {
+pub(super) fn sliding(windows: &[Window]) -> Vec<Attribute> {
     let list =
         |of: &dyn Fn(&Window) -> u64| windows.iter().map(|window| of(window) as i64).collect::<Vec<_>>();
     vec![
@@ -246,7 +246,7 @@ fn complete(windows: &[Window], io: Io<'_>) -> Result<Vec<Window>, Problem> {
         .collect()
 }
 
-/// Whether ONNX's `ceil_mode` alone gives the same output size: then it is written as such.
+/// Returns whether ONNX's `ceil_mode` alone gives the same output size: then it is written as such.
 fn rounds_up(windows: &[Window], io: Io<'_>) -> Result<bool, Problem> {
     for ((window, &size), &outputs) in windows.iter().zip(io.input().spatial()).zip(io.output.spatial()) {
         let room = i128::from(size) + i128::from(window.before) + i128::from(window.after)
@@ -259,7 +259,7 @@ fn rounds_up(windows: &[Window], io: Io<'_>) -> Result<bool, Problem> {
     Ok(true)
 }
 
-/// Whether the padding is accepted by an ONNX pool: less than the kernel.
+/// Returns whether the padding is accepted by an ONNX pool: less than the kernel.
 fn fits(windows: &[Window]) -> bool {
     windows.iter().all(|w| w.before.max(w.after) < i64::try_from(w.kernel).unwrap_or(i64::MAX))
 }

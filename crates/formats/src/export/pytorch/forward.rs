@@ -122,7 +122,7 @@ impl Function<'_, '_> {
         }
     }
 
-    /// Whether the value of `output`, which is used once, is written inline where it is used.
+    /// Returns whether the value of `output`, which is used once, is written inline where it is used.
     fn nests(&self, index: usize, output: NodeId, value: &Value) -> bool {
         let outline = self.writer.outline;
         let rest = &outline.groups[self.group].children[index + 1..];
@@ -144,7 +144,7 @@ impl Function<'_, '_> {
         once && shallow && value.text.len() <= NESTED && (distance == 0 || value.depth <= 1)
     }
 
-    /// `a = text`, or `a, b = text`.
+    /// Writes `a = text`, or `a, b = text`.
     fn assign(&mut self, outputs: &[NodeId], text: &str) {
         let mut names: Vec<String> = Vec::new();
         for &output in outputs {

@@ -163,6 +163,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .key("shape", "(-1,)", "(-1,)"),
             }
         }
+        Arithmetic::DynamicConv(layer) => windows::dynamic_conv(layer, io)?,
         Arithmetic::DeformSample(_) => {
             return Err(refuse(
                 "`deform_sample`, whose offsets are an input",
@@ -202,7 +203,8 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
     })
 }
 
-/// A pointwise layer: a module with its arguments by keyword, or an expression with its arguments in it.
+/// Returns a pointwise layer: a module with its arguments by keyword, or an expression that contains its
+/// arguments.
 fn pointwise(own: &PyTorch) -> Leaf {
     let value = |argument: &Argument| match argument.value {
         None => "None".to_owned(),

@@ -51,7 +51,7 @@ impl Leaf {
         Self { module: Some(module), call: PLAIN.into(), ..Self::default() }
     }
 
-    /// An expression.
+    /// Returns an expression.
     pub(super) fn call(call: impl Into<String>) -> Self {
         Self { call: call.into(), ..Self::default() }
     }
@@ -91,7 +91,8 @@ impl Leaf {
         self
     }
 
-    /// Whether it is a module called with only its input, so that it can be part of an `nn.Sequential`.
+    /// Returns whether it is a module called with only its input, so that it can be part of an
+    /// `nn.Sequential`.
     pub(super) fn is_plain(&self) -> bool {
         self.module.is_some() && self.call == PLAIN
     }
@@ -114,7 +115,7 @@ pub(super) fn refuse(what: impl Into<String>, help: impl Into<String>) -> Proble
     Problem::new(Code::InvalidValue, format!("not supported in PyTorch: {}", what.into())).help(help)
 }
 
-/// `3`, or `(1, 7)`.
+/// Formats `3`, or `(1, 7)`.
 pub(super) fn tuple<T: PartialEq + ToString>(values: &[T]) -> String {
     match values {
         [first, rest @ ..] if rest.iter().all(|value| value == first) => first.to_string(),
@@ -122,18 +123,18 @@ pub(super) fn tuple<T: PartialEq + ToString>(values: &[T]) -> String {
     }
 }
 
-/// A Python tuple, whatever its entries: `(1, 1)`, `(3,)`.
+/// Formats a Python tuple, also for equal entries: `(1, 1)`, `(3,)`.
 pub(super) fn full_tuple<T: ToString>(values: &[T]) -> String {
     let list = values.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
     if values.len() == 1 { format!("({list},)") } else { format!("({list})") }
 }
 
-/// `True` or `False`.
+/// Formats `True` or `False`.
 pub(super) fn truth(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
-/// A float as Python writes it: `1e-06`, `0.1`, `2.0`.
+/// Formats a float as Python writes it: `1e-06`, `0.1`, `2.0`.
 pub(super) fn float(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-4..1e16).contains(&size) {

@@ -48,7 +48,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    // A group of expressions alone is no module.
+    // A group that consists of expressions only needs no module.
     let outline = Outline::of(graph, &|nodes| nodes.iter().any(|node| leaves[node.index()].module.is_some()));
     let classes = fold::fold(&outline, &Python { leaves: &leaves });
     let mut taken: HashSet<String> = support::NAMES.iter().map(|&name| name.to_owned()).collect();
@@ -102,7 +102,7 @@ fn file(graph: &Graph, root: &str, bodies: &str) -> String {
          outputs = model({zeros})\n    \
          for output in outputs if isinstance(outputs, tuple) else [outputs]:\n        \
          print(list(output.shape))\n",
-        name = graph.name().replace(['\\', '"'], "_"),
+        name = names::described(graph.name()),
         version = env!("CARGO_PKG_VERSION"),
         params = number::grouped(totals.params),
         macs = number::grouped(totals.macs),
@@ -182,7 +182,7 @@ impl Target for Python<'_> {
 }
 
 impl Python<'_> {
-    /// Whether `group` is a sequence of modules, as `nn.Sequential` requires.
+    /// Returns whether `group` is a sequence of modules, as `nn.Sequential` requires.
     fn is_chain(&self, outline: &Outline<'_>, group: GroupId) -> bool {
         let facts = &outline.groups[group];
         let mut current = match facts.inputs.as_slice() {
@@ -232,7 +232,7 @@ impl Writer<'_> {
         &self.classes.list[self.classes.of[group]].params
     }
 
-    /// Whether groups like `group` are written inline where they are used.
+    /// Returns whether groups like `group` are written inline where they are used.
     fn is_in_place(&self, group: GroupId) -> bool {
         self.classes.in_place[self.classes.of[group]]
     }
@@ -240,11 +240,16 @@ impl Writer<'_> {
     /// Returns the attribute that stores a parameter for `forward`.
     fn saved(&self, group: GroupId, param: usize) -> String {
         let name = &self.params(group)[param].name;
-        let clash = self.outline.groups[group]
-            .children
-            .iter()
-            .any(|&child| self.outline.name(group, child).split('.').next() == Some(name));
-        if clash || !names::is_attribute(name) { format!("{name}_value") } else { name.clone() }
+        let clash = |name: &str| {
+            let mut children = self.outline.groups[group].children.iter();
+            children.any(|&child| self.outline.name(group, child).split('.').next() == Some(name))
+        };
+        if !clash(name) && names::is_attribute(name) {
+            return name.clone();
+        }
+        let numbered = (2..).map(|number| format!("{name}_value{number}"));
+        let mut free = std::iter::once(format!("{name}_value")).chain(numbered);
+        free.find(|name| !clash(name)).unwrap_or_default()
     }
 
     /// Returns the path of the group `other` inside `group`.
@@ -281,7 +286,7 @@ impl Writer<'_> {
     }
 }
 
-/// `4 * width`, `width // 2`.
+/// Formats `4 * width`, `width // 2`.
 fn product(name: &str, times: i64, over: i64) -> String {
     let text = if times == 1 { name.to_owned() } else { format!("{times} * {name}") };
     if over == 1 { text } else { format!("{text} // {over}") }
@@ -298,6 +303,9 @@ fn indent(line: &str, by: usize) -> String {
     let Some(open) = line.find(['(', '[']) else { return line + "\n" };
     let Some(close) = closing(&line, open) else { return line + "\n" };
     let inner = &line[open + 1..close];
+    if inner.trim().is_empty() {
+        return line + "\n";
+    }
     let (head, tail) = (&line[..=open], &line[close..]);
     let pad = " ".repeat(start + 4);
     let mut text = format!("{head}\n");

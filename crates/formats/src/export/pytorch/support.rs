@@ -167,7 +167,7 @@ class Tensor(nn.Module):
         return self.weight.expand(x.shape[0], *self.weight.shape)
 "#;
 
-/// Returns the text of those that `code` uses.
+/// Returns the text of the modules that `code` uses.
 pub(super) fn used(code: &str) -> String {
     let squeeze =
         |suffix: &str, rank: &str| SQUEEZE_EXCITE.replace("@SUFFIX@", suffix).replace("@RANK@", rank);

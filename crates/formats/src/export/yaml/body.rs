@@ -75,7 +75,7 @@ impl Body<'_, '_> {
         Some(wanted.clone())
     }
 
-    /// One layer or group.
+    /// Writes one layer or group.
     fn child(&mut self, group: GroupId, at: usize, current: Option<NodeId>) -> Yaml {
         match self.writer.outline.groups[group].children[at] {
             Child::Node(node) => self.layer(group, at, node, current),

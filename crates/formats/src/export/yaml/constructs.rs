@@ -19,20 +19,20 @@ pub(super) enum Construct {
         body: Range<usize>,
         /// The projection; `None` for the value that the body reads.
         shortcut: Option<usize>,
-        /// The layer that joins them.
+        /// The layer that merges them.
         join: usize,
     },
     /// Parallel groups that read the same value.
     Branches {
         /// One group each; `None` for an identity path.
         paths: Vec<Option<usize>>,
-        /// The layer that joins them.
+        /// The layer that merges them.
         join: usize,
     },
 }
 
 impl Construct {
-    /// Returns the layer that joins.
+    /// Returns the layer that merges the paths.
     pub(super) fn join(&self) -> usize {
         match self {
             Self::Residual { join, .. } | Self::Branches { join, .. } => *join,

@@ -69,7 +69,7 @@ fn rounds(items: &[Yaml], length: usize) -> usize {
     (2..items.len() / length).take_while(|&round| again(round)).count() + 2
 }
 
-/// Whether two items are equal, except for names that count up by one.
+/// Returns whether two items are equal, except for names that count up by one.
 fn alike(item: &Yaml, next: &Yaml) -> bool {
     match (item, next) {
         (Yaml::Name(a), Yaml::Name(b)) => a == b || (!a.counted && !b.counted && counted_up(a, b, 1)),
@@ -87,7 +87,7 @@ fn alike(item: &Yaml, next: &Yaml) -> bool {
     }
 }
 
-/// Whether `other` is `item`, some of whose names count, in round `round`.
+/// Returns whether `other` is `item`, some of whose names count, in round `round`.
 fn equal(item: &Yaml, other: &Yaml, round: u64) -> bool {
     match (item, other) {
         (Yaml::Name(a), Yaml::Name(b)) if a.counted && !b.counted => counted_up(a, b, round),

@@ -18,8 +18,8 @@ use cnnkit_core::layers::multiply::Multiply;
 use cnnkit_core::layers::power::Power;
 use cnnkit_core::layers::rescale::Rescale;
 
-/// `constant` as the learned tensor that is joined element by element with `tensor`: its shape without the batch, none if
-/// that is the tensor's; and the weight.
+/// Returns `constant` as the learned tensor that is merged element by element with `tensor`: its shape
+/// without the batch (none if equal to the tensor's) and the weight.
 fn learned(
     lower: &Lower,
     used: Use<'_>,
@@ -79,8 +79,8 @@ pub(super) fn multiply_constant(
     Ok(vec![Value::Tensor(Tensor { dims: tensor.dims.clone(), ..output })])
 }
 
-/// Operands as tensors of one number of axes with the batch at the same place, ready for an element-wise layer; and
-/// that place.
+/// Returns the operands as tensors with equal numbers of axes and the same batch axis, ready for an
+/// element-wise layer; and that axis.
 fn aligned(lower: &mut Lower, used: Use<'_>, values: &[Value]) -> Result<(Vec<Tensor>, Option<usize>), Flaw> {
     let dims = |value: &Value| match value {
         Value::Tensor(tensor) => tensor.dims.len(),
@@ -107,7 +107,7 @@ fn aligned(lower: &mut Lower, used: Use<'_>, values: &[Value]) -> Result<(Vec<Te
         });
     }
     if apart || merged {
-        // A batch of 1 is an axis like any other.
+        // A batch of 1 can be an ordinary axis.
         batch = None;
     }
     let mut tensors = Vec::with_capacity(values.len());
@@ -139,9 +139,12 @@ fn join(lower: &mut Lower, used: Use<'_>, layer: Layer, values: &[Value]) -> Out
     Ok(vec![Value::Tensor(output)])
 }
 
-/// The number that `value` is, if it is a known constant of one element that does not add axes to `other`.
-fn number(value: &Value, other: &Value) -> Option<f64> {
+/// Returns the number that `value` is, if it is a known constant of one element that does not add axes to
+/// `other`.
+fn number(lower: &Lower, value: &Value, other: &Value) -> Option<f64> {
     match (value, other) {
+        // A number of an exported program may be a parameter.
+        (Value::Constant(constant), _) if lower.exact && lower.is_learned(constant) => None,
         (Value::Constant(constant), Value::Tensor(tensor)) if constant.dims.len() <= tensor.dims.len() => {
             constant.scalar().map(meant)
         }
@@ -149,7 +152,8 @@ fn number(value: &Value, other: &Value) -> Option<f64> {
     }
 }
 
-/// A constant with one number for each channel, or for each index of the last axis, of `tensor`; reshaped to a list.
+/// Returns a constant with one number per channel, or per index of the last axis, of `tensor`, reshaped to a
+/// list.
 fn factors(constant: &Constant, tensor: &Tensor) -> Option<(Constant, ScaleAxis)> {
     if constant.is_integer() || constant.dims.len() > tensor.dims.len() {
         return None;
@@ -182,7 +186,7 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return used.unsupported("arithmetic of whole numbers, which wraps or rounds");
     }
     let rescale = |scale: f64, shift: f64| Layer::Rescale(Rescale { scale, shift });
-    if let (Value::Tensor(tensor), Some(number)) = (a, number(b, a)) {
+    if let (Value::Tensor(tensor), Some(number)) = (a, number(lower, b, a)) {
         let tensor = tensor.clone();
         let layer = match name {
             "Add" => rescale(1.0, number),
@@ -195,7 +199,7 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
         };
         return lower.simple(used, layer, &tensor);
     }
-    if let (Some(number), Value::Tensor(tensor)) = (number(a, b), b) {
+    if let (Some(number), Value::Tensor(tensor)) = (number(lower, a, b), b) {
         let tensor = tensor.clone();
         match name {
             "Add" => return lower.simple(used, rescale(1.0, number), &tensor),
@@ -251,7 +255,7 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
     join(lower, used, layer, &values)
 }
 
-/// Whether an operand is an input of whole numbers as it is.
+/// Returns whether an operand is an input of integers, unchanged.
 fn whole(lower: &Lower, values: &[Value]) -> bool {
     values.iter().any(|value| matches!(value, Value::Tensor(tensor) if lower.is_whole(tensor.draft)))
 }
@@ -270,8 +274,8 @@ pub(super) fn several(lower: &mut Lower, used: Use<'_>) -> Outcome {
         "Mean" => Layer::Add(Add { weights: Some(vec![1.0 / values.len() as f64; values.len()]) }),
         _ => {
             let bound = match values.as_slice() {
-                [a @ Value::Tensor(tensor), b] => number(b, a).map(|bound| (tensor.clone(), bound)),
-                [a, b @ Value::Tensor(tensor)] => number(a, b).map(|bound| (tensor.clone(), bound)),
+                [a @ Value::Tensor(tensor), b] => number(lower, b, a).map(|bound| (tensor.clone(), bound)),
+                [a, b @ Value::Tensor(tensor)] => number(lower, a, b).map(|bound| (tensor.clone(), bound)),
                 _ => None,
             };
             let Some((tensor, bound)) = bound else {
@@ -287,7 +291,7 @@ pub(super) fn several(lower: &mut Lower, used: Use<'_>) -> Outcome {
     join(lower, used, layer, &values)
 }
 
-/// Broadcasting to given sizes; only what keeps the sizes is a layer of its own.
+/// Lowers broadcasting to given sizes; only if it keeps the sizes does it become a layer.
 pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let wanted = crate::onnx::constant::sizes(&lower.known_ints(used, 1)?)?;
     match lower.value(used, 0)?.clone() {
@@ -296,7 +300,7 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
             if dims == tensor.dims {
                 return Ok(vec![Value::Tensor(tensor)]);
             }
-            // New axes come in front; the batch stays where it is.
+            // New axes are inserted in front; the batch axis stays where it is.
             let more = dims.len() - tensor.dims.len();
             let mut current = if more > 0 {
                 let batch = tensor.batch.map(|batch| batch + more);
@@ -313,7 +317,7 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
         }
         Value::Constant(constant) => {
             let dims = super::elements::broadcast(&constant.dims, &wanted)?;
-            // A learned token for each image of the batch is still one token.
+            // A learned token that is repeated for each image of the batch is still one token.
             if dims.first() == Some(&lower.batch)
                 && dims[1..] == constant.dims[1..]
                 && constant.dims.first() == Some(&1)

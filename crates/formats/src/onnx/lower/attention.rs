@@ -1,4 +1,4 @@
-//! Attention, as the products it is made of: softmax(Q K^T / sqrt(d) + mask) V.
+//! Attention, as the products of which it consists: softmax(Q K^T / sqrt(d) + mask) V.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::shapes::permuted;
@@ -11,7 +11,7 @@ use cnnkit_core::layers::matmul::Matmul;
 use cnnkit_core::layers::rescale::Rescale;
 use cnnkit_core::layers::softmax::{Softmax, SoftmaxAxis};
 
-/// An operand as [batch, heads, sequence, features of a head].
+/// Returns an operand as [batch, heads, sequence, features per head].
 fn by_heads(lower: &mut Lower, used: Use<'_>, index: usize, heads: &str) -> Result<Tensor, Flaw> {
     let given = lower.tensor(used, index)?;
     if given.batch != Some(0) {
@@ -71,8 +71,8 @@ pub(super) fn attention(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.viewed(used, &together, &dims, Some(0))?)])
 }
 
-/// `Where(IsNaN(p), 0, p)` is `p` where `p` is a softmax that always has a key to choose: PyTorch guards attention with a mask
-/// of truth values against queries all of whose keys are masked.
+/// Lowers `Where(IsNaN(p), 0, p)` to `p` if `p` is a softmax whose rows always have a finite score: PyTorch
+/// guards attention with a boolean mask against queries all of whose keys are masked.
 pub(super) fn guarded(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let (guard, shares) = (lower.tensor(used, 0)?, lower.tensor(used, 2)?);
     let zero = match lower.value(used, 1)? {
@@ -90,7 +90,8 @@ pub(super) fn guarded(lower: &mut Lower, used: Use<'_>) -> Outcome {
     used.unsupported("a choice between tensors")
 }
 
-/// Whether `draft` is a softmax of scores to which a constant is added that leaves every row a finite number.
+/// Returns whether `draft` is a softmax of scores to which a constant is added that leaves every row a finite
+/// number.
 fn has_choice(lower: &Lower, draft: usize) -> bool {
     let layer = |draft: usize| lower.drafts.get(draft).and_then(|draft| draft.layer.as_ref());
     let Some(Layer::Softmax(Softmax { axis: SoftmaxAxis::Last })) = layer(draft) else { return false };
@@ -126,7 +127,7 @@ fn finite_below(lower: &Lower, scores: usize) -> bool {
     true
 }
 
-/// The scores with what input 3 adds to them.
+/// Returns the scores plus input 3.
 fn masked(lower: &mut Lower, used: Use<'_>, scores: &Tensor) -> Result<Tensor, Flaw> {
     let pad = |dims: &[u64]| [vec![1; 4usize.saturating_sub(dims.len())], dims.to_vec()].concat();
     match lower.value(used, 3)?.clone() {

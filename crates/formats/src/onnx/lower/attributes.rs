@@ -1,11 +1,13 @@
-//! The settings that the lowerings of operators know. A node with another setting computes something else: it is not analysed.
+//! The attributes that the lowering of each operator supports. A node with another attribute may compute
+//! something else: it is not analysed.
 
 use std::cell::RefCell;
 
 use cnnkit_core::layers::interchange::Attributes;
 use cnnkit_core::layers::of_onnx;
 
-/// Each operator with its attributes, those of all operator sets together. What a layer's own file asks for is known too.
+/// Each operator with its attributes, of all operator sets together. Attributes that a layer's own file reads
+/// are supported as well.
 const KNOWN: &[(&str, &[&str])] = &[
     ("Abs", &["consumed_inputs"]),
     ("Add", &["axis", "broadcast", "consumed_inputs"]),
@@ -138,7 +140,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("Upsample", &["height_scale", "mode", "scales", "width_scale"]),
 ];
 
-/// The first attribute of a node that its operator is not known to have.
+/// Returns the first attribute of a node that its operator does not support.
 pub(super) fn unknown<'a>(operator: &str, attributes: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = KNOWN.iter().find(|(name, _)| *name == operator).map_or(&[][..], |(_, known)| known);
     let asked = Asked::default();
@@ -148,7 +150,7 @@ pub(super) fn unknown<'a>(operator: &str, attributes: impl Iterator<Item = &'a s
     attributes.find(|name| !known.contains(name) && !asked.iter().any(|own| own.as_str() == *name))
 }
 
-/// The attributes that are asked for where a layer is read from a node; none of them is given.
+/// Attributes that contain nothing and record which names are read.
 #[derive(Default)]
 struct Asked(RefCell<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! A choice of elements along an axis, which becomes a layer of its own.
+//! A selection of elements along an axis, which becomes a separate layer.
 
 use super::context::{Flaw, Lower, Tensor, Use, Value};
 use super::elements::SMALL;
@@ -6,7 +6,7 @@ use crate::onnx::constant::KNOWN;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::gather::Gather;
 
-/// Scattered indices of an axis.
+/// Lowers a selection of scattered indices of an axis.
 pub(super) fn chosen(
     lower: &mut Lower,
     used: Use<'_>,
@@ -15,7 +15,7 @@ pub(super) fn chosen(
     indices: Vec<u64>,
 ) -> Result<Value, Flaw> {
     let Some(place) = tensor.axis(axis) else { return used.unsupported("a choice of images") };
-    // Each node keeps its indices.
+    // Each node stores its indices.
     let count = indices.len() as u64;
     if count > SMALL && count >= lower.room {
         return used.unsupported("more indices than are followed");
@@ -25,7 +25,7 @@ pub(super) fn chosen(
     Ok(Value::Tensor(lower.map(used, layer, tensor, vec![])?))
 }
 
-/// `tensor` with its elements along `axis` again and again, up to `size`.
+/// Returns `tensor` with its elements along `axis` repeated, up to `size` elements.
 pub(super) fn repeated(
     lower: &mut Lower,
     used: Use<'_>,

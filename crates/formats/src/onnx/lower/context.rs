@@ -1,4 +1,4 @@
-//! What an operator's lowering works with: its node, the values so far, and the drafts that it adds.
+//! The context of an operator's lowering: its node, the values so far, and the drafts that it adds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,15 +13,15 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
 
-/// Operator set of nodes whose own is of no matter.
+/// Operator set of nodes for which the version does not matter.
 pub(super) const LATEST: i64 = i64::MAX;
 
-/// Why an operator did not become a layer.
+/// The reason why an operator did not become a layer.
 #[derive(Debug)]
 pub enum Flaw {
-    /// The vocabulary has nothing for it: the node is kept as an opaque one. The reason.
+    /// The vocabulary has no equivalent: the node becomes an opaque layer with this reason.
     Unsupported(String),
-    /// The model is wrong.
+    /// The model is invalid.
     Invalid(Problem),
 }
 
@@ -31,33 +31,34 @@ impl From<Problem> for Flaw {
     }
 }
 
-/// One value an output of the node.
+/// One value per output of the node.
 pub type Outcome = Result<Vec<Value>, Flaw>;
 
-/// What a name of the model stands for.
+/// The value of a name of the model.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// Something computed from the network's inputs.
+    /// A tensor computed from the network's inputs.
     Tensor(Tensor),
     /// A constant.
     Constant(Constant),
-    /// A value whose shape cannot be known; why. [`Lower::unknown`] has the draft that makes it.
+    /// A value of unknown shape, with the reason. [`Lower::unknown`] has the draft that produces it.
     Unknown(String),
 }
 
 /// A tensor of the model.
 #[derive(Debug, Clone)]
 pub struct Tensor {
-    /// The draft that makes it.
+    /// The draft that produces it.
     pub draft: usize,
-    /// Its sizes as the model sees it, batch included.
+    /// Its sizes in the model, batch included.
     pub dims: Vec<u64>,
-    /// Which of them is the batch; none if the tensor has no batch axis (a batch of 1 that was reshaped away).
+    /// Index of its batch axis; none if the tensor has none (a batch of 1 that a reshape removed).
     pub batch: Option<usize>,
 }
 
 impl Tensor {
-    /// The axis of the graph's shape that is axis `axis` of the model's tensor; none for the batch.
+    /// Returns the axis of the graph's shape that corresponds to axis `axis` of the model's tensor; none for
+    /// the batch.
     pub fn axis(&self, axis: usize) -> Option<usize> {
         match self.batch {
             Some(batch) if axis == batch => None,
@@ -66,13 +67,13 @@ impl Tensor {
         }
     }
 
-    /// Its shape in the graph.
+    /// Returns its shape in the graph.
     pub fn shape(&self) -> Shape {
         shape(&self.dims, self.batch)
     }
 }
 
-/// The shape in the graph of a tensor of the model: without the batch axis, at least one axis.
+/// Returns the shape in the graph of a tensor of the model: without the batch axis, with at least one axis.
 pub fn shape(dims: &[u64], batch: Option<usize>) -> Shape {
     let sizes: Vec<u64> =
         dims.iter().enumerate().filter(|&(axis, _)| Some(axis) != batch).map(|(_, &size)| size).collect();
@@ -84,15 +85,15 @@ pub fn shape(dims: &[u64], batch: Option<usize>) -> Shape {
 pub struct Lower {
     /// The stored tensors that constants refer to.
     pub tensors: Vec<TensorProto>,
-    /// What each name stands for.
+    /// The value of each name.
     pub values: HashMap<String, Value>,
     /// Shapes that the file itself states, batch included; a size that it does not state is none.
     pub stated: HashMap<String, Vec<Option<u64>>>,
     /// The layers so far.
     pub drafts: Vec<Draft>,
-    /// Which of `tensors` stood in nodes, and are fixed: initialisers are learned.
-    pub in_nodes: HashSet<usize>,
-    /// Inputs whose elements are whole numbers.
+    /// Which of `tensors` are fixed: they stood in nodes, or the file lists them as no parameters.
+    pub fixed: HashSet<usize>,
+    /// Inputs whose elements are integers.
     pub whole: HashMap<usize, DataType>,
     /// Types of values, as far as the file states them.
     pub types: HashMap<String, DataType>,
@@ -102,23 +103,25 @@ pub struct Lower {
     pub returned: HashSet<String>,
     /// Whether the model has no initialisers, so that what stands in nodes is learned (Paddle, spox).
     pub weights_in_nodes: bool,
-    /// Images at once in the file.
+    /// Batch size of the file.
     pub batch: u64,
-    /// The drafts that make values of unknown shape, by the values' names.
+    /// The drafts that produce values of unknown shape, by the values' names.
     pub unknown: HashMap<String, usize>,
     /// Blocks of channels in a model that was saved for one processor.
     pub blocks: Blocks,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
-    /// How deep in the branches of `If` we are.
+    /// Current nesting in the branches of `If`.
     pub depth: usize,
     /// Nodes lowered so far, those of branches included.
     pub lowered: usize,
-    /// Elements of large computed constants that may still be kept: 2^25 in all, 256 MiB.
+    /// Whether every stored tensor counts, numbers too, and every shape is stated: an exported program of PyTorch.
+    pub exact: bool,
+    /// Number of elements of large computed constants that may still be stored: 2^25 in total, 256 MiB.
     pub room: u64,
 }
 
-/// A node, and the version of its operators.
+/// A node, with the version of its operators.
 #[derive(Debug, Clone, Copy)]
 pub struct Use<'a> {
     /// The node.
@@ -128,42 +131,42 @@ pub struct Use<'a> {
 }
 
 impl<'a> Use<'a> {
-    /// The attribute `name`.
+    /// Returns the attribute `name`.
     pub fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
         self.node.attribute.iter().find(|attribute| attribute.name == name)
     }
 
-    /// An integer.
+    /// Returns an integer attribute, or its default.
     pub fn int(&self, name: &str, default: i64) -> i64 {
         self.attribute(name).and_then(|attribute| attribute.i).unwrap_or(default)
     }
 
-    /// A number.
+    /// Returns a floating-point attribute, or its default.
     pub fn float(&self, name: &str, default: f64) -> f64 {
         self.attribute(name).and_then(|attribute| attribute.f).map_or(default, shortest)
     }
 
-    /// Integers.
+    /// Returns an attribute that is a list of integers.
     pub fn ints(&self, name: &str) -> Option<&'a [i64]> {
         self.attribute(name).map(|attribute| attribute.ints.as_slice())
     }
 
-    /// A text.
+    /// Returns a string attribute.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         std::str::from_utf8(self.attribute(name)?.s.as_ref()?).ok()
     }
 
-    /// Whether input `index` is given.
+    /// Returns whether input `index` is given.
     pub fn has(&self, index: usize) -> bool {
         self.node.input.get(index).is_some_and(|name| !name.is_empty())
     }
 
-    /// How many outputs it has.
+    /// Returns its number of outputs.
     pub fn outputs(&self) -> usize {
         self.node.output.len()
     }
 
-    /// An axis that may count from the end.
+    /// Resolves an axis that may count from the end; an error if there is no such axis.
     pub fn axis(&self, axis: i64, rank: usize) -> Result<usize, Problem> {
         let found = if axis < 0 { axis + rank as i64 } else { axis };
         usize::try_from(found).ok().filter(|&axis| axis < rank).ok_or_else(|| {
@@ -174,19 +177,19 @@ impl<'a> Use<'a> {
         })
     }
 
-    /// That something is not supported.
+    /// Returns the flaw that `what` is not supported.
     pub fn unsupported<T>(&self, what: impl Into<String>) -> Result<T, Flaw> {
         Err(Flaw::Unsupported(what.into()))
     }
 }
 
-/// An f32 as the decimal number that was meant: 0.1, not 0.10000000149.
+/// Returns an f32 as the shortest decimal number that rounds to it: 0.1, not 0.10000000149.
 pub fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 impl Lower {
-    /// What input `index` of a node is.
+    /// Returns the value of input `index` of a node.
     pub fn value(&self, used: Use<'_>, index: usize) -> Result<&Value, Flaw> {
         let missing = || {
             let message =
@@ -199,7 +202,7 @@ impl Lower {
         })
     }
 
-    /// Input `index`, which must be a tensor.
+    /// Returns input `index`, which must be a tensor.
     pub fn tensor(&self, used: Use<'_>, index: usize) -> Result<Tensor, Flaw> {
         match self.value(used, index)? {
             Value::Tensor(tensor) => Ok(tensor.clone()),
@@ -208,7 +211,7 @@ impl Lower {
         }
     }
 
-    /// Input `index`, which must be a constant.
+    /// Returns input `index`, which must be a constant.
     pub fn constant(&self, used: Use<'_>, index: usize) -> Result<Constant, Flaw> {
         match self.value(used, index)? {
             Value::Constant(constant) => Ok(constant.clone()),
@@ -217,12 +220,12 @@ impl Lower {
         }
     }
 
-    /// Input `index` if it is given; it must be a constant then.
+    /// Returns input `index` if it is given; it must then be a constant.
     pub fn optional(&self, used: Use<'_>, index: usize) -> Result<Option<Constant>, Flaw> {
         if used.has(index) { self.constant(used, index).map(Some) } else { Ok(None) }
     }
 
-    /// The integers of input `index`, which must be known.
+    /// Returns the integers of input `index`, which must be known.
     pub fn known_ints(&self, used: Use<'_>, index: usize) -> Result<Vec<i64>, Flaw> {
         match self.constant(used, index)?.as_ints() {
             Some(values) => Ok(values.to_vec()),
@@ -230,7 +233,8 @@ impl Lower {
         }
     }
 
-    /// Integers that older operator sets have as an attribute and newer ones as input `index`; none if neither is given.
+    /// Returns integers that older operator sets have as an attribute and newer ones as input `index`; none
+    /// if neither is given.
     pub fn setting(&self, used: Use<'_>, name: &str, index: usize) -> Result<Option<Vec<i64>>, Flaw> {
         match used.ints(name) {
             Some(values) => Ok(Some(values.to_vec())),
@@ -239,20 +243,20 @@ impl Lower {
         }
     }
 
-    /// Initialisers, and what is computed from them, are learned; tensors that stand in nodes, and what is computed from them
-    /// or from shapes, are fixed.
+    /// Returns whether a constant is learned: initialisers and results computed from them are; tensors stored
+    /// in nodes, and results computed from them or from shapes, are fixed.
     pub fn is_learned(&self, constant: &Constant) -> bool {
-        constant.derived || constant.root.is_some_and(|root| !self.in_nodes.contains(&root))
+        constant.derived || constant.root.is_some_and(|root| !self.fixed.contains(&root))
     }
 
-    /// Says something about the whole model, once.
+    /// Adds a remark about the whole model, once.
     pub fn remark(&mut self, remark: String) {
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
         }
     }
 
-    /// Makes a tensor of the file known by its name.
+    /// Adds a tensor of the file under its name.
     pub fn add_stored(&mut self, tensor: TensorProto) -> Result<(), Problem> {
         let constant = Constant::of_tensor(&tensor, self.tensors.len())?;
         self.values.insert(tensor.name.clone(), Value::Constant(constant));
@@ -269,19 +273,21 @@ impl Lower {
         weights: Vec<Constant>,
         batch: Option<usize>,
     ) -> Result<Tensor, Flaw> {
-        let place = self.owner(&weights).unwrap_or_else(|| place(used.node));
+        // An exported program says of every node which module it belongs to, also where modules share a weight.
+        let owner = if self.exact { None } else { self.owner(&weights) };
+        let place = owner.unwrap_or_else(|| place(used.node));
         self.emit_at(place, title(used.node), layer, inputs, weights, batch)
     }
 
-    /// The module that a weight's name tells: `layer1.0.conv1` of `layer1.0.conv1.weight`. It says more than the node's
-    /// name where an exporter folded a batch norm: the node is then named after that.
+    /// Returns the module path in a weight's name: `layer1.0.conv1` of `layer1.0.conv1.weight`. It is more
+    /// precise than the node's name where an exporter folded a batch norm and named the node after that.
     fn owner(&self, weights: &[Constant]) -> Option<ModulePath> {
         let name = &self.tensors.get(weights.first()?.root?)?.name;
         let module = name.strip_suffix(".weight").filter(|module| !module.contains(['/', ':']))?;
         Some(ModulePath { module: module.to_owned(), leaf: "weight".to_owned() })
     }
 
-    /// Adds a layer at another place than the node's.
+    /// Adds a layer with another module path than the node's.
     pub fn emit_at(
         &mut self,
         place: ModulePath,
@@ -322,7 +328,7 @@ impl Lower {
         Ok(Tensor { draft, dims, batch })
     }
 
-    /// Adds a layer of one input that keeps the place of the batch.
+    /// Adds a layer of one input, with the same batch axis.
     pub fn map(
         &mut self,
         used: Use<'_>,
@@ -333,13 +339,13 @@ impl Lower {
         self.emit(used, layer, &[input], weights, input.batch)
     }
 
-    /// A layer of one input and no weights, as the node's only output.
+    /// Adds a layer of one input without weights; returns it as the node's only output.
     pub fn simple(&mut self, used: Use<'_>, layer: Layer, input: &Tensor) -> Outcome {
         Ok(vec![Value::Tensor(self.map(used, layer, input, vec![])?)])
     }
 
-    /// `tensor` seen with these sizes of the model, which have as many elements; a `reshape` if the graph's shape
-    /// changes.
+    /// Returns `tensor` with these sizes in the model, which have the same number of elements; adds a
+    /// `reshape` if the graph's shape changes.
     pub fn viewed(
         &mut self,
         used: Use<'_>,
@@ -358,7 +364,7 @@ impl Lower {
         Ok(Tensor { draft: made.draft, dims: dims.to_vec(), batch })
     }
 
-    /// Whether a draft is an input of whole numbers, or moves the elements of one.
+    /// Returns whether a draft is an input of integers, or moves the elements of one.
     pub fn is_whole(&self, draft: usize) -> bool {
         let mut draft = draft;
         loop {
@@ -384,7 +390,7 @@ impl Lower {
         }
     }
 
-    /// Whether what a draft makes depends on the network's inputs.
+    /// Returns whether a draft depends on the network's inputs.
     pub fn moves(&self, draft: usize) -> bool {
         let (mut stack, mut seen) = (vec![draft], HashSet::new());
         while let Some(draft) = stack.pop() {
@@ -399,7 +405,7 @@ impl Lower {
         false
     }
 
-    /// The layer that made `tensor`.
+    /// Returns the layer that produces `tensor`.
     pub fn layer(&self, tensor: &Tensor) -> Option<&Layer> {
         self.drafts[tensor.draft].layer.as_ref()
     }

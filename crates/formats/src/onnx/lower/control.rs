@@ -1,4 +1,5 @@
-//! Operators that make or pass on values: Constant, Identity, Cast, Dropout, Shape, Size, ConstantOfShape, If.
+//! Operators that create or pass on values: Constant, Identity, Cast, Dropout, Shape, Size, ConstantOfShape,
+//! If.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value, shortest};
 use super::elements::small;
@@ -10,7 +11,7 @@ use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::product;
 
-/// Deepest nesting of branches.
+/// Maximum nesting of branches.
 const MAX_BRANCHES: usize = 16;
 
 pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -25,7 +26,7 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
             let constant = Constant::of_tensor(&tensor, root)?;
             lower.tensors.push(tensor);
             if !lower.weights_in_nodes {
-                lower.in_nodes.insert(root);
+                lower.fixed.insert(root);
             }
             constant
         }
@@ -41,7 +42,7 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Constant(constant)])
 }
 
-/// Its first input, unchanged: the layer does nothing at inference.
+/// Returns its first input, unchanged: the layer has no effect at inference.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
     // Its third input says whether a dropout drops.
     let stays = |value: &Value| matches!(value, Value::Constant(training) if training.scalar() == Some(0.0));
@@ -96,7 +97,7 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if let Value::Tensor(tensor) = &value
         && lower.is_whole(tensor.draft)
     {
-        // Whole numbers become numbers: what follows computes as usual.
+        // Integers become floating-point numbers: the layers after it compute as usual.
         let identity = Layer::Identity(cnnkit_core::layers::identity::Identity {});
         let numbers = lower.map(used, identity, &tensor.clone(), vec![])?;
         return Ok(vec![Value::Tensor(numbers)]);
@@ -159,7 +160,7 @@ pub(super) fn constant_of_shape(lower: &mut Lower, used: Use<'_>) -> Outcome {
     })])
 }
 
-/// The branch that a known condition takes.
+/// Lowers the branch that a known condition selects.
 pub(super) fn branch(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let condition = match lower.value(used, 0)? {
         Value::Constant(condition) => condition.scalar(),
@@ -205,7 +206,7 @@ pub(super) fn branch(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(values)
 }
 
-/// The number that an f32 of the file was meant to be.
+/// Returns the decimal number that an f32 of the file was rounded from.
 pub(super) fn meant(value: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
     let single = value as f32;

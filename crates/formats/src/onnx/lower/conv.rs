@@ -9,7 +9,7 @@ use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::deform_sample::DeformSample;
 
-/// Kernel, strides, dilations and paddings of a window, as Conv and the pools have them.
+/// Kernel, strides, dilations and paddings of a window, with the attributes of Conv and the pools.
 pub(super) struct Window {
     pub(super) kernel: PerAxis,
     pub(super) stride: PerAxis,
@@ -17,7 +17,7 @@ pub(super) struct Window {
     pub(super) padding: Padding,
 }
 
-/// One number if all are equal.
+/// Returns one number if all are equal, else one per axis.
 pub(super) fn per_axis(values: &[u64]) -> PerAxis {
     match values.first() {
         Some(&first) if values.iter().all(|&value| value == first) => PerAxis::all(first),
@@ -25,7 +25,7 @@ pub(super) fn per_axis(values: &[u64]) -> PerAxis {
     }
 }
 
-/// The paddings `[before..., after...]` of an attribute.
+/// Returns the paddings `[before..., after...]` of an attribute.
 pub(super) fn padding(pads: &[i64]) -> Result<Padding, Flaw> {
     if pads.iter().any(|&pad| pad < 0) {
         return Err(Flaw::Unsupported(format!("negative paddings {pads:?}")));
@@ -38,7 +38,7 @@ pub(super) fn padding(pads: &[i64]) -> Result<Padding, Flaw> {
     Ok(Padding::Sides(before.iter().copied().zip(after.iter().copied()).collect()))
 }
 
-/// One value for each of `rank` axes; `default` if the attribute is absent.
+/// Returns one value for each of `rank` axes; `default` if the attribute is absent.
 pub(super) fn numbers(used: Use<'_>, name: &str, rank: usize, default: u64) -> Result<Vec<u64>, Problem> {
     let Some(values) = used.ints(name).filter(|values| !values.is_empty()) else {
         return Ok(vec![default; rank]);
@@ -53,7 +53,7 @@ pub(super) fn numbers(used: Use<'_>, name: &str, rank: usize, default: u64) -> R
         .collect()
 }
 
-/// The window of a node over `rank` spatial axes.
+/// Returns the window of a node over the axes of `kernel`.
 pub(super) fn window(used: Use<'_>, kernel: &[u64]) -> Result<Window, Flaw> {
     let rank = kernel.len();
     let padding = match used.text("auto_pad").unwrap_or("NOTSET") {
@@ -79,11 +79,11 @@ pub(super) fn window(used: Use<'_>, kernel: &[u64]) -> Result<Window, Flaw> {
     })
 }
 
-/// The input of a layer that slides over space: batch first, channels, then space.
+/// Returns the input of a layer that slides over space: batch first, then channels, then spatial axes.
 pub(super) fn image(lower: &mut Lower, used: Use<'_>) -> Result<Tensor, Flaw> {
     let mut input = lower.tensor(used, 0)?;
     if input.batch.is_none() && lower.batch == 1 && input.dims.len() > 1 && input.dims[0] == 1 {
-        // A batch of 1 that was an axis like any other, or a learned map.
+        // A batch of 1 that was an ordinary axis, or a learned map.
         input = lower.viewed(used, &input, &input.dims.clone(), Some(0))?;
     }
     if input.batch != Some(0) {
@@ -95,7 +95,8 @@ pub(super) fn image(lower: &mut Lower, used: Use<'_>) -> Result<Tensor, Flaw> {
     Ok(input)
 }
 
-/// The weight of a convolution of `input`: at least output channels, input channels and as many axes as there is space.
+/// Returns the weight of a convolution of `input`: output channels, input channels, and one axis per spatial
+/// axis.
 fn weight(lower: &Lower, used: Use<'_>, index: usize, input: &Tensor) -> Result<Constant, Flaw> {
     let weight = lower.constant(used, index)?;
     if weight.dims.len() != input.dims.len() || weight.dims.len() < 3 {
@@ -111,7 +112,7 @@ fn weight(lower: &Lower, used: Use<'_>, index: usize, input: &Tensor) -> Result<
     Ok(weight)
 }
 
-fn groups(used: Use<'_>, channels: u64) -> Result<(u64, Groups), Problem> {
+pub(super) fn groups(used: Use<'_>, channels: u64) -> Result<(u64, Groups), Problem> {
     let group = used.int("group", 1);
     let number = u64::try_from(group).ok().filter(|&number| number > 0);
     let number = number.ok_or_else(|| {
@@ -129,6 +130,9 @@ fn bias(lower: &Lower, used: Use<'_>, index: usize, weights: &mut Vec<Constant>)
 }
 
 pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    if let Some(outcome) = super::dynamic_conv::with_computed_weight(lower, used) {
+        return outcome;
+    }
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
     let window = window(used, &weight.dims[2..])?;
@@ -151,28 +155,16 @@ pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
 }
 
 pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    if let Some(outcome) = super::dynamic_conv::with_computed_weight(lower, used) {
+        return outcome;
+    }
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
     let rank = input.dims.len() - 2;
     let mut window = window(used, &weight.dims[2..])?;
     let (number, groups) = groups(used, input.dims[1])?;
     let mut added = numbers(used, "output_padding", rank, 0)?;
-    let stretched =
-        numbers(used, "strides", rank, 1)?.into_iter().zip(&input.dims[2..]).map(|(stride, &size)| {
-            size.checked_mul(stride).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX)
-        });
-    let wanted = match used.ints("output_shape").filter(|shape| !shape.is_empty()) {
-        Some(wanted) => Some(wanted.to_vec()),
-        None if used.text("auto_pad").is_some_and(|text| text.starts_with("SAME")) => {
-            Some(stretched.collect())
-        }
-        None => None,
-    };
-    if let Some(wanted) = wanted {
-        // By the operator's definition the larger half is in front unless it says SAME_UPPER.
-        let front = used.text("auto_pad") != Some("SAME_UPPER");
-        (window.padding, added) = fitted(used, &input, &weight, &wanted, front)?;
-    }
+    fitted(used, Kernel { input: &input, kernel: &weight.dims[2..] }, &mut window, &mut added)?;
     let out_channels = weight.dims[1]
         .checked_mul(number)
         .ok_or_else(|| Problem::overflow("the number of output channels"))?;
@@ -192,16 +184,33 @@ pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.map(used, Layer::ConvTranspose(layer), &input, weights)?)])
 }
 
-/// The paddings that give a transposed convolution the output sizes that the file asks for (the operator's definition
-/// of `output_shape`), and what is added after the last output where the sizes are larger than all.
-fn fitted(
+/// A kernel, and the map that it is spread over.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel<'a> {
+    pub(super) input: &'a Tensor,
+    pub(super) kernel: &'a [u64],
+}
+
+/// Gives a transposed convolution the paddings that lead to the output sizes that the file asks for (the operator's
+/// definition of `output_shape`), and what is added after the last output where the sizes are larger than all.
+pub(super) fn fitted(
     used: Use<'_>,
-    input: &Tensor,
-    weight: &Constant,
-    wanted: &[i64],
-    lower_first: bool,
-) -> Result<(Padding, Vec<u64>), Flaw> {
+    Kernel { input, kernel }: Kernel<'_>,
+    window: &mut Window,
+    padding_after: &mut Vec<u64>,
+) -> Result<(), Flaw> {
     let rank = input.dims.len() - 2;
+    let stretched =
+        numbers(used, "strides", rank, 1)?.into_iter().zip(&input.dims[2..]).map(|(stride, &size)| {
+            size.checked_mul(stride).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX)
+        });
+    let wanted: Vec<i64> = match used.ints("output_shape").filter(|shape| !shape.is_empty()) {
+        Some(wanted) => wanted.to_vec(),
+        None if used.text("auto_pad").is_some_and(|text| text.starts_with("SAME")) => stretched.collect(),
+        None => return Ok(()),
+    };
+    // By the operator's definition the larger half is in front unless it says SAME_UPPER.
+    let lower_first = used.text("auto_pad") != Some("SAME_UPPER");
     let wanted = &wanted[wanted.len().saturating_sub(rank)..];
     let (strides, dilations) = (numbers(used, "strides", rank, 1)?, numbers(used, "dilations", rank, 1)?);
     let given = numbers(used, "output_padding", rank, 0)?;
@@ -210,7 +219,7 @@ fn fitted(
         let wide = |value: u64| i128::from(value);
         let full = wide(strides[axis]) * (wide(input.dims[axis + 2]) - 1)
             + wide(given[axis])
-            + (wide(weight.dims[axis + 2]) - 1) * wide(dilations[axis])
+            + (wide(kernel[axis]) - 1) * wide(dilations[axis])
             + 1;
         let surplus = full - i128::from(*wanted.get(axis).unwrap_or(&0));
         match u64::try_from(surplus) {
@@ -226,11 +235,13 @@ fn fitted(
             }
         }
     }
-    Ok((Padding::Sides(sides), added))
+    window.padding = Padding::Sides(sides);
+    *padding_after = added;
+    Ok(())
 }
 
-/// DeformConv: the offsets (and masks) are inputs of their own. Where a convolution of the same map makes them, the
-/// whole is recognised as a `deform_conv` later.
+/// Lowers DeformConv, whose offsets (and masks) are separate inputs. If a convolution of the same map
+/// computes them, a pattern later replaces both by `deform_conv`.
 pub(super) fn deform_conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
@@ -270,7 +281,7 @@ pub(super) fn deform_conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.emit(used, Layer::DeformSample(layer), &inputs, weights, Some(0))?)])
 }
 
-/// A weight with its first two axes swapped.
+/// Returns a weight with its first two axes swapped.
 pub(super) fn swapped(weight: &Constant) -> Constant {
     let dims = vec![weight.dims[1], weight.dims[0]];
     weight.changed(Change::Transpose(vec![1, 0]), dims)

@@ -1,7 +1,8 @@
-//! Einsum of two operands, as what it is: a product of matrices, or a linear map where one operand is a weight.
+//! Einsum of two operands, as a product of matrices, or as a linear map if one operand is a weight.
 //!
-//! Axes fall into four kinds by where their letter stands: in both operands and the output (batch), in both and not in the
-//! output (summed), in one operand and the output (its rows or columns). Each operand is brought to [batch, rows, summed].
+//! Axes fall into kinds by the terms that contain their letter: both operands and the output (batch), both
+//! operands but not the output (summed), one operand and the output (its rows or columns). Each operand is
+//! permuted to [batch, rows, summed].
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::shapes::permuted;
@@ -20,7 +21,7 @@ struct Equation {
     output: Vec<char>,
 }
 
-/// The equation `text`; none if it is not one of two operands with distinct letters.
+/// Parses the equation `text`; none unless it has two operands with distinct letters.
 fn parsed(text: &str) -> Option<Equation> {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let (inputs, output) = match text.split_once("->") {
@@ -36,7 +37,7 @@ fn parsed(text: &str) -> Option<Equation> {
     let (left, right) = (letters(left)?, letters(right)?);
     let output = match output {
         Some(output) => letters(output)?,
-        // Those that stand once, in the order of the alphabet.
+        // The letters that occur once, in alphabetical order.
         None => {
             let once = left.iter().filter(|c| !right.contains(c));
             let mut all: Vec<char> =
@@ -46,7 +47,7 @@ fn parsed(text: &str) -> Option<Equation> {
         }
     };
     let known = output.iter().all(|c| left.contains(c) || right.contains(c));
-    // What stands in one operand alone would be summed by itself.
+    // A letter of only one operand would be summed within it, which is not supported.
     let kept = |own: &[char], other: &[char]| own.iter().all(|c| other.contains(c) || output.contains(c));
     (known && kept(&left, &right) && kept(&right, &left)).then_some(Equation { left, right, output })
 }
@@ -62,13 +63,13 @@ impl Equation {
         self.left.iter().copied().filter(gone).collect()
     }
 
-    /// The letters of `own` that the other operand does not have.
+    /// Returns the letters of `own` that the other operand does not have.
     fn alone(own: &[char], other: &[char]) -> Vec<char> {
         own.iter().copied().filter(|c| !other.contains(c)).collect()
     }
 }
 
-/// Where each of `wanted` stands in `letters`.
+/// Returns the position of each of `wanted` in `letters`.
 fn places(letters: &[char], wanted: &[char]) -> Vec<usize> {
     wanted.iter().filter_map(|c| letters.iter().position(|letter| letter == c)).collect()
 }
@@ -101,7 +102,8 @@ pub(super) fn einsum(lower: &mut Lower, used: Use<'_>) -> Outcome {
     product_of(lower, used, &equation, left, right)
 }
 
-/// `tensor` with its letters as `groups` say, the axes of each group as one except those of the first, which stay.
+/// Returns `tensor` with its axes permuted by `groups`, the axes of each group joined into one, except those
+/// of the first.
 fn arranged(
     lower: &mut Lower,
     used: Use<'_>,
@@ -113,7 +115,7 @@ fn arranged(
     let (kept, rest) = moved.dims.split_at(groups[0].len());
     let (second, third) = rest.split_at(groups[1].len());
     let dims = [kept, &[joined(second)?, joined(third)?]].concat();
-    // A batch that is joined with others is one of a single image.
+    // A batch that is joined with other axes is that of a single image.
     let batch = moved.batch.filter(|&axis| axis < kept.len());
     if batch.is_none() && moved.batch.is_some() && lower.batch != 1 {
         return used.unsupported("an equation that does not keep the batch apart");
@@ -121,7 +123,7 @@ fn arranged(
     lower.viewed(used, &moved, &dims, batch)
 }
 
-/// The result with the letters `found`, of these sizes, in the order of the output.
+/// Returns the result with the letters `found`, of these sizes, permuted to the order of the output.
 fn in_order(
     lower: &mut Lower,
     used: Use<'_>,
@@ -139,7 +141,7 @@ fn product_of(lower: &mut Lower, used: Use<'_>, equation: &Equation, left: Tenso
     let rows = Equation::alone(&equation.left, &equation.right);
     let columns = Equation::alone(&equation.right, &equation.left);
     let (mut a, mut b) = (left, right);
-    // Either both say which axis the batch is, or a batch of 1 is an axis like any other.
+    // Either both operands have the same batch axis, or a batch of 1 is an ordinary axis.
     let letter = |tensor: &Tensor, letters: &[char]| tensor.batch.and_then(|axis| letters.get(axis).copied());
     if letter(&a, &equation.left) != letter(&b, &equation.right) {
         if lower.batch != 1 {

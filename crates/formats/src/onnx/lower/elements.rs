@@ -1,14 +1,14 @@
-//! Elements of constants: how many are kept, and where broadcasting takes them from.
+//! Elements of constants: how many are stored, and where broadcasting reads them.
 
 use crate::onnx::constant::{Constant, KNOWN, strided};
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::shape::product;
 
-/// Computed constants of up to so many elements are always kept.
+/// Computed constants of up to this many elements are always stored.
 pub(super) const SMALL: u64 = 64;
 
-/// The sizes of what broadcasting gives (NumPy's rule).
+/// Returns the broadcast sizes (NumPy's rule); an error if there are none.
 pub(super) fn broadcast(a: &[u64], b: &[u64]) -> Result<Vec<u64>, Problem> {
     let rank = a.len().max(b.len());
     let size = |dims: &[u64], axis: usize| {
@@ -23,7 +23,8 @@ pub(super) fn broadcast(a: &[u64], b: &[u64]) -> Result<Vec<u64>, Problem> {
         .collect()
 }
 
-/// For each element of a tensor of the sizes `to`, the place of the element of `from` that is broadcast to it.
+/// Returns, for each element of a tensor of the sizes `to`, the index of the element of `from` that is
+/// broadcast to it.
 pub(super) fn places(from: &[u64], to: &[u64]) -> Vec<usize> {
     let rank = to.len();
     let mut steps = vec![0usize; rank];
@@ -37,12 +38,12 @@ pub(super) fn places(from: &[u64], to: &[u64]) -> Vec<usize> {
     strided(to, &steps, 0)
 }
 
-/// Whether a tensor of these sizes may be computed here.
+/// Returns whether a tensor of these sizes may be computed here.
 pub(super) fn small(dims: &[u64]) -> bool {
     product(dims).is_some_and(|elements| elements <= KNOWN)
 }
 
-/// A constant that is computed from others and of which only the sizes are known here.
+/// Returns a constant that is computed from others and of which only the sizes are known.
 pub(super) fn computed(dims: Vec<u64>, data_type: DataType) -> Constant {
     Constant { dims, data_type, root: None, view: vec![], values: None, derived: false, sources: vec![] }
 }

@@ -1,5 +1,5 @@
-//! Operators on known constants beyond plain arithmetic: reductions, sums along an axis, choices of elements, tensors of a
-//! pattern. Exporters write sizes, paddings and masks with them.
+//! Operators on known constants beyond plain arithmetic: reductions, cumulative sums, selections of elements,
+//! patterned tensors. Exporters write sizes, paddings and masks with them.
 
 use super::context::Use;
 use super::elements::{broadcast, computed, places, small};
@@ -8,7 +8,7 @@ use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::shape::product;
 
-/// What the node gives; none if the operator is not one of these, or the values are not known.
+/// Computes the output of the node; none if the operator is not one of these, or the values are unknown.
 pub(super) fn evaluated(used: Use<'_>, inputs: &[Option<&Constant>]) -> Option<Constant> {
     let at = |index: usize| inputs.get(index).copied().flatten();
     let first = at(0)?;
@@ -30,7 +30,7 @@ pub(super) fn evaluated(used: Use<'_>, inputs: &[Option<&Constant>]) -> Option<C
     }
 }
 
-/// Numbers as the element type has them.
+/// Converts numbers to the element type.
 fn typed(data_type: DataType, values: Vec<f64>) -> Values {
     if is_integer(data_type) {
         Values::Ints(values.into_iter().map(|value| value as i64).collect())
@@ -59,7 +59,7 @@ fn clipped(
     Some(with(computed(data.dims.clone(), data.data_type), typed(data.data_type, values)))
 }
 
-/// The sizes before an axis, of it, and after it.
+/// Returns the products of the sizes before an axis, of the axis, and after it.
 fn around(dims: &[u64], axis: usize) -> (usize, usize, usize) {
     let count = |sizes: &[u64]| sizes.iter().fold(1usize, |count, &size| count.saturating_mul(size as usize));
     (count(&dims[..axis]), dims[axis] as usize, count(&dims[axis + 1..]))
@@ -149,7 +149,7 @@ fn best(used: Use<'_>, data: &Constant) -> Option<Constant> {
     (size > 0).then(|| Constant::ints(dims, found))
 }
 
-/// The element of `data` for each index of `dims`, by a function of the index.
+/// Returns the element of `data` for each index of `dims`, at the position that `place` returns.
 fn chosen(data: &Constant, dims: Vec<u64>, place: impl Fn(&[u64]) -> Option<usize>) -> Option<Constant> {
     let values = data.values.as_ref()?;
     let count = usize::try_from(product(&dims)?).ok().filter(|_| small(&dims))?;
@@ -203,7 +203,7 @@ fn one_hot(used: Use<'_>, indices: &Constant, depth: &Constant, values: &Constan
     Some(with(computed(dims, values.data_type), typed(values.data_type, result)))
 }
 
-/// An index that may count from the end.
+/// Resolves an index that may count from the end.
 fn inside(index: i64, size: u64) -> Option<usize> {
     let place = if index < 0 { index.checked_add(i64::try_from(size).ok()?)? } else { index };
     usize::try_from(place).ok().filter(|&place| (place as u64) < size)
@@ -264,7 +264,7 @@ fn scattered(used: Use<'_>, data: &Constant, indices: &Constant, updates: &Const
     Some(with(computed(data.dims.clone(), data.data_type), typed(data.data_type, values)))
 }
 
-/// A batch norm in training mode over a weight, which standardises it: NFNet, BiT.
+/// Computes a batch norm in training mode over a weight, which standardises it: NFNet, BiT.
 fn standardised(used: Use<'_>, data: &Constant, scale: &Constant, shift: &Constant) -> Option<Constant> {
     if used.int("training_mode", 0) == 0 || data.dims.len() < 2 {
         return None;
@@ -305,7 +305,7 @@ fn steps_at(data: &Constant, axis: usize) -> usize {
     steps(&data.dims).get(axis).copied().unwrap_or(1).max(1)
 }
 
-/// Padding by a constant; negative paddings cut off.
+/// Pads by a constant; negative paddings crop.
 fn padded(
     used: Use<'_>,
     data: &Constant,
@@ -355,7 +355,8 @@ fn padded(
     Some(with(computed(dims, data.data_type), typed(data.data_type, result)))
 }
 
-/// A reduction along `axes`, which all exist; none for a kind that is not known here, or if the values are not known.
+/// Computes a reduction along `axes`, which all exist; none for an unknown kind, or if the values are
+/// unknown.
 pub(super) fn reduced(
     name: &str,
     data: &Constant,

@@ -1,4 +1,4 @@
-//! Operators on constants: shape arithmetic, which vanishes, and rearrangements of stored weights.
+//! Operators on constants: shape arithmetic, which disappears, and rearrangements of stored weights.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::{broadcast, computed, places, small};
@@ -7,7 +7,7 @@ use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::opaque::Opaque;
 
-/// The result if the operator is one on numbers and all its inputs are constants.
+/// Returns the result if the operator computes with numbers and all its inputs are constants.
 pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
     let given: Option<Vec<Option<&Constant>>> = (0..used.node.input.len())
         .map(|index| match lower.value(used, index) {
@@ -45,7 +45,7 @@ pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
     Some(result.map(|constant| vec![Value::Constant(constant)]).map_err(Flaw::from))
 }
 
-/// `data` with `updates` at `indices`, each of which names the first axes of a place.
+/// Returns `data` with `updates` at `indices`, each of which addresses the first axes.
 fn scattered(data: &Constant, indices: &Constant, updates: &Constant) -> Result<Constant, Problem> {
     let unknown = computed(data.dims.clone(), data.data_type);
     let (Some(values), Some(places), Some(new)) = (&data.values, indices.as_ints(), &updates.values) else {
@@ -77,7 +77,7 @@ fn scattered(data: &Constant, indices: &Constant, updates: &Constant) -> Result<
     Ok(Constant { values: Some(values), ..unknown })
 }
 
-/// `data` with zeros below (of an upper triangle) or above its diagonal: a causal mask.
+/// Returns `data` with zeros below its diagonal (`upper`) or above it: a causal mask.
 fn triangle(data: &Constant, diagonal: Option<&Constant>, upper: bool) -> Result<Constant, Problem> {
     let unknown = computed(data.dims.clone(), data.data_type);
     let &[.., rows, columns] = data.dims.as_slice() else {
@@ -105,8 +105,8 @@ fn triangle(data: &Constant, diagonal: Option<&Constant>, upper: bool) -> Result
     Ok(Constant { values: Some(values), ..unknown })
 }
 
-/// What a node computes from constants alone, as a constant of which only the sizes are known: if its shape is known, and
-/// it multiplies nothing that would be missed in a count.
+/// Returns the output of a node that reads only constants, as a constant of which only the sizes are known:
+/// if its shape is known, and it has no multiplications that a count would miss.
 pub(super) fn of_known_shape(lower: &Lower, used: Use<'_>) -> Option<Value> {
     let among = |name: &&String| matches!(lower.values.get(*name), Some(Value::Constant(_)));
     let given = used.node.input.iter().filter(|name| !name.is_empty());
@@ -116,8 +116,8 @@ pub(super) fn of_known_shape(lower: &Lower, used: Use<'_>) -> Option<Value> {
             used.node.op_type.as_str(),
             "BatchNormalization" | "LpNormalization" | "Resize" | "Upsample"
         );
-    if !plain || used.outputs() != 1 || used.node.input.is_empty() || !given.clone().all(|name| among(&name))
-    {
+    let single = used.outputs() == 1 || used.node.op_type == "BatchNormalization";
+    if !plain || !single || used.node.input.is_empty() || !given.clone().all(|name| among(&name)) {
         return None;
     }
     let dims = super::output_shape::output_shape(lower, used, 0)?;
@@ -189,7 +189,7 @@ fn two(name: &str, a: f64, b: f64) -> Option<f64> {
     })
 }
 
-/// As [`two`], in whole numbers; none if the result does not fit.
+/// As [`two`], in integers; none if the result overflows.
 fn two_whole(name: &str, a: i64, b: i64) -> Option<i64> {
     match name {
         "Add" | "Sum" => a.checked_add(b),
@@ -205,7 +205,7 @@ fn two_whole(name: &str, a: i64, b: i64) -> Option<i64> {
         "LessOrEqual" => Some(i64::from(a <= b)),
         "Greater" => Some(i64::from(a > b)),
         "GreaterOrEqual" => Some(i64::from(a >= b)),
-        // Comparisons and logic of anything else are the same on floats.
+        // Comparisons and logic on other types are the same in floats.
         _ => two(name, a as f64, b as f64).map(|value| value as i64),
     }
 }

@@ -7,7 +7,7 @@ use super::slice_concat::{Part, dims, taken};
 use crate::onnx::constant::Constant;
 use cnnkit_core::diagnostic::{Code, Problem};
 
-/// Elements by their indices: with a known scalar index one part, with a run of indices a range.
+/// Lowers Gather: a known scalar index selects one part, a run of indices a range.
 pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let indices = match lower.value(used, 1)? {
         Value::Constant(indices) => indices.clone(),
@@ -29,7 +29,7 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
     };
     let places = known.iter().map(place).collect::<Result<Vec<u64>, _>>()?;
     let value = match value {
-        // A table that is spread out counts as it is stored.
+        // A table of which elements repeat counts with its stored size.
         Value::Constant(constant) if places.len() as u64 > size && stored(lower, &constant) => {
             Value::Tensor(super::constant_source::tensor(lower, used, &constant)?)
         }
@@ -47,7 +47,7 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return used.unsupported("a choice of scattered indices");
     };
     let (Value::Tensor(tensor), false) = (&taken, indices.dims.len() == 1) else { return Ok(vec![taken]) };
-    // The axes of the indices take the place of the axis: none for a single index.
+    // The axes of the indices replace the axis; a single index removes it.
     let mut dims = tensor.dims.clone();
     dims.splice(axis..=axis, indices.dims.iter().copied());
     let batch = match tensor.batch {
@@ -59,8 +59,8 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.viewed(used, tensor, &dims, batch)?)])
 }
 
-/// Elements by known indices of the first axes: these axes as one, and a choice along it. The newer exporter writes
-/// adaptive pools of uneven windows so.
+/// Lowers GatherND with known indices of the first axes: these axes are joined, then elements are selected.
+/// PyTorch's newer exporter writes adaptive pools of uneven windows with it.
 pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let tensor = lower.tensor(used, 0)?;
     let indices = lower.constant(used, 1)?;
@@ -74,7 +74,7 @@ pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
     let batch = match tensor.batch {
         Some(batch) if batch >= depth => Some(batch),
-        // A batch of 1 is an axis like any other.
+        // A batch of 1 can be an ordinary axis.
         _ if lower.batch == 1 => None,
         _ => return used.unsupported("a choice of images"),
     };
@@ -105,12 +105,12 @@ pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(super::slice_concat::settled(lower, used, made)?)])
 }
 
-/// Whether `constant` is a weight of the file, whole.
+/// Returns whether `constant` is a complete weight of the file.
 fn stored(lower: &Lower, constant: &Constant) -> bool {
     lower.is_learned(constant) && !constant.is_integer()
 }
 
-/// A table of learned vectors, read by computed indices.
+/// Rejects a table of learned vectors that is read by computed indices.
 fn embedding(_: &mut Lower, used: Use<'_>) -> Outcome {
     used.unsupported("a look-up by computed indices")
 }

@@ -1,9 +1,9 @@
-//! A choice between values by a mask: Where.
+//! A selection between values by a mask: Where.
 
 use super::context::{Lower, Outcome, Use, Value};
 use crate::onnx::constant::Constant;
 
-/// By a known mask, where one side is computed and the other a constant: `x * mask + other`.
+/// Lowers a known mask with one computed side and one constant side: `x * mask + other`.
 pub(super) fn choice(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let Value::Constant(mask) = lower.value(used, 0)?.clone() else {
         return super::attention::guarded(lower, used);

@@ -61,7 +61,7 @@ pub(super) fn reduce(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(made)])
 }
 
-/// Of known numbers: part of shape arithmetic, or of a mask's.
+/// Reduces known numbers: part of the arithmetic of shapes or masks.
 fn constants(used: Use<'_>, constant: &Constant, axes: Option<&[i64]>, keepdim: bool) -> Outcome {
     let rank = constant.dims.len();
     let axes = match axes {

@@ -1,9 +1,11 @@
-//! From ONNX operators to layers. One file a family of operators; [`operators`] is the only list.
+//! The lowering of ONNX operators to layers. One file per family of operators; [`operators`] is the only
+//! list.
 //!
-//! Operators on constants are computed (shape arithmetic vanishes); operators on values become layers. Tensors of the
-//! graph have no batch axis: a [`Value`] remembers which axis of the ONNX tensor is the batch.
+//! Operators on constants are computed (shape arithmetic disappears); operators on values become layers.
+//! Tensors of the graph have no batch axis: a [`Value`] has the index of the batch axis in the ONNX tensor.
 
 mod arithmetic;
+mod aten;
 mod attention;
 mod attributes;
 mod blocked;
@@ -12,6 +14,7 @@ mod constant_source;
 mod context;
 mod control;
 mod conv;
+mod dynamic_conv;
 mod einsum;
 mod elements;
 mod evaluate;
@@ -34,9 +37,11 @@ mod runtime;
 mod shapes;
 mod slice_concat;
 mod slots;
+mod stack;
 mod stored;
 mod table;
 
+pub use aten::ATEN;
 pub use constant_source::constant_output;
 pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
 pub use table::{Operator, operators};

@@ -32,7 +32,7 @@ pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
     let layer = BatchNorm { eps: used.float("epsilon", 1e-5), affine, track_running_stats: true };
     let output = lower.map(used, Layer::BatchNorm(layer), &input, weights)?;
-    // The running statistics that training mode also returns are not followed.
+    // Training mode also returns running statistics, which are not analysed.
     let mut values = vec![Value::Tensor(output)];
     values.resize_with(used.outputs().max(1), || Value::Unknown("statistics of a training run".into()));
     Ok(values)
@@ -65,7 +65,8 @@ pub(super) fn group_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.map(used, Layer::GroupNorm(layer), &input, weights)?)])
 }
 
-/// Whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no weights.
+/// Returns whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no
+/// weights.
 fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
     let all = |constant: &Constant, wanted: f64| {
         !lower.is_learned(constant)
@@ -77,7 +78,7 @@ fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
     all(scale, 1.0) && shift.is_none_or(|shift| all(shift, 0.0))
 }
 
-/// Version 18 of the operator, since withdrawn: a scale and a shift for each group instead of each channel.
+/// Lowers version 18 of the operator, since withdrawn: one scale and shift per group instead of per channel.
 fn grouped(
     lower: &mut Lower,
     used: Use<'_>,
@@ -107,7 +108,7 @@ fn grouped(
     Ok(vec![Value::Tensor(lower.viewed(used, &current, &input.dims, Some(0))?)])
 }
 
-/// What a norm over the axes from `first` of `input` normalises together.
+/// Returns what a norm over the axes from `first` of `input` normalises together.
 pub(super) fn norm_axis(input: &Tensor, first: usize) -> Option<NormAxis> {
     let rank = input.dims.len();
     let shape_rank = input.shape().rank();

@@ -1,7 +1,9 @@
-//! Operators without a layer: the node is kept, with its parameters and its output's shape, and said to be not analysed.
+//! Operators without a layer: the node stays, with its parameters and its output's shape, and is reported as
+//! not analysed.
 //!
-//! It keeps an edge to everything that it depends on, whether or not the shape of that is known, so that nothing in front of
-//! it vanishes. Behind a node of unknown shape every node is an opaque one, whose reason names the node to blame.
+//! It keeps an edge to everything on which it depends, whether or not the shape of that is known, so that no
+//! node before it disappears. After a node of unknown shape every node is opaque; its reason names that first
+//! node.
 
 use super::context::{Lower, Tensor, Use, Value};
 use super::output_shape::output_shape;
@@ -14,15 +16,15 @@ use crate::onnx::proto::{GraphProto, NodeProto};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::opaque::{NAMES, Opaque};
 
-/// What a node depends on.
+/// The dependences of a node.
 #[derive(Debug, Default)]
 struct Sources {
     drafts: Vec<usize>,
-    /// The batch axis of the first tensor that is read.
+    /// The batch axis of the first tensor among its inputs.
     batch: Option<usize>,
     weights: Vec<Constant>,
     buffers: Vec<Constant>,
-    /// The reason of the first value of unknown shape that is read.
+    /// The reason of the first input of unknown shape.
     behind: Option<String>,
 }
 
@@ -59,7 +61,7 @@ impl Sources {
         }
     }
 
-    /// The weights among the node's inputs.
+    /// Adds the weights among the node's inputs.
     fn constants(&mut self, lower: &Lower, node: &NodeProto) {
         for (index, name) in node.input.iter().enumerate() {
             let Some(Value::Constant(constant)) = lower.values.get(name) else { continue };
@@ -77,12 +79,12 @@ impl Sources {
         }
     }
 
-    /// The weights of a branch or a body, whose own constants nothing else reads.
+    /// Adds the weights of a branch or a body, whose constants no other node reads.
     fn body(&mut self, lower: &mut Lower, graph: &GraphProto) {
         let mut stack = vec![graph];
         while let Some(graph) = stack.pop() {
             for tensor in &graph.initializer {
-                // What is wrong with a tensor that is never computed with is no matter.
+                // Errors in a tensor that is never used in a computation are ignored.
                 if lower.add_stored(tensor.clone()).is_err() {
                     lower.remark(format!("`{}` cannot be read and is not counted", tensor.name));
                 }
@@ -103,7 +105,8 @@ impl Sources {
         }
     }
 
-    /// The weights with the buffers last, at most as many as a node has names for; what is beyond is one.
+    /// Returns the weights, buffers last, at most as many as a node has names for; all further weights are
+    /// joined into one.
     fn named(&self) -> (Vec<Constant>, usize) {
         let mut weights = self.weights.clone();
         let room = NAMES.len() - 1 - self.buffers.len().min(NAMES.len() - 2);
@@ -120,7 +123,7 @@ impl Sources {
     }
 }
 
-/// The node as opaque layers, one for each of its outputs.
+/// Returns the node as opaque layers, one per output.
 pub(super) fn opaque(lower: &mut Lower, used: Use<'_>, reason: &str) -> Vec<Value> {
     let sources = Sources::of(lower, used);
     let mut first = None;
@@ -136,7 +139,8 @@ pub(super) fn opaque(lower: &mut Lower, used: Use<'_>, reason: &str) -> Vec<Valu
         .collect()
 }
 
-/// An output that a layer does not give (the indices of a max pool), as an opaque node of its own without weights.
+/// Returns an output that the layer does not have (the indices of a max pool), as a separate opaque node
+/// without weights.
 pub(super) fn another(lower: &mut Lower, used: Use<'_>, index: usize, reason: &str) -> Value {
     let mut sources = Sources::of(lower, used);
     sources.weights.clear();
@@ -144,7 +148,8 @@ pub(super) fn another(lower: &mut Lower, used: Use<'_>, index: usize, reason: &s
     output(lower, used, index, reason, &sources, None)
 }
 
-/// Output `index` as an opaque node. Its weights belong to the `first` output's node, which it reads.
+/// Returns output `index` as an opaque node. Its weights belong to the node of the `first` output, which it
+/// reads.
 fn output(
     lower: &mut Lower,
     used: Use<'_>,
@@ -166,7 +171,7 @@ fn output(
     inputs.extend(first);
     let constant = inputs.is_empty();
     if constant {
-        // What reads constants alone is told by the first input how many images there are, as a learned tensor is.
+        // A node that reads only constants gets its batch size from the first input, like a learned tensor.
         inputs.push(0);
     }
     let dims = known.clone().unwrap_or_else(|| vec![lower.batch, 1]);
@@ -207,7 +212,9 @@ fn output(
     })
 }
 
-/// Whether a constant holds weights: numbers, or what 8 bits and less quantise. Wider integers are indices and sizes.
+/// Returns whether a constant is a weight: floating-point numbers, or integers of at most 8 bits, which
+/// quantise them. Wider integers are indices and sizes.
+/// indices and sizes.
 fn is_weight(lower: &Lower, constant: &Constant) -> bool {
     use crate::onnx::proto::DataType as D;
     let small = matches!(constant.data_type, D::Int8 | D::Uint8 | D::Int4 | D::Uint4 | D::Int2 | D::Uint2);

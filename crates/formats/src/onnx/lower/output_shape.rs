@@ -1,5 +1,5 @@
-//! Shapes of what nodes make that have no layer: by the operator's rule, else as the file states them. With a rule, a node
-//! that is not analysed costs its own figures and nothing behind it.
+//! Output shapes of nodes without a layer: by the operator's rule, else as the file states them. With a rule,
+//! a node that is not analysed affects only its own figures, not those of the nodes after it.
 
 mod fused;
 mod moves;
@@ -10,7 +10,7 @@ use super::context::{Lower, Use, Value};
 use super::elements::broadcast;
 use cnnkit_core::layers::onnx_operators;
 
-/// A node whose outputs' shapes are asked for.
+/// A node whose output shapes are requested.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     lower: &'a Lower,
@@ -22,7 +22,7 @@ impl Asked<'_> {
         &self.used.node.op_type
     }
 
-    /// The sizes of input `index`, if it is given and its shape is known.
+    /// Returns the sizes of input `index`, if it is given and its shape is known.
     fn dims(&self, index: usize) -> Option<Vec<u64>> {
         match self.lower.values.get(self.used.node.input.get(index)?)? {
             Value::Tensor(tensor) => Some(tensor.dims.clone()),
@@ -31,37 +31,38 @@ impl Asked<'_> {
         }
     }
 
-    /// The known integers of input `index`.
+    /// Returns the known integers of input `index`.
     fn ints(&self, index: usize) -> Option<Vec<i64>> {
         self.lower.known_ints(self.used, index).ok()
     }
 
-    /// The known sizes in input `index`.
+    /// Returns the known sizes in input `index`.
     fn sizes(&self, index: usize) -> Option<Vec<u64>> {
         crate::onnx::constant::sizes(&self.ints(index)?).ok()
     }
 
-    /// Integers that are an attribute or input `index`; `Some(None)` if neither is given, none if they are not known.
+    /// Returns integers that are an attribute or input `index`; `Some(None)` if neither is given, none if
+    /// they are unknown.
     fn setting(&self, name: &str, index: usize) -> Option<Option<Vec<i64>>> {
         self.lower.setting(self.used, name, index).ok()
     }
 
-    /// An axis that may count from the end.
+    /// Resolves an axis that may count from the end.
     fn axis(&self, axis: i64, rank: usize) -> Option<usize> {
         self.used.axis(axis, rank).ok()
     }
 
-    /// The axis of an attribute.
+    /// Returns the axis of an attribute.
     fn axis_of(&self, name: &str, default: i64, rank: usize) -> Option<usize> {
         self.axis(self.used.int(name, default), rank)
     }
 
-    /// A natural number of an attribute.
+    /// Returns a natural number of an attribute.
     fn number(&self, name: &str) -> Option<u64> {
         u64::try_from(self.used.attribute(name)?.i?).ok()
     }
 
-    /// What all inputs have in common when they are joined element by element.
+    /// Returns the shape to which all inputs broadcast.
     fn joined(&self) -> Option<Vec<u64>> {
         let mut result: Vec<u64> = vec![];
         for index in (0..self.used.node.input.len()).filter(|&index| self.used.has(index)) {
@@ -71,15 +72,15 @@ impl Asked<'_> {
     }
 }
 
-/// The sizes of output `index`, if they can be known.
+/// Returns the sizes of output `index`, if they can be determined.
 pub(super) fn output_shape(lower: &Lower, used: Use<'_>, index: usize) -> Option<Vec<u64>> {
     by_rule(Asked { lower, used }, index).or_else(|| stated(lower, used, index))
 }
 
-/// As the file states it.
+/// Returns the sizes that the file states.
 fn stated(lower: &Lower, used: Use<'_>, index: usize) -> Option<Vec<u64>> {
     let stated = lower.stated.get(used.node.output.get(index)?)?;
-    // The batch is the only size that may be open here: every other symbol would be a guess.
+    // Only the batch may be an open size here: any other symbol would have to be guessed.
     let size = |(axis, size): (usize, &Option<u64>)| size.or((axis == 0).then_some(lower.batch));
     stated.iter().enumerate().map(size).collect()
 }
@@ -107,7 +108,7 @@ fn by_rule(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     windows::shape(node).or_else(|| reductions::shape(node)).or_else(|| moves::shape(node))
 }
 
-/// Outputs after the first.
+/// Returns the sizes of an output after the first.
 fn further(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     match (node.operator(), index) {
         ("MaxPool", 1) => windows::shape(node),
@@ -126,8 +127,8 @@ fn further(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     }
 }
 
-/// Operators whose output has the shape of their first input, whatever their settings; beside those that are pointwise
-/// layers.
+/// Operators whose output has the shape of their first input, for any settings, in addition to those that are
+/// pointwise layers.
 const KEEPS_SHAPE: &[&str] = &[
     "Abs",
     "Acos",
@@ -205,7 +206,7 @@ const KEEPS_SHAPE: &[&str] = &[
     "Trilu",
 ];
 
-/// Operators whose output has the shape that broadcasting their inputs gives.
+/// Operators whose output has the broadcast shape of their inputs.
 const BROADCASTS: &[&str] = &[
     "Add",
     "And",

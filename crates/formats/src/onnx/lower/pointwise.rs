@@ -27,7 +27,7 @@ impl Attributes for Use<'_> {
     }
 }
 
-/// An operator that is a function of one number: the vocabulary says which layer it is.
+/// Lowers an operator that is a function of one number, as the vocabulary lists it.
 pub(super) fn function(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.tensor(used, 0)?;
     match of_onnx(&used.node.op_type, &used).flatten() {
@@ -36,7 +36,7 @@ pub(super) fn function(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
 }
 
-/// `max(0, min(1, alpha * x + beta))`; with 1/6 and 1/2 it is the usual hard sigmoid.
+/// Lowers `max(0, min(1, alpha * x + beta))`; with 1/6 and 1/2 it is the usual hard sigmoid.
 pub(super) fn hard_sigmoid(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.tensor(used, 0)?;
     let (alpha, beta) = (used.float("alpha", 0.2), used.float("beta", 0.5));
@@ -61,7 +61,7 @@ pub(super) fn clip(lower: &mut Lower, used: Use<'_>) -> Outcome {
             },
         }
     };
-    // Versions before 11 write no bound as the largest number.
+    // Versions before 11 write the largest number for a missing bound.
     let no = |value: &f64| value.abs() >= f64::from(f32::MAX);
     let (min, max) = (bound("min", 1)?.filter(|x| !no(x)), bound("max", 2)?.filter(|x| !no(x)));
     match (min, max) {
@@ -89,7 +89,7 @@ pub(super) fn prelu(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.map(used, Layer::Prelu(layer), &input, vec![slope])?)])
 }
 
-/// The softmax layer over axis `axis` of the graph's shape.
+/// Returns the softmax layer's axis for axis `axis` of the graph's shape.
 pub(super) fn softmax_axis(axis: usize, rank: usize) -> Option<SoftmaxAxis> {
     match axis {
         0 => Some(SoftmaxAxis::Channels),
@@ -102,7 +102,7 @@ pub(super) fn softmax(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.tensor(used, 0)?;
     let rank = input.dims.len();
     let axis = used.axis(used.int("axis", if used.opset < 13 { 1 } else { -1 }), rank)?;
-    // Before version 13 all axes from this one on were one.
+    // Before version 13, all axes from this one on were joined.
     if used.opset < 13 && input.dims[axis + 1..].iter().any(|&size| size != 1) {
         if input.batch.is_some_and(|batch| batch >= axis) {
             return used.unsupported("a softmax over the batch");
@@ -117,12 +117,12 @@ pub(super) fn softmax(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(normalised(lower, used, &input, axis)?)])
 }
 
-/// The softmax of `input` along one axis, or its logarithm.
+/// Returns the softmax of `input` along one axis, or its logarithm.
 fn normalised(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: usize) -> Result<Tensor, Flaw> {
     let rank = input.shape().rank();
     let Some(place) = input.axis(axis) else { return used.unsupported("a softmax over the batch") };
     let Some(axis) = softmax_axis(place, rank) else {
-        // The axis last, and back.
+        // Moves the axis to the end, and back.
         let mut order: Vec<usize> = (0..input.dims.len()).filter(|&other| other != axis).collect();
         order.push(axis);
         let turned = super::shapes::permuted(lower, used, input, &order)?;
@@ -137,7 +137,8 @@ fn normalised(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: usize) -> 
     lower.map(used, Layer::Softmax(Softmax { axis }), input, vec![])
 }
 
-/// `d - log(sum(exp(d)))` with `d = x - max(x)`: the logarithm of a softmax would be that of 0 where it underflows.
+/// Computes `d - log(sum(exp(d)))` with `d = x - max(x)`: the logarithm of the softmax itself would be log 0
+/// where it underflows.
 fn log_softmax(lower: &mut Lower, used: Use<'_>, input: &Tensor, axis: u64) -> Result<Tensor, Flaw> {
     let reduce = |reduction| Layer::Reduce(Reduce { reduction, axes: vec![axis], keepdim: true });
     let function = |function| Layer::Function(Function { function });

@@ -1,5 +1,6 @@
-//! Quantised models: QuantizeLinear and DequantizeLinear are seen through; a weight of 8-bit integers is the weight that
-//! it stands for, counted once. Operators that compute with quantised numbers are the operators that they stand for.
+//! Quantised models. QuantizeLinear and DequantizeLinear disappear; a weight of 8-bit integers becomes the
+//! real weight that it represents, counted once. Operators on quantised numbers become the real operators
+//! that they represent.
 
 use super::arithmetic::{add_constant, multiply_constant};
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
@@ -15,7 +16,7 @@ use cnnkit_core::layers::relu::Relu;
 use cnnkit_core::layers::relu6::Relu6;
 use cnnkit_core::layers::rescale::Rescale;
 
-/// Said once of a model whose activations are quantised.
+/// Remark about a model whose activations are quantised.
 pub(super) const REMARK: &str = "activations are quantised in this model; figures are those of the network, and `run` computes without rounding them";
 
 pub(super) fn quantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -25,7 +26,7 @@ pub(super) fn quantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
             lower.remark(REMARK.into());
             Ok(vec![Value::Tensor(saturated(lower, used, tensor, 1)?)])
         }
-        // A weight that is quantised and dequantised in the file: the same weight, rounded.
+        // A weight that is quantised and dequantised in the file is the same weight, rounded.
         Value::Constant(constant) => Ok(vec![Value::Constant(constant)]),
         Value::Unknown(reason) => Err(Flaw::Unsupported(reason)),
     }
@@ -54,13 +55,13 @@ pub(super) fn dequantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Constant(restored(used, constant, &scale, zero, used.int("axis", 1))?)])
 }
 
-/// Numbers of which only the sizes are known.
+/// Returns numbers of which only the sizes are known.
 fn unknown(constant: Constant) -> Constant {
     let sources = constant.root.iter().copied().chain(constant.sources.iter().copied()).collect();
     Constant { values: None, root: None, data_type: DataType::Float, sources, ..constant }
 }
 
-/// The numbers that whole ones stand for, with one scale for all or one for each index of the axis.
+/// Returns the real numbers that integers represent, with one scale for all or one per index of the axis.
 fn restored(
     used: Use<'_>,
     constant: Constant,
@@ -227,7 +228,8 @@ fn real(
     }
 }
 
-/// Whether the draft gives nothing below 0; an input of the network is taken at the quantiser's word.
+/// Returns whether all values of the draft are at least 0; for an input of the network, the quantiser's range
+/// is trusted.
 fn starts_at_zero(lower: &Lower, draft: usize, depth: usize) -> bool {
     let draft = &lower.drafts[draft];
     let all = || draft.inputs.iter().all(|&input| starts_at_zero(lower, input, depth + 1));
@@ -255,7 +257,7 @@ fn starts_at_zero(lower: &Lower, draft: usize, depth: usize) -> bool {
     }
 }
 
-/// What is quantised here stands for itself: as with a scale of 1.
+/// Lowers dynamic quantisation: the quantised values are taken for the real ones, with a scale of 1.
 pub(super) fn dynamic(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.value(used, 0)?.clone();
     if used.node.output.iter().any(|name| lower.returned.contains(name)) {
@@ -266,7 +268,8 @@ pub(super) fn dynamic(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![input, Value::Constant(Constant::floats(vec![], vec![1.0])), Value::Constant(zero)])
 }
 
-/// The operator `name` on these of the node's inputs; its output's scale is input `scale`, followed by the zero point.
+/// Lowers operator `name` on these of the node's inputs; its output's scale is input `scale`, followed by the
+/// zero point.
 fn quantised(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>, scale: usize) -> Outcome {
     let mut values = stands_for(lower, used, name, inputs)?;
     if let (Some(Value::Tensor(tensor)), true) = (values.first(), used.has(scale)) {
@@ -276,18 +279,18 @@ fn quantised(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>, 
     Ok(values)
 }
 
-/// The operator `name` on these of the node's inputs.
+/// Lowers operator `name` on these of the node's inputs.
 fn stands_for(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>) -> Outcome {
     lower.remark(REMARK.into());
     let mut node =
         NodeProto { op_type: name.to_owned(), domain: String::new(), input: inputs, ..used.node.clone() };
-    // A setting of the quantised operators only.
+    // An attribute of the quantised operators only.
     node.attribute.retain(|attribute| attribute.name != "channels_last");
     lower.outcome(Use { node: &node, opset: used.opset })
 }
 
-/// Input `index` under a name of its own, with the numbers that it stands for if it is a constant of whole ones; `scale`
-/// and the zero point are inputs as well. The scales are along `axis`.
+/// Returns a new name for input `index`; a constant of integers is converted to the real numbers that it
+/// represents. `scale` and the zero point are inputs as well. The scales are along `axis`.
 fn operand(
     lower: &mut Lower,
     used: Use<'_>,
@@ -302,7 +305,7 @@ fn operand(
     let constant = match lower.value(used, index)?.clone() {
         Value::Constant(constant) if constant.is_integer() => constant,
         Value::Tensor(tensor) => {
-            // The scale stands in front of the zero point.
+            // The scale is the input before the zero point.
             let scale = scale.is_some().then(|| zero.saturating_sub(1));
             let tensor = real(lower, used, index, tensor, scale, zero, axis)?;
             lower.values.insert(own.clone(), Value::Tensor(tensor));
@@ -311,7 +314,7 @@ fn operand(
         _ => return Ok(name),
     };
     let zero = lower.optional(used, zero)?;
-    // The operators' integers are scaled later; zero points may differ along the axis all the same.
+    // The operators' integers are scaled later, but zero points may still differ along the axis.
     let count = zero.as_ref().map_or(1, |zero| zero.elements().unwrap_or(1)).max(1);
     let scale = scale.unwrap_or_else(|| {
         let count = usize::try_from(count).unwrap_or(1);
@@ -334,7 +337,7 @@ pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
     quantised(lower, used, "Conv", inputs, 6)
 }
 
-/// What one step of a bias stands for: the product of both scales.
+/// Returns the value of one step of a bias: the product of both scales.
 fn step(input: &Constant, scale: Constant) -> Constant {
     let product = input
         .scalar()
@@ -363,7 +366,8 @@ pub(super) fn whole_matmul(lower: &mut Lower, used: Use<'_>) -> Outcome {
     stands_for(lower, used, "MatMul", inputs)
 }
 
-/// ONNX Runtime's own quantised operators: `(x, scale, zero)` for each operand, then the output's scale and zero.
+/// Lowers ONNX Runtime's own quantised operators: `(x, scale, zero)` for each operand, then the output's
+/// scale and zero.
 pub(super) fn runtime(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     let every_third = |first: usize| (first..used.node.input.len()).step_by(3).collect();
     let (name, scale, inputs): (&str, usize, Vec<usize>) = match used.node.op_type.as_str() {
@@ -392,7 +396,7 @@ pub(super) fn runtime(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     Some(quantised(lower, used, name, names, scale))
 }
 
-/// A, its scale and zero, B, its scale and zero, C in steps of the product of the scales.
+/// Lowers QGemm: A, its scale and zero; B, its scale and zero; C in steps of the product of the scales.
 fn gemm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let (input, scale) = (lower.constant(used, 1)?, lower.constant(used, 4)?);
     let x = operand(lower, used, 0, Some(input.clone()), 2, -1)?;

@@ -9,7 +9,7 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::add::Add;
 use cnnkit_core::layers::upsample::{KEYS, cubic};
 
-/// An element of the input and its share.
+/// An element of the input with its weight.
 type Tap = (usize, f64);
 
 /// Most neighbours that are mixed along one axis; each is a choice, a product and an addend of its own.

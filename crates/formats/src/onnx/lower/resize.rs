@@ -103,7 +103,7 @@ pub(super) fn stretches(lower: &Lower, used: Use<'_>, dims: &[u64]) -> Result<Ve
     Ok(stretches)
 }
 
-/// Elements chosen along each axis.
+/// Lowers a selection of elements along each axis.
 fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u64>>) -> Outcome {
     let mut tensor = input;
     for (axis, places) in chosen.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! ONNX Runtime's fused operators (`com.microsoft`), as the operators that they were made of.
+//! ONNX Runtime's fused operators (`com.microsoft`), as the operators from which they were fused.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::shapes::permuted;
@@ -10,21 +10,26 @@ use cnnkit_core::layers::power::Power;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::rescale::Rescale;
 
-/// A fused node that is taken apart.
-struct Parts<'a, 'n> {
+/// A fused node that is split into operators.
+pub(super) struct Parts<'a, 'n> {
     lower: &'a mut Lower,
     used: Use<'n>,
     count: usize,
 }
 
-impl Parts<'_, '_> {
-    /// The name of input `index`; empty if it is not given.
+impl<'a, 'n> Parts<'a, 'n> {
+    /// No parts yet.
+    pub(super) fn new(lower: &'a mut Lower, used: Use<'n>) -> Self {
+        Self { lower, used, count: 0 }
+    }
+
+    /// Returns the name of input `index`; empty if it is not given.
     fn input(&self, index: usize) -> String {
         self.used.node.input.get(index).cloned().unwrap_or_default()
     }
 
     /// What a value is called that only this node knows.
-    fn named(&mut self, value: Value) -> String {
+    pub(super) fn named(&mut self, value: Value) -> String {
         self.count += 1;
         let output = self.used.node.output.first().map_or("", String::as_str);
         let name = format!("{output} part {}", self.count);
@@ -33,7 +38,7 @@ impl Parts<'_, '_> {
     }
 
     /// The operator `name` on these values.
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         name: &str,
         inputs: Vec<String>,
@@ -62,21 +67,21 @@ impl Parts<'_, '_> {
         }
     }
 
-    fn done(self, name: &str) -> Outcome {
+    pub(super) fn done(self, name: &str) -> Outcome {
         match self.lower.values.get(name) {
             Some(value) => Ok(vec![value.clone()]),
             None => self.used.unsupported("a part without a result"),
         }
     }
 
-    /// The node's attributes but for these.
+    /// Returns the node's attributes except these.
     fn without(&self, names: &[&str]) -> Vec<AttributeProto> {
         let kept =
             self.used.node.attribute.iter().filter(|attribute| !names.contains(&attribute.name.as_str()));
         kept.cloned().collect()
     }
 
-    /// The activation that a fused node names.
+    /// Applies the activation that a fused node names.
     fn activated(&mut self, value: String) -> Result<String, Flaw> {
         let Some(activation) = self.used.text("activation").map(str::to_owned) else { return Ok(value) };
         let numbers: Vec<f32> =
@@ -99,9 +104,9 @@ impl Parts<'_, '_> {
     }
 }
 
-/// The node as what it was made of; none if it is another operator.
+/// Lowers the node as the operators from which it was fused; none if it is another operator.
 pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
-    let parts = Parts { lower, used, count: 0 };
+    let parts = Parts::new(lower, used);
     Some(match used.node.op_type.as_str() {
         "FusedConv" => conv(parts),
         "FusedMatMul" | "TransposeMatMul" => matmul(parts),
@@ -113,7 +118,7 @@ pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     })
 }
 
-/// A convolution, a sum with another map, an activation.
+/// Lowers a convolution, a sum with another map, and an activation.
 fn conv(mut parts: Parts<'_, '_>) -> Outcome {
     let inputs = (0..3).map(|index| parts.input(index)).collect();
     let mut value = parts.apply("Conv", inputs, parts.without(&["activation", "activation_params"]))?;
@@ -134,7 +139,7 @@ fn gemm(mut parts: Parts<'_, '_>) -> Outcome {
     parts.done(&value)
 }
 
-/// A product of operands that may be transposed, times a number.
+/// Lowers a product of operands that may be transposed, times a number.
 fn matmul(mut parts: Parts<'_, '_>) -> Outcome {
     if parts.used.int("transBatchA", 0) != 0 || parts.used.int("transBatchB", 0) != 0 {
         return parts.used.unsupported("a product of transposed stacks");
@@ -173,7 +178,7 @@ fn matmul(mut parts: Parts<'_, '_>) -> Outcome {
     parts.lower.simple(parts.used, Layer::Rescale(Rescale { scale: alpha, shift: 0.0 }), &product)
 }
 
-/// GELU after a bias, exact, by tanh, or by a sigmoid.
+/// Lowers GELU after a bias: exact, by tanh, or by a sigmoid.
 fn gelu(mut parts: Parts<'_, '_>) -> Outcome {
     let mut value = parts.input(0);
     let name = parts.used.node.op_type.clone();
@@ -198,7 +203,7 @@ fn gelu(mut parts: Parts<'_, '_>) -> Outcome {
     parts.done(&value)
 }
 
-/// The sum of two maps (and a bias), and a norm of it; the sum itself is the fourth output.
+/// Lowers the sum of two maps (and a bias) and its norm; the sum itself is the fourth output.
 fn skip_norm(mut parts: Parts<'_, '_>) -> Outcome {
     let simple = parts.used.node.op_type.starts_with("SkipSimplified");
     let (input, skip) = (parts.input(0), parts.input(1));
@@ -235,7 +240,7 @@ fn root_mean_square(mut parts: Parts<'_, '_>, input: usize, scale: usize) -> Out
     normalised(&mut parts, &name, scale)
 }
 
-/// `x / sqrt(mean(x^2) + eps)` over the last axis, times the scale.
+/// Lowers `x / sqrt(mean(x^2) + eps)` over the last axis, times the scale.
 fn normalised(parts: &mut Parts<'_, '_>, name: &str, scale: usize) -> Outcome {
     let input = parts.tensor(name)?;
     let last = input.dims.len().checked_sub(1).and_then(|axis| input.axis(axis));

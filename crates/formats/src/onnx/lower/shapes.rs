@@ -8,12 +8,12 @@ use cnnkit_core::layers::flatten::Flatten;
 use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::shape::product;
 
-/// The constant with other sizes.
+/// Returns the constant with other sizes.
 fn reshaped(constant: &Constant, dims: Vec<u64>) -> Value {
     Value::Constant(constant.changed(Change::Reshape(dims.clone()), dims))
 }
 
-/// The sizes that `wanted` asks for: 0 keeps an axis, -1 takes what is left.
+/// Resolves the sizes of a reshape: 0 keeps an axis, -1 takes the remaining elements.
 pub(super) fn resolved(dims: &[u64], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<u64>, Problem> {
     let wrong = |what: &str| Problem::shape(format!("{dims:?} cannot be reshaped to {wanted:?}: {what}"));
     let elements = product(dims).ok_or_else(|| wrong("too many elements"))?;
@@ -39,10 +39,10 @@ pub(super) fn resolved(dims: &[u64], wanted: &[i64], zero_is_zero: bool) -> Resu
     Ok(sizes)
 }
 
-/// Where the batch is after a reshape to `dims`.
+/// Returns the batch axis after a reshape to `dims`; an error if the reshape mixes it with other axes.
 fn batch_after(lower: &Lower, used: Use<'_>, tensor: &Tensor, dims: &[u64]) -> Result<Option<usize>, Flaw> {
     if lower.batch == 1 {
-        // An axis of size 1 in front is the batch; without one, the image stands alone.
+        // A leading axis of size 1 is the batch; without one, there is no batch axis.
         return Ok((dims.first() == Some(&1) && dims.len() > 1).then_some(0));
     }
     match tensor.batch {
@@ -57,7 +57,7 @@ fn batch_after(lower: &Lower, used: Use<'_>, tensor: &Tensor, dims: &[u64]) -> R
 
 fn to(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, dims: &[u64]) -> Outcome {
     let batch = batch_after(lower, used, tensor, dims)?;
-    // What reads like a flatten is one.
+    // A reshape to one axis is a flatten.
     let (from, into) = (lower.drafts[tensor.draft].shape.clone(), super::context::shape(dims, batch));
     if from.rank() > 1 && into.rank() == 1 {
         let flat = Layer::Flatten(Flatten { start_axis: 0, end_axis: None });
@@ -101,7 +101,7 @@ pub(super) fn flatten(lower: &mut Lower, used: Use<'_>) -> Outcome {
     })
 }
 
-/// `axes` as axes of a tensor with `rank` axes, in order.
+/// Returns `axes` as axes of a tensor with `rank` axes, in order.
 fn axes(used: Use<'_>, axes: &[i64], rank: usize) -> Result<Vec<usize>, Problem> {
     let mut places = axes.iter().map(|&axis| used.axis(axis, rank)).collect::<Result<Vec<_>, _>>()?;
     places.sort_unstable();
@@ -174,7 +174,7 @@ pub(super) fn transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
 }
 
-/// `tensor` with axis `order[i]` as its axis `i`.
+/// Returns `tensor` with axis `order[i]` as its axis `i`.
 pub(super) fn permuted(
     lower: &mut Lower,
     used: Use<'_>,

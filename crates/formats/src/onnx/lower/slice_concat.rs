@@ -12,7 +12,7 @@ use cnnkit_core::layers::pixel_shuffle::PixelShuffle;
 use cnnkit_core::layers::pixel_unshuffle::PixelUnshuffle;
 use cnnkit_core::layers::slice::Slice;
 
-/// A range along one axis: first, number of elements, step (which may be negative for constants).
+/// A range along one axis: first index, number of elements, step (which may be negative for constants).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     pub(super) axis: usize,
@@ -21,7 +21,7 @@ pub(super) struct Part {
     pub(super) step: i64,
 }
 
-/// Python's range `start..end` by `step` on an axis of `size` elements.
+/// Returns Python's range `start..end` by `step` on an axis of `size` elements.
 pub(super) fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> Result<Part, Problem> {
     if step == 0 {
         return Err(Problem::new(Code::InvalidValue, "its step is 0"));
@@ -45,7 +45,7 @@ fn of_constant(constant: &Constant, part: Part) -> Constant {
     let mut moves = steps(&constant.dims);
     let first = (part.first as usize).saturating_mul(moves[part.axis]);
     dims[part.axis] = part.count;
-    // Offsets of a negative step are taken from the first element backwards.
+    // Offsets of a negative step count backwards from the first element.
     let backward = part.step < 0;
     moves[part.axis] *= part.step.unsigned_abs() as usize;
     let values = constant.values.as_ref().filter(|_| small(&dims)).map(|values| {
@@ -92,7 +92,8 @@ fn of_tensor(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, part: Part) -> R
     settled(lower, used, taken)
 }
 
-/// A tensor that had no batch axis, but has a first axis of 1 now: a member of a stack along the batch is an image again.
+/// Returns a tensor without a batch axis whose first axis has become 1 with that axis as its batch: a member
+/// of a stack along the batch is an image again.
 pub(super) fn settled(lower: &mut Lower, used: Use<'_>, tensor: Tensor) -> Result<Tensor, Flaw> {
     let open = tensor.batch.is_none() && lower.batch == 1 && tensor.dims.len() > 1 && tensor.dims[0] == 1;
     if open && lower.moves(tensor.draft) {
@@ -103,7 +104,7 @@ pub(super) fn settled(lower: &mut Lower, used: Use<'_>, tensor: Tensor) -> Resul
 
 pub(super) fn taken(lower: &mut Lower, used: Use<'_>, value: &Value, part: Part) -> Result<Value, Flaw> {
     match value {
-        // Nothing of a tensor is no tensor: a roll by 0 joins it again.
+        // An empty slice becomes an empty constant: a roll by 0 concatenates it again.
         Value::Tensor(tensor) if part.count == 0 => {
             let mut dims = tensor.dims.clone();
             dims[part.axis] = 0;
@@ -196,7 +197,7 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
         if lower.batch != 1 {
             return used.unsupported("images joined along the batch");
         }
-        // A batch of 1 is an axis like any other.
+        // A batch of 1 can be an ordinary axis.
         batch = None;
     }
     let place = match batch {
@@ -229,7 +230,7 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
             lower.emit(used, layer, &several.iter().collect::<Vec<_>>(), vec![], batch)?
         }
     };
-    // Learned vectors come one after another, those in front from the inside out.
+    // Learned vectors are added one at a time; those in front from the inside out.
     let fronts = before.iter().rev().map(|constant| (constant, false));
     for (constant, after) in fronts.chain(after.iter().map(|constant| (constant, true))) {
         output = tokens(lower, used, &output, constant, axis, place, after)?;
@@ -237,7 +238,7 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(output)])
 }
 
-/// A constant in front of a tensor, or behind it.
+/// Adds a constant before or after a tensor.
 fn tokens(
     lower: &mut Lower,
     used: Use<'_>,
@@ -371,7 +372,7 @@ pub(super) fn space_to_depth(lower: &mut Lower, used: Use<'_>) -> Outcome {
     rearranged(lower, used, &input, &open, &[2, 4, 0, 1, 3], &[n, channels, h / size, w / size])
 }
 
-/// A reshape, a permutation of the image's axes and a reshape.
+/// Adds a reshape, a permutation of the image's axes and a reshape.
 fn rearranged(
     lower: &mut Lower,
     used: Use<'_>,

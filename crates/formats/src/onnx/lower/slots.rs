@@ -1,20 +1,20 @@
-//! What an operator does with a constant that it reads: a weight, a buffer, or a setting. It is asked for nodes that are not
-//! analysed; layers declare their weights themselves.
+//! The role of a constant that an operator reads: weight, buffer or setting. Used only for nodes that are not
+//! analysed; layers declare their own weights.
 
-/// What a constant input is.
+/// The role of a constant input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Learned: a parameter.
     Weight,
-    /// An operand: learned if it is more than one number, which would be a setting.
+    /// An operand: learned if it has more than one number; a single number would be a setting.
     Operand,
-    /// Kept, not learned: running statistics, windows.
+    /// Stored, not learned: running statistics, windows.
     Buffer,
-    /// No tensor of the network: sizes, scales, bounds, indices.
+    /// Not a tensor of the network: sizes, scales, bounds, indices.
     Setting,
 }
 
-/// What input `index` of `operator` is if it is a constant.
+/// Returns the role of input `index` of `operator` if it is a constant.
 pub(super) fn slot(operator: &str, index: usize) -> Slot {
     let among = |list: &[usize]| if list.contains(&index) { Slot::Weight } else { Slot::Setting };
     match operator {

@@ -4,7 +4,7 @@ use super::context::{Lower, Use};
 use crate::onnx::constant::Constant;
 use crate::onnx::names::ModulePath;
 
-/// The module path in the name of the stored tensor that `constant` is: `encoder.pos_embedding`.
+/// Returns the module path in the name of the stored tensor that `constant` is: `encoder.pos_embedding`.
 pub(super) fn place_of(lower: &Lower, used: Use<'_>, constant: &Constant) -> ModulePath {
     let name =
         constant.root.and_then(|root| lower.tensors.get(root)).map_or("", |tensor| tensor.name.as_str());

@@ -1,11 +1,11 @@
-//! The list of operators, and what is done with a node.
+//! The list of operators, and the lowering of a node.
 
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
 use super::{
-    arithmetic, attention, attributes, blocked, constant_source, control, conv, einsum, fold, gather,
+    arithmetic, aten, attention, attributes, blocked, constant_source, control, conv, einsum, fold, gather,
     integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize, runtime, shapes,
-    slice_concat,
+    slice_concat, stack,
 };
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
@@ -13,7 +13,7 @@ use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::onnx_operators;
 
-/// What an operator becomes.
+/// The lowering of an operator.
 pub struct Operator {
     /// Its name in ONNX.
     pub name: &'static str,
@@ -26,7 +26,7 @@ macro_rules! operators {
     };
 }
 
-/// Functions of one number are not among them: each stands in its layer's file.
+/// Functions of one number are not listed here: each is listed in its layer's file.
 static OPERATORS: &[Operator] = operators! {
     control::constant => "Constant";
     control::identity => "Identity" "Dropout";
@@ -84,20 +84,21 @@ static OPERATORS: &[Operator] = operators! {
     quantised::whole_matmul => "MatMulInteger";
 };
 
-/// All operators that become layers or vanish.
+/// Iterates over all operators that become layers or disappear.
 pub fn operators() -> impl Iterator<Item = &'static str> {
     OPERATORS.iter().map(|operator| operator.name).chain(onnx_operators())
 }
 
 impl Lower {
-    /// Lowers one node: its outputs are known afterwards. An error is the model's, with the node's name.
+    /// Lowers one node, after which its outputs are known. An error is one of the model and names the node.
     pub fn node(&mut self, used: Use<'_>) -> Result<(), Problem> {
         self.lowered += 1;
         if self.lowered > MAX_NODES {
             return Err(Problem::new(Code::Limit, format!("the model has more than {MAX_NODES} nodes")));
         }
         let node = used.node;
-        let values = match self.outcome(used) {
+        let outcome = self.outcome(used).and_then(|values| self.as_stated(used, values));
+        let values = match outcome {
             Ok(values) => self.limited(used, values),
             Err(Flaw::Unsupported(reason)) => match constant_source::retried(self, used) {
                 Some(values) => self.limited(used, values),
@@ -124,7 +125,23 @@ impl Lower {
         Ok(())
     }
 
-    /// The value of unknown shape that the node passes on as it is.
+    /// The values, if they have the shapes that the model states; only of a model whose shapes are all its own.
+    fn as_stated(&self, used: Use<'_>, values: Vec<Value>) -> Outcome {
+        for (value, name) in values.iter().zip(&used.node.output).filter(|_| self.exact) {
+            if let (Value::Tensor(tensor), Some(stated)) = (value, self.stated.get(name)) {
+                let fits = |(size, stated): (&u64, &Option<u64>)| stated.is_none_or(|stated| stated == *size);
+                if tensor.dims.len() != stated.len() || !tensor.dims.iter().zip(stated).all(fits) {
+                    return used.unsupported(format!(
+                        "its output is {:?} by its settings, but {stated:?} in the file",
+                        tensor.dims
+                    ));
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// Returns the value of unknown shape that the node passes on unchanged.
     fn passed_on(&mut self, used: Use<'_>, index: usize) -> Option<Value> {
         if index > 0 || !matches!(used.node.op_type.as_str(), "Identity" | "Dropout" | "Cast" | "CastLike") {
             return None;
@@ -135,7 +152,8 @@ impl Lower {
         self.values.get(input).cloned()
     }
 
-    /// The values with known constants as long as there is room for them, and a mark on what comes from weights.
+    /// Returns the values, with known constants as long as there is room for them, and marks constants
+    /// computed from weights.
     fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
         let mut sources: Vec<usize> = Vec::new();
         for index in 0..used.node.input.len() {
@@ -168,16 +186,17 @@ impl Lower {
         values
     }
 
-    /// Whether a stored tensor is learned: several numbers, or the 8 bits that stand for them, in an initialiser.
+    /// Returns whether a stored tensor is learned: more than one floating-point number, or integers of at
+    /// most 8 bits that represent them, in an initialiser.
     fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
         let small =
             matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
         (!constant.is_integer() || small)
-            && constant.elements().is_ok_and(|count| count > 1)
-            && !self.in_nodes.contains(&root)
+            && constant.elements().is_ok_and(|count| count > 1 || self.exact)
+            && !self.fixed.contains(&root)
     }
 
-    /// Drops all large known constants, so that nothing more is computed from them.
+    /// Drops the values of all large known constants, so that nothing more is computed from them.
     fn forget(&mut self) {
         for value in self.values.values_mut() {
             if let Value::Constant(constant) = value
@@ -198,6 +217,9 @@ impl Lower {
             && let Some(outcome) = runtime::fused(self, used).or_else(|| quantised::runtime(self, used))
         {
             return outcome;
+        }
+        if node.domain == aten::ATEN {
+            return aten::outcome(self, used);
         }
         if node.domain == crate::onnx::blocks::DOMAIN {
             return blocked::blocked(self, used);
@@ -222,6 +244,6 @@ impl Lower {
         if let Some(reason) = integers::refused(self, used) {
             return used.unsupported(reason);
         }
-        lower(self, used)
+        stack::of_maps(self, used, lower).unwrap_or_else(|| lower(self, used))
     }
 }

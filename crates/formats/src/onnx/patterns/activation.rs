@@ -1,4 +1,4 @@
-//! Activations that exporters write out: GELU, SiLU, Mish, hard sigmoid, hard swish.
+//! Activations that exporters write as basic operators: GELU, SiLU, Mish, hard sigmoid, hard swish.
 
 use super::{Match, View};
 use cnnkit_core::layers::Layer;
@@ -9,12 +9,13 @@ use cnnkit_core::layers::hardswish::Hardswish;
 use cnnkit_core::layers::mish::Mish;
 use cnnkit_core::layers::silu::Silu;
 
-/// Constants are written in single precision.
+/// Returns whether two constants are equal in single precision.
 fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 2e-6 * b.abs().max(1e-3)
 }
 
-/// The layer below a chain of fixed factors, and their product; nothing is peeled off that others read.
+/// Returns the layer before a chain of fixed factors, and their product; layers with other readers are not
+/// skipped.
 fn peel(view: &View<'_>, index: usize, outermost: bool) -> (usize, f64) {
     let (mut at, mut factor) = (index, 1.0);
     while let Some(Layer::Rescale(layer)) = view.layer(at)
@@ -32,8 +33,8 @@ fn replaced(layer: Layer, input: usize, index: usize) -> Match {
     Match { layer, inputs: vec![input], weights: vec![], named: index }
 }
 
-/// `factor * x * s * (1 + f(...))` with `factor * s` = 1/2: what GELU is, exact or approximate. Returns x and the layer
-/// that is added to 1.
+/// Matches `factor * x * s * (1 + f(...))` with `factor * s` = 1/2: the form of GELU, exact or approximate.
+/// Returns x and the layer that is added to 1.
 fn halves(view: &View<'_>, index: usize) -> Option<(usize, usize)> {
     let (product, outer) = peel(view, index, true);
     if !matches!(view.layer(product)?, Layer::Multiply(_)) || (product != index && !view.single(product)) {
@@ -54,7 +55,7 @@ fn halves(view: &View<'_>, index: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// `x / 2 * (1 + erf(x / sqrt 2))`.
+/// Matches `x / 2 * (1 + erf(x / sqrt 2))`.
 pub(super) fn gelu(view: &View<'_>, index: usize) -> Option<Match> {
     let (x, inner) = halves(view, index)?;
     let Layer::Function(function) = view.layer(inner)? else { return None };
@@ -64,7 +65,7 @@ pub(super) fn gelu(view: &View<'_>, index: usize) -> Option<Match> {
         .then(|| replaced(Layer::Gelu(Gelu { approximate: Approximation::None }), x, index))
 }
 
-/// Whether `index` is the third power of `x`.
+/// Returns whether `index` is the third power of `x`.
 fn is_cube(view: &View<'_>, index: usize, x: usize) -> bool {
     match view.layer(index) {
         Some(Layer::Power(power)) => power.exponent == 3.0 && view.input(index) == Some(x),
@@ -80,7 +81,7 @@ fn is_cube(view: &View<'_>, index: usize, x: usize) -> bool {
     }
 }
 
-/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
+/// Matches `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
 pub(super) fn gelu_tanh(view: &View<'_>, index: usize) -> Option<Match> {
     let (x, inner) = halves(view, index)?;
     let Layer::Tanh(_) = view.layer(inner)? else { return None };
@@ -95,7 +96,8 @@ pub(super) fn gelu_tanh(view: &View<'_>, index: usize) -> Option<Match> {
         .then(|| replaced(Layer::Gelu(Gelu { approximate: Approximation::Tanh }), x, index))
 }
 
-/// The other factor of a product with a layer for which `gate` holds and that reads it.
+/// Returns the other factor of a product with a layer that satisfies `gate` and reads that factor, and that
+/// layer.
 fn gated(view: &View<'_>, index: usize, gate: impl Fn(&Layer) -> bool) -> Option<(usize, usize)> {
     let Layer::Multiply(_) = view.layer(index)? else { return None };
     view.pairs(index)
@@ -103,13 +105,13 @@ fn gated(view: &View<'_>, index: usize, gate: impl Fn(&Layer) -> bool) -> Option
         .find(|&(x, other)| view.single(other) && view.layer(other).is_some_and(&gate) && x != other)
 }
 
-/// `x * sigmoid(x)`.
+/// Matches `x * sigmoid(x)`.
 pub(super) fn silu(view: &View<'_>, index: usize) -> Option<Match> {
     let (x, sigmoid) = gated(view, index, |layer| matches!(layer, Layer::Sigmoid(_)))?;
     (view.input(sigmoid) == Some(x)).then(|| replaced(Layer::Silu(Silu {}), x, index))
 }
 
-/// `x * tanh(softplus(x))`.
+/// Matches `x * tanh(softplus(x))`.
 pub(super) fn mish(view: &View<'_>, index: usize) -> Option<Match> {
     let (x, tanh) = gated(view, index, |layer| matches!(layer, Layer::Tanh(_)))?;
     let softplus = view.input(tanh).filter(|&at| view.single(at))?;
@@ -117,7 +119,7 @@ pub(super) fn mish(view: &View<'_>, index: usize) -> Option<Match> {
     (layer.beta == 1.0 && view.input(softplus) == Some(x)).then(|| replaced(Layer::Mish(Mish {}), x, index))
 }
 
-/// What `min(max(x + 3, 0), 6)` reads.
+/// Matches `min(max(x + 3, 0), 6)`; returns x.
 fn ramp(view: &View<'_>, index: usize) -> Option<usize> {
     let limited = match view.layer(index)? {
         Layer::Relu6(_) => true,
@@ -131,7 +133,7 @@ fn ramp(view: &View<'_>, index: usize) -> Option<usize> {
     }
 }
 
-/// A sixth of the ramp, or a ramp from 0 to 1.
+/// Matches a sixth of the ramp, or a ramp from 0 to 1.
 pub(super) fn hardsigmoid(view: &View<'_>, index: usize) -> Option<Match> {
     let x = match view.layer(index)? {
         Layer::Rescale(layer) if layer.shift == 0.0 && near(layer.scale, 1.0 / 6.0) => {
@@ -151,7 +153,7 @@ pub(super) fn hardsigmoid(view: &View<'_>, index: usize) -> Option<Match> {
     Some(replaced(Layer::Hardsigmoid(Hardsigmoid {}), x, index))
 }
 
-/// `x` times its hard sigmoid, or a sixth of `x` times the ramp.
+/// Matches `x` times its hard sigmoid, or a sixth of `x` times the ramp.
 pub(super) fn hardswish(view: &View<'_>, index: usize) -> Option<Match> {
     if let Some((x, gate)) = gated(view, index, |layer| matches!(layer, Layer::Hardsigmoid(_))) {
         return (view.input(gate) == Some(x)).then(|| replaced(Layer::Hardswish(Hardswish {}), x, index));

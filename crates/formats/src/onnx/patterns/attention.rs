@@ -1,4 +1,4 @@
-//! Attention, which exporters write as a product, a scale, what is added, a softmax and a product.
+//! Attention, which exporters write as a product, a scale, added terms, a softmax and a product.
 
 use super::View;
 use super::movement::reshape;
@@ -13,34 +13,35 @@ use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::layers::softmax::SoftmaxAxis;
 use cnnkit_core::shape::Shape;
 
-/// Most layers between the product of queries and keys and the softmax.
+/// Maximum number of layers between the product of queries and keys and the softmax.
 const STEPS: usize = 8;
-/// How far a scale may be from 1 / sqrt(d) to be that: exporters round its root to f32, once for queries and once for keys.
+/// Tolerance of a scale that should be 1 / sqrt(d): exporters round its root to f32, once for queries and
+/// once for keys.
 const ROUNDING: f64 = 5e-7;
-/// Names of stored tensors that are no parameters: Swin's shifted windows, and what is exported here.
+/// Names of stored tensors that are not parameters: Swin's shifted windows, and our own exported masks.
 const MASKS: &[&str] = &["mask", "attn_mask"];
 
-/// Attention, and what else changes with it.
+/// Attention, with the drafts that change with it.
 pub(super) struct Attended {
     pub layer: Layer,
     pub inputs: Vec<usize>,
     pub weights: Vec<Constant>,
     pub place: ModulePath,
-    /// Drafts that take the place of some that die: keys that are not transposed any more, queries that are scaled
-    /// instead of scores, tensors that are added.
+    /// Drafts that replace some of the removed ones: keys that are no longer transposed, queries that are
+    /// scaled instead of scores, tensors that are added.
     pub beside: Vec<(usize, Draft)>,
 }
 
-/// What lies between the product of queries and keys and the softmax, the last step first.
+/// The layers between the product of queries and keys and the softmax, the last one first.
 #[derive(Debug, Clone, Default)]
 struct Steps {
-    /// What the scores are multiplied by, in all.
+    /// The product of all scales of the scores.
     scale: f64,
-    /// Steps that add something: tensors that are computed, and learned or fixed ones.
+    /// Steps that add a tensor: computed, learned or fixed.
     added: Vec<Added>,
-    /// Steps that multiply all scores of a query by the same, and which operand of theirs the scores are.
+    /// Steps that multiply all scores of a query by the same factor, with the operand that is the scores.
     factors: Vec<(usize, usize)>,
-    /// A reshape that gives the scores more axes of size 1, before the others.
+    /// A reshape that prepends axes of size 1 to the scores.
     lifted: Option<usize>,
 }
 
@@ -52,8 +53,8 @@ enum Added {
     Own(usize),
 }
 
-/// `softmax(scale q k^T + terms) v` that ends at `index`. Its scores and shares are read by nothing else: where they are,
-/// as where attention maps are an output, the parts stay apart.
+/// Matches `softmax(scale q k^T + terms) v` that ends at `index`. Its scores and weights must have no other
+/// reader: where they do, as where attention maps are an output, the parts stay separate.
 pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
     let Layer::Matmul(_) = view.layer(index)? else { return None };
     let &[shares, value] = view.draft(index).inputs.as_slice() else { return None };
@@ -90,14 +91,14 @@ pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
                 let Layer::LearnedBias(own) = view.layer(at)? else { return None };
                 let weight = view.draft(at).weights.first()?;
                 let shape = own.shape.clone().unwrap_or_else(|| whole.sizes().to_vec());
-                // A buffer is stored like a parameter; its name tells them apart.
+                // A buffer is stored like a parameter; only its name distinguishes it.
                 let learned = own.learned && !MASKS.contains(&view.draft(at).place.leaf.as_str());
                 let (slot, size) =
                     if learned { (&mut bias, &mut layer.bias) } else { (&mut mask, &mut layer.mask) };
                 if slot.is_none() {
                     (*slot, *size) = (Some(weight.clone()), Some(shape));
                 } else {
-                    // A second one is an input: a tensor that starts a branch.
+                    // A second one becomes an input: a tensor that starts a branch.
                     beside.push((at, tensor(view, at, shape, learned)));
                     inputs.push(at);
                 }
@@ -105,7 +106,7 @@ pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
         }
     }
 
-    // The shapes as they will be, and the same scores for every mix of them: the same products as before.
+    // The final shapes, which must result in the same scores and the same products as before.
     let shape = |input: usize| {
         let new = beside.iter().find(|(slot, _)| *slot == input);
         new.map_or(&view.draft(input).shape, |(_, draft)| &draft.shape).clone()
@@ -129,14 +130,14 @@ pub(super) fn attention(view: &View<'_>, index: usize) -> Option<Attended> {
     })
 }
 
-/// The product of queries and keys behind the scores `at`, and the steps between.
+/// Returns the product of queries and keys before the scores `at`, and the steps between.
 fn walk(view: &View<'_>, at: usize, left: usize) -> Option<(usize, Steps)> {
     let left = left.checked_sub(1).filter(|_| view.single(at))?;
     let draft = view.draft(at);
     let behind = |input: usize| walk(view, input, left);
     match draft.layer.as_ref()? {
         Layer::Matmul(_) => Some((at, Steps { scale: 1.0, ..Steps::default() })),
-        // What is added before would be scaled as well.
+        // A term added before the scale would be scaled as well.
         Layer::Rescale(rescale) if rescale.shift == 0.0 => {
             let (product, mut steps) = behind(view.input(at)?).filter(|(_, steps)| steps.added.is_empty())?;
             steps.scale *= rescale.scale;
@@ -178,7 +179,7 @@ fn walk(view: &View<'_>, at: usize, left: usize) -> Option<(usize, Steps)> {
     }
 }
 
-/// Whether `at` multiplies all `scores` of a query by the same.
+/// Returns whether `at` multiplies all `scores` of a query by the same factor.
 fn per_query(view: &View<'_>, at: usize, scores: usize) -> bool {
     let rank = view.draft(scores).shape.rank();
     let one = |sizes: &[u64]| sizes.len() == rank && sizes.last() == Some(&1);
@@ -192,7 +193,8 @@ fn per_query(view: &View<'_>, at: usize, scores: usize) -> bool {
     }
 }
 
-/// What `at` scales, if it does nothing else and for nobody else; its scale goes into the product `scale`.
+/// Returns the input of `at` if that only scales and has no other reader, and multiplies `scale` by its
+/// scale; else `at`.
 fn scaled(view: &View<'_>, at: usize, scale: &mut f64) -> usize {
     match (view.layer(at), view.input(at)) {
         (Some(Layer::Rescale(own)), Some(input)) if own.shift == 0.0 && view.single(at) => {
@@ -203,7 +205,7 @@ fn scaled(view: &View<'_>, at: usize, scale: &mut f64) -> usize {
     }
 }
 
-/// Whether `to` is `from` with any number of axes of size 1 before the others.
+/// Returns whether `to` is `from` with any number of axes of size 1 before the others.
 fn lifts(from: &Shape, to: &Shape) -> bool {
     let more = to.rank().checked_sub(from.rank());
     more.is_some_and(|more| {
@@ -211,7 +213,7 @@ fn lifts(from: &Shape, to: &Shape) -> bool {
     })
 }
 
-/// `source` with so many axes of size 1 before its own, in the place of the draft `slot`.
+/// Adds `axes` axes of size 1 before those of `source`, in the slot of the draft `slot`.
 fn lift(
     view: &View<'_>,
     (source, slot): (usize, usize),
@@ -229,8 +231,8 @@ fn lift(
     slot
 }
 
-/// The keys, one a row, of which `turned` is the transpose; where that takes another permutation, it stands in the place
-/// of a draft that dies.
+/// Returns the keys, one per row, of which `turned` is the transpose; if that requires another permutation,
+/// it replaces a removed draft.
 fn turned_back(
     view: &View<'_>,
     turned: usize,
@@ -262,8 +264,8 @@ fn turned_back(
     Some(slot)
 }
 
-/// The keys of which `at` is the transpose by way of a reshape that joins all axes before the last two: what PyTorch's newer
-/// exporter writes for any number of axes.
+/// Returns the keys of which `at` is the transpose through a reshape that joins all axes before the last two,
+/// as PyTorch's newer exporter writes it for any number of axes.
 fn turned_flat(view: &View<'_>, at: usize) -> Option<usize> {
     let Layer::Reshape(_) = view.layer(at)? else { return None };
     let permute = view.input(at)?;
@@ -287,7 +289,7 @@ fn turned_flat(view: &View<'_>, at: usize) -> Option<usize> {
     (*axes == order && same).then_some(key)
 }
 
-/// The queries, each times what its scores were multiplied by.
+/// Returns the queries, each times the factor of its scores.
 fn factored(view: &View<'_>, query: usize, steps: &Steps, beside: &mut Vec<(usize, Draft)>) -> Option<usize> {
     let shape = &view.draft(query).shape;
     let mut last = query;
@@ -305,14 +307,14 @@ fn factored(view: &View<'_>, query: usize, steps: &Steps, beside: &mut Vec<(usiz
     Some(last)
 }
 
-/// The learned or fixed tensor that the `learned_bias` `at` adds, by itself.
+/// Returns the learned or fixed tensor that the `learned_bias` `at` adds, as a separate draft.
 fn tensor(view: &View<'_>, at: usize, shape: Vec<u64>, learned: bool) -> Draft {
     let layer = Layer::LearnedTensor(LearnedTensor { shape: shape.clone(), learned });
-    // It is told how many images there are by the network's first input.
+    // The network's first input determines its batch size.
     Draft { layer: Some(layer), inputs: vec![0], shape: Shape::new(shape), ..view.draft(at).clone() }
 }
 
-/// The place of the second product, under a name that says more than that it is one.
+/// Returns the module path of the second product, under a more specific name.
 fn named(place: &ModulePath) -> ModulePath {
     let stem = place.leaf.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
     let leaf = match stem {

@@ -1,4 +1,4 @@
-//! A linear map or convolution and the bias that an exporter adds in a node of its own.
+//! A linear map or convolution, and the bias that an exporter adds in a separate node.
 
 use super::{Match, View};
 use crate::onnx::constant::Change;
@@ -7,7 +7,7 @@ use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::linear::Linear;
 
-/// `x W + b`, with one number of `b` for each output.
+/// Matches `x W + b`, with one number of `b` per output.
 pub(super) fn linear(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::LearnedBias(bias) = view.layer(index)? else { return None };
     let map = view.input(index).filter(|&map| view.single(map) && bias.learned)?;

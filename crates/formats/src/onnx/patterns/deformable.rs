@@ -1,4 +1,5 @@
-//! A deformable convolution: a convolution that makes the offsets (and masks), and the sampling that reads them.
+//! A deformable convolution: a convolution that computes the offsets (and masks), and the sampling that reads
+//! them.
 
 use super::{Match, View};
 use cnnkit_core::layers::Layer;
@@ -8,8 +9,8 @@ use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::deform_sample::DeformSample;
 use cnnkit_core::layers::slice::Slice;
 
-/// `sample(x, conv(x))`; with a mask, the offsets are the first two thirds of the convolution's channels and the sigmoid of
-/// the others is the mask.
+/// Matches `sample(x, conv(x))`; with a mask, the offsets are the first two thirds of the convolution's
+/// channels and the mask is the sigmoid of the others.
 pub(super) fn deform_conv(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::DeformSample(sample) = view.layer(index)? else { return None };
     if sample.learned_offsets {
@@ -33,7 +34,7 @@ fn alone(view: &View<'_>, index: usize) -> Option<usize> {
     view.single(index).then_some(index)
 }
 
-/// The convolution of which the offsets are the first two thirds, and the mask is the sigmoid of the rest.
+/// Returns the convolution whose first two thirds are the offsets, and of whose rest the mask is the sigmoid.
 fn shared(view: &View<'_>, sample: &DeformSample, offsets: usize, mask: usize) -> Option<usize> {
     let logits = view.input(alone(view, mask)?)?;
     let (Layer::Sigmoid(_), Layer::Slice(first), Layer::Slice(rest)) =
@@ -55,7 +56,7 @@ fn taps(sample: &DeformSample) -> Option<u64> {
     cnnkit_core::shape::product(&sample.kernel.resolve(2, "kernel", 1).ok()?)
 }
 
-/// The layer of both, if the offsets' windows lie about the same centres as those of the samples.
+/// Returns the layer of both, if the offsets' windows have the same centres as those of the samples.
 fn fitted(view: &View<'_>, sample: &DeformSample, offset: &Conv, x: usize) -> Option<DeformConv> {
     let space = view.draft(x).shape.spatial();
     let (main, own) = (sample.main().windows(space).ok()?, offset.windows(space).ok()?);

@@ -1,4 +1,4 @@
-//! Squeeze-and-excitation: a mean over space, two small layers and a gate, by which the map is multiplied.
+//! Squeeze-and-excitation: a mean over space, two small layers and a gate that multiplies the map.
 
 use super::{Match, View};
 use crate::onnx::constant::{Change, Constant};
@@ -7,7 +7,8 @@ use cnnkit_core::layers::args::Groups;
 use cnnkit_core::layers::reduce::Reduction;
 use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
 
-/// `x * gate(second(activation(first(mean(x)))))`; the small layers are 1x1 convolutions or linear maps.
+/// Matches `x * gate(second(activation(first(mean(x)))))`; the small layers are 1x1 convolutions or linear
+/// maps.
 pub(super) fn squeeze_excite(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::Multiply(_) = view.layer(index)? else { return None };
     view.pairs(index).into_iter().find_map(|(x, factor)| excited(view, index, x, factor))
@@ -49,7 +50,7 @@ fn excited(view: &View<'_>, index: usize, x: usize, factor: usize) -> Option<Mat
     let channels = shape.channels();
     let squeeze = inner.first()?.dims[0];
     let fits = inner[0].dims[1] == channels && outer[0].dims[..2] == [channels, squeeze];
-    // Both with a bias, or neither.
+    // Both have a bias, or neither.
     if !averages || view.input(mean)? != x || !fits || inner.len() != outer.len() {
         return None;
     }
@@ -67,7 +68,7 @@ fn excited(view: &View<'_>, index: usize, x: usize, factor: usize) -> Option<Mat
     })
 }
 
-/// The layer below reshapes of a vector; all that is passed, and it, are read by nothing else.
+/// Returns the layer before reshapes of a vector; it and the skipped layers must have no other reader.
 fn vector(view: &View<'_>, index: usize) -> Option<usize> {
     let mut at = index;
     loop {
@@ -81,7 +82,7 @@ fn vector(view: &View<'_>, index: usize) -> Option<usize> {
     }
 }
 
-/// A linear map of a vector, with its weights as 1x1 kernels over so many axes of space.
+/// Returns a linear map of a vector, with its weights as 1x1 kernels over `rank` spatial axes.
 fn small(view: &View<'_>, index: usize, rank: usize) -> Option<(usize, Vec<Constant>)> {
     let point = match view.layer(index)? {
         Layer::Linear(_) => {

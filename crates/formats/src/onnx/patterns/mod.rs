@@ -1,7 +1,8 @@
-//! Composite patterns, shown as what they are: one file a pattern.
+//! Composite patterns, replaced by the layers that they implement: one file per pattern.
 //!
-//! An exporter writes GELU as five nodes and a channel shuffle as three. Each pattern is tried at each layer, which is its
-//! last one; where it matches, that layer is replaced and the others die, if nothing else reads them.
+//! An exporter writes GELU as five nodes and a channel shuffle as three. Each pattern is tried at each layer
+//! as its last one; where it matches, that layer is replaced, and the others are removed if they have no
+//! other reader.
 
 mod activation;
 mod attention;
@@ -15,7 +16,7 @@ mod shuffle;
 use super::ir::{Draft, uses};
 use cnnkit_core::layers::Layer;
 
-/// A pattern: what replaces the draft with this index, if it ends one.
+/// A pattern: returns the replacement of the draft with this index, if it is the end of one.
 type Pattern = fn(&View<'_>, usize) -> Option<Match>;
 
 /// All patterns, in the order in which they are tried.
@@ -41,16 +42,16 @@ static PATTERNS: &[Pattern] = &[
     movement::joined,
 ];
 
-/// What a pattern becomes.
+/// The replacement of a pattern.
 pub(super) struct Match {
     layer: Layer,
     inputs: Vec<usize>,
     weights: Vec<super::constant::Constant>,
-    /// The draft whose place in the module tree it takes.
+    /// The draft whose module path it takes.
     named: usize,
 }
 
-/// The drafts as patterns see them.
+/// The drafts, as patterns read them.
 pub(super) struct View<'a> {
     drafts: &'a [Draft],
     uses: Vec<usize>,
@@ -65,12 +66,12 @@ impl<'a> View<'a> {
         &self.drafts[index]
     }
 
-    /// Whether only one other layer reads it, so that it can vanish.
+    /// Returns whether it has exactly one reader, so that it can be removed.
     fn single(&self, index: usize) -> bool {
         self.uses[index] == 1
     }
 
-    /// The only input of a layer with one.
+    /// Returns the only input of a layer with one input.
     fn input(&self, index: usize) -> Option<usize> {
         match self.drafts[index].inputs.as_slice() {
             [only] => Some(*only),
@@ -78,7 +79,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The two inputs of a layer, in both orders.
+    /// Returns the two inputs of a layer, in both orders.
     fn pairs(&self, index: usize) -> Vec<(usize, usize)> {
         match self.drafts[index].inputs.as_slice() {
             &[a, b] => vec![(a, b), (b, a)],
@@ -87,10 +88,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// Replaces all patterns. What a replaced layer read and nothing else reads is dead afterwards.
+/// Replaces all patterns. Drafts that only replaced layers read are dead afterwards.
 pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
     let mut view_uses = uses(drafts, outputs);
-    // Before permutations are joined: the transposition of the keys is attention's own.
+    // Before permutations are joined: the transposition of the keys is part of attention.
     for index in 0..drafts.len() {
         attended(drafts, &mut view_uses, index);
     }
@@ -98,14 +99,14 @@ pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
         if attended(drafts, &mut view_uses, index) {
             continue;
         }
-        // A replaced layer may end a larger pattern.
+        // A replaced layer may be the end of a larger pattern.
         for _ in 0..4 {
             let view = View { drafts, uses: std::mem::take(&mut view_uses) };
             let found = PATTERNS.iter().find_map(|pattern| pattern(&view, index));
             view_uses = view.uses;
             let Some(found) = found else { break };
             let place = drafts[found.named].place.clone();
-            // First what it reads now, so that nothing that is still read dies.
+            // First the new inputs, so that no draft that is still read is removed.
             for &input in &found.inputs {
                 view_uses[input] += 1;
             }
@@ -119,7 +120,7 @@ pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
     }
 }
 
-/// Replaces what ends at `index` by attention, if it is that.
+/// Replaces the draft `index` by attention if it is the end of that pattern.
 fn attended(drafts: &mut [Draft], uses: &mut Vec<usize>, index: usize) -> bool {
     let view = View { drafts, uses: std::mem::take(uses) };
     let found = attention::attention(&view, index);
@@ -139,14 +140,14 @@ fn attended(drafts: &mut [Draft], uses: &mut Vec<usize>, index: usize) -> bool {
     };
     drafts[index] = made;
     for (slot, draft) in found.beside {
-        // It is read by what is new, so its old operands are still its own.
+        // A new draft reads the slot, so its old operands were not released above.
         release(drafts, uses, slot);
         drafts[slot] = draft;
     }
     true
 }
 
-/// Takes back the uses of what `index` read, and of what only that kept alive.
+/// Removes the uses of the inputs of `index`, and of everything that only these kept alive.
 fn release(drafts: &mut [Draft], uses: &mut [usize], index: usize) {
     let mut stack: Vec<usize> = drafts[index].inputs.clone();
     while let Some(input) = stack.pop() {

@@ -1,4 +1,4 @@
-//! Reshapes and permutations that do nothing, or do together what one does.
+//! Reshapes and permutations without effect, and sequences of them that a single one replaces.
 
 use super::{Match, View};
 use cnnkit_core::layers::Layer;
@@ -12,7 +12,7 @@ pub(super) fn reshape(shape: &Shape) -> Layer {
     Layer::Reshape(Reshape { shape: sizes.collect() })
 }
 
-/// A permutation that only moves axes of size 1 is a reshape.
+/// Replaces a permutation that only moves axes of size 1 by a reshape.
 pub(super) fn still(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::Permute(permute) = view.layer(index)? else { return None };
     let x = view.input(index)?;
@@ -31,7 +31,7 @@ pub(super) fn still(view: &View<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// A reshape of a reshape is one; one to the shape that was there is none.
+/// Replaces a reshape of a reshape by one; a reshape to the original shape is removed.
 pub(super) fn joined(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::Reshape(_) = view.layer(index)? else { return None };
     let input = view.input(index)?;
@@ -45,7 +45,7 @@ pub(super) fn joined(view: &View<'_>, index: usize) -> Option<Match> {
     Some(Match { layer, inputs: vec![x], weights: vec![], named: index })
 }
 
-/// A permutation of a permutation is one.
+/// Replaces a permutation of a permutation by one.
 pub(super) fn permuted(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::Permute(second) = view.layer(index)? else { return None };
     let middle = view.input(index)?;
@@ -61,7 +61,7 @@ pub(super) fn permuted(view: &View<'_>, index: usize) -> Option<Match> {
     Some(Match { layer, inputs: vec![x], weights: vec![], named: index })
 }
 
-/// An operand that is stretched along an axis of one element is joined by broadcasting all the same.
+/// Removes the expansion of an operand along an axis of one element: broadcasting has the same effect.
 pub(super) fn stretched(view: &View<'_>, index: usize) -> Option<Match> {
     let layer = view.layer(index)?;
     if !matches!(layer, Layer::Add(_) | Layer::Multiply(_) | Layer::Divide(_)) {
@@ -85,8 +85,8 @@ pub(super) fn stretched(view: &View<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// A permutation, a layer that treats every element alike, and the permutation back: the layer alone. Networks that were
-/// written with the channels last come with a pair of permutations around everything that needs them first.
+/// Replaces a permutation, an element-wise layer and the inverse permutation by the layer alone. Networks
+/// written with channels last have a pair of permutations around every layer that needs channels first.
 pub(super) fn between(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::Permute(back) = view.layer(index)? else { return None };
     let middle = view.input(index).filter(|&at| view.single(at))?;
@@ -106,7 +106,7 @@ pub(super) fn between(view: &View<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// What the permutation `index` reads, if `back` undoes it.
+/// Returns the input of the permutation `index`, if `back` is its inverse.
 fn undone(view: &View<'_>, index: usize, back: &[u64]) -> Option<usize> {
     let Layer::Permute(forth) = view.layer(index)? else { return None };
     let axis = |&axis: &u64| forth.axes.get(usize::try_from(axis).ok()?).copied();
@@ -114,7 +114,7 @@ fn undone(view: &View<'_>, index: usize, back: &[u64]) -> Option<usize> {
     both.iter().copied().eq(0..both.len() as u64).then(|| view.input(index)).flatten()
 }
 
-/// Layers without weights for which the order of the axes does not matter.
+/// Returns whether the order of the axes does not matter to a layer without weights.
 fn elementwise(layer: &Layer) -> bool {
     layer.pointwise().is_some() || matches!(layer, Layer::Add(_) | Layer::Multiply(_) | Layer::Divide(_))
 }

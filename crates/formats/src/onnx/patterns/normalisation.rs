@@ -1,4 +1,5 @@
-//! Norms that exporters write out: layer norm as means and a root, group norm as an instance norm between reshapes.
+//! Norms that exporters write as basic operators: layer norm as means and a root, group norm as an instance
+//! norm between reshapes.
 
 use super::{Match, View};
 use crate::onnx::constant::{Change, Values};
@@ -9,7 +10,7 @@ use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::layer_scale::ScaleAxis;
 use cnnkit_core::layers::reduce::Reduction;
 
-/// `(x - mean) / sqrt(variance + eps)`, then the scale, then the shift: each is a step of its own.
+/// Matches `(x - mean) / sqrt(variance + eps)`; the scale and the shift are separate steps.
 pub(super) fn layer_norm(view: &View<'_>, index: usize) -> Option<Match> {
     match view.layer(index)? {
         Layer::Divide(_) => divided(view, index),
@@ -19,14 +20,14 @@ pub(super) fn layer_norm(view: &View<'_>, index: usize) -> Option<Match> {
     }
 }
 
-/// What is averaged with its axes kept, and over which axes.
+/// Returns what is averaged with its axes kept, and the axes.
 fn mean(view: &View<'_>, index: usize) -> Option<(usize, Vec<u64>)> {
     let x = view.input(index)?;
     match view.layer(index)? {
         Layer::Reduce(reduce) if reduce.reduction == Reduction::Mean && reduce.keepdim => {
             Some((x, reduce.axes.clone()))
         }
-        // The features of a sequence look like space.
+        // The features of a sequence are read as a spatial axis.
         Layer::GlobalAvgPool(pool) if pool.keepdim => {
             Some((x, (1..view.draft(x).shape.rank() as u64).collect()))
         }
@@ -76,7 +77,7 @@ fn divided(view: &View<'_>, index: usize) -> Option<Match> {
     Some(Match { layer: Layer::LayerNorm(layer), inputs: vec![x], weights: vec![], named: index })
 }
 
-/// The scale of a layer norm over the same axis.
+/// Matches the scale of a layer norm over the same axis.
 fn scaled(view: &View<'_>, index: usize, axis: ScaleAxis) -> Option<Match> {
     let norm = view.input(index).filter(|&norm| view.single(norm))?;
     let Layer::LayerNorm(layer) = view.layer(norm)? else { return None };
@@ -97,7 +98,7 @@ fn scaled(view: &View<'_>, index: usize, axis: ScaleAxis) -> Option<Match> {
     })
 }
 
-/// The shift after the scale.
+/// Matches the shift after the scale.
 fn shifted(view: &View<'_>, index: usize) -> Option<Match> {
     let norm = view.input(index).filter(|&norm| view.single(norm))?;
     let Layer::LayerNorm(layer) = view.layer(norm)? else { return None };
@@ -127,7 +128,7 @@ fn shifted(view: &View<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// Channels last, a layer norm over them, and back.
+/// Matches a permutation to channels last, a layer norm over them, and the inverse permutation.
 pub(super) fn over_channels(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::Permute(back) = view.layer(index)? else { return None };
     let norm = view.input(index).filter(|&at| view.single(at))?;
@@ -150,7 +151,8 @@ pub(super) fn over_channels(view: &View<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// `[C, ...] -> [groups, n]`, an instance norm that only normalises, back to `[C, ...]`, the scale and the shift.
+/// Matches `[C, ...] -> [groups, n]`, an instance norm without scale and shift, back to `[C, ...]`, the scale
+/// and the shift.
 pub(super) fn group_norm(view: &View<'_>, index: usize) -> Option<Match> {
     let Layer::LearnedBias(_) = view.layer(index)? else { return None };
     let scale = view.input(index).filter(|&at| view.single(at))?;

@@ -6,7 +6,8 @@ use cnnkit_core::layers::channel_shuffle::ChannelShuffle;
 use cnnkit_core::layers::pixel_shuffle::PixelShuffle;
 use cnnkit_core::shape::Shape;
 
-/// What a reshape, a permutation and a reshape start from: the draft, its shape, the opened shape, the permutation.
+/// Returns the start of a reshape, a permutation and a reshape: the draft, its shape, the expanded shape, the
+/// permutation.
 fn folded<'a>(view: &View<'a>, index: usize) -> Option<(usize, &'a Shape, &'a [u64], &'a [u64])> {
     let Layer::Reshape(_) = view.layer(index)? else { return None };
     let moved = view.input(index).filter(|&at| view.single(at))?;
@@ -17,13 +18,13 @@ fn folded<'a>(view: &View<'a>, index: usize) -> Option<(usize, &'a Shape, &'a [u
     Some((x, &view.draft(x).shape, view.draft(open).shape.sizes(), &permute.axes))
 }
 
-/// `[C, ...] -> [g, C / g, ...] -> [C / g, g, ...] -> [C, ...]`.
+/// Matches `[C, ...] -> [g, C / g, ...] -> [C / g, g, ...] -> [C, ...]`.
 pub(super) fn channel_shuffle(view: &View<'_>, index: usize) -> Option<Match> {
     let (x, shape, open, axes) = folded(view, index)?;
     let swapped = axes.len() == open.len()
         && axes[..2.min(axes.len())] == [1, 0]
         && axes[2..].iter().copied().eq(2..axes.len() as u64);
-    // With one group, or groups of one, nothing is shuffled.
+    // One group, or groups of one channel, need no shuffle.
     let fits = swapped
         && open[0] > 1
         && open[1] > 1
@@ -35,7 +36,7 @@ pub(super) fn channel_shuffle(view: &View<'_>, index: usize) -> Option<Match> {
     fits.then(|| Match { layer, inputs: vec![x], weights: vec![], named: index })
 }
 
-/// `[C r r, H, W] -> [C, r, r, H, W] -> [C, H, r, W, r] -> [C, H r, W r]`.
+/// Matches `[C r r, H, W] -> [C, r, r, H, W] -> [C, H, r, W, r] -> [C, H r, W r]`.
 pub(super) fn pixel_shuffle(view: &View<'_>, index: usize) -> Option<Match> {
     let (x, shape, open, axes) = folded(view, index)?;
     let &[channels, r, other, h, w] = open else { return None };

@@ -106,7 +106,7 @@ pub(super) fn shape(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     }
 }
 
-/// All steps, the last state, and the last cell of an LSTM.
+/// Returns the sizes of all steps, the last state, and the last cell of an LSTM.
 fn recurrent(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     let (input, weight) = (node.dims(0)?, node.dims(2)?);
     let (&[first, second, _], &[directions, _, hidden]) = (input.as_slice(), weight.as_slice()) else {
@@ -122,7 +122,7 @@ fn recurrent(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     })
 }
 
-/// ONNX's own attention: as many rows as there are queries, as many features as values have.
+/// Returns the sizes of ONNX's own attention: one row per query, with the features of the values.
 fn attention(node: Asked<'_>) -> Option<Vec<u64>> {
     let (query, value) = (node.dims(0)?, node.dims(2)?);
     match (query.as_slice(), value.as_slice()) {

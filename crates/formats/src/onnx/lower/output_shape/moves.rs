@@ -1,4 +1,4 @@
-//! Operators that move, choose or repeat elements, and those that make tensors of given sizes.
+//! Operators that move, select or repeat elements, and those that create tensors of given sizes.
 
 use super::Asked;
 use crate::onnx::lower::elements::broadcast;
@@ -151,7 +151,7 @@ pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
     }
 }
 
-/// The sizes of output `index` of a Split.
+/// Returns the sizes of output `index` of a Split.
 pub(super) fn part(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
     let mut dims = node.dims(0)?;
     let axis = node.axis_of("axis", 0, dims.len())?;
@@ -178,7 +178,7 @@ fn sliced(node: Asked<'_>) -> Option<Vec<u64>> {
     Some(dims)
 }
 
-/// The sizes of a Fourier transform: real and imaginary parts last.
+/// Returns the sizes of a Fourier transform: real and imaginary parts are the last axis.
 fn transformed(node: Asked<'_>) -> Option<Vec<u64>> {
     let mut dims = node.dims(0)?;
     let axis = match node.ints(2) {

@@ -1,4 +1,4 @@
-//! Reductions, choices along an axis, and products of matrices.
+//! Reductions, selections along an axis, and products of matrices.
 
 use super::Asked;
 use crate::onnx::lower::elements::broadcast;
@@ -49,7 +49,7 @@ pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
     }
 }
 
-/// `dims` without `axes`, or with 1 in their place.
+/// Returns `dims` without `axes`, or with size 1 in their place if `kept`.
 fn without(dims: &[u64], axes: &[usize], kept: bool) -> Vec<u64> {
     let size = |(axis, &size): (usize, &u64)| match (axes.contains(&axis), kept) {
         (false, _) => Some(size),
@@ -59,7 +59,7 @@ fn without(dims: &[u64], axes: &[usize], kept: bool) -> Vec<u64> {
     dims.iter().enumerate().filter_map(size).collect()
 }
 
-/// A product of matrices, or of stacks of them.
+/// Returns the sizes of a product of matrices, or of stacks of them.
 pub(super) fn product(a: &[u64], b: &[u64]) -> Option<Vec<u64>> {
     let (mut left, mut right) = (a.to_vec(), b.to_vec());
     if left.is_empty() || right.is_empty() {
@@ -85,7 +85,7 @@ pub(super) fn product(a: &[u64], b: &[u64]) -> Option<Vec<u64>> {
     Some(result)
 }
 
-/// The sizes that the letters of the output have.
+/// Returns the sizes of the letters of the output.
 fn einsum(node: Asked<'_>) -> Option<Vec<u64>> {
     let equation: String =
         node.used.text("equation")?.chars().filter(|letter| !letter.is_whitespace()).collect();

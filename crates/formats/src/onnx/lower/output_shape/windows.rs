@@ -1,9 +1,9 @@
-//! Windows that slide over space, resizing, and sampling at given places.
+//! Windows that slide over space, resizing, and sampling at given positions.
 
 use super::Asked;
 use cnnkit_core::shape::product;
 
-/// What a window does along one axis.
+/// A window along one axis.
 struct Axis {
     size: u64,
     kernel: u64,
@@ -14,19 +14,19 @@ struct Axis {
 }
 
 impl Axis {
-    /// The number of windows; none if none fits.
+    /// Returns the number of windows; none if none fits.
     fn windows(&self, ceil: bool) -> Option<u64> {
         let padded = self.size.checked_add(self.before)?.checked_add(self.after)?;
         let span = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let room = padded.checked_sub(span)?;
         let stride = self.stride.max(1);
         let count = if ceil { room.div_ceil(stride) } else { room / stride }.checked_add(1)?;
-        // No window starts in the padding behind.
+        // No window starts in the padding after the last element.
         let late = ceil && (count - 1).saturating_mul(stride) >= self.size.saturating_add(self.before);
         Some(if late { count - 1 } else { count })
     }
 
-    /// The size that a transposed window gives.
+    /// Returns the output size of a transposed window.
     fn spread(&self, added: u64) -> Option<u64> {
         let span = self.kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let full =
@@ -35,12 +35,12 @@ impl Axis {
     }
 }
 
-/// `name` for each of `rank` axes.
+/// Returns the attribute `name` for each of `rank` axes.
 fn numbers(node: Asked<'_>, name: &str, rank: usize, default: u64) -> Option<Vec<u64>> {
     crate::onnx::lower::conv::numbers(node.used, name, rank, default).ok()
 }
 
-/// The axes of a window over `space`.
+/// Returns the axes of a window over `space`.
 fn axes(node: Asked<'_>, space: &[u64], kernel: &[u64]) -> Option<Vec<Axis>> {
     let rank = space.len();
     if kernel.len() != rank {
@@ -59,7 +59,7 @@ fn axes(node: Asked<'_>, space: &[u64], kernel: &[u64]) -> Option<Vec<Axis>> {
     Some((0..rank).map(axis).collect())
 }
 
-/// The sizes after a window slides over `space`.
+/// Returns the sizes after a window slides over `space`.
 fn slid(node: Asked<'_>, space: &[u64], kernel: &[u64]) -> Option<Vec<u64>> {
     let ceil = node.used.int("ceil_mode", 0) != 0;
     let same = node.used.text("auto_pad").is_some_and(|text| text.starts_with("SAME"));
@@ -70,7 +70,7 @@ fn slid(node: Asked<'_>, space: &[u64], kernel: &[u64]) -> Option<Vec<u64>> {
         .collect()
 }
 
-/// Kernel sizes of an attribute.
+/// Returns the kernel sizes of an attribute.
 fn kernel(node: Asked<'_>, rank: usize) -> Option<Vec<u64>> {
     node.used.ints("kernel_shape")?;
     numbers(node, "kernel_shape", rank, 1)
