@@ -374,7 +374,7 @@ fn parameters_are_stored_tensors_in_weight_slots_once() {
     let conv = || node("Conv", &["x", "w"], &["a"], vec![]);
     let weight = || ones("w", &[4, 3, 1, 1]);
     let image = &[1, 3, 8, 8];
-    // What is computed from shapes and single numbers never counts, whatever the size of the input.
+    // Results computed from shapes and single numbers never count, for any input size.
     for size in [8, 32] {
         let grid = vec![
             conv(),
@@ -406,7 +406,7 @@ fn parameters_are_stored_tensors_in_weight_slots_once() {
     assert_eq!(count(model(image, fixed("w"), vec![ones("v", &[2, 4, 1, 1])], &["y"])), (8, 12));
     let all = vec![constant("w", ones("", &[4, 3, 1, 1])), conv()];
     assert_eq!(count(model(image, all, vec![], &["a"])), (12, 0));
-    // A table counts as it is stored, whatever part of it the size of the input asks for.
+    // A table counts with its stored size, whichever part of it the input size selects.
     let part = vec![
         node("Slice", &["t", "from", "to", "axis"], &["p"], vec![]),
         conv(),

@@ -23,7 +23,7 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("a file")
 }
 
-/// Reads and analyses a file; whatever is wrong with it is an error with a message.
+/// Reads and analyses a file; any flaw must be an error with a message.
 fn digest(bytes: &[u8]) -> Option<Imported> {
     let model = read::read(Cursor::new(bytes)).ok()?;
     finish(model)
@@ -37,7 +37,7 @@ fn finish(model: ModelProto) -> Option<Imported> {
             Some(imported)
         }
         Err(flaws) => {
-            // The list is empty only where a flaw silences what depends on it, and that flaw is told.
+            // The list is empty only where a flaw silences what depends on it, and that flaw is reported.
             assert!(!flaws.is_empty());
             assert!(flaws.iter().all(|flaw| !flaw.message.is_empty()), "{flaws:?}");
             None

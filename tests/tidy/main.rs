@@ -3,13 +3,14 @@
 
 mod circles;
 mod dependencies;
+mod packages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Most lines of a file.
+/// Maximum number of lines of a file.
 const MAX_LINES: usize = 500;
-/// Most characters of a test's name.
+/// Maximum number of characters of a test's name.
 const MAX_NAME: usize = 60;
 
 /// The source files of all packages: their paths from the root, and their texts.
@@ -43,7 +44,7 @@ fn files(folders: impl Iterator<Item = PathBuf>) -> Vec<(String, String)> {
     paths.into_iter().map(read).collect()
 }
 
-/// The code of a file: no comments, nothing after its tests begin.
+/// Iterates over the code of a file, without comments and without its tests.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
     lines.enumerate().map(|(i, line)| (i + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
@@ -68,7 +69,7 @@ fn never(reason: &str, found: Vec<String>) {
 
 #[test]
 fn modules_depend_only_on_what_is_below_them() {
-    // Between crates the manifests say it, and the compiler checks it; this is about the folders of one crate.
+    // Between crates, the manifests state it and the compiler checks it; this test covers the folders of one crate.
     never(
         "the graph knows no file format",
         uses("crates/core/src/graph/", &["yaml", "onnx", "crate::spec", "crate::analysis"]),
@@ -262,4 +263,14 @@ fn no_default_stands_where_a_new_layer_must_be_thought_of() {
     }
     never("match on `Layer::arithmetic` without a default, or give the layer a facet", found);
     assert!(closed > 12, "{closed} matches on the arithmetic are found: does this test still see them?");
+}
+
+#[test]
+fn files_are_written_and_named_files_read_by_one_crate() {
+    let words =
+        ["fs::write(", "File::create(", "OpenOptions", "fs::rename(", "fs::read(", "fs::read_to_string("];
+    let found = uses("", &words).into_iter().filter(|line| !line.starts_with("crates/files/"));
+    // What the system says of memory is no file of anybody.
+    let found = found.filter(|line| !line.starts_with("src/cli/machine.rs")).collect();
+    never("files are replaced whole and read within limits by crates/files", found);
 }

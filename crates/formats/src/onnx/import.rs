@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::idle::Idle;
 use super::inline::{flatten, opset};
 use super::ir::{Draft, compact, without_identities};
 use super::lower::{Lower, Tensor, Use, Value};
@@ -23,6 +24,19 @@ pub const OLDEST: i64 = 7;
 pub const NEWEST: i64 = 28;
 /// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
+
+/// What another format says of a model's stored tensors, and ONNX does not.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// Those that are not learned.
+    pub buffers: HashSet<String>,
+    /// Those that are numbers in the code, among the buffers; PyTorch counts them nowhere.
+    pub constants: HashSet<String>,
+    /// Whether every tensor counts as it is stored, read or not.
+    pub every: bool,
+    /// Whether weights are looked at, so that what is computed from them is known: to run the network.
+    pub values: bool,
+}
 
 /// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]
@@ -104,22 +118,43 @@ pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
 /// # Errors
 /// As for [`load`].
 pub fn import(
-    mut model: ModelProto,
+    model: ModelProto,
     source: impl Into<ModelSource>,
     bindings: &Bindings,
 ) -> Result<Imported, Vec<Diagnostic>> {
-    let source = source.into();
+    import_declared(model, source.into(), bindings, &Declared::default())
+}
+
+/// A graph of a model with what another format says of its stored tensors.
+///
+/// # Errors
+/// As [`load`].
+pub fn import_declared(
+    mut model: ModelProto,
+    source: ModelSource,
+    bindings: &Bindings,
+    declared: &Declared,
+) -> Result<Imported, Vec<Diagnostic>> {
     let name = name(&model, &source);
-    super::weights::recall_all(&mut model, &source);
-    let channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
-    let (mut lower, outputs, inputs) = lowered(model, bindings)?;
+    if declared.every {
+        super::weights::recall_declared(&mut model, &source, declared);
+    }
+    if !declared.every || declared.values {
+        super::weights::recall_all(&mut model, &source);
+    }
+    let mut channels_last = Vec::new();
+    if !declared.every {
+        channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
+    }
+    let (mut lower, outputs, inputs) = lowered(model, bindings, declared)?;
     for name in &channels_last {
         lower.remark(format!(
             "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
         ));
     }
-    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
-    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
+    let Finished { mut drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
     Ok(Imported {
         graph,
         weights,
@@ -156,6 +191,7 @@ fn name(model: &ModelProto, source: &ModelSource) -> String {
 fn lowered(
     mut model: ModelProto,
     bindings: &Bindings,
+    declared: &Declared,
 ) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
     let mut graph = model.graph.take().unwrap_or_default();
@@ -172,7 +208,7 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
+    let mut lower = Lower { room: 1 << 25, exact: declared.every, ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
@@ -215,7 +251,9 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
-    let fixed = super::provenance::no_parameters(&graph);
+    // An exported program says itself what is learned.
+    let fixed =
+        if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     if outputs.is_empty() {
         return Err(one(
@@ -242,7 +280,9 @@ fn lowered(
             Problem::new(Code::Reference, message).help("the file is damaged or cut out of a larger model")
         ));
     }
-    unused(&mut lower, &items, &graph.initializer, &outputs);
+    if !declared.every {
+        unused(&mut lower, &items, &graph.initializer, &outputs);
+    }
     for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
@@ -253,7 +293,7 @@ fn lowered(
         lower.add_stored(tensor).map_err(one)?;
     }
     // Paddle and spox store all weights in nodes.
-    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
+    lower.weights_in_nodes = !declared.every && !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -358,6 +398,7 @@ fn build(
     outputs: Vec<usize>,
     inputs: &[String],
     lower: &mut Lower,
+    idle: &Idle,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -390,6 +431,8 @@ fn build(
             owners.insert(key, node);
         }
     }
+    // First: what counts beyond a weight goes before what counting finds.
+    idle.count(&mut builder);
     let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
     if shared > 0 {
         let plural = if shared == 1 { " is" } else { "s are" };

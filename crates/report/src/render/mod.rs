@@ -1,23 +1,27 @@
 //! Formats a [`Report`] as bytes: the only code that formats numbers and text.
 
 pub mod csv;
+pub mod data;
 pub mod diagnostics;
 pub mod dot;
 pub mod findings;
 pub mod fit;
 pub mod heatmap;
 pub mod lanes;
+pub mod latex;
 pub mod markdown;
 pub mod mermaid;
 pub mod paint;
 pub mod plot;
+pub mod safe;
+mod table;
 pub mod terminal;
 mod tree;
 pub mod value;
 
 use crate::findings::Findings;
 use crate::network::Network;
-use crate::{Block, Report};
+use crate::{Block, Page, Report};
 
 /// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,14 +29,18 @@ use crate::{Block, Report};
 pub enum Format {
     /// Tables for people.
     #[default]
-    #[cfg_attr(feature = "clap", value(aliases = ["text", "full"]))]
+    #[cfg_attr(feature = "clap", value(aliases = ["text", "txt", "full"]))]
     Table,
     /// One JSON object; integers are exact.
     Json,
-    /// The tables as comma-separated values; integers are exact.
+    /// A table as comma-separated values, for spreadsheets and pandas; integers are exact.
     Csv,
     /// The tables as Markdown, for a pull request.
+    #[cfg_attr(feature = "clap", value(aliases = ["md"]))]
     Markdown,
+    /// The tables as LaTeX, for a paper (package booktabs).
+    #[cfg_attr(feature = "clap", value(aliases = ["tex"]))]
+    Latex,
     /// The layer graph for Graphviz.
     Dot,
     /// The layer graph as a Mermaid flowchart.
@@ -57,10 +65,10 @@ pub enum Format {
 
 impl Format {
     /// Formats of every command with tables.
-    pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown];
+    pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex];
     /// Formats of a layer graph.
     pub const GRAPH: &[Self] =
-        &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
+        &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex, Self::Dot, Self::Mermaid];
     /// Formats of findings.
     pub const FINDINGS: &[Self] = &[
         Self::Table,
@@ -69,13 +77,14 @@ impl Format {
         Self::Jsonl,
         Self::Csv,
         Self::Markdown,
+        Self::Latex,
         Self::Sarif,
         Self::Github,
         Self::Gitlab,
         Self::Junit,
     ];
     /// Formats of an export; the file's extension selects one too.
-    pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch, Self::Table];
+    pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch];
     /// Formats of a text with a JSON form.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
     /// Formats of a plain text.
@@ -88,6 +97,7 @@ impl Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Markdown => "markdown",
+            Self::Latex => "latex",
             Self::Dot => "dot",
             Self::Mermaid => "mermaid",
             Self::Concise => "concise",
@@ -109,46 +119,56 @@ pub struct Canvas {
     pub width: usize,
     /// Whether to use ANSI colours.
     pub color: bool,
+    /// Whether tables and graphs are fitted into the columns, as for a terminal; else a row is a line, however long.
+    pub tables: bool,
 }
 
 /// Formats `report` as `format`; colour and width affect only [`Format::Table`].
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
-        // An exported file is shown verbatim.
-        Format::Table | Format::Onnx | Format::Pytorch => terminal::render(&report.page, canvas),
-        Format::Json => json(&report.json),
-        Format::Csv => csv::render(&report.page),
-        Format::Markdown => markdown::render(&report.page),
-        Format::Dot => networks(report, dot::render),
-        Format::Mermaid => networks(report, mermaid::render),
-        Format::Concise => found(report, &|list| findings::concise(list, canvas)),
-        Format::Jsonl => found(report, &findings::jsonl),
-        Format::Sarif => found(report, &findings::sarif),
-        Format::Github => found(report, &findings::github),
-        Format::Gitlab => found(report, &findings::gitlab),
-        Format::Junit => found(report, &findings::junit),
+        // JSON has escapes of its own, and programs want the text as it is.
+        Format::Json => return json(&report.json),
+        Format::Jsonl => return safe::json(found(&report.page, &findings::jsonl)),
+        Format::Sarif => return found(&report.page, &findings::sarif),
+        Format::Gitlab => return found(&report.page, &findings::gitlab),
+        _ => {}
     }
+    let page = &safe::page(&report.page);
+    let text = match format {
+        Format::Csv => csv::render(page),
+        Format::Markdown => markdown::render(page),
+        Format::Latex => latex::render(page),
+        Format::Dot => networks(page, dot::render),
+        Format::Mermaid => networks(page, mermaid::render),
+        Format::Concise => found(page, &|list| findings::concise(list, canvas)),
+        // These are commands; what stands in them is escaped.
+        Format::Github => return found(page, &findings::github),
+        Format::Junit => found(page, &findings::junit),
+        // An exported file is shown verbatim.
+        _ => terminal::render(page, canvas),
+    };
+    safe::inert(text)
 }
 
 /// Formats pretty JSON with a final newline.
 pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
-    text
+    safe::json(text)
 }
 
-/// Formats the findings of `report` with `draw`.
-fn found(report: &Report, draw: &dyn Fn(&Findings) -> String) -> String {
-    let lists = report.page.blocks.iter().filter_map(|block| match block {
+/// Formats the findings of `page` with `draw`.
+fn found(page: &Page, draw: &dyn Fn(&Findings) -> String) -> String {
+    let lists = page.blocks.iter().filter_map(|block| match block {
         Block::Findings(list) => Some(draw(list)),
         _ => None,
     });
     lists.collect()
 }
 
-/// Formats every layer graph of `report` with `draw`.
-fn networks(report: &Report, draw: fn(&Network) -> String) -> String {
-    let graphs = report.page.blocks.iter().filter_map(|block| match block {
+/// Formats every layer graph of `page` with `draw`.
+fn networks(page: &Page, draw: fn(&Network) -> String) -> String {
+    let graphs = page.blocks.iter().filter_map(|block| match block {
         Block::Network(network) => Some(draw(network)),
         _ => None,
     });

@@ -105,6 +105,8 @@ pub struct Lower {
     pub depth: usize,
     /// Nodes lowered so far, those of branches included.
     pub lowered: usize,
+    /// Whether every stored tensor counts, numbers too, and every shape is stated: an exported program of PyTorch.
+    pub exact: bool,
     /// Number of elements of large computed constants that may still be stored: 2^25 in total, 256 MiB.
     pub room: u64,
 }
@@ -261,7 +263,9 @@ impl Lower {
         weights: Vec<Constant>,
         batch: Option<usize>,
     ) -> Result<Tensor, Flaw> {
-        let place = self.owner(&weights).unwrap_or_else(|| place(used.node));
+        // An exported program says of every node which module it belongs to, also where modules share a weight.
+        let owner = if self.exact { None } else { self.owner(&weights) };
+        let place = owner.unwrap_or_else(|| place(used.node));
         self.emit_at(place, title(used.node), layer, inputs, weights, batch)
     }
 

@@ -5,6 +5,7 @@
 //! Tensors of the graph have no batch axis: a [`Value`] has the index of the batch axis in the ONNX tensor.
 
 mod arithmetic;
+mod aten;
 mod attention;
 mod attributes;
 mod choice;
@@ -37,6 +38,7 @@ mod stack;
 mod stored;
 mod table;
 
+pub use aten::ATEN;
 pub use constant_source::constant_output;
 pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
 pub use table::{Operator, operators};
