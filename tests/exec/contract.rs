@@ -142,6 +142,7 @@ fn is_a_bound(case: &Use) -> bool {
             | Layer::PixelUnshuffle(_)
             | Layer::DeformConv(_)
             | Layer::DeformSample(_)
+            | Layer::DynamicConv(_)
             | Layer::Flatten(_)
             | Layer::Reshape(_)
             | Layer::Pad(_)
