@@ -29,6 +29,7 @@ fn cnnkit(folder: &Path, args: &[&str]) -> Output {
         .current_dir(folder)
         .env("COLUMNS", "120")
         .env_remove("GITHUB_WORKSPACE")
+        .env_remove("CI_PROJECT_DIR")
         .output()
         .expect("the program runs")
 }
