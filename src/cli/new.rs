@@ -17,7 +17,7 @@ use cnnkit_report::init::NewSummary;
 pub struct Args {
     /// The spec to write [default: net.yaml, or as the network of `--from` is called]
     #[arg(value_name = "FILE")]
-    file: Option<String>,
+    target: Option<String>,
     /// The network to start from: a spec file or `zoo:NAME`
     #[arg(long, value_name = "SPEC")]
     from: Option<String>,
@@ -33,7 +33,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             (stem.unwrap_or_else(|| "net".to_owned()), cnnkit::standalone::text(from)?)
         }
     };
-    let file = args.file.unwrap_or_else(|| format!("{name}.yaml"));
+    let file = args.target.unwrap_or_else(|| format!("{name}.yaml"));
     if Path::new(&file).exists() {
         let help = "name another: `cnnkit new other.yaml`";
         return Err(Failure::usage(format!("`{file}` is there already"), help));

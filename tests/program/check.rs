@@ -18,6 +18,8 @@ impl Folder {
         let folder = Self(path);
         // Nothing above the folder is part of the project.
         folder.write("cnnkit.toml", "");
+        // The root of a repository, or paths would start at the one that this test stands in.
+        fs::create_dir_all(folder.0.join(".git")).expect("a folder");
         for (name, text) in files {
             folder.write(name, text);
         }

@@ -29,6 +29,7 @@ fn cnnkit(folder: &Path, args: &[&str]) -> Output {
         .current_dir(folder)
         .env("COLUMNS", "120")
         .env_remove("GITHUB_WORKSPACE")
+        .env_remove("CI_PROJECT_DIR")
         .output()
         .expect("the program runs")
 }
@@ -43,8 +44,8 @@ fn write(folder: &Path, file: &str, text: &str) {
 
 /// A repository with a network that changed, one that is new, one that was deleted with its folder, one whose block
 /// changed in another file, and one that stayed.
-fn changed() -> PathBuf {
-    let folder = repository("git-diff");
+fn changed(name: &str) -> PathBuf {
+    let folder = repository(name);
     let with_block = "include: [blocks.yaml]\ninput: [3, 16, 16]\nlayers:\n  - b\n";
     write(&folder, "nets/changed.yaml", NET);
     write(&folder, "nets/same.yaml", NET);
@@ -63,7 +64,7 @@ fn changed() -> PathBuf {
 
 #[test]
 fn diff_git_has_a_row_for_each_network_that_differs() {
-    let folder = changed();
+    let folder = changed("git-rows");
     let output = cnnkit(&folder, &["diff", "--git", "HEAD"]);
     let page = text(&output);
     assert_eq!(output.status.code(), Some(0), "{page}");
@@ -103,7 +104,7 @@ fn diff_git_has_a_row_for_each_network_that_differs() {
 
 #[test]
 fn diff_git_works_from_a_folder_and_for_new_specs() {
-    let folder = changed();
+    let folder = changed("git-folder");
     let nets = folder.join("nets");
     let page = text(&cnnkit(&nets, &["diff", "--git", "HEAD"]));
     assert!(page.contains("\nchanged.yaml") && page.contains("\nold/gone.yaml"), "{page}");
@@ -127,7 +128,7 @@ fn diff_git_works_from_a_folder_and_for_new_specs() {
 
 #[test]
 fn conditions_on_changes_do_not_hold_for_new_networks() {
-    let folder = changed();
+    let folder = changed("git-conditions");
     let status = |condition: &str| {
         cnnkit(&folder, &["diff", "--git", "HEAD", "nets/new.yaml", "--fail-if", condition]).status.code()
     };

@@ -240,7 +240,8 @@ fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<StyledText>> {
         let gap = " ".repeat(if i > 0 { GAP } else { 0 });
         let width = panel_width(panel, scale);
         out[0].push(StyledText::plain(gap.clone()));
-        out[0].push(StyledText::new(format!("{:<width$}", panel.title), Tone::Quiet));
+        out[0].push(StyledText::new(panel.title.as_str(), Tone::Quiet));
+        out[0].push(StyledText::plain(" ".repeat(width - panel.title.chars().count())));
         let above = (highest - height(panel)) / 2;
         let rows = panel.down();
         for line in 0..highest {

@@ -68,7 +68,9 @@ fn draw(table: &Table) -> String {
 /// Escapes characters that would start Markdown or HTML inside a cell; what stands between backticks stays code.
 fn escape(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len().is_multiple_of(2) {
+    // A name with a tag or a mark of its own could end the code.
+    let strange = parts.iter().skip(1).step_by(2).any(|code| code.contains(['<', '\\']));
+    if parts.len().is_multiple_of(2) || strange {
         return escape_plain(text);
     }
     let part = |(i, part): (usize, &&str)| match (i % 2, part.is_empty()) {
@@ -105,5 +107,6 @@ mod tests {
     fn code_stays_code_and_words_stay_words() {
         assert_eq!(escape("`a_b|c` *x* other_ops _y"), "`a_b\\|c` \\*x\\* other_ops \\_y");
         assert_eq!(escape("one ` alone"), "one \\` alone");
+        assert_eq!(escape("`<img>`"), "\\`\\<img>\\`");
     }
 }

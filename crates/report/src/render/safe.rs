@@ -79,7 +79,9 @@ pub fn inert(text: String) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for line in text.split_inclusive('\n') {
         let rest = line.trim_start();
-        let line = match rest.strip_prefix("::") {
+        // `::: net.yaml:3:5`, the place of a note, is no command: nothing closes it.
+        let note = rest.strip_prefix("::: ").is_some_and(|rest| !rest.contains("::"));
+        let line = match rest.strip_prefix("::").filter(|_| !note) {
             Some(rest) => format!("{}: :{rest}", &line[..line.len() - rest.len() - 2]),
             None => line.to_owned(),
         };
@@ -270,7 +272,7 @@ mod tests {
             inert("a ##[error]b ##vso[task.setvariable]c ###[x\n".into()),
             "a # #[error]b # #vso[task.setvariable]c ## #[x\n"
         );
-        for plain in ["a::b\n", "## heading\n", "nn::Conv ## [x]\n", ""] {
+        for plain in ["  ::: net.yaml:3:5\n", "a::b\n", "## heading\n", "nn::Conv ## [x]\n", ""] {
             assert_eq!(inert(plain.into()), plain);
         }
     }
