@@ -89,6 +89,9 @@
 //!
 //! Without the default feature `cli`, the crate has no command line and none of its dependencies.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod disk;
 pub mod load;
 #[doc(hidden)]
@@ -96,6 +99,9 @@ pub mod resized;
 #[doc(hidden)]
 pub mod revision;
 pub mod zoo;
+
+#[cfg(feature = "cli")]
+extern crate self as cnnkit;
 
 pub use load::{LoadError, Loader, Network};
 

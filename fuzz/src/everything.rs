@@ -7,6 +7,7 @@ use cnnkit::analysis::sizes::{Fixed, Trial as _, analyse};
 use cnnkit::check::rules::Severity;
 use cnnkit::check::{Choices, Plan, Project, Selector, Subject, rewrites};
 use cnnkit::diagnostic::Problem;
+use cnnkit::diagnostic::Rejected;
 use cnnkit::render::{Canvas, Format, diagnostics, render};
 use cnnkit::report::chains::NetworkGriddingSummary;
 use cnnkit::report::findings::Findings;
@@ -29,9 +30,9 @@ const CANVAS: Canvas = Canvas { width: 60, color: true };
 pub fn load(name: &str, bytes: &[u8]) -> Option<Network> {
     match Network::from_bytes(name, bytes) {
         Ok(network) => Some(network),
-        Err(LoadError::Rejected(sources, flaws)) => {
-            assert!(!flaws.is_empty(), "rejected without an error");
-            draw(&flaws, &sources);
+        Err(LoadError::Rejected(rejected)) => {
+            assert!(!rejected.flaws.is_empty(), "rejected without an error");
+            draw(&rejected.flaws, &rejected.sources);
             None
         }
         Err(LoadError::Call(problem)) => {
@@ -112,13 +113,22 @@ pub fn analyses(network: &Network) {
 pub fn check(name: &str, bytes: &[u8]) {
     let load = |_: &str| match Loader::new().bytes(name, bytes) {
         Ok(network) => Ok(Subject::from(network)),
-        Err(LoadError::Rejected(sources, flaws)) => Err(Box::new((*sources, flaws))),
-        Err(LoadError::Call(problem)) => Err(Box::new((Sources::default(), vec![problem.located(None)]))),
+        Err(LoadError::Rejected(rejected)) => Err(rejected),
+        Err(LoadError::Call(problem)) => {
+            Err(Box::new(Rejected { flaws: vec![problem.located(None)], ..Rejected::default() }))
+        }
     };
     let all = Selector::parse("all").expect("a selector");
     let choices = Choices { extend: vec![all], ..Choices::default() };
     let project = Project::default();
-    let plan = Plan { project: &project, choices: &choices, baseline: None, verify: false, load: &load };
+    let plan = Plan {
+        project: &project,
+        choices: &choices,
+        baseline: None,
+        verify: false,
+        memory: None,
+        load: &load,
+    };
     let checked = cnnkit::check::run(&[name.to_owned()], &plan);
     if checked.iter().all(|spec| spec.name.is_some()) {
         for rewrite in rewrites(&checked, |_| true) {

@@ -22,9 +22,9 @@ pub fn run(bytes: &[u8]) {
     let baseline = Baseline::parse("baseline.json", text);
     let project = match Project::parse("cnnkit.toml", text, Path::new(".")) {
         Ok(project) => project,
-        Err((sources, flaws)) => {
-            assert!(!flaws.is_empty(), "rejected without an error");
-            draw(&flaws, &sources);
+        Err(rejected) => {
+            assert!(!rejected.flaws.is_empty(), "rejected without an error");
+            draw(&rejected.flaws, &rejected.sources);
             if baseline.is_err() {
                 return;
             }
@@ -40,6 +40,7 @@ pub fn run(bytes: &[u8]) {
         choices: &choices,
         baseline: baseline.as_ref(),
         verify: false,
+        memory: None,
         load: &load,
     };
     let mut checked = cnnkit::check::run(&["net.yaml".to_owned()], &plan);

@@ -29,8 +29,9 @@ pub fn run(bytes: &[u8]) {
     let network = NETWORK.get_or_init(|| Network::from_bytes("net.yaml", SPEC).expect("a valid spec"));
     match ending {
         "npz" | "safetensors" => {
-            let Ok(weights) = arrays::read_weights(&file.path) else { return };
             let mut weighted = Weighted::<f32>::seeded(&network.graph, 0, Fill::Declared).expect("small");
+            let named = weighted.named().map(|(name, _, _, tensor)| (name, tensor.sizes().to_vec()));
+            let Ok(weights) = arrays::read_weights(&file.path, &named.collect()) else { return };
             if weighted.replace(weights).is_ok() {
                 let inputs = [Tensor::zeros(&[1, 3, 8, 8])];
                 let mut plan = Plan::new(&weighted, 1).expect("small");

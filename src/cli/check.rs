@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 
 use clap::ValueEnum;
 
-use crate::cli::Failure;
 use crate::cli::load::Replace;
+use crate::cli::{Failure, machine};
 use cnnkit::LoadError;
 use cnnkit::zoo::Zoo;
 use cnnkit_check::rules::Severity;
 use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector, Subject};
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_files::{Replacement, WriteError};
 use cnnkit_report::changes::ChangesSummary;
 use cnnkit_report::findings::Findings;
 use cnnkit_report::{Entry, Report, Spec};
@@ -96,7 +97,9 @@ impl From<Level> for Severity {
     }
 }
 
-/// Maximum number of rounds of fixes: one fix may enable another, but the rounds must end.
+/// Size limit of a baseline, in bytes: that of tens of thousands of findings.
+const MAX_BASELINE: u64 = 16 << 20;
+/// Rounds of fixes: one may make room for another, but none may go on for ever.
 const MAX_ROUNDS: usize = 8;
 
 /// Runs the command.
@@ -112,7 +115,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Zoo::find(name)?;
     }
     let project = if args.no_config { Project::default() } else { project()? };
-    let mut targets = cnnkit_check::targets(&args.paths)?;
+    // A model in memory is no file.
+    let given = super::embedded::models();
+    let (held, named): (Vec<String>, Vec<String>) =
+        args.paths.iter().cloned().partition(|path| given.iter().any(|(name, _)| name == path));
+    let mut targets = cnnkit_check::targets(&named)?;
+    targets.specs.extend(held);
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
     let loader = args.replace.loader(&targets.specs)?;
     let file = baseline_file(&args, &project)?;
@@ -133,7 +141,9 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             }
         })
     };
-    let plan = Plan { project: &project, choices: &choices, baseline, verify: args.verify, load: &load };
+    let memory = args.verify.then(machine::available_memory);
+    let plan =
+        Plan { project: &project, choices: &choices, baseline, verify: args.verify, memory, load: &load };
     let mut checked = cnnkit_check::run(&targets.specs, &plan);
     if let Some(problem) = misused.get() {
         return Err(problem.clone().into());
@@ -194,9 +204,10 @@ pub fn project() -> Result<Project, Failure> {
 
 /// Returns the baseline's path: from the command line, else from the project.
 fn baseline_file(args: &Args, project: &Project) -> Result<Option<String>, Failure> {
-    let of_project =
-        project.baseline.as_ref().map(|file| project.folder.join(file).to_string_lossy().into_owned());
-    let file = args.baseline.clone().or(of_project);
+    let file = match &args.baseline {
+        Some(file) => Some(file.clone()),
+        None => project.baseline_path()?.map(|path| path.to_string_lossy().into_owned()),
+    };
     if file.is_none() && args.update_baseline {
         let help = "name it: `--baseline cnnkit-baseline.json`, or `baseline = \"...\"` in cnnkit.toml";
         return Err(Failure::usage("there is no baseline to update", help));
@@ -205,10 +216,13 @@ fn baseline_file(args: &Args, project: &Project) -> Result<Option<String>, Failu
 }
 
 fn read_baseline(path: &str) -> Result<Baseline, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let refused = |why: String| {
         let help = "`cnnkit check --update-baseline` writes it";
-        Failure::usage(format!("cannot read the baseline `{path}`: {error}"), help)
-    })?;
+        Failure::usage(format!("cannot read the baseline `{path}`: {why}"), help)
+    };
+    let bytes =
+        cnnkit_files::read(Path::new(path), MAX_BASELINE).map_err(|error| refused(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| refused(error.utf8_error().to_string()))?;
     Ok(Baseline::parse(path, &text)?)
 }
 
@@ -221,27 +235,63 @@ fn wanted(args: &Args, finding: &Located) -> bool {
     (args.fix || (args.diff && !args.update)) && (fix.safe || args.also_unsafe)
 }
 
-/// Writes the files and checks again. If a spec can no longer be built, all files are restored.
+/// Writes the files and checks again. If a file cannot be written, or a spec can no longer be built, everything is put
+/// back.
 fn write(
     rewrites: &[Rewrite],
     specs: &[String],
     before: &[Checked],
     plan: &Plan<'_>,
 ) -> Result<Vec<Checked>, Failure> {
+    let change = |rewrite: &Rewrite| {
+        let (old, new) = (rewrite.before.as_bytes(), rewrite.after.as_bytes());
+        Replacement::prepare(Path::new(&rewrite.file), new, Some(old))
+    };
+    let cannot = |rewrite: &Rewrite, error: WriteError| {
+        let help = match error {
+            WriteError::Changed => "another program writes it; run the command again",
+            _ => "check the folder, its permissions and the space on the disk",
+        };
+        let unchanged = if matches!(error, WriteError::Broken(..)) { "" } else { "; nothing was changed" };
+        Failure::usage(format!("cannot write `{}`: {error}{unchanged}", rewrite.file), help)
+    };
+    // All of the new content is on the disk before the first file changes.
+    let mut prepared = Vec::with_capacity(rewrites.len());
     for rewrite in rewrites {
-        super::output::save(&rewrite.file, &rewrite.after)?;
+        prepared.push((rewrite, change(rewrite).map_err(|error| cannot(rewrite, error))?));
+    }
+    for (number, (rewrite, replacement)) in prepared.into_iter().enumerate() {
+        if let Err(error) = replacement.commit() {
+            put_back(&rewrites[..number])?;
+            return Err(cannot(rewrite, error));
+        }
     }
     let after = cnnkit_check::run(specs, plan);
     let broken =
         before.iter().zip(&after).find(|(before, after)| before.name.is_some() && after.name.is_none());
     if let Some((spec, _)) = broken {
-        for rewrite in rewrites {
-            super::output::save(&rewrite.file, &rewrite.before)?;
-        }
+        put_back(rewrites)?;
         return Err(Failure::usage(
             format!("a fix would break `{}`; nothing was changed", spec.path),
             "please report this spec as a bug; `--diff` shows the fix",
         ));
     }
     Ok(after)
+}
+
+/// Gives files their old content again, unless another program has changed them since.
+fn put_back(rewrites: &[Rewrite]) -> Result<(), Failure> {
+    let mut failures = Vec::new();
+    for rewrite in rewrites {
+        let (old, new) = (rewrite.before.as_bytes(), rewrite.after.as_bytes());
+        let result =
+            Replacement::prepare(Path::new(&rewrite.file), old, Some(new)).and_then(Replacement::commit);
+        if let Err(error) = result {
+            failures.push(Failure::usage(
+                format!("cannot put `{}` back as it was: {error}", rewrite.file),
+                "its fixes are in the file; undo them if you do not want them",
+            ));
+        }
+    }
+    Failure::unless_none(failures)
 }

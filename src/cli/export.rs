@@ -1,12 +1,10 @@
 //! `cnnkit export`
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use crate::cli::export_target::Target;
 use crate::cli::load::{Loaded, Replace};
-use crate::cli::{Failure, output};
+use crate::cli::{Failure, machine, output};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
 use cnnkit_exec::network::{Fill, Network};
@@ -27,7 +25,7 @@ use cnnkit_report::{Page, Report};
   cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
   cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]
@@ -102,33 +100,31 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
     let network = if args.no_weights {
         None
     } else {
+        // The model is made in memory too, unless its weights are beside it.
+        let copies = if beside { 1 } else { 3 };
+        machine::room_for("exporting", graph, bytes.saturating_mul(copies))?;
         let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
         if let Some(path) = &args.weights {
-            network.replace(arrays::read_weights(path).map_err(failed)?).map_err(failed)?;
+            let wanted = network.sizes();
+            network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
         }
         Some(network)
     };
     let model = onnx::write(graph, network.as_ref(), &options)
         .map_err(|refused| Failure::rejected(&loaded.sources, refused))?;
-    let cannot = |path: &str, error: std::io::Error| {
-        Failure::usage(format!("cannot write `{path}`: {error}"), "check the folder and its permissions")
-    };
-    std::fs::write(file, model.bytes()).map_err(|error| cannot(file, error))?;
     let size = number::bytes(bytes);
     let weights = match (&network, beside) {
         (None, _) => format!("without its {size} of weights"),
         (Some(_), false) => format!("with {size} of weights"),
         (Some(network), true) => {
             let path = format!("{file}.data");
-            let write = || {
-                let mut out = BufWriter::new(File::create(&path)?);
-                onnx::write_weights(network, &mut out)?;
-                out.flush()
-            };
-            write().map_err(|error| cannot(&path, error))?;
+            // Before the model, which is of no use without them.
+            cnnkit_files::replace(Path::new(&path), |out| onnx::write_weights(network, out))
+                .map_err(|error| output::cannot_write(&path, &error))?;
             format!("with {size} of weights beside it, in {path}")
         }
     };
+    output::save(file, model.bytes())?;
     let layers = graph.nodes().len() - graph.inputs().count();
     Ok(format!("{file}: {layers} layers as {} operators of opset {}, {weights}", model.operators, args.opset))
 }

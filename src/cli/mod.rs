@@ -8,6 +8,7 @@ mod compare;
 mod completions;
 mod demo;
 mod diff;
+pub mod embedded;
 mod export;
 mod export_target;
 mod graph;
@@ -35,7 +36,7 @@ mod verify;
 mod version;
 mod zoo;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
@@ -168,18 +169,21 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Parses the arguments of the process, runs the command, prints, and returns the exit status.
-pub fn main() -> ExitCode {
-    if version::asked(std::env::args_os().skip(1)) {
+/// Parses the arguments, the program's name among them, runs the command, prints, and returns the exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if version::asked(arguments.iter().skip(1).cloned()) {
         return version::print();
     }
-    let matches = commands::command().get_matches();
+    let matches = commands::command().get_matches_from(arguments);
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut commands::command()).exit(),
     };
+    machine::bound_threads();
     let name = named(&matches);
-    if let Err(failure) = cli.output.check(&name, commands::formats(&name)) {
+    let asked = cli.output.settle().and_then(|()| cli.output.check(&name, commands::formats(&name)));
+    if let Err(failure) = asked {
         return cli.output.fail(&failure);
     }
     if let Command::Man(args) = &mut cli.command {
@@ -194,9 +198,9 @@ pub fn main() -> ExitCode {
     let strict = cli.command.strict();
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report) {
-            Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && report.partial) => ExitCode::SUCCESS,
-            Ok(()) => ExitCode::from(1),
+            Ok(()) if cli.output.exit_zero => 0,
+            Ok(()) if report.ok && !(strict && report.partial) => 0,
+            Ok(()) => 1,
             Err(failure) => cli.output.fail(&failure),
         },
         Err(failure) => cli.output.fail(&failure),

@@ -1,7 +1,7 @@
 //! The destination of a report: the terminal and files, with their formats and colours.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::process::ExitCode;
+use std::path::Path;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
@@ -50,7 +50,26 @@ fn format_and_file(text: &str) -> Result<(Format, String), String> {
 }
 
 impl Output {
-    /// Checks that every requested format is one of `known`, before any work is done.
+    /// Takes `-` for what it stands for elsewhere, and refuses files that one output would take from another.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        self.file.take_if(|file| file == "-");
+        let mut files: Vec<&String> = self.outputs.iter().map(|(_, file)| file).collect();
+        if files.iter().any(|file| *file == "-") {
+            let help = "choose its format with `--format`, and write the others to files";
+            return Err(Failure::usage("`--output` writes to files", help));
+        }
+        files.extend(&self.file);
+        files.sort_unstable();
+        match files.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => {
+                let message = format!("two outputs go to `{}`", pair[0]);
+                Err(Failure::usage(message, "give each a file of its own"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether every format asked for is one of `known`, so that a wrong one costs no work.
     pub fn check(&self, command: &str, known: &[Format]) -> Result<(), Failure> {
         let asked = std::iter::once(self.format).chain(self.outputs.iter().map(|(format, _)| *format));
         match asked.into_iter().find(|format| !known.contains(format)) {
@@ -94,16 +113,21 @@ impl Output {
         let canvas = Canvas { width: width(), color: self.color(std::io::stdout().is_terminal()) };
         let text = render::render(report, self.format, canvas);
         let mut stdout = std::io::stdout().lock();
-        // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        Ok(())
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::usage(
+                format!("cannot write to standard output: {error}"),
+                "check the space on the disk, or write a file with `-o FILE`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Prints the reason why the command could not run; returns exit status 2.
-    pub fn fail(&self, failure: &Failure) -> ExitCode {
+    pub fn fail(&self, failure: &Failure) -> u8 {
         let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
-        ExitCode::from(2)
+        2
     }
 
     fn color(&self, terminal: bool) -> bool {
@@ -119,7 +143,7 @@ impl Output {
     }
 }
 
-fn explain(failure: &Failure, canvas: Canvas) -> String {
+pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
         Failure::Rejected(rejected) => {
             let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);
@@ -142,8 +166,13 @@ fn width() -> usize {
     terminal.or_else(variable).unwrap_or(100).clamp(40, 400)
 }
 
-pub(super) fn save(file: &str, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+/// Replaces the file by `content`, whole or not at all.
+pub(super) fn save(file: &str, content: impl AsRef<[u8]>) -> Result<(), Failure> {
+    cnnkit_files::replace(Path::new(file), |out| out.write_all(content.as_ref()))
+        .map_err(|error| cannot_write(file, &error))
+}
+
+/// A file that could not be written.
+pub(super) fn cannot_write(file: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
 }

@@ -191,9 +191,7 @@ pub fn picture(file: &str) -> Result<Picture, Failure> {
 
 /// Writes a picture.
 pub fn save(file: &str, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(file, bytes).map_err(|error| {
-        Failure::usage(format!("cannot write `{file}`: {error}"), "check the folder and its permissions")
-    })
+    super::output::save(file, bytes)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{Failure, machine};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::shape::Shape;
 use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::{Fill, Network, random_inputs};
 use cnnkit_exec::run::{Reference, Run};
@@ -30,7 +31,7 @@ use cnnkit_report::run::{self, Context, Engine, Measured};
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
   cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are
@@ -111,7 +112,10 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
     let shape = &graph.node(id).shape;
     let extension = std::path::Path::new(path).extension().and_then(|end| end.to_str()).unwrap_or("");
     let tensor = match extension.to_ascii_lowercase().as_str() {
-        "npy" => arrays::read_npy(path).map_err(failed)?,
+        "npy" => {
+            fits(path, &arrays::npy_sizes(path).map_err(failed)?, graph, shape)?;
+            arrays::read_npy(path).map_err(failed)?
+        }
         "png" | "jpg" | "jpeg" => pictures::read(path, shape, args.normalize).map_err(failed)?,
         _ => {
             return Err(Failure::usage(
@@ -137,8 +141,29 @@ fn read(args: &Args, path: &str, graph: &Graph, id: NodeId) -> Result<Tensor<f32
     }
 }
 
+/// Whether a network can run on an array of these sizes, before it is read: `[C, H, W]`, or a batch of such images.
+fn fits(path: &str, sizes: &[usize], graph: &Graph, shape: &Shape) -> Result<(), Failure> {
+    let batch = if sizes.len() == shape.rank() + 1 { sizes[0] as u64 } else { 1 };
+    if batch == 0 {
+        return Err(Failure::usage(
+            format!("`{path}` {sizes:?} is a batch of 0 images"),
+            "give at least one image",
+        ));
+    }
+    let given = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let wanted = shape.sizes().iter().try_fold(batch, |product, &size| product.checked_mul(size));
+    if given.is_none() || given != wanted {
+        return Err(Failure::usage(
+            format!("`{path}` has the sizes {sizes:?}, the input is {shape}"),
+            "give an array [C, H, W], or [batch, C, H, W] for several images",
+        ));
+    }
+    run::affordable(graph, batch, machine::available_memory()).map_err(failed)
+}
+
 /// Returns the inputs: random ones, except those that are given as files.
-fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
+fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
+    let graph = &loaded.graph;
     let all: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut given: Vec<(usize, Tensor<f32>)> = Vec::new();
     for (name, input) in &args.input {
@@ -153,7 +178,14 @@ fn inputs(args: &Args, graph: &Graph) -> Result<Vec<Tensor<f32>>, Failure> {
                 )
             })?,
         };
-        given.push((place, read(args, path, graph, all[place])?));
+        let tensor = read(args, path, graph, all[place])?;
+        // Arrays are in the file's layout; pictures are read into the network's.
+        let last = loaded
+            .model
+            .as_ref()
+            .is_some_and(|model| model.channels_last.iter().any(|name| *name == graph.node(all[place]).id));
+        let moved = last && arrays::is(path, "npy");
+        given.push((place, if moved { tensor.with_channels_first() } else { tensor }));
     }
     let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
     run::affordable(graph, batch as u64, machine::available_memory()).map_err(failed)?;
@@ -212,16 +244,24 @@ fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
     };
     let sizes = |(name, input): &(String, Input)| {
         let Input::File(path) = input else { return None };
-        let tensor = arrays::read_npy(path).ok().filter(|_| arrays::is(path, "npy"))?;
-        let sizes: Vec<u64> = tensor.sizes().iter().map(|&size| size as u64).collect();
+        let sizes = arrays::npy_sizes(path).ok().filter(|_| arrays::is(path, "npy"))?;
+        let sizes: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
         Some((name.clone(), if sizes.len() > 1 { sizes[1..].to_vec() } else { sizes }))
     };
     let arrays: Vec<(String, Vec<u64>)> = args.input.iter().filter_map(sizes).collect();
     if arrays.is_empty() {
         return Err(failure);
     }
-    let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
-    given.load(&args.spec).map_err(|_| failure)
+    // The channels of the arrays may come last, as in the file.
+    let mut rotated = arrays.clone();
+    rotated.iter_mut().for_each(|(_, sizes)| sizes.rotate_right(1));
+    for arrays in [arrays, rotated] {
+        let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
+        if let Ok(loaded) = given.load(&args.spec) {
+            return Ok(loaded);
+        }
+    }
+    Err(failure)
 }
 
 /// Runs the command.
@@ -241,11 +281,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             "write a .npz file: it holds them by name",
         ));
     }
-    let inputs = inputs(&args, graph)?;
+    let inputs = inputs(&args, &loaded)?;
     let batch = inputs.first().map_or(1, Tensor::batch);
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {
-        network.replace(arrays::read_weights(path).map_err(failed)?).map_err(failed)?;
+        let wanted = network.sizes();
+        network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
     } else if let Some(weights) = loaded.weights().map_err(failed)? {
         network.replace(weights).map_err(failed)?;
     }

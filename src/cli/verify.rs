@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::cli::Failure;
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
+use crate::cli::{Failure, machine};
 use cnnkit_core::graph::NodeId;
 use cnnkit_report::Report;
 use cnnkit_report::imported::Figures;
@@ -80,6 +80,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     };
     let progress = Progress::start("measuring");
     let shares: Vec<AtomicU64> = networks.iter().map(|_| AtomicU64::new(0)).collect();
+    let available = machine::available_memory();
     let one = |(network, share): (&Loaded, &AtomicU64)| -> Result<Outcome, Failure> {
         let options = Options {
             only: args.only.clone(),
@@ -88,6 +89,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             seed: args.seed,
             technique: network.demonstrates,
             tolerance: args.tolerance,
+            memory: Some(available),
         };
         let part = |done: u64| {
             share.store(done, Ordering::Relaxed);

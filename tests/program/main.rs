@@ -6,8 +6,10 @@ mod gridding;
 mod invalid;
 mod load;
 mod mutations;
+mod names;
 mod output;
 mod readme;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;
+mod trust;

@@ -264,3 +264,13 @@ fn no_default_stands_where_a_new_layer_must_be_thought_of() {
     never("match on `Layer::arithmetic` without a default, or give the layer a facet", found);
     assert!(closed > 12, "{closed} matches on the arithmetic are found: does this test still see them?");
 }
+
+#[test]
+fn files_are_written_and_named_files_read_by_one_crate() {
+    let words =
+        ["fs::write(", "File::create(", "OpenOptions", "fs::rename(", "fs::read(", "fs::read_to_string("];
+    let found = uses("", &words).into_iter().filter(|line| !line.starts_with("crates/files/"));
+    // What the system says of memory is no file of anybody.
+    let found = found.filter(|line| !line.starts_with("src/cli/machine.rs")).collect();
+    never("files are replaced whole and read within limits by crates/files", found);
+}

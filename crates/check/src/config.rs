@@ -20,7 +20,7 @@
 //! ratchet = ["params", "macs"]     # may only improve against the baseline
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use num_traits::ToPrimitive as _;
@@ -28,13 +28,15 @@ use num_traits::ToPrimitive as _;
 use crate::rules::{RULES, Severity};
 use crate::toml;
 use crate::{Active, Selection, Selector};
-use cnnkit_core::diagnostic::{Code, Diagnostic, Rejected, did_you_mean};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem, Rejected, did_you_mean};
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation, Quantity};
 use cnnkit_core::value::{Key, Located, Value};
 
 /// The file's name.
 pub const FILE: &str = "cnnkit.toml";
+/// Size limit of the file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The settings of a project.
 #[derive(Debug, Default)]
@@ -137,11 +139,19 @@ impl Project {
             .ok()
             .and_then(|here| path.strip_prefix(here).map(Path::to_path_buf).ok())
             .unwrap_or_else(|| path.clone());
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let message = format!("cannot read `{}`: {error}", shown.display());
-            let error = Diagnostic::error(Code::Io, message, None).help("check its permissions");
+        let refused = |why: String, help: &str| {
+            let message = format!("cannot read `{}`: {why}", shown.display());
+            let error = Diagnostic::error(Code::Io, message, None).help(help);
             Box::new(Rejected { flaws: vec![error], ..Rejected::default() })
-        })?;
+        };
+        // Messages show lines of the file: it must be one of the project.
+        if !cnnkit_files::within(home, &path) {
+            return Err(refused("it is a link that leads out of the project".into(), "put the file here"));
+        }
+        let bytes = cnnkit_files::read(&path, MAX_BYTES)
+            .map_err(|error| refused(error.to_string(), "it is a small text file; check its permissions"))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| refused(error.utf8_error().to_string(), "save the file as UTF-8"))?;
         Self::parse(&shown.to_string_lossy(), &text, home)
     }
 
@@ -156,8 +166,27 @@ impl Project {
             reader.project.sources = sources;
             Ok(reader.project)
         } else {
-            Err(Box::new(Rejected { sources, flaws: reader.errors }))
+            Err(Box::new(Rejected { sources, flaws: cnnkit_core::spec::tidy(reader.errors) }))
         }
+    }
+
+    /// Returns the path of the baseline; none if the file names none.
+    ///
+    /// # Errors
+    /// If it leads out of the project's folder.
+    pub fn baseline_path(&self) -> Result<Option<PathBuf>, Problem> {
+        let Some(name) = &self.baseline else { return Ok(None) };
+        let path = self.folder.join(name);
+        // The folder of a new baseline need not be there.
+        let there = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(&self.folder);
+        let plain =
+            Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let inside = if path.exists() || path.is_symlink() { path.as_path() } else { there };
+        if plain && cnnkit_files::within(&self.folder, inside) {
+            return Ok(Some(path));
+        }
+        Err(Problem::new(Code::Io, format!("the baseline `{name}` leads out of the project's folder"))
+            .help("name a file below the folder of cnnkit.toml, or give `--baseline FILE`"))
     }
 
     /// Returns the rules for the spec at `path`.

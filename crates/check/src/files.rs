@@ -1,12 +1,13 @@
 //! Finds the specs that a call names: files, folders, globs, built-in networks, standard input.
 
-use std::io::Read as _;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSetBuilder};
 use ignore::WalkBuilder;
 
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_core::spec::yaml;
 
 /// The start of a Git LFS pointer file.
 const POINTER: &[u8; 34] = b"version https://git-lfs.github.com";
@@ -18,6 +19,7 @@ pub struct Targets {
     pub specs: Vec<String>,
     /// Files in folders that only define blocks: they are checked through the specs that include them.
     pub blocks: usize,
+    known: HashSet<String>,
 }
 
 /// Returns the specs and models that `paths` name. A named file is checked regardless of its content; folders
@@ -29,9 +31,9 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
         if path == "-" || path.starts_with("zoo:") {
             found.add(path.clone());
         } else if Path::new(path).is_dir() {
-            if found.walk(Path::new(path), |_| true) == 0 && paths.len() == 1 {
+            if found.walk(Path::new(path), |_| true)? == 0 && paths.len() == 1 {
                 return Err(Problem::new(Code::Io, format!("there is no spec in `{path}`"))
-                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx file; `cnnkit init` writes a spec"));
+                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx or .pt2 file; `cnnkit init` writes a spec"));
             }
         } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
             if !Path::new(path).exists() {
@@ -48,7 +50,7 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
 
 impl Targets {
     fn add(&mut self, spec: String) {
-        if !self.specs.contains(&spec) {
+        if self.known.insert(spec.clone()) {
             self.specs.push(spec);
         }
     }
@@ -69,7 +71,7 @@ impl Targets {
             fixed.collect()
         };
         let root = if root.as_os_str().is_empty() { PathBuf::from(".") } else { root };
-        if self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path))) == 0 {
+        if self.walk(&root, |path| set.is_match(path.strip_prefix("./").unwrap_or(path)))? == 0 {
             return Err(Problem::new(Code::Io, format!("no spec matches `{pattern}`"))
                 .help("`*` is any name, `**` any folders; quote it, or the shell expands it"));
         }
@@ -77,39 +79,50 @@ impl Targets {
     }
 
     /// Adds the specs below `root` that are wanted; returns how many there are, including those listed before.
-    fn walk(&mut self, root: &Path, wanted: impl Fn(&Path) -> bool) -> usize {
+    ///
+    /// # Errors
+    /// If a folder cannot be read: what it contains would be passed over in silence.
+    fn walk(&mut self, root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<usize, Problem> {
         let mut specs = 0;
-        let mut files: Vec<PathBuf> = WalkBuilder::new(root)
-            .require_git(false)
-            .build()
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
-            .map(ignore::DirEntry::into_path)
-            .filter(|path| {
-                path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "onnx")
-            })
-            .filter(|path| wanted(path))
-            .collect();
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in WalkBuilder::new(root).require_git(false).build() {
+            let entry = entry.map_err(|error| {
+                Problem::new(Code::Io, format!("cannot search `{}`: {error}", root.display()))
+                    .help("check its permissions, or leave it out: name the folders to check, or add it to .gitignore")
+            })?;
+            if entry.file_type().is_some_and(|kind| kind.is_file()) {
+                files.push(entry.into_path());
+            }
+        }
+        let ending = |path: &PathBuf, wanted: &[&str]| {
+            path.extension().is_some_and(|ending| wanted.iter().any(|wanted| ending == *wanted))
+        };
+        files.retain(|path| ending(path, &["yaml", "yml", "onnx", "pt2"]) && wanted(path));
         files.sort();
         for path in files {
             // Files that cannot be read are reported when they are checked.
-            let kind = if path.extension().is_some_and(|ending| ending == "onnx") {
+            let kind = if ending(&path, &["onnx", "pt2"]) {
                 model(&path)
             } else {
-                let text = std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                text.map_or(Kind::Spec, |text| kind(&text))
+                // One byte over the limit: that a larger file is too large is reported when it is checked.
+                let start = cnnkit_files::read_start(&path, yaml::MAX_BYTES as u64 + 1);
+                start.map_or(Kind::Spec, |bytes| kind(&String::from_utf8_lossy(&bytes)))
             };
-            let shown = path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned();
+            let shown = path.strip_prefix("./").unwrap_or(&path);
+            if kind == Kind::Spec && shown.to_str().is_none() {
+                let message = format!("the name of `{}` is not UTF-8", shown.to_string_lossy());
+                return Err(Problem::new(Code::Io, message).help("rename the file"));
+            }
             match kind {
                 Kind::Spec => {
                     specs += 1;
-                    self.add(shown);
+                    self.add(shown.to_string_lossy().into_owned());
                 }
                 Kind::Blocks => self.blocks += 1,
                 Kind::Other => {}
             }
         }
-        specs
+        Ok(specs)
     }
 }
 
@@ -123,9 +136,8 @@ enum Kind {
 
 /// Returns the kind of a model file. It may be large, so only its first bytes are read.
 fn model(path: &Path) -> Kind {
-    let mut start = [0; POINTER.len()];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    if read.is_ok() && start == *POINTER { Kind::Other } else { Kind::Spec }
+    let start = cnnkit_files::read_start(path, POINTER.len() as u64);
+    if start.is_ok_and(|start| start == POINTER) { Kind::Other } else { Kind::Spec }
 }
 
 /// Returns the kind of a YAML file by its top-level keys, which also exist in a file that is not valid YAML.

@@ -6,24 +6,31 @@ use std::path::Path;
 
 use crate::{Checked, Located};
 
+/// Maximum number of bytes of a line that count.
+const MAX_LINE: usize = 4096;
+
 /// Returns one fingerprint per finding. Identical findings are numbered, so that two of them remain two.
 pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
     let mut seen: HashMap<u64, u64> = HashMap::new();
     let mut out = Vec::with_capacity(findings.len());
+    let mut known: HashMap<&str, String> = HashMap::new();
     for finding in findings {
         let (file, content) = match finding.span {
             Some(span) => {
                 let source = spec.sources.get(span.source);
-                let start = source.text[..span.start].rfind('\n').map_or(0, |i| i + 1);
-                let line = source.text[start..].lines().next().unwrap_or("");
+                let start = spec.sources.line_start(span.source, span.start);
+                // The start of a long line identifies it: it may have thousands of findings.
+                let near = (start + MAX_LINE).min(source.text.len());
+                let end = (near..=source.text.len()).find(|&at| source.text.is_char_boundary(at));
+                let line = source.text[start..end.unwrap_or(start)].lines().next().unwrap_or("");
                 // The comment of a line is not part of the network.
                 (source.name.as_str(), line.split(" #").next().unwrap_or(line).trim())
             }
             None => (spec.path.as_str(), ""),
         };
-        let file = in_project(file);
+        let file = known.entry(file).or_insert_with(|| in_project(file)).as_str();
         let node = finding.node.as_deref().unwrap_or("");
-        let hash = fnv1a([finding.rule.id, &file, node, content].join("\u{0}").as_bytes());
+        let hash = fnv1a([finding.rule.id, file, node, content].join("\u{0}").as_bytes());
         let count = seen.entry(hash).or_default();
         out.push(format!("{:016x}", hash.wrapping_add(*count)));
         *count += 1;

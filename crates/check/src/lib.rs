@@ -40,7 +40,7 @@ pub use selection::{Active, Selection, Selector};
 pub use suppress::Suppressions;
 
 use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, of_code};
-use cnnkit_core::diagnostic::{Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::spec::Loaded;
 
 /// The result of checking one spec.
@@ -78,6 +78,9 @@ pub struct Extra {
     pub skipped: Vec<Skipped>,
 }
 
+/// Maximum number of findings of one rule that are listed for one spec; that there are more is said.
+const MAX_FINDINGS: usize = 1000;
+
 /// Runs the rules of `selection` over the network of a spec.
 pub fn network(loaded: &Loaded, selection: &Selection) -> Outcome {
     let facts = Facts::new(&loaded.graph, Some(&loaded.document), &loaded.sources);
@@ -90,15 +93,22 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     let comments: Vec<Suppressions> =
         files.iter().map(|file| Suppressions::read(facts.sources, file.source)).collect();
     let (mut findings, mut suppressed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    let mut sort_out = |meta: &'static Meta, severity: Severity, found: Vec<Finding>| {
-        let (hidden, shown): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| {
-            let places = places(facts, finding);
-            // Every comment that covers the finding counts as used.
-            comments.iter().filter(|comments| comments.cover(facts.sources, meta, &places)).count() > 0
-        });
-        findings.extend(locate(facts, meta, severity, shown));
-        suppressed.extend(locate(facts, meta, severity, hidden));
-    };
+    let mut sort_out =
+        |skipped: &mut Vec<Skipped>, meta: &'static Meta, severity: Severity, mut found: Vec<Finding>| {
+            if found.len() > MAX_FINDINGS {
+                let message = format!("it has {} findings, the first {MAX_FINDINGS} are listed", found.len());
+                let problem = Problem::new(Code::Limit, message).help("fix these first");
+                skipped.push(Skipped { rule: meta, problem });
+                found.truncate(MAX_FINDINGS);
+            }
+            let (hidden, shown): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| {
+                let places = places(facts, finding);
+                // Every comment that covers the finding counts as used.
+                comments.iter().filter(|comments| comments.cover(facts.sources, meta, &places)).count() > 0
+            });
+            findings.extend(locate(facts, meta, severity, shown));
+            suppressed.extend(locate(facts, meta, severity, hidden));
+        };
     for active in &selection.rules {
         let mut found: Vec<Finding> = Vec::new();
         let meta = active.rule.meta();
@@ -106,11 +116,11 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
         if let Err(problem) = active.rule.check(&context, &mut found) {
             skipped.push(Skipped { rule: meta, problem });
         }
-        sort_out(meta, active.severity, found);
+        sort_out(&mut skipped, meta, active.severity, found);
     }
     let extra = extra(facts);
     for (meta, finding) in extra.findings {
-        sort_out(meta, meta.severity, vec![finding]);
+        sort_out(&mut skipped, meta, meta.severity, vec![finding]);
     }
     skipped.extend(extra.skipped);
     let errors = facts.document.into_iter().flat_map(|document| &document.expectation_errors);

@@ -25,6 +25,8 @@ pub struct Plan<'a> {
     pub baseline: Option<&'a Baseline>,
     /// Whether to run networks and measure every prediction.
     pub verify: bool,
+    /// Bytes of memory that running them may use; unlimited if none.
+    pub memory: Option<u64>,
     /// Loads the network of a SPEC argument.
     pub load: &'a (dyn Fn(&str) -> Result<Subject, Box<Rejected>> + Sync),
 }
@@ -92,7 +94,7 @@ fn judged(
                 judge(facts, &in_project(path), &budgets, plan.baseline, source);
         }
         if plan.verify {
-            match measure(facts) {
+            match measure(facts, plan.memory) {
                 Ok(found) => extra.findings.extend(found),
                 Err(problem) => extra.skipped.push(Skipped { rule: &FAILED_CLAIM, problem }),
             }

@@ -6,6 +6,7 @@
 //! would either hide a flaw or suggest that it was accepted.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use crate::Located;
 use crate::rules::{self, Family, MALFORMED_SUPPRESSION, Meta, Severity, UNUSED_SUPPRESSION};
@@ -16,9 +17,16 @@ use cnnkit_core::source::{SourceId, Sources, Span};
 #[derive(Debug, Default)]
 pub struct Suppressions {
     list: Vec<Suppression>,
+    /// The text.
+    source: Option<SourceId>,
+    /// Indices of suppressions by rule and line; the line is 0 for the whole file.
+    places: HashMap<(&'static str, usize), Vec<usize>>,
     /// Findings about malformed comments.
     pub malformed: Vec<Located>,
 }
+
+/// Maximum number of malformed comments that are reported for one text.
+const MAX_MALFORMED: usize = 1000;
 
 /// One rule, suppressed somewhere.
 #[derive(Debug)]
@@ -39,7 +47,7 @@ impl Suppressions {
     /// Reads the suppressions in `source`.
     pub fn read(sources: &Sources, source: SourceId) -> Self {
         let text = &*sources.get(source).text;
-        let mut found = Self::default();
+        let mut found = Self { source: Some(source), ..Self::default() };
         // A fast path: nearly all specs have none.
         if !text.contains("cnnkit") && !WORDS.iter().any(|word| text.contains(word)) {
             return found;
@@ -63,6 +71,10 @@ impl Suppressions {
                 waiting = found.list.len();
             }
             start += line.len();
+        }
+        for (index, suppression) in found.list.iter().enumerate() {
+            let place = (suppression.rule.id, suppression.line.unwrap_or(0));
+            found.places.entry(place).or_default().push(index);
         }
         found
     }
@@ -107,6 +119,9 @@ impl Suppressions {
             let from = at + (written.len() - written.trim_start().len());
             let token = Span::new(span.source, from, from + name.len().max(1));
             at += written.len() + 1;
+            if self.malformed.len() >= MAX_MALFORMED {
+                return;
+            }
             match rules::find(name) {
                 Some(rule) if rule.family == Family::Spec => {
                     let message = format!("`{}` cannot be suppressed: the network cannot be built", rule.id);
@@ -137,6 +152,9 @@ impl Suppressions {
     }
 
     fn refuse(&mut self, span: Span, message: String, help: String) {
+        if self.malformed.len() >= MAX_MALFORMED {
+            return;
+        }
         self.malformed.push(finding(&MALFORMED_SUPPRESSION, span, message, help));
     }
 
@@ -144,13 +162,16 @@ impl Suppressions {
     /// contains it, at one of `places`.
     pub fn cover(&self, sources: &Sources, rule: &Meta, places: &[Span]) -> bool {
         let mut covered = false;
-        for suppression in self.list.iter().filter(|suppression| suppression.rule.id == rule.id) {
-            let here = places.iter().filter(|place| place.source == suppression.token.source).any(|place| {
-                suppression.line.is_none_or(|line| sources.line_column(place.source, place.start).0 == line)
-            });
-            if here {
-                suppression.used.set(true);
-                covered = true;
+        if self.list.is_empty() {
+            return covered;
+        }
+        for place in places.iter().filter(|place| Some(place.source) == self.source) {
+            let line = sources.line_column(place.source, place.start).0;
+            for at in [0, line] {
+                for &index in self.places.get(&(rule.id, at)).into_iter().flatten() {
+                    self.list[index].used.set(true);
+                    covered = true;
+                }
             }
         }
         covered

@@ -4,9 +4,9 @@ use crate::rules::{FAILED_CLAIM, Facts, Finding, Location, Meta};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_verify::{Analysis, Claim, Effort, Options, verify};
 
-/// Returns the claims that are false; a problem if the network cannot be run.
-pub fn measure(facts: &Facts<'_>) -> Result<Vec<(&'static Meta, Finding)>, Problem> {
-    let options = Options { effort: Effort::Fast, ..Options::default() };
+/// Returns the claims that do not hold; a problem if the network cannot be run with so many bytes of memory.
+pub fn measure(facts: &Facts<'_>, memory: Option<u64>) -> Result<Vec<(&'static Meta, Finding)>, Problem> {
+    let options = Options { effort: Effort::Fast, memory, ..Options::default() };
     let outcome = verify(facts.graph, &Analysis, &options, &|_| ())?;
     Ok(outcome
         .claims

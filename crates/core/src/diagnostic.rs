@@ -186,13 +186,23 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// Returns the candidate closest to `name`, if it is close enough to be a typo: for `did you mean` help.
+/// Maximum number of candidates that are compared: a spec may have 100,000 names, and as many mistyped.
+const MAX_CANDIDATES: usize = 4096;
+/// Maximum number of characters of a name for which a close one is looked for.
+const MAX_COMPARED: usize = 200;
+
+/// Returns the candidate closest to `name`, if it is close enough to be a typo: for `did you mean` help. Of very many
+/// candidates, only the first are compared.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = folded(name);
-    let limit = (wanted.chars().count() / 3).clamp(1, 3);
+    let length = wanted.chars().count();
+    let limit = (length / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(MAX_CANDIDATES)
+        // No typo changes the length by more; a comparison takes the product of the lengths.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit && length <= MAX_COMPARED)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &folded(candidate)), candidate))
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)

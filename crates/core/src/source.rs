@@ -1,6 +1,6 @@
 //! Texts and positions in them. A position is a byte range; line and column are computed when it is shown.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One text: a spec, an included file, or the command line's `--set`.
 #[derive(Debug, Clone)]
@@ -9,6 +9,60 @@ pub struct Source {
     pub name: String,
     /// Its text.
     pub text: Arc<str>,
+    /// Places in it with their lines and columns, made when the first is asked for.
+    places: OnceLock<Arc<[Place]>>,
+}
+
+/// A place in a text with its line and column, both from 1.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: usize,
+    line: usize,
+    column: usize,
+}
+
+/// Distance between known places of a long line, in characters.
+const STRIDE: usize = 1024;
+
+impl Source {
+    /// Returns the start of every line, and more places inside long lines: the next of them before any place is near.
+    fn places(&self) -> &[Place] {
+        self.places.get_or_init(|| {
+            let mut place = Place { offset: 0, line: 1, column: 1 };
+            let mut places = vec![place];
+            for (offset, c) in self.text.char_indices() {
+                place.offset = offset + c.len_utf8();
+                place.column += 1;
+                if c == '\n' {
+                    (place.line, place.column) = (place.line + 1, 1);
+                }
+                if place.column % STRIDE == 1 {
+                    places.push(place);
+                }
+            }
+            places.into()
+        })
+    }
+
+    /// Returns the offset of the start of the line of `offset`.
+    fn line_start(&self, offset: usize) -> usize {
+        let places = self.places();
+        let next = places.partition_point(|place| place.offset <= offset);
+        let line = places[next.saturating_sub(1)].line;
+        places[places.partition_point(|place| place.line < line)].offset
+    }
+
+    /// Returns line and column of `offset`, both from 1; the column counts characters.
+    fn line_column(&self, offset: usize) -> (usize, usize) {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let places = self.places();
+        let next = places.partition_point(|place| place.offset <= offset);
+        let near = places[next.saturating_sub(1)];
+        (near.line, near.column + self.text[near.offset..offset].chars().count())
+    }
 }
 
 /// Index of a [`Source`] in its [`Sources`].
@@ -24,7 +78,7 @@ pub struct Sources {
 impl Sources {
     /// Adds a text.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
-        self.list.push(Source { name: name.into(), text: text.into() });
+        self.list.push(Source { name: name.into(), text: text.into(), places: OnceLock::new() });
         SourceId(u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX))
     }
 
@@ -43,15 +97,12 @@ impl Sources {
 
     /// Returns line and column of `offset`, both from 1; the column counts characters.
     pub fn line_column(&self, id: SourceId, offset: usize) -> (usize, usize) {
-        let text = &self.get(id).text;
-        let mut offset = offset.min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let before = &text[..offset];
-        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |i| i + 1);
-        (line, before[start..].chars().count() + 1)
+        self.get(id).line_column(offset)
+    }
+
+    /// Returns the offset of the start of the line of `offset`.
+    pub fn line_start(&self, id: SourceId, offset: usize) -> usize {
+        self.get(id).line_start(offset)
     }
 }
 
@@ -81,12 +132,34 @@ pub struct Origin {
     /// The position of each argument's value.
     pub args: Vec<(String, Span)>,
     /// The uses of the blocks that contain the layer, innermost first, each with the block's name.
-    pub used_at: Vec<(String, Span)>,
+    pub used_at: Arc<[(String, Span)]>,
 }
 
 impl Origin {
     /// Returns the position of argument `name`, or of the layer if the argument was not written.
     pub fn argument(&self, name: &str) -> Option<Span> {
         self.args.iter().find(|(arg, _)| arg == name).map(|&(_, span)| span).or(self.span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_are_those_of_a_count() {
+        let text = format!("ab\r\nü{}\n\nx{}", "é".repeat(3000), "y".repeat(STRIDE * 2));
+        let mut sources = Sources::default();
+        let id = sources.add("text", text.as_str());
+        for offset in (0..=text.len()).filter(|&offset| text.is_char_boundary(offset)) {
+            let before = &text[..offset];
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+            assert_eq!(sources.line_column(id, offset), (line, column), "{offset}");
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            assert_eq!(sources.line_start(id, offset), start, "{offset}");
+        }
+        assert_eq!(sources.line_column(id, 5), (2, 1), "inside a character");
+        assert_eq!(sources.line_column(id, usize::MAX).0, 4, "behind the end");
     }
 }

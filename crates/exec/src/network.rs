@@ -103,6 +103,11 @@ impl<'g, S: Scalar> Network<'g, S> {
         })
     }
 
+    /// Returns the sizes of all weights by their full names.
+    pub fn sizes(&self) -> HashMap<String, Vec<usize>> {
+        self.named().map(|(name, _, _, tensor)| (name, tensor.sizes().to_vec())).collect()
+    }
+
     /// Returns the number of allocated elements, buffers included; a tensor that several nodes use counts once.
     pub fn elements(&self) -> u64 {
         let lists = self.graph.nodes().iter().zip(&self.own);

@@ -224,6 +224,9 @@ pub(super) fn checked<S: Scalar>(graph: &Graph, inputs: &[Tensor<S>]) -> Result<
         let message = format!("the network has {} inputs, {} tensors are given", wanted.len(), inputs.len());
         return Err(Problem::shape(message));
     }
+    if inputs.iter().any(|tensor| tensor.batch() == 0) {
+        return Err(Problem::shape("a batch of 0 images").help("give at least one image"));
+    }
     for ((_, node), tensor) in wanted.iter().zip(inputs) {
         if tensor.shape() != node.shape || tensor.batch() != inputs[0].batch() {
             let message = format!(

@@ -1,12 +1,16 @@
 //! Tensors in files: NumPy's `.npy` and `.npz`, and safetensors.
 
+mod npy;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use ndarray::ArrayD;
-use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError, ReadNpzError, ReadableElement};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use ndarray_npy::{NpzWriter, WriteNpyExt as _};
+use safetensors::tensor::{Dtype, Metadata, View};
+use zip::ZipArchive;
 
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_exec::tensor::Tensor;
@@ -35,78 +39,203 @@ pub fn is(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
 }
 
-/// Reads the tensor in a `.npy` file: f32, or f64 rounded to f32.
-pub fn read_npy(path: &str) -> Result<Tensor<f32>, Problem> {
-    match array::<f32>(path) {
-        Ok(array) => Ok(Tensor::from_array(array)),
-        Err(ReadNpyError::WrongDescriptor(_)) => array::<f64>(path)
-            .map(|array| Tensor::from_array(array).cast())
-            .map_err(|error| failure(path, "read", error).help("the elements must be float32 or float64")),
-        Err(error) => Err(failure(path, "read", error)),
-    }
+/// A file that is open for reading; messages name it.
+fn open(path: &str) -> Result<(BufReader<File>, u64), Problem> {
+    let (file, size) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, "read", error))?;
+    Ok((BufReader::new(file), size))
 }
 
-fn array<T: ReadableElement>(path: &str) -> Result<ArrayD<T>, ReadNpyError> {
-    ndarray_npy::read_npy(path)
+/// Returns the sizes of the tensor in a `.npy` file.
+///
+/// # Errors
+/// If it is no such file, or has fewer elements than its sizes say.
+pub fn npy_sizes(path: &str) -> Result<Vec<usize>, Problem> {
+    let (mut file, size) = open(path)?;
+    Ok(npy_header(path, &mut file, size)?.sizes)
+}
+
+fn npy_header(path: &str, file: &mut impl Read, size: u64) -> Result<npy::Header, Problem> {
+    let header = npy::header(file).map_err(|error| failure(path, "read", error))?;
+    if header.bytes().is_none_or(|bytes| bytes > size) {
+        let message = format!(
+            "`{path}` says that it has {} elements, {:?}, and is {size} bytes long",
+            header.count, header.sizes
+        );
+        return Err(Problem::new(Code::Io, message).help("the file is damaged, or was not copied to its end"));
+    }
+    Ok(header)
+}
+
+/// The tensor in a `.npy` file: f32, or f64 rounded to it.
+pub fn read_npy(path: &str) -> Result<Tensor<f32>, Problem> {
+    let (mut file, size) = open(path)?;
+    let header = npy_header(path, &mut file, size)?;
+    npy::elements(&mut file, &header).map_err(|error| failure(path, "read", error))
 }
 
 /// Writes `tensor` as a `.npy` file.
 pub fn write_npy(path: &str, tensor: &Tensor<f32>) -> Result<(), Problem> {
-    ndarray_npy::write_npy(path, tensor.array()).map_err(|error| failure(path, "write", error))
+    let write = |out: &mut BufWriter<File>| tensor.array().write_npy(out).map_err(std::io::Error::other);
+    cnnkit_files::replace(Path::new(path), write).map_err(|error| failure(path, "write", error))
 }
 
-/// Reads all tensors of a `.npz` or `.safetensors` file, by name.
-pub fn read_weights(path: &str) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+/// The sizes of the tensors that are wanted, by name.
+pub type Wanted = HashMap<String, Vec<usize>>;
+
+/// Reads the tensors `wanted` of a `.npz` or `.safetensors` file by name. Of other tensors in it only the names are read;
+/// they stand there without elements.
+///
+/// # Errors
+/// If the file cannot be read, or a tensor has other sizes than are wanted.
+pub fn read_weights(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     match format(path)? {
-        Format::Npz => read_npz(path),
-        Format::Safetensors => read_safetensors(path),
+        Format::Npz => read_npz(path, wanted),
+        Format::Safetensors => read_safetensors(path, wanted),
     }
 }
 
-fn read_npz(path: &str) -> Result<HashMap<String, Tensor<f32>>, Problem> {
-    let file = File::open(path).map_err(|error| failure(path, "read", error))?;
-    let mut reader = NpzReader::new(file).map_err(|error| failure(path, "read", error))?;
+/// The sizes that a tensor of the file is wanted with; none if it is not wanted.
+fn wanted_sizes<'w>(
+    wanted: &'w Wanted,
+    name: &str,
+    sizes: &[usize],
+) -> Result<Option<&'w Vec<usize>>, Problem> {
+    match wanted.get(name) {
+        Some(needed) if needed != sizes => Err(Problem::new(
+            Code::Missing,
+            format!("the weights do not fit: `{name}` is {sizes:?}, the network needs {needed:?}"),
+        )
+        .help("names are `layer.weight`; `--save-weights` writes all of them")),
+        needed => Ok(needed),
+    }
+}
+
+/// A tensor whose elements nobody wants.
+fn not_wanted() -> Result<Tensor<f32>, Problem> {
+    Tensor::new(&[0], vec![])
+}
+
+fn read_npz(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+    let (file, _) = open(path)?;
+    let mut archive = ZipArchive::new(file).map_err(|error| failure(path, "read", error))?;
     let mut tensors = HashMap::new();
-    for name in reader.names().map_err(|error| failure(path, "read", error))? {
-        let single: Result<ArrayD<f32>, ReadNpzError> = reader.by_name(&name);
-        let tensor = match single {
-            Ok(array) => Tensor::from_array(array),
-            Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => {
-                let double: Result<ArrayD<f64>, ReadNpzError> = reader.by_name(&name);
-                match double {
-                    Ok(array) => Tensor::from_array(array).cast(),
-                    // PyTorch's counters are integers; inference does not use them.
-                    Err(_) if name.ends_with("num_batches_tracked") => continue,
-                    Err(error) => return Err(failure(path, &format!("read `{name}` of"), error)),
-                }
-            }
-            Err(error) => return Err(failure(path, &format!("read `{name}` of"), error)),
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| failure(path, "read", error))?;
+        let name = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
+        let failed = |error: std::io::Error| failure(path, &format!("read `{name}` of"), error);
+        let tensor = if wanted.contains_key(&name) {
+            let header = npy::header(&mut entry).map_err(failed)?;
+            wanted_sizes(wanted, &name, &header.sizes)?;
+            npy::elements(&mut entry, &header).map_err(failed)?
+        } else {
+            not_wanted()?
         };
         tensors.insert(name, tensor);
     }
     Ok(tensors)
 }
 
-fn read_safetensors(path: &str) -> Result<HashMap<String, Tensor<f32>>, Problem> {
-    let bytes = std::fs::read(path).map_err(|error| failure(path, "read", error))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| failure(path, "read", error))?;
+/// Maximum length of the header of a safetensors file, as its library has it.
+const MAX_HEADER: u64 = 100_000_000;
+
+fn read_safetensors(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+    let (mut file, size) = open(path)?;
+    let io = |error: std::io::Error| failure(path, "read", error);
+    let damaged = |why: String| {
+        failure(path, "read", why).help("it is no .safetensors file, or was not copied to its end")
+    };
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(io)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER.min(size.saturating_sub(8)) {
+        return Err(damaged(format!("its header has {length} bytes, the file {size}")));
+    }
+    let mut header = Vec::new();
+    file.by_ref().take(length).read_to_end(&mut header).map_err(io)?;
+    let header: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
     let mut tensors = HashMap::new();
-    for (name, view) in file.iter() {
-        let data: Vec<f32> = match view.dtype() {
-            Dtype::F32 => view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+    let start = 8 + length;
+    for (name, info) in header.tensors() {
+        let Some(sizes) = wanted_sizes(wanted, &name, &info.shape)? else {
+            tensors.insert(name, not_wanted()?);
+            continue;
+        };
+        let (from, to) = (start + info.data_offsets.0 as u64, start + info.data_offsets.1 as u64);
+        if from > to || to > size {
+            return Err(damaged(format!("`{name}` is at bytes {from} to {to}, and the file has {size}")));
+        }
+        file.seek(SeekFrom::Start(from)).map_err(io)?;
+        let mut bytes = Vec::new();
+        file.by_ref().take(to - from).read_to_end(&mut bytes).map_err(io)?;
+        let data: Vec<f32> = match info.dtype {
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
             #[expect(clippy::cast_possible_truncation, reason = "rounded to the network's type")]
-            Dtype::F64 => {
-                view.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect()
-            }
-            _ if name.ends_with("num_batches_tracked") => continue,
+            Dtype::F64 => bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
             other => {
                 let message = format!("not supported: `{name}` of `{path}` has elements of type {other:?}");
                 return Err(Problem::new(Code::Io, message).help("the elements must be F32 or F64"));
             }
         };
-        tensors.insert(name.to_owned(), Tensor::new(view.shape(), data)?);
+        tensors.insert(name, Tensor::new(sizes, data)?);
     }
     Ok(tensors)
+}
+
+/// A file that an archive is written to. The archive's writer reports an error by itself when it is dropped: after the
+/// first one it is told that all went well, and the caller gets the error.
+struct Once<'a> {
+    out: &'a mut BufWriter<File>,
+    failed: &'a mut Option<std::io::Error>,
+}
+
+impl Once<'_> {
+    fn first<T>(&mut self, result: std::io::Result<T>, otherwise: T) -> T {
+        result.unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            otherwise
+        })
+    }
+}
+
+impl Write for Once<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let result = if self.failed.is_some() { Ok(bytes.len()) } else { self.out.write(bytes) };
+        Ok(self.first(result, bytes.len()))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let result = if self.failed.is_some() { Ok(()) } else { self.out.flush() };
+        self.first(result, ());
+        Ok(())
+    }
+}
+
+impl Seek for Once<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let result = if self.failed.is_some() { Ok(0) } else { self.out.seek(to) };
+        Ok(self.first(result, 0))
+    }
+}
+
+/// A tensor in a safetensors file; its bytes are made when they are written.
+struct Saved<'a>(&'a Tensor<f32>);
+
+impl View for Saved<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.sizes()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.data().iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.0.len()
+    }
 }
 
 /// Writes named tensors as a `.npz` or `.safetensors` file.
@@ -116,25 +245,25 @@ pub fn write_weights<'a>(
 ) -> Result<(), Problem> {
     match format(path)? {
         Format::Npz => {
-            let file = File::create(path).map_err(|error| failure(path, "write", error))?;
-            let mut writer = NpzWriter::new(file);
-            for (name, tensor) in tensors {
-                writer.add_array(name, tensor.array()).map_err(|error| failure(path, "write", error))?;
-            }
-            writer.finish().map(|_| ()).map_err(|error| failure(path, "write", error))
+            let write = |out: &mut BufWriter<File>| {
+                let mut failed = None;
+                let mut writer = NpzWriter::new(Once { out, failed: &mut failed });
+                let add = || {
+                    for (name, tensor) in tensors {
+                        writer.add_array(name, tensor.array()).map_err(std::io::Error::other)?;
+                    }
+                    Ok(())
+                };
+                let added: std::io::Result<()> = add();
+                let finished = writer.finish().map(|_| ()).map_err(std::io::Error::other);
+                failed.map_or(added.and(finished), Err)
+            };
+            cnnkit_files::replace(Path::new(path), write).map_err(|error| failure(path, "write", error))
         }
         Format::Safetensors => {
-            let bytes = |tensor: &Tensor<f32>| -> Vec<u8> {
-                tensor.data().iter().flat_map(|value| value.to_le_bytes()).collect()
-            };
-            let data: Vec<(String, Vec<usize>, Vec<u8>)> =
-                tensors.map(|(name, tensor)| (name, tensor.sizes().to_vec(), bytes(tensor))).collect();
-            let mut views = Vec::with_capacity(data.len());
-            for (name, sizes, bytes) in &data {
-                let view = TensorView::new(Dtype::F32, sizes.clone(), bytes);
-                views.push((name.as_str(), view.map_err(|error| failure(path, "write", error))?));
-            }
-            safetensors::serialize_to_file(views, None, Path::new(path))
+            let views = tensors.map(|(name, tensor)| (name, Saved(tensor)));
+            let bytes = safetensors::serialize(views, None).map_err(|error| failure(path, "write", error))?;
+            cnnkit_files::replace(Path::new(path), |out| out.write_all(&bytes))
                 .map_err(|error| failure(path, "write", error))
         }
     }

@@ -1,5 +1,9 @@
 //! Pictures as network inputs.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
 
@@ -20,6 +24,9 @@ pub enum Normalize {
 
 /// torchvision, `transforms/_presets.py`: red, green, blue.
 const IMAGENET: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+
+/// Maximum number of pixels: 12 bytes each while they are scaled.
+const MAX_PIXELS: u64 = 1 << 26;
 
 fn failure(path: &str, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::Io, format!("cannot read `{path}`: {error}"))
@@ -43,8 +50,20 @@ pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f3
     }
     let size = |size: u64| u32::try_from(size).map_err(|_| Problem::overflow("the size of the picture"));
     let (height, width) = (size(height)?, size(width)?);
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let picture = reader.map_err(|error| failure(path, error))?;
+    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
+    let guess = |file: File| ImageReader::new(BufReader::new(file)).with_guessed_format();
+    let reader = guess(file);
+    // A few bytes may stand for any number of pixels: their number is read before they are.
+    if let Ok((width, height)) = reader
+        .map_err(|error| failure(path, error))
+        .and_then(|reader| reader.into_dimensions().map_err(|error| failure(path, error)))
+        && u64::from(width) * u64::from(height) > MAX_PIXELS
+    {
+        let message = format!("`{path}` has {width} x {height} pixels, the limit is {MAX_PIXELS} in all");
+        return Err(Problem::new(Code::Limit, message).help("make the picture smaller"));
+    }
+    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
+    let picture = guess(file).map_err(|error| failure(path, error))?;
     let picture = picture.decode().map_err(|error| {
         failure(path, error).help("a PNG or JPEG file; anything else as a .npy file of [C, H, W]")
     })?;

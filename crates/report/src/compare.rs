@@ -67,6 +67,9 @@ pub struct ComparedNetwork {
     /// Peak of the activations, in f32.
     #[schemars(extend("unit" = "bytes"))]
     pub peak: u64,
+    /// Remarks about the whole model; only for imported models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// Ratios of a network against the first; null where the first has zero.
@@ -104,6 +107,7 @@ fn figures(graph: &Graph) -> ComparedNetwork {
         outputs: graph.outputs().iter().map(|&id| graph.node(id).shape.clone()).collect(),
         activations: bytes(counts.activations),
         peak: memory::peak(graph).map_or(0, |peak| bytes(peak.elements)),
+        remarks: vec![],
     }
 }
 
@@ -113,9 +117,12 @@ fn field_sizes(graph: &Graph) -> Option<Vec<i128>> {
     Some(headline(graph, &fields)?.axes.iter().map(|axis| axis.size).collect())
 }
 
-/// Compares `graphs` with the first of them; `imports` has the remarks about imported ones.
-pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Import>) -> CompareSummary {
-    let networks: Vec<ComparedNetwork> = graphs.map(figures).collect();
+/// Compares `graphs` with the first of them; `imports` tells what the imported ones leave out.
+pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Option<Import>>) -> CompareSummary {
+    let mut networks: Vec<ComparedNetwork> = graphs.map(figures).collect();
+    for (network, import) in networks.iter_mut().zip(&imports) {
+        network.remarks = import.as_ref().map_or_else(Vec::new, |import| import.remarks.clone());
+    }
     let against = |value: u64, first: u64| (first > 0).then(|| value as f64 / first as f64);
     let ratios = networks.iter().map(|network| Ratios {
         name: network.name.clone(),
@@ -125,6 +132,7 @@ pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Import>
         activations: against(network.activations, networks[0].activations),
         peak: against(network.peak, networks[0].peak),
     });
+    let imports: Vec<Import> = imports.into_iter().flatten().collect();
     let partial = imports.iter().any(|import| import.partial);
     CompareSummary { ratios: ratios.collect(), networks, status: partial.then_some(Status::Partial), imports }
 }

@@ -105,6 +105,8 @@ pub struct Spot {
     pub file: String,
     /// Its text.
     pub text: Arc<str>,
+    /// First byte of its line.
+    pub line: usize,
     /// First byte.
     pub start: usize,
     /// One past the last byte.
@@ -125,6 +127,7 @@ impl Spot {
         Self {
             file: source.name.clone(),
             text: Arc::clone(&source.text),
+            line: sources.line_start(span.source, span.start),
             start: span.start,
             end,
             from: sources.line_column(span.source, span.start),

@@ -19,6 +19,7 @@ mod execution;
 mod field;
 mod global_field;
 pub mod gridding;
+mod memory;
 pub mod numerics;
 mod perturb;
 mod predict;
@@ -143,6 +144,8 @@ pub struct Options {
     pub technique: Option<&'static str>,
     /// Largest relative difference of counts that still counts as agreement; 0 requires equality.
     pub tolerance: f64,
+    /// Bytes of memory that may be used; a network that needs more is refused. Unlimited if none.
+    pub memory: Option<u64>,
 }
 
 impl Options {
@@ -207,6 +210,7 @@ pub fn verify(
     options: &Options,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Outcome, Problem> {
+    memory::affordable(graph, options)?;
     let bar = Bar::new(progress);
     let first = || {
         let mut outcome = Outcome::default();

@@ -183,7 +183,7 @@ fn plain(
             Ok((vec![vector.clone()], vec![used]))
         }
         #[rustfmt::skip]
-        A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::AvgPool(_)
+        A::Conv(_) | A::ConvTranspose(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::AvgPool(_)
         | A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
         | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_)
         | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)

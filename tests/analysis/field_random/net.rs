@@ -259,10 +259,14 @@ impl Net {
         Some((low, map.keys().map(|at| at[axis]).max()?))
     }
 
-    /// All paths from the input to the output as lists of nodes (each slot of an operand counts).
+    /// Returns all paths from the input to the output as lists of nodes, output first (each slot of an operand counts).
     pub(super) fn paths(&self) -> Vec<Vec<usize>> {
+        self.paths_from(self.output())
+    }
+
+    fn paths_from(&self, node: NodeId) -> Vec<Vec<usize>> {
         let mut done = Vec::new();
-        let mut open = vec![vec![self.output().index()]];
+        let mut open = vec![vec![node.index()]];
         while let Some(path) = open.pop() {
             let last = *path.last().expect("never empty");
             if last == 0 {
@@ -276,6 +280,29 @@ impl Net {
             }
         }
         done
+    }
+
+    /// Whether every merge before the output joins operands with one jump and either one centre or one end, the
+    /// position that the unit stands on.
+    pub(super) fn is_aligned(&self) -> bool {
+        let merges: BTreeSet<usize> = self.paths().into_iter().flatten().collect();
+        merges.into_iter().filter(|&node| matches!(self.ops[node], Op::Add | Op::Concat)).all(|node| {
+            (0..self.rank).all(|axis| {
+                let (mut jumps, mut hulls) = (BTreeSet::new(), Vec::new());
+                for &operand in &self.graph.nodes()[node].inputs {
+                    let mut hull: Option<(i64, i64)> = None;
+                    for path in self.paths_from(operand) {
+                        let (lo, hi) = self.path_box(&path, axis, 0).expect("a box");
+                        let (next, _) = self.path_box(&path, axis, 1).expect("a box");
+                        jumps.insert(next - lo);
+                        hull = Some(hull.map_or((lo, hi), |(least, most)| (least.min(lo), most.max(hi))));
+                    }
+                    hulls.extend(hull);
+                }
+                let centres: BTreeSet<i64> = hulls.iter().map(|(lo, hi)| lo + hi).collect();
+                jumps.len() == 1 && (centres.len() == 1 || hulls.iter().all(|&(_, hi)| hi == 0))
+            })
+        })
     }
 
     /// Returns the box of a unit through a single path.

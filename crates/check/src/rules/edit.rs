@@ -52,11 +52,15 @@ pub fn remove_item(sources: &Sources, origin: &Origin) -> Option<Edit> {
     None
 }
 
-/// Returns whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a
-/// layer is one entry of an item, not an item.
+/// Number of characters after which the bracket around a layer, the end of its arguments or of its line is given up:
+/// every finding with a fix looks for them.
+const MAX_WALK: usize = 1 << 14;
+
+/// Whether the innermost bracket around `offset` is that of a list: in `{id: a, relu: {}, from: b}` a layer is one
+/// entry of an item, not an item.
 fn in_list(text: &str, offset: usize) -> bool {
     let mut depth = 0usize;
-    for c in text[..offset].chars().rev() {
+    for c in text[..offset].chars().rev().take(MAX_WALK) {
         match c {
             ']' | '}' => depth += 1,
             '[' | '{' if depth > 0 => depth -= 1,
@@ -172,7 +176,7 @@ fn block(text: &str, key: Span, from: usize) -> Option<Arguments> {
 /// Returns the offset of the bracket that closes the one at `open`; quotes and comments are skipped.
 fn closing(text: &str, open: usize) -> Option<usize> {
     let (mut depth, mut quote, mut comment, mut before) = (0usize, None, false, ' ');
-    for (i, c) in text[open..].char_indices() {
+    for (i, c) in text[open..].char_indices().take(MAX_WALK) {
         match (quote, c) {
             _ if comment => comment = c != '\n',
             (Some(q), c) if c == q => quote = None,

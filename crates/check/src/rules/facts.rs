@@ -15,7 +15,7 @@ use cnnkit_core::analysis::gradient::{self, Severed};
 use cnnkit_core::analysis::gridding::Gridding;
 use cnnkit_core::analysis::memory::{self, Peak};
 use cnnkit_core::analysis::paths::{Paths, paths};
-use cnnkit_core::analysis::support::{Borders, Region, support};
+use cnnkit_core::analysis::support::{Borders, Budget, Region, support_within};
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::analysis::unread_positions::{self, Unread};
 use cnnkit_core::diagnostic::Problem;
@@ -36,6 +36,11 @@ pub struct Facts<'a> {
     /// The texts.
     pub sources: &'a Sources,
     consumers: OnceCell<Vec<Vec<NodeId>>>,
+    /// Steps that all exact supports of the network may take together.
+    support_budget: Budget,
+    outputs: OnceCell<HashSet<NodeId>>,
+    ids: OnceCell<HashMap<String, NodeId>>,
+    names: OnceCell<Vec<String>>,
     live: OnceCell<Vec<bool>>,
     lends: OnceCell<Vec<bool>>,
     /// Whether the spec refers to layers of a kind by generated ids.
@@ -66,6 +71,10 @@ impl<'a> Facts<'a> {
             document,
             sources,
             consumers: OnceCell::new(),
+            support_budget: Budget::default(),
+            outputs: OnceCell::new(),
+            ids: OnceCell::new(),
+            names: OnceCell::new(),
             live: OnceCell::new(),
             lends: OnceCell::new(),
             counted: RefCell::default(),
@@ -101,9 +110,32 @@ impl<'a> Facts<'a> {
     /// Returns the only node that reads `id`, if there is exactly one and `id` is not an output of the network.
     pub fn only_consumer(&self, id: NodeId) -> Option<NodeId> {
         match self.consumers(id) {
-            [only] if !self.graph.outputs().contains(&id) => Some(*only),
+            [only] if !self.is_output(id) => Some(*only),
             _ => None,
         }
+    }
+
+    /// Whether the network returns `id`.
+    pub fn is_output(&self, id: NodeId) -> bool {
+        self.outputs.get_or_init(|| self.graph.outputs().iter().copied().collect()).contains(&id)
+    }
+
+    /// Returns the node named `name`.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        let ids = || self.graph.iter().map(|(id, node)| (node.id.clone(), id)).collect();
+        self.ids.get_or_init(ids).get(name).copied()
+    }
+
+    /// Returns all ids, and the groups and blocks that are their prefixes, sorted.
+    pub fn names(&self) -> &[String] {
+        self.names.get_or_init(|| {
+            let ids = self.graph.nodes().iter().map(|node| node.id.as_str());
+            let mut names: Vec<&str> = ids.clone().collect();
+            names.extend(ids.flat_map(|id| id.match_indices('.').map(move |(dot, _)| &id[..dot])));
+            names.sort_unstable();
+            names.dedup();
+            names.into_iter().map(str::to_owned).collect()
+        })
     }
 
     /// Returns the layer of `id`; `None` for an input of the network.
@@ -270,7 +302,7 @@ impl<'a> Facts<'a> {
     pub fn support(&self, node: NodeId, input: NodeId) -> Result<Region, Problem> {
         let middle: Vec<i128> =
             self.node(node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
-        support(self.graph, node, input, &middle, Borders::Ignored)
+        support_within(self.graph, node, input, &middle, Borders::Ignored, &self.support_budget)
     }
 
     /// Returns which input channels reach which output channels, without gates.

@@ -1,5 +1,7 @@
 //! CK205: a merge whose operands are centred on different positions of the input.
 
+use std::collections::HashSet;
+
 use super::{Context, Family, Finding, Location, Meta, Rule, Setting, Severity};
 use cnnkit_core::diagnostic::Problem;
 use num_traits::ToPrimitive as _;
@@ -19,7 +21,7 @@ static META: Meta = Meta {
     summary: "a merge joins maps that are centred on different input positions",
     what: "Compares the operands of every merge: input elements from one unit to the next, and the centre of unit \
            0. Fires if the steps differ, so that the maps drift apart, or if the centres differ by at least \
-           `offset` steps of the merged map. Causal networks (WaveNet, TCN) are misaligned by design.",
+           `offset` steps of the merged map. Causal paths (WaveNet, TCN) are compared by their last position.",
     why: "The values added or concatenated at one position describe different places of the image. The next \
           layers must learn to compensate, and the receptive field becomes asymmetric.",
     instead: "Give the paths paddings and crops with the same centre: symmetric padding of (K - 1) / 2 with \
@@ -55,7 +57,7 @@ impl Rule for MisalignedMerge {
     fn check(&self, context: &Context<'_>, found: &mut Vec<Finding>) -> Result<(), Problem> {
         let facts = context.facts;
         let limit = context.setting("offset");
-        let mut seen: Vec<NodeId> = Vec::new();
+        let mut seen: HashSet<NodeId> = HashSet::new();
         for merge in &facts.fields()?.misaligned {
             if seen.contains(&merge.node) {
                 continue;
@@ -67,7 +69,7 @@ impl Rule for MisalignedMerge {
             if !merge.drifts() && units < limit {
                 continue;
             }
-            seen.push(merge.node);
+            seen.insert(merge.node);
             let name = &facts.node(merge.node).id;
             let message = if merge.drifts() {
                 let jumps: Vec<String> = merge.paths.iter().map(|path| path.jump.to_string()).collect();

@@ -36,8 +36,11 @@ pub enum Found {
 impl Subject {
     /// Returns the layer named `id`, or the layers of the group or block with that id; `None` if there is neither.
     pub fn named(facts: &Facts<'_>, id: &str) -> Option<Self> {
-        if let Some(node) = facts.graph.find(id) {
+        if let Some(node) = facts.find(id) {
             return Some(Self::Nodes(vec![node]));
+        }
+        if facts.names().binary_search_by(|name| name.as_str().cmp(id)).is_err() {
+            return None;
         }
         let inside = |node: &str| node.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
         let nodes: Vec<NodeId> =

@@ -111,13 +111,8 @@ fn judge(facts: &Facts<'_>, expectation: &Expectation) -> Option<Finding> {
 }
 
 fn no_such_layer(facts: &Facts<'_>, id: &str, span: cnnkit_core::source::Span) -> Finding {
-    let ids = facts.graph.nodes().iter().map(|node| node.id.as_str());
-    let mut known: Vec<&str> = ids.clone().collect();
-    // Groups and blocks are the prefixes of ids.
-    known.extend(ids.flat_map(|id| id.match_indices('.').map(move |(dot, _)| &id[..dot])));
-    known.sort_unstable();
-    known.dedup();
-    let help = suggest(id, known).map(|close| format!("did you mean `{close}`?"));
+    let help =
+        suggest(id, facts.names().iter().map(String::as_str)).map(|close| format!("did you mean `{close}`?"));
     Finding::new(Location::Token(span), format!("the network has no layer or block `{id}`"))
         .help(help.unwrap_or_else(|| "`cnnkit params --depth all` lists the ids".into()))
 }

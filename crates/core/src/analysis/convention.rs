@@ -178,7 +178,7 @@ impl Seen<'_> {
             A::Upsample(_) if self.image() => times(&[self.outputs()?, if self.linear() { 4 } else { 1 }]),
             #[rustfmt::skip]
             A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-            | A::Linear(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+            | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
             | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
             | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
             | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
@@ -211,7 +211,7 @@ impl Seen<'_> {
             A::LayerNorm(_) if self.channel_norm() => Ok(0),
             A::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
             // The tool does not detect function calls.
-            A::Attention(_) | A::Matmul(_) => Ok(0),
+            A::Attention(_) | A::DynamicConv(_) | A::Matmul(_) => Ok(0),
             A::Prelu(_) => self.inputs(),
             A::AvgPool(_) => self.outputs(),
             A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
@@ -298,7 +298,7 @@ impl Seen<'_> {
             )
             .help("it depends on how PyTorch composes the layer; use another convention")),
             #[rustfmt::skip]
-            A::DeformSample(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
+            A::DeformSample(_) | A::DynamicConv(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
             | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
             | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
             | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
@@ -318,7 +318,7 @@ impl Seen<'_> {
             A::LayerScale(_) => Ok(0),
             // Linear layers and norms count once, for any input size.
             #[rustfmt::skip]
-            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
             | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
             | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)

@@ -5,7 +5,7 @@
 //! that mark them. A reader that cannot be described by rows (a resize, a gate, a linear layer) counts as
 //! reading everything, and so does one that is meant to cut (a crop, a slice).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId, Op};
@@ -50,10 +50,11 @@ const MAX_READERS: usize = 64;
 pub fn unread(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<Vec<Unread>, Problem> {
     let mut found = Vec::new();
     let mut budget = BUDGET;
+    let outputs: HashSet<NodeId> = graph.outputs.iter().copied().collect();
     for (id, node) in graph.iter() {
         let readers = &consumers[id.0];
         let sizes = node.shape.spatial();
-        if readers.is_empty() || sizes.is_empty() || graph.outputs.contains(&id) {
+        if readers.is_empty() || sizes.is_empty() || outputs.contains(&id) {
             continue;
         }
         match of_map(graph, id, sizes, readers, &mut budget) {

@@ -11,6 +11,10 @@ use crate::source::Origin;
 
 /// Maximum number of elements of one tensor, so that no later count comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
+/// Maximum number of inputs of all layers together: a dense block has as many as the square of its layers.
+const MAX_CONNECTIONS: usize = 1_000_000;
+/// Maximum number of inputs of one layer: analyses compare the inputs of a sum with each other.
+const MAX_INPUTS: usize = 10_000;
 
 /// The reason why a builder returns no graph.
 #[derive(Debug)]
@@ -51,6 +55,8 @@ pub struct Builder {
     nodes: Vec<Pending>,
     ids: HashMap<String, NodeId>,
     diagnostics: Vec<Diagnostic>,
+    /// The number of inputs of all nodes.
+    connections: usize,
 }
 
 /// A node whose shape may be unknown because an earlier node failed.
@@ -104,6 +110,13 @@ impl Builder {
             let problem = Problem::new(Code::Reference, "it reads a node that does not stand before it");
             return self.push(id, Op::Layer(layer), vec![], origin, Err(problem), None);
         }
+        self.connections += inputs.len();
+        if let Some(problem) = self.too_many(inputs.len()) {
+            return self.push(id, Op::Layer(layer), vec![], origin, Err(problem), None);
+        }
+        if self.connections > MAX_CONNECTIONS {
+            return self.silent(id, Op::Layer(layer), vec![], origin);
+        }
         let shapes: Option<Vec<Shape>> =
             inputs.iter().map(|input| self.nodes[input.0].shape.clone()).collect();
         let Some(shapes) = shapes else {
@@ -117,7 +130,25 @@ impl Builder {
         node
     }
 
-    /// Marks the weights of `node` as not learned.
+    /// Returns the limit that a layer with `more` inputs, which are counted already, is the first to exceed.
+    fn too_many(&self, more: usize) -> Option<Problem> {
+        let before = self.connections - more;
+        let message = if more > MAX_INPUTS {
+            format!("it reads {more} layers, the limit is {MAX_INPUTS}")
+        } else if self.connections > MAX_CONNECTIONS && before <= MAX_CONNECTIONS {
+            format!("the network has more than {MAX_CONNECTIONS} connections")
+        } else {
+            return None;
+        };
+        Some(Problem::new(Code::Limit, message).help("check the counts of `dense`, `repeat` and `branches`"))
+    }
+
+    /// Whether a limit on the connections is exceeded: nothing that follows would count.
+    pub fn is_full(&self) -> bool {
+        self.connections > MAX_CONNECTIONS
+    }
+
+    /// Says that the weights of `node` are not learned.
     pub fn freeze(&mut self, node: NodeId) {
         let node = &mut self.nodes[node.0];
         node.frozen = true;
@@ -136,6 +167,24 @@ impl Builder {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.counts.push((index, elements));
         }
+    }
+
+    /// Declares what the weight `name` of `node` counts as: nothing if another node has the same tensor.
+    ///
+    /// # Errors
+    /// The names of its weights if there is none of this name.
+    pub fn count_named(&mut self, node: NodeId, name: &str, elements: u64) -> Result<(), Vec<&'static str>> {
+        let names: Vec<&'static str> = match self.nodes.get(node.0) {
+            Some(node) if node.shape.is_some() => node.weights.iter().map(|weight| weight.name).collect(),
+            // What is wrong with it is reported already.
+            _ => return Ok(()),
+        };
+        match names.iter().position(|own| *own == name) {
+            Some(index) if elements == 0 => self.tie(node, index),
+            Some(index) => self.count(node, index, elements),
+            None => return Err(names),
+        }
+        Ok(())
     }
 
     /// Declares that weight number `index` of `node` is not learned.

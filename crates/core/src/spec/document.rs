@@ -5,17 +5,23 @@ mod include;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::diagnostic::{Code, Diagnostic, Problem, did_you_mean, suggest};
 use crate::layers;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec::env::Env;
-use crate::spec::evaluate::evaluate;
+use crate::spec::evaluate::{Unevaluated, evaluate};
 use crate::spec::expectation::{self, Expectation};
+use crate::spec::expr::MAX_COPIED;
 use crate::spec::files::Files;
 use crate::spec::grammar::{self, Field};
+use crate::spec::identifier::{self, Kind};
 use crate::spec::{Overrides, yaml};
 use crate::value::{Key, Located, Value};
+
+/// Number of errors after which no more expressions are evaluated; fewer are shown.
+const MAX_FLAWS: usize = 500;
 
 /// A spec and everything it includes.
 #[derive(Debug)]
@@ -89,6 +95,7 @@ pub fn read(
         blocks: HashMap::new(),
         broken: HashSet::new(),
         open: vec![],
+        room: Arc::new(AtomicU64::new(MAX_COPIED)),
     };
     let document = reader.document(path, overrides);
     (document, reader.errors)
@@ -103,6 +110,8 @@ struct Reader<'a> {
     broken: HashSet<String>,
     /// Paths of the files that are being read, outermost first, and whether each is done.
     open: Vec<(String, bool)>,
+    /// The number of elements that may still be copied out of variables, in all files together.
+    room: Arc<AtomicU64>,
 }
 
 impl Reader<'_> {
@@ -160,6 +169,9 @@ impl Reader<'_> {
             Value::Map(shapes) => shapes.clone(),
             _ => vec![(Key { name: grammar::INPUT.into(), span: input_key.span }, input.clone())],
         };
+        for (key, _) in &inputs {
+            self.valid_name(key, Kind::Input);
+        }
         let env = self.scopes.first().map(|scope| Arc::clone(&scope.env)).unwrap_or_default();
         let (expectations, expectation_errors) =
             find("expect").map(|(_, value)| expectation::parse(value, &env)).unwrap_or_default();
@@ -271,8 +283,6 @@ impl Reader<'_> {
 
     fn variables(&mut self, entries: &[(Key, Located)], overrides: &Overrides) -> Arc<Env> {
         let written = entries.iter().find(|(key, _)| key.name == "variables").map(|(_, value)| value);
-        let mut values: Vec<(String, Value)> = Vec::new();
-        let mut failed = Vec::new();
         let list: &[(Key, Located)] = match written.map(|value| (&value.value, value.span)) {
             Some((Value::Map(list), _)) => list,
             Some((Value::Null, _)) | None => &[],
@@ -303,33 +313,37 @@ impl Reader<'_> {
                 self.errors.push(error);
             }
         }
-        let all: Vec<String> = list.iter().map(|(key, _)| key.name.clone()).collect();
+        for (key, _) in list {
+            self.valid_name(key, Kind::Variable);
+        }
+        let all = list.iter().map(|(key, _)| key.name.clone());
+        let mut env = Arc::new(Env::before(all, &self.room));
         for (key, value) in list {
             let replaced = overrides.variables.iter().rev().find(|(name, _)| *name == key.name);
             let value = match replaced {
                 Some((_, text)) => {
                     let id = self.sources.add(format!("--set {}", key.name), text.as_str());
-                    match yaml::parse(self.sources, id) {
-                        Ok(value) => value,
-                        Err(error) => {
-                            self.errors.push(error);
-                            failed.push(key.name.clone());
-                            continue;
-                        }
-                    }
+                    yaml::parse(self.sources, id).map_err(|error| Unevaluated::Flaws(vec![error]))
                 }
-                None => value.clone(),
+                None => Ok(value.clone()),
             };
-            let env = Env::partial(values.clone(), failed.clone(), all.clone());
-            match evaluate(&value, &env) {
-                Ok(value) => values.push((key.name.clone(), value.value)),
+            // Only the first errors are shown.
+            let value = if self.errors.len() > MAX_FLAWS { Err(Unevaluated::Reported) } else { value };
+            let value = value.and_then(|value| evaluate(&value, &env));
+            // Nothing else refers to the scope yet.
+            let Some(scope) = Arc::get_mut(&mut env) else { continue };
+            match value {
+                Ok(value) => scope.define(&key.name, value.value),
                 Err(unevaluated) => {
-                    failed.push(key.name.clone());
+                    scope.fail(&key.name);
                     self.errors.extend(unevaluated.into_flaws());
                 }
             }
         }
-        Env::outermost(values, failed)
+        if let Some(scope) = Arc::get_mut(&mut env) {
+            scope.complete();
+        }
+        env
     }
 
     fn defaults(&mut self, entries: &[(Key, Located)]) -> HashMap<&'static str, Vec<(Key, Located)>> {
@@ -349,6 +363,9 @@ impl Reader<'_> {
             return defaults;
         };
         for (key, args) in kinds {
+            if self.errors.len() > MAX_FLAWS {
+                break;
+            }
             let Some((kind, _)) = layers::find(&key.name) else {
                 let names: Vec<&str> = layers::KINDS.iter().map(|kind| kind.doc.name).collect();
                 let mut error =
@@ -384,6 +401,16 @@ impl Reader<'_> {
             defaults.insert(kind.doc.name, args.clone());
         }
         defaults
+    }
+
+    /// Whether `key` can be a name of kind `kind`; reports why not.
+    fn valid_name(&mut self, key: &Key, kind: Kind) -> bool {
+        let flaw = identifier::flaw(&key.name, kind);
+        let fine = flaw.is_none();
+        self.errors.extend(
+            flaw.map(|flaw| Diagnostic::error(Code::InvalidValue, flaw.message, key.span).help(flaw.help)),
+        );
+        fine
     }
 
     /// Reports unknown keys; returns the keys that they were probably meant to be.

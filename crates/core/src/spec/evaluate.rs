@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::spec::env::Env;
-use crate::spec::expr::{self, ExprError, ExprFlaw};
+use crate::spec::expr::{self, ExprError};
 use crate::value::{Located, Value};
 
 /// Why a value could not be evaluated.
@@ -33,10 +33,10 @@ pub fn evaluate(value: &Located, env: &Arc<Env>) -> Result<Located, Unevaluated>
     let value = match &value.value {
         Value::Text(text) if expr::is_expression(text) => match expr::evaluate(text, env.as_ref()) {
             Ok(value) => value,
-            Err(ExprError::Flaw(flaw)) => {
-                return Err(Unevaluated::Flaws(vec![expression_error(flaw, text, span)]));
+            Err(error) => {
+                let flaw = expression_error(error, text, span);
+                return Err(flaw.map_or(Unevaluated::Reported, |flaw| Unevaluated::Flaws(vec![flaw])));
             }
-            Err(ExprError::Reported) => return Err(Unevaluated::Reported),
         },
         Value::List(items) => Value::List(all(items.iter().map(|item| evaluate(item, env)))?),
         Value::Map(entries) => Value::Map(all(entries
@@ -67,14 +67,19 @@ fn all<T>(results: impl Iterator<Item = Result<T, Unevaluated>>) -> Result<Vec<T
 }
 
 /// Returns an error inside an expression, at its own token if the source contains the text verbatim (unquoted, on one
-/// line).
-pub(super) fn expression_error(flaw: ExprFlaw, text: &str, span: Span) -> Diagnostic {
+/// line); `None` if it was reported already.
+pub(super) fn expression_error(error: ExprError, text: &str, span: Span) -> Option<Diagnostic> {
+    let (code, flaw) = match error {
+        ExprError::Flaw(flaw) => (Code::Expression, flaw),
+        ExprError::Limit(flaw) => (Code::Limit, flaw),
+        ExprError::Reported => return None,
+    };
     let place = if span.end - span.start == text.len() {
         Span::new(span.source, span.start + flaw.start, span.start + flaw.start + flaw.len.max(1))
     } else {
         span
     };
-    let mut diagnostic = Diagnostic::error(Code::Expression, flaw.message, place);
+    let mut diagnostic = Diagnostic::error(code, flaw.message, place);
     diagnostic.help.extend(flaw.help);
-    diagnostic
+    Some(diagnostic)
 }

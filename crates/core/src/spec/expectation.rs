@@ -72,14 +72,14 @@ impl Expectation {
 
 /// Returns the expectations in `value`, and all errors in it.
 pub fn parse(value: &Located, env: &Arc<Env>) -> (Vec<Expectation>, Vec<Diagnostic>) {
-    let mut reader = Reader { env: Some(env), found: vec![], errors: vec![] };
+    let mut reader = Reader { env: Some(env), found: vec![], errors: vec![], full: false };
     reader.level(value, None);
     (reader.found, reader.errors)
 }
 
 /// Returns the limits on the network in `entries` outside of a spec: a budget.
 pub fn limits(value: &Located) -> (Vec<Expectation>, Vec<Diagnostic>) {
-    let mut reader = Reader { env: None, found: vec![], errors: vec![] };
+    let mut reader = Reader { env: None, found: vec![], errors: vec![], full: false };
     reader.level(value, None);
     (reader.found, reader.errors)
 }
@@ -89,7 +89,12 @@ struct Reader<'a> {
     env: Option<&'a Arc<Env>>,
     found: Vec<Expectation>,
     errors: Vec<Diagnostic>,
+    /// Whether the limit was exceeded and reported.
+    full: bool,
 }
+
+/// Maximum number of expectations of one spec.
+const MAX_EXPECTATIONS: usize = 1000;
 
 impl Reader<'_> {
     fn error(&mut self, code: Code, message: String, span: Span, help: impl Into<String>) {
@@ -179,6 +184,19 @@ impl Reader<'_> {
 
     fn limit(&mut self, quantity: Quantity, limit: Limit, written: &Located, node: Option<&(String, Span)>) {
         let expectable = quantity.expectable();
+        // Each is looked up among the layers, and measured.
+        if self.found.len() + self.errors.len() >= MAX_EXPECTATIONS {
+            if !std::mem::replace(&mut self.full, true) {
+                let message = format!("more than {MAX_EXPECTATIONS} expectations");
+                self.error(
+                    Code::Limit,
+                    message,
+                    written.span,
+                    "expect figures of blocks, not of every layer",
+                );
+            }
+            return;
+        }
         let percent = matches!(&written.value, Value::Text(text) if text.trim_end().ends_with('%'));
         let value = match self.env {
             Some(env) if !percent => match evaluate(written, env) {

@@ -4,12 +4,14 @@
 //! the result is not one. Precedence is Python's. There are no loops, no side effects and no input or output: an
 //! expression only reads variables.
 
+mod arithmetic;
 mod lexer;
 
 use std::fmt;
 
-use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed as _, ToPrimitive as _, Zero as _};
+use num_traits::{CheckedAdd as _, Signed as _};
 
+use arithmetic::{Operand, arithmetic, item, round_to};
 use lexer::{Lexeme, Token, tokenize};
 
 use crate::diagnostic::suggest;
@@ -20,6 +22,8 @@ use crate::value::{Number, Value, show_number};
 pub enum ExprError {
     /// The expression itself is wrong.
     Flaw(ExprFlaw),
+    /// The expression is right, but its result is beyond a limit.
+    Limit(ExprFlaw),
     /// It reads a variable whose own error was reported already.
     Reported,
 }
@@ -34,12 +38,20 @@ impl ExprError {
     ) -> Self {
         Self::Flaw(ExprFlaw { start, len, message: message.into(), help: Some(help.into()) })
     }
+
+    /// Returns the same flaw as one of a result that is too large.
+    fn beyond_limit(self) -> Self {
+        match self {
+            Self::Flaw(flaw) => Self::Limit(flaw),
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for ExprError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flaw(flaw) => f.write_str(&flaw.message),
+            Self::Flaw(flaw) | Self::Limit(flaw) => f.write_str(&flaw.message),
             Self::Reported => f.write_str("the expression reads a variable that has no value"),
         }
     }
@@ -70,7 +82,11 @@ pub trait Variables {
     }
     /// Returns all names, for suggestions.
     fn names(&self) -> Vec<&str>;
-    /// Returns whether `name` has no value because of an error that was reported already.
+    /// Takes `elements` from what may still be copied out of variables; returns whether there was enough.
+    fn spend(&self, _elements: u64) -> bool {
+        true
+    }
+    /// Whether `name` has no value because of an error that was reported already.
     fn failed(&self, _name: &str) -> bool {
         false
     }
@@ -78,6 +94,12 @@ pub trait Variables {
 
 /// Maximum nesting of parentheses and operators, so that hostile text cannot exhaust the stack.
 const MAX_DEPTH: usize = 64;
+/// Maximum number of bytes of a name with variables filled in.
+const MAX_NAME: usize = 1 << 16;
+
+/// Maximum number of elements that are copied out of lists and texts while one spec is evaluated: lists of lists of
+/// lists grow like a power of their depth.
+pub const MAX_COPIED: u64 = 2_000_000;
 
 /// Functions by name, with their descriptions.
 pub const FUNCTIONS: &[(&str, &str)] = &[
@@ -131,6 +153,9 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
         };
         let value = evaluate(&code, variables).map_err(|error| match error {
             ExprError::Flaw(flaw) => ExprError::Flaw(ExprFlaw { start: dollar, len: next - dollar, ..flaw }),
+            ExprError::Limit(flaw) => {
+                ExprError::Limit(ExprFlaw { start: dollar, len: next - dollar, ..flaw })
+            }
             ExprError::Reported => error,
         })?;
         match value {
@@ -146,10 +171,26 @@ pub fn interpolate(text: &str, variables: &dyn Variables) -> Result<String, Expr
                 ));
             }
         }
+        if out.len() > MAX_NAME {
+            let message = format!("a name of more than {MAX_NAME} bytes");
+            return Err(ExprError::flaw(0, next, message, "no name is this long").beyond_limit());
+        }
         at = next;
     }
     out.push_str(&text[at..]);
     Ok(out)
+}
+
+/// Returns the number of elements that a copy of `value` takes; none for a number, a truth value or a short text.
+fn copied(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::Text(text) => text.len() as u64 / 64,
+        Value::List(items) => items.iter().map(|item| 1 + copied(&item.value)).sum(),
+        Value::Map(entries) => {
+            entries.iter().map(|(key, value)| 2 + key.name.len() as u64 / 64 + copied(&value.value)).sum()
+        }
+    }
 }
 
 struct Parser<'a> {
@@ -347,16 +388,33 @@ impl Parser<'_> {
             }
         };
         while self.take(&["["]).is_some() {
-            let index = self.ternary()?;
-            self.expect("]", "close the bracket")?;
-            value = item(&value, &index, &token)?;
+            let index = self.index()?;
+            value = item(&value, &index, &token)?.clone();
         }
         Ok(value)
     }
 
-    fn variable(&self, name: &str, token: &Token) -> Result<Value, ExprError> {
-        if let Some(value) = self.variables.get(name) {
-            return Ok(value.clone());
+    /// Parses the rest of an index, behind its opening bracket.
+    fn index(&mut self) -> Result<Value, ExprError> {
+        let index = self.ternary()?;
+        self.expect("]", "close the bracket")?;
+        Ok(index)
+    }
+
+    fn variable(&mut self, name: &str, token: &Token) -> Result<Value, ExprError> {
+        let variables = self.variables;
+        if let Some(mut value) = variables.get(name) {
+            // An item is copied without the list around it.
+            while self.take(&["["]).is_some() {
+                let index = self.index()?;
+                value = item(value, &index, token)?;
+            }
+            if variables.spend(copied(value)) {
+                return Ok(value.clone());
+            }
+            let message = format!("the lists and texts of the spec have more than {MAX_COPIED} elements");
+            let help = "lists inside lists multiply: give a name to what is used";
+            return Err(token.error(message, help).beyond_limit());
         }
         if self.variables.failed(name) {
             return Err(ExprError::Reported);
@@ -421,95 +479,6 @@ impl Parser<'_> {
             }
         })
     }
-}
-
-/// Implements MobileNet's `_make_divisible`: the nearest multiple of `divisor`, at least `divisor`, never under 0.9 x
-/// (torchvision models/_utils.py).
-fn round_to(x: &Number, divisor: &Number) -> Option<Number> {
-    let half = divisor.checked_div(&Number::from_integer(2))?;
-    let steps = x.checked_add(&half)?.checked_div(divisor)?.floor();
-    let rounded = steps.checked_mul(divisor)?.max(*divisor);
-    let least = x.checked_mul(&Number::new(9, 10))?;
-    if rounded < least { rounded.checked_add(divisor) } else { Some(rounded) }
-}
-
-/// A value, with the position of all that it was computed from.
-struct Operand {
-    value: Value,
-    token: Token,
-}
-
-impl Operand {
-    fn number(&self) -> Result<Number, ExprError> {
-        match &self.value {
-            Value::Number(number) => Ok(*number),
-            other => Err(self.token.error(
-                format!("expected a number, found {}", other.describe()),
-                "arithmetic is for numbers; `a if condition else b` chooses one",
-            )),
-        }
-    }
-
-    fn truth(&self) -> Result<bool, ExprError> {
-        match &self.value {
-            Value::Bool(value) => Ok(*value),
-            other => Err(self.token.error(
-                format!("expected `true` or `false`, found {}", other.describe()),
-                "compare it: `$stride > 1`",
-            )),
-        }
-    }
-}
-
-fn item(value: &Value, index: &Value, token: &Token) -> Result<Value, ExprError> {
-    let help = "the first item is number 0";
-    let Value::List(list) = value else {
-        return Err(
-            token.error(format!("{} is not a list", value.describe()), "only a list has items: `$widths[0]`")
-        );
-    };
-    let Value::Number(at) = index else {
-        return Err(token.error(format!("{} is not the number of an item", index.describe()), help));
-    };
-    let found = if at.is_integer() { at.to_usize().and_then(|i| list.get(i)) } else { None };
-    found.map(|item| item.value.clone()).ok_or_else(|| {
-        token.error(
-            format!("the list has {} items, item {} does not exist", list.len(), show_number(at)),
-            help,
-        )
-    })
-}
-
-fn arithmetic(left: &Operand, right: &Operand, token: &Token) -> Result<Value, ExprError> {
-    let (a, b) = (left.number()?, right.number()?);
-    let Lexeme::Symbol(symbol) = token.lexeme else { return Ok(left.value.clone()) };
-    if matches!(symbol, "/" | "//" | "%") && b.is_zero() {
-        return Err(right
-            .token
-            .error("division by zero", "the divisor must not be 0: `max(1, ...)` prevents it"));
-    }
-    let result = match symbol {
-        "+" => a.checked_add(&b),
-        "-" => a.checked_sub(&b),
-        "*" => a.checked_mul(&b),
-        "/" => a.checked_div(&b),
-        "//" => a.checked_div(&b).map(|quotient| quotient.floor()),
-        "%" => {
-            let quotient = a.checked_div(&b).map(|quotient| quotient.floor());
-            quotient.and_then(|q| q.checked_mul(&b)).and_then(|whole| a.checked_sub(&whole))
-        }
-        _ => {
-            let exponent = if b.is_integer() { b.to_u32().filter(|&e| e <= 128) } else { None };
-            let Some(exponent) = exponent else {
-                let message = format!("the power {} is not a whole number from 0 to 128", show_number(&b));
-                return Err(right.token.error(message, "`1 / x` and a smaller power may do"));
-            };
-            (0..exponent).try_fold(Number::from_integer(1), |power, _| power.checked_mul(&a))
-        }
-    };
-    result
-        .map(Value::Number)
-        .ok_or_else(|| token.error("the result is too large", "no real network is this large"))
 }
 
 #[cfg(test)]

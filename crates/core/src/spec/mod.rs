@@ -12,6 +12,7 @@ pub mod expectation;
 pub mod expr;
 pub mod files;
 pub mod grammar;
+pub mod identifier;
 pub mod names;
 pub mod quantity;
 pub mod schema;

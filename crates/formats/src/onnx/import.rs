@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::idle::Idle;
 use super::inline::{flatten, opset};
 use super::ir::{Draft, compact, without_identities};
 use super::lower::{Lower, Tensor, Use, Value};
@@ -24,6 +25,19 @@ pub const NEWEST: i64 = 28;
 /// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
 
+/// What another format says of a model's stored tensors, and ONNX does not.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// Those that are not learned.
+    pub buffers: HashSet<String>,
+    /// Those that are numbers in the code, among the buffers; PyTorch counts them nowhere.
+    pub constants: HashSet<String>,
+    /// Whether every tensor counts as it is stored, read or not.
+    pub every: bool,
+    /// Whether weights are looked at, so that what is computed from them is known: to run the network.
+    pub values: bool,
+}
+
 /// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]
 pub struct Imported {
@@ -38,6 +52,8 @@ pub struct Imported {
     pub source: ModelSource,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
+    /// Inputs whose channels come last in the file, and first here.
+    pub channels_last: Vec<String>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
 }
@@ -102,17 +118,52 @@ pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
 /// # Errors
 /// As for [`load`].
 pub fn import(
-    mut model: ModelProto,
+    model: ModelProto,
     source: impl Into<ModelSource>,
     bindings: &Bindings,
 ) -> Result<Imported, Vec<Diagnostic>> {
-    let source = source.into();
+    import_declared(model, source.into(), bindings, &Declared::default())
+}
+
+/// A graph of a model with what another format says of its stored tensors.
+///
+/// # Errors
+/// As [`load`].
+pub fn import_declared(
+    mut model: ModelProto,
+    source: ModelSource,
+    bindings: &Bindings,
+    declared: &Declared,
+) -> Result<Imported, Vec<Diagnostic>> {
     let name = name(&model, &source);
-    super::weights::recall_all(&mut model, &source);
-    let (mut lower, outputs, inputs) = lowered(model, bindings)?;
-    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
-    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
-    Ok(Imported { graph, weights, tensors: lower.tensors, source, outputs, remarks: lower.remarks })
+    if declared.every {
+        super::weights::recall_declared(&mut model, &source, declared);
+    }
+    if !declared.every || declared.values {
+        super::weights::recall_all(&mut model, &source);
+    }
+    let mut channels_last = Vec::new();
+    if !declared.every {
+        channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
+    }
+    let (mut lower, outputs, inputs) = lowered(model, bindings, declared)?;
+    for name in &channels_last {
+        lower.remark(format!(
+            "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
+        ));
+    }
+    let Finished { mut drafts, ends, outputs } = finish(&mut lower, &outputs)?;
+    let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
+    Ok(Imported {
+        graph,
+        weights,
+        tensors: lower.tensors,
+        source,
+        outputs,
+        channels_last,
+        remarks: lower.remarks,
+    })
 }
 
 impl Imported {
@@ -140,9 +191,10 @@ fn name(model: &ModelProto, source: &ModelSource) -> String {
 fn lowered(
     mut model: ModelProto,
     bindings: &Bindings,
+    declared: &Declared,
 ) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
-    let graph = model.graph.take().unwrap_or_default();
+    let mut graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
     if let (None, Some(other)) = (opset(&model.opset_import), model.opset_import.first()) {
         let message =
@@ -156,11 +208,19 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
+    let mut lower = Lower { room: 1 << 25, exact: declared.every, ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
+    }
+    if !graph.initializer.iter().any(is_weight) {
+        let parameters = super::provenance::parameters_among_inputs(&mut graph);
+        if parameters > 0 {
+            lower.remark(format!(
+                "{parameters} inputs of the file are parameters, exported without their values: they are counted; `run` needs `--weights FILE`"
+            ));
+        }
     }
     let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let given: Vec<_> = graph.input.iter().filter(|input| !stored.contains(input.name.as_str())).collect();
@@ -191,6 +251,9 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
+    // An exported program says itself what is learned.
+    let fixed =
+        if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     if outputs.is_empty() {
         return Err(one(
@@ -217,15 +280,20 @@ fn lowered(
             Problem::new(Code::Reference, message).help("the file is damaged or cut out of a larger model")
         ));
     }
-    unused(&mut lower, &items, &graph.initializer, &outputs);
+    if !declared.every {
+        unused(&mut lower, &items, &graph.initializer, &outputs);
+    }
     for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
     for tensor in graph.initializer {
+        if fixed.contains(&tensor.name) {
+            lower.fixed.insert(lower.tensors.len());
+        }
         lower.add_stored(tensor).map_err(one)?;
     }
     // Paddle and spox store all weights in nodes.
-    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
+    lower.weights_in_nodes = !declared.every && !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -330,6 +398,7 @@ fn build(
     outputs: Vec<usize>,
     inputs: &[String],
     lower: &mut Lower,
+    idle: &Idle,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -350,19 +419,39 @@ fn build(
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
-        let fixed = draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
-        fixed.for_each(|(index, _)| builder.fix(node, index));
+        let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
+        let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
+        if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {
+            builder.freeze(node);
+        } else {
+            fixed().for_each(|(index, _)| builder.fix(node, index));
+        }
         weights.push(if owner.is_some() { vec![] } else { draft.weights.clone() });
         if let (Some(key), None) = (key, owner) {
             owners.insert(key, node);
         }
     }
+    // First: what counts beyond a weight goes before what counting finds.
+    idle.count(&mut builder);
     let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
     if shared > 0 {
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
+    let folded = super::provenance::folded(&drafts, &lower.tensors);
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
+    if folded.norms > 0 {
+        let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
+        let [plain, biased] = folded.before(params).map(cnnkit_core::number::grouped);
+        let (norms, are) = if folded.norms == 1 {
+            ("1 batch norm".to_owned(), "is folded into a convolution")
+        } else {
+            (format!("{} batch norms", folded.norms), "are folded into convolutions")
+        };
+        lower.remark(format!(
+            "{norms} {are}: before the export PyTorch counts {plain} parameters, or {biased} if those convolutions had a bias of their own"
+        ));
+    }
     Ok((graph, weights))
 }

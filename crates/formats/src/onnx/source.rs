@@ -80,7 +80,7 @@ impl ModelSource {
     }
 
     /// Returns the problem that it could not be read.
-    pub(super) fn unreadable(&self, error: &io::Error) -> Problem {
+    pub fn unreadable(&self, error: &io::Error) -> Problem {
         Problem::new(Code::Io, format!("cannot read `{}`: {error}", self.shown()))
     }
 }

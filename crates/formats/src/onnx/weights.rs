@@ -2,17 +2,19 @@
 //! beside it. They are read one tensor at a time; the changes of the import are applied here.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
+use super::archived::ARCHIVED;
 use super::constant::{Constant, Values, changed, raw};
+use super::import::Declared;
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::source::{ModelSource, Readable};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::shape::product;
 use cnnkit_exec::tensor::Tensor;
+use cnnkit_files::Unreadable;
 
 /// The weights of an imported network, before they are read.
 #[derive(Debug)]
@@ -65,12 +67,14 @@ pub fn load(
 /// Maximum number of elements of weights that the analysis reads, in total: results computed from them are
 /// known then.
 const MAX_RECALLED: u64 = 1 << 24;
+/// Most elements of a tensor of numbers in the code that is looked at.
+const MAX_NUMBERS: u64 = 64;
 
 /// Loads the data that the analysis reads into their messages, wherever they are stored: integers, scales of
 /// quantised operators, and weights from which nodes compute constants.
 pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
     let looked_at = looked_at(model);
-    let mut room = MAX_RECALLED;
+    let (mut room, mut indices) = (MAX_RECALLED, MAX_RECALLED);
     let mut graphs: Vec<&mut GraphProto> = model.graph.iter_mut().collect();
     let mut nodes: Vec<&mut NodeProto> =
         model.functions.iter_mut().flat_map(|function| &mut function.node).collect();
@@ -78,7 +82,7 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
         while let Some(graph) = graphs.pop() {
             for tensor in &mut graph.initializer {
                 let wanted = looked_at.contains(&tensor.name);
-                recall(tensor, source, wanted.then_some(&mut room));
+                recall(tensor, source, &mut indices, wanted.then_some(&mut room));
             }
             nodes.extend(&mut graph.node);
         }
@@ -88,8 +92,23 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
                 .t
                 .iter_mut()
                 .chain(&mut attribute.tensors)
-                .for_each(|tensor| recall(tensor, source, None));
+                .for_each(|tensor| recall(tensor, source, &mut indices, None));
             graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
+/// Puts into their messages the data of an exported program that analysis looks at: whole numbers and truth values, and
+/// numbers that stood in the code. Weights are not looked at, so that figures do not depend on whether they are there.
+pub(super) fn recall_declared(model: &mut ModelProto, source: &ModelSource, declared: &Declared) {
+    let (mut room, mut indices) = (MAX_RECALLED, MAX_RECALLED);
+    for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+        let whole = DataType::try_from(tensor.data_type).is_ok_and(super::constant::is_integer);
+        let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
+        let number =
+            declared.constants.contains(&tensor.name) && few.is_some_and(|count| count <= MAX_NUMBERS);
+        if whole || number {
+            recall(tensor, source, &mut indices, Some(&mut room));
         }
     }
 }
@@ -139,21 +158,21 @@ fn looked_at(model: &ModelProto) -> HashSet<String> {
     found
 }
 
-/// Loads the data of a stored tensor into its message: integers always, because the analysis reads indices;
-/// other types as long as there is room. Data that cannot be read stay unknown.
-fn recall(tensor: &mut TensorProto, source: &ModelSource, room: Option<&mut u64>) {
+/// Puts the data of a stored tensor of whole numbers into its message: indices are looked at during analysis, wherever they
+/// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
+fn recall(tensor: &mut TensorProto, source: &ModelSource, indices: &mut u64, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
-    let away = tensor.data_location == 1
+    let away = matches!(tensor.data_location, 1 | ARCHIVED)
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
     let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
     let Some(count) = few.filter(|&count| away && count <= super::constant::KNOWN) else { return };
-    if !wide {
-        match room {
-            Some(room) if *room >= count => *room -= count,
-            _ => return,
-        }
+    match if wide { Some(indices) } else { room } {
+        Some(room) if *room >= count => *room -= count,
+        _ => return,
     }
-    let bytes = if tensor.data_location == 1 {
+    let bytes = if tensor.data_location == ARCHIVED {
+        super::archived::bytes(tensor, source)
+    } else if tensor.data_location == 1 {
         external(tensor, source)
     } else {
         match tensor.left.first() {
@@ -192,7 +211,9 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
 fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
-    let values = if tensor.data_location == 1 {
+    let values = if tensor.data_location == ARCHIVED {
+        floats(&super::archived::bytes(tensor, source)?, data_type)?
+    } else if tensor.data_location == 1 {
         let bytes = external(tensor, source)?;
         floats(&bytes, data_type)?
     } else if let Some(left) = tensor.left.first() {
@@ -225,7 +246,7 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
 /// Reads `length` bytes of the model from `offset` on.
 fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let mut file = source.open().map_err(|error| source.unreadable(&error))?;
-    section(file.as_mut(), source, offset, Some(length))
+    section(file.as_mut(), source, offset, length)
 }
 
 /// Decodes elements of any byte-sized type.
@@ -285,15 +306,12 @@ pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = folder.join(relative);
-    // A link may point elsewhere only if the model itself is a link: caches link whole models file by file.
-    let linked = std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink());
-    if !linked
-        && let (Ok(folder), Ok(target)) = (folder.canonicalize(), file.canonicalize())
-        && !target.starts_with(&folder)
-    {
-        return Err(refused("a link that leads out of the model's folder"));
-    }
-    Ok(file)
+    // A link may lead elsewhere, unless the model itself is one: caches link whole models file by file, and all of them
+    // into one folder.
+    let Ok(target) = file.canonicalize() else { return Ok(file) };
+    let inside = folder.canonicalize().is_ok_and(|folder| target.starts_with(folder));
+    let beside = path.canonicalize().is_ok_and(|model| model.parent() == target.parent());
+    if inside || beside { Ok(file) } else { Err(refused("a link that leads out of the model's folder")) }
 }
 
 fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Problem> {
@@ -315,30 +333,65 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
         ));
     };
     let file_path = beside(path, location)?;
-    let mut file = File::open(&file_path).map_err(|error| {
-        let problem = Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"));
-        problem.help("parameters, MACs and shapes need no weights; `--weights FILE` gives others")
+    let (mut file, _) = cnnkit_files::open(&file_path).map_err(|error| match error {
+        Unreadable::NotAFile => {
+            Problem::new(Code::Io, format!("its data are in `{location}`, which is not a file"))
+                .help("the model is incomplete: copy its data files again")
+        }
+        error => Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"))
+            .help("parameters, MACs and shapes need no weights; `--weights FILE` gives others"),
     })?;
-    if !file.metadata().is_ok_and(|data| data.is_file()) {
-        return Err(Problem::new(Code::Io, format!("its data are in `{location}`, which is not a file"))
-            .help("the model is incomplete: copy its data files again"));
-    }
     let offset = number("offset").transpose()?.unwrap_or(0);
     let length = number("length").transpose()?;
-    section(&mut file, &ModelSource::File(file_path), offset, length)
+    // The sizes say how much there is to read, whatever the file says or has.
+    let needed = bytes_of(tensor)?;
+    if let Some(length) = length.filter(|&length| length != needed) {
+        let message = format!("its data in `{location}` are {length} bytes, its sizes need {needed}");
+        return Err(Problem::shape(message).help("the file is damaged, or belongs to another model"));
+    }
+    section(&mut file, &ModelSource::File(file_path), offset, needed)
 }
 
-/// Reads `length` bytes from `offset` on, or all that follow. The size is checked first, so that memory is
-/// only allocated for existing bytes.
-fn section(
+/// The bytes of a tensor's elements, as its sizes and its type say.
+fn bytes_of(tensor: &TensorProto) -> Result<u64, Problem> {
+    let dims = super::constant::sizes(&tensor.dims)?;
+    let overflow = || Problem::overflow("the number of elements");
+    let count = product(&dims).ok_or_else(overflow)?;
+    let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+    let bits: u64 = match data_type {
+        DataType::Uint2 | DataType::Int2 => 2,
+        DataType::Uint4 | DataType::Int4 | DataType::Float4e2m1 => 4,
+        DataType::Uint8
+        | DataType::Int8
+        | DataType::Bool
+        | DataType::Float8e4m3fn
+        | DataType::Float8e4m3fnuz
+        | DataType::Float8e5m2
+        | DataType::Float8e5m2fnuz
+        | DataType::Float8e8m0 => 8,
+        DataType::Uint16 | DataType::Int16 | DataType::Float16 | DataType::Bfloat16 => 16,
+        DataType::Float | DataType::Int32 | DataType::Uint32 => 32,
+        DataType::Double | DataType::Int64 | DataType::Uint64 | DataType::Complex64 => 64,
+        DataType::Complex128 => 128,
+        DataType::String | DataType::Undefined => {
+            let message = format!("not supported: elements of type {data_type:?} in a file of their own");
+            return Err(Problem::new(Code::InvalidValue, message)
+                .help("weights are read from float, double, half, bfloat16 and 8 to 64-bit integers"));
+        }
+    };
+    Ok(count.checked_mul(bits).ok_or_else(overflow)?.div_ceil(8))
+}
+
+/// `length` bytes from `offset` on. The size is checked first, so that memory is only asked for what
+/// is there.
+pub(super) fn section(
     file: &mut dyn Readable,
     source: &ModelSource,
     offset: u64,
-    length: Option<u64>,
+    length: u64,
 ) -> Result<Vec<u8>, Problem> {
     let io = |error: std::io::Error| source.unreadable(&error);
     let size = file.seek(SeekFrom::End(0)).map_err(io)?;
-    let length = length.unwrap_or(size.saturating_sub(offset));
     if offset.checked_add(length).is_none_or(|end| end > size) {
         let message = format!(
             "its data are bytes {offset} to {} of `{}`, which has {size}",

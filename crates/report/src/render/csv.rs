@@ -1,6 +1,6 @@
 //! Tables as comma-separated values (RFC 4180): exact numbers, one header line, no totals.
 
-use crate::render::{findings, value};
+use crate::render::{findings, safe, value};
 use crate::{Block, Page, Table};
 
 /// Formats every table of `page`, separated by an empty line.
@@ -32,6 +32,7 @@ fn line(fields: impl Iterator<Item = String>) -> String {
 }
 
 fn quote(field: &str) -> String {
+    let field: &str = &safe::cell(field);
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

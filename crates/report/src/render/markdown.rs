@@ -33,7 +33,13 @@ const MAP_WIDTH: usize = 100;
 
 fn fenced(lines: &[Vec<StyledText>]) -> String {
     let body: Vec<String> = lines.iter().map(|line| plain(line).trim_end().to_owned()).collect();
-    format!("```text\n{}\n```\n", body.join("\n"))
+    let body = body.join("\n");
+    // A fence is longer than any inside.
+    let mut fence = "```".to_owned();
+    while body.contains(&fence) {
+        fence.push('`');
+    }
+    format!("{fence}text\n{body}\n{fence}\n")
 }
 
 fn plain(spans: &[StyledText]) -> String {

@@ -41,6 +41,21 @@ pub fn render(network: &Network) -> String {
     out
 }
 
+/// Quotes a label. Mermaid writes labels into HTML, and has Markdown of its own between backticks.
 fn quote(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "#quot;").replace('\n', "<br>"))
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out += "#quot;",
+            '#' => out += "#35;",
+            '&' => out += "#amp;",
+            '<' => out += "#lt;",
+            '>' => out += "#gt;",
+            '`' => out += "#96;",
+            '\n' => out += "<br>",
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }

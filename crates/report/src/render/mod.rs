@@ -11,13 +11,14 @@ pub mod markdown;
 pub mod mermaid;
 pub mod paint;
 pub mod plot;
+pub mod safe;
 pub mod terminal;
 mod tree;
 pub mod value;
 
 use crate::findings::Findings;
 use crate::network::Network;
-use crate::{Block, Report};
+use crate::{Block, Page, Report};
 
 /// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,41 +115,48 @@ pub struct Canvas {
 /// Formats `report` as `format`; colour and width affect only [`Format::Table`].
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
-        // An exported file is shown verbatim.
-        Format::Table | Format::Onnx | Format::Pytorch => terminal::render(&report.page, canvas),
-        Format::Json => json(&report.json),
-        Format::Csv => csv::render(&report.page),
-        Format::Markdown => markdown::render(&report.page),
-        Format::Dot => networks(report, dot::render),
-        Format::Mermaid => networks(report, mermaid::render),
-        Format::Concise => found(report, &|list| findings::concise(list, canvas)),
-        Format::Jsonl => found(report, &findings::jsonl),
-        Format::Sarif => found(report, &findings::sarif),
-        Format::Github => found(report, &findings::github),
-        Format::Gitlab => found(report, &findings::gitlab),
-        Format::Junit => found(report, &findings::junit),
+        // JSON has escapes of its own, and programs want the text as it is.
+        Format::Json => return json(&report.json),
+        Format::Jsonl => return safe::json(found(&report.page, &findings::jsonl)),
+        Format::Sarif => return found(&report.page, &findings::sarif),
+        Format::Gitlab => return found(&report.page, &findings::gitlab),
+        _ => {}
     }
+    let page = &safe::page(&report.page);
+    let text = match format {
+        Format::Csv => csv::render(page),
+        Format::Markdown => markdown::render(page),
+        Format::Dot => networks(page, dot::render),
+        Format::Mermaid => networks(page, mermaid::render),
+        Format::Concise => found(page, &|list| findings::concise(list, canvas)),
+        // These are commands; what stands in them is escaped.
+        Format::Github => return found(page, &findings::github),
+        Format::Junit => found(page, &findings::junit),
+        // An exported file is shown verbatim.
+        _ => terminal::render(page, canvas),
+    };
+    safe::inert(text)
 }
 
 /// Formats pretty JSON with a final newline.
 pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
-    text
+    safe::json(text)
 }
 
-/// Formats the findings of `report` with `draw`.
-fn found(report: &Report, draw: &dyn Fn(&Findings) -> String) -> String {
-    let lists = report.page.blocks.iter().filter_map(|block| match block {
+/// Formats the findings of `page` with `draw`.
+fn found(page: &Page, draw: &dyn Fn(&Findings) -> String) -> String {
+    let lists = page.blocks.iter().filter_map(|block| match block {
         Block::Findings(list) => Some(draw(list)),
         _ => None,
     });
     lists.collect()
 }
 
-/// Formats every layer graph of `report` with `draw`.
-fn networks(report: &Report, draw: fn(&Network) -> String) -> String {
-    let graphs = report.page.blocks.iter().filter_map(|block| match block {
+/// Formats every layer graph of `page` with `draw`.
+fn networks(page: &Page, draw: fn(&Network) -> String) -> String {
+    let graphs = page.blocks.iter().filter_map(|block| match block {
         Block::Network(network) => Some(draw(network)),
         _ => None,
     });

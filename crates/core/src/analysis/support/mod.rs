@@ -76,8 +76,21 @@ pub fn support(
     unit: &[i128],
     borders: Borders,
 ) -> Result<Region, Problem> {
-    let way = Way { borders, gates: false, keep: false };
-    read_by(graph, node, input, unit, way)
+    support_within(graph, node, input, unit, borders, &Budget::default())
+}
+
+/// Returns [`support`], with the steps that `budget` leaves: for many units of one network.
+pub fn support_within(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+    borders: Borders,
+    budget: &Budget,
+) -> Result<Region, Problem> {
+    // Every node up to this one is looked at.
+    budget.spend(node.0)?;
+    read_by(graph, node, input, unit, Way { borders, gates: false, keep: false }, budget)
 }
 
 /// Returns [`support`] at the network's own size, plus what gates and statistics over the whole map read.
@@ -88,10 +101,17 @@ pub fn support_and_context(
     unit: &[i128],
 ) -> Result<Region, Problem> {
     let way = Way { borders: Borders::Real, gates: true, keep: false };
-    read_by(graph, node, input, unit, way)
+    read_by(graph, node, input, unit, way, &Budget::default())
 }
 
-fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) -> Result<Region, Problem> {
+fn read_by(
+    graph: &Graph,
+    node: NodeId,
+    input: NodeId,
+    unit: &[i128],
+    way: Way,
+    budget: &Budget,
+) -> Result<Region, Problem> {
     let rank = graph.node(node).shape.spatial().len();
     if unit.len() != rank {
         let id = &graph.node(node).id;
@@ -107,10 +127,9 @@ fn read_by(graph: &Graph, node: NodeId, input: NodeId, unit: &[i128], way: Way) 
     let mut regions: Vec<Option<Region>> = vec![None; node.0 + 1];
     regions[node.0] = Some(Region::product(&start));
     let useful = descendants(graph, input);
-    let budget = Budget::default();
-    let mut read = follow(graph, regions, |operand| useful[operand.0], way, &budget)?;
+    let mut read = follow(graph, regions, |operand| useful[operand.0], way, budget)?;
     match read.get_mut(input.0).and_then(Option::take) {
-        Some(region) => region.without_channels(&budget),
+        Some(region) => region.without_channels(budget),
         None => Ok(Region::empty(graph.node(input).shape.spatial().len())),
     }
 }

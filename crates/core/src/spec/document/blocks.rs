@@ -4,6 +4,7 @@ use super::{Block, Reader};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::layers;
 use crate::spec::grammar;
+use crate::spec::identifier::Kind;
 use crate::value::{Key, Located, Value};
 
 impl Reader<'_> {
@@ -19,6 +20,15 @@ impl Reader<'_> {
             return;
         };
         for (key, value) in blocks {
+            // A block that is not read is not missed.
+            if self.errors.len() > super::MAX_FLAWS {
+                self.broken.insert(key.name.clone());
+                continue;
+            }
+            if !self.valid_name(key, Kind::Block) {
+                self.broken.insert(key.name.clone());
+                continue;
+            }
             if grammar::reserved(&key.name) || layers::KINDS.iter().any(|kind| kind.doc.name == key.name) {
                 self.errors.push(
                     Diagnostic::error(
@@ -84,12 +94,17 @@ impl Reader<'_> {
                 vec![]
             }
         };
+        for (key, _) in &args {
+            self.valid_name(key, Kind::Variable);
+        }
         let mut inputs = Vec::new();
         if let Some(value) = find("inputs") {
             let items = if let Value::List(items) = &value.value { items.as_slice() } else { &[] };
             for item in items {
                 if let Value::Text(name) = &item.value {
-                    inputs.push(Key { name: name.clone(), span: item.span });
+                    let key = Key { name: name.clone(), span: item.span };
+                    self.valid_name(&key, Kind::BlockInput);
+                    inputs.push(key);
                 }
             }
             if inputs.is_empty() || inputs.len() != items.len() {

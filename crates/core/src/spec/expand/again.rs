@@ -10,6 +10,9 @@ use crate::graph::NodeId;
 use crate::source::Span;
 use crate::spec::grammar::PREVIOUS;
 
+/// Maximum number of bytes of the id of a group: every layer in it repeats them.
+const MAX_PREFIX: usize = 500;
+
 impl<'a> Expander<'a> {
     /// Expands a group in a level of its own and records its output.
     pub(super) fn group(
@@ -19,6 +22,17 @@ impl<'a> Expander<'a> {
         start: Option<NodeId>,
     ) -> Option<NodeId> {
         let prefix = frame.prefix.clone();
+        if prefix.len() > MAX_PREFIX {
+            let span = match &recipe.what {
+                What::Block(block, _) => frame.used_at.first().map_or(block.key.span, |(_, span)| *span),
+                What::Construct(key, _) => key.span,
+                What::Layers(list) => list.span,
+            };
+            let message = format!("the ids of these layers have more than {MAX_PREFIX} bytes");
+            self.report(Code::Limit, message, span, "nest fewer blocks, or give them shorter names");
+            self.stopped = true;
+            return None;
+        }
         let what = recipe.what.clone();
         self.groups.insert(prefix.clone(), Group { state: State::Open, recipe: Some(recipe) });
         self.frames.push(frame);

@@ -1,5 +1,8 @@
 //! Uses of blocks: arguments, inputs, and a level of ids and variables of their own.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use super::entry::Item;
 use super::level::{Group, Recipe, State, What};
 use super::{Expander, MAX_DEPTH};
@@ -35,9 +38,10 @@ impl<'a> Expander<'a> {
         let args = self.block_args(&item, block, builtins)?;
         let prefix = self.name(&block.key.name, item.id.take());
         let mut frame = self.frame().inner(prefix.clone());
-        frame.env = Env::inside(&self.document.files[block.file].env, args);
+        frame.env = args;
         frame.file = block.file;
-        frame.used_at.insert(0, (block.key.name.clone(), item.key.span));
+        let here = (block.key.name.clone(), item.key.span);
+        frame.used_at = std::iter::once(here).chain(frame.used_at.iter().cloned()).collect();
         let given: Vec<NodeId> =
             if item.from.is_empty() { start.into_iter().collect() } else { item.from.clone() };
         let expected = block.inputs.len().max(1);
@@ -86,13 +90,13 @@ impl<'a> Expander<'a> {
         found
     }
 
-    /// Returns the variables of a block: its arguments as given, or their defaults.
+    /// Returns the scope of a block: its arguments as given, or their defaults.
     fn block_args(
         &mut self,
         item: &Item<'_>,
         block: &Block,
         builtins: Vec<(String, Value)>,
-    ) -> Option<Vec<(String, Value)>> {
+    ) -> Option<Arc<Env>> {
         let name = &block.key.name;
         let written: &[(Key, Located)] = match item.given() {
             Value::Map(entries) => entries,
@@ -109,8 +113,11 @@ impl<'a> Expander<'a> {
             }
         };
         let mut failed = false;
+        let known: HashSet<&str> = block.args.iter().map(|(arg, _)| arg.name.as_str()).collect();
+        let given: HashMap<&str, &Located> =
+            written.iter().map(|(key, value)| (key.name.as_str(), value)).collect();
         for (key, _) in written {
-            if !block.args.iter().any(|(arg, _)| arg.name == key.name) {
+            if !known.contains(key.name.as_str()) {
                 let names: Vec<&str> = block.args.iter().map(|(arg, _)| arg.name.as_str()).collect();
                 let help = did_you_mean(&key.name, &names)
                     .unwrap_or_else(|| "it takes none: list them under its `args:`".into());
@@ -123,10 +130,15 @@ impl<'a> Expander<'a> {
                 failed = true;
             }
         }
-        let mut values: Vec<(String, Value)> = Vec::new();
+        // A default may use the file's variables and the arguments before it.
+        let file = &self.document.files[block.file].env;
+        let mut scope = Env::inside(file, builtins);
         for (arg, default) in &block.args {
-            let value = match written.iter().find(|(key, _)| key.name == arg.name) {
-                Some((_, value)) => self.eval(value),
+            if !self.step(item.key.span) {
+                return None;
+            }
+            let value = match given.get(arg.name.as_str()) {
+                Some(value) => self.eval(value),
                 None if default.value == Value::Null => {
                     let error = Diagnostic::error(
                         Code::Missing,
@@ -137,26 +149,20 @@ impl<'a> Expander<'a> {
                     self.report_in_block(error.help(format!("`- {name}: {{{}: ...}}`", arg.name)));
                     None
                 }
-                None => {
-                    // A default may use the file's variables and the arguments before it.
-                    let known = values.iter().chain(&builtins).cloned().collect();
-                    let env = Env::inside(&self.document.files[block.file].env, known);
-                    match evaluate(default, &env) {
-                        Ok(value) => Some(value),
-                        Err(unevaluated) => {
-                            self.report_all(unevaluated.into_flaws());
-                            None
-                        }
+                None => match evaluate(default, &scope) {
+                    Ok(value) => Some(value),
+                    Err(unevaluated) => {
+                        self.report_all(unevaluated.into_flaws());
+                        None
                     }
-                }
+                },
             };
-            match value {
-                Some(value) => values.push((arg.name.clone(), value.value)),
-                None => failed = true,
+            match (value, Arc::get_mut(&mut scope)) {
+                // An argument replaces the builtin of its name.
+                (Some(value), Some(scope)) => scope.replace(&arg.name, value.value),
+                _ => failed = true,
             }
         }
-        // The first variable of a name counts: an argument replaces the builtin.
-        values.extend(builtins);
-        (!failed).then_some(values)
+        (!failed).then_some(scope)
     }
 }

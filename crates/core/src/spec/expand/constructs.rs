@@ -11,6 +11,7 @@ use crate::layers::{self, Arity, Layer};
 use crate::source::{Origin, Span};
 use crate::spec::env::Env;
 use crate::spec::grammar;
+use crate::spec::identifier::Kind;
 use crate::value::{Key, Located, Number, Value};
 use num_traits::ToPrimitive as _;
 
@@ -130,6 +131,13 @@ impl<'a> Expander<'a> {
             None => false,
         };
         let join = self.join(fields.get("join"), "concat", item.key.span)?;
+        let mut fine = true;
+        for key in paths.iter().filter_map(|(key, _)| *key) {
+            fine &= self.valid_name(&key.name, Kind::Branch, key.span);
+        }
+        if !fine {
+            return None;
+        }
         let mut ends = Vec::new();
         for (index, (key, path)) in paths.iter().enumerate() {
             let prefix = match key {
@@ -243,6 +251,9 @@ impl<'a> Expander<'a> {
         };
         let mut rounds: Vec<Vec<(String, Value)>> = Vec::new();
         for (column, (key, list)) in entries.iter().enumerate() {
+            if !self.valid_name(&key.name, Kind::Variable, key.span) {
+                return None;
+            }
             let Value::List(items) = self.eval(list)?.value else {
                 let message = format!("`{}` needs a list of values", key.name);
                 self.report(Code::InvalidValue, message, list.span, "`for: {rate: [1, 2, 5]}`");
@@ -270,7 +281,10 @@ impl<'a> Expander<'a> {
 
     fn index_name(&mut self, fields: &Fields<'_>) -> Option<String> {
         match fields.get("index") {
-            Some(value) => self.text(value, "a name").map(|(name, _)| name),
+            Some(value) => {
+                let (name, span) = self.text(value, "a name")?;
+                self.valid_name(&name, Kind::Variable, span).then_some(name)
+            }
             None => Some("i".to_owned()),
         }
     }
@@ -349,7 +363,7 @@ impl<'a> Expander<'a> {
     /// Adds a layer that is part of the construct itself.
     fn joint(&mut self, (layer, span): (Layer, Span), inputs: Vec<NodeId>) -> NodeId {
         let id = self.name(layer.doc().name, None);
-        let origin = Origin { span: Some(span), args: vec![], used_at: self.frame().used_at.clone() };
+        let origin = Origin { span: Some(span), args: vec![], used_at: Arc::clone(&self.frame().used_at) };
         self.builder.layer(&id, layer, inputs, None, origin)
     }
 

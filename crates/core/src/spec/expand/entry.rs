@@ -1,13 +1,16 @@
 //! One item of a list of layers: its modifiers, then a layer, a block or a construct.
 
+use std::sync::Arc;
+
 use super::Expander;
+use super::counts::Count;
 use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
 use crate::source::{Origin, Span};
 use crate::spec::evaluate::{evaluate, expression_error};
 use crate::spec::expr::{self, ExprError};
-use crate::spec::grammar;
+use crate::spec::{grammar, identifier};
 use crate::value::{Key, Located, Value};
 
 /// An item, split into its parts.
@@ -31,6 +34,8 @@ struct Built {
     places: Vec<(String, Span)>,
     /// Whether its weights are learned.
     learned: bool,
+    /// What its weights count as.
+    counts: Vec<Count>,
 }
 
 impl<'a> Item<'a> {
@@ -237,8 +242,8 @@ impl<'a> Expander<'a> {
 
     fn expression(&mut self, error: ExprError, text: &str, span: Span) {
         self.silenced += 1;
-        if let ExprError::Flaw(flaw) = error {
-            self.report_in_block(expression_error(flaw, text, span));
+        if let Some(flaw) = expression_error(error, text, span) {
+            self.report_in_block(flaw);
         }
     }
 
@@ -281,7 +286,7 @@ impl<'a> Expander<'a> {
             Some((kind, _)) => self.build(kind, &item, shorthand),
             None => {
                 let layer = owner.and_then(|owner| self.builder.layer_of(owner).cloned());
-                layer.map(|layer| Built { layer, places: vec![], learned: true })
+                layer.map(|layer| Built { layer, places: vec![], learned: true, counts: vec![] })
             }
         };
         let name = match (&built, kind) {
@@ -291,9 +296,12 @@ impl<'a> Expander<'a> {
         };
         let id = self.name(name, item.id.take());
         let node = match built {
-            Some(Built { layer, places, learned }) if !broken => {
-                let origin =
-                    Origin { span: Some(item.key.span), args: places, used_at: self.frame().used_at.clone() };
+            Some(Built { layer, places, learned, counts }) if !broken => {
+                let origin = Origin {
+                    span: Some(item.key.span),
+                    args: places,
+                    used_at: Arc::clone(&self.frame().used_at),
+                };
                 let rank = kind.and_then(|(_, rank)| rank);
                 if let Some(problem) = self.wrong_rank(rank, &item.key.name, &inputs) {
                     self.builder.report(problem.in_layer(&id, &origin));
@@ -304,6 +312,7 @@ impl<'a> Expander<'a> {
                     if !learned {
                         self.builder.freeze(node);
                     }
+                    self.counted(node, &counts);
                     if shares.is_none() {
                         self.own_weights_while_sharing(node, &id, item.key.span);
                     }
@@ -392,8 +401,9 @@ impl<'a> Expander<'a> {
         }
         let places = args.iter().map(|(key, value)| (ours(&key.name).to_owned(), value.span)).collect();
         let learned = if kind.is_freezable() { self.learned(&mut args)? } else { true };
+        let counts = self.counts(&mut args)?;
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
-            Ok(layer) => Some(Built { layer, places, learned }),
+            Ok(layer) => Some(Built { layer, places, learned, counts }),
             Err(errors) => {
                 self.report_all(errors);
                 None
@@ -462,19 +472,27 @@ impl<'a> Expander<'a> {
         }
     }
 
+    /// Whether `name` can be an id; reports why not.
     fn valid_id(&mut self, name: &str, span: Span) -> bool {
-        let characters = name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-        let (problem, help) = if name.is_empty() {
-            ("an id cannot be empty".to_owned(), "leave `id` out, or give a name")
-        } else if name.len() > 100 || !characters {
-            let shown: String = name.chars().take(100).collect();
-            (format!("`{shown}` cannot be an id"), "use letters, digits, `_` and `-`")
-        } else if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
-            (format!("`{name}` is reserved in `from`"), "give it another `id`")
-        } else {
-            return true;
-        };
-        self.report(Code::InvalidValue, problem, span, help);
-        false
+        if [grammar::PREVIOUS, grammar::INPUT].contains(&name) {
+            let problem = format!("`{name}` is reserved in `from`");
+            self.report(Code::InvalidValue, problem, span, "give it another `id`");
+            return false;
+        }
+        if name.is_empty() {
+            let help = "leave `id` out, or give a name";
+            self.report(Code::InvalidValue, "an id cannot be empty".to_owned(), span, help);
+            return false;
+        }
+        self.valid_name(name, identifier::Kind::Id, span)
+    }
+
+    /// Whether `name` can be a name of kind `kind`; reports why not.
+    pub(super) fn valid_name(&mut self, name: &str, kind: identifier::Kind, span: Span) -> bool {
+        let flaw = identifier::flaw(name, kind);
+        if let Some(flaw) = &flaw {
+            self.report(Code::InvalidValue, flaw.message.clone(), span, &flaw.help);
+        }
+        flaw.is_none()
     }
 }

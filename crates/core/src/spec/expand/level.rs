@@ -23,7 +23,7 @@ pub(super) struct Frame {
     /// The file whose defaults apply.
     pub(super) file: usize,
     /// The uses of blocks that contain this level, innermost first.
-    pub(super) used_at: Vec<(String, Span)>,
+    pub(super) used_at: Arc<[(String, Span)]>,
     /// The group whose weights this one shares, by full id.
     pub(super) shares: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Frame {
             inputs: vec![],
             env,
             file: 0,
-            used_at: vec![],
+            used_at: Arc::default(),
             shares: None,
         }
     }
@@ -97,7 +97,7 @@ impl Frame {
             inputs: vec![],
             env: Arc::clone(&self.env),
             file: self.file,
-            used_at: self.used_at.clone(),
+            used_at: Arc::clone(&self.used_at),
             shares: None,
         }
     }

@@ -7,6 +7,7 @@
 mod again;
 mod block;
 mod constructs;
+mod counts;
 mod entry;
 mod level;
 mod names;
@@ -38,6 +39,8 @@ const MAX_STEPS: usize = 1_000_000;
 const MAX_NODES: usize = 200_000;
 /// Maximum nesting of blocks in blocks (a block may use itself under a condition).
 const MAX_DEPTH: usize = 48;
+/// Number of errors after which nothing more is expanded; fewer are shown.
+const MAX_FLAWS: usize = 500;
 /// Replaces a size that is unknown because of an earlier error.
 const STAND_IN: u64 = 720_720 * 64;
 
@@ -199,6 +202,10 @@ impl<'a> Expander<'a> {
     fn step(&mut self, span: Span) -> bool {
         self.steps += 1;
         let (limit, what) = (self.steps > MAX_STEPS, self.builder.len() > MAX_NODES);
+        // Only the first errors are shown, and connections beyond their limit are reported by the graph.
+        if self.builder.is_full() || self.builder.errors() + self.unresolved() > MAX_FLAWS {
+            self.stopped = true;
+        }
         if !self.stopped && (limit || what) {
             self.stopped = true;
             let message = if what {

@@ -1,5 +1,7 @@
 //! Generation of ids, and resolution of `from`, `share` and `outputs`.
 
+use std::sync::Arc;
+
 use super::Expander;
 use super::level::State;
 use crate::diagnostic::{Code, Diagnostic, suggest};
@@ -16,7 +18,7 @@ pub(super) struct Unresolved {
     candidates: Vec<String>,
     /// The node that refers to it.
     pub(super) reader: Option<NodeId>,
-    uses: Vec<(String, Span)>,
+    uses: Arc<[(String, Span)]>,
 }
 
 impl Expander<'_> {
@@ -78,7 +80,7 @@ impl Expander<'_> {
                 None => candidates.push(full),
             }
         }
-        let uses = self.frame().used_at.clone();
+        let uses = Arc::clone(&self.frame().used_at);
         self.unresolved.push(Unresolved { name: name.to_owned(), span, candidates, reader: None, uses });
         None
     }

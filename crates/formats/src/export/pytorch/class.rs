@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::forward::{forward, method};
 use super::leaf::Place;
-use super::names::is_attribute;
 use super::{Writer, indent, product};
 use crate::export::fold::{Slot, Term};
 use crate::export::outline::{Child, GroupId};
@@ -68,15 +67,11 @@ fn containers(name: &str, made: &mut HashSet<String>) -> String {
     text
 }
 
-/// Returns `self.name = ...`, or `self.add_module("0", ...)` for a name that cannot be an attribute.
+/// Returns `self.name = ...`, or what replaces it for a name that cannot be an attribute.
 fn assignment(name: &str, lines: &[String]) -> String {
     let (holder, last) = name.rsplit_once('.').unwrap_or(("", name));
     let base = if holder.is_empty() { "self".to_owned() } else { super::names::reach("self", holder) };
-    let (head, tail) = if is_attribute(last) {
-        (format!("{base}.{last} = "), "")
-    } else {
-        (format!("{base}.add_module(\"{last}\", "), ")")
-    };
+    let (head, tail) = super::names::assignment(&base, last);
     match lines {
         [only] => indent(&format!("{head}{only}{tail}"), 8),
         [first, middle @ .., end] => {

@@ -163,6 +163,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .key("shape", "(-1,)", "(-1,)"),
             }
         }
+        Arithmetic::DynamicConv(layer) => windows::dynamic_conv(layer, io)?,
         Arithmetic::DeformSample(_) => {
             return Err(refuse(
                 "`deform_sample`, whose offsets are an input",

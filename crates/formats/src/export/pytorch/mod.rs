@@ -102,7 +102,7 @@ fn file(graph: &Graph, root: &str, bodies: &str) -> String {
          outputs = model({zeros})\n    \
          for output in outputs if isinstance(outputs, tuple) else [outputs]:\n        \
          print(list(output.shape))\n",
-        name = graph.name().replace(['\\', '"'], "_"),
+        name = names::described(graph.name()),
         version = env!("CARGO_PKG_VERSION"),
         params = number::grouped(totals.params),
         macs = number::grouped(totals.macs),
@@ -240,11 +240,16 @@ impl Writer<'_> {
     /// Returns the attribute that stores a parameter for `forward`.
     fn saved(&self, group: GroupId, param: usize) -> String {
         let name = &self.params(group)[param].name;
-        let clash = self.outline.groups[group]
-            .children
-            .iter()
-            .any(|&child| self.outline.name(group, child).split('.').next() == Some(name));
-        if clash || !names::is_attribute(name) { format!("{name}_value") } else { name.clone() }
+        let clash = |name: &str| {
+            let mut children = self.outline.groups[group].children.iter();
+            children.any(|&child| self.outline.name(group, child).split('.').next() == Some(name))
+        };
+        if !clash(name) && names::is_attribute(name) {
+            return name.clone();
+        }
+        let numbered = (2..).map(|number| format!("{name}_value{number}"));
+        let mut free = std::iter::once(format!("{name}_value")).chain(numbered);
+        free.find(|name| !clash(name)).unwrap_or_default()
     }
 
     /// Returns the path of the group `other` inside `group`.
@@ -298,6 +303,9 @@ fn indent(line: &str, by: usize) -> String {
     let Some(open) = line.find(['(', '[']) else { return line + "\n" };
     let Some(close) = closing(&line, open) else { return line + "\n" };
     let inner = &line[open + 1..close];
+    if inner.trim().is_empty() {
+        return line + "\n";
+    }
     let (head, tail) = (&line[..=open], &line[close..]);
     let pad = " ".repeat(start + 4);
     let mut text = format!("{head}\n");

@@ -46,12 +46,31 @@ const TAKEN: &[&str] = &[
     "super",
     "range",
     "OrderedDict",
+    "bool",
+    "deform_conv2d",
+    "dict",
+    "enumerate",
+    "float",
+    "int",
+    "isinstance",
+    "len",
+    "list",
+    "max",
+    "min",
+    "print",
+    "slice",
+    "str",
+    "sum",
+    "tuple",
+    "zip",
 ];
 
-/// Attributes of `nn.Module` that a layer of that name would shadow.
+/// Attributes of `nn.Module` and `nn.Sequential`: a layer of that name must not replace them, and PyTorch refuses to add
+/// it. Names that begin with `_` or `register_` are among them too.
 const MODULE: &[&str] = &[
     "T_destination",
     "add_module",
+    "append",
     "apply",
     "bfloat16",
     "buffers",
@@ -63,6 +82,7 @@ const MODULE: &[&str] = &[
     "double",
     "dump_patches",
     "eval",
+    "extend",
     "extra_repr",
     "float",
     "forward",
@@ -71,6 +91,7 @@ const MODULE: &[&str] = &[
     "get_parameter",
     "get_submodule",
     "half",
+    "insert",
     "ipu",
     "load_state_dict",
     "modules",
@@ -80,10 +101,7 @@ const MODULE: &[&str] = &[
     "named_modules",
     "named_parameters",
     "parameters",
-    "register_buffer",
-    "register_forward_hook",
-    "register_module",
-    "register_parameter",
+    "pop",
     "requires_grad_",
     "set_extra_state",
     "set_submodule",
@@ -98,15 +116,43 @@ const MODULE: &[&str] = &[
     "zero_grad",
 ];
 
-/// Returns whether `name` can be written as an attribute: `self.name`.
+/// Whether `nn.Module` has, or may have, an attribute `name` of its own.
+fn is_taken_by_module(name: &str) -> bool {
+    MODULE.contains(&name) || name.starts_with('_') || name.starts_with("register_")
+}
+
+/// Whether `name` can be written as an attribute: `self.name`.
 pub(super) fn is_attribute(name: &str) -> bool {
-    let mut characters = name.chars();
-    let first = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let first = name.starts_with(|c: char| c.is_ascii_alphabetic());
     first
-        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !TAKEN.contains(&name)
-        && !MODULE.contains(&name)
-        && !name.starts_with("__")
+        && !is_taken_by_module(name)
+}
+
+/// Returns a Python string literal with the value `text`: the only way that a name gets into the file as anything but a
+/// word of letters, digits and `_`.
+pub(super) fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match (c, u32::from(c)) {
+            ('\\' | '"', _) => out.extend(['\\', c]),
+            (' '..='~', _) => out.push(c),
+            (c, _) if c.is_alphanumeric() => out.push(c),
+            (_, code @ 0..=0xff) => out += &format!("\\x{code:02x}"),
+            (_, code @ 0..=0xffff) => out += &format!("\\u{code:04x}"),
+            (_, code) => out += &format!("\\U{code:08x}"),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Returns `name` as a description shows it: without what ends one, or what a terminal or editor obeys.
+pub(super) fn described(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || (' '..='~').contains(&c) && !matches!(c, '\\' | '"');
+    name.chars().map(|c| if plain(c) { c } else { '_' }).collect()
 }
 
 /// Returns the expression of the module at `path` below `base`: `self.stage1.conv1`, or
@@ -115,7 +161,25 @@ pub(super) fn reach(base: &str, path: &str) -> String {
     if path.split('.').all(is_attribute) {
         return format!("{base}.{path}");
     }
-    format!("{base}.get_submodule(\"{path}\")")
+    if path.split('.').any(is_taken_by_module) {
+        // `get_submodule` finds the attribute of `nn.Module` first.
+        return path.split('.').fold(base.to_owned(), |base, name| member(&base, name));
+    }
+    format!("{base}.get_submodule({})", literal(path))
+}
+
+/// The module `name` of the module `base`, whatever the name is.
+fn member(base: &str, name: &str) -> String {
+    if is_attribute(name) { format!("{base}.{name}") } else { format!("{base}._modules[{}]", literal(name)) }
+}
+
+/// What stands before and behind the expression that becomes the module `name` of the module `base`.
+pub(super) fn assignment(base: &str, name: &str) -> (String, &'static str) {
+    if is_attribute(name) || is_taken_by_module(name) {
+        (format!("{} = ", member(base, name)), "")
+    } else {
+        (format!("{base}.add_module({}, ", literal(name)), ")")
+    }
 }
 
 /// Returns a variable for the value of `name`.
@@ -123,7 +187,8 @@ pub(super) fn variable(name: &str) -> String {
     let last = name.rsplit('.').next().unwrap_or(name);
     let text: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let text = if text.starts_with(|c: char| c.is_ascii_alphabetic()) { text } else { format!("v{text}") };
-    if TAKEN.contains(&text.as_str()) { format!("{text}_") } else { text }
+    let used = TAKEN.contains(&text.as_str()) || super::support::NAMES.contains(&text.as_str());
+    if used { format!("{text}_") } else { text }
 }
 
 /// Converts `basic_block` to `BasicBlock`; a name that begins with a digit gets the prefix `Net`.
@@ -142,6 +207,8 @@ pub(super) fn class(name: &str) -> String {
     match text.chars().next() {
         None => "Net".into(),
         Some(first) if first.is_ascii_digit() => format!("Net{text}"),
+        // `None`, `True` and `False` are no names.
+        Some(_) if TAKEN.contains(&text.as_str()) => format!("{text}Net"),
         Some(_) => text,
     }
 }
@@ -171,6 +238,17 @@ mod tests {
         );
         assert_eq!(reach("self", "stage1.conv1"), "self.stage1.conv1");
         assert_eq!(reach("self", "layer1.0"), "self.get_submodule(\"layer1.0\")");
-        assert_eq!(reach("self", "half"), "self.get_submodule(\"half\")");
+        assert_eq!(reach("self", "half"), "self._modules[\"half\"]");
+        assert_eq!(reach("self", "a.0.half"), "self.a._modules[\"0\"]._modules[\"half\"]");
+        assert_eq!((class("none"), class("true")), ("NoneNet".into(), "TrueNet".into()));
+        assert_eq!(assignment("self", "half"), ("self._modules[\"half\"] = ".into(), ""));
+        assert_eq!(assignment("self", "0"), ("self.add_module(\"0\", ".into(), ")"));
+    }
+
+    #[test]
+    fn literals_contain_no_code() {
+        let hostile = "a\"),exec('x')\\\n\r\u{1b}\u{85}\u{2028}\u{202e}\u{e0001}é";
+        let wanted = r#""a\"),exec('x')\\\x0a\x0d\x1b\x85\u2028\u202e\U000e0001é""#;
+        assert_eq!(literal(hostile), wanted);
     }
 }

@@ -181,7 +181,7 @@ pub(super) fn document(entries: &[(Key, Yaml)]) -> String {
     out
 }
 
-/// Returns a plain scalar, quoted where YAML or the language would misread it.
+/// Returns a plain scalar, quoted where YAML or the language would misread it, and escaped where it is no plain text.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let word = text.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
@@ -192,7 +192,19 @@ pub(super) fn quoted(text: &str) -> String {
     {
         return text.to_owned();
     }
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match (c, u32::from(c)) {
+            ('\\' | '"', _) => out.extend(['\\', c]),
+            (' '..='~', _) => out.push(c),
+            (c, _) if c.is_alphanumeric() => out.push(c),
+            (_, code @ 0..=0xff) => out += &format!("\\x{code:02x}"),
+            (_, code @ 0..=0xffff) => out += &format!("\\u{code:04x}"),
+            (_, code) => out += &format!("\\U{code:08x}"),
+        }
+    }
+    out.push('"');
+    out
 }
 
 #[cfg(test)]
@@ -227,6 +239,8 @@ mod tests {
             ("a$i", "a$i"),
             ("$i", "$i"),
             ("a${$i + 1}", "\"a${$i + 1}\""),
+            ("a\n::error::b", "\"a\\x0a::error::b\""),
+            ("\u{1b}\u{202e}\u{2028}\\", "\"\\x1b\\u202e\\u2028\\\\\""),
         ] {
             assert_eq!(quoted(name), text);
         }

@@ -158,11 +158,14 @@ impl Writer<'_> {
             Yaml::List(node.shape.sizes().iter().map(|size| Yaml::Plain(size.to_string())).collect())
         };
         let inputs: Vec<_> = graph.inputs().map(|(_, node)| node).collect();
+        let input_names = names::inputs(graph);
         entries.push((
             "input".to_owned(),
             match inputs.as_slice() {
                 [only] if only.id == grammar::INPUT => shape(only),
-                several => Yaml::Map(several.iter().map(|node| (node.id.clone(), shape(node))).collect()),
+                several => Yaml::Map(
+                    input_names.iter().cloned().zip(several.iter().map(|node| shape(node))).collect(),
+                ),
             },
         ));
         if !self.faces.defaults.is_empty() {
@@ -186,11 +189,10 @@ impl Writer<'_> {
         if !blocks.is_empty() {
             entries.push(("blocks".to_owned(), Yaml::Map(blocks)));
         }
-        let inputs: HashMap<NodeId, String> =
-            graph.inputs().map(|(id, node)| (id, node.id.clone())).collect();
+        let inputs: HashMap<NodeId, String> = graph.inputs().map(|(id, _)| id).zip(input_names).collect();
         let mut names = Names::at_the_top();
-        for (id, node) in graph.inputs() {
-            names.put(id, node.id.clone());
+        for (id, _) in graph.inputs() {
+            names.put(id, inputs[&id].clone());
         }
         let mut body = Body { writer: self, inputs, names, groups: HashMap::new() };
         let start = match graph.inputs().map(|(id, _)| id).collect::<Vec<_>>().as_slice() {

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::export::outline::{Child, GroupId, Outline};
-use cnnkit_core::graph::NodeId;
+use cnnkit_core::graph::{Graph, Node, NodeId};
 use cnnkit_core::layers;
 use cnnkit_core::spec::grammar;
+use cnnkit_core::spec::identifier::Kind;
 
 /// A level of ids, as the reader of a spec numbers them.
 #[derive(Debug, Clone, Default)]
@@ -179,11 +180,7 @@ pub(super) fn children(outline: &Outline<'_>, group: GroupId, renamed: &HashSet<
 
 /// Replaces the characters of `name` that an id cannot have.
 fn valid(name: &str) -> String {
-    let text: String = name
-        .chars()
-        .take(100)
-        .map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' })
-        .collect();
+    let text = allowed(name, Kind::Id);
     if text.is_empty() || [grammar::PREVIOUS, grammar::INPUT].contains(&text.as_str()) {
         format!("{text}_")
     } else {
@@ -191,8 +188,33 @@ fn valid(name: &str) -> String {
     }
 }
 
-/// Returns whether a name contains only the kind of layer, so that the generated name is as informative:
-/// `relu_1`, an exporter's `MaxPool` or `cat`.
+/// Replaces the characters of `name` that a name of kind `kind` cannot have, and cuts it so that there is room for a
+/// number.
+fn allowed(name: &str, kind: Kind) -> String {
+    let most = kind.max_length() - ROOM;
+    name.chars().take(most).map(|c| if kind.allows(c) { c } else { '_' }).collect()
+}
+
+/// Room for what makes a name unique.
+const ROOM: usize = 12;
+
+/// Returns the names of the network's inputs as a spec can contain them.
+pub(super) fn inputs(graph: &Graph) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let name = |(_, node): (NodeId, &Node)| {
+        let name = allowed(&node.id, Kind::Input);
+        let name = if name.is_empty() { "x".to_owned() } else { name };
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));
+        let free = free.unwrap_or(name);
+        taken.insert(free.clone());
+        free
+    };
+    graph.inputs().map(name).collect()
+}
+
+/// Whether a name contains only the kind of layer, so that the generated name is as informative: `relu_1`, an
+/// exporter's `MaxPool` or `cat`.
 pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || "_-".contains(c));
     let known = |word: &str| layers::find(word).is_some_and(|(found, _)| found.doc.name == kind);
@@ -202,7 +224,7 @@ pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
 
 /// Returns a name for a block that differs from the language's own words.
 pub(super) fn block(title: &str, taken: &mut HashSet<String>) -> String {
-    let text: String = title.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let text = allowed(title, Kind::Block).replace('-', "_");
     let own = |name: &str| layers::find(name).is_some() || grammar::construct(name).is_some();
     let modifier = |name: &str| grammar::MODIFIERS.iter().any(|field| field.name == name);
     let name =

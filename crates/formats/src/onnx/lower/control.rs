@@ -25,7 +25,7 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
             let constant = Constant::of_tensor(&tensor, root)?;
             lower.tensors.push(tensor);
             if !lower.weights_in_nodes {
-                lower.in_nodes.insert(root);
+                lower.fixed.insert(root);
             }
             constant
         }

@@ -5,6 +5,7 @@
 //! Tensors of the graph have no batch axis: a [`Value`] has the index of the batch axis in the ONNX tensor.
 
 mod arithmetic;
+mod aten;
 mod attention;
 mod attributes;
 mod choice;
@@ -12,6 +13,7 @@ mod constant_source;
 mod context;
 mod control;
 mod conv;
+mod dynamic_conv;
 mod einsum;
 mod elements;
 mod evaluate;
@@ -32,9 +34,11 @@ mod runtime;
 mod shapes;
 mod slice_concat;
 mod slots;
+mod stack;
 mod stored;
 mod table;
 
+pub use aten::ATEN;
 pub use constant_source::constant_output;
 pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
 pub use table::{Operator, operators};

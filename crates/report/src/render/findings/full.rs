@@ -1,13 +1,13 @@
 //! Findings for people: the flaw with its numbers, the line with a caret under the token, the enclosing uses of
 //! blocks, the remedy, and the fix as a diff.
 
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 
 use super::summary;
 use crate::Tone;
 use crate::findings::{Findings, Item, Skipped, Spot};
-use crate::render::Canvas;
 use crate::render::paint::paint;
+use crate::render::{Canvas, safe};
 use cnnkit_check::rules::{Family, Severity};
 
 /// Maximum number of positions shown in addition to the flaw's own.
@@ -41,6 +41,7 @@ fn groups(item: &Item, canvas: Canvas) -> Vec<Group<'_>> {
     };
     let title = level.primary_title(wrapped(&item.message, canvas)).id(item.rule.id);
     let mut group = match &item.spot {
+        Some(spot) if line(spot).is_none() => title.element(origin(spot)),
         Some(spot) => title.element(snippet(spot, AnnotationKind::Primary, None)),
         None => title.element(Level::NOTE.message(format!("in {}", item.spec))),
     };
@@ -48,7 +49,7 @@ fn groups(item: &Item, canvas: Canvas) -> Vec<Group<'_>> {
     let mut shown = vec![own];
     for (spot, remark) in &item.related {
         let place = Some((&spot.file, spot.start));
-        if shown.len() <= MAX_RELATED && !shown.contains(&place) {
+        if shown.len() <= MAX_RELATED && !shown.contains(&place) && line(spot).is_some() {
             shown.push(place);
             group = group.element(snippet(spot, AnnotationKind::Context, Some(remark)));
         }
@@ -85,26 +86,45 @@ fn wrapped(text: &str, canvas: Canvas) -> String {
 
 /// Returns the line of `spot`, with an annotation.
 fn snippet<'a>(spot: &'a Spot, kind: AnnotationKind, label: Option<&'a str>) -> Snippet<'a, Annotation<'a>> {
-    let (from, text) = line(spot);
+    let (from, text) = line(spot).unwrap_or((spot.start, ""));
     let start = spot.start.saturating_sub(from).min(text.len());
     let end = spot.end.saturating_sub(from).clamp(start, text.len());
     let annotation = kind.span(start..end).label(label);
-    Snippet::source(text).path(spot.file.as_str()).line_start(spot.from.0).annotation(annotation)
+    Snippet::source(safe::same_length(text))
+        .path(spot.file.as_str())
+        .line_start(spot.from.0)
+        .annotation(annotation)
 }
 
 /// Returns the line with a change; `None` if the change spans lines.
 fn patch<'a>(spot: &'a Spot, text: &'a str) -> Option<Snippet<'a, Patch<'a>>> {
-    let (from, whole) = line(spot);
+    let (from, whole) = line(spot)?;
     let (start, end) = (spot.start - from, spot.end - from);
     if end > whole.len() || text.contains('\n') {
         return None;
     }
-    Some(Snippet::source(whole).line_start(spot.from.0).patch(Patch::new(start..end, text)))
+    let patch = Patch::new(start..end, safe::visible(text));
+    Some(Snippet::source(safe::same_length(whole)).line_start(spot.from.0).patch(patch))
+}
+
+/// Maximum number of bytes of a line that is shown: drawing it takes time for each of them, for every finding.
+const MAX_LINE: usize = 1 << 14;
+
+/// Returns the place of `spot` without its line.
+fn origin(spot: &Spot) -> Origin<'_> {
+    Origin::path(spot.file.as_str()).line(spot.from.0).char_column(spot.from.1)
 }
 
 /// Returns the first line of `spot` and where it starts: one line is enough to find the token, and the text may be
-/// large.
-fn line(spot: &Spot) -> (usize, &str) {
-    let from = spot.text[..spot.start.min(spot.text.len())].rfind('\n').map_or(0, |i| i + 1);
-    (from, spot.text[from..].lines().next().unwrap_or(""))
+/// large. `None` if the line itself is.
+fn line(spot: &Spot) -> Option<(usize, &str)> {
+    let rest = &spot.text[spot.line..];
+    let near = rest.len().min(MAX_LINE + 1);
+    let end = rest.as_bytes()[..near].iter().position(|&byte| byte == b'\n');
+    let text = match end {
+        Some(end) => &rest[..end],
+        None if rest.len() <= MAX_LINE => rest,
+        None => return None,
+    };
+    Some((spot.line, text.strip_suffix('\r').unwrap_or(text)))
 }

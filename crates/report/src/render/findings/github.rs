@@ -4,8 +4,8 @@
 //! the rest goes into a folded part of the log, and a notice has their number.
 
 use crate::findings::{Findings, Item, counted};
-use crate::render::Canvas;
 use crate::render::findings::repository;
+use crate::render::{Canvas, safe};
 use cnnkit_check::rules::Severity;
 
 /// Annotations of one kind that a step shows.
@@ -33,7 +33,7 @@ pub fn render(findings: &Findings) -> String {
     }
     if left > 0 {
         let plain = Findings { items: rest, ..Findings::default() };
-        let lines = super::concise(&plain, Canvas { width: 200, color: false });
+        let lines = safe::inert(super::concise(&plain, Canvas { width: 200, color: false }));
         let lines: Vec<&str> = lines.lines().take(left).collect();
         out += &format!("::group::{} more\n{}\n::endgroup::\n", counted(left, "finding"), lines.join("\n"));
     }
