@@ -129,7 +129,7 @@ fn changed_seeds_of_every_target_run() {
     for (target, run) in fuzz::TARGETS {
         let folders: &[&str] = match target {
             "spec" => &["specs/techniques", "tests/invalid"],
-            "model" => &["tests/data/onnx"],
+            "model" => &["tests/data/onnx", "tests/data/pt2"],
             _ => &[],
         };
         let more = folders.iter().flat_map(|folder| files(folder));
