@@ -5,7 +5,7 @@ use std::process::Command;
 
 use prost::Message as _;
 
-use crate::support::{cnnkit, run, temporary};
+use crate::support::program::{cnnkit, run, temporary};
 use cnnkit::onnx::proto::{
     Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
@@ -47,7 +47,7 @@ fn flaw(format: &str, text: &str) -> Option<String> {
         let start = line.trim_start();
         let own = ["::error ", "::warning ", "::notice ", "::group::", "::endgroup::"];
         let wanted = format == "github" && own.iter().any(|own| start.starts_with(own));
-        if start.starts_with("::") && !wanted {
+        if start.starts_with("::") && !start.starts_with(":::") && !wanted {
             return Some(format!("the command {start}"));
         }
         for mark in ["##[", "##vso["] {

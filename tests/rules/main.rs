@@ -281,11 +281,8 @@ fn promises_hold(name: &str, path: &Path, [before, after]: [&str; 2], promised: 
     assert_eq!(fields(&after), fields(&before), "{name}: receptive fields");
     let options = cnnkit::verify::Options {
         only: vec![Kind::Parameters, Kind::Macs, Kind::ReceptiveField],
-        nodes: vec![],
         effort: Effort::Fast,
-        seed: 0,
-        tolerance: 0.0,
-        technique: None,
+        ..cnnkit::verify::Options::default()
     };
     let outcome = verify(&after, &Analysis, &options, &|_| ()).expect("the fixed network runs");
     assert!(outcome.ok(), "{name}: {outcome:#?}");
