@@ -106,7 +106,7 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
         let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
         if let Some(path) = &args.weights {
             let wanted = network.sizes();
-            network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
+            network.replace(arrays::read_wanted(path, &wanted).map_err(failed)?).map_err(failed)?;
         }
         Some(network)
     };

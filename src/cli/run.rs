@@ -303,7 +303,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {
         let wanted = network.sizes();
-        network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
+        network.replace(arrays::read_wanted(path, &wanted).map_err(failed)?).map_err(failed)?;
     } else if let Some(weights) = loaded.weights().map_err(failed)? {
         network.replace(weights).map_err(failed)?;
     }
