@@ -214,7 +214,7 @@ fn lowered(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
     }
-    if !graph.initializer.iter().any(is_weight) {
+    if !declared.every && !graph.initializer.iter().any(is_weight) {
         let parameters = super::provenance::parameters_among_inputs(&mut graph);
         if parameters > 0 {
             lower.remark(format!(
