@@ -154,7 +154,7 @@ pub(super) fn bytes(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8
     let data = match &part.at {
         At::Bytes { offset, .. } => {
             let mut file = source.open().map_err(|error| source.unreadable(&error))?;
-            section(file.as_mut(), source, offset.saturating_add(skipped), Some(length))?
+            section(file.as_mut(), source, offset.saturating_add(skipped), length)?
         }
         At::Entry { name, .. } => inflated(source, name, skipped, length)?,
     };

@@ -16,14 +16,14 @@
 pub mod archived;
 pub mod bind;
 mod channels_last;
-mod constant;
+pub(crate) mod constant;
 mod counting;
 mod idle;
 pub mod import;
-mod inline;
+pub(crate) mod inline;
 mod ir;
 pub mod lower;
-mod names;
+pub(crate) mod names;
 mod patterns;
 pub mod proto;
 mod provenance;

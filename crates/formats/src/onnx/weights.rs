@@ -101,6 +101,7 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
 /// Puts into their messages the data of an exported program that analysis looks at: whole numbers and truth values, and
 /// numbers that stood in the code. Weights are not looked at, so that figures do not depend on whether they are there.
 pub(super) fn recall_declared(model: &mut ModelProto, source: &ModelSource, declared: &Declared) {
+    let mut indices = MAX_RECALLED;
     let mut room = MAX_RECALLED;
     for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
         let whole = DataType::try_from(tensor.data_type).is_ok_and(super::constant::is_integer);
@@ -108,7 +109,7 @@ pub(super) fn recall_declared(model: &mut ModelProto, source: &ModelSource, decl
         let number =
             declared.constants.contains(&tensor.name) && few.is_some_and(|count| count <= MAX_NUMBERS);
         if whole || number {
-            recall(tensor, source, Some(&mut room));
+            recall(tensor, source, &mut indices, Some(&mut room));
         }
     }
 }
