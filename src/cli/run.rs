@@ -271,7 +271,9 @@ fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
         for (name, sizes) in &arrays {
             let mut image = if sizes.len() > 1 { sizes[batch..].to_vec() } else { sizes.clone() };
             // A single number has no sizes to turn.
-            image.rotate_right(usize::from(last).min(image.len()));
+            if last && !image.is_empty() {
+                image.rotate_right(1);
+            }
             given = given.input(name.clone(), image);
         }
         if let Ok(network) = given.load(&args.spec) {

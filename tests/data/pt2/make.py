@@ -1,11 +1,15 @@
 """Writes the archives of this folder with the PyTorch that runs it, and what PyTorch says of them.
 
     python make.py GENERATION    writes small-GENERATION.pt2, views-GENERATION.pt2 and GENERATION.json
+    python make.py older         writes small-older.pt2: the program and weights of small-2.15.pt2 in the layout that PyTorch
+                                 2.5 to 2.7 wrote (`torch/export/__init__.py`, `save`, of these versions)
 """
 
+import io
 import json
 import sys
 import warnings
+import zipfile
 
 import torch
 from torch import nn
@@ -102,8 +106,25 @@ def described(module, example):
     }
 
 
+def older():
+    program = torch.export.load("small-2.15.pt2")
+    state = io.BytesIO()
+    torch.save(dict(program.state_dict), state)
+    constants = io.BytesIO()
+    torch.save(dict(program.constants), constants)
+    with zipfile.ZipFile("small-2.15.pt2") as archive:
+        text = archive.read("small-2.15/models/model.json")
+    with zipfile.ZipFile("small-older.pt2", "w") as archive:
+        archive.writestr("serialized_exported_program.json", text)
+        archive.writestr("serialized_state_dict.pt", state.getvalue())
+        archive.writestr("serialized_constants.pt", constants.getvalue())
+        archive.writestr("version", "8.20")
+
+
 def main():
     generation = sys.argv[1]
+    if generation == "older":
+        return older()
     found = {"torch": torch.__version__}
     for name, make, size in (("small", Small, (1, 3, 16, 16)), ("views", Views, (1, 2, 3, 5))):
         torch.manual_seed(7)

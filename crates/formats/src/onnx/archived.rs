@@ -8,7 +8,6 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::proto::{StringStringEntryProto, TensorProto};
 use super::source::{ModelSource, Readable};
-use super::weights::section;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::shape::product;
 
@@ -154,7 +153,7 @@ pub(super) fn bytes(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8
     let data = match &part.at {
         At::Bytes { offset, .. } => {
             let mut file = source.open().map_err(|error| source.unreadable(&error))?;
-            section(file.as_mut(), source, offset.saturating_add(skipped), length)?
+            source.section(file.as_mut(), offset.saturating_add(skipped), length)?
         }
         At::Entry { name, .. } => inflated(source, name, skipped, length)?,
     };

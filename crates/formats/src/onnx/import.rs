@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::file_output::FileOutput;
 use super::idle::Idle;
 use super::inline::{flatten, opset};
 use super::ir::{Draft, compact, without_identities};
@@ -11,13 +12,12 @@ use super::lower::{Lower, Tensor, Use, Value};
 use super::names::{ModulePath, ids};
 use super::patterns;
 use super::proto::{DataType, ModelProto, TensorProto};
-use super::quantisation::{Quantised, stand_for_others};
+use super::quantisation::stand_for_others;
 use super::read::{self, Failure};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
-use cnnkit_exec::tensor::Tensor as FloatTensor;
 
 /// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
@@ -61,54 +61,6 @@ pub struct Imported {
     pub empty: Vec<(usize, String, Vec<u64>)>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
-}
-
-/// An output as in the file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FileOutput {
-    /// Its name.
-    pub name: String,
-    /// Its sizes, batch included; none where the shape is unknown.
-    pub dims: Option<Vec<u64>>,
-    /// Index of its batch axis; none if it has no batch axis.
-    pub batch: Option<usize>,
-    /// Whether it does not depend on the inputs.
-    pub constant: bool,
-    /// What its whole numbers stand for, if it has some that the network computes as real ones.
-    pub quantised: Option<Quantised>,
-}
-
-impl FileOutput {
-    /// What the network computes as the file has it: in its layout and type.
-    ///
-    /// # Errors
-    /// If it has another size than is stated.
-    pub fn in_file(&self, tensor: &FloatTensor<f32>) -> Result<FloatTensor<f32>, Problem> {
-        let Some(dims) = &self.dims else { return Ok(tensor.clone()) };
-        let mut tensor = match &self.quantised {
-            Some(quantised) => {
-                let numbers = tensor.data().iter().map(|&value| quantised.round(value)).collect();
-                FloatTensor::new(tensor.sizes(), numbers)?
-            }
-            None => tensor.clone(),
-        };
-        let mut sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
-        if self.constant && self.batch.is_none() && tensor.batch() > 1 {
-            // It was computed once for each image.
-            let one = tensor.data()[..tensor.image_len()].to_vec();
-            tensor = FloatTensor::new(&[&[1], tensor.image_sizes()].concat(), one)?;
-        }
-        match self.batch {
-            Some(axis) if axis < sizes.len() => {
-                sizes.remove(axis);
-                sizes.insert(0, tensor.batch());
-                Ok(tensor.reshaped(&sizes)?.with_batch_at(axis))
-            }
-            _ if tensor.batch() == 1 => tensor.reshaped(&sizes),
-            // Where the model has no batch axis, images come first.
-            _ => Ok(tensor),
-        }
-    }
 }
 
 /// Reads the model of `source` and returns its graph.
@@ -215,7 +167,7 @@ impl Imported {
     ///
     /// # Errors
     /// If a weight is missing, has another size than declared, or lies outside the model's folder.
-    pub fn load_weights(&self) -> Result<HashMap<String, FloatTensor<f32>>, Problem> {
+    pub fn load_weights(&self) -> Result<HashMap<String, cnnkit_exec::tensor::Tensor<f32>>, Problem> {
         super::weights::load(&self.graph, &self.weights, &self.tensors, &self.source)
     }
 }
@@ -268,7 +220,7 @@ fn lowered(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
     }
-    if !graph.initializer.iter().any(is_weight) {
+    if !declared.every && !graph.initializer.iter().any(is_weight) {
         let parameters = super::provenance::parameters_among_inputs(&mut graph);
         if parameters > 0 {
             lower.remark(format!(

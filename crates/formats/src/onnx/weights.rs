@@ -2,14 +2,13 @@
 //! beside it. They are read one tensor at a time; the changes of the import are applied here.
 
 use std::collections::{HashMap, HashSet};
-use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
 use super::archived::ARCHIVED;
 use super::constant::{Constant, Values, changed, raw};
 use super::import::Declared;
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
-use super::source::{ModelSource, Readable};
+use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::shape::product;
@@ -252,7 +251,7 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
 /// Reads `length` bytes of the model from `offset` on.
 fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let mut file = source.open().map_err(|error| source.unreadable(&error))?;
-    section(file.as_mut(), source, offset, length)
+    source.section(file.as_mut(), offset, length)
 }
 
 /// Decodes elements of any byte-sized type.
@@ -355,7 +354,7 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
         let message = format!("its data in `{location}` are {length} bytes, its sizes need {needed}");
         return Err(Problem::shape(message).help("the file is damaged, or belongs to another model"));
     }
-    section(&mut file, &ModelSource::File(file_path), offset, needed)
+    ModelSource::File(file_path).section(&mut file, offset, needed)
 }
 
 /// The bytes of a tensor's elements, as its sizes and its type say.
@@ -386,30 +385,4 @@ fn bytes_of(tensor: &TensorProto) -> Result<u64, Problem> {
         }
     };
     Ok(count.checked_mul(bits).ok_or_else(overflow)?.div_ceil(8))
-}
-
-/// `length` bytes from `offset` on. The size is checked first, so that memory is only asked for what
-/// is there.
-pub(super) fn section(
-    file: &mut dyn Readable,
-    source: &ModelSource,
-    offset: u64,
-    length: u64,
-) -> Result<Vec<u8>, Problem> {
-    let io = |error: std::io::Error| source.unreadable(&error);
-    let size = file.seek(SeekFrom::End(0)).map_err(io)?;
-    if offset.checked_add(length).is_none_or(|end| end > size) {
-        let message = format!(
-            "its data are bytes {offset} to {} of `{}`, which has {size}",
-            offset.saturating_add(length),
-            source.shown()
-        );
-        return Err(
-            Problem::new(Code::Io, message).help("the file is incomplete, or belongs to another model")
-        );
-    }
-    file.seek(SeekFrom::Start(offset)).map_err(io)?;
-    let mut bytes = vec![0; usize::try_from(length).map_err(|_| Problem::overflow("the data"))?];
-    file.read_exact(&mut bytes).map_err(io)?;
-    Ok(bytes)
 }
