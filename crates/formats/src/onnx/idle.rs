@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::constant::{Change, Constant};
-use super::import::Declared;
+use super::declared::Declared;
 use super::ir::Draft;
 use super::lower::Lower;
 use super::names::ModulePath;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::declared::Declared;
 use super::file_output::FileOutput;
 use super::idle::Idle;
 use super::inline::{flatten, opset};
@@ -25,19 +26,6 @@ pub const OLDEST: i64 = 7;
 pub const NEWEST: i64 = 28;
 /// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
-
-/// What another format says of a model's stored tensors, and ONNX does not.
-#[derive(Debug, Default)]
-pub struct Declared {
-    /// Those that are not learned.
-    pub buffers: HashSet<String>,
-    /// Those that are numbers in the code, among the buffers; PyTorch counts them nowhere.
-    pub constants: HashSet<String>,
-    /// Whether every tensor counts as it is stored, read or not.
-    pub every: bool,
-    /// Whether weights are looked at, so that what is computed from them is known: to run the network.
-    pub values: bool,
-}
 
 /// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]

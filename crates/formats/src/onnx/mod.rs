@@ -19,6 +19,7 @@ pub mod blocks;
 mod channels_last;
 pub(crate) mod constant;
 mod counting;
+pub mod declared;
 pub mod file_output;
 mod idle;
 pub mod import;

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::archived::ARCHIVED;
 use super::constant::{Constant, Values, changed, raw};
-use super::import::Declared;
+use super::declared::Declared;
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Problem};

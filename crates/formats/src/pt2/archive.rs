@@ -17,7 +17,7 @@ use cnnkit_core::shape::product;
 
 use super::messages::{data_type, width};
 use super::schema::{Payload, Payloads, Program, TensorMeta, Versioned};
-use super::state::{self, StateDict};
+use super::state::{self, StateDict, damaged};
 use crate::onnx::archived::{self, Part};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::source::{ModelSource, Readable};
@@ -214,11 +214,6 @@ fn no_program(zip: &ZipArchive<Box<dyn Readable + '_>>, shown: &str) -> Problem 
         )
     };
     Problem::new(Code::Missing, message).help(help)
-}
-
-pub(super) fn damaged(shown: &str, error: &ZipError) -> Problem {
-    Problem::new(Code::Syntax, format!("`{shown}` is not an archive of PyTorch, or damaged: {error}"))
-        .help("copy it again; with git, `git lfs pull` fetches what a pointer file stands for")
 }
 
 fn numbers(list: &[super::schema::Dimension]) -> Option<Vec<u64>> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::diagnostic::{Code, Problem};
 
-use super::archive::damaged;
 use super::pickle::{Pickled, tensors};
 use crate::onnx::archived::{At, Part};
 use crate::onnx::source::{ModelSource, Readable};
@@ -100,4 +100,10 @@ fn part(inner: &mut ZipArchive<Section<'_>>, folder: &str, start: u64, tensor: P
     }
     let at = At::Bytes { offset: start.checked_add(entry.data_start())?, length: entry.size() };
     Some(Part { at, width, strides: tensor.strides, first: tensor.first })
+}
+
+/// The error of an archive that cannot be read.
+pub(super) fn damaged(shown: &str, error: &ZipError) -> Problem {
+    Problem::new(Code::Syntax, format!("`{shown}` is not an archive of PyTorch, or damaged: {error}"))
+        .help("copy it again; with git, `git lfs pull` fetches what a pointer file stands for")
 }

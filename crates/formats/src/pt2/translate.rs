@@ -10,7 +10,7 @@ use super::messages::data_type;
 use super::operators::{self, Makes};
 use super::schema::{Argument, Dimension, Input, Node, Output, Program, Size, TensorMeta};
 use super::values::{Values, returned};
-use crate::onnx::import::Declared;
+use crate::onnx::declared::Declared;
 use crate::onnx::inline::MAX_NODES;
 use crate::onnx::lower::ATEN;
 use crate::onnx::proto::{

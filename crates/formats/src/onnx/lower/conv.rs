@@ -130,9 +130,6 @@ fn bias(lower: &Lower, used: Use<'_>, index: usize, weights: &mut Vec<Constant>)
 }
 
 pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    if let Some(outcome) = super::dynamic_conv::with_computed_weight(lower, used) {
-        return outcome;
-    }
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
     let window = window(used, &weight.dims[2..])?;
@@ -155,9 +152,6 @@ pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
 }
 
 pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    if let Some(outcome) = super::dynamic_conv::with_computed_weight(lower, used) {
-        return outcome;
-    }
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
     let rank = input.dims.len() - 2;

@@ -8,8 +8,18 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::dynamic_conv::DynamicConv;
 
-/// The node's outcome if its weight is computed.
-pub(super) fn with_computed_weight(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
+/// Lowers Conv with a weight of either kind.
+pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    with_computed_weight(lower, used).unwrap_or_else(|| super::conv::conv(lower, used))
+}
+
+/// Lowers ConvTranspose with a weight of either kind.
+pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    with_computed_weight(lower, used).unwrap_or_else(|| super::conv::conv_transpose(lower, used))
+}
+
+/// Returns the node's outcome if its weight is computed.
+fn with_computed_weight(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     match lower.value(used, 1) {
         Ok(Value::Tensor(weight)) => {
             let weight = weight.clone();

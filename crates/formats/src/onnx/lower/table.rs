@@ -3,9 +3,9 @@
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
 use super::{
-    arithmetic, aten, attention, attributes, blocked, constant_source, control, conv, einsum, fold, gather,
-    integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize, runtime, shapes,
-    slice_concat, stack,
+    arithmetic, aten, attention, attributes, blocked, constant_source, control, conv, dynamic_conv, einsum,
+    fold, gather, integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize,
+    runtime, shapes, slice_concat, stack,
 };
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
@@ -35,8 +35,8 @@ static OPERATORS: &[Operator] = operators! {
     control::size => "Size";
     control::constant_of_shape => "ConstantOfShape";
     control::branch => "If";
-    conv::conv => "Conv";
-    conv::conv_transpose => "ConvTranspose";
+    dynamic_conv::conv => "Conv";
+    dynamic_conv::conv_transpose => "ConvTranspose";
     conv::deform_conv => "DeformConv";
     linear::gemm => "Gemm";
     linear::matmul => "MatMul";
