@@ -17,6 +17,8 @@ use crate::disk::Disk;
 const MAX_MODEL: u64 = 512 << 20;
 /// Size limit of what `git` says about an object.
 const MAX_ANSWER: u64 = 4096;
+/// Most bytes of the list of a commit's files.
+const MAX_LIST: u64 = 1 << 26;
 
 /// The files of one commit.
 #[derive(Debug)]
@@ -50,17 +52,48 @@ impl Revision {
     }
 }
 
+impl Revision {
+    /// The files below the current folder at this commit, by their paths from there.
+    ///
+    /// # Errors
+    /// If the folder is in no repository.
+    pub fn files(&self) -> Result<Vec<String>, Problem> {
+        let bytes =
+            git(".", &["ls-tree", "-r", "-z", "--name-only", &self.commit], MAX_LIST).map_err(|why| {
+                Problem::new(Code::Io, format!("cannot list the files of `{}`: {why}", self.name))
+                    .help("run `cnnkit diff --git` inside the repository")
+            })?;
+        let names = bytes.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+    }
+
+    /// Whether the commit has the file `path`.
+    pub fn has(&self, path: &str) -> bool {
+        let (folder, object) = self.object(path);
+        git(&folder, &["cat-file", "-e", &object], MAX_ANSWER).is_ok()
+    }
+
+    /// The folder to run `git` in for `path`, and the name of the file there; a folder that is gone is named from here.
+    fn object(&self, path: &str) -> (String, String) {
+        let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            return (".".to_owned(), format!("{}:./{path}", self.commit));
+        }
+        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+        (path.to_owned(), format!("{}:./{}", self.commit, name.unwrap_or_default()))
+    }
+}
+
 impl Files for Revision {
     fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
-        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
-        let object = format!("{}:./{}", self.commit, name.unwrap_or_default());
+        let (path_of_git, object) = self.object(path);
         let missing = |_| {
             let message = format!("`{path}` does not exist at `{}`", self.name);
             Problem::new(Code::Io, message)
                 .help("it may be new, or have had another name: `cnnkit diff OLD NEW` compares two files")
         };
         // A few bytes of a repository may stand for any number: the size is asked for first.
-        let size = git(path, &["cat-file", "-s", &object], MAX_ANSWER).map_err(missing)?;
+        let size = git(&path_of_git, &["cat-file", "-s", &object], MAX_ANSWER).map_err(missing)?;
         let size: u64 = String::from_utf8_lossy(&size).trim().parse().unwrap_or(u64::MAX);
         let model = Path::new(path).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
         let limit = if model { MAX_MODEL } else { yaml::MAX_BYTES as u64 };
@@ -68,7 +101,7 @@ impl Files for Revision {
             let message = format!("`{path}` has {size} bytes at `{}`, the limit is {limit}", self.name);
             return Err(Problem::new(Code::Limit, message).help("`cnnkit diff OLD NEW` compares two files"));
         }
-        git(path, &["cat-file", "blob", &object], limit).map_err(missing)
+        git(&path_of_git, &["cat-file", "blob", &object], limit).map_err(missing)
     }
 
     fn resolve(&self, from: &str, include: &str) -> Result<String, Problem> {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::builder::{EnumValueParser, PossibleValue, PossibleValuesParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, CommandFactory as _, ValueEnum as _};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, version};
 use cnnkit_report::render::Format;
 use cnnkit_report::render::fit::wrap;
 
@@ -36,7 +36,7 @@ impl Group {
             Self::Look => "Look at a network or at dilation rates",
             Self::Prove => "Prove the figures by running",
             Self::Guard => "Guard a project",
-            Self::Convert => "Convert",
+            Self::Convert => "Write and convert specs and models",
             Self::Reference => "Reference",
         }
     }
@@ -72,6 +72,7 @@ const COMMANDS: &[Entry] = &[
     entry("check", Group::Guard, Format::FINDINGS),
     entry("diff", Group::Guard, Format::TABLES),
     entry("init", Group::Guard, Format::TEXT_OR_JSON),
+    entry("new", Group::Convert, Format::TEXT_OR_JSON),
     entry("import", Group::Convert, Format::TEXT_OR_JSON),
     entry("export", Group::Convert, Format::EXPORT),
     entry("zoo", Group::Reference, Format::TABLES),
@@ -95,6 +96,7 @@ pub fn command() -> clap::Command {
         format.hide_possible_values(true).help("Output format; the help of a command lists its own")
     };
     let command = Cli::command().mut_subcommands(|sub| with_formats(sub, "")).mut_arg("format", own);
+    let command = command.disable_version_flag(true).arg(version());
     let template = template(&command);
     command.help_template(template)
 }
@@ -107,6 +109,11 @@ fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known))
 }
 
+/// Returns the option `--version`.
+fn version() -> Arg {
+    Arg::new("version").short('V').long("version").action(ArgAction::Version).help(version::HELP)
+}
+
 /// Returns the option `--format` of a command with the formats `known`.
 fn format(known: &'static [Format]) -> Arg {
     let exported = known.contains(&Format::Onnx);
@@ -114,17 +121,12 @@ fn format(known: &'static [Format]) -> Arg {
         .long("format")
         .action(ArgAction::Set)
         .value_name("FORMAT")
-        .default_value(Format::default().name())
         .help_heading("Output")
-        .help("Output format")
+        .help("Output format [default: table, or as the ending of FILE says]")
         .hide(known.len() < 2)
         .value_parser(FormatParser { known });
-    // The output of an export is never a table: the default means the format of the file's extension.
-    if exported {
-        arg.hide_default_value(true).help("Output format [default: as the ending of FILE says, else onnx]")
-    } else {
-        arg
-    }
+    // What is exported is never a table.
+    if exported { arg.help("Output format [default: as the ending of FILE says, else onnx]") } else { arg }
 }
 
 /// Accepts any format, so that the command can report which formats it has, but lists only its own.
@@ -135,9 +137,7 @@ struct FormatParser {
 
 impl FormatParser {
     fn listed(&self) -> impl Iterator<Item = PossibleValue> + use<> {
-        let exported = self.known.contains(&Format::Onnx);
-        let shown = self.known.iter().filter(move |&&format| !(exported && format == Format::Table));
-        shown.filter_map(Format::to_possible_value).collect::<Vec<_>>().into_iter()
+        self.known.iter().filter_map(Format::to_possible_value).collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -244,8 +244,8 @@ mod tests {
             let format = command.get_arguments().find(|arg| arg.get_id() == "format").expect("an option");
             let listed: Vec<String> =
                 format.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-            let known = formats(&name).iter().filter(|&&known| name != "export" || known != Format::Table);
-            assert_eq!(listed, known.map(|known| known.name()).collect::<Vec<_>>(), "{name}");
+            let known = formats(&name).iter().map(|known| known.name());
+            assert_eq!(listed, known.collect::<Vec<_>>(), "{name}");
         }
     }
 

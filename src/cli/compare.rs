@@ -27,6 +27,11 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         ));
     }
     let networks = args.spec.load_all()?;
-    let imports = networks.iter().filter_map(|network| network.import(Figures::Dependences)).collect();
+    let imports = networks
+        .iter()
+        .map(|network| {
+            network.import(Figures::Dependences).map(|import| import.said_of(network.graph.name()))
+        })
+        .collect();
     Ok(Report::of(summary(networks.iter().map(|network| &network.graph), imports)))
 }

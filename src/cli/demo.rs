@@ -1,9 +1,12 @@
 //! `cnnkit demo`
 
 use crate::cli::Failure;
-use cnnkit_report::Report;
+use cnnkit_core::analysis::gridding::{Gridding, Stack};
 use cnnkit_report::demo::{DemoListSummary, DemoSummary};
-use cnnkit_verify::demo::{DEMOS, Demo, Fact, find};
+use cnnkit_report::gridding::{GriddingSummary, Options};
+use cnnkit_report::network::Network;
+use cnnkit_report::{Block, Map, Panel, Report};
+use cnnkit_verify::demo::{DEMOS, Demo, Fact, Picture, find};
 
 /// Run the identity behind a technique on real tensors
 ///
@@ -34,12 +37,35 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             Failure::usage(format!("there is no demonstration `{name}`"), help)
         })?],
     };
-    let mut runs: Vec<(&Demo, Vec<Fact>)> = Vec::new();
+    let mut runs: Vec<(&Demo, Vec<Fact>, Vec<Block>)> = Vec::new();
     for demo in chosen {
         let facts = demo.run(args.seed).map_err(|problem| {
             Failure::usage(format!("cannot run `{}`: {problem}", demo.name), "this is a flaw of the program")
         })?;
-        runs.push((demo, facts));
+        runs.push((demo, facts, picture(demo.picture)?));
     }
     Ok(Report::of(DemoSummary::of(runs)))
+}
+
+/// Draws what shows a technique.
+fn picture(picture: Picture) -> Result<Vec<Block>, Failure> {
+    match picture {
+        Picture::Graph(name) => {
+            let loaded = cnnkit::Network::load(&format!("zoo:{name}"))?;
+            Ok(vec![Block::Network(Network::of(&loaded.graph, usize::MAX))])
+        }
+        Picture::Rates(stacks) => {
+            let mut panels = Vec::new();
+            for rates in stacks {
+                let stack = Stack::uniform(3, rates, 2)?;
+                let summary = GriddingSummary::of(&stack, &Gridding::of(&stack)?, Options::default())?;
+                let rates: Vec<String> = rates.iter().map(u64::to_string).collect();
+                let title = format!("rates {}", rates.join(","));
+                panels.extend(
+                    summary.map.panels.into_iter().map(|panel| Panel { title: title.clone(), ..panel }),
+                );
+            }
+            Ok(vec![Block::Map(Map { panels })])
+        }
+    }
 }

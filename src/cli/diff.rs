@@ -1,27 +1,28 @@
 //! `cnnkit diff`
 
-use crate::cli::Failure;
-use crate::cli::load::{Complete, Loaded, Replace};
-use cnnkit::revision::Revision;
+use crate::cli::load::{Complete, Replace};
+use crate::cli::{Failure, diff_git};
 use cnnkit_check::Condition;
 use cnnkit_report::Report;
-use cnnkit_report::diff::{self, DiffSummary, DiffsSummary};
+use cnnkit_report::diff;
 use cnnkit_report::imported::Figures;
 
 /// Show what a change does to a network
 ///
-/// Compares two specs or models, or either with itself at a git revision: parameters, MACs, memory, receptive field, and the
-/// blocks that differ. Exits with 1 if a `--fail-if` condition is met.
+/// Compares two specs or models: parameters, MACs, memory, receptive field, and the blocks that differ. `--git` compares
+/// every network below this folder with a revision, one row for each that changed, is new or was deleted; or the files that
+/// are named. Exits with 1 if a `--fail-if` condition holds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit diff old.yaml new.yaml
   cnnkit diff zoo:resnet50 mine.yaml --input 3,224,224
   cnnkit diff net.yaml exported.onnx                          a spec and a model
-  cnnkit diff --git main specs/net.yaml --format markdown     for a pull request
+  cnnkit diff --git origin/main --format markdown             every network, for a pull request
+  cnnkit diff --git main specs/net.yaml                       one network, block by block
   cnnkit diff --git HEAD~1 net.yaml --fail-if 'params > +5%' --fail-if 'macs > 4.2G'")]
 pub struct Args {
-    /// OLD and NEW; with `--git`, the specs to compare with that revision
-    #[arg(required = true, value_name = "SPEC")]
+    /// OLD and NEW; with `--git`, files or folders to compare with that revision [default: this folder]
+    #[arg(required_unless_present = "git", value_name = "SPEC")]
     specs: Vec<String>,
     /// Compare with this commit, branch or tag
     #[arg(long, value_name = "REVISION")]
@@ -45,39 +46,15 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         .map(|text| Condition::parse(text).map_err(Failure::from))
         .collect::<Result<_, _>>()?;
     let loader = args.replace.loader(&args.specs)?;
-    let mut pairs: Vec<(Loaded, Loaded, [String; 2])> = Vec::new();
-    match (&args.git, args.specs.as_slice()) {
-        (Some(revision), specs) => {
-            for path in specs {
-                if path == "-" || path.starts_with("zoo:") {
-                    return Err(Failure::usage(
-                        format!("`{path}` is in no git repository"),
-                        "`--git` takes files; without it, `cnnkit diff OLD NEW` compares two specs",
-                    ));
-                }
-                let then = Revision::of(revision, path)?;
-                let old = loader.files(&then, path)?;
-                pairs.push((old, loader.load(path)?, [format!("{path} at {revision}"), path.clone()]));
-            }
-        }
-        (None, [old, new]) => pairs.push((loader.load(old)?, loader.load(new)?, [old.clone(), new.clone()])),
-        (None, specs) => {
-            let help = "`cnnkit diff OLD NEW`, or `cnnkit diff --git REVISION SPEC...`";
-            return Err(Failure::usage(format!("two specs are compared, {} given", specs.len()), help));
-        }
+    if let Some(revision) = &args.git {
+        return diff_git::run(revision, &args.specs, &loader, &conditions);
     }
-    let mut results = Vec::new();
-    for (old, new, [old_name, new_name]) in &pairs {
-        let imports = [old, new].map(|side| side.import(Figures::Dependences));
-        results.push(diff::summary(
-            [old_name, new_name],
-            [&old.facts(), &new.facts()],
-            &conditions,
-            imports,
-        )?);
-    }
-    Ok(match <[DiffSummary; 1]>::try_from(results) {
-        Ok([only]) => Report::of(only),
-        Err(several) => Report::of(DiffsSummary::from(several)),
-    })
+    let [old, new] = args.specs.as_slice() else {
+        let help = "`cnnkit diff OLD NEW`, or `cnnkit diff --git REVISION [SPEC...]`";
+        return Err(Failure::usage(format!("two specs are compared, {} given", args.specs.len()), help));
+    };
+    let (before, after) = (loader.load(old)?, loader.load(new)?);
+    let imports = [&before, &after].map(|side| side.import(Figures::Dependences));
+    let facts = [&before.facts(), &after.facts()];
+    Ok(Report::of(diff::summary([old, new], facts, &conditions, imports)?))
 }

@@ -25,7 +25,7 @@ use cnnkit_report::{Page, Report};
   cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
   cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]
@@ -58,7 +58,7 @@ fn failed(problem: Problem) -> Failure {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let format = args.target.resolve();
+    let format = args.target.resolve()?;
     if format == Format::Onnx && args.target.file.is_none() {
         return Err(Failure::usage(
             "an ONNX model is no text",

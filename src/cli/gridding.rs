@@ -49,7 +49,7 @@ pub struct Args {
     steps: bool,
     /// Draw the map into FILE.svg or FILE.png
     #[arg(long, value_name = "FILE")]
-    plot: Option<String>,
+    pub plot: Option<String>,
     /// List every multiplicity in the JSON output, however wide the box
     #[arg(long)]
     multiplicity: bool,
@@ -93,7 +93,6 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
         ("--kernels", args.kernels.is_some()),
         ("--strides", args.strides != "1"),
         ("--axes", args.axes.is_some()),
-        ("--plot", args.plot.is_some()),
     ];
     if let Some((option, _)) = fixed.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(
@@ -105,6 +104,17 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let mut summary = NetworkGriddingSummary::of(&loaded.graph, &chains, options).map_err(rates::failure)?;
+    if let Some(file) = &args.plot {
+        let picture = rates::picture(file)?;
+        let [only] = summary.chains.as_slice() else {
+            let all: Vec<String> = summary.chains.iter().map(|chain| chain.gridding.name()).collect();
+            return Err(Failure::usage(
+                format!("a picture shows one chain, `{spec}` has {}: {}", all.len(), all.join("; ")),
+                "draw one of them by its rates: `cnnkit gridding 1,2,5 --plot map.svg`",
+            ));
+        };
+        save(file, &only.gridding, picture)?;
+    }
     if args.verify {
         summary.verify = Some(rates::verify(&rates::stacks(&loaded.graph, &chains)?)?);
     }

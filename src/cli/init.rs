@@ -18,6 +18,7 @@ use cnnkit_report::init::{InitSummary, ProjectFile};
 #[command(after_help = "Examples:
   cnnkit init                       net.yaml, cnnkit.toml, .github/workflows/cnnkit.yml
   cnnkit init specs/mine.yaml --ci gitlab
+  cnnkit init --no-spec             for a project that has specs already
   cnnkit init --ci none")]
 pub struct Args {
     /// The spec to write
@@ -26,6 +27,9 @@ pub struct Args {
     /// The CI service to write a job for
     #[arg(long, value_enum, default_value = "github", value_name = "SERVICE")]
     ci: Service,
+    /// Write no spec: for a project that has some
+    #[arg(long, conflicts_with = "spec")]
+    no_spec: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,7 +63,7 @@ blocks:
             - batch_norm
           shortcut:
             - if: $stride > 1 or $in_channels != $width
-              sequential: [conv: {out_channels: $width, kernel: 3, stride: $stride, padding: 1}, batch_norm]
+              sequential: [conv: {out_channels: $width, kernel: 1, stride: $stride}, batch_norm]
       - relu
 layers:
   - conv: {out_channels: 16, kernel: 3, padding: 1}
@@ -81,6 +85,9 @@ const EXPECTED: [(Quantity, &str); 5] = [
     (Quantity::ReceptiveField, "of the last feature map; a bound would be {min: 24}"),
 ];
 
+/// The JSON Schema that editors read.
+const SCHEMA: &str = "cnnkit.schema.json";
+
 const PROJECT: &str = "\
 # What `cnnkit check` demands of every spec below this folder; docs/check.md of cnnkit lists all keys.
 fail-on = \"warning\"
@@ -94,23 +101,31 @@ fail-on = \"warning\"
 # limit = {params = {max = \"5M\"}}
 ";
 
+/// What stands for the version of the program in the jobs below.
+const VERSION: &str = "VERSION";
+
 const GITHUB: &str = "\
 name: cnnkit
 on: [push, pull_request]
+permissions: {contents: read}
 jobs:
   check:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v4
-      # put the program on the path here: `cargo install --locked cnnkit`, or a binary of your own
+      - uses: actions/cache@v4             # the program is built once per version
+        with: {path: ~/.cargo/bin/cnnkit, key: cnnkit-VERSION}
+      - run: test -x ~/.cargo/bin/cnnkit || cargo install --locked cnnkit@VERSION
       - run: cnnkit check --format github
 ";
 
 const GITLAB: &str = "\
 cnnkit:
+  image: rust:1
+  cache: {key: cnnkit-VERSION, paths: [.cnnkit]}   # the program is built once per version
   script:
-    # put the program on the path here: `cargo install --locked cnnkit`, or a binary of your own
-    - cnnkit check --output gitlab=code-quality.json
+    - test -x .cnnkit/bin/cnnkit || cargo install --locked cnnkit@VERSION --root .cnnkit
+    - .cnnkit/bin/cnnkit check --output gitlab=code-quality.json
   artifacts:
     when: always
     reports:
@@ -124,24 +139,37 @@ repos:
       - id: cnnkit-check
         name: cnnkit check
         entry: cnnkit check
-        language: system
-        files: \\.ya?ml$
+        language: rust
+        additional_dependencies: ['cli:cnnkit:VERSION']   # pre-commit builds it once
+        files: \\.(ya?ml|onnx|pt2)$|(^|/)cnnkit\\.toml$
         pass_filenames: false
 ";
 
+/// A job of this version of the program.
+fn job(template: &str) -> String {
+    template.replace(VERSION, env!("CARGO_PKG_VERSION"))
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let mut files = vec![(args.spec.clone(), starter()?, "the network, with what is expected of it")];
+    let mut files = Vec::new();
+    if !args.no_spec {
+        let up = "../".repeat(Path::new(&args.spec).components().count().saturating_sub(1));
+        let text = format!("# yaml-language-server: $schema={up}{SCHEMA}\n{}", starter()?);
+        files.push((args.spec.clone(), text, "the network, with what is expected of it"));
+        let schema = cnnkit_report::render::json(&cnnkit_core::spec::schema::generate());
+        files.push((SCHEMA.into(), schema, "completes and checks specs in editors"));
+    }
     files.push((cnnkit_check::PROJECT_FILE.into(), PROJECT.into(), "rules and budgets of the project"));
-    let job = "runs `cnnkit check` on every change";
+    let purpose = "installs the program and runs `cnnkit check` on every change";
     match args.ci {
-        Service::Github => files.push((".github/workflows/cnnkit.yml".into(), GITHUB.into(), job)),
-        Service::Gitlab => files.push((".gitlab-ci.yml".into(), GITLAB.into(), job)),
-        Service::PreCommit => files.push((".pre-commit-config.yaml".into(), PRE_COMMIT.into(), job)),
+        Service::Github => files.push((".github/workflows/cnnkit.yml".into(), job(GITHUB), purpose)),
+        Service::Gitlab => files.push((".gitlab-ci.yml".into(), job(GITLAB), purpose)),
+        Service::PreCommit => files.push((".pre-commit-config.yaml".into(), job(PRE_COMMIT), purpose)),
         Service::None => {}
     }
-    if Path::new(&args.spec).exists() {
-        let help = "name another: `cnnkit init other.yaml`";
+    if !args.no_spec && Path::new(&args.spec).exists() {
+        let help = "name another: `cnnkit init other.yaml`, or write none: `cnnkit init --no-spec`";
         return Err(Failure::usage(format!("`{}` is there already", args.spec), help));
     }
     let mut project = Vec::new();
@@ -159,15 +187,16 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         super::output::save(&path, &text)?;
         project.push(ProjectFile { path, purpose: Some(what) });
     }
-    Ok(Report::of(InitSummary::of(&args.spec, project)))
+    let spec = if args.no_spec { "SPEC" } else { &args.spec };
+    Ok(Report::of(InitSummary::of(spec, project)))
 }
 
-/// Returns the starter network with its computed values as expectations.
-fn starter() -> Result<String, Failure> {
+/// The starter network with what is found of it.
+pub(super) fn starter() -> Result<String, Failure> {
     let loaded = Network::from_bytes("starter.yaml", SPEC)?;
     let facts = loaded.facts();
     let mut text =
-        format!("{SPEC}expect:                              # held against the network by `cnnkit check`\n");
+        format!("{SPEC}expect:                              # compared with the network by `cnnkit check`\n");
     for (quantity, remark) in EXPECTED {
         let found: Found = measure(&facts, &Subject::Network, quantity)?;
         let Expectable { name, unit, .. } = quantity.expectable();

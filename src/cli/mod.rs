@@ -7,7 +7,11 @@ mod commands;
 mod compare;
 mod completions;
 mod demo;
+mod destination;
 mod diff;
+mod diff_git;
+pub mod embedded;
+mod errors;
 mod export;
 mod export_target;
 mod graph;
@@ -20,6 +24,7 @@ mod layers;
 pub mod load;
 mod machine;
 mod man;
+mod new;
 mod output;
 mod outputs;
 mod params;
@@ -32,9 +37,10 @@ mod run;
 mod schema;
 mod sizes;
 mod verify;
+mod version;
 mod zoo;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
@@ -74,6 +80,7 @@ enum Command {
     Check(check::Args),
     Diff(diff::Args),
     Init(init::Args),
+    New(new::Args),
     Rules(rules::Args),
     Explain(rules::ExplainArgs),
     Demo(demo::Args),
@@ -167,37 +174,50 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Parses the arguments of the process, runs the command, prints, and returns the exit status.
-pub fn main() -> ExitCode {
-    let matches = commands::command().get_matches();
+/// Parses the arguments, the program's name among them, runs the command, prints, and returns the exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if version::asked(arguments.iter().skip(1).cloned()) {
+        return version::print();
+    }
+    let matches = commands::command().get_matches_from(arguments);
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut commands::command()).exit(),
     };
     machine::bound_threads();
     let name = named(&matches);
-    let asked = cli.output.settle().and_then(|()| cli.output.check(&name, commands::formats(&name)));
-    if let Err(failure) = asked {
-        return cli.output.fail(&failure);
+    let fail = |output: &Output, failure: &Failure| output.fail(&name, failure);
+    match &mut cli.command {
+        Command::Gridding(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
+        Command::Rf(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
+        _ => {}
     }
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
     if let Command::Export(args) = &mut cli.command {
-        args.target = cli.output.take_target();
+        args.target = match cli.output.take_target(&name, commands::formats(&name)) {
+            Ok(target) => target,
+            Err(failure) => return fail(&cli.output, &failure),
+        };
     }
     if let Command::Run(args) = &mut cli.command {
         args.tensors = cli.output.take_tensors();
     }
+    let destinations = match cli.output.destinations(&name, commands::formats(&name)) {
+        Ok(destinations) => destinations,
+        Err(failure) => return fail(&cli.output, &failure),
+    };
     let strict = cli.command.strict();
     match run(cli.command) {
-        Ok(report) => match cli.output.write(&report) {
-            Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && report.partial) => ExitCode::SUCCESS,
-            Ok(()) => ExitCode::from(1),
-            Err(failure) => cli.output.fail(&failure),
+        Ok(report) => match cli.output.write(&report, &destinations) {
+            Ok(()) if cli.output.exit_zero => 0,
+            Ok(()) if report.ok && !(strict && report.partial) => 0,
+            Ok(()) => 1,
+            Err(failure) => fail(&cli.output, &failure),
         },
-        Err(failure) => cli.output.fail(&failure),
+        Err(failure) => fail(&cli.output, &failure),
     }
 }
 
@@ -222,6 +242,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Init(args) => init::run(args),
+        Command::New(args) => new::run(args),
         Command::Rules(args) => Ok(rules::run(args)),
         Command::Explain(args) => rules::explain(args),
         Command::Demo(args) => demo::run(args),

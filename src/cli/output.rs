@@ -2,25 +2,28 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
-use crate::cli::Failure;
+use crate::cli::destination::{Asked, Destinations, is_picture};
 use crate::cli::export_target::Target;
+use crate::cli::{Failure, errors};
 use cnnkit_formats::arrays;
 use cnnkit_report::Report;
-use cnnkit_report::render::{self, Canvas, Format, diagnostics};
+use cnnkit_report::render::{self, Canvas, Format, data, diagnostics};
 
 /// Output options, common to all commands.
 #[derive(Debug, Args)]
 pub struct Output {
     /// Output format
-    #[arg(long, value_enum, default_value_t, global = true, value_name = "FORMAT", help_heading = "Output")]
-    format: Format,
-    /// Write to FILE instead of the terminal
+    #[arg(long, value_enum, global = true, value_name = "FORMAT", help_heading = "Output")]
+    format: Option<Format>,
+    /// Write to FILE instead of the terminal, in the format that its ending says; `-` is standard output
     #[arg(short = 'o', global = true, value_name = "FILE", help_heading = "Output")]
     file: Option<String>,
+    /// With csv, latex, markdown or table: write the table NAME only (the first one, if csv is given no name)
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Output")]
+    table: Option<String>,
     /// Write FORMAT to FILE as well; may be given several times
     #[arg(long = "output", global = true, value_name = "FORMAT=FILE", value_parser = format_and_file, help_heading = "Output")]
     outputs: Vec<(Format, String)>,
@@ -47,41 +50,29 @@ fn format_and_file(text: &str) -> Result<(Format, String), String> {
     if file.is_empty() {
         return Err("the file name after `=` is empty".into());
     }
-    Ok((Format::from_str(format, false)?, file.to_owned()))
+    let format = Format::from_str(format, true).map_err(|_| {
+        let known: Vec<&str> = Format::value_variants().iter().map(|format| format.name()).collect();
+        format!("there is no format `{format}`; the formats are {}", known.join(", "))
+    })?;
+    Ok((format, file.to_owned()))
 }
 
 impl Output {
-    /// Takes `-` for what it stands for elsewhere, and refuses files that one output would take from another.
-    pub fn settle(&mut self) -> Result<(), Failure> {
-        self.file.take_if(|file| file == "-");
-        let mut files: Vec<&String> = self.outputs.iter().map(|(_, file)| file).collect();
-        if files.iter().any(|file| *file == "-") {
-            let help = "choose its format with `--format`, and write the others to files";
-            return Err(Failure::usage("`--output` writes to files", help));
-        }
-        files.extend(&self.file);
-        files.sort_unstable();
-        match files.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => {
-                let message = format!("two outputs go to `{}`", pair[0]);
-                Err(Failure::usage(message, "give each a file of its own"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Whether every format asked for is one of `known`, so that a wrong one costs no work.
-    pub fn check(&self, command: &str, known: &[Format]) -> Result<(), Failure> {
-        let asked = std::iter::once(self.format).chain(self.outputs.iter().map(|(format, _)| *format));
-        match asked.into_iter().find(|format| !known.contains(format)) {
-            None => Ok(()),
-            Some(format) => {
-                let names: Vec<&str> = known.iter().map(|format| format.name()).collect();
-                Err(Failure::usage(
-                    format!("`cnnkit {command}` cannot be written as {}", format.name()),
-                    format!("its formats are {}", names.join(", ")),
-                ))
-            }
+    /// What is written where, so that a wrong format or ending costs no work; `known` are the command's formats.
+    pub fn destinations(&self, command: &str, known: &[Format]) -> Result<Destinations, Failure> {
+        let file = self.file.as_deref();
+        let found =
+            Destinations::of(&Asked { command, format: self.format, file, outputs: &self.outputs }, known)?;
+        let mut formats = found.stdout.iter().chain(found.files.iter().map(|(format, _)| format));
+        let whole = |format: &&Format| {
+            !matches!(format, Format::Table | Format::Csv | Format::Latex | Format::Markdown)
+        };
+        match formats.find(whole).filter(|_| self.table.is_some()) {
+            None => Ok(found),
+            Some(format) => Err(Failure::usage(
+                format!("--table chooses a table, {} has everything", format.name()),
+                "leave `--table` out, or add `--format csv`",
+            )),
         }
     }
 
@@ -90,9 +81,21 @@ impl Output {
         self.file.take()
     }
 
-    /// Takes the format and the file of an export; its report goes to the terminal.
-    pub fn take_target(&mut self) -> Target {
-        Target { format: std::mem::take(&mut self.format), file: self.file.take() }
+    /// What `export` writes and where to; its report goes to the terminal.
+    pub fn take_target(&mut self, command: &str, known: &[Format]) -> Result<Target, Failure> {
+        self.destinations(command, known)?;
+        if !self.outputs.is_empty() {
+            return Err(Failure::usage(
+                "`cnnkit export` writes one file",
+                "name it with `-o`: `cnnkit export net.yaml -o net.onnx`",
+            ));
+        }
+        Ok(Target { format: self.format.take(), file: self.file.take() })
+    }
+
+    /// The file of `-o`, if its name says that it is a picture.
+    pub fn take_picture(&mut self) -> Option<String> {
+        self.file.take_if(|file| is_picture(file))
     }
 
     /// Takes the file of `-o`, if its extension is that of tensors.
@@ -100,19 +103,19 @@ impl Output {
         self.file.take_if(|file| arrays::is(file, "npy") || arrays::is(file, "npz"))
     }
 
-    /// Prints `report` and writes the requested files.
-    pub fn write(&self, report: &Report) -> Result<(), Failure> {
-        for (format, file) in &self.outputs {
+    /// Prints `report` and writes the files that were asked for.
+    pub fn write(&self, report: &Report, to: &Destinations) -> Result<(), Failure> {
+        let chosen = self.table.as_deref().map(|name| data::only(report, name)).transpose()?;
+        let report = chosen.as_ref().unwrap_or(report);
+        for (format, file) in &to.files {
             save(file, &render::render(report, *format, FILE_CANVAS))?;
         }
-        if let Some(file) = &self.file {
-            return save(file, &render::render(report, self.format, FILE_CANVAS));
-        }
-        if self.quiet {
-            return Ok(());
-        }
-        let canvas = Canvas { width: width(), color: self.color(std::io::stdout().is_terminal()) };
-        let text = render::render(report, self.format, canvas);
+        let Some(format) = to.stdout.filter(|_| !self.quiet) else { return Ok(()) };
+        let terminal = std::io::stdout().is_terminal();
+        // Where no terminal limits a row and no one says otherwise, a row is a line.
+        let tables = terminal || std::env::var_os("COLUMNS").is_some();
+        let canvas = Canvas { width: width(), color: self.color(terminal), tables };
+        let text = render::render(report, format, canvas);
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
@@ -124,11 +127,18 @@ impl Output {
         }
     }
 
-    /// Prints the reason why the command could not run; returns exit status 2.
-    pub fn fail(&self, failure: &Failure) -> ExitCode {
-        let canvas = Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()) };
+    /// Prints why the command could not run; returns exit status 2. Whoever reads JSON gets the errors as JSON as well.
+    pub fn fail(&self, command: &str, failure: &Failure) -> u8 {
+        let canvas =
+            Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()), tables: true };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
-        ExitCode::from(2)
+        let stdout = |(format, file): &(Format, String)| *format == Format::Json && file == "-";
+        let json = self.format == Some(Format::Json) && self.file.as_ref().is_none_or(|file| file == "-");
+        if (json || self.outputs.iter().any(stdout)) && !self.quiet {
+            let text = render::json(&errors::json(command, failure));
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        }
+        2
     }
 
     fn color(&self, terminal: bool) -> bool {
@@ -144,7 +154,7 @@ impl Output {
     }
 }
 
-fn explain(failure: &Failure, canvas: Canvas) -> String {
+pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
         Failure::Rejected(rejected) => {
             let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);
@@ -158,7 +168,7 @@ fn explain(failure: &Failure, canvas: Canvas) -> String {
     }
 }
 
-const FILE_CANVAS: Canvas = Canvas { width: 120, color: false };
+const FILE_CANVAS: Canvas = Canvas { width: 100, color: false, tables: false };
 
 /// Returns the width of the terminal; `COLUMNS` or 100 without a terminal.
 fn width() -> usize {

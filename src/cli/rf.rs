@@ -43,7 +43,7 @@ pub struct Args {
     max_offset: Option<f64>,
     /// Draw the exact support into FILE.svg or FILE.png
     #[arg(long, value_name = "FILE", requires = "exact")]
-    plot: Option<String>,
+    pub plot: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +65,12 @@ fn offset(text: &str) -> Result<f64, String> {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let picture = args.plot.as_deref().map(rates::picture).transpose()?;
+    if let (Some(file), false) = (&args.plot, args.exact) {
+        return Err(Failure::usage(
+            format!("`{file}` would show the exact support, which was not asked for"),
+            "add `--exact`, or name a file for the report: .txt, .json, .csv, .md, .tex",
+        ));
+    }
     let networks = args.spec.load_all()?;
     let mut entries = Vec::new();
     for network in &networks {

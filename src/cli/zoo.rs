@@ -22,7 +22,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the YAML of a built-in spec
+    /// Print the YAML of a built-in spec, as a file that works alone
+    ///
+    /// The blocks that it includes are written into it; `cnnkit new --from zoo:NAME` writes the same into a file.
     #[command(after_help = "Examples:
   cnnkit zoo show vgg16
   cnnkit zoo show zoo:unet > mine.yaml")]
@@ -51,7 +53,7 @@ fn list() -> Report {
 
 fn show(name: &str) -> Result<Report, Failure> {
     let file = format!("specs/{}", Zoo::find(name)?);
-    let yaml = Zoo::text(name).unwrap_or_default().to_owned();
+    let yaml = cnnkit::standalone::text(&format!("zoo:{name}"))?;
     let spec = Spec { name: Some(name.into()), path: Some(format!("zoo:{name}")) };
     Ok(Report::of_networks(vec![Entry { spec, summary: ZooShowSummary { file, yaml } }]))
 }

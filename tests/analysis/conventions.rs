@@ -30,7 +30,7 @@ fn one_layer(case: &Value) -> Option<Graph> {
     spec::load(&files, "case", &Overrides::default()).ok().map(|loaded| loaded.graph)
 }
 
-/// `relu` as `relu: {}`: a bare name cannot stand in a flow mapping.
+/// Returns `relu` as `relu: {}`: a bare name is not allowed in a flow mapping.
 fn flow(layer: &str) -> String {
     if layer.contains(':') { layer.to_owned() } else { format!("{layer}: {{}}") }
 }
@@ -73,7 +73,7 @@ fn single_layers_count_as_the_tools_count_them() {
 
 /// Where our spec writes the same function otherwise than torchvision's source, so that a tool's blind spot falls elsewhere.
 const WRITTEN_OTHERWISE: [(&str, &str); 3] = [
-    // `padding: same` in the spec, numbers in torchvision: fvcore sees only the numbers.
+    // `padding: same` in the spec, numbers in torchvision: fvcore gets only the numbers.
     ("fvcore", "inception_v3"),
     // The head's norm runs on [768] in the spec, as a functional norm over [768, 1, 1] in torchvision: 4 x 768 and 768.
     ("thop", "convnext_tiny"),

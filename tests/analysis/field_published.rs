@@ -161,3 +161,19 @@ fn effective_fields_of_uniform_chains() {
     assert!((effective.std - expected).abs() < 1e-9);
     assert!((effective.share - (4.0 * expected / facts.axes[0].size as f64).min(1.0)).abs() < 1e-9);
 }
+
+#[test]
+fn causal_stacks_are_aligned_by_their_end() {
+    for name in ["tcn", "wavenet"] {
+        let graph = cnnkit::Network::load(&format!("zoo:{name}")).expect("a network").graph;
+        let fields = analyse(&graph, Options::default()).expect("fields");
+        assert!(fields.misaligned.is_empty(), "{name}: {:?}", fields.misaligned);
+    }
+    // One step of look-ahead on one path is a misalignment again.
+    let late = "  - conv: {out_channels: 1, kernel: 3, padding: [[1, 1]]}\n    id: a
+  - {from: input, conv: {out_channels: 1, kernel: 5, padding: causal}, id: b}
+  - add: [a, b]";
+    let (_, fields, facts) = network("[1, 32]", late);
+    assert!(!facts.aligned);
+    assert_eq!(fields.misaligned[0].offset().to_integer(), 2);
+}

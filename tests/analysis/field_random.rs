@@ -55,7 +55,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
         let size = |hull: Option<(i64, i64)>| hull.map_or(0, |(lo, hi)| i128::from(hi - lo + 1));
         let first = net.hull(unit(0), axis);
         assert_eq!(found.first.map(|span| (span.lo as i64, span.hi as i64)), first, "first of {:?}", net.ops);
-        // Upsampling by 2 or 3 a few times: 72 units hold every phase that these small graphs can have, most of the time.
+        // After a few upsamplings by 2 or 3, 72 units nearly always include every phase of these small graphs.
         let period = own.axes[axis].union.iter().map(|piece| piece.family.period).max().unwrap_or(1) as i64;
         let range = if mixed { net.extent(net.output().index(), axis) } else { period };
         if range > 80 {
@@ -110,7 +110,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
                 net.ops
             );
         }
-        // Back from the input: which units see position 3?
+        // Back from the input: which units read position 3?
         let seeing = fields
             .units_seeing(
                 &net.graph,
@@ -134,19 +134,7 @@ fn check_field(net: &Net, seen: &mut BTreeMap<&'static str, usize>) {
     let plain =
         net.ops.iter().all(|op| !matches!(op, Op::Transposed { .. } | Op::Nearest(_) | Op::Linear(_)));
     if plain {
-        let steps: BTreeSet<Vec<(i64, i64)>> = net
-            .paths()
-            .iter()
-            .map(|path| {
-                let along = |axis: usize| {
-                    let (lo, hi) = net.path_box(path, axis, 0).expect("a box");
-                    let (next, _) = net.path_box(path, axis, 1).expect("a box");
-                    (next - lo, lo + hi)
-                };
-                (0..net.rank).map(along).collect()
-            })
-            .collect();
-        assert_eq!(facts.aligned, steps.len() == 1, "alignment of {:?}: {steps:?}", net.ops);
+        assert_eq!(facts.aligned, net.is_aligned(), "alignment of {:?}", net.ops);
         *seen.entry(if facts.aligned { "aligned" } else { "misaligned" }).or_default() += 1;
     }
 }
@@ -212,7 +200,7 @@ fn ten_thousand_lines() {
         check_field(&net, &mut seen);
         check_channels_and_paths(&net);
     }
-    assert!(seen["aligned"] > 500 && seen["misaligned"] > 500, "{seen:?}");
+    assert!(seen["aligned"] > 500 && seen["misaligned"] > 300, "{seen:?}");
     assert!(seen.get("skipped: long period").is_none_or(|&n| n < 200), "{seen:?}");
 }
 

@@ -208,7 +208,7 @@ fn check_reach(layer: &Layer, io: Io<'_>, name: &str) {
     use cnnkit::layers::AxisReach as A;
     let reaches = layer.reach(io);
     if matches!(layer, Layer::LearnedTensor(_)) {
-        // It is what it is, whatever its input.
+        // Its output does not depend on its input.
         assert!(reaches.is_empty(), "{name}");
         return;
     }

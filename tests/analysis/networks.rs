@@ -13,7 +13,7 @@ fn a_networks_chains_are_held_against_gridding() {
     // 2,2,2 with K = 3: box 13 x 13, 49 of 169 covered (contract, from the survey's picture).
     assert_eq!(chain["size"], json!([13, 13]));
     assert_eq!((&chain["covered"], &chain["total"], &chain["max_gap"]), (&json!(49), &json!(169), &json!(2)));
-    // The same through the exact support of the output, which knows no chains.
+    // The same through the exact support of the output, which does not use chains.
     assert_eq!((&out["outputs"][0]["positions"], &out["outputs"][0]["holes"]), (&json!(49), &json!(120)));
 }
 

@@ -161,7 +161,7 @@ fn layers_are_pytorchs_in_execution_order() {
                 (None, None) => break,
                 (Some((_, found)), Some(expected)) if bare(&found) == bare(expected) => {}
                 (found, expected) => {
-                    // The first difference says it; those after it follow from it.
+                    // Only the first difference matters; the later ones follow from it.
                     wrong.push(format!("{name}: {found:?}\n  PyTorch: {expected:?}"));
                     break;
                 }

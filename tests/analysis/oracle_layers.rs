@@ -93,7 +93,7 @@ fn deformable_convolutions_agree_with_torchvision() {
         let found = measure(&layer, &input, id);
         assert_eq!(found.output, output, "{id}");
         assert_eq!(json!(found.weights[0].shape.sizes()), case["weight"], "{id}");
-        // The offset convolution makes exactly the channels that torchvision's offset and mask have.
+        // The offset convolution has exactly as many output channels as torchvision's offset and mask.
         let (offset, _) = shape(&case["offset"]);
         let mask = if case["mask"].is_null() { 0 } else { shape(&case["mask"]).0.channels() };
         let made =
@@ -107,7 +107,7 @@ fn deformable_convolutions_agree_with_torchvision() {
     }
 }
 
-/// The layer and its arguments for a case of `ops.json`; nothing where the vocabulary deliberately has none.
+/// Returns the layer and its arguments for a case of `ops.json`; none where the vocabulary deliberately has no layer.
 fn layer_of(case: &Value) -> Option<(&'static str, Value)> {
     let attrs = &case["attrs"];
     let pick = |names: &[&str]| {

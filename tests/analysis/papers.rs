@@ -351,7 +351,7 @@ fn mobilenet_v1_by_kind() {
         shares[kind] = (shares[kind].0 + node.cost.macs, shares[kind].1 + weights);
     }
     let weights: u64 = shares.iter().map(|share| share.1).sum();
-    // The 1.91 is printed as 1.19, with which the four would not make 100 %.
+    // The paper prints 1.91 as 1.19, with which the four would not add up to 100 %.
     let published = [(94.86, 74.59), (3.06, 1.06), (1.91, 0.02), (0.18, 24.33)];
     for ((macs, params), (published_macs, published_params)) in shares.into_iter().zip(published) {
         near(macs as f64 / total.macs as f64 * 100.0, published_macs, 0.01);
@@ -515,7 +515,7 @@ fn one_and_three_dimensions() {
         params("zoo/voxnet"),
         (125 * 32 + 32) + (27 * 32 * 32 + 32) + (6912 * 128 + 128) + (128 * 40 + 40)
     );
-    // Causal layers keep the length, whatever it is.
+    // Causal layers keep any length.
     for name in ["zoo/tcn", "zoo/wavenet"] {
         let length = if name == "zoo/tcn" { 88 } else { 256 };
         for steps in [1, 100, 5000] {

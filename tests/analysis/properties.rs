@@ -16,7 +16,7 @@ fn load(text: &str) -> Result<Graph, String> {
             let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "rejected without an error:\n{text}");
             // Drawing an error must not panic either.
-            let canvas = cnnkit::render::Canvas { width: 60, color: true };
+            let canvas = cnnkit::render::Canvas { width: 60, color: true, tables: true };
             Err(cnnkit::render::diagnostics::render(&list, &sources, canvas))
         }
     }
@@ -26,7 +26,7 @@ fn network(input: &str, blocks: &str, layers: &str) -> String {
     format!("{{input: {input}, blocks: {{{blocks}}}, layers: [{layers}]}}")
 }
 
-/// Layers that may or may not fit: the generator knows the language, not the shapes.
+/// Layers that may or may not fit: the generator follows the language, not the shapes.
 fn layers() -> impl Strategy<Value = String> {
     let number = prop_oneof![0u64..9, Just(64), Just(u64::MAX), Just(1 << 40)];
     let leaf = prop_oneof![
@@ -140,7 +140,7 @@ proptest! {
         let (params, macs, shape) = conv("");
         prop_assert_eq!(conv(&format!(", groups: {groups}")), (params / groups, macs / groups, shape.clone()));
         prop_assert_eq!(conv(&format!(", dilation: {rate}")), (params, macs, shape.clone()));
-        // `same` gives ceil(size / stride) positions.
+        // `same` leaves ceil(size / stride) positions.
         let (strided, _, small) = conv(&format!(", stride: {rate}"));
         prop_assert_eq!((strided, small.spatial().to_vec()), (params, vec![16u64.div_ceil(rate); 2]));
     }

@@ -85,7 +85,7 @@ fn network_3_joins_different_strides() {
   - conv: {kernel: 3}
   - add: [l1, previous]
   - relu";
-    // 8 is a size at which both paths give the same map; unit 0 is centred at 0 and at 2.
+    // At size 8, both paths have maps of the same size; unit 0 is centred at 0 and at 2.
     misaligned(8, layers, true, Jump::from_integer(2));
 }
 

@@ -42,7 +42,7 @@ fn rows() -> Vec<Row<'static>> {
     lines.collect()
 }
 
-/// The spec of a network of the table, and the variable that makes it this variant.
+/// Returns the spec of a network of the table, and the variable that selects this variant.
 fn spec(network: &str) -> (&str, Option<(&str, &str)>) {
     match network {
         "vgg_a" => ("vgg", Some(("depths", "[1, 1, 2, 2, 2]"))),

@@ -40,10 +40,10 @@ fn a_bias_is_no_mac() {
 
 #[test]
 fn padding_same_counts() {
-    // fvcore and torchprofile do not know the operator and say 0; calflops pads an even kernel by too little (x0.94).
+    // fvcore and torchprofile lack the operator and print 0; calflops pads an even kernel by too little (x0.94).
     let odd = "{out_channels: 32, kernel: 3, padding: same, bias: false}";
     assert_eq!(macs("conv", odd, &MAP), 4_718_592);
-    // 3 elements are added on an axis, 1 before and 2 after: still 32 * 1,024 outputs, each of 16 * 16 taps.
+    // 3 elements are added per axis, 1 before and 2 after: still 32 * 1,024 outputs, each of 16 * 16 taps.
     let even = "{out_channels: 32, kernel: 4, padding: same, bias: false}";
     let (output, _, cost) = facts("conv", even, &MAP);
     assert_eq!((output, cost.macs), (Shape::new([32, 32, 32]), 8_388_608));
@@ -62,7 +62,7 @@ fn a_transposed_conv_multiplies_each_input() {
     let grouped = "{out_channels: 32, kernel: 4, stride: 2, padding: 1, groups: 4, bias: false}";
     assert_eq!(macs("conv_transpose", grouped, &MAP), 2_097_152);
     assert_eq!(params("conv_transpose", grouped, &MAP), 16 * 8 * 16);
-    // Depthwise, 16 -> 16: one channel of 16 taps an input, 262,144 (calflops says 0).
+    // Depthwise, 16 -> 16: one channel of 16 taps per input element, 262,144 (calflops prints 0).
     let depthwise = "{out_channels: 16, kernel: 4, stride: 2, padding: 1, groups: depthwise, bias: false}";
     assert_eq!(macs("conv_transpose", depthwise, &MAP), 262_144);
 }
@@ -111,10 +111,10 @@ fn a_linear_layer_on_rows_counts_every_row() {
 
 #[test]
 fn norm_and_interpolation_are_no_macs() {
-    // The counters say between 32 and 507,904 for a batch norm of 16 * 1,024 elements: all of it is other operations.
+    // The counters print between 32 and 507,904 for a batch norm of 16 * 1,024 elements: all of it is other operations.
     let (_, _, norm) = facts("batch_norm", "{}", &MAP);
     assert_eq!((norm.macs, norm.ops.arithmetic), (0, 2 * 16_384));
-    // Bilinear, to 64 x 64: 4 products and 3 sums an output (they say up to 720,896 MACs; calflops fails).
+    // Bilinear, to 64 x 64: 4 products and 3 sums per output (they print up to 720,896 MACs; calflops fails).
     let (output, _, cost) = facts("upsample", "{scale_factor: 2, mode: bilinear}", &MAP);
     assert_eq!(output, Shape::new([16, 64, 64]));
     assert_eq!((cost.macs, cost.ops.arithmetic), (0, 7 * 65_536));

@@ -44,7 +44,7 @@ fn smallest_sizes_are_torchvisions() {
 
 #[test]
 fn the_unpadded_unet_takes_only_sizes_of_12_modulo_16() {
-    // Ronneberger et al. 2015, section 2: the tile size must make every 2x2 pooling see an even size; 572 does.
+    // Ronneberger et al. 2015, section 2: the tile size must make every input of a 2x2 pooling even; 572 does.
     for axis in sizes(&zoo("unet"), &Overrides::default()) {
         assert_eq!((axis.works.smallest, axis.works.modulus), (Some(188), 16));
         assert_eq!(axis.works.residues, [12]);
@@ -99,7 +99,7 @@ layers:
     for axis in plain(yaml) {
         assert_eq!((axis.works.smallest, axis.works.modulus), (Some(1), 1));
     }
-    // vision#7955 asks which sizes DeepLabv3 takes: any. PyTorch runs all of these.
+    // vision#7955: DeepLabv3 accepts any size. PyTorch runs all of these.
     for axis in sizes(&zoo("deeplabv3_resnet50"), &Overrides::default()) {
         for n in [1, 2, 7, 8, 32, 33, 65, 100, 216, 217, 225, 300, 513] {
             assert!(axis.works.contains(n), "{n}");
@@ -146,7 +146,7 @@ layers:
     assert_eq!(axis.works.runs(), [(340, 343)]);
     assert!(axis.lossless.contains(2388) && axis.lossless.contains(3412));
     assert!(axis.works.contains(2391) && !axis.works.contains(2392) && !axis.works.contains(65_536));
-    // Where nothing can fit, there is no answer.
+    // If no size fits, there is no answer.
     let never = "{input: [3, 9, 9], layers: [{id: a, conv: {out_channels: 4, kernel: 1}}, {id: b, conv: {out_channels: 5, kernel: 1}}, add: [a, b]]}";
     let (files, path) = text(never);
     let (document, _) = spec::read(files.as_ref(), &path, &Overrides::default()).expect("a spec");
@@ -190,7 +190,7 @@ fn axes_that_must_agree_are_told_together() {
     let [both] = axes.as_slice() else { panic!("{axes:?}") };
     assert_eq!(both.slots.len(), 2);
     assert_eq!((both.works.smallest, both.works.modulus), (Some(1), 1));
-    // Two inputs that are joined; one that stands alone beside them.
+    // Two inputs that are merged, and a separate one.
     let inputs =
         "{input: {left: [3, 16, 20], right: [3, 16, 20], other: [3, 9, 9]}, layers: [concat: [left, right],
         {id: o, conv: {out_channels: 2, kernel: 3}, from: other}], outputs: [concat1, o]}";
@@ -208,7 +208,7 @@ fn weights(source: &Source, overrides: &Overrides) -> Option<Vec<Vec<u64>>> {
     Some(own.map(|weight| weight.shape.sizes().to_vec()).collect())
 }
 
-/// The sets say of every size what building the network at that size says.
+/// The sets agree with building the network at every size.
 fn brute_force(name: &str, source: &Source, sizes_of: &dyn Fn(&AxisSizes) -> Vec<u64>) {
     let own = weights(source, &Overrides::default());
     let (document, _) = spec::read(source.0.as_ref(), &source.1, &Overrides::default()).expect("a spec");

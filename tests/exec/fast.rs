@@ -331,7 +331,7 @@ fn moves_are_exact() {
     };
     draw(7, 800, case, |case| {
         let kernel = case.check(|_, _| 0.0);
-        // Padding by nothing is the only move without a kernel.
+        // Padding by nothing is the only data movement without a kernel.
         assert!(kernel != "definition" || case.label.starts_with("pad"), "{}", case.label);
     });
 }
@@ -377,7 +377,7 @@ fn interpolation_and_joins() {
     });
 }
 
-/// Layers that have no fast kernel, whatever their settings: said here, so that one more is a decision.
+/// Layers without a fast kernel for any settings: listed here, so that an addition is a decision.
 const BY_DEFINITION: &[&str] = &["local_response_norm", "glu", "prelu"];
 
 #[test]

@@ -21,7 +21,7 @@ const BOUND: f64 = 2e-7;
 
 #[test]
 fn gradients_are_those_of_finite_differences() {
-    // Every layer of the vocabulary, by the list from which they are made.
+    // Every layer of the vocabulary, from the list that declares them.
     let covered: Vec<&str> = examples(1).iter().map(|case| case.layer.doc().name).collect();
     for kind in KINDS {
         assert!(covered.contains(&kind.doc.name), "no example of {}, so no gradient of it", kind.doc.name);

@@ -36,7 +36,7 @@ impl Numbers {
         Tensor::from_fn(&sizes, |_| self.next())
     }
 
-    /// Every element generic, whatever the layer starts from: variances positive, all others around 0.
+    /// Returns generic elements, not the layer's initial values: variances positive, all others around 0.
     fn weight(&mut self, weight: &Weight) -> Arc<Tensor<f64>> {
         let sizes: Vec<usize> = weight.shape.sizes().iter().map(|&size| size as usize).collect();
         let value = |number: f64| if weight.name == "running_var" { number + 1.5 } else { number };

@@ -45,7 +45,7 @@ fn planned_networks_are_the_definition() {
         }
         let network = Network::<f32>::seeded(&graph, 7, Fill::Generic).expect("small");
         let inputs = random_inputs::<f32>(&graph, 2, 7).expect("small");
-        // The kernels one by one are checked against the definition; they stand in where that would take long.
+        // Other tests check each kernel against the definition; here kernels replace it where it would be slow.
         let macs: u64 = graph.nodes().iter().map(|node| node.cost.macs).sum();
         let expected = match macs {
             0..25_000_000 => network.run(inputs.clone(), &Reference, |_| ()),
@@ -68,7 +68,7 @@ fn planned_networks_are_the_definition() {
         }
         let mut plan = Plan::new(&network, 2).unwrap_or_else(|error| panic!("{name}: {error}"));
         for _ in 0..2 {
-            // The second time, buffers hold what the first left.
+            // In the second run, buffers contain the values of the first.
             let found = plan.run(&inputs, |_| ()).unwrap_or_else(|error| panic!("{name}: {error}"));
             for (found, expected) in found.outputs.iter().zip(&expected.outputs) {
                 assert_eq!(found.sizes(), expected.sizes(), "{name}");

@@ -47,7 +47,7 @@ fn repetition_is_folded() {
             specs().into_iter().find(|(path, _)| path.ends_with(name)).expect("a spec of the project");
         (yaml::write(&graph).expect("a spec").lines().count(), graph.nodes().len())
     };
-    // One block of 19 lines, whatever the depth.
+    // One block of 19 lines, for any depth.
     for (name, most) in [("resnet152.yaml", 55), ("densenet201.yaml", 45), ("mobilenet_v2.yaml", 80)] {
         let (lines, nodes) = lines(name);
         assert!(lines <= most, "{name}: {lines} lines for {nodes} nodes");

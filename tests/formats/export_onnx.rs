@@ -32,7 +32,7 @@ fn there_and_back(graph: &Graph) -> Graph {
     import::import(proto, Path::new("model.onnx"), &Bindings::default()).expect("an import").graph
 }
 
-/// Parameters, buffers, multiply-accumulates, and the shape of what it gives.
+/// Returns parameters, buffers, multiply-accumulates, and the shape of the output.
 fn figures(node: &Node) -> (u64, u64, u64, Vec<u64>) {
     let of = |role: WeightRole| {
         node.weights.iter().filter(|w| w.role == role).map(|w| w.shape.elements().expect("small")).sum()
@@ -77,7 +77,7 @@ fn figures_come_back_node_by_node() {
     for (name, graph) in specs() {
         let again = there_and_back(&graph);
         let (a, b) = (totals::of_graph(&graph), totals::of_graph(&again));
-        // WaveNet's last way back is read by nothing.
+        // No layer reads WaveNet's last residual path.
         let (idle_params, idle_macs) = idle(&graph);
         assert_eq!(idle_params > 0, name.ends_with("wavenet.yaml"), "{name}");
         let expected = (a.params + grids(&graph) - idle_params, a.buffers, a.macs - idle_macs);

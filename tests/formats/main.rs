@@ -2,9 +2,12 @@
 
 mod export;
 mod export_onnx;
+mod fuzzed;
 mod onnx;
 mod onnx_cases;
 mod onnx_commands;
+mod onnx_figures;
 mod onnx_hostile;
+mod pt2;
 #[path = "../support/mod.rs"]
 mod support;

@@ -162,7 +162,7 @@ fn ids_follow_the_modules() {
     }
 }
 
-/// The last map on the way to the outputs that does not see everything: size, jump and first index on each axis.
+/// Returns size, jump and first index per axis of the last map before the outputs whose field is not global.
 fn last_field(graph: &Graph) -> Vec<i128> {
     let fields = analyse(graph, Options::default()).expect("a network");
     let nodes: Vec<_> = graph.iter().collect();
@@ -334,7 +334,7 @@ fn what_a_model_computes_from_its_weights_alone_is_counted() {
         assert_eq!(count(&model.graph, "attention"), layers, "{name}");
         assert_eq!((count(&model.graph, "matmul"), count(&model.graph, "softmax")), (0, 0), "{name}");
         assert_eq!(Some(counts.macs), expected["torch_macs"].as_u64(), "{name}: MACs");
-        // A table of 15 x 15 coordinates is a buffer in PyTorch; in the file nothing tells it from a weight.
+        // A table of 15 x 15 coordinates is a buffer in PyTorch; in the file nothing distinguishes it from a weight.
         let table = if name.starts_with("swin") { 15 * 15 * 2 } else { 0 };
         let params = expected["torch_params"].as_u64().map(|params| params + table);
         // Where constants were folded, MaxViT's biases are stored spread out, and batch norms are gone.
@@ -417,7 +417,7 @@ fn every_operator_set_is_read_in_its_own_form() {
             .map(|node| &node.op)
             .collect();
         if name.starts_with("dilated_pool") {
-            // No layer is that; its sizes are known all the same.
+            // There is no such layer, but its sizes are known.
             let sizes = model.graph.node(model.graph.outputs()[0]).shape.sizes();
             assert_eq!(sizes, &numbers(&expected["outputs"][0]["shape"])[1..], "{name}");
             assert_eq!(opaque.len(), 1, "{name}");
@@ -607,7 +607,7 @@ mod made {
         assert!(Import::of(&imported.graph, &[], Figures::Dependences).partial);
     }
 
-    /// A chain of a convolution, this operator with its weights, and a convolution of what it gives.
+    /// Returns a chain of a convolution, this operator with its weights, and a convolution of its output.
     fn around(operator: NodeProto, weights: &[(&str, &[i64])], stated: &[i64]) -> Imported {
         let weight = |name: &str, sizes: &[i64]| {
             numbers(name, sizes, &vec![1.0; sizes.iter().product::<i64>() as usize])
@@ -860,7 +860,7 @@ mod made {
             node("MatMul", &["p", "x"], "y"),
         ];
         assert_eq!(kinds(&[1, 2, 2, 6, 4], nodes, stored), ["attention"]);
-        // Windows are an axis of their own where the bias is added.
+        // Windows are a separate axis where the bias is added.
         let stored = vec![
             numbers("bias", &[1, 1, 2, 6, 6], &[0.25; 72]),
             shape("more", &[1, 1, 2, 6, 6]),
@@ -943,8 +943,8 @@ mod made {
         let weights = vec![numbers("v", &[4, 3, 1, 1], &[0.5; 12]), numbers("w", &[4, 4, 1, 1], &[0.1; 16])];
         let graph = made(model(&fixed(&[1, 6, 5, 3]), nodes, weights)).graph;
         let kinds: Vec<_> = graph.nodes().iter().map(|node| node.op.name()).collect();
-        // What is left: the input's own order, and a vector.
-        let left = ["input", "permute", "conv", "relu", "conv", "multiply", "global_avg_pool", "reshape"];
+        // What is left is the vector: the input's channels come first, too.
+        let left = ["input", "conv", "relu", "conv", "multiply", "global_avg_pool", "reshape"];
         assert_eq!(kinds, left);
         assert_eq!(totals::of_graph(&graph).macs, 30 * (12 + 16));
         assert_eq!(graph.node(graph.outputs()[0]).shape.elements().expect("small"), 4);

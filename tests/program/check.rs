@@ -18,6 +18,8 @@ impl Folder {
         let folder = Self(path);
         // Nothing above the folder is part of the project.
         folder.write("cnnkit.toml", "");
+        // The root of a repository, or paths would start at the one that this test stands in.
+        fs::create_dir_all(folder.0.join(".git")).expect("a folder");
         for (name, text) in files {
             folder.write(name, text);
         }
@@ -37,6 +39,8 @@ impl Folder {
     fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
         command.arg("check").args(args).current_dir(&self.0).env_remove("NO_COLOR").env("COLUMNS", "80");
+        // Those of the machine that runs the tests.
+        command.env_remove("GITHUB_WORKSPACE").env_remove("CI_PROJECT_DIR");
         command.output().expect("the program runs")
     }
 
@@ -239,6 +243,24 @@ fn github_shows_the_worst_first_and_counts_the_rest() {
 }
 
 #[test]
+fn places_are_relative_to_the_repository_of_the_job() {
+    let folder = mixed("repository");
+    for variable in ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"] {
+        let in_job = |format: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
+            command.args(["check", "bias.yaml", "--format", format]).current_dir(folder.0.join("sub"));
+            command.env_remove("GITHUB_WORKSPACE").env_remove("CI_PROJECT_DIR").env(variable, &folder.0);
+            String::from_utf8(command.output().expect("the program runs").stdout).expect("UTF-8")
+        };
+        assert!(in_job("github").contains("file=sub/bias.yaml,line=4"), "{variable}");
+        assert!(in_job("sarif").contains("\"uri\": \"sub/bias.yaml\""), "{variable}");
+        assert!(in_job("gitlab").contains("\"path\": \"sub/bias.yaml\""), "{variable}");
+        // People are in the folder, not in the repository.
+        assert!(in_job("concise").starts_with("bias.yaml:4:5:"), "{variable}");
+    }
+}
+
+#[test]
 fn several_formats_can_be_written_at_once() {
     let folder = mixed("several");
     let text = folder.text(&["--format", "concise", "--output", "sarif=a.sarif", "--output", "junit=b.xml"]);
@@ -267,7 +289,7 @@ fn comments_suppress_only_what_they_name_and_only_with_a_reason() {
         let folder = Folder::new("comments", &[("a.yaml", &BIAS.replace("# stem", comment))]);
         assert_eq!(folder.found(&["a.yaml"]), expected, "{comment}");
     }
-    // A rule that does not run says nothing of its suppressions.
+    // A rule that does not run reports nothing about its suppressions.
     let folder = Folder::new(
         "comments",
         &[("a.yaml", &BIAS.replace("# stem", "# cnnkit: ignore[CK401] as published"))],
@@ -331,7 +353,7 @@ fn a_wrong_project_file_is_explained_at_its_place() {
 fn a_baseline_accepts_what_was_there_and_nothing_new() {
     let folder = mixed("baseline");
     let base = ["--baseline", "base.json"];
-    // A spec that cannot be built is never accepted, not even by a file that says so.
+    // A spec that cannot be built is never accepted, not even by a baseline file that lists it.
     assert_eq!(folder.status(&[&base[..], &["--update-baseline"]].concat()), 1);
     assert_eq!(folder.found(&base), ["CK002 3:5", "CK002 4:5"]);
     assert!(!folder.read("base.json").contains("CK002"));
@@ -339,7 +361,7 @@ fn a_baseline_accepts_what_was_there_and_nothing_new() {
     assert_eq!(folder.status(&[&base[..], &["--update-baseline"]].concat()), 0);
     assert_eq!(folder.status(&base), 0);
     assert!(folder.text(&base).contains("no findings; 4 accepted by the baseline"));
-    // Lines above change nothing, another flaw is new.
+    // Lines above have no effect; another flaw is new.
     folder.write("sub/bias.yaml", &format!("# one more line\n{BIAS}"));
     assert_eq!(folder.status(&base), 0);
     folder.write(
@@ -347,7 +369,7 @@ fn a_baseline_accepts_what_was_there_and_nothing_new() {
         &format!("{BIAS}  - relu\n  - conv: {{out_channels: 4, kernel: 1}}\n  - batch_norm\n"),
     );
     assert_eq!(folder.found(&base), ["CK401 7:5"]);
-    // What is gone is told, and an update of one spec keeps the others.
+    // Findings that no longer occur are reported, and an update of one spec keeps the others.
     folder.write("typo.yaml", CLEAN);
     assert!(folder.text(&base).contains("1 in the baseline only"));
     assert_eq!(folder.status(&["sub", "--baseline", "base.json", "--update-baseline"]), 0);
@@ -446,7 +468,7 @@ fn what_people_read_fits_the_terminal() {
     }
 }
 
-/// The program in `folder`, whatever the command.
+/// Returns the program in `folder`, for any command.
 fn call(folder: &Folder, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
     let output =
@@ -529,7 +551,12 @@ fn a_new_project_is_clean_and_nothing_is_overwritten() {
         fs::remove_file(folder.0.join("cnnkit.toml")).expect("the file is there");
         let (status, text) = call(&folder, &["init", "specs/net.yaml", "--ci", service]);
         assert_eq!(status, Some(0), "{text}");
-        assert!(folder.read(file).contains("cnnkit check"));
+        let job = folder.read(file);
+        assert!(job.contains("cnnkit check"), "{job}");
+        // The job installs this very version of the program, not the project that it checks.
+        let version = env!("CARGO_PKG_VERSION");
+        let installs = [format!("cargo install --locked cnnkit@{version}"), format!("cli:cnnkit:{version}")];
+        assert!(installs.iter().any(|how| job.contains(how)) && !job.contains("--path"), "{job}");
         assert!(folder.read("specs/net.yaml").contains("params: "));
         assert!(folder.text(&["--verify"]).contains("checked 1 spec: no findings"), "{service}");
         assert_eq!(call(&folder, &["init", "specs/net.yaml"]).0, Some(2));

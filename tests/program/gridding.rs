@@ -101,7 +101,7 @@ fn the_context_module_grows_as_published() {
     }
 }
 
-/// Multiplicities by following every tap: a map from position to count, nothing shared with the analysis.
+/// Computes multiplicities by following every tap: a map from position to count; shares no code with the analysis.
 fn followed(layers: &[(u64, u64, u64)]) -> BTreeMap<u64, u64> {
     let mut reached = BTreeMap::from([(0, 1)]);
     let mut jump = 1;

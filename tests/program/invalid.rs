@@ -13,7 +13,7 @@ use cnnkit::disk::Disk;
 use cnnkit::render::{Canvas, diagnostics};
 use cnnkit::spec::{self, Overrides};
 
-/// What the first line of `text` asks for.
+/// Returns the arguments in the first line of `text`.
 fn overrides(text: &str) -> Overrides {
     let mut overrides = Overrides::default();
     let Some(line) = text.lines().next().and_then(|line| line.strip_prefix("# args: ")) else {
@@ -59,7 +59,7 @@ fn every_malformed_spec_is_explained_at_its_place() {
             Err(rejected) => {
                 let Rejected { sources, flaws: list } = *rejected;
                 grammar(name, &list, &mut failures);
-                diagnostics::render(&list, &sources, Canvas { width: 100, color: false })
+                diagnostics::render(&list, &sources, Canvas { width: 100, color: false, tables: true })
             }
         };
         if start.elapsed() > Duration::from_secs(5) {

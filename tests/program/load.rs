@@ -44,7 +44,7 @@ fn error(args: &[&str], stdin: &[u8]) -> String {
     String::from_utf8(output.stderr).expect("UTF-8")
 }
 
-/// A folder with `net.yaml` and the model that `export` makes of it.
+/// Returns a folder with `net.yaml` and the model that `export` writes for it.
 fn folder(name: &str) -> (PathBuf, String, String) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load").join(name);
     std::fs::create_dir_all(&folder).expect("a folder");

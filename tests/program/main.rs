@@ -2,14 +2,19 @@
 
 mod check;
 mod cli;
+mod csv;
+mod destinations;
+mod git;
 mod gridding;
 mod invalid;
 mod load;
 mod mutations;
 mod names;
+mod narrow;
 mod output;
 mod readme;
 mod schema;
+mod standalone;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;

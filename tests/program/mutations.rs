@@ -50,14 +50,14 @@ fn check(path: &str, bytes: Vec<u8>) {
         Err(rejected) => {
             let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "{path}: rejected without an error:\n{shown}");
-            diagnostics::render(&list, &sources, Canvas { width: 80, color: false });
+            diagnostics::render(&list, &sources, Canvas { width: 80, color: false, tables: true });
         }
         Ok(loaded) => judge(path, &loaded, &shown),
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{path}: took {:?}:\n{shown}", start.elapsed());
 }
 
-/// Every rule has its say, and a fix that is offered leaves a valid spec.
+/// Every rule runs, and every offered fix leaves a valid spec.
 fn judge(path: &str, loaded: &Loaded, shown: &str) {
     let every = Selection { rules: RULES.iter().copied().map(Active::new).collect() };
     let outcome = check::network(loaded, &every);

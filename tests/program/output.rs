@@ -71,7 +71,7 @@ fn reference_rows() -> impl Iterator<Item = &'static str> {
     page.lines().filter(|line| line.starts_with("| `"))
 }
 
-/// Definitions that stand for some of the keys of an object, not for an object of their own.
+/// Definitions that are some of the keys of an object, not a whole object.
 fn parts(schema: &Value, out: &mut BTreeSet<String>) {
     match schema {
         Value::Object(keys) => {
@@ -117,7 +117,7 @@ fn of_command(schema: &Value, command: &str) -> Value {
     json!({"$schema": schema["$schema"], "$ref": format!("#/$defs/{name}"), "$defs": schema["$defs"]})
 }
 
-/// What a call prints as JSON, whatever it finds.
+/// Returns the JSON that a call prints, for any exit status.
 fn printed(arguments: &[&str]) -> Value {
     printed_in(&root(), arguments)
 }

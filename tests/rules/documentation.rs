@@ -104,7 +104,7 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
     }
 }
 
-/// `docs/rules.md`: what every rule says about itself.
+/// `docs/rules.md`: the documentation of every rule.
 fn page() -> String {
     let mut page = String::from(
         "# Rules\n\n<!-- Written by `CNNKIT_BLESS=1 cargo test --test rules`, from crates/check/src/rules: change it there. -->\n\n\

@@ -78,7 +78,7 @@ fn every_rule_judges_every_spec() {
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == current, "look at what changes in tests/rules/advice.txt under `CNNKIT_BLESS=1`");
-    // VGG-16 and others hold more than half of their parameters in one layer; Inception v3 has holes.
+    // VGG-16 and others have more than half of their parameters in one layer; Inception v3 has holes.
     for (name, id) in
         [("zoo/vgg16.yaml", "CK505"), ("zoo/vgg16.yaml", "CK506"), ("zoo/inception_v3.yaml", "CK304")]
     {

@@ -190,7 +190,7 @@ fn unread_positions_have_no_gradient_and_all_others_do() {
         let unread = unread_positions::unread(&graph, &graph.consumers()).expect("small");
         assert!(!unread.is_empty(), "{text}");
         for map in unread {
-            // The readers alone: what they give is summed up.
+            // Only the readers; their outputs are summed up.
             let seeds = map.readers.iter().map(|&reader| {
                 let value = &trace.values[reader.index()];
                 (reader, Tensor::from_fn(value.sizes(), |i| 1.0 + (i % 7) as f64))
@@ -345,7 +345,7 @@ fn without_the_bias_a_moved_mean_gives_the_same_outputs() {
     assert!(difference < 1e-12, "{difference}");
 }
 
-/// Behind `conv3` of the fixture stands an instance norm without weights: the next layer with weights is no norm of it.
+/// After `conv3` of the fixture follows an instance norm without weights: the next layer with weights is not its norm.
 fn has_kept_mean(conv: &str) -> bool {
     conv != "conv3"
 }
@@ -387,7 +387,7 @@ fn a_fix_that_would_be_wrong_somewhere_is_not_offered() {
     }
 }
 
-/// How many input positions have a gradient if `unit` of the output alone is asked for.
+/// Returns how many input positions have a gradient if only `unit` of the output is seeded.
 fn positions_read(graph: &Graph, unit: &[usize]) -> usize {
     let (network, trace) = trace(graph, None);
     let output = graph.outputs()[0];

@@ -27,7 +27,7 @@ pub fn network(text: &str) -> Graph {
         Ok(loaded) => loaded.graph,
         Err(rejected) => {
             let Rejected { sources, flaws: list } = *rejected;
-            let canvas = Canvas { width: 100, color: false };
+            let canvas = Canvas { width: 100, color: false, tables: true };
             panic!("{}\n{text}", diagnostics::render(&list, &sources, canvas))
         }
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The program with `args`, in the project's folder, at 100 columns, with nothing of the caller's settings.
+/// Returns the program with `args`, in the project's folder, at 100 columns, without the caller's settings.
 pub fn cnnkit(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnnkit"));
     command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -13,7 +13,7 @@ pub fn cnnkit(args: &[&str]) -> Command {
     command
 }
 
-/// What a call leaves behind.
+/// The result of a call.
 pub fn run(args: &[&str]) -> Output {
     cnnkit(args).output().expect("the program runs")
 }

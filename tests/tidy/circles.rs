@@ -181,7 +181,7 @@ impl<'a> Crate<'a> {
         Some(at)
     }
 
-    /// The module that defines what `path` from the root names; none if it names a module and nothing in it.
+    /// Returns the module that defines the item at `path` from the root; none if `path` is a module itself.
     fn definition(&self, path: &[String], steps: usize) -> Option<Module> {
         let length = (0..=path.len()).rev().find(|&length| self.0.contains_key(&path[..length]))?;
         let (module, item) = (path[..length].to_vec(), path.get(length)?);
@@ -196,7 +196,7 @@ impl<'a> Crate<'a> {
         }
     }
 
-    /// Every use of one file by another: who, whom, and the path that says so.
+    /// Returns every use of one file by another: the user, the used file, and the path in the code.
     fn uses(&self) -> Vec<(&Module, Module, String)> {
         let mut found = Vec::new();
         for (module, file) in &self.0 {

@@ -59,11 +59,11 @@ fn a_crop_is_not_the_whole_input() {
     assert!(!facts("slice: {axis: 2, start: 1}").global);
     assert!(facts("slice: {axis: 2, start: 1, step: 2}").global);
     assert!(facts("max_pool: {kernel: 2, stride: 5}").global);
-    // A convolution reads again what the crop left out.
+    // A convolution reads again what the crop removed.
     assert!(facts("conv: {out_channels: 2, kernel: 3, padding: 1}, crop: {amount: 1}").global);
 }
 
-/// What a pad layer writes is padding, if it is zero and stays zero: at the rate of the map 8 of 9 taps meet nothing else.
+/// Zeros of a pad layer that stay zero are padding: at a rate of the map's size, 8 of 9 taps read nothing else.
 #[test]
 fn zeros_of_a_pad_layer_are_padding() {
     let behind = |layers: &str, conv: &str| {
@@ -76,7 +76,7 @@ fn zeros_of_a_pad_layer_are_padding() {
     assert_eq!(behind("pad: {padding: 3}, pad: {padding: 3}, relu: {}, pad: {padding: 1}", ""), idle);
     assert_eq!(behind("pad: {padding: 9}, crop: {amount: 2}", ""), idle);
     assert_eq!(behind("pad: {padding: 2}", ", padding: 5"), idle);
-    // Other values are read, and a sigmoid, a bias or a mirrored border make values of zeros.
+    // Other values are read, and a sigmoid, a bias or a mirrored border turn zeros into values.
     assert_eq!(behind("pad: {padding: 7, value: 0.5}", ""), "none");
     assert_eq!(behind("pad: {padding: 7}, sigmoid: {}", ""), "none");
     assert_eq!(behind("pad: {padding: 7}, conv: {out_channels: 1, kernel: 1}", ""), "none");
@@ -146,7 +146,7 @@ fn boxes_behind_a_slice() {
         fields.facts(&graph, node).expect("small").remove(0)
     };
     let size = |id: &str| facts(id).axes[0].size;
-    // The concat sees 7; its first half 1, and 3 with the convolution behind it; half of the shuffled concat all 7.
+    // The concat reads 7; its first half 1, and 3 with the convolution after it; half of the shuffled concat all 7.
     assert_eq!([size("both"), size("half"), size("local"), size("mixed")], [7, 1, 3, 7]);
     assert!(["both", "half", "local", "mixed"].iter().all(|id| !facts(id).bound));
     let graph = load(case("a slice of an unshuffled map reads some positions of each cell"));

@@ -22,7 +22,7 @@ const NETWORKS: u64 = 208;
 const ATTENTION: u64 = 1 << 40;
 const OF_ATTENTION: u64 = 24;
 
-/// One value an axis, written as an argument.
+/// Formats one value per axis, as an argument.
 fn list(values: &[u64]) -> String {
     let values: Vec<String> = values.iter().map(u64::to_string).collect();
     format!("[{}]", values.join(", "))
@@ -34,7 +34,7 @@ fn sized(random: &mut Seed, axes: usize, channels: u64) -> (&'static str, String
     let (kernel, dilation, stride) = (each(3), each(2), each(2));
     let (factor, far) = (each(3), each(6));
     let dilation = if random.below(4) == 0 { far } else { dilation };
-    // Up to the whole reach of the kernel on either side: some taps of a wide one meet nothing but padding.
+    // Up to the whole reach of the kernel on either side: some taps of a wide kernel read only padding.
     let sides: Vec<String> = kernel
         .iter()
         .zip(&dilation)
@@ -47,7 +47,7 @@ fn sized(random: &mut Seed, axes: usize, channels: u64) -> (&'static str, String
     let groups = if depthwise { channels } else { groups };
     let stride = if random.below(2) == 0 { vec![1; axes] } else { stride };
     let (kernel, dilation, stride) = (list(&kernel), list(&dilation), list(&stride));
-    // Wide enough that some windows meet nothing else.
+    // Wide enough that some windows read nothing else.
     let around: Vec<String> =
         (0..axes).map(|_| format!("[{}, {}]", random.below(7), random.below(7))).collect();
     let value = if random.below(4) == 0 { ", value: 0.5" } else { "" };
@@ -78,7 +78,7 @@ fn fits(shape: &Shape) -> bool {
         && shape.channels() <= 32
 }
 
-/// The network number `number`; it has the layer that the number asks for, so that all get their turn.
+/// Returns network number `number`, which has the layer of that number, so that every layer occurs.
 fn random(number: u64) -> Graph {
     let mut random = Seed(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     // Attention has networks of its own: what is drawn for the others stays as it was.
@@ -176,7 +176,7 @@ fn random(number: u64) -> Graph {
     }
     let last = nodes[nodes.len() - 1];
     let mut outputs = vec![last];
-    // What nobody reads is an output too, or is dead.
+    // A node without readers becomes an output too, or is dead.
     outputs.extend(nodes.iter().copied().filter(|&node| {
         node != last && !read[node.index()] && builder.layer_of(node).is_some() && random.below(3) > 0
     }));
@@ -185,7 +185,7 @@ fn random(number: u64) -> Graph {
         .unwrap_or_else(|errors| panic!("{number}: {errors:?}"))
 }
 
-/// The network as text, to be made a regression case.
+/// Formats the network as text, for a regression case.
 fn text(graph: &Graph) -> String {
     let line = |(id, node): (NodeId, &cnnkit::graph::Node)| {
         let inputs: Vec<&str> = node.inputs.iter().map(|&input| graph.node(input).id.as_str()).collect();

@@ -17,7 +17,7 @@ fn measure(graph: &Graph, predict: &(dyn Predict + Sync), options: &Options) -> 
     verify(graph, predict, options, &|_| ()).unwrap_or_else(|problem| panic!("{}: {problem}", graph.name()))
 }
 
-/// Claims that do not hold, one a line.
+/// Formats the false claims, one per line.
 fn broken(outcome: &Outcome) -> String {
     let line = |claim: &Claim| {
         format!(

@@ -38,7 +38,7 @@ layers:
 outputs: [last]
 ";
 
-/// A gate whose statistics reach everything, and a global output behind it.
+/// A gate whose statistics reach everything, and a global output after it.
 const GATES: &str = "
 input: [4, 24, 24]
 layers:
@@ -67,7 +67,7 @@ layers:
   - {id: deform, deform_conv: {out_channels: 4, kernel: 3, padding: 1}}
 ";
 
-/// The network in which a lie shows, and the node that it is about.
+/// Returns the network in which a mutation shows, and the node that it changes.
 fn stage(lie: Lie) -> (&'static str, &'static str) {
     match lie {
         Lie::OneSamplingMacMore => (SAMPLED, "deform"),
@@ -86,7 +86,7 @@ fn the_truth_passes() {
         assert!(outcome.ok(), "{}", broken(&outcome));
         assert_eq!(outcome.notes, Vec::<String>::new(), "{yaml}");
     }
-    // Each kind of claim is made somewhere; techniques have a test of their own.
+    // Each kind of claim occurs somewhere; techniques have a separate test.
     let made: BTreeSet<String> = [HOLES, GATES]
         .iter()
         .flat_map(|yaml| measure(&load(yaml), &Analysis, &Options::default()).claims)
@@ -127,11 +127,11 @@ fn every_lie_is_caught_by_its_claim_and_by_no_other() {
 fn every_lie_is_told() {
     let told: BTreeSet<Lie> = LIES.iter().map(|(lie, _)| *lie).collect();
     assert_eq!(told.len(), LIES.len());
-    // The last of the enumeration: a lie that is added there must be listed.
+    // The last of the enumeration: a new mutation must be listed.
     assert_eq!(told.len(), Lie::SubGridsDenied as usize + 1);
 }
 
-/// `gridding --verify` and `hdc-check --verify` make these claims; a report that carries a false one fails.
+/// `gridding --verify` and `hdc-check --verify` make these claims; a report with a false claim fails.
 #[test]
 fn a_report_fails_with_its_claims() {
     let stack = Stack::uniform(3, &[2, 2, 2], 2).expect("valid");
@@ -230,7 +230,7 @@ fn an_excerpt_is_as_small_as_it_says() {
     assert_eq!(elements(0.0), Some(cut));
 }
 
-/// Figures that the graph carries, changed behind the analysis' back: the executor counts for itself.
+/// Figures of the graph, changed without the analysis: the executor counts independently.
 #[test]
 fn a_graph_that_states_wrong_figures_is_found_out() {
     let wrong = |change: &dyn Fn(&mut Graph), expected: Kind| {

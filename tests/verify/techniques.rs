@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{broken, measure};
 
-/// Name, network, and what it says it demonstrates.
+/// Name, network, and the technique that it demonstrates.
 fn techniques() -> Vec<(&'static str, Graph, Option<&'static str>)> {
     let names = Zoo::names().into_iter().filter(|(folder, _)| *folder == "techniques");
     let load = |name: &'static str| {

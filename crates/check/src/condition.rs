@@ -92,7 +92,12 @@ impl Condition {
         self.quantity
     }
 
-    /// Returns whether it is met on any axis; any growth from 0 meets a relative limit.
+    /// Whether it is about a change, which takes two networks.
+    pub fn on_change(&self) -> bool {
+        !matches!(self.against, Against::Value(_))
+    }
+
+    /// Whether it is met on any axis; any growth from 0 meets a relative limit.
     pub fn met(&self, old: &[Number], new: &[Number]) -> bool {
         let zero = Number::from_integer(0);
         new.iter().enumerate().any(|(axis, new)| {

@@ -255,7 +255,10 @@ impl Reader {
     }
 
     fn budget(&mut self, table: &Located) {
+        let known = self.errors.len();
         self.known(table, &["specs", "limit", "ratchet"], "in `[[budget]]`");
+        // A misspelt `limit` is one error, not two.
+        let misspelt = self.errors.len() > known;
         let written = self.required(table, "specs");
         let place = written.map_or(table.span, |value| value.span);
         let specs = written.map(|value| self.globs(value)).unwrap_or_default();
@@ -278,7 +281,7 @@ impl Reader {
                 }
             }
         }
-        if budget.limits.is_empty() && budget.ratchet.is_empty() {
+        if budget.limits.is_empty() && budget.ratchet.is_empty() && !misspelt && self.errors.len() == known {
             let message = "a budget needs `limit` or `ratchet`".into();
             self.error(Code::Missing, message, table.span, "`limit = {params = {max = \"5M\"}}`");
         }
@@ -303,7 +306,10 @@ impl Reader {
         let found = crate::rules::find(name);
         let Some(meta) = found.filter(|meta| RULES.iter().any(|rule| rule.meta().id == meta.id)) else {
             let (message, help) = match found {
-                Some(meta) => (format!("`{}` has no level", meta.id), "it is always on".to_owned()),
+                Some(meta) => (
+                    format!("the level of `{}` cannot be changed", meta.id),
+                    "it is always an error".to_owned(),
+                ),
                 None => {
                     let mut known: Vec<&str> =
                         RULES.iter().flat_map(|rule| [rule.meta().id, rule.meta().name]).collect();

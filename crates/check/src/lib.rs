@@ -30,7 +30,7 @@ pub use checked::Checked;
 pub use condition::Condition;
 pub use config::{Budget, Choices, FILE as PROJECT_FILE, Project};
 pub use figures::Figures;
-pub use files::{Targets, targets};
+pub use files::{Targets, looks_like_spec, targets};
 pub use fingerprint::{fingerprints, in_project};
 pub use fix::{Rewrite, apply, rewrites};
 pub use idle::idle_budgets;

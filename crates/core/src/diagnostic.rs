@@ -197,7 +197,8 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = folded(name);
     let length = wanted.chars().count();
-    let limit = (length / 3).clamp(1, 3);
+    // A name of one or two letters is like every other: only case and dashes can be wrong.
+    let limit = if length <= 2 { 0 } else { (length / 3).clamp(1, 3) };
     candidates
         .into_iter()
         .take(MAX_CANDIDATES)

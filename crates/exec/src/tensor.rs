@@ -129,6 +129,17 @@ impl<S: Scalar> Tensor<S> {
         Self::from_array(self.0.permuted_axes(IxDyn(&order)))
     }
 
+    /// Returns the same tensor with the last axis behind the batch: channels first.
+    #[must_use]
+    pub fn with_channels_first(self) -> Self {
+        let axes = self.sizes().len();
+        if axes < 3 {
+            return self;
+        }
+        let order: Vec<usize> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();
+        Self::from_array(self.0.permuted_axes(IxDyn(&order)))
+    }
+
     /// Returns the same elements with other sizes; an error if the number of elements differs.
     pub fn reshaped(self, sizes: &[usize]) -> Result<Self, Problem> {
         Self::new(sizes, self.into_data())

@@ -149,7 +149,35 @@ pub(crate) fn ends(ids: &[String]) -> String {
     }
 }
 
-/// Formats the rates in order, long runs cut: `1,2,5`.
+/// Where each chain begins and ends; chains that share both ends are told apart by what they pass between:
+/// `res1.conv2 ... aspp.branch2.conv1 ... head.conv1`.
+pub(crate) fn labels(chains: &[&[String]]) -> Vec<String> {
+    let ends: Vec<String> = chains.iter().map(|ids| ends(ids)).collect();
+    let label = |(place, ids): (usize, &&[String])| {
+        let rivals: Vec<&[String]> = (0..chains.len())
+            .filter(|&other| other != place && ends[other] == ends[place])
+            .map(|other| chains[other])
+            .collect();
+        if rivals.is_empty() {
+            return ends[place].clone();
+        }
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return String::new() };
+        // The layer that none of the others has, else those that not all of them have.
+        let own = |id: &&String| rivals.iter().all(|rival| !rival.contains(id));
+        let some = |id: &&String| rivals.iter().any(|rival| !rival.contains(id));
+        let between: Vec<&str> = match ids.iter().find(own) {
+            Some(id) => vec![id],
+            None => ids.iter().filter(some).map(String::as_str).collect(),
+        };
+        let parts = std::iter::once(first.as_str()).chain(between).chain([last.as_str()]);
+        let mut parts: Vec<&str> = parts.collect();
+        parts.dedup();
+        parts.join(" ... ")
+    };
+    chains.iter().enumerate().map(label).collect()
+}
+
+/// Rates in order, long runs cut: `1,2,5`.
 pub(crate) fn rates(list: &[PerAxis]) -> String {
     let shown: Vec<String> = list.iter().take(MOST_RATES).map(PerAxis::text).collect();
     let more = list.len().saturating_sub(shown.len());
@@ -215,22 +243,23 @@ impl NetworkGriddingSummary {
             Column::number("largest gap"),
             Column::number("sub-grids").optional(1),
         ];
-        let row = |chain: &ChainGridding| {
+        let labels = labels(&self.chains.iter().map(|chain| chain.nodes.as_slice()).collect::<Vec<_>>());
+        let row = |(chain, label): (&ChainGridding, String)| {
             let facts = &chain.gridding;
             let tone = if facts.hole_free { Tone::Good } else { Tone::Bad };
             let sub_grids =
-                facts.sub_grids.as_ref().map_or_else(|| "-".to_owned(), |grids| grids.0.to_string());
+                facts.sub_grids.as_ref().map_or_else(Cell::missing, |grids| Cell::integer(grids.0.clone()));
             Row::new(vec![
-                Cell::toned(ends(&chain.nodes), Tone::Name),
+                Cell::toned(label, Tone::Name),
                 Cell::count(chain.alike as u64),
                 Cell::text(rates(&facts.rates)),
                 Cell::text(facts.size.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")),
                 Cell::from(Value::Share(facts.coverage)).tone(tone),
                 Cell::count(facts.max_gap),
-                Cell::text(sub_grids),
+                sub_grids,
             ])
         };
-        Table { columns, rows: self.chains.iter().map(row).collect() }
+        Table { name: "chains", columns, rows: self.chains.iter().zip(labels).map(row).collect() }
     }
 
     /// Appends the coverage of the outputs, and the outputs for which it cannot be computed.
@@ -263,7 +292,7 @@ impl NetworkGriddingSummary {
         }
         if !rows.is_empty() {
             page.title_with("What the outputs read", "exactly, through all paths");
-            page.table(Table { columns, rows });
+            page.table(Table { name: "outputs", columns, rows });
         }
     }
 }
@@ -388,5 +417,5 @@ fn taps_table(taps: &[LayerTaps]) -> Table {
             Cell::text(layer.classes()),
         ])
     };
-    Table { columns, rows: taps.iter().map(row).collect() }
+    Table { name: "taps", columns, rows: taps.iter().map(row).collect() }
 }

@@ -168,7 +168,7 @@ fn page(summary: &ChannelsSummary) -> Page {
         Column::number("isolated groups"),
         Column::number("unread").optional(1),
     ];
-    page.table(Table { columns, rows: summary.outputs.iter().map(row).collect() });
+    page.table(Table { name: "outputs", columns, rows: summary.outputs.iter().map(row).collect() });
     for output in &summary.outputs {
         page.push(Block::Text(sentence(output)));
     }
@@ -196,7 +196,7 @@ fn row(found: &ChannelsOutput) -> Row {
         Cell::toned(&found.id, Tone::Name),
         Cell::text(&found.input),
         Cell::count(found.channels),
-        Cell::text(format!("{} of {}", found.smallest, found.input_channels)).tone(tone),
+        Cell::written(format!("{} of {}", found.smallest, found.input_channels), found.smallest).tone(tone),
         Cell::share(found.smallest, found.input_channels).tone(tone),
         Value::Share(found.mean_share).into(),
         Cell::count(found.isolated_groups).tone(tone),
@@ -211,9 +211,10 @@ fn sentence(found: &ChannelsOutput) -> Vec<StyledText> {
         let more = found.separators.len().saturating_sub(layers.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let text = format!(
-            ": {} groups of channels never meet; {}{more} keep them apart. A channel shuffle between grouped layers joins them.",
+            ": {} groups of channels never meet; {}{more} {} them apart. A channel shuffle between grouped layers joins them.",
             found.isolated_groups,
-            layers.join(", ")
+            layers.join(", "),
+            if found.separators.len() == 1 { "keeps" } else { "keep" }
         );
         return vec![output, StyledText::plain(text)];
     }
@@ -241,5 +242,5 @@ fn seam_table(seams: &[ChannelsSeam]) -> Table {
             Cell::count(seam.isolated_groups),
         ])
     };
-    Table { columns, rows: seams.iter().map(row).collect() }
+    Table { name: "seams", columns, rows: seams.iter().map(row).collect() }
 }

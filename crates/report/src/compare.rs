@@ -67,6 +67,9 @@ pub struct ComparedNetwork {
     /// Peak of the activations, in f32.
     #[schemars(extend("unit" = "bytes"))]
     pub peak: u64,
+    /// Remarks about the whole model; only for imported models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// Ratios of a network against the first; null where the first has zero.
@@ -104,18 +107,22 @@ fn figures(graph: &Graph) -> ComparedNetwork {
         outputs: graph.outputs().iter().map(|&id| graph.node(id).shape.clone()).collect(),
         activations: bytes(counts.activations),
         peak: memory::peak(graph).map_or(0, |peak| bytes(peak.elements)),
+        remarks: vec![],
     }
 }
 
-/// Returns the receptive field that represents a network, one size per axis.
+/// The receptive field that stands for a network; one size per axis.
 fn field_sizes(graph: &Graph) -> Option<Vec<i128>> {
     let fields = analyse(graph, Options::default()).ok()?;
     Some(headline(graph, &fields)?.axes.iter().map(|axis| axis.size).collect())
 }
 
-/// Compares `graphs` with the first of them; `imports` has the remarks about imported ones.
-pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Import>) -> CompareSummary {
-    let networks: Vec<ComparedNetwork> = graphs.map(figures).collect();
+/// Compares `graphs` with the first of them; `imports` tells what the imported ones leave out.
+pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Option<Import>>) -> CompareSummary {
+    let mut networks: Vec<ComparedNetwork> = graphs.map(figures).collect();
+    for (network, import) in networks.iter_mut().zip(&imports) {
+        network.remarks = import.as_ref().map_or_else(Vec::new, |import| import.remarks.clone());
+    }
     let against = |value: u64, first: u64| (first > 0).then(|| value as f64 / first as f64);
     let ratios = networks.iter().map(|network| Ratios {
         name: network.name.clone(),
@@ -125,6 +132,7 @@ pub fn summary<'a>(graphs: impl Iterator<Item = &'a Graph>, imports: Vec<Import>
         activations: against(network.activations, networks[0].activations),
         peak: against(network.peak, networks[0].peak),
     });
+    let imports: Vec<Import> = imports.into_iter().flatten().collect();
     let partial = imports.iter().any(|import| import.partial);
     CompareSummary { ratios: ratios.collect(), networks, status: partial.then_some(Status::Partial), imports }
 }
@@ -146,16 +154,17 @@ impl Summary for CompareSummary {
 fn page(networks: &[ComparedNetwork]) -> Page {
     let Some(first) = networks.first() else { return Page::default() };
     let mut table = Table {
+        name: "networks",
         columns: vec![
             Column::text("network"),
             Column::number("params"),
-            Column::number("ratio"),
+            Column::number("ratio").key("params ratio"),
             Column::number("MACs"),
-            Column::number("ratio "),
+            Column::number("ratio").key("MACs ratio"),
             Column::number("depth"),
-            Column::number("RF").optional(3),
-            Column::number("peak f32").optional(1),
-            Column::text("output").optional(2),
+            Column::number("RF").optional(1),
+            Column::number("peak f32").optional(2),
+            Column::text("output").optional(3),
         ],
         rows: vec![],
     };
@@ -168,7 +177,7 @@ fn page(networks: &[ComparedNetwork]) -> Page {
             Cell::magnitude(network.macs),
             ratio(network.macs, first.macs),
             Cell::count(network.depth),
-            Cell::text(field(network)),
+            field(network),
             Cell::bytes(network.peak),
             Cell::text(outputs.join(" ")),
         ]));
@@ -182,11 +191,15 @@ fn page(networks: &[ComparedNetwork]) -> Page {
     page
 }
 
-/// Formats `427` if the axes agree, else `7 x 3`.
-fn field(network: &ComparedNetwork) -> String {
-    let mut sizes: Vec<String> = network.rf.iter().flatten().map(i128::to_string).collect();
+/// `427` if the axes agree, else `7 x 3`.
+fn field(network: &ComparedNetwork) -> Cell {
+    let mut sizes: Vec<i128> = network.rf.iter().flatten().copied().collect();
     sizes.dedup();
-    sizes.join(" x ")
+    match sizes.as_slice() {
+        [] => Cell::missing(),
+        [only] => u64::try_from(*only).map_or_else(|_| Cell::text(only.to_string()), Cell::count),
+        several => Cell::text(several.iter().map(i128::to_string).collect::<Vec<_>>().join(" x ")),
+    }
 }
 
 fn ratio(value: u64, first: u64) -> Cell {
@@ -215,7 +228,8 @@ fn sentence(first: &ComparedNetwork, other: &ComparedNetwork) -> Vec<StyledText>
 }
 
 fn times(value: u64, first: u64) -> String {
-    let (small, large, word) = if value <= first { (value, first, "fewer") } else { (first, value, "more") };
+    let (small, large) = (value.min(first), value.max(first));
+    let (word, times) = if value <= first { ("fewer", "times fewer") } else { ("more", "times as many") };
     match (small, large) {
         (0, 0) => String::new(),
         (0, _) => format!(" (all {word})"),
@@ -225,7 +239,7 @@ fn times(value: u64, first: u64) -> String {
             if factor < 1.1 {
                 format!(" ({} {word})", number::share((large - small) as f64 / first as f64))
             } else {
-                format!(" ({} times {word})", number::factor(factor).trim_end_matches('x'))
+                format!(" ({} {times})", number::factor(factor).trim_end_matches('x'))
             }
         }
     }

@@ -3,12 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Block, Cell, Column, Fact, Page, Row, Table, Value};
+use super::{Block, Cell, Column, Fact, Page, Row, Scale, Table, Value};
 use cnnkit_core::analysis::convention::Convention;
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node};
-use cnnkit_core::number;
 
 /// Another tool's count.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -75,6 +74,7 @@ impl ConventionSummary {
             return;
         }
         let mut table = Table {
+            name: "convention",
             columns: vec![
                 Column::text("kind"),
                 Column::number("our MACs"),
@@ -84,12 +84,11 @@ impl ConventionSummary {
             rows: vec![],
         };
         for &(kind, ours, theirs) in &self.differences {
-            let sign = if theirs < ours { "-" } else { "+" };
             table.rows.push(Row::new(vec![
                 Cell::text(kind),
                 Cell::count(ours),
                 Cell::count(theirs),
-                Cell::text(format!("{sign}{}", number::grouped(theirs.abs_diff(ours)))),
+                Value::Change(i128::from(theirs) - i128::from(ours), Scale::Count).into(),
             ]));
         }
         page.table(table);

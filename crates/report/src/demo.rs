@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::summary::Summary;
-use crate::{Cell, Column, Page, Row, Table, Tone};
+use crate::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_verify::demo::{DEMOS, Demo, Fact};
 
 /// The list of `cnnkit demo`: every technique that can be demonstrated.
@@ -43,6 +43,11 @@ pub struct DemoRun {
     pub summary: String,
     /// Its figures: the value by the identity, and the executor's value.
     pub facts: Vec<Fact>,
+    /// Calls that show more of it.
+    pub see_also: Vec<String>,
+    /// Its picture.
+    #[serde(skip)]
+    pub picture: Vec<Block>,
 }
 
 impl DemoListSummary {
@@ -71,19 +76,21 @@ impl Summary for DemoListSummary {
         let columns =
             vec![Column::text("name"), Column::text("identity"), Column::text("source").optional(1)];
         let mut page = Page::default();
-        page.table(Table { columns, rows: self.demos.iter().map(row).collect() });
+        page.table(Table { name: "demos", columns, rows: self.demos.iter().map(row).collect() });
         page
     }
 }
 
 impl DemoSummary {
-    /// Returns the summary of techniques with the figures of their runs.
-    pub fn of(runs: Vec<(&Demo, Vec<Fact>)>) -> Self {
-        let ok = runs.iter().all(|(_, facts)| facts.iter().all(|fact| fact.ok));
-        let run = |(demo, facts): (&Demo, Vec<Fact>)| DemoRun {
+    /// The summary of techniques, the figures of their runs, and their pictures.
+    pub fn of(runs: Vec<(&Demo, Vec<Fact>, Vec<Block>)>) -> Self {
+        let ok = runs.iter().all(|(_, facts, _)| facts.iter().all(|fact| fact.ok));
+        let run = |(demo, facts, picture): (&Demo, Vec<Fact>, Vec<Block>)| DemoRun {
             name: demo.name.into(),
             summary: demo.summary.into(),
             facts,
+            see_also: demo.see_also.iter().map(|&call| call.to_owned()).collect(),
+            picture,
         };
         Self { demos: runs.into_iter().map(run).collect(), ok }
     }
@@ -96,9 +103,18 @@ impl Summary for DemoSummary {
         let mut page = Page::default();
         for demo in &self.demos {
             page.title_with(&demo.name, &demo.summary);
-            let columns =
-                vec![Column::text(""), Column::text("expected"), Column::text("found"), Column::text("")];
-            page.table(Table { columns, rows: demo.facts.iter().map(row).collect() });
+            page.blocks.extend(demo.picture.iter().cloned());
+            let columns = vec![
+                Column::text("").key("figure"),
+                Column::text("expected"),
+                Column::text("found"),
+                Column::text("").key("verdict"),
+            ];
+            page.table(Table { name: "facts", columns, rows: demo.facts.iter().map(row).collect() });
+            let line = |call: &String| {
+                vec![StyledText::new("see also  ", Tone::Quiet), StyledText::new(call, Tone::Name)]
+            };
+            page.push(Block::Drawing(demo.see_also.iter().map(line).collect()));
         }
         page.note("Run in f64 by the definition of each layer, on seeded tensors.");
         page
@@ -111,5 +127,5 @@ impl Summary for DemoSummary {
 
 fn row(fact: &Fact) -> Row {
     let verdict = if fact.ok { Cell::toned("holds", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-    Row::new(vec![Cell::text(&fact.what), Cell::text(&fact.expected), Cell::text(&fact.found), verdict])
+    Row::new(vec![Cell::text(&fact.what), Cell::figure(&fact.expected), Cell::figure(&fact.found), verdict])
 }

@@ -212,16 +212,39 @@ impl SearchSummary {
             );
         } else {
             page.table(self.table());
+            page.text(self.advice());
         }
         let hidden = self.front.len().saturating_sub(MOST_ROWS);
         if hidden > 0 {
-            page.note(format!("{} more in the middle; --format json has all", grouped(hidden as u64)));
+            page.note(format!("{} more in the middle; --format csv or json has all", grouped(hidden as u64)));
         }
         page.note(format!(
             "exhaustive: {} schedules accounted for, {} branches and multisets looked at, the rest ruled out by bounds",
             integer(&self.schedules.0),
             grouped(self.visited),
         ));
+    }
+
+    /// Which of many to take, by what matters.
+    fn advice(&self) -> String {
+        let name = |design: Option<&DesignEntry>| {
+            design
+                .map(|design| format!("{} ({} wide)", written(&design.rates), grouped(design.size)))
+                .unwrap_or_default()
+        };
+        let fewest = self.front.iter().map(|design| design.layers).min().unwrap_or(0);
+        let few = self.front.iter().filter(|design| design.layers == fewest);
+        let widest = self.front.iter().max_by_key(|design| design.size);
+        let even = self.front.iter().max_by(|a, b| a.evenness.total_cmp(&b.evenness));
+        if let [only] = self.front.as_slice() {
+            return format!("take {}: no other schedule is on the front", name(Some(only)));
+        }
+        format!(
+            "take {} for the fewest layers, {} for the widest field, {} for the most even one",
+            name(few.max_by_key(|design| design.size)),
+            name(widest),
+            name(even)
+        )
     }
 
     fn table(&self) -> Table {
@@ -237,17 +260,19 @@ impl SearchSummary {
         ];
         let count = self.front.len();
         let shown = |i: usize| count <= MOST_ROWS || i < MOST_ROWS / 2 || i >= count - MOST_ROWS / 2;
-        let front = self.front.iter().enumerate().filter(|&(i, _)| shown(i));
-        let mut rows: Vec<Row> = front.map(|(_, design)| row(design, "front".into(), Tone::Good)).collect();
+        let front = self.front.iter().enumerate();
+        let mut rows: Vec<Row> = front
+            .map(|(i, design)| Row { hidden: !shown(i), ..row(design, "front".into(), Tone::Good) })
+            .collect();
         let known = self.known.iter().filter(|known| known.place != Standing::OnTheFront).map(|known| {
             let by = known.by.as_ref().map(|other| format!(" {other}")).unwrap_or_default();
-            row(&known.design, format!("{}{by}", known.place.words()), Tone::Quiet)
+            row(&known.design, format!("published, {}{by}", known.place.words()), Tone::Quiet)
         });
         for (i, mut known) in known.enumerate() {
             known.rule_above = i == 0;
             rows.push(known);
         }
-        Table { columns, rows }
+        Table { name: "designs", columns, rows }
     }
 }
 
@@ -294,8 +319,9 @@ impl Summary for DesignSummary {
         let mut page = Page::default();
         self.searches().iter().for_each(|search| search.section(&mut page));
         page.note(
-            "no schedule of as few layers surpasses one on the front in receptive field and evenness together; \
-             evenness = smallest / largest multiplicity of an axis; variation = standard deviation / mean",
+            "front: no schedule with as few layers beats these in both receptive field and evenness; evenness = smallest / \
+             largest multiplicity of an axis; variation = standard deviation / mean; published: schedules of the literature \
+             (Wang et al. 2018: 1,2,3, 1,2,5 and 1,2,5,9) and 1,3,9, the widest that three 3x3 allow without holes",
         );
         page
     }

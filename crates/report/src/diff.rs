@@ -1,14 +1,17 @@
 //! The summary of `cnnkit diff`: the effect of a change on a network, in total and block by block.
 
+pub mod revised;
+
 use std::collections::BTreeMap;
 
 use num_traits::{Signed as _, ToPrimitive as _};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::revised::RevisedNetwork;
 use super::exact::Decimal;
 use super::imported::{Import, Status, StatusAndImport};
-use super::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone};
+use super::{Block, Cell, Column, Page, Row, Scale, StyledText, Summary, Table, Tone, Value};
 use cnnkit_check::Condition;
 use cnnkit_check::rules::Facts;
 use cnnkit_check::rules::quantity::{
@@ -17,11 +20,10 @@ use cnnkit_check::rules::quantity::{
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Op};
-use cnnkit_core::number;
 use cnnkit_core::value::Number;
 
-/// Quantities that are shown, without those that may be slow to compute.
-const SHOWN: [Quantity; 13] = [
+/// Quantities that are shown, those that may be slow left out.
+pub(crate) const SHOWN: [Quantity; 13] = [
     Quantity::Params,
     Quantity::Buffers,
     Quantity::Macs,
@@ -58,6 +60,9 @@ pub struct DiffSummary {
     /// Remarks about the sides that are models; absent if neither is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<DiffImported>,
+    /// With `--git`: the network and what became of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<RevisedNetwork>,
 }
 
 /// Remarks about the imported sides of a comparison.
@@ -71,17 +76,25 @@ pub struct DiffImported {
     pub new: Option<StatusAndImport>,
 }
 
-/// The changes of several specs since a git revision.
+/// The changes of a project's networks since a git revision.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DiffsSummary {
-    /// One entry per spec, in the order of the call.
+    /// One entry for each network that is on both sides and changed, or was named in the call.
     pub results: Vec<DiffSummary>,
+    /// Every network that was compared, and what became of it.
+    pub networks: Vec<RevisedNetwork>,
     /// Whether no condition is met anywhere.
     pub ok: bool,
+    /// The revision, as the call names it.
+    #[serde(skip)]
+    pub revision: String,
+    /// Whether the networks were named, so that each is shown in full.
+    #[serde(skip)]
+    pub named: bool,
 }
 
 /// A quantity on both sides.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DiffQuantity {
     /// Its name, as in `--fail-if`; docs/check.md lists them with their units.
     pub name: &'static str,
@@ -135,16 +148,38 @@ pub struct DiffCounts {
     pub flops: u64,
 }
 
-/// A quantity measured on both sides; a side without a value has the reason instead.
-#[derive(Debug)]
+/// A quantity measured on both sides; a side that has none tells why.
+#[derive(Debug, Clone)]
 pub struct Pair {
     quantity: &'static Expectable,
     old: Result<Found, Problem>,
     new: Result<Found, Problem>,
 }
 
-/// Computes the change from `old` to `new`; the summary fails if one of `conditions` is met. `imports` has
-/// the remarks about sides that are models.
+impl Pair {
+    /// A quantity with its values.
+    pub(crate) fn new(quantity: Quantity, old: Result<Found, Problem>, new: Result<Found, Problem>) -> Self {
+        Self { quantity: quantity.expectable(), old, new }
+    }
+
+    /// The old value and the new one.
+    pub(crate) fn sides(&self) -> [&Result<Found, Problem>; 2] {
+        [&self.old, &self.new]
+    }
+
+    /// The unit of the values.
+    pub(crate) fn unit(&self) -> Unit {
+        self.quantity.unit
+    }
+
+    /// Whether both sides have the same value, or none.
+    pub(crate) fn same(&self) -> bool {
+        self.old.as_ref().ok() == self.new.as_ref().ok()
+    }
+}
+
+/// Computes the change from `old` to `new`; it fails if one of `conditions` is met. The imports are what there is to say about
+/// the sides that are models.
 pub fn summary(
     names: [&str; 2],
     [old, new]: [&Facts<'_>; 2],
@@ -153,7 +188,7 @@ pub fn summary(
 ) -> Result<DiffSummary, Problem> {
     let quantity = |quantity: &Quantity| {
         let of = |facts| measure(facts, &Subject::Network, *quantity);
-        Pair { quantity: quantity.expectable(), old: of(old), new: of(new) }.into()
+        Pair::new(*quantity, of(old), of(new)).into()
     };
     let mut met = Vec::new();
     for condition in conditions {
@@ -177,6 +212,7 @@ pub fn summary(
         status: partial.then_some(Status::Partial),
         imported: (old_import.is_some() || new_import.is_some())
             .then(|| DiffImported { old: old_import.map(Into::into), new: new_import.map(Into::into) }),
+        networks: vec![],
     })
 }
 
@@ -200,9 +236,16 @@ impl From<Counts> for DiffCounts {
     }
 }
 
-impl From<Vec<DiffSummary>> for DiffsSummary {
-    fn from(results: Vec<DiffSummary>) -> Self {
-        Self { ok: results.iter().all(|result| result.ok), results }
+impl DiffsSummary {
+    /// The summary of `networks` since `revision`; `results` are in full. They were `named` in the call, or found.
+    pub fn new(
+        results: Vec<DiffSummary>,
+        networks: Vec<RevisedNetwork>,
+        revision: &str,
+        named: bool,
+    ) -> Self {
+        let ok = networks.iter().all(|network| network.met.is_empty());
+        Self { results, networks, ok, revision: revision.to_owned(), named }
     }
 }
 
@@ -222,11 +265,11 @@ impl Summary for DiffSummary {
             page.table(blocks_table(&self.blocks));
         }
         for condition in &self.met {
-            page.push(Block::Text(vec![StyledText::new(format!("`{condition}` is met"), Tone::Bad)]));
+            page.push(Block::Text(vec![StyledText::new(format!("fails: `{condition}` holds"), Tone::Bad)]));
         }
         page.note(
             "Blocks: the first part of the layers' ids; only those that differ. Memory: activations alive at the worst step, f32. \
-             RF: of the output, or of the last feature map that does not see everything.",
+             Receptive field: of the output, or of the last feature map that does not see everything.",
         );
         for import in self.imported.iter().flat_map(|sides| [&sides.old, &sides.new]).flatten() {
             import.explain(&mut page);
@@ -247,7 +290,12 @@ impl Summary for DiffsSummary {
     const COMMAND: &'static str = "diff";
 
     fn page(&self) -> Page {
-        Page { blocks: self.results.iter().flat_map(|result| result.page().blocks).collect() }
+        let mut page = Page::default();
+        revised::section(&mut page, &self.networks, &self.revision);
+        for result in self.results.iter().filter(|result| self.named && !result.same()) {
+            page.blocks.extend(result.page().blocks);
+        }
+        page
     }
 
     fn passed(&self) -> bool {
@@ -260,9 +308,9 @@ impl Summary for DiffsSummary {
 }
 
 impl DiffSummary {
-    fn same(&self) -> bool {
-        let same = |pair: &Pair| pair.old.as_ref().ok() == pair.new.as_ref().ok();
-        self.blocks.is_empty() && self.quantities.iter().all(|quantity| same(&quantity.pair))
+    /// Whether nothing differs.
+    pub fn same(&self) -> bool {
+        self.blocks.is_empty() && self.quantities.iter().all(|quantity| quantity.pair.same())
     }
 }
 
@@ -312,26 +360,25 @@ fn first(id: &str) -> &str {
 fn totals_table(quantities: &[DiffQuantity]) -> Table {
     let row = |DiffQuantity { pair, .. }: &DiffQuantity| {
         let cell = |found: &Result<Found, Problem>| {
-            found
-                .as_ref()
-                .map_or_else(|_| Cell::toned("-", Tone::Quiet), |found| value(pair.quantity.unit, found))
+            found.as_ref().map_or_else(|_| Cell::missing(), |found| value(pair.quantity.unit, found))
         };
-        let (text, share, tone) = difference(pair);
+        let [change, share] = difference(pair);
         Row::new(vec![
             Cell::toned(pair.quantity.name, Tone::Name),
             cell(&pair.old),
             cell(&pair.new),
-            Cell::toned(text, tone),
-            Cell::toned(share, tone),
+            change,
+            share,
         ])
     };
     Table {
+        name: "quantities",
         columns: vec![
             Column::text("quantity"),
             Column::number("old"),
             Column::number("new"),
             Column::number("change"),
-            Column::number("%"),
+            Column::number("%").key("relative change"),
         ],
         rows: quantities.iter().map(row).collect(),
     }
@@ -348,79 +395,83 @@ fn value(unit: Unit, found: &Found) -> Cell {
     match (unit, whole) {
         (Unit::Bytes, Some(bytes)) => Cell::bytes(bytes),
         (Unit::Count, Some(count)) => Cell::count(count),
-        _ => Cell::text(show_found(unit, found)),
+        (Unit::Shape, _) | (_, None) => Cell::text(show_found(unit, found)),
+        (_, Some(count)) => Cell::written(show_found(unit, found), count),
     }
 }
 
-/// Returns the change with its sign, its ratio to the old value, and a tone that marks improvements.
-fn difference(pair: &Pair) -> (String, String, Tone) {
+/// The change with its sign and its share of the old value, toned by whether it is an improvement.
+fn difference(pair: &Pair) -> [Cell; 2] {
     let (Ok(Found::Numbers(old)), Ok(Found::Numbers(new))) = (&pair.old, &pair.new) else {
-        return (String::new(), String::new(), Tone::Plain);
+        return [Cell::default(), Cell::default()];
     };
     if old == new {
-        return ("=".into(), String::new(), Tone::Quiet);
+        return [Cell::from(Value::Change(0, Scale::Count)).tone(Tone::Quiet), Cell::default()];
     }
     let (Some(old), Some(new), true) =
         (old.first(), new.first(), old.len() == new.len() && pair.quantity.unit != Unit::Shape)
     else {
-        return ("changed".into(), String::new(), Tone::Warn);
+        return [Cell::toned("changed", Tone::Warn), Cell::default()];
     };
     let change = new - old;
     let tone = match pair.quantity.better {
         Some(Better::Less) if change.is_negative() => Tone::Good,
         Some(Better::More) if change.is_positive() => Tone::Good,
-        Some(_) if change != Number::from_integer(0) => Tone::Warn,
-        _ => Tone::Plain,
+        Some(_) => Tone::Warn,
+        None => Tone::Plain,
     };
-    let sign = if change.is_negative() { "-" } else { "+" };
-    let amount = match (pair.quantity.unit, change.abs().to_integer().to_u64()) {
-        (Unit::Bytes, Some(bytes)) => number::bytes(bytes),
-        (unit, _) => show(unit, &change.abs()),
+    let amount = match (pair.quantity.unit, change.is_integer()) {
+        (Unit::Bytes, true) => Value::Change(change.to_integer(), Scale::Bytes).into(),
+        (Unit::Count, true) => Value::Change(change.to_integer(), Scale::Count).into(),
+        (unit, _) => {
+            let sign = if change.is_negative() { "-" } else { "+" };
+            Cell::written(format!("{sign}{}", show(unit, &change.abs())), change.to_f64().unwrap_or(f64::NAN))
+        }
     };
     let share = if *old > Number::from_integer(0) {
-        let share = (change.abs() / old).to_f64().unwrap_or(0.0);
-        let share = number::share(share);
-        if share.starts_with('<') { share } else { format!("{sign}{share}") }
+        Value::ChangeShare((change / old).to_f64().unwrap_or(0.0)).into()
     } else {
-        String::new()
+        Cell::default()
     };
-    (format!("{sign}{amount}"), share, tone)
+    [amount.tone(tone), share.tone(tone)]
 }
 
 fn blocks_table(blocks: &[DiffBlock]) -> Table {
     let row = |change: &DiffBlock| {
-        let cells = |pick: fn(&DiffCounts) -> u64, show: fn(u64) -> Cell| {
+        let cells = |pick: fn(&DiffCounts) -> u64, show: fn(u64) -> Cell, scale: Scale| {
             let side = |counts: &Option<DiffCounts>| {
                 counts.as_ref().map_or_else(Cell::default, |counts| show(pick(counts)))
             };
             let (old, new) = (change.old.as_ref().map_or(0, pick), change.new.as_ref().map_or(0, pick));
-            let (sign, tone) = match new.cmp(&old) {
-                std::cmp::Ordering::Less => ("-", Tone::Good),
-                std::cmp::Ordering::Equal => ("=", Tone::Quiet),
-                std::cmp::Ordering::Greater => ("+", Tone::Warn),
+            let tone = match new.cmp(&old) {
+                std::cmp::Ordering::Less => Tone::Good,
+                std::cmp::Ordering::Equal => Tone::Quiet,
+                std::cmp::Ordering::Greater => Tone::Warn,
             };
-            let text = match (&change.old, &change.new) {
-                (None, _) => "new".to_owned(),
-                (_, None) => "gone".to_owned(),
-                _ if old == new => "=".to_owned(),
-                _ => format!("{sign}{}", number::magnitude(new.abs_diff(old))),
-            };
-            [side(&change.old), side(&change.new), Cell::toned(text, tone)]
+            let difference = Value::Change(i128::from(new) - i128::from(old), scale);
+            [side(&change.old), side(&change.new), Cell::from(difference).tone(tone)]
         };
-        let mut row = vec![Cell::toned(change.id.as_str(), Tone::Name)];
-        row.extend(cells(|counts| counts.params, Cell::count));
-        row.extend(cells(|counts| counts.macs, Cell::magnitude));
+        let status = match (&change.old, &change.new) {
+            (None, _) => Cell::toned("new", Tone::Warn),
+            (_, None) => Cell::toned("gone", Tone::Warn),
+            _ => Cell::text("changed"),
+        };
+        let mut row = vec![Cell::toned(change.id.as_str(), Tone::Name), status];
+        row.extend(cells(|counts| counts.params, Cell::count, Scale::Magnitude));
+        row.extend(cells(|counts| counts.macs, Cell::magnitude, Scale::Magnitude));
         Row::new(row)
     };
     Table {
+        name: "blocks",
         columns: vec![
             Column::text("block"),
-            Column::number("params, old"),
-            Column::number("new"),
-            Column::number("change"),
-            Column::number("MACs, old"),
-            Column::number("new "),
-            Column::number("change "),
+            Column::text("status"),
+            Column::number("params, old").key("params old"),
+            Column::number("new").key("params new"),
+            Column::number("change").key("params change"),
+            Column::number("MACs, old").key("MACs old"),
+            Column::number("new").key("MACs new"),
+            Column::number("change").key("MACs change"),
         ],
         rows: blocks.iter().map(row).collect(),
     }

@@ -353,7 +353,11 @@ impl GriddingSummary {
                 Cell::count(step.max_gap),
             ])
         };
-        Table { columns, rows: steps.iter().zip(&self.kernels).zip(&self.rates).map(row).collect() }
+        Table {
+            name: "steps",
+            columns,
+            rows: steps.iter().zip(&self.kernels).zip(&self.rates).map(row).collect(),
+        }
     }
 }
 

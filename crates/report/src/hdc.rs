@@ -344,7 +344,8 @@ fn verdicts(check: &HdcSummary) -> Table {
         ),
     ];
     rows[2].rule_above = true;
-    Table { columns: vec![Column::text("check"), Column::text("found"), Column::text("verdict")], rows }
+    let columns = vec![Column::text("check"), Column::text("found"), Column::text("verdict")];
+    Table { name: "verdicts", columns, rows }
 }
 
 /// Formats the values of the groups in order, or the one value that they share.
@@ -391,12 +392,13 @@ fn distances(group: &GroupSummary) -> Table {
         });
     let right = |title: &str| Column { right: true, ..Column::text(title) };
     Table {
+        name: "distances",
         columns: vec![
             Column::text("i"),
             Column::number("r_i"),
             right("M_i+1 - 2 r_i"),
             right("M_i+1 - 2 (M_i+1 - r_i)"),
-            right("r_i"),
+            right("r_i").key("third term"),
             Column::number("max = M_i"),
         ],
         rows: rows.collect(),
@@ -451,6 +453,7 @@ fn explanation(page: &mut Page, check: &HdcSummary, bounds: &[Bound]) {
         Row::new(vec![Cell::count(bound.step), Cell::count(bound.largest), verdict])
     });
     page.table(Table {
+        name: "bounds",
         columns: vec![Column::number("rate"), Column::number("largest that fits"), Column::text("verdict")],
         rows: rows.collect(),
     });
@@ -483,6 +486,7 @@ fn propose(page: &mut Page, check: &HdcSummary, proposals: &ProposalsSummary) {
     let now = check.exact.size;
     page.title_with("Use instead", format!("same length, passes both; receptive field now {}", grouped(now)));
     page.table(Table {
+        name: "proposals",
         columns: vec![
             Column::text("proposal"),
             Column::text("rates"),

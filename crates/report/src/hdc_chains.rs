@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::chains::{counted, distinct, ends, ids, rates};
+use crate::chains::{counted, distinct, ids, labels, rates};
 use crate::gridding::GriddingSummary;
 use crate::hdc::{HdcSummary, Require};
 use crate::imported::StatusAndImport;
@@ -135,12 +135,13 @@ impl Summary for NetworkHdcSummary {
     fn page(&self) -> Page {
         let mut page = Page::default();
         page.title_with(format!("HDC check of {}", self.name), counted(self.count, self.truncated));
-        for chain in &self.chains {
+        let labels = labels(&self.chains.iter().map(|chain| chain.nodes.as_slice()).collect::<Vec<_>>());
+        for (chain, label) in self.chains.iter().zip(labels) {
             let others = match chain.alike {
                 0 | 1 => String::new(),
                 alike => format!(", and {} chains of the same rates", alike - 1),
             };
-            let layers = StyledText::new(ends(&chain.nodes), Tone::Name);
+            let layers = StyledText::new(label, Tone::Name);
             page.push(Block::Text(vec![StyledText::plain("layers "), layers, StyledText::plain(others)]));
             page.blocks.extend(match &chain.check {
                 ChainCheck::Uniform(check) => check.page().blocks,

@@ -56,6 +56,9 @@ pub struct Import {
     /// Whether the command's figures depend on an operator that is not analysed.
     #[serde(skip)]
     pub partial: bool,
+    /// The network's name, where several are reported together.
+    #[serde(skip)]
+    pub network: Option<String>,
 }
 
 /// The same keys, for a command whose `status` is absent if its figures are complete.
@@ -137,7 +140,14 @@ impl Import {
             not_analysed: opaque(graph).map(node).collect(),
             remarks: remarks.to_vec(),
             partial: opaque(graph).any(|(_, node)| needed(node)),
+            network: None,
         }
+    }
+
+    /// The same, said of the network `name`.
+    #[must_use]
+    pub fn said_of(self, name: &str) -> Self {
+        Self { network: Some(name.to_owned()), ..self }
     }
 
     /// Returns whether the figures are complete.
@@ -153,7 +163,8 @@ impl Import {
             } else {
                 ("Not analysed; these figures are complete without it:", Tone::Plain)
             };
-            page.push(Block::Text(vec![StyledText::new(what, tone)]));
+            let of = self.network.as_ref().map(|name| StyledText::new(format!("{name}: "), Tone::Name));
+            page.push(Block::Text(of.into_iter().chain([StyledText::new(what, tone)]).collect()));
         }
         let mut lines: Vec<(String, String)> = Vec::new();
         for group in alike(&self.not_analysed) {
@@ -182,7 +193,10 @@ impl Import {
             )]));
         }
         for remark in &self.remarks {
-            page.note(remark.clone());
+            page.note(match &self.network {
+                Some(name) => format!("{name}: {remark}"),
+                None => remark.clone(),
+            });
         }
     }
 }

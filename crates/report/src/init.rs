@@ -1,4 +1,4 @@
-//! `cnnkit init`: the files of a new project.
+//! `cnnkit init` and `cnnkit new`: the files of a new project, and a new spec.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -48,6 +48,31 @@ impl Summary for InitSummary {
             });
         }
         page.note(format!("Next: `cnnkit check`, `cnnkit params {}`.", self.spec));
+        page
+    }
+}
+
+/// What `cnnkit new` writes.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct NewSummary {
+    /// Path of the file that was written.
+    pub file: String,
+    /// The network that it is a copy of, as the call names it; null for the starter.
+    pub from: Option<String>,
+    /// Its text.
+    pub yaml: String,
+}
+
+impl Summary for NewSummary {
+    const COMMAND: &'static str = "new";
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.text(match &self.from {
+            Some(from) => format!("{}: a copy of {from} that works alone", self.file),
+            None => format!("{}: a small residual network with expectations", self.file),
+        });
+        page.note(format!("Next: `cnnkit params {0}`, `cnnkit check {0}`.", self.file));
         page
     }
 }

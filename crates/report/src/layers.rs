@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::render::fit::wrap;
 use crate::summary::Summary;
-use crate::{Block, Cell, Fact, Page, StyledText, Tone};
+use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Table, Tone};
 use cnnkit_core::layers::{Category, Cost, Io, KINDS, Kind, Weight, WeightRole};
 use cnnkit_core::number::grouped;
 use cnnkit_core::shape::Shape;
@@ -130,6 +130,7 @@ impl Summary for LayersSummary {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
+        page.push(Block::Data(layer_table(&self.layers)));
         let mut categories: Vec<Category> = self.layers.iter().map(|layer| layer.category).collect();
         categories.sort_unstable();
         categories.dedup();
@@ -141,7 +142,7 @@ impl Summary for LayersSummary {
                 value: Cell::default(),
                 remark: Some(layer.summary.clone()),
             });
-            page.push(Block::Facts(lines.collect()));
+            page.push(Block::Definitions(lines.collect()));
         }
         page.note(format!(
             "{} layers, in 1, 2 and 3 dimensions where that makes sense. `cnnkit layers conv` shows one with its arguments, formulas and examples.",
@@ -187,15 +188,51 @@ impl Summary for LayerSummary {
         if self.arguments.is_empty() {
             page.text("none");
         } else {
-            page.push(Block::Facts(self.arguments.iter().map(Argument::fact).collect()));
+            page.push(Block::Data(argument_table(&self.arguments)));
+            page.push(Block::Definitions(self.arguments.iter().map(Argument::fact).collect()));
         }
         page.title("Formulas");
-        page.push(Block::Facts(self.lines.clone()));
+        page.push(Block::Definitions(self.lines.clone()));
         page.title("Examples");
         page.push(Block::Drawing(self.examples.iter().flat_map(|example| example.lines(name)).collect()));
         page.note(format!("Source: {}", self.source));
         page
     }
+}
+
+/// The layers, for programs.
+fn layer_table(layers: &[LayerEntry]) -> Table {
+    let columns = ["layer", "category", "also written", "what it is"].map(Column::text).to_vec();
+    let row = |layer: &LayerEntry| {
+        let texts =
+            [&layer.name, &title(layer.category).to_owned(), &layer.aliases.join(" "), &layer.summary];
+        Row::new(texts.map(Cell::text).to_vec())
+    };
+    Table { name: "layers", columns, rows: layers.iter().map(row).collect() }
+}
+
+/// The arguments of a layer, for programs.
+fn argument_table(arguments: &[Argument]) -> Table {
+    let columns =
+        ["argument", "required", "default", "type", "choices", "what it is"].map(Column::text).to_vec();
+    let row = |argument: &Argument| {
+        let default = match &argument.default {
+            Json::Null => String::new(),
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let choices: Vec<&str> = argument.choices.iter().map(|choice| choice.name.as_str()).collect();
+        let texts = [
+            argument.name.clone(),
+            argument.required.to_string(),
+            default,
+            argument.r#type.clone(),
+            choices.join(" "),
+            argument.description.clone(),
+        ];
+        Row::new(texts.map(Cell::text).to_vec())
+    };
+    Table { name: "arguments", columns, rows: arguments.iter().map(row).collect() }
 }
 
 fn title(category: Category) -> &'static str {
@@ -214,7 +251,7 @@ impl Argument {
     fn fact(&self) -> Fact {
         let value = match &self.default {
             _ if self.required => Cell::toned("required", Tone::Strong),
-            Json::Null => Cell::toned("-", Tone::Quiet),
+            Json::Null => Cell::missing(),
             Json::String(text) => Cell::text(text),
             other => Cell::text(other.to_string()),
         };

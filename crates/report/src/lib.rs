@@ -91,6 +91,8 @@ impl Report {
 pub struct Page {
     /// The blocks, in order.
     pub blocks: Vec<Block>,
+    /// Where the blocks of each network begin, and what it was named in the call; empty unless there are several.
+    pub networks: Vec<(usize, String)>,
 }
 
 /// One element of a [`Page`].
@@ -100,8 +102,12 @@ pub enum Block {
     Title(String, Option<String>),
     /// A table.
     Table(Table),
-    /// A list of named values, aligned.
+    /// Figures: named values, aligned.
     Facts(Vec<Fact>),
+    /// Named texts, aligned in the same way; they are no data.
+    Definitions(Vec<Fact>),
+    /// A table for programs, of what people read in another form: it is not drawn.
+    Data(Table),
     /// A paragraph, wrapped to the width.
     Text(Vec<StyledText>),
     /// Lines that are printed verbatim (a map, a graph, a source file): never wrapped.
@@ -176,6 +182,8 @@ pub enum Tone {
 /// A table: columns, and rows of typed cells.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
+    /// Its name, for `--table NAME`; tables of one name are one table for programs.
+    pub name: &'static str,
     /// The columns, left to right.
     pub columns: Vec<Column>,
     /// The rows, top to bottom.
@@ -187,31 +195,29 @@ pub struct Table {
 pub struct Column {
     /// Its header for people.
     pub title: String,
-    /// Whether its cells are right-aligned (numbers are).
+    /// Its header for programs, where that of people is empty or not the only one of its kind.
+    pub key: Option<&'static str>,
+    /// Whether its cells stand on the right (numbers do). Others are broken into lines when the terminal is narrow.
     pub right: bool,
-    /// Whether its cells may be shortened when the terminal is narrow.
-    pub shrink: bool,
-    /// Whether its cells are then wrapped instead, so that nothing is lost.
-    pub wrap: bool,
-    /// Priority for omission in a terminal that is too narrow: 0 is never omitted, otherwise the highest goes first.
+    /// How soon it is left out of a terminal that is too narrow: 0 never, then the highest first.
     pub optional: u8,
 }
 
 impl Column {
-    /// Returns a column of text, which may be shortened.
+    /// A column of text.
     pub fn text(title: &str) -> Self {
-        Self { title: title.into(), right: false, shrink: true, wrap: false, optional: 0 }
+        Self { title: title.into(), key: None, right: false, optional: 0 }
     }
 
     /// Returns a column of numbers.
     pub fn number(title: &str) -> Self {
-        Self { title: title.into(), right: true, shrink: false, wrap: false, optional: 0 }
+        Self { title: title.into(), key: None, right: true, optional: 0 }
     }
 
-    /// Returns the same column, with its cells wrapped instead of shortened.
+    /// The same column with another header for programs.
     #[must_use]
-    pub fn wrapped(mut self) -> Self {
-        self.wrap = true;
+    pub fn key(mut self, key: &'static str) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -232,17 +238,19 @@ pub struct Row {
     pub rule_above: bool,
     /// Whether it is a sum or a heading, not data: omitted in CSV, so that columns add up.
     pub summary: bool,
+    /// Only for programs: one of more rows than people read.
+    pub hidden: bool,
 }
 
 impl Row {
     /// Returns an ordinary row.
     pub fn new(cells: Vec<Cell>) -> Self {
-        Self { cells, rule_above: false, summary: false }
+        Self { cells, ..Self::default() }
     }
 
     /// Returns a row of totals: with a line above, omitted in CSV.
     pub fn total(cells: Vec<Cell>) -> Self {
-        Self { cells, rule_above: true, summary: true }
+        Self { cells, rule_above: true, summary: true, hidden: false }
     }
 }
 
@@ -261,6 +269,10 @@ pub enum Value {
     /// No value.
     #[default]
     Empty,
+    /// A value that there is none of: `-`; empty in CSV.
+    Missing,
+    /// A count of zero that people need not see: `-`; 0 in CSV.
+    Nothing,
     /// Words.
     Text(String),
     /// An exact count: `25,557,032`; in CSV `25557032`.
@@ -277,6 +289,28 @@ pub enum Value {
     Factor(f64),
     /// A number with this number of decimals.
     Number(f64, usize),
+    /// A difference with its sign: `+13,867,520`, `=` for none; in CSV a number.
+    Change(i128, Scale),
+    /// A relative difference: `+12.3 %`; in CSV a fraction.
+    ChangeShare(f64),
+    /// What people read, and what programs do.
+    Written {
+        /// For people.
+        shown: String,
+        /// For programs.
+        exact: String,
+    },
+}
+
+/// How a difference is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Every digit.
+    Count,
+    /// By its magnitude.
+    Magnitude,
+    /// As bytes.
+    Bytes,
 }
 
 impl Cell {
@@ -310,7 +344,24 @@ impl Cell {
         Value::Bytes(bytes).into()
     }
 
-    /// Returns `part / whole`; empty if `whole` is zero.
+    /// What people read, and what programs do.
+    pub fn written(shown: impl Into<String>, exact: impl ToString) -> Self {
+        Value::Written { shown: shown.into(), exact: exact.to_string() }.into()
+    }
+
+    /// Words that may be a number with commas, which programs read without them.
+    pub fn figure(text: &str) -> Self {
+        let digits = text.replace(',', "");
+        let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if number { Self::written(text, digits) } else { Self::text(text) }
+    }
+
+    /// A value that there is none of.
+    pub fn missing() -> Self {
+        Self { value: Value::Missing, tone: Tone::Quiet }
+    }
+
+    /// `part` of `whole`; empty when the whole is zero.
     pub fn share(part: u64, whole: u64) -> Self {
         if whole == 0 { Self::default() } else { Value::Share(part as f64 / whole as f64).into() }
     }

@@ -111,7 +111,11 @@ impl Network {
                 settings,
                 shape: node.shape.sizes().to_vec(),
                 inputs,
-                block: name.rsplit_once('.').map_or(String::new(), |(block, _)| block.to_owned()),
+                // An input is in no block, whatever it is called: PyTorch's exporter says `input.1`.
+                block: name
+                    .rsplit_once('.')
+                    .filter(|_| node.op != Op::Input)
+                    .map_or(String::new(), |(block, _)| block.to_owned()),
                 part: match (&node.op, weighted) {
                     (Op::Input, _) => Part::Input,
                     (_, true) => Part::Weighted,
@@ -154,7 +158,7 @@ impl Network {
                 Cell::text(node.shape_text()),
             ])
         };
-        Table { columns, rows: self.nodes.iter().map(row).collect() }
+        Table { name: "nodes", columns, rows: self.nodes.iter().map(row).collect() }
     }
 }
 

@@ -60,6 +60,7 @@ pub const OUTPUTS: &[Output] = &[
     Output::of::<rules::RulesSummary>(),
     Output::of::<rules::ExplainSummary>(),
     Output::of::<init::InitSummary>(),
+    Output::of::<init::NewSummary>(),
     Output::of::<import::ImportSummary>(),
     Output::of::<layers::LayersSummary>(),
     Output::of::<layers::LayerSummary>(),

@@ -16,7 +16,7 @@ use cnnkit_core::number;
 /// Maximum number of rows of a chart; beyond it, neighbouring lengths share a row.
 const MOST_BARS: usize = 24;
 /// Columns of the longest bar.
-const BAR: usize = 44;
+const BAR: usize = 24;
 
 /// The paths from the inputs to the outputs; a path is a sequence of nodes, and a node that reads the same tensor twice
 /// doubles the paths.
@@ -229,7 +229,8 @@ fn facts(found: &Paths) -> Vec<Fact> {
     } else {
         format!("{}.{}e{}", &digits[..1], &digits[1..5], digits.len() - 1)
     };
-    let mut facts = vec![Fact::new("paths", Cell::text(shown)).remark(power_of_two(&found.count))];
+    let mut facts =
+        vec![Fact::new("paths", Cell::written(shown, &found.count)).remark(power_of_two(&found.count))];
     if found.residual_modules > 0 {
         facts.push(Fact::new("residual modules", Value::Count(found.residual_modules)));
     }
@@ -309,6 +310,7 @@ fn seen(axes: &[Seen]) -> String {
 
 fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     let mut table = Table {
+        name: "fields",
         columns: vec![Column::text("receptive field"), Column::number("paths"), Column::number("share")],
         rows: vec![],
     };
@@ -323,7 +325,7 @@ fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     }
     for (axes, count) in list {
         let paths = count.to_u64().map_or_else(
-            || Cell::text(format!("{:.3e}", count.to_f64().unwrap_or(f64::INFINITY))),
+            || Cell::written(format!("{:.3e}", count.to_f64().unwrap_or(f64::INFINITY)), count),
             Cell::count,
         );
         table.rows.push(Row::new(vec![
@@ -334,7 +336,7 @@ fn field_table(fields: &Distribution<Vec<Seen>>, total: &BigUint) -> Table {
     }
     if hidden > 0 {
         let cells = vec![Cell::toned(format!("... {hidden} rarer sizes"), Tone::Quiet)];
-        table.rows.push(Row { cells, rule_above: false, summary: true });
+        table.rows.push(Row { cells, summary: true, ..Row::default() });
     }
     table
 }
@@ -354,5 +356,5 @@ fn dense_table(blocks: &[PathsDenseBlock]) -> Table {
             Cell::count(block.connections),
         ])
     };
-    Table { columns, rows: blocks.iter().map(row).collect() }
+    Table { name: "dense_blocks", columns, rows: blocks.iter().map(row).collect() }
 }

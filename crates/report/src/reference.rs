@@ -27,6 +27,10 @@ Every object has these keys:
 A command that reads networks gives several of them as `results`: an array with one object per network, each with its own
 `spec` and the keys below; `schema` and `command` stand outside. In the tables `layers[].id` is the key `id` of every object in
 the array `layers`; a key that may be missing is marked as optional.
+
+A call that cannot run (exit status 2) prints an object with `schema`, `command`, `ok` = false and `errors`, an array of objects
+with `code` (`CK005`; null for a flaw of the call), `message`, `help` (an array of remedies), `node`, `file`, `line`, `column`,
+`end_line` and `end_column` (from 1; null if the flaw has no place). The same errors stand in words on standard error.
 ";
 
 /// Returns the page.

@@ -118,7 +118,7 @@ impl Summary for RulesSummary {
                 Column::text("fix").optional(3),
                 Column::text("flaw"),
             ];
-            page.table(Table { columns, rows });
+            page.table(Table { name: "rules", columns, rows });
         }
         page.note(
             "`cnnkit explain ID` explains a rule. On: runs unless ignored; the others are advice, for `--select` or \
@@ -151,9 +151,23 @@ impl Summary for ExplainSummary {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
+        page.push(Block::Data(documentation(&self.rules)));
         self.rules.iter().for_each(|rule| describe(rule, &mut page));
         page
     }
+}
+
+/// The documentation, for programs.
+fn documentation(rules: &[RuleEntry]) -> Table {
+    let names =
+        ["id", "name", "family", "level", "default", "fix", "flaw", "what", "why", "instead", "source"];
+    let row = |rule: &RuleEntry| {
+        let (default, fix) = (rule.default.to_string(), rule.fixes.to_string());
+        let texts = [&rule.id, &rule.name, &rule.family, &rule.severity, &default, &fix, &rule.summary];
+        let more = [&rule.what, &rule.why, &rule.instead, &rule.source];
+        Row::new(texts.into_iter().chain(more).map(Cell::text).collect())
+    };
+    Table { name: "rules", columns: names.map(Column::text).to_vec(), rows: rules.iter().map(row).collect() }
 }
 
 fn describe(rule: &RuleEntry, page: &mut Page) {

@@ -186,6 +186,7 @@ fn page(summary: &SizesSummary) -> Page {
     let shapes: Vec<String> = inputs.iter().map(|(_, shape)| shape.to_string()).collect();
     page.title_with(&summary.name, format!("input {}", shapes.join(" and ")));
     let mut table = Table {
+        name: "axes",
         columns: vec![
             Column::text("axis"),
             Column::number("now"),
@@ -273,6 +274,7 @@ fn describe(set: &SizeSet, name: &str) -> String {
 
 fn near_table(inputs: &[(String, Shape)], axes: &[SizesAxis]) -> Table {
     let mut table = Table {
+        name: "near",
         columns: vec![
             Column::text("near"),
             Column::number("wanted"),
@@ -283,7 +285,7 @@ fn near_table(inputs: &[(String, Shape)], axes: &[SizesAxis]) -> Table {
         ],
         rows: vec![],
     };
-    let cell = |size: Option<u64>| size.map_or_else(|| Cell::toned("-", Tone::Quiet), Cell::count);
+    let cell = |size: Option<u64>| size.map_or_else(Cell::missing, Cell::count);
     for axis in axes {
         let Some(SizesNear { size, works: [works_low, works_high], lossless: [low, high] }) = axis.near
         else {

@@ -115,7 +115,12 @@ impl Report {
     fn from_envelope<T: Summary>(envelope: &Envelope<T>) -> Self {
         let summaries = || envelope.entries().iter().map(|entry| &entry.summary);
         let mut page = Page::default();
-        summaries().for_each(|summary| page.blocks.extend(summary.page().blocks));
+        let several = envelope.entries().len() > 1;
+        for entry in envelope.entries() {
+            let name = [&entry.spec.path, &entry.spec.name].into_iter().flatten().next();
+            page.networks.extend(name.filter(|_| several).map(|name| (page.blocks.len(), name.clone())));
+            page.blocks.extend(entry.summary.page().blocks);
+        }
         T::footer(&mut page);
         let ok = summaries().all(Summary::passed);
         let partial = summaries().any(Summary::partial);

@@ -57,6 +57,7 @@ pub fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
 /// Returns a table with one row per support.
 pub fn table(supports: &[Exact]) -> Table {
     let mut table = Table {
+        name: "supports",
         columns: vec![
             Column::text("id"),
             Column::text("input"),

@@ -123,6 +123,7 @@ impl SurveyCounts {
             ])
         };
         Table {
+            name: "survey",
             columns: vec![
                 Column::text("rule"),
                 Column::text("exact"),

@@ -101,13 +101,18 @@ fn table(claims: &[Claim]) -> Table {
     } else {
         &["claim", "predicted", "measured", ""]
     };
-    let columns = names.iter().map(|name| Column::text(name).wrapped()).collect();
-    let mut table = Table { columns, rows: vec![] };
+    let column = |name: &&str| match *name {
+        "" => Column::text("").key("verdict"),
+        name => Column::text(name),
+    };
+    let columns = names.iter().map(column).collect();
+    let mut table = Table { name: "claims", columns, rows: vec![] };
     for claim in claims {
         let verdict = if claim.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("WRONG", Tone::Bad) };
-        let measured = Cell::text(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
+        let measured = Cell::figure(&claim.measured).tone(if claim.ok { Tone::Plain } else { Tone::Bad });
         let measured = if claim.ok && claim.measured == claim.predicted {
-            Cell::toned("the same", Tone::Quiet)
+            let exact = readable_exact(&claim.measured);
+            Cell::written("the same", exact).tone(Tone::Quiet)
         } else {
             measured
         };
@@ -115,7 +120,7 @@ fn table(claims: &[Claim]) -> Table {
         if nodes {
             cells.push(claim.node.as_ref().map_or_else(Cell::default, |node| Cell::toned(node, Tone::Name)));
         }
-        cells.extend([Cell::text(&claim.predicted), measured, verdict]);
+        cells.extend([Cell::figure(&claim.predicted), measured, verdict]);
         table.rows.push(Row::new(cells));
     }
     table
@@ -164,7 +169,7 @@ fn broken(page: &mut Page, claims: &[Claim]) {
         let of = claim.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
         page.title(format!("WRONG: {}{of}", name(claim)));
         let fact = |name: &str, value: Cell| Fact { name: name.into(), value, remark: None };
-        page.push(Block::Facts(vec![
+        page.push(Block::Definitions(vec![
             fact("predicted", Cell::text(&claim.predicted)),
             fact("measured", Cell::toned(&claim.measured, Tone::Bad)),
             fact("how", Cell::toned(&claim.method, Tone::Quiet)),
@@ -179,4 +184,9 @@ fn broken(page: &mut Page, claims: &[Claim]) {
             ),
         ]));
     }
+}
+
+/// A measured value as programs read it.
+fn readable_exact(measured: &str) -> String {
+    crate::render::value::exact(&Cell::figure(measured).value)
 }

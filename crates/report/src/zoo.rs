@@ -47,9 +47,12 @@ impl Summary for ZooSummary {
             });
             let rows: Vec<Row> = rows.collect();
             if !rows.is_empty() {
-                let columns =
-                    vec![Column { shrink: false, ..Column::text("name") }, Column::text("what it is")];
-                page.title_with(title, format!("specs/{folder}")).table(Table { columns, rows });
+                let columns = vec![Column::text("name"), Column::text("what it is")];
+                page.title_with(title, format!("specs/{folder}")).table(Table {
+                    name: "specs",
+                    columns,
+                    rows,
+                });
             }
         }
         page.note("`zoo:NAME` works wherever a SPEC does; `cnnkit zoo show NAME` prints the YAML");

@@ -55,7 +55,7 @@ pub(super) fn size_bound(graph: &Graph, node: NodeId) -> bool {
             }
             #[rustfmt::skip]
             A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-            | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+            | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
             | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
             | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
             | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)

@@ -82,7 +82,7 @@ fn stated(node: &Node) -> Option<u64> {
         A::ConvTranspose(conv) => Some(conv.out_channels),
         A::DeformConv(conv) => Some(conv.out_channels),
         #[rustfmt::skip]
-        A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+        A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_)
         | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
         | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
         | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_)
@@ -115,7 +115,7 @@ fn least_channels(graph: &Graph) -> u64 {
             A::Glu(_) => 2,
             A::PixelShuffle(shuffle) => shuffle.upscale_factor.saturating_pow(axes),
             #[rustfmt::skip]
-            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
             | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
             | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)
@@ -191,7 +191,7 @@ fn narrow(layer: &Layer, before: u64, after: u64, flat: bool, width: &dyn Fn(u64
             Layer::Slice(Slice { start, end, ..slice.clone() })
         }
         #[rustfmt::skip]
-        A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+        A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_)
         | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
         | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_)
         | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_)
@@ -239,7 +239,7 @@ pub fn map_wide(layer: &Layer) -> bool {
         A::LayerNorm(norm) => matches!(norm.axis, NormAxis::Space | NormAxis::All),
         #[rustfmt::skip]
         A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
         | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
         | A::Reduce(_) | A::BatchNorm(_) | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_)
         | A::Softmax(_) | A::Glu(_) | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_)

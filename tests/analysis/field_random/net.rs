@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// A layer as the brute force sees it.
+/// A layer of the brute force.
 #[derive(Debug, Clone)]
 pub(super) enum Op {
     Input,
@@ -46,7 +46,7 @@ pub(super) struct Net {
     pub(super) rank: usize,
 }
 
-/// One argument an axis: `3` in 1-D, `[3, 1]` in 2-D.
+/// Formats one argument per axis: `3` in 1-D, `[3, 1]` in 2-D.
 pub(super) fn per_axis(values: At, rank: usize) -> String {
     if rank == 1 { values[0].to_string() } else { format!("[{}, {}]", values[0], values[1]) }
 }
@@ -114,7 +114,7 @@ pub(super) fn random(random: &mut Random, rank: usize) -> Net {
                 (op, layer("max_pool", &args))
             }
             5 => {
-                // In 2-D without gaps: there a unit that sees nothing along one axis sees nothing at all.
+                // In 2-D without gaps, because a unit in a gap along one axis reads nothing at all.
                 let stride = [2, if rank == 1 { 1 } else { 2 }];
                 let kernel =
                     if rank == 1 { [random.up_to(4), 1] } else { [random.up_to(2) + 1, random.up_to(2) + 1] };
@@ -167,7 +167,7 @@ pub(super) fn random(random: &mut Random, rank: usize) -> Net {
                 }
             }
         };
-        // A layer that does not fit (the map became too small) is left out; so is a map that grows too large.
+        // A layer that does not fit (the map became too small) is skipped, and so is one whose map is too large.
         let shapes: Vec<Shape> =
             inputs.iter().map(|id| builder.shape(*id).expect("a shape").clone()).collect();
         match made.infer(&shapes) {
@@ -189,7 +189,7 @@ pub(super) fn random(random: &mut Random, rank: usize) -> Net {
     Net { graph: builder.finish("random", vec![output]).expect("a graph"), ops, rank }
 }
 
-/// What unit `u` of an axis reads, with weights that sum to 1 (nothing in a gap).
+/// Returns what unit `u` of an axis reads, with weights that sum to 1 (nothing in a gap).
 pub(super) fn along(op: &Op, axis: usize, u: i64) -> Vec<(i64, f64)> {
     let uniform = |list: Vec<i64>| {
         let n = list.len() as f64;
@@ -259,10 +259,14 @@ impl Net {
         Some((low, map.keys().map(|at| at[axis]).max()?))
     }
 
-    /// All paths from the input to the output as lists of nodes (each slot of an operand counts).
+    /// Returns all paths from the input to the output as lists of nodes, output first (each slot of an operand counts).
     pub(super) fn paths(&self) -> Vec<Vec<usize>> {
+        self.paths_from(self.output())
+    }
+
+    fn paths_from(&self, node: NodeId) -> Vec<Vec<usize>> {
         let mut done = Vec::new();
-        let mut open = vec![vec![self.output().index()]];
+        let mut open = vec![vec![node.index()]];
         while let Some(path) = open.pop() {
             let last = *path.last().expect("never empty");
             if last == 0 {
@@ -278,7 +282,30 @@ impl Net {
         done
     }
 
-    /// The box that a unit sees through one path only.
+    /// Whether every merge before the output joins operands with one jump and either one centre or one end, the
+    /// position that the unit stands on.
+    pub(super) fn is_aligned(&self) -> bool {
+        let merges: BTreeSet<usize> = self.paths().into_iter().flatten().collect();
+        merges.into_iter().filter(|&node| matches!(self.ops[node], Op::Add | Op::Concat)).all(|node| {
+            (0..self.rank).all(|axis| {
+                let (mut jumps, mut hulls) = (BTreeSet::new(), Vec::new());
+                for &operand in &self.graph.nodes()[node].inputs {
+                    let mut hull: Option<(i64, i64)> = None;
+                    for path in self.paths_from(operand) {
+                        let (lo, hi) = self.path_box(&path, axis, 0).expect("a box");
+                        let (next, _) = self.path_box(&path, axis, 1).expect("a box");
+                        jumps.insert(next - lo);
+                        hull = Some(hull.map_or((lo, hi), |(least, most)| (least.min(lo), most.max(hi))));
+                    }
+                    hulls.extend(hull);
+                }
+                let centres: BTreeSet<i64> = hulls.iter().map(|(lo, hi)| lo + hi).collect();
+                jumps.len() == 1 && (centres.len() == 1 || hulls.iter().all(|&(_, hi)| hi == 0))
+            })
+        })
+    }
+
+    /// Returns the box of a unit through a single path.
     pub(super) fn path_box(&self, path: &[usize], axis: usize, unit: i64) -> Option<(i64, i64)> {
         let mut set = BTreeSet::from([unit]);
         for &node in path.iter().filter(|&&node| node != 0) {

@@ -17,7 +17,7 @@ pub(super) const U: f64 = 5.960_464_477_539_063e-8;
 /// Random choices.
 pub(super) struct Draw(pub(super) std::cell::RefCell<Numbers>);
 
-/// A layer with inputs and weights that an f32 holds.
+/// A layer with inputs and weights that f32 represents exactly.
 pub(super) struct Case {
     pub(super) label: String,
     pub(super) layer: Layer,
@@ -81,7 +81,7 @@ impl Case {
         (output.unwrap_or_else(|error| panic!("{}: {error}", self.label)), counter, name)
     }
 
-    /// Checks all instruction sets; `bound` gives the error allowed at each output element.
+    /// Checks all instruction sets; `bound` returns the allowed error of each output element.
     pub(super) fn check(&self, bound: impl Fn(usize, f64) -> f64) -> &'static str {
         let (expected, defined) = self.define(|x| x);
         let mut kernel = "";

@@ -2,7 +2,7 @@
 
 use cnnkit::verify::Kind;
 
-/// A name, the network, and claims that must be made about it.
+/// A name, the network, and the claims that must occur.
 pub(super) const CASES: &[(&str, &str, &[Kind])] = &[
     (
         "a group norm behind global pooling has statistics of one position: no context",

@@ -21,7 +21,7 @@ static META: Meta = Meta {
     summary: "a merge joins maps that are centred on different input positions",
     what: "Compares the operands of every merge: input elements from one unit to the next, and the centre of unit \
            0. Fires if the steps differ, so that the maps drift apart, or if the centres differ by at least \
-           `offset` steps of the merged map. Causal networks (WaveNet, TCN) are misaligned by design.",
+           `offset` steps of the merged map. Causal paths (WaveNet, TCN) are compared by their last position.",
     why: "The values added or concatenated at one position describe different places of the image. The next \
           layers must learn to compensate, and the receptive field becomes asymmetric.",
     instead: "Give the paths paddings and crops with the same centre: symmetric padding of (K - 1) / 2 with \

@@ -154,7 +154,10 @@ pub static OTHERS: [&Meta; 6] = [
     &IDLE_BUDGET,
 ];
 
-/// Iterates over all metadata: errors of a spec, comments and budgets, then the rules by id.
+/// Iterates over all metadata by id: errors of a spec, rules, comments and budgets.
 pub fn all() -> impl Iterator<Item = &'static Meta> {
-    SPEC_ERRORS.iter().chain(OTHERS).chain(RULES.iter().map(|rule| rule.meta()))
+    let mut all: Vec<&'static Meta> =
+        SPEC_ERRORS.iter().chain(OTHERS).chain(RULES.iter().map(|rule| rule.meta())).collect();
+    all.sort_by_key(|meta| meta.id);
+    all.into_iter()
 }

@@ -216,6 +216,10 @@ pub fn difference(unit: Unit, found: &Found, target: &Target) -> Option<String> 
         (Unit::Length | Unit::Share, _) => "smaller",
         (_, word) => word,
     };
+    if unit == Unit::Share {
+        // A relative difference of shares would be one more percentage, of something else.
+        return Some(format!("{:.1} percentage points {word}", gap.to_f64().unwrap_or(0.0) * 100.0));
+    }
     let share = if *target > Number::from_integer(0) {
         let share = (gap / target).to_f64().unwrap_or(0.0);
         format!(" ({})", number::share(share))

@@ -95,13 +95,31 @@ pub fn exactly(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Resu
     if !mixes(graph, node) && !blind(graph)? {
         return Ok(Some(runs.clone()));
     }
-    one_by_one(graph, source, node, gates).map(Some)
+    one_by_one(graph, source, node, gates, &settled(graph, sets)).map(Some)
 }
 
-fn one_by_one(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Runs, Problem> {
+/// Keeps the sets of nodes up to which no layer turns channels into positions and no unit reads padding alone: there they
+/// are exact.
+fn settled(graph: &Graph, sets: Vec<Option<Runs>>) -> Vec<Option<Runs>> {
+    let mut kept: Vec<Option<Runs>> = Vec::with_capacity(sets.len());
+    for (runs, node) in sets.into_iter().zip(graph.nodes()) {
+        let before = node.inputs.iter().all(|input| kept.get(input.0).is_some_and(Option::is_some));
+        let clean = before && !rearranges(graph, node) && !is_blind(graph, node).unwrap_or(true);
+        kept.push(clean.then(|| runs.unwrap_or_default()));
+    }
+    kept
+}
+
+fn one_by_one(
+    graph: &Graph,
+    source: NodeId,
+    node: NodeId,
+    gates: bool,
+    settled: &[Option<Runs>],
+) -> Result<Runs, Problem> {
     let size = graph.node(source).shape.channels();
     let mut out = Runs::default();
-    for set in each::channels(graph, source, node, gates)? {
+    for set in each::channels(graph, source, node, gates, settled)? {
         let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
         let bits = indices.filter_map(|c| Some(Rc::new(Bits::one(u64::try_from(c).ok()?, size))));
         out.push(1, bits.fold(None, |all, one| either(all, Some(one))));
@@ -116,23 +134,31 @@ const ENDS: i128 = 1 << 16;
 /// padding or lies in a gap of a transposed convolution. Without such units, connectivity follows from the
 /// layers alone, whatever the size.
 fn blind(graph: &Graph) -> Result<bool, Problem> {
-    for (_, node) in graph.iter() {
-        if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
-            continue;
+    for node in graph.nodes() {
+        if is_blind(graph, node)? {
+            return Ok(true);
         }
-        for reach in graph.reach(node) {
-            let Some(operand) = node.inputs.get(reach.input).map(|&id| graph.node(id)) else { continue };
-            for (axis, &size) in reach.axes.iter().zip(operand.shape.sizes()).skip(1) {
-                if !matches!(axis, AxisReach::Window { .. } | AxisReach::Transposed { .. }) {
-                    continue;
-                }
-                let Link::By(relation) = Link::new(axis)? else { continue };
-                let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
-                // Units that read only padding lie at the ends; gaps occur in every period.
-                let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
-                if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
-                    return Ok(true);
-                }
+    }
+    Ok(false)
+}
+
+/// Whether some unit of `node` reads nothing of an operand on some axis.
+fn is_blind(graph: &Graph, node: &Node) -> Result<bool, Problem> {
+    if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
+        return Ok(false);
+    }
+    for reach in graph.reach(node) {
+        let Some(operand) = node.inputs.get(reach.input).map(|&id| graph.node(id)) else { continue };
+        for (axis, &size) in reach.axes.iter().zip(operand.shape.sizes()).skip(1) {
+            if !matches!(axis, AxisReach::Window { .. } | AxisReach::Transposed { .. }) {
+                continue;
+            }
+            let Link::By(relation) = Link::new(axis)? else { continue };
+            let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
+            // Units that read only padding lie at the ends; gaps occur in every period.
+            let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
+            if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
+                return Ok(true);
             }
         }
     }
@@ -149,19 +175,22 @@ fn mixes(graph: &Graph, node: NodeId) -> bool {
             return false;
         }
         node.inputs.iter().for_each(|input| before[input.0] = true);
-        let Op::Layer(layer) = &node.op else { return false };
-        let shapes = graph.input_shapes(node);
-        match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
-            Some(Rearrangement::Regroup(runs)) => {
-                runs.iter().any(|run| run.input.len() + run.output.len() > 2)
-            }
-            Some(_) => true,
-            None => crosses(graph, node),
-        }
+        rearranges(graph, node)
     })
 }
 
-/// Returns whether a layer's channels are positions of an operand, or vice versa.
+/// Whether a layer turns channels into positions, or positions into channels.
+fn rearranges(graph: &Graph, node: &Node) -> bool {
+    let Op::Layer(layer) = &node.op else { return false };
+    let shapes = graph.input_shapes(node);
+    match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
+        Some(Rearrangement::Regroup(runs)) => runs.iter().any(|run| run.input.len() + run.output.len() > 2),
+        Some(_) => true,
+        None => crosses(graph, node),
+    }
+}
+
+/// Whether a layer's channels are positions of an operand, or vice versa.
 fn crosses(graph: &Graph, node: &Node) -> bool {
     let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
     graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
@@ -177,9 +206,11 @@ pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Pro
     for source in sources {
         let last = graph.outputs.iter().max().copied().unwrap_or(source);
         let sets = reached(graph, source, last, gates)?;
+        let settled = settled(graph, sets.clone());
         for &output in &graph.outputs {
             if let Some(runs) = sets.get(output.0).and_then(Option::as_ref) {
-                let exact = (loose || mixes(graph, output)).then(|| one_by_one(graph, source, output, gates));
+                let exact = (loose || mixes(graph, output))
+                    .then(|| one_by_one(graph, source, output, gates, &settled));
                 let exact = exact.and_then(Result::ok);
                 all.push(summary(graph, source, output, exact.as_ref().unwrap_or(runs)));
             }

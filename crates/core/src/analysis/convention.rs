@@ -175,10 +175,18 @@ impl Seen<'_> {
             A::Attention(_) => Ok(0),
             A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) if self.image() => self.inputs(),
             A::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
-            A::Upsample(_) if self.image() => times(&[self.outputs()?, if self.linear() { 4 } else { 1 }]),
+            A::Upsample(resize) if self.image() => {
+                let each = match resize.mode {
+                    Interpolation::Nearest => 1,
+                    Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => 4,
+                    // The tool has no handler for it.
+                    Interpolation::Bicubic => 0,
+                };
+                times(&[self.outputs()?, each])
+            }
             #[rustfmt::skip]
             A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-            | A::Linear(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+            | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
             | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
             | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
             | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
@@ -187,10 +195,6 @@ impl Seen<'_> {
             | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
             | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => self.without_sampled_taps(),
         }
-    }
-
-    fn linear(&self) -> bool {
-        !matches!(self.layer, Layer::Upsample(layer) if layer.mode == Interpolation::Nearest)
     }
 
     fn thop(&self) -> Result<u64, Problem> {
@@ -211,7 +215,7 @@ impl Seen<'_> {
             A::LayerNorm(_) if self.channel_norm() => Ok(0),
             A::LayerNorm(_) => times(&[self.inputs()?, if self.has("weight") { 4 } else { 2 }]),
             // The tool does not detect function calls.
-            A::Attention(_) | A::Matmul(_) => Ok(0),
+            A::Attention(_) | A::DynamicConv(_) | A::Matmul(_) => Ok(0),
             A::Prelu(_) => self.inputs(),
             A::AvgPool(_) => self.outputs(),
             A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) => Ok(self.inputs()? + self.outputs()?),
@@ -220,12 +224,13 @@ impl Seen<'_> {
                 let over = self.softmax_size(softmax)?;
                 times(&[self.inputs()? / over.max(1), 3 * over - 1])
             }
-            A::Upsample(_) => {
-                let per_output = match (self.linear(), self.input.rank()) {
-                    (false, _) => 1,
-                    (true, 2) => 5,
-                    (true, 3) => 11,
-                    (true, _) => 0,
+            A::Upsample(resize) => {
+                let per_output = match (resize.mode, self.input.rank()) {
+                    (Interpolation::Nearest, _) => 1,
+                    (Interpolation::Bicubic, _) => 259,
+                    (_, 2) => 5,
+                    (_, 3) => 11,
+                    (_, _) => 0,
                 };
                 times(&[self.outputs()?, per_output])
             }
@@ -298,7 +303,7 @@ impl Seen<'_> {
             )
             .help("it depends on how PyTorch composes the layer; use another convention")),
             #[rustfmt::skip]
-            A::DeformSample(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
+            A::DeformSample(_) | A::DynamicConv(_) | A::Matmul(_) | A::Reduce(_) | A::Dropout(_) | A::Glu(_)
             | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)
             | A::Pad(_) | A::Crop(_) | A::Slice(_) | A::Gather(_) | A::Chunk(_) | A::Flatten(_)
             | A::Reshape(_) | A::Permute(_) | A::Add(_) | A::Multiply(_) | A::Divide(_) | A::Concat(_)
@@ -318,7 +323,7 @@ impl Seen<'_> {
             A::LayerScale(_) => Ok(0),
             // Linear layers and norms count once, for any input size.
             #[rustfmt::skip]
-            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::Matmul(_) | A::Attention(_)
+            A::Pointwise(_) | A::DeformSample(_) | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_)
             | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_)
             | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_) | A::BatchNorm(_)
             | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_) | A::LocalResponseNorm(_)

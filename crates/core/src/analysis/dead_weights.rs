@@ -204,7 +204,7 @@ fn elements(
         A::SqueezeExcite(_) if weight.name.starts_with("fc2") => first(&live[0]),
         // For other layers only one fact is available: some layer reads them.
         #[rustfmt::skip]
-        A::Pointwise(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        A::Pointwise(_) | A::DynamicConv(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
         | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
         | A::LocalResponseNorm(_) | A::Dropout(_) | A::Softmax(_) | A::Glu(_) | A::Identity(_)
         | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_) | A::Upsample(_) | A::Pad(_)

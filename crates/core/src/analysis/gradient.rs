@@ -85,7 +85,7 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Why> {
         A::Dropout(dropout) => (dropout.p >= 1.0).then_some(Why::Dropout),
         #[rustfmt::skip]
         A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
         | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
         | A::Reduce(_) | A::BatchNorm(_) | A::LocalResponseNorm(_) | A::Prelu(_) | A::Glu(_)
         | A::Identity(_) | A::ChannelShuffle(_) | A::PixelShuffle(_) | A::PixelUnshuffle(_)

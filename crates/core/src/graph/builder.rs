@@ -169,6 +169,24 @@ impl Builder {
         }
     }
 
+    /// Declares what the weight `name` of `node` counts as: nothing if another node has the same tensor.
+    ///
+    /// # Errors
+    /// The names of its weights if there is none of this name.
+    pub fn count_named(&mut self, node: NodeId, name: &str, elements: u64) -> Result<(), Vec<&'static str>> {
+        let names: Vec<&'static str> = match self.nodes.get(node.0) {
+            Some(node) if node.shape.is_some() => node.weights.iter().map(|weight| weight.name).collect(),
+            // What is wrong with it is reported already.
+            _ => return Ok(()),
+        };
+        match names.iter().position(|own| *own == name) {
+            Some(index) if elements == 0 => self.tie(node, index),
+            Some(index) => self.count(node, index, elements),
+            None => return Err(names),
+        }
+        Ok(())
+    }
+
     /// Declares that weight number `index` of `node` is not learned.
     pub fn fix(&mut self, node: NodeId, index: usize) {
         if let Some(weight) = self.nodes.get_mut(node.0).and_then(|node| node.weights.get_mut(index)) {

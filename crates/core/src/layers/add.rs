@@ -32,7 +32,14 @@ pub(super) fn broadcast(name: &str, inputs: &[Shape]) -> Result<Shape, Problem> 
     for axis in 0..rank {
         let size = inputs.iter().map(|input| input.sizes()[axis]).max().unwrap_or(1);
         if inputs.iter().any(|input| ![1, size].contains(&input.sizes()[axis])) {
-            let what = if axis == 0 { "channels".to_owned() } else { format!("spatial axis {}", axis - 1) };
+            let what = match (axis, rank) {
+                (0, _) => "channels",
+                (1, 2) => "lengths",
+                (1, 3) | (2, 4) => "heights",
+                (2, 3) | (3, 4) => "widths",
+                (1, 4) => "depths",
+                _ => "sizes",
+            };
             let found: Vec<String> = inputs.iter().map(|input| input.sizes()[axis].to_string()).collect();
             let help = if axis == 0 {
                 "make them equal, for a residual with a 1x1 conv on the shortcut; `concat` joins different channels"

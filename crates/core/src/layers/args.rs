@@ -79,7 +79,7 @@ impl JsonSchema for PerAxis {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "one value for all spatial axes, or a list with one an axis",
+            "description": "one value for all spatial axes, or a list with one per axis",
             "anyOf": [
                 {"type": "integer", "minimum": 0},
                 {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 3}
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for Padding {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "`same`, `valid`, a whole number, one an axis, or a pair [before, after] for each axis",
+                    "`same`, `valid`, a whole number, one per axis, or a pair [before, after] for each axis",
                 )
             }
 
@@ -221,7 +221,7 @@ impl<'de> Deserialize<'de> for Padding {
                     (1..=3, 0) => Ok(Padding::Symmetric(PerAxis(ones))),
                     (0, 1..=3) => Ok(Padding::Sides(pairs)),
                     _ => Err(serde::de::Error::custom(
-                        "expected one value an axis, or one pair [before, after] an axis; for example [1, 0] or [[1, 0], [0, 0]]",
+                        "expected one value per axis, or one pair [before, after] per axis; for example [1, 0] or [[1, 0], [0, 0]]",
                     )),
                 }
             }
@@ -238,7 +238,7 @@ impl JsonSchema for Padding {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "same, valid, causal (1-D), one value for all axes, one an axis, or a pair [before, after] for each axis",
+            "description": "same, valid, causal (1-D), one value for all axes, one per axis, or a pair [before, after] for each axis",
             "anyOf": [
                 {"enum": ["same", "same_lower", "valid", "causal"]},
                 {"type": "integer", "minimum": 0},

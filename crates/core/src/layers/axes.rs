@@ -24,7 +24,7 @@ pub(super) trait Entry<'de>: Deserialize<'de> {
 }
 
 impl Entry<'_> for u64 {
-    const EXPECTED: &'static str = "a whole number, or a list with one an axis";
+    const EXPECTED: &'static str = "a whole number, or a list with one per axis";
 
     fn whole(value: u64) -> Self {
         value
@@ -32,7 +32,7 @@ impl Entry<'_> for u64 {
 }
 
 impl Entry<'_> for Option<u64> {
-    const EXPECTED: &'static str = "a whole number, or a list with one an axis (`~` keeps an axis)";
+    const EXPECTED: &'static str = "a whole number, or a list with one per axis (`~` keeps an axis)";
 
     fn whole(value: u64) -> Self {
         Some(value)
@@ -40,7 +40,7 @@ impl Entry<'_> for Option<u64> {
 }
 
 impl Entry<'_> for f64 {
-    const EXPECTED: &'static str = "a number, or a list with one an axis";
+    const EXPECTED: &'static str = "a number, or a list with one per axis";
 
     fn whole(value: u64) -> Self {
         value as Self
@@ -103,7 +103,7 @@ pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str)
             argument,
             format!("`{argument}` has {} values, but the input has {rank} spatial axes", values.len()),
         )
-        .help("give one value for all axes, or one an axis in the order of the shape: [height, width]")),
+        .help("give one value for all axes, or one per axis in the order of the shape: [height, width]")),
     }
 }
 
@@ -112,6 +112,16 @@ pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str)
 pub struct OutputSize(Vec<Option<u64>>);
 
 impl OutputSize {
+    /// Returns the same size on all axes.
+    pub fn all(size: u64) -> Self {
+        Self(vec![Some(size)])
+    }
+
+    /// Returns one size for each axis.
+    pub fn list(sizes: Vec<u64>) -> Self {
+        Self(sizes.into_iter().map(Some).collect())
+    }
+
     /// Returns one size for each of the axes with these input `sizes`.
     pub fn resolve(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
         if self.0.contains(&Some(0)) {
@@ -150,7 +160,7 @@ impl JsonSchema for OutputSize {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "one size for all spatial axes, or a list with one an axis; null keeps the input's",
+            "description": "one size for all spatial axes, or a list with one per axis; null keeps the input's",
             "anyOf": [
                 {"type": "integer", "minimum": 1},
                 {"type": "array", "items": {"type": ["integer", "null"], "minimum": 1}, "minItems": 1, "maxItems": 3}
@@ -211,7 +221,7 @@ impl JsonSchema for Scale {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "one factor for all spatial axes, or a list with one an axis; fractions are allowed",
+            "description": "one factor for all spatial axes, or a list with one per axis; fractions are allowed",
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0},
                 {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "minItems": 1, "maxItems": 3}

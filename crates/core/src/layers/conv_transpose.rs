@@ -46,7 +46,7 @@ pub struct ConvTranspose {
     pub in_channels: Option<u64>,
 }
 
-fn zero() -> PerAxis {
+pub(super) fn zero() -> PerAxis {
     PerAxis::all(0)
 }
 

@@ -27,7 +27,7 @@ pub mod window;
 
 pub use facets::{
     Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, Kind, LayerKind, Ops, PointwiseKind, Reach,
-    Role, Sampled, Weight, WeightRole,
+    Role, Sampled, Taps, Weight, WeightRole,
 };
 pub use values::Values;
 
@@ -175,6 +175,7 @@ layers! {
         conv_transpose::ConvTranspose,
         deform_conv::DeformConv,
         deform_sample::DeformSample,
+        dynamic_conv::DynamicConv,
         linear::Linear,
         matmul::Matmul,
         attention::Attention,
@@ -273,7 +274,10 @@ pub const FREEZABLE: &[&str] = &[
     "squeeze_excite",
 ];
 
-/// The argument that states whether the weights of a [`FREEZABLE`] layer are learned.
+/// The argument that says what weights of a layer count as, where that is not the number of their elements.
+pub const COUNTS: &str = "counts";
+
+/// The argument that says whether the weights of a [`FREEZABLE`] layer are learned.
 pub const LEARNED: &str = "learned";
 
 impl Kind {

@@ -33,7 +33,7 @@ pub struct Pad {
 pub(super) fn sides(padding: &Padding, argument: &'static str, sizes: &[u64]) -> Result<Vec<Window>, Problem> {
     if matches!(padding, Padding::Same | Padding::SameLower | Padding::Causal) {
         return Err(Problem::argument(argument, format!("`{argument}` must be a number here: there is no kernel"))
-            .help("one number, one an axis, or a pair [before, after] for each axis"));
+            .help("one number, one per axis, or a pair [before, after] for each axis"));
     }
     let one: PerAxis = defaults::one();
     windows(sizes, &one, &one, &one, padding).map_err(|problem| problem.at(argument))

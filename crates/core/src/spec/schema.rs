@@ -37,6 +37,14 @@ pub fn generate() -> Value {
                     json!({"description": doc, "default": true, "anyOf": either}),
                 );
             }
+            if let Some(Value::Object(properties)) = object.get_mut("properties") {
+                let doc = "how many parameters weights count as, where that is not the number of their elements: 0 for a tensor that an earlier layer has too";
+                let numbers = json!([{"type": "integer", "minimum": 0}, reference("expression")]);
+                properties.insert(
+                    layers::COUNTS.into(),
+                    json!({"description": doc, "type": "object", "additionalProperties": {"anyOf": numbers}}),
+                );
+            }
             // `defaults:` can give any argument, so none is required there.
             object.remove("required");
             defaults.insert(name.into(), Value::Object(object.clone()));

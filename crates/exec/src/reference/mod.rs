@@ -11,6 +11,7 @@ mod call;
 mod conv;
 mod data_movement;
 mod deform;
+mod dynamic_conv;
 mod elementwise_binary;
 mod learned;
 mod linear;
@@ -87,6 +88,7 @@ pub fn forward<S: Scalar>(
         Arithmetic::ConvTranspose(layer) => conv::transposed_forward(layer, call, counter),
         Arithmetic::DeformConv(layer) => deform::forward(layer, call, counter),
         Arithmetic::DeformSample(layer) => deform::sampled(layer, call, counter),
+        Arithmetic::DynamicConv(layer) => dynamic_conv::forward(layer, call, counter),
         Arithmetic::Linear(_) => linear::forward(call, counter),
         Arithmetic::Matmul(_) => products::forward(call, counter),
         Arithmetic::Attention(layer) => attention::forward(layer, call, counter),
@@ -138,7 +140,7 @@ pub fn forward<S: Scalar>(
         }
         Arithmetic::Upsample(layer) => match means::resize(layer, sizes)? {
             Resize::Nearest(map) => map.forward(call.inputs),
-            Resize::Linear(means) => means.forward(input),
+            Resize::Mixed(means) => means.forward(input),
         },
 
         Arithmetic::Add(layer) => elementwise_binary::add(layer.weights.as_deref(), call.inputs),
@@ -167,6 +169,7 @@ pub fn backward<S: Scalar>(
         Arithmetic::ConvTranspose(layer) => conv::transposed_backward(layer, call, vector),
         Arithmetic::DeformConv(layer) => deform::backward(layer, call, vector),
         Arithmetic::DeformSample(layer) => deform::sampled_backward(layer, call, vector),
+        Arithmetic::DynamicConv(layer) => dynamic_conv::backward(layer, call, vector),
         Arithmetic::Linear(_) => linear::backward(call, vector),
         Arithmetic::Matmul(_) => products::backward(call, vector),
         Arithmetic::Attention(layer) => attention::backward(layer, call, vector),
@@ -228,7 +231,7 @@ pub fn backward<S: Scalar>(
         }
         Arithmetic::Upsample(layer) => match means::resize(layer, sizes)? {
             Resize::Nearest(map) => Ok(map.backward(call, vector)),
-            Resize::Linear(means) => Ok(means.backward(call, vector)),
+            Resize::Mixed(means) => Ok(means.backward(call, vector)),
         },
 
         Arithmetic::Add(layer) => elementwise_binary::add_backward(layer.weights.as_deref(), call, vector),

@@ -14,6 +14,7 @@ pub fn difference(wanted: &Graph, found: &Graph) -> Option<String> {
             () if a.inputs != b.inputs => "reads other layers",
             () if a.shape != b.shape => "has another shape",
             () if a.weights != b.weights => "has other weights",
+            () if counts(a) != counts(b) => "counts its weights in another way",
             () if a.cost != b.cost => "has another cost",
             () if owner(wanted, a) != owner(found, b) => "shares other weights",
             () => continue,
@@ -21,6 +22,14 @@ pub fn difference(wanted: &Graph, found: &Graph) -> Option<String> {
         return Some(format!("`{}` {what} as `{}`", a.id, b.id));
     }
     (wanted.outputs() != found.outputs()).then(|| "it returns other layers".into())
+}
+
+/// Returns what each weight of `node` counts as.
+fn counts(node: &Node) -> Vec<u64> {
+    let own = node.own_weights();
+    own.map(|(index, weight)| node.counted(index, weight.shape.elements().unwrap_or(u64::MAX)))
+        .filter(|&count| count > 0)
+        .collect()
 }
 
 /// Returns the node whose weights `node` finally uses, if they are not its own.

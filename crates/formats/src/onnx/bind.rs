@@ -90,9 +90,10 @@ pub(super) fn bind(
         }
         if !name.is_empty() && !names.contains(&name.as_str()) {
             let problem = Problem::new(Code::Reference, format!("the model has no input `{name}`"));
-            return Err(problem.help(
-                did_you_mean(name, &names).unwrap_or_else(|| format!("its inputs are {}", names.join(", "))),
-            ));
+            return Err(problem.help(did_you_mean(name, &names).unwrap_or_else(|| match names.as_slice() {
+                [only] => format!("its only input is `{only}`"),
+                names => format!("its inputs are {}", names.join(", ")),
+            })));
         }
     }
     let mut symbols: HashMap<String, u64> = bindings.symbols.iter().cloned().collect();

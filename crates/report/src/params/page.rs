@@ -39,6 +39,7 @@ struct Line {
 fn table(summary: &ParamsSummary) -> Table {
     let (view, total) = (&summary.view, &summary.totals);
     let mut table = Table {
+        name: "layers",
         columns: vec![
             Column::text(match view.by {
                 By::Kind => "kind",
@@ -72,8 +73,8 @@ fn table(summary: &ParamsSummary) -> Table {
     lines.truncate(lines.len() - hidden);
     for line in lines {
         let tone = if line.heading { Tone::Strong } else { Tone::Plain };
-        let quiet_zero =
-            |count: u64, cell: Cell| if count == 0 { Cell::toned("-", Tone::Quiet) } else { cell };
+        let nothing = || Cell { value: Value::Nothing, tone: Tone::Quiet };
+        let quiet_zero = |count: u64, cell: Cell| if count == 0 { nothing() } else { cell };
         table.rows.push(Row {
             cells: vec![
                 Cell::toned(line.name, if line.heading { Tone::Strong } else { Tone::Name }),
@@ -84,15 +85,15 @@ fn table(summary: &ParamsSummary) -> Table {
                 quiet_zero(line.macs, Cell::magnitude(line.macs).tone(tone)),
                 quiet_zero(line.macs, Cell::share(line.macs, total.macs)),
             ],
-            rule_above: false,
             summary: line.heading,
+            ..Row::default()
         });
     }
     if hidden > 0 {
         table.rows.push(Row {
             cells: vec![Cell::toned(format!("... {hidden} more"), Tone::Quiet)],
-            rule_above: false,
             summary: true,
+            ..Row::default()
         });
     }
     let outputs: Vec<String> = summary.outputs.iter().map(|output| shown(output.shape.as_ref())).collect();
@@ -179,6 +180,11 @@ fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for layer in layers {
+        // An input is in no block, whatever it is called: PyTorch's exporter says `input.1`.
+        if layer.is_input() {
+            lines.push(line(layer));
+            continue;
+        }
         // Headings of all expanded blocks that start here.
         let levels = layer.id.matches('.').count();
         for level in 1..=levels.min(depth.saturating_sub(1)) {
@@ -221,7 +227,7 @@ fn totals_block(page: &mut Page, total: &ParamsTotals) {
     if total.sampling_macs > 0 {
         facts.push(
             Fact::new("sampling MACs", Value::Count(total.sampling_macs))
-                .remark("bilinear sampling, 4 a tap, not part of MACs"),
+                .remark("bilinear sampling, 4 per position that is sampled; not part of MACs"),
         );
     }
     let ops = total.ops;
@@ -240,7 +246,7 @@ fn totals_block(page: &mut Page, total: &ParamsTotals) {
 }
 
 fn memory_table(total: &ParamsTotals) -> Table {
-    let mut table = Table { columns: vec![Column::text("memory")], rows: vec![] };
+    let mut table = Table { name: "memory", columns: vec![Column::text("memory")], rows: vec![] };
     let formats = [(Dtype::F32, "f32"), (Dtype::F16, "f16, bf16"), (Dtype::I8, "i8")];
     table.columns.extend(formats.iter().map(|(_, name)| Column::number(name)));
     for (name, elements) in [

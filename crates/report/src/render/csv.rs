@@ -1,32 +1,25 @@
-//! Tables as comma-separated values (RFC 4180): exact numbers, one header line, no totals.
+//! A table as comma-separated values (RFC 4180): exact numbers, an empty field for what is missing, one header line
+//! with unique names, no totals. A file holds one table, the first of the page.
 
-use crate::render::{findings, safe, value};
-use crate::{Block, Page, Table};
+use crate::Page;
+use crate::render::{data, safe, value};
 
-/// Formats every table of `page`, separated by an empty line.
+/// Formats the first table of `page`; nothing if it has none.
 pub fn render(page: &Page) -> String {
-    let tables = page.blocks.iter().filter_map(|block| match block {
-        Block::Table(table) => Some(draw(table)),
-        Block::Findings(list) => Some(draw(&findings::table(list))),
-        Block::Network(network) => Some(draw(&network.table())),
-        Block::Facts(facts) => Some(facts.iter().fold(String::from("name,value\n"), |out, fact| {
-            out + &line([fact.name.clone(), value::exact(&fact.value.value)].into_iter())
-        })),
-        _ => None,
-    });
-    tables.collect::<Vec<_>>().join("\n")
-}
-
-fn draw(table: &Table) -> String {
-    let mut out = line(table.columns.iter().map(|column| column.title.clone()));
-    for row in table.rows.iter().filter(|row| !row.summary) {
-        out += &line(row.cells.iter().map(|cell| value::exact(&cell.value)));
+    let Some(table) = data::tables(page).into_iter().next() else { return String::new() };
+    let mut out = line(table.headers.into_iter());
+    for row in &table.rows {
+        out += &line(row.iter().map(|cell| value::exact(&cell.value)));
     }
     out
 }
 
 fn line(fields: impl Iterator<Item = String>) -> String {
     let mut out = fields.map(|field| quote(&field)).collect::<Vec<_>>().join(",");
+    // A line of one empty field would be taken for no line at all.
+    if out.is_empty() {
+        out.push_str("\"\"");
+    }
     out.push('\n');
     out
 }

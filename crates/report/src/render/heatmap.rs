@@ -1,4 +1,4 @@
-//! A coverage map in characters: two columns per cell, so that it looks square.
+//! A coverage map in characters: two columns per cell, so that it looks square, and three where numbers would touch.
 //!
 //! Small maps show the multiplicities themselves, larger ones shades. Colour is never the only carrier of
 //! information, and nothing vanishes in scaling: a cell that covers several positions shows whether all, some or none
@@ -10,7 +10,7 @@
     reason = "shares are clamped to 0..=1 before they become levels"
 )]
 
-use crate::render::fit::wrap;
+use crate::render::fit::lines;
 use crate::{Bin, Line, Map, Panel, StyledText, Tone};
 use cnnkit_core::number::{grouped, magnitude};
 
@@ -20,6 +20,10 @@ const MOST_CELLS: usize = 60;
 const GAP: usize = 4;
 const SHADES: [&str; 4] = ["░░", "▒▒", "▓▓", "██"];
 const HOLE: &str = " ·";
+/// What sets the entries of the legend apart.
+const APART: &str = "   ";
+/// The natural logarithm of the smallest number of two digits, after rounding.
+const TWO_DIGITS: f64 = 2.251_291_798_606_495;
 const PARTLY: &str = "::";
 
 /// Returns the lines of `map`, at most `width` columns wide.
@@ -36,14 +40,14 @@ pub fn layout(map: &Map, width: usize) -> Vec<Vec<StyledText>> {
             columns: panel.columns.joined(joined),
         })
         .collect();
-    let scale = Scale::of(map, &panels);
+    let scale = Scale::of(map, &panels, width);
     let mut out = Vec::new();
     let mut rest = panels.as_slice();
     while !rest.is_empty() {
         let mut taken = 1;
-        let mut used = panel_width(&rest[0]);
-        while taken < rest.len() && used + GAP + panel_width(&rest[taken]) <= width {
-            used += GAP + panel_width(&rest[taken]);
+        let mut used = panel_width(&rest[0], &scale);
+        while taken < rest.len() && used + GAP + panel_width(&rest[taken], &scale) <= width {
+            used += GAP + panel_width(&rest[taken], &scale);
             taken += 1;
         }
         if !out.is_empty() {
@@ -53,22 +57,18 @@ pub fn layout(map: &Map, width: usize) -> Vec<Vec<StyledText>> {
         rest = &rest[taken..];
     }
     out.push(vec![]);
-    for line in scale.legend() {
-        match line.as_slice() {
-            [single] => out.extend(
-                wrap(&single.text, width).into_iter().map(|text| vec![StyledText::new(text, single.tone)]),
-            ),
-            _ => out.push(line),
-        }
-    }
+    out.extend(joined_entries(scale.legend(), width));
+    out.extend(scale.remarks().iter().flat_map(|line| lines(line, width)));
     out
 }
 
 /// The mapping from values to glyphs, the same for all panels.
 struct Scale {
     hottest: f64,
-    /// Numbers instead of shades: each cell is one position, and all numbers fit into two columns.
+    /// Numbers instead of shades: each cell is one position, and all numbers have at most two digits.
     numbers: bool,
+    /// Columns of a cell.
+    cell: usize,
     /// Positions per cell, per axis.
     positions: u64,
     holes: bool,
@@ -76,7 +76,7 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(map: &Map, panels: &[Panel]) -> Self {
+    fn of(map: &Map, panels: &[Panel], width: usize) -> Self {
         let bins = || {
             panels
                 .iter()
@@ -84,9 +84,13 @@ impl Scale {
         };
         let positions = bins().map(|bin| bin.positions).max().unwrap_or(1);
         let hottest = map.hottest();
+        let cell = if panels.iter().any(touches) { 3 } else { 2 };
+        let widest = panels.iter().map(|panel| panel.columns.bins.len() * cell).max().unwrap_or(0);
+        let numbers = positions == 1 && hottest < 99.5f64.ln() && widest <= width;
         Self {
             hottest,
-            numbers: positions == 1 && hottest < 99.5f64.ln(),
+            numbers,
+            cell: if numbers { cell } else { 2 },
             positions,
             holes: bins().any(|bin| bin.covered == 0),
             partly: bins().any(|bin| bin.covered > 0 && bin.covered < bin.positions),
@@ -94,15 +98,16 @@ impl Scale {
     }
 
     fn glyph(&self, cell: Bin) -> StyledText {
+        let width = self.cell;
         if cell.covered == 0 {
-            return StyledText::new(HOLE, Tone::Bad);
+            return StyledText::new(format!("{HOLE:>width$}"), Tone::Bad);
         }
         if cell.covered < cell.positions {
             return StyledText::new(PARTLY, Tone::Warn);
         }
         if self.numbers {
             return StyledText::new(
-                format!("{:>2}", cell.log.exp().round()),
+                format!("{:>width$}", cell.log.exp().round()),
                 Tone::Heat(self.heat(cell.log)),
             );
         }
@@ -122,50 +127,86 @@ impl Scale {
         ((self.share(log) * SHADES.len() as f64) as usize).min(SHADES.len() - 1)
     }
 
+    /// What the glyphs mean, entry by entry.
     fn legend(&self) -> Vec<Vec<StyledText>> {
         let quiet = |text: &str| StyledText::new(text, Tone::Quiet);
-        let mut line = Vec::new();
+        let mut entries = Vec::new();
         if self.numbers {
-            line.push(StyledText::new(" 1", Tone::Heat(self.heat(0.0))));
-            line.push(quiet(" … "));
-            let hottest = self.hottest.exp().round();
-            line.push(StyledText::new(format!("{hottest:>2}"), Tone::Heat(self.heat(self.hottest))));
-            line.push(quiet(" read so many times"));
-        } else {
-            line.push(quiet("read "));
+            let number =
+                |log: f64| StyledText::new(format!("{:>2}", log.exp().round()), Tone::Heat(self.heat(log)));
+            entries.push(if self.hottest > 0.0 {
+                vec![number(0.0), quiet(" … "), number(self.hottest), quiet(" read this many times")]
+            } else {
+                vec![number(0.0), quiet(" read once")]
+            });
+        } else if self.hottest > 0.0 {
             for (level, shade) in SHADES.iter().enumerate() {
-                let log = |level: usize| log_of(level as f64 / SHADES.len() as f64, self.hottest);
-                if self.hottest == 0.0 && level > 0 {
-                    break;
-                }
-                let (shade, from) =
-                    if self.hottest == 0.0 { (SHADES[3], 1) } else { (*shade, count(log(level))) };
-                line.push(StyledText::new(shade, Tone::Shade(self.heat(log(level)))));
-                line.push(quiet(&format!(" {}+  ", magnitude(from))));
+                let log = log_of(level as f64 / SHADES.len() as f64, self.hottest);
+                let from = format!(" {}+", magnitude(count(log)));
+                let shade = StyledText::new(*shade, Tone::Shade(self.heat(log)));
+                entries.push(if level == 0 {
+                    vec![quiet("read "), shade, quiet(&from)]
+                } else {
+                    vec![shade, quiet(&from)]
+                });
             }
-            line.push(quiet("times"));
+            if let Some(last) = entries.last_mut() {
+                last.push(quiet(" times"));
+            }
+        } else {
+            entries.push(vec![StyledText::new(SHADES[3], Tone::Shade(self.heat(0.0))), quiet(" read")]);
         }
         if self.holes {
-            line.push(quiet("   "));
-            line.push(StyledText::new(HOLE, Tone::Bad));
-            line.push(quiet(" hole: never read"));
-        }
-        let mut out = vec![line];
-        if self.positions > 1 {
-            let scale = format!(
-                "scaled down: a cell is {0} positions wide and high, shaded by its largest multiplicity",
-                grouped(self.positions)
-            );
-            out.push(vec![quiet(&scale)]);
+            entries.push(vec![StyledText::new(HOLE, Tone::Bad), quiet(" hole: never read")]);
         }
         if self.partly {
-            out.push(vec![
-                StyledText::new(PARTLY, Tone::Warn),
-                quiet(" some of the cell's positions are never read"),
-            ]);
+            entries.push(vec![StyledText::new(PARTLY, Tone::Warn), quiet(" some of the cell is never read")]);
         }
-        out
+        entries
     }
+
+    /// What a cell stands for, if not for one position.
+    fn remarks(&self) -> Vec<Vec<StyledText>> {
+        let quiet = |text: String| vec![StyledText::new(text, Tone::Quiet)];
+        let scaled = (self.positions > 1).then(|| {
+            quiet(format!(
+                "scaled down: a cell is {0} positions wide and high, shaded by its largest multiplicity",
+                grouped(self.positions)
+            ))
+        });
+        scaled.into_iter().collect()
+    }
+}
+
+/// Whether two numbers of `panel` would stand side by side without a blank between them.
+fn touches(panel: &Panel) -> bool {
+    let rows = panel.down();
+    let highest = rows.iter().map(|bin| bin.log).fold(0.0, f64::max);
+    let columns = &panel.columns.bins;
+    columns
+        .windows(2)
+        .any(|pair| pair.iter().all(|bin| bin.covered > 0) && pair[1].log + highest >= TWO_DIGITS)
+}
+
+/// The entries of a legend beside each other, as many on a line as have room.
+fn joined_entries(entries: Vec<Vec<StyledText>>, width: usize) -> Vec<Vec<StyledText>> {
+    let mut out: Vec<Vec<StyledText>> = Vec::new();
+    let mut used = 0;
+    for entry in entries {
+        let wide: usize = entry.iter().map(|piece| piece.text.chars().count()).sum();
+        match out.last_mut() {
+            Some(line) if used + APART.len() + wide <= width => {
+                line.push(StyledText::plain(APART));
+                line.extend(entry);
+                used += APART.len() + wide;
+            }
+            _ => {
+                out.push(entry);
+                used = wide;
+            }
+        }
+    }
+    out
 }
 
 /// Returns the position on the colour scale, 0..=1, by the fourth root of the multiplicity: corners are reached once
@@ -186,8 +227,8 @@ fn count(log: f64) -> u64 {
     log.exp().ceil().max(1.0) as u64
 }
 
-fn panel_width(panel: &Panel) -> usize {
-    (panel.columns.bins.len() * 2).max(panel.title.chars().count())
+fn panel_width(panel: &Panel, scale: &Scale) -> usize {
+    (panel.columns.bins.len() * scale.cell).max(panel.title.chars().count())
 }
 
 /// Places panels side by side, each centred on the same middle row.
@@ -197,9 +238,10 @@ fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<StyledText>> {
     let mut out = vec![Vec::new(); highest + 1];
     for (i, panel) in panels.iter().enumerate() {
         let gap = " ".repeat(if i > 0 { GAP } else { 0 });
-        let width = panel_width(panel);
+        let width = panel_width(panel, scale);
         out[0].push(StyledText::plain(gap.clone()));
-        out[0].push(StyledText::new(format!("{:<width$}", panel.title), Tone::Quiet));
+        out[0].push(StyledText::new(panel.title.as_str(), Tone::Quiet));
+        out[0].push(StyledText::plain(" ".repeat(width - panel.title.chars().count())));
         let above = (highest - height(panel)) / 2;
         let rows = panel.down();
         for line in 0..highest {
@@ -208,7 +250,7 @@ fn beside(panels: &[Panel], scale: &Scale) -> Vec<Vec<StyledText>> {
             let mut used = 0;
             if let Some(&row) = line.checked_sub(above).and_then(|row| rows.get(row)) {
                 spans.extend(panel.columns.bins.iter().map(|&column| scale.glyph(panel.cell(row, column))));
-                used = panel.columns.bins.len() * 2;
+                used = panel.columns.bins.len() * scale.cell;
             }
             spans.push(StyledText::plain(" ".repeat(width - used)));
         }

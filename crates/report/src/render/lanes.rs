@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::Tone;
 use crate::network::{Network, Node, Part};
 use crate::render::Canvas;
-use crate::render::fit::shorten;
+use crate::render::fit::broken;
 use crate::render::paint::paint;
 
 /// A lane: the index of the node whose output it carries, if it is in use.
@@ -18,6 +18,8 @@ type Lanes = Vec<Option<usize>>;
 struct Line {
     lanes: String,
     node: Option<usize>,
+    /// The lanes that go on below it.
+    below: String,
 }
 
 /// Draws `network` as lines, no wider than the canvas if possible.
@@ -27,6 +29,7 @@ pub fn render(network: &Network, canvas: Canvas) -> String {
     // Many lanes (dense connectivity) are drawn without gaps.
     let lines = if widest(&lines) > canvas.width / 3 { lay_out(network, 1) } else { lines };
     let room = canvas.width.saturating_sub(widest(&lines).min(canvas.width / 2) + 2);
+    let room = if canvas.tables { room } else { usize::MAX };
     let columns = Columns::fit(network, room);
     let indent = widest(&lines);
     let mut out = String::new();
@@ -37,10 +40,13 @@ pub fn render(network: &Network, canvas: Canvas) -> String {
             out.push('\n');
             continue;
         };
-        out += &marks(lanes, canvas);
-        out += &" ".repeat(indent + 2 - lanes.width());
-        out += &columns.draw(node, canvas);
-        out.push('\n');
+        for (position, text) in columns.draw(node, canvas).iter().enumerate() {
+            let lanes = if position == 0 { lanes } else { line.below.trim_end() };
+            out += &if position == 0 { marks(lanes, canvas) } else { paint(lanes, Tone::Quiet, canvas) };
+            out += &" ".repeat(indent + 2 - lanes.width());
+            out += text;
+            out.push('\n');
+        }
     }
     out
 }
@@ -64,7 +70,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// Returns the widths of the columns in `room`: ids are shortened first, then settings; the shape stays.
+    /// Returns the widths of the columns in `room`: ids are broken first, then settings; the shape stays.
     fn fit(network: &Network, room: usize) -> Self {
         let widest =
             |text: fn(&Node) -> String| network.nodes.iter().map(|n| text(n).width()).max().unwrap_or(0);
@@ -77,20 +83,29 @@ impl Columns {
         Self { id, label, shape }
     }
 
-    fn draw(&self, node: &Node, canvas: Canvas) -> String {
-        let (id, label) = (shorten(&node.id, self.id), shorten(&node.label(), self.label));
+    /// The lines of a node beside its lanes.
+    fn draw(&self, node: &Node, canvas: Canvas) -> Vec<String> {
+        let (ids, labels) = (broken(&node.id, self.id), broken(&node.label(), self.label));
         let gap = |text: &str, width: usize| " ".repeat((width + 2).saturating_sub(text.width()));
         let tone = if node.part == Part::Plain { Tone::Quiet } else { Tone::Plain };
         let shape = node.shape_text();
         let fill = " ".repeat(self.shape.saturating_sub(shape.width()));
-        let mut out = paint(&id, Tone::Name, canvas) + &gap(&id, self.id);
-        out += &paint(&label, tone, canvas);
-        out += &gap(&label, self.label);
-        out += &format!("{fill}{}", paint(&shape, Tone::Quiet, canvas));
-        if node.output {
-            out += &paint("  output", Tone::Good, canvas);
-        }
-        out
+        let line = |position: usize| {
+            let part = |list: &[String]| list.get(position).cloned().unwrap_or_default();
+            let (id, label) = (part(&ids), part(&labels));
+            let mut out = paint(&id, Tone::Name, canvas) + &gap(&id, self.id);
+            out += &paint(&label, tone, canvas);
+            if position > 0 {
+                return out.trim_end_matches(' ').to_owned();
+            }
+            out += &gap(&label, self.label);
+            out += &format!("{fill}{}", paint(&shape, Tone::Quiet, canvas));
+            if node.output {
+                out += &paint("  output", Tone::Good, canvas);
+            }
+            out
+        };
+        (0..ids.len().max(labels.len())).map(line).collect()
     }
 }
 
@@ -125,13 +140,15 @@ fn lay_out(network: &Network, pitch: usize) -> Vec<Line> {
         };
         joined.push(own);
         if joined.iter().any(|&lane| lane != joined[0]) {
-            lines.push(Line { lanes: connectors(&before, &lanes, &joined, own, pitch), node: None });
+            let lanes = connectors(&before, &lanes, &joined, own, pitch);
+            lines.push(Line { lanes, node: None, below: String::new() });
         }
-        lines.push(Line { lanes: row(&lanes, own, mark(node), pitch), node: Some(index) });
+        let drawn = row(&lanes, Some((own, mark(node))), pitch);
         lanes[own] = (!uses[index].is_empty()).then_some(index);
         while lanes.last() == Some(&None) {
             lanes.pop();
         }
+        lines.push(Line { lanes: drawn, node: Some(index), below: row(&lanes, None, pitch) });
     }
     lines
 }
@@ -186,14 +203,15 @@ fn mark(node: &Node) -> char {
     }
 }
 
-/// Draws the lanes beside a node.
-fn row(lanes: &Lanes, own: usize, mark: char, pitch: usize) -> String {
-    let cell = |lane: usize| match lanes.get(lane) {
-        _ if lane == own => mark,
-        Some(Some(_)) => '│',
+/// Draws the lanes beside a node, which has its mark in a lane of its own, or below it.
+fn row(lanes: &Lanes, own: Option<(usize, char)>, pitch: usize) -> String {
+    let cell = |lane: usize| match (own, lanes.get(lane)) {
+        (Some((own, mark)), _) if lane == own => mark,
+        (_, Some(Some(_))) => '│',
         _ => ' ',
     };
-    spread((0..lanes.len().max(own + 1)).map(|lane| (cell(lane), false)), pitch)
+    let count = lanes.len().max(own.map_or(0, |(own, _)| own + 1));
+    spread((0..count).map(|lane| (cell(lane), false)), pitch)
 }
 
 /// Draws the line above a node in lane `own`: the lanes in `joined` are connected, the others pass.

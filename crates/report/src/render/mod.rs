@@ -1,17 +1,20 @@
 //! Formats a [`Report`] as bytes: the only code that formats numbers and text.
 
 pub mod csv;
+pub mod data;
 pub mod diagnostics;
 pub mod dot;
 pub mod findings;
 pub mod fit;
 pub mod heatmap;
 pub mod lanes;
+pub mod latex;
 pub mod markdown;
 pub mod mermaid;
 pub mod paint;
 pub mod plot;
 pub mod safe;
+mod table;
 pub mod terminal;
 mod tree;
 pub mod value;
@@ -26,14 +29,18 @@ use crate::{Block, Page, Report};
 pub enum Format {
     /// Tables for people.
     #[default]
-    #[cfg_attr(feature = "clap", value(aliases = ["text", "full"]))]
+    #[cfg_attr(feature = "clap", value(aliases = ["text", "txt", "full"]))]
     Table,
     /// One JSON object; integers are exact.
     Json,
-    /// The tables as comma-separated values; integers are exact.
+    /// A table as comma-separated values, for spreadsheets and pandas; integers are exact.
     Csv,
     /// The tables as Markdown, for a pull request.
+    #[cfg_attr(feature = "clap", value(aliases = ["md"]))]
     Markdown,
+    /// The tables as LaTeX, for a paper (package booktabs).
+    #[cfg_attr(feature = "clap", value(aliases = ["tex"]))]
+    Latex,
     /// The layer graph for Graphviz.
     Dot,
     /// The layer graph as a Mermaid flowchart.
@@ -58,10 +65,10 @@ pub enum Format {
 
 impl Format {
     /// Formats of every command with tables.
-    pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown];
+    pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex];
     /// Formats of a layer graph.
     pub const GRAPH: &[Self] =
-        &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Dot, Self::Mermaid];
+        &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex, Self::Dot, Self::Mermaid];
     /// Formats of findings.
     pub const FINDINGS: &[Self] = &[
         Self::Table,
@@ -70,13 +77,14 @@ impl Format {
         Self::Jsonl,
         Self::Csv,
         Self::Markdown,
+        Self::Latex,
         Self::Sarif,
         Self::Github,
         Self::Gitlab,
         Self::Junit,
     ];
     /// Formats of an export; the file's extension selects one too.
-    pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch, Self::Table];
+    pub const EXPORT: &[Self] = &[Self::Onnx, Self::Pytorch];
     /// Formats of a text with a JSON form.
     pub const TEXT_OR_JSON: &[Self] = &[Self::Table, Self::Json];
     /// Formats of a plain text.
@@ -89,6 +97,7 @@ impl Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Markdown => "markdown",
+            Self::Latex => "latex",
             Self::Dot => "dot",
             Self::Mermaid => "mermaid",
             Self::Concise => "concise",
@@ -110,6 +119,8 @@ pub struct Canvas {
     pub width: usize,
     /// Whether to use ANSI colours.
     pub color: bool,
+    /// Whether tables and graphs are fitted into the columns, as for a terminal; else a row is a line, however long.
+    pub tables: bool,
 }
 
 /// Formats `report` as `format`; colour and width affect only [`Format::Table`].
@@ -126,6 +137,7 @@ pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     let text = match format {
         Format::Csv => csv::render(page),
         Format::Markdown => markdown::render(page),
+        Format::Latex => latex::render(page),
         Format::Dot => networks(page, dot::render),
         Format::Mermaid => networks(page, mermaid::render),
         Format::Concise => found(page, &|list| findings::concise(list, canvas)),

@@ -220,8 +220,11 @@ impl Scene {
         }
         let most = hottest.exp().round().min(1e19) as u64;
         let most = if most < 100_000 { grouped(most) } else { magnitude(most) };
-        let text =
-            if hottest > 0.0 { format!("read 1 to {most} times (fourth root)") } else { "read".to_owned() };
+        let text = if hottest > 0.0 {
+            format!("read 1 to {most} times; shades by the fourth root")
+        } else {
+            "read".to_owned()
+        };
         self.words.push(Words { x: MARGIN + bar + 10, y: y + 3, scale: 1, color: INK, text });
         self.height += 24;
         let size = 14;

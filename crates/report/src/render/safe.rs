@@ -136,7 +136,10 @@ pub fn cell(text: &str) -> Cow<'_, str> {
 
 /// Returns `page` with all of its text made visible.
 pub fn page(page: &Page) -> Page {
-    Page { blocks: page.blocks.iter().map(block).collect() }
+    Page {
+        blocks: page.blocks.iter().map(block).collect(),
+        networks: page.networks.iter().map(|(start, name)| (*start, clean(name))).collect(),
+    }
 }
 
 fn clean(text: &str) -> String {
@@ -147,16 +150,9 @@ fn block(block: &Block) -> Block {
     match block {
         Block::Title(text, remark) => Block::Title(clean(text), remark.as_deref().map(clean)),
         Block::Table(rows) => Block::Table(table(rows)),
-        Block::Facts(facts) => Block::Facts(
-            facts
-                .iter()
-                .map(|fact| Fact {
-                    name: clean(&fact.name),
-                    value: value(&fact.value),
-                    remark: fact.remark.as_deref().map(clean),
-                })
-                .collect(),
-        ),
+        Block::Data(rows) => Block::Data(table(rows)),
+        Block::Facts(facts) => Block::Facts(facts.iter().map(fact).collect()),
+        Block::Definitions(facts) => Block::Definitions(facts.iter().map(fact).collect()),
         Block::Text(spans) => Block::Text(styled(spans, visible)),
         Block::Drawing(lines) => {
             Block::Drawing(lines.iter().map(|line| styled(line, visible_line)).collect())
@@ -166,6 +162,10 @@ fn block(block: &Block) -> Block {
         Block::Findings(list) => Block::Findings(findings(list)),
         Block::Note(text) => Block::Note(clean(text)),
     }
+}
+
+fn fact(fact: &Fact) -> Fact {
+    Fact { name: clean(&fact.name), value: value(&fact.value), remark: fact.remark.as_deref().map(clean) }
 }
 
 fn styled(spans: &[StyledText], filter: fn(&str) -> Cow<'_, str>) -> Vec<StyledText> {
@@ -185,6 +185,9 @@ fn table(table: &Table) -> Table {
 fn value(cell: &Cell) -> Cell {
     match &cell.value {
         Value::Text(text) => Cell { value: Value::Text(clean(text)), tone: cell.tone },
+        Value::Written { shown, exact } => {
+            Cell { value: Value::Written { shown: clean(shown), exact: clean(exact) }, tone: cell.tone }
+        }
         _ => cell.clone(),
     }
 }

@@ -2,19 +2,21 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::fit::{shorten, wrap};
+use crate::render::fit::{broken, lines};
 use crate::render::paint::paint;
-use crate::render::{Canvas, findings, heatmap, lanes, value};
-use crate::{Block, Fact, Page, StyledText, Table, Tone};
+use crate::render::{Canvas, findings, heatmap, lanes, table, value};
+use crate::{Block, Fact, Page, StyledText, Tone};
 
 /// Formats `page` as text with a final newline; ANSI escapes only if `canvas.color`.
 pub fn render(page: &Page, canvas: Canvas) -> String {
     let mut out = String::new();
-    for (i, block) in page.blocks.iter().enumerate() {
-        if i > 0 && !matches!((&page.blocks[i - 1], block), (Block::Note(_), Block::Note(_))) {
+    let mut before: Option<&Block> = None;
+    for block in page.blocks.iter().filter(|block| !matches!(block, Block::Data(_))) {
+        if before.is_some() && !matches!((before, block), (Some(Block::Note(_)), Block::Note(_))) {
             out.push('\n');
         }
         out += &draw(block, canvas);
+        before = Some(block);
     }
     out
 }
@@ -22,17 +24,23 @@ pub fn render(page: &Page, canvas: Canvas) -> String {
 fn draw(block: &Block, canvas: Canvas) -> String {
     match block {
         Block::Title(text, remark) => {
-            let remark = remark.as_ref().map(|text| paint(&format!("  {text}"), Tone::Quiet, canvas));
-            format!("{}{}\n", paint(text, Tone::Strong, canvas), remark.unwrap_or_default())
+            let title = draw_text(&[StyledText::new(text, Tone::Strong)], canvas);
+            let Some(remark) = remark else { return title };
+            // A remark that has no room beside the title stands below it.
+            if text.width() + 2 + remark.width() > canvas.width {
+                return title + &draw_text(&[StyledText::new(remark, Tone::Quiet)], canvas);
+            }
+            format!("{}  {}\n", title.trim_end(), paint(remark, Tone::Quiet, canvas))
         }
-        Block::Table(table) => draw_table(table, canvas),
-        Block::Facts(facts) => draw_facts(facts, canvas),
+        Block::Table(table) => table::draw(table, canvas),
+        Block::Facts(facts) | Block::Definitions(facts) => draw_facts(facts, canvas),
+        Block::Data(_) => String::new(),
         Block::Text(spans) => draw_text(spans, canvas),
         Block::Drawing(lines) => draw_lines(lines, canvas),
         Block::Network(network) => lanes::render(network, canvas),
         Block::Map(map) => draw_lines(&heatmap::layout(map, canvas.width), canvas),
         Block::Findings(list) => findings::full(list, canvas),
-        Block::Note(text) => wrap(text, canvas.width)
+        Block::Note(text) => broken(text, canvas.width)
             .iter()
             .fold(String::new(), |out, line| out + &paint(line, Tone::Quiet, canvas) + "\n"),
     }
@@ -46,27 +54,10 @@ fn draw_lines(lines: &[Vec<StyledText>], canvas: Canvas) -> String {
 }
 
 fn draw_text(spans: &[StyledText], canvas: Canvas) -> String {
-    // Each word carries its tone, so that a line break never splits an escape sequence.
-    let mut out = String::new();
-    let mut column = 0;
-    for span in spans {
-        for (i, word) in span.text.split(' ').enumerate() {
-            let space = usize::from(i > 0);
-            if column > 0 && column + space + word.width() > canvas.width {
-                out.push('\n');
-                column = 0;
-            } else if space == 1 && column > 0 {
-                out.push(' ');
-                column += 1;
-            }
-            if !word.is_empty() {
-                out += &paint(word, span.tone, canvas);
-            }
-            column += word.width();
-        }
-    }
-    out.push('\n');
-    out
+    lines(spans, canvas.width).into_iter().fold(String::new(), |out, line| {
+        // Each word carries its tone, so that a line break never splits an escape sequence.
+        line.iter().fold(out, |out, piece| out + &paint(&piece.text, piece.tone, canvas)) + "\n"
+    })
 }
 
 fn draw_facts(facts: &[Fact], canvas: Canvas) -> String {
@@ -75,131 +66,46 @@ fn draw_facts(facts: &[Fact], canvas: Canvas) -> String {
     let values = texts.iter().filter(|text| text.width() <= 24).map(|text| text.width()).max().unwrap_or(0);
     let mut out = String::new();
     for (fact, text) in facts.iter().zip(&texts) {
-        let value = paint(text, fact.value.tone, canvas);
-        out += &paint(&pad(&fact.name, names), Tone::Quiet, canvas);
-        let gap = values.saturating_sub(text.width());
-        match &fact.remark {
-            Some(remark) => {
-                let start = names + 2 + values.max(text.width()) + 2;
-                let lines = wrap(remark, canvas.width.saturating_sub(start).max(24));
-                let first = paint(&lines[0], Tone::Quiet, canvas);
-                out += &format!("  {}{value}  {first}\n", " ".repeat(gap));
-                for line in &lines[1..] {
-                    out += &format!("{}{}\n", " ".repeat(start), paint(line, Tone::Quiet, canvas));
-                }
+        let mut start = names + 2;
+        let mut line = paint(&pad(&fact.name, names), Tone::Quiet, canvas);
+        line += &" ".repeat(2 + values.saturating_sub(text.width()));
+        for (i, part) in broken(text, canvas.width.saturating_sub(start).max(12)).iter().enumerate() {
+            if i > 0 {
+                end(&mut out, &line);
+                line = " ".repeat(start);
             }
-            None => out += &format!("  {}{value}\n", " ".repeat(gap)),
+            line += &paint(part, fact.value.tone, canvas);
         }
+        if let Some(remark) = fact.remark.as_deref().filter(|remark| !remark.is_empty()) {
+            let beside = start + values.max(text.width()) + 2;
+            if canvas.width >= beside + remark.width().min(24) {
+                start = beside;
+                line += "  ";
+            } else {
+                // A remark that has no room beside the value stands below it.
+                start = start.min(canvas.width / 3);
+                end(&mut out, &line);
+                line = " ".repeat(start);
+            }
+            for (i, part) in broken(remark, canvas.width - start).iter().enumerate() {
+                if i > 0 {
+                    end(&mut out, &line);
+                    line = " ".repeat(start);
+                }
+                line += &paint(part, Tone::Quiet, canvas);
+            }
+        }
+        end(&mut out, &line);
     }
     out
+}
+
+/// Appends a line without the blanks at its end.
+fn end(out: &mut String, line: &str) {
+    out.push_str(line.trim_end_matches(' '));
+    out.push('\n');
 }
 
 fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
-}
-
-const GAP: usize = 2;
-
-fn draw_table(table: &Table, canvas: Canvas) -> String {
-    let shown = columns_that_fit(table, canvas.width);
-    let total: usize =
-        shown.iter().map(|&(_, width)| width).sum::<usize>() + GAP * shown.len().saturating_sub(1);
-    let rule = paint(&"─".repeat(total), Tone::Quiet, canvas) + "\n";
-    let titles: String = (0..shown.len())
-        .map(|position| aligned(&table.columns[shown[position].0].title, table, &shown, position))
-        .collect();
-    let mut out = paint(titles.trim_end(), Tone::Quiet, canvas) + "\n" + &rule;
-    for row in &table.rows {
-        if row.rule_above {
-            out += &rule;
-        }
-        let lines = |&(i, width): &(usize, usize)| {
-            let text = row.cells.get(i).map(|cell| value::readable(&cell.value)).unwrap_or_default();
-            if table.columns[i].wrap { broken(&text, width) } else { vec![shorten(&text, width)] }
-        };
-        let cells: Vec<Vec<String>> = shown.iter().map(lines).collect();
-        for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
-            let drawn: String = cells
-                .iter()
-                .enumerate()
-                .map(|(position, cell)| {
-                    let text = cell.get(line).map_or("", String::as_str);
-                    let tone = row.cells.get(shown[position].0).map_or(Tone::Plain, |cell| cell.tone);
-                    // The empty lines of a wrapped cell have no escape sequences.
-                    let tone = if text.trim().is_empty() { Tone::Plain } else { tone };
-                    paint(&aligned(text, table, &shown, position), tone, canvas)
-                })
-                .collect();
-            out += drawn.trim_end();
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// Formats `text` in the column at `position` of those shown, followed by the gap.
-fn aligned(text: &str, table: &Table, shown: &[(usize, usize)], position: usize) -> String {
-    let (column, width) = shown[position];
-    let gap = if position + 1 == shown.len() { 0 } else { GAP };
-    if table.columns[column].right {
-        let before = " ".repeat(width.saturating_sub(text.width()));
-        format!("{before}{text}{}", " ".repeat(gap))
-    } else {
-        pad(text, width + gap)
-    }
-}
-
-/// Returns the columns to draw with their widths: optional ones are dropped and text is shortened until the table
-/// fits.
-fn columns_that_fit(table: &Table, width: usize) -> Vec<(usize, usize)> {
-    let natural = |i: usize| {
-        let cells = table.rows.iter().filter_map(|row| row.cells.get(i));
-        let widest = cells.map(|cell| value::readable(&cell.value).width()).max().unwrap_or(0);
-        widest.max(table.columns[i].title.width())
-    };
-    let mut shown: Vec<(usize, usize)> = (0..table.columns.len()).map(|i| (i, natural(i))).collect();
-    let excess = |shown: &[(usize, usize)]| {
-        let total = shown.iter().map(|&(_, w)| w).sum::<usize>() + GAP * shown.len().saturating_sub(1);
-        total.saturating_sub(width)
-    };
-    while excess(&shown) > 0 {
-        // Shortening text by up to a third is better than dropping a column.
-        let slack: usize = shown
-            .iter()
-            .filter(|&&(i, _)| table.columns[i].shrink)
-            .map(|&(i, w)| w - (w * 2 / 3).max(table.columns[i].title.width()).max(12).min(w))
-            .sum();
-        if excess(&shown) <= slack {
-            break;
-        }
-        let candidate = shown.iter().map(|&(i, _)| i).filter(|&i| table.columns[i].optional > 0);
-        let Some(drop) = candidate.max_by_key(|&i| table.columns[i].optional) else { break };
-        shown.retain(|&(i, _)| i != drop);
-    }
-    loop {
-        let excess = excess(&shown);
-        let widest =
-            shown.iter_mut().filter(|(i, w)| table.columns[*i].shrink && *w > 12).max_by_key(|(_, w)| *w);
-        match widest {
-            Some((_, w)) if excess > 0 => *w -= 1,
-            _ => return shown,
-        }
-    }
-}
-
-/// Wraps `text` into lines of at most `width` columns, between words, or else after the last dot of a name that fits.
-fn broken(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for mut line in wrap(text, width) {
-        while line.width() > width && width > 0 {
-            let fits = |end: &usize| line[..*end].width() <= width;
-            let ends = line.char_indices().map(|(at, c)| at + c.len_utf8());
-            let hard = ends.take_while(fits).last().unwrap_or(line.len());
-            let dot = line[..hard].rfind(['.', '/']).map(|at| at + 1).filter(|&at| at > 1);
-            let rest = line.split_off(dot.unwrap_or(hard));
-            lines.push(std::mem::replace(&mut line, rest));
-        }
-        lines.push(line);
-    }
-    lines
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::{RfLayer, RfMerge, RfPath, RfSummary, ends, unit};
+use crate::render::value::readable;
 use crate::{Block, Cell, Column, Page, Row, Table, Tone, Value, support};
-use cnnkit_core::analysis::field::{AxisFacts, Sampling};
-use cnnkit_core::number;
+use cnnkit_core::analysis::field::{AxisFacts, Jump, Sampling};
 use cnnkit_core::shape::Shape;
 
 /// Merges by the layer and the input that they refer to.
@@ -22,10 +22,16 @@ pub fn of(summary: &RfSummary) -> Page {
     let shown: Vec<&RfLayer> = summary.layers.iter().filter(|layer| layer.shown).collect();
     page.table(table(summary, &shown));
     let hidden = summary.layers.len() - shown.len();
-    if hidden > 0 {
-        page.note(format!(
-            "{hidden} layers that see what their input sees are not shown; `--all` shows them."
-        ));
+    match hidden {
+        0 => {}
+        1 => {
+            page.note("1 layer has the receptive field of its input and is not shown; `--all` shows it.");
+        }
+        _ => {
+            page.note(format!(
+                "{hidden} layers have the receptive fields of their inputs and are not shown; `--all` shows them."
+            ));
+        }
     }
     misalignments(&mut page, summary);
     if summary.question.exact {
@@ -46,18 +52,25 @@ pub fn of(summary: &RfSummary) -> Page {
     page
 }
 
-/// Formats one value if all axes agree, else one per axis: `427`, `7 x 3`.
-fn per_axis<T: PartialEq>(
-    axes: &[AxisFacts],
-    value: impl Fn(&AxisFacts) -> T,
-    show: impl Fn(T) -> String,
-) -> String {
-    let values: Vec<T> = axes.iter().map(&value).collect();
-    if values.windows(2).all(|pair| pair[0] == pair[1]) {
-        values.into_iter().next().map(show).unwrap_or_default()
-    } else {
-        values.into_iter().map(show).collect::<Vec<_>>().join(" x ")
+/// One value for all axes that agree, else one per axis: `427`, `7 x 3`.
+fn per_axis(axes: &[AxisFacts], value: impl Fn(&AxisFacts) -> Value) -> Cell {
+    let values: Vec<Value> = axes.iter().map(&value).collect();
+    match values.as_slice() {
+        [] => Cell::default(),
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => first.clone().into(),
+        several => Cell::text(several.iter().map(readable).collect::<Vec<_>>().join(" x ")),
     }
+}
+
+/// A size, which people read without commas.
+fn size(value: i128) -> Value {
+    Value::Text(value.to_string())
+}
+
+/// A jump, which may be a fraction.
+fn jump(value: Jump) -> Value {
+    let exact = *value.numer() as f64 / *value.denom() as f64;
+    Value::Written { shown: value.to_string(), exact: exact.to_string() }
 }
 
 fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
@@ -90,29 +103,27 @@ fn table(summary: &RfSummary, shown: &[&RfLayer]) -> Table {
             cells.push(Cell::text(&layer.input));
         }
         let axes = &facts.axes;
-        let whole = |axis: &AxisFacts, text: String| if axis.global { "all".to_owned() } else { text };
+        let all = || Value::Text("all".into());
+        // For programs a field without an end is infinite, and has no jump.
+        let shown_all = |exact: &str| Value::Written { shown: "all".into(), exact: exact.into() };
+        let whole = |axis: &AxisFacts, value: Value| if axis.global { all() } else { value };
         cells.extend([
-            Cell::toned(per_axis(axes, |a| whole(a, a.size.to_string()), |text| text), tone),
-            Cell::toned(
-                per_axis(axes, |a| a.smallest, |s| s.map_or("all".into(), |s| s.to_string())),
-                Tone::Quiet,
-            ),
-            Cell::text(per_axis(axes, |a| whole(a, a.jump.to_string()), |text| text)),
-            Cell::text(per_axis(axes, |a| whole(a, unit::range(ends(a.first))), |text| text)),
+            per_axis(axes, |a| if a.global { shown_all("inf") } else { size(a.size) }).tone(tone),
+            per_axis(axes, |a| a.smallest.map_or_else(|| shown_all("inf"), size)).tone(Tone::Quiet),
+            per_axis(axes, |a| if a.global { shown_all("") } else { jump(a.jump) }),
+            per_axis(axes, |a| whole(a, Value::Text(unit::range(ends(a.first))))),
             Value::Share(facts.seen).into(),
         ]);
         if effective {
-            let std = |a: &AxisFacts| a.effective.map_or("-".into(), |e| format!("{:.2}", e.std));
-            let share = |a: &AxisFacts| a.effective.map_or("-".into(), |e| number::share(e.share));
-            cells.push(Cell::text(per_axis(axes, std, |text| text)));
-            cells.push(Cell::text(per_axis(axes, share, |text| text)));
+            cells.push(per_axis(axes, |a| a.effective.map_or(Value::Missing, |e| Value::Number(e.std, 2))));
+            cells.push(per_axis(axes, |a| a.effective.map_or(Value::Missing, |e| Value::Share(e.share))));
         }
         let here = merges.get(&(layer.id.as_str(), layer.input.as_str()));
         let (remarks, tone) = remarks(layer, here.map_or(&[], Vec::as_slice));
         cells.push(Cell::toned(remarks, tone));
         Row::new(cells)
     };
-    Table { columns, rows: shown.iter().map(row).collect() }
+    Table { name: "layers", columns, rows: shown.iter().map(row).collect() }
 }
 
 /// Formats the remarks about a layer. A misaligned merge is reported where it happens, not at the layers
@@ -161,6 +172,7 @@ fn misalignments(page: &mut Page, summary: &RfSummary) {
     }
     page.title_with("Misaligned merges", "paths that meet with different centres of unit 0, in input pixels");
     let mut table = Table {
+        name: "misaligned",
         columns: vec![
             Column::text("merge"),
             Column::number("axis"),

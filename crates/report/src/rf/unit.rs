@@ -82,7 +82,7 @@ fn check(graph: &Graph, node: NodeId, unit: &[i128]) -> Result<(), Problem> {
     let sizes: Vec<String> = shape.iter().map(u64::to_string).collect();
     let message = format!("`{}` has no such unit: its map is {}", graph.node(node).id, sizes.join(" x "));
     Err(Problem::new(Code::InvalidValue, message)
-        .help("give one index an axis, from 0; `--node` chooses another layer"))
+        .help("give one index per axis, from 0; `--node` chooses another layer"))
 }
 
 /// Appends what the unit reads to the page.

@@ -57,7 +57,7 @@ fn outputs(outputs: &[RunOutput]) -> Table {
             Cell::count(output.not_finite),
         ])
     };
-    Table { columns, rows: outputs.iter().map(row).collect() }
+    Table { name: "outputs", columns, rows: outputs.iter().map(row).collect() }
 }
 
 fn scores(scores: &[RunScore]) -> Table {
@@ -69,7 +69,7 @@ fn scores(scores: &[RunScore]) -> Table {
             Value::Share(score.share).into(),
         ])
     };
-    Table { columns, rows: scores.iter().map(row).collect() }
+    Table { name: "scores", columns, rows: scores.iter().map(row).collect() }
 }
 
 fn layers(layers: &[RunLayer]) -> Table {
@@ -102,7 +102,7 @@ fn layers(layers: &[RunLayer]) -> Table {
             Cell::bytes(layer.alive),
         ])
     };
-    Table { columns, rows: layers.iter().map(row).collect() }
+    Table { name: "layers", columns, rows: layers.iter().map(row).collect() }
 }
 
 /// Returns the median; of an even number of values, the larger of the two in the middle.
@@ -122,9 +122,11 @@ fn facts(summary: &RunSummary) -> Vec<Fact> {
         "one run, the first: `--repeat` shows what later ones take".to_owned()
     };
     let (exact, bytes) = (number::grouped, number::bytes);
+    let speed = gflops(macs.measured, time);
+    let speed = Cell::written(format!("{speed:.2} GFLOP/s"), speed * 1e9);
     let mut facts = vec![
-        Fact::new("time", Cell::text(format!("{:.1} ms", time * 1e3))).remark(remark),
-        Fact::new("speed", Cell::text(format!("{:.2} GFLOP/s", gflops(macs.measured, time)))),
+        Fact::new("time", Cell::written(format!("{:.1} ms", time * 1e3), time)).remark(remark),
+        Fact::new("speed", speed),
         Fact::new("MACs", Cell::count(macs.measured)).remark(match macs.on_padding {
             0 => format!("predicted {}", exact(macs.predicted)),
             padding => format!(

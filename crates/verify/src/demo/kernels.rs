@@ -9,6 +9,7 @@ use crate::{Analysis, Seed};
 use cnnkit_core::analysis::gridding::{Gridding, Stack};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
+use cnnkit_core::number;
 use cnnkit_exec::tensor::Tensor;
 
 /// Composes two kernels into one: `second` after `first`.
@@ -142,8 +143,8 @@ pub(super) fn bottleneck(seed: u64) -> Result<Vec<Fact>, Problem> {
         std::slice::from_ref(&weight),
     )?;
     Ok(vec![
-        figure("weights of the bottleneck", 69_632, allocated),
-        figure("weights of the plain 3x3", 589_824, weight.len()),
+        figure("weights of the bottleneck", "69,632", number::grouped(allocated as u64)),
+        figure("weights of the plain 3x3", "589,824", number::grouped(weight.len() as u64)),
         figure("shape of both", format!("{:?}", plain.sizes()), format!("{:?}", map.sizes())),
     ])
 }

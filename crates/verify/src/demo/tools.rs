@@ -64,8 +64,12 @@ pub(super) fn same(what: &str, a: &Tensor<f64>, b: &Tensor<f64>) -> Fact {
     let found = difference(a, b);
     Fact {
         what: what.into(),
-        expected: format!("equal to {ROUNDING:e}"),
-        found: format!("largest relative difference {found:.1e}"),
+        expected: format!("equal within {ROUNDING:e}"),
+        found: if found > 0.0 {
+            format!("largest relative difference {found:.1e}")
+        } else {
+            "exactly equal".to_owned()
+        },
         ok: found <= ROUNDING,
     }
 }

@@ -170,7 +170,8 @@ fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
     })
 }
 
-/// Returns the axes along which the operands' units are not aligned.
+/// Returns the axes along which the operands' units are not aligned: their jumps differ, or their centres do. Causal
+/// operands are aligned whatever their centres are, because all of them end at the unit's own position.
 fn misalignments(
     node: NodeId,
     input: NodeId,
@@ -180,25 +181,37 @@ fn misalignments(
     let axes = parts.first().map_or(0, |(_, _, field)| field.axes.len());
     for axis in 0..axes {
         let mut ends: Vec<(Option<usize>, PathEnd)> = Vec::new();
+        let mut causal = true;
         for (operand, _, field) in parts {
             // A path whose field does not move (global, broadcast) cannot be misaligned.
             let moving: Vec<_> = field.axes[axis].union.iter().filter(|piece| piece.by.is_some()).collect();
             if let Some(piece) = moving.first() {
                 let centre = centre(&piece.family).ok_or_else(too_large)?;
                 let mixed = moving.len() > 1;
+                causal &= !mixed && is_causal(&piece.family);
                 ends.push((piece.by, PathEnd { node: *operand, jump: piece.family.jump, centre, mixed }));
             }
         }
         let Some((by, first)) = ends.first().cloned() else { continue };
-        let same = ends
-            .iter()
-            .all(|(other, end)| *other == by && end.jump == first.jump && end.centre == first.centre);
+        let same = ends.iter().all(|(other, end)| {
+            *other == by && end.jump == first.jump && (causal || end.centre == first.centre)
+        });
         if !same {
             let paths = ends.into_iter().map(|(_, end)| end).collect();
             found.push(Misaligned { node, input, axis, paths });
         }
     }
     Ok(found)
+}
+
+/// Returns whether the last position that each unit reads is the one it stands on: unit u stands on `u * jump`, rounded
+/// down.
+fn is_causal(family: &Family<Interval>) -> bool {
+    (0i128..).zip(&family.phases).all(|(phase, span)| {
+        let Some(span) = span else { return true };
+        let own = phase.checked_mul(*family.jump.numer()).map(|moved| moved.div_euclid(*family.jump.denom()));
+        own == Some(span.hi)
+    })
 }
 
 /// Returns the centre of unit 0: the middle of each unit's box, minus `jump` per unit, averaged over the phases.

@@ -5,6 +5,9 @@ use super::{Field, Fields, Interval, Piece};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId};
 
+/// Indices of the first axis that are looked at from each end.
+const MOST: i128 = 1 << 12;
+
 impl Fields {
     /// Returns the input box of the unit `unit` of `node` (one index per spatial axis of the node): one interval per
     /// spatial axis of `input`, not clipped; `None` where the unit reads nothing.
@@ -16,13 +19,24 @@ impl Fields {
         unit: &[i128],
     ) -> Result<Vec<Option<Interval>>, Problem> {
         let field = self.dependence(graph, node, input)?;
-        let index: Vec<i128> = std::iter::once(0).chain(unit.iter().copied()).collect();
+        let mut index: Vec<i128> = std::iter::once(0).chain(unit.iter().copied()).collect();
         let sizes = graph.node(input).shape.spatial();
+        let channels = i128::from(graph.node(node).shape.channels());
         let boxes = field.axes.iter().zip(sizes).map(|(axis, &size)| {
             if axis.whole {
                 Some(Some(Interval { lo: 0, hi: i128::from(size) - 1 }))
             } else {
-                axis.hull(&index)
+                // Where positions lie along the node's first axis (channels last), a unit has all of them.
+                let over = if axis.union.iter().any(|piece| piece.by == Some(0)) { channels } else { 1 };
+                let ends = (0..over.min(MOST)).chain((over - MOST).max(0)..over);
+                ends.map(|first| {
+                    index[0] = first;
+                    axis.hull(&index)
+                })
+                .try_fold(None, |all: Option<Interval>, one| {
+                    let one = one?;
+                    Some(all.map_or(one, |all| Some(one.map_or(all, |one| all.hull(one)))))
+                })
             }
         });
         boxes.collect::<Option<Vec<_>>>().ok_or_else(too_large)

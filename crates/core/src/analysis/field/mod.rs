@@ -67,7 +67,8 @@ pub struct Field {
     pub context: bool,
     /// Whether it depends on the input locally, not only through a gate.
     pub local: bool,
-    /// Whether all merges before it join paths with the same jump and centre.
+    /// Whether all merges before it join paths with the same jump and centre; causal paths with the same jump and
+    /// end.
     pub aligned: bool,
     /// Whether a layer before it samples at data-dependent positions.
     pub sampled: bool,

@@ -1,12 +1,16 @@
 //! The channels of an input that each channel of a node reads, element by element and with borders.
 //!
-//! Channels are followed one by one. After a layer that mixes them (the head of a classifier) all of them share the
-//! rest of the path: the result for each set of pending regions is cached, so that the path is followed once.
+//! Channels are followed one by one, up to nodes whose sets are known: before the first layer that turns channels into
+//! positions they follow from the layers alone, wherever on the map they are read. After a layer that mixes them (the
+//! head of a classifier) all of them share the rest of the path: the result for each set of pending regions is cached,
+//! so that the path is followed once.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::pullback::{Ground, read_by};
 use super::{Borders, Budget, Region, Set, everything};
+use crate::analysis::channel_sets::Runs;
+use crate::analysis::field::Interval;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId, Op};
 
@@ -14,8 +18,15 @@ use crate::graph::{Graph, NodeId, Op};
 type Pending = BTreeMap<usize, Region>;
 
 /// Returns, for each channel of `node`, the channels of `source` that it reads at the network's own size; with
-/// `gates`, through gates and statistics as well.
-pub fn channels(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Vec<Set>, Problem> {
+/// `gates`, through gates and statistics as well. `settled` has the sets of the nodes where they are known.
+pub fn channels(
+    graph: &Graph,
+    source: NodeId,
+    node: NodeId,
+    gates: bool,
+    settled: &[Option<Runs>],
+) -> Result<Vec<Set>, Problem> {
+    let is_settled = |node: usize| settled.get(node).is_some_and(Option::is_some);
     let budget = Budget::default();
     let ground = Ground::new(graph, Borders::Real, gates);
     let mut known: HashMap<Vec<(usize, Region)>, Set> = HashMap::new();
@@ -32,14 +43,21 @@ pub fn channels(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Res
                 break found.clone();
             }
             way.push(key);
-            // The last node first, so that all that is read of a node is complete when it is processed;
-            // inputs remain.
-            let next = pending.keys().rev().find(|&&node| graph.nodes[node].op != Op::Input).copied();
+            // The last node first, so that everything that is read of a node is known at its turn; inputs and settled
+            // nodes remain.
+            let open = |node: usize| graph.nodes[node].op != Op::Input && !is_settled(node);
+            let next = pending.keys().rev().find(|&&node| open(node)).copied();
             let Some((at, region)) = next.and_then(|at| Some((at, pending.remove(&at)?))) else {
-                break match pending.get(&source.0) {
+                let mut found = match pending.get(&source.0) {
                     Some(region) => region.channels(&budget)?,
                     None => Set::default(),
                 };
+                for (&node, region) in pending.iter().filter(|(node, _)| **node != source.0) {
+                    if let Some(runs) = settled.get(node).and_then(Option::as_ref) {
+                        found = found.union(&of_runs(runs, &region.channels(&budget)?), &budget)?;
+                    }
+                }
+                break found;
             };
             for (operand, read) in read_by(graph, &graph.nodes[at], &region, &|_| true, &ground, &budget)? {
                 let sum = match pending.remove(&operand.0) {
@@ -54,4 +72,18 @@ pub fn channels(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Res
         all.push(found);
     }
     Ok(all)
+}
+
+/// Returns the channels of the source that the channels `read` of a node depend on.
+fn of_runs(runs: &Runs, read: &Set) -> Set {
+    let bound = |index: i128| u64::try_from(index).unwrap_or(0);
+    let sets = read.spans().iter().filter_map(|span| {
+        let len = bound(span.hi - span.lo).saturating_add(1);
+        runs.joined(bound(span.lo), len)
+    });
+    let channels: Vec<Interval> = sets
+        .flat_map(|set| set.iter().map(i128::from).collect::<Vec<_>>())
+        .map(|channel| Interval { lo: channel, hi: channel })
+        .collect();
+    Set::of(channels)
 }

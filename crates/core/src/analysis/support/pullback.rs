@@ -174,7 +174,7 @@ fn mirror(node: &Node) -> PaddingMode {
         A::Pad(pad) => pad.mode,
         #[rustfmt::skip]
         A::Pointwise(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_) | A::Linear(_)
-        | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
+        | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
         | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_) | A::Reduce(_)
         | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
         | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Expander;
+use super::counts::Count;
 use crate::diagnostic::{Code, Problem, did_you_mean, suggest};
 use crate::graph::NodeId;
 use crate::layers::{self, Arity, Kind, Layer};
@@ -33,6 +34,8 @@ struct Built {
     places: Vec<(String, Span)>,
     /// Whether its weights are learned.
     learned: bool,
+    /// What its weights count as.
+    counts: Vec<Count>,
 }
 
 impl<'a> Item<'a> {
@@ -283,7 +286,7 @@ impl<'a> Expander<'a> {
             Some((kind, _)) => self.build(kind, &item, shorthand),
             None => {
                 let layer = owner.and_then(|owner| self.builder.layer_of(owner).cloned());
-                layer.map(|layer| Built { layer, places: vec![], learned: true })
+                layer.map(|layer| Built { layer, places: vec![], learned: true, counts: vec![] })
             }
         };
         let name = match (&built, kind) {
@@ -293,7 +296,7 @@ impl<'a> Expander<'a> {
         };
         let id = self.name(name, item.id.take());
         let node = match built {
-            Some(Built { layer, places, learned }) if !broken => {
+            Some(Built { layer, places, learned, counts }) if !broken => {
                 let origin = Origin {
                     span: Some(item.key.span),
                     args: places,
@@ -309,6 +312,7 @@ impl<'a> Expander<'a> {
                     if !learned {
                         self.builder.freeze(node);
                     }
+                    self.counted(node, &counts);
                     if shares.is_none() {
                         self.own_weights_while_sharing(node, &id, item.key.span);
                     }
@@ -397,8 +401,9 @@ impl<'a> Expander<'a> {
         }
         let places = args.iter().map(|(key, value)| (ours(&key.name).to_owned(), value.span)).collect();
         let learned = if kind.is_freezable() { self.learned(&mut args)? } else { true };
+        let counts = self.counts(&mut args)?;
         match kind.build(&Located { value: Value::Map(args), span: item.key.span }, item.key.span) {
-            Ok(layer) => Some(Built { layer, places, learned }),
+            Ok(layer) => Some(Built { layer, places, learned, counts }),
             Err(errors) => {
                 self.report_all(errors);
                 None

@@ -7,6 +7,7 @@
 mod again;
 mod block;
 mod constructs;
+mod counts;
 mod entry;
 mod level;
 mod names;

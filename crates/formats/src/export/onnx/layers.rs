@@ -1,5 +1,6 @@
 //! Every layer of the vocabulary as ONNX operators. Our axis `a` is ONNX's `a + 1`, because the batch comes first.
 
+use super::dynamic_conv;
 use super::emit::{Layer as Out, Value, float, int, permutation, text};
 use super::windows;
 use super::{attention, norms, refuse};
@@ -141,6 +142,7 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
             let factor = out.weight("weight");
             out.last("Mul", vec![x.name.clone(), factor], vec![], sizes);
         }
+        Arithmetic::DynamicConv(layer) => dynamic_conv::write(out, layer, inputs, io)?,
         Arithmetic::DeformSample(layer) => windows::deform_sample(out, layer, inputs, io)?,
         Arithmetic::Opaque(layer) => {
             return Err(refuse(
@@ -232,7 +234,7 @@ pub(super) fn weight_sizes(layer: &Layer, sizes: &[u64], input: &[u64]) -> Vec<u
         A::LearnedTokens(_) | A::LearnedTensor(_) => [&[1], sizes].concat(),
         #[rustfmt::skip]
         A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
-        | A::Linear(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
+        | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::Attention(_) | A::MaxPool(_) | A::AvgPool(_)
         | A::AdaptiveAvgPool(_) | A::AdaptiveMaxPool(_) | A::GlobalAvgPool(_) | A::GlobalMaxPool(_)
         | A::Reduce(_) | A::BatchNorm(_) | A::LayerNorm(_) | A::GroupNorm(_) | A::InstanceNorm(_)
         | A::LocalResponseNorm(_) | A::Dropout(_) | A::Prelu(_) | A::Softmax(_) | A::Glu(_)
@@ -354,7 +356,11 @@ fn upsample(out: &mut Out<'_>, x: &Value, layer: &Upsample, sizes: &[u64]) -> Re
             attributes.push(text("mode", "linear"));
             attributes.push(text("coordinate_transformation_mode", word));
         }
-        Interpolation::Bicubic => return Err(refuse("bicubic upsampling", "use `mode: bilinear`")),
+        Interpolation::Bicubic => {
+            let word = if layer.align_corners { "align_corners" } else { "half_pixel" };
+            attributes.push(text("mode", "cubic"));
+            attributes.push(text("coordinate_transformation_mode", word));
+        }
     }
     let factors = match &layer.scale_factor {
         Some(scale) => scale.resolve(rank)?,

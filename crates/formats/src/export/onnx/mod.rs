@@ -5,6 +5,7 @@
 //! types and shapes are written.
 
 mod attention;
+mod dynamic_conv;
 mod emit;
 mod layers;
 mod norms;
@@ -86,7 +87,14 @@ pub fn write(
             .collect();
         let mut out = emit::Layer::new(&names[id.index()], owner);
         let io = Io { inputs: &shapes, output: &node.shape };
-        match layers::write(&mut out, layer, &inputs, io) {
+        let written = match layer {
+            cnnkit_core::layers::Layer::DynamicConv(_) if options.batch != Some(1) => Err(refuse(
+                "`dynamic_conv` of several images, each with its own weight",
+                "write the model for a batch of 1",
+            )),
+            _ => layers::write(&mut out, layer, &inputs, io),
+        };
+        match written {
             Ok(()) => {
                 nodes.append(&mut out.nodes);
                 values.append(&mut out.values);

@@ -13,7 +13,7 @@ use cnnkit_core::layers::max_pool::MaxPool;
 use cnnkit_core::layers::window::Window;
 
 /// Returns the attributes of a window; `pads` lists all starts, then all ends.
-fn sliding(windows: &[Window]) -> Vec<Attribute> {
+pub(super) fn sliding(windows: &[Window]) -> Vec<Attribute> {
     let list =
         |of: &dyn Fn(&Window) -> u64| windows.iter().map(|window| of(window) as i64).collect::<Vec<_>>();
     vec![

@@ -163,6 +163,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
                     .key("shape", "(-1,)", "(-1,)"),
             }
         }
+        Arithmetic::DynamicConv(layer) => windows::dynamic_conv(layer, io)?,
         Arithmetic::DeformSample(_) => {
             return Err(refuse(
                 "`deform_sample`, whose offsets are an input",
@@ -301,7 +302,7 @@ fn layer_norm(layer: &LayerNorm, io: Io<'_>) -> Leaf {
 fn upsample(layer: &Upsample, rank: usize) -> Result<Leaf, Problem> {
     let word = match layer.mode {
         Interpolation::Nearest => "\"nearest\"",
-        Interpolation::Bicubic => return Err(refuse("bicubic upsampling", "use `mode: bilinear`")),
+        Interpolation::Bicubic => "\"bicubic\"",
         Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => {
             ranked(["\"linear\"", "\"bilinear\"", "\"trilinear\""], rank)
         }

@@ -11,6 +11,7 @@ use cnnkit_core::layers::axes::OutputSize;
 use cnnkit_core::layers::conv::{Conv, PaddingMode};
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
+use cnnkit_core::layers::dynamic_conv::{DynamicConv, WithWeight};
 use cnnkit_core::layers::max_pool::MaxPool;
 use cnnkit_core::layers::window::Window;
 
@@ -229,4 +230,50 @@ pub(super) fn adaptive_max_pool(layer: &AdaptiveMaxPool, io: Io<'_>) -> Result<L
     let names = ["nn.AdaptiveMaxPool1d", "nn.AdaptiveMaxPool2d", "nn.AdaptiveMaxPool3d"];
     Ok(Leaf::module(ranked(names, io.input().spatial().len()))
         .with("output_size", output_size(&layer.output_size, io)?))
+}
+
+/// Each image is convolved with its own weight.
+pub(super) fn dynamic_conv(layer: &DynamicConv, io: Io<'_>) -> Result<Leaf, Problem> {
+    let (channels, space) = (io.input().channels(), io.input().spatial());
+    let (windows, groups, added) = match layer.main(io.inputs)? {
+        WithWeight::Conv(conv) => {
+            (conv.windows(space)?, conv.groups.resolve(channels, conv.out_channels)?, None)
+        }
+        WithWeight::Transposed(conv) => {
+            let added = conv.output_padding.resolve(space.len(), "output_padding", 0)?;
+            (conv.windows(space)?, conv.groups.resolve(channels, conv.out_channels)?, Some(added))
+        }
+    };
+    let rank = windows.len();
+    let (function, sides) = match added {
+        None => (ranked(["F.conv1d", "F.conv2d", "F.conv3d"], rank), windows.clone()),
+        Some(_) => (
+            ranked(["F.conv_transpose1d", "F.conv_transpose2d", "F.conv_transpose3d"], rank),
+            each(&windows, |w| Window { before: -w.before, after: -w.after, ..*w }),
+        ),
+    };
+    let even = symmetric(&windows);
+    let map = if even.is_none() && added.is_none() { "F.pad(x, {pad})" } else { "x" };
+    let mut call = format!(
+        "{function}({map}, w, stride={{stride}}, padding={{padding}}, dilation={{dilation}}, groups={{groups}}"
+    );
+    if added.is_some() {
+        call += ", output_padding={output_padding}";
+    }
+    call += ")";
+    if even.is_none() && added.is_some() {
+        call = format!("F.pad({call}, {{pad}})");
+    }
+    let mut leaf = Leaf::call(format!("torch.cat([{call} for x, w in zip({{0!}}.split(1), {{1}})])"))
+        .inside("stride", tuple(&each(&windows, |w| w.stride)))
+        .inside("padding", even.as_ref().map_or_else(|| "0".to_owned(), |even| tuple(even)))
+        .inside("dilation", tuple(&each(&windows, |w| w.dilation)))
+        .inside("groups", groups);
+    if let Some(added) = &added {
+        leaf = leaf.inside("output_padding", tuple(added));
+    }
+    if even.is_none() {
+        leaf = leaf.inside("pad", amounts(&sides));
+    }
+    Ok(leaf)
 }

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::export::fold::{Face, Slot};
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
-use cnnkit_core::layers::{self, Layer};
+use cnnkit_core::layers::{self, Layer, Weight};
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::value::{Key, Located, Value, parse_decimal};
 
@@ -50,6 +50,9 @@ impl Faces {
             if node.frozen {
                 let (name, value) = (layers::LEARNED.to_owned(), "false".to_owned());
                 face.slots.push(Slot { name, value, default: None, fixed: true });
+            }
+            if let Some(value) = counts(node) {
+                face.slots.push(Slot { name: layers::COUNTS.to_owned(), value, default: None, fixed: true });
             }
             list.push(Some(face));
         }
@@ -98,6 +101,18 @@ impl Faces {
         }
         self.defaults = chosen;
     }
+}
+
+/// Returns what the weights of `node` count as where that is not the number of their elements; none where it uses another
+/// node's weights.
+fn counts(node: &Node) -> Option<String> {
+    let count = |(index, weight): (usize, &Weight)| {
+        let elements = weight.shape.elements().ok()?;
+        let counted = if node.tied.contains(&index) { 0 } else { node.counted(index, elements) };
+        (counted != elements).then(|| format!("{}: {counted}", weight.name))
+    };
+    let list: Vec<String> = node.weights.iter().enumerate().filter_map(count).collect();
+    (node.shares.is_none() && !list.is_empty()).then(|| format!("{{{}}}", list.join(", ")))
 }
 
 /// Returns a layer's name and its arguments, in the shortest form.

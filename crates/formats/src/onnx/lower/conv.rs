@@ -112,7 +112,7 @@ fn weight(lower: &Lower, used: Use<'_>, index: usize, input: &Tensor) -> Result<
     Ok(weight)
 }
 
-fn groups(used: Use<'_>, channels: u64) -> Result<(u64, Groups), Problem> {
+pub(super) fn groups(used: Use<'_>, channels: u64) -> Result<(u64, Groups), Problem> {
     let group = used.int("group", 1);
     let number = u64::try_from(group).ok().filter(|&number| number > 0);
     let number = number.ok_or_else(|| {
@@ -130,6 +130,9 @@ fn bias(lower: &Lower, used: Use<'_>, index: usize, weights: &mut Vec<Constant>)
 }
 
 pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    if let Some(outcome) = super::dynamic_conv::with_computed_weight(lower, used) {
+        return outcome;
+    }
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
     let window = window(used, &weight.dims[2..])?;
@@ -152,28 +155,16 @@ pub(super) fn conv(lower: &mut Lower, used: Use<'_>) -> Outcome {
 }
 
 pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    if let Some(outcome) = super::dynamic_conv::with_computed_weight(lower, used) {
+        return outcome;
+    }
     let input = image(lower, used)?;
     let weight = weight(lower, used, 1, &input)?;
     let rank = input.dims.len() - 2;
     let mut window = window(used, &weight.dims[2..])?;
     let (number, groups) = groups(used, input.dims[1])?;
     let mut added = numbers(used, "output_padding", rank, 0)?;
-    let stretched =
-        numbers(used, "strides", rank, 1)?.into_iter().zip(&input.dims[2..]).map(|(stride, &size)| {
-            size.checked_mul(stride).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX)
-        });
-    let wanted = match used.ints("output_shape").filter(|shape| !shape.is_empty()) {
-        Some(wanted) => Some(wanted.to_vec()),
-        None if used.text("auto_pad").is_some_and(|text| text.starts_with("SAME")) => {
-            Some(stretched.collect())
-        }
-        None => None,
-    };
-    if let Some(wanted) = wanted {
-        // By the operator's definition, the larger half goes in front except for SAME_UPPER.
-        let front = used.text("auto_pad") != Some("SAME_UPPER");
-        (window.padding, added) = fitted(used, &input, &weight, &wanted, front)?;
-    }
+    fitted(used, Kernel { input: &input, kernel: &weight.dims[2..] }, &mut window, &mut added)?;
     let out_channels = weight.dims[1]
         .checked_mul(number)
         .ok_or_else(|| Problem::overflow("the number of output channels"))?;
@@ -193,17 +184,33 @@ pub(super) fn conv_transpose(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Tensor(lower.map(used, Layer::ConvTranspose(layer), &input, weights)?)])
 }
 
-/// Returns the paddings that result in the output sizes that the file requests for a transposed convolution
-/// (the operator's definition of `output_shape`), and the elements added after the last output where these
-/// sizes exceed the unpadded output.
-fn fitted(
+/// A kernel, and the map that it is spread over.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel<'a> {
+    pub(super) input: &'a Tensor,
+    pub(super) kernel: &'a [u64],
+}
+
+/// Gives a transposed convolution the paddings that lead to the output sizes that the file asks for (the operator's
+/// definition of `output_shape`), and what is added after the last output where the sizes are larger than all.
+pub(super) fn fitted(
     used: Use<'_>,
-    input: &Tensor,
-    weight: &Constant,
-    wanted: &[i64],
-    lower_first: bool,
-) -> Result<(Padding, Vec<u64>), Flaw> {
+    Kernel { input, kernel }: Kernel<'_>,
+    window: &mut Window,
+    padding_after: &mut Vec<u64>,
+) -> Result<(), Flaw> {
     let rank = input.dims.len() - 2;
+    let stretched =
+        numbers(used, "strides", rank, 1)?.into_iter().zip(&input.dims[2..]).map(|(stride, &size)| {
+            size.checked_mul(stride).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX)
+        });
+    let wanted: Vec<i64> = match used.ints("output_shape").filter(|shape| !shape.is_empty()) {
+        Some(wanted) => wanted.to_vec(),
+        None if used.text("auto_pad").is_some_and(|text| text.starts_with("SAME")) => stretched.collect(),
+        None => return Ok(()),
+    };
+    // By the operator's definition the larger half is in front unless it says SAME_UPPER.
+    let lower_first = used.text("auto_pad") != Some("SAME_UPPER");
     let wanted = &wanted[wanted.len().saturating_sub(rank)..];
     let (strides, dilations) = (numbers(used, "strides", rank, 1)?, numbers(used, "dilations", rank, 1)?);
     let given = numbers(used, "output_padding", rank, 0)?;
@@ -212,7 +219,7 @@ fn fitted(
         let wide = |value: u64| i128::from(value);
         let full = wide(strides[axis]) * (wide(input.dims[axis + 2]) - 1)
             + wide(given[axis])
-            + (wide(weight.dims[axis + 2]) - 1) * wide(dilations[axis])
+            + (wide(kernel[axis]) - 1) * wide(dilations[axis])
             + 1;
         let surplus = full - i128::from(*wanted.get(axis).unwrap_or(&0));
         match u64::try_from(surplus) {
@@ -228,7 +235,9 @@ fn fitted(
             }
         }
     }
-    Ok((Padding::Sides(sides), added))
+    window.padding = Padding::Sides(sides);
+    *padding_after = added;
+    Ok(())
 }
 
 /// Lowers DeformConv, whose offsets (and masks) are separate inputs. If a convolution of the same map

@@ -116,8 +116,8 @@ pub(super) fn of_known_shape(lower: &Lower, used: Use<'_>) -> Option<Value> {
             used.node.op_type.as_str(),
             "BatchNormalization" | "LpNormalization" | "Resize" | "Upsample"
         );
-    if !plain || used.outputs() != 1 || used.node.input.is_empty() || !given.clone().all(|name| among(&name))
-    {
+    let single = used.outputs() == 1 || used.node.op_type == "BatchNormalization";
+    if !plain || !single || used.node.input.is_empty() || !given.clone().all(|name| among(&name)) {
         return None;
     }
     let dims = super::output_shape::output_shape(lower, used, 0)?;

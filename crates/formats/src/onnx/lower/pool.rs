@@ -12,6 +12,9 @@ use cnnkit_core::layers::max_pool::MaxPool;
 use cnnkit_core::layers::pad::Pad;
 use cnnkit_core::layers::{Layer, LayerKind};
 
+/// What no element of a map is below; a spec can hold it.
+const LEAST: f64 = -1e38;
+
 fn kernel(used: Use<'_>, rank: usize) -> Result<Vec<u64>, Problem> {
     if used.ints("kernel_shape").is_none_or(<[i64]>::is_empty) {
         return Err(Problem::new(Code::Missing, "it has no `kernel_shape`"));
@@ -33,7 +36,7 @@ pub(super) fn max_pool(lower: &mut Lower, used: Use<'_>) -> Outcome {
     if layer.infer(&[input.shape()]).is_err() && wide(used, &input) {
         // Padding that is never the maximum, as a separate layer: a window may lie entirely in it.
         let padding = std::mem::replace(&mut layer.padding, Padding::zero());
-        let pad = Pad { padding, mode: PaddingMode::Zeros, value: f64::from(f32::MIN), causal: false };
+        let pad = Pad { padding, mode: PaddingMode::Zeros, value: LEAST, causal: false };
         input = lower.map(used, Layer::Pad(pad), &input, vec![])?;
     }
     let output = lower.map(used, Layer::MaxPool(layer), &input, vec![])?;

@@ -11,20 +11,25 @@ use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::rescale::Rescale;
 
 /// A fused node that is split into operators.
-struct Parts<'a, 'n> {
+pub(super) struct Parts<'a, 'n> {
     lower: &'a mut Lower,
     used: Use<'n>,
     count: usize,
 }
 
-impl Parts<'_, '_> {
+impl<'a, 'n> Parts<'a, 'n> {
+    /// No parts yet.
+    pub(super) fn new(lower: &'a mut Lower, used: Use<'n>) -> Self {
+        Self { lower, used, count: 0 }
+    }
+
     /// Returns the name of input `index`; empty if it is not given.
     fn input(&self, index: usize) -> String {
         self.used.node.input.get(index).cloned().unwrap_or_default()
     }
 
-    /// Adds a value under a name that only this node uses.
-    fn named(&mut self, value: Value) -> String {
+    /// What a value is called that only this node knows.
+    pub(super) fn named(&mut self, value: Value) -> String {
         self.count += 1;
         let output = self.used.node.output.first().map_or("", String::as_str);
         let name = format!("{output} part {}", self.count);
@@ -32,8 +37,8 @@ impl Parts<'_, '_> {
         name
     }
 
-    /// Applies the operator `name` to these values.
-    fn apply(
+    /// The operator `name` on these values.
+    pub(super) fn apply(
         &mut self,
         name: &str,
         inputs: Vec<String>,
@@ -62,7 +67,7 @@ impl Parts<'_, '_> {
         }
     }
 
-    fn done(self, name: &str) -> Outcome {
+    pub(super) fn done(self, name: &str) -> Outcome {
         match self.lower.values.get(name) {
             Some(value) => Ok(vec![value.clone()]),
             None => self.used.unsupported("a part without a result"),
@@ -101,7 +106,7 @@ impl Parts<'_, '_> {
 
 /// Lowers the node as the operators from which it was fused; none if it is another operator.
 pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
-    let parts = Parts { lower, used, count: 0 };
+    let parts = Parts::new(lower, used);
     Some(match used.node.op_type.as_str() {
         "FusedConv" => conv(parts),
         "FusedMatMul" | "TransposeMatMul" => matmul(parts),

@@ -4,7 +4,7 @@
 //! the rest goes into a folded part of the log, and a notice has their number.
 
 use crate::findings::{Findings, Item, counted};
-use crate::render::findings::relative;
+use crate::render::findings::repository;
 use crate::render::{Canvas, safe};
 use cnnkit_check::rules::Severity;
 
@@ -33,7 +33,7 @@ pub fn render(findings: &Findings) -> String {
     }
     if left > 0 {
         let plain = Findings { items: rest, ..Findings::default() };
-        let lines = safe::inert(super::concise(&plain, Canvas { width: 200, color: false }));
+        let lines = safe::inert(super::concise(&plain, Canvas { width: 200, color: false, tables: false }));
         let lines: Vec<&str> = lines.lines().take(left).collect();
         out += &format!("::group::{} more\n{}\n::endgroup::\n", counted(left, "finding"), lines.join("\n"));
     }
@@ -59,7 +59,7 @@ fn command(item: &Item) -> String {
     };
     format!(
         "::{kind} file={},line={line},endLine={end_line}{columns},title={}::{}\n",
-        property(&relative(item.file())),
+        property(&repository::path(item.file())),
         property(&format!("{} {}", item.rule.id, item.rule.name)),
         data(&text)
     )

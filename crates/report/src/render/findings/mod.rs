@@ -3,6 +3,7 @@
 mod full;
 mod github;
 mod junit;
+mod repository;
 mod sarif;
 
 pub use full::render as full;
@@ -73,21 +74,12 @@ pub fn gitlab(findings: &Findings) -> String {
             "severity": severity,
             "categories": ["Bug Risk"],
             "location": {
-                "path": relative(item.file()),
+                "path": repository::path(item.file()),
                 "lines": {"begin": item.start().0, "end": item.end().0},
             },
         })
     };
     super::json(&findings.items.iter().map(issue).collect::<Vec<_>>().into())
-}
-
-/// Returns a path relative to the current folder, with `/`: CI services resolve it against the repository.
-fn relative(file: &str) -> String {
-    let folder = std::env::current_dir().unwrap_or_default();
-    let path = std::path::Path::new(file);
-    let path = path.strip_prefix(&folder).unwrap_or(path);
-    let text = path.to_string_lossy().replace('\\', "/");
-    text.strip_prefix("./").unwrap_or(&text).to_owned()
 }
 
 /// Returns the findings as a table, for CSV and Markdown.
@@ -106,6 +98,7 @@ pub fn table(findings: &Findings) -> Table {
         ])
     };
     Table {
+        name: "findings",
         columns: vec![
             Column::text("severity"),
             Column::text("rule"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::findings::{Change, Findings, Item, Spot};
-use crate::render::findings::relative;
+use crate::render::findings::repository;
 use cnnkit_check::rules::{self, Meta, Severity};
 
 const SCHEMA: &str =
@@ -121,7 +121,7 @@ fn region(spot: &Spot) -> Value {
 /// Returns the path as a relative URI: everything except unreserved characters and `/` is percent-encoded (RFC 3986).
 fn uri(file: &str) -> String {
     let mut out = String::new();
-    for byte in relative(file).bytes() {
+    for byte in repository::path(file).bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
                 out.push(char::from(byte));
