@@ -7,6 +7,7 @@ use crate::onnx::inline::title;
 use crate::onnx::ir::Draft;
 use crate::onnx::names::{ModulePath, place};
 use crate::onnx::proto::{AttributeProto, DataType, NodeProto, TensorProto};
+use crate::onnx::provenance::Joined;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
@@ -99,6 +100,8 @@ pub struct Lower {
     pub batch: u64,
     /// The drafts that produce values of unknown shape, by the values' names.
     pub unknown: HashMap<String, usize>,
+    /// What PyTorch's exporter put together.
+    pub joined: Joined,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
     /// Current nesting in the branches of `If`.
