@@ -81,22 +81,25 @@ fn pytorchs_list_of_parameters_decides_what_counts() {
 }
 
 #[test]
-fn folded_batch_norms_are_remarked_with_pytorchs_counts() {
+fn folded_norms_and_equal_tensors_are_remarked_with_40() {
     let conv = |x: &str, w: &str, b: &str, y: &str| node("Conv", &[x, w, b], &[y], vec![]);
-    let nodes = vec![conv("x", "onnx::Conv_7", "onnx::Conv_8", "a"), conv("a", "d.weight", "d.bias", "y")];
+    // The second bias is equal to the first, and stored as it.
+    let nodes = vec![
+        node("Identity", &["onnx::Conv_8"], &["d.bias"], vec![]),
+        conv("x", "onnx::Conv_7", "onnx::Conv_8", "a"),
+        conv("a", "d.weight", "d.bias", "y"),
+    ];
     let weights = vec![
         ones("onnx::Conv_7", &[4, 3, 1, 1]),
         ones("onnx::Conv_8", &[4]),
-        ones("d.weight", &[2, 4, 1, 1]),
-        ones("d.bias", &[2]),
+        ones("d.weight", &[4, 4, 1, 1]),
     ];
     let imported = made(model(&[1, 3, 8, 8], nodes, weights, &["y"]));
-    assert_eq!(totals::of_graph(&imported.graph).params, 26);
-    let remark = imported.remarks.iter().find(|remark| remark.contains("batch norm")).expect("a remark");
-    assert!(
-        remark.contains("1 batch norm") && remark.contains(" 30 ") && remark.contains(" 34 "),
-        "{remark}"
-    );
+    assert_eq!(totals::of_graph(&imported.graph).params, 32);
+    // Convolution without bias 12, norm 8, convolution with bias 20.
+    let remark = imported.remarks.iter().find(|remark| remark.contains("PyTorch counts")).expect("a remark");
+    assert!(remark.starts_with("1 batch norm is folded into a convolution, 1 tensor is stored"), "{remark}");
+    assert!(remark.contains(" 40 ") && remark.contains(" 44 "), "{remark}");
 }
 
 #[test]

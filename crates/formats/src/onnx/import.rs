@@ -245,6 +245,7 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
+    lower.joined = super::provenance::joined(&graph);
     // An exported program says itself what is learned.
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
@@ -451,20 +452,11 @@ fn build(
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));
     }
-    let folded = super::provenance::folded(&drafts, &lower.tensors);
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
-    if folded.norms > 0 {
-        let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
-        let [plain, biased] = folded.before(params).map(cnnkit_core::number::grouped);
-        let (norms, are) = if folded.norms == 1 {
-            ("1 batch norm".to_owned(), "is folded into a convolution")
-        } else {
-            (format!("{} batch norms", folded.norms), "are folded into convolutions")
-        };
-        lower.remark(format!(
-            "{norms} {are}: before the export PyTorch counts {plain} parameters, or {biased} if those convolutions had a bias of their own"
-        ));
+    let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
+    if let Some(remark) = lower.joined.remark(params) {
+        lower.remark(remark);
     }
     Ok((graph, weights))
 }

@@ -1,11 +1,8 @@
 //! What a file says about where its stored tensors come from.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::constant::Constant;
-use super::ir::Draft;
-use super::proto::{Dimension, DimensionValue, GraphProto, TensorProto, ValueInfoProto};
-use cnnkit_core::layers::Layer;
+use super::proto::{DataType, Dimension, DimensionValue, GraphProto, TensorProto, ValueInfoProto};
 
 /// How the names of a module's parameters end.
 const PARAMETERS: &[&str] = &[".weight", ".bias", ".running_mean", ".running_var"];
@@ -76,53 +73,95 @@ pub(super) fn parameters_among_inputs(graph: &mut GraphProto) -> usize {
     count
 }
 
-/// Batch norms that an exporter folded into convolutions.
+/// What PyTorch's exporter put together: batch norms folded into convolutions, and equal tensors stored once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Folded {
-    /// How many.
+pub struct Joined {
+    /// Batch norms.
     pub norms: u64,
     /// Their channels, all together.
     pub channels: u64,
-    /// Elements of the biases that stand for them; equal ones are stored once.
-    pub biases: u64,
+    /// Tensors that are stored as another one.
+    pub copies: u64,
+    /// Their elements, all together.
+    pub copied: u64,
 }
 
-impl Folded {
-    /// The parameters before the export of a model with `params`, if its convolutions had no bias of their own, and if they
-    /// had one.
-    pub(super) fn before(self, params: u64) -> [u64; 2] {
-        let own = params.saturating_sub(self.biases);
-        [2, 3].map(|each: u64| own.saturating_add(self.channels.saturating_mul(each)))
+impl Joined {
+    /// Says what PyTorch counts before the export of a model with `params`; nothing if it is the same.
+    pub(super) fn remark(self, params: u64) -> Option<String> {
+        let of = |count: u64, one: &str, many: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            count => Some(format!("{count} {many}")),
+        };
+        let norms = of(
+            self.norms,
+            "batch norm is folded into a convolution",
+            "batch norms are folded into convolutions",
+        );
+        let copies = of(self.copies, "tensor is stored as an equal one", "tensors are stored as equal ones");
+        let what: Vec<String> = norms.into_iter().chain(copies).collect();
+        let all = params.saturating_add(self.copied).saturating_add(self.channels);
+        let plain = cnnkit_core::number::grouped(all);
+        let biased = cnnkit_core::number::grouped(all.saturating_add(self.channels));
+        let biased = if self.norms > 0 {
+            format!(", or {biased} if those convolutions had a bias of their own")
+        } else {
+            String::new()
+        };
+        let counts = format!("before the export PyTorch counts {plain} parameters{biased}");
+        (!what.is_empty()).then(|| format!("{}: {counts}", what.join(", ")))
     }
 }
 
-/// Counts the batch norms that PyTorch's exporter folded: weight and bias of such a convolution have the exporter's numbers
-/// instead of the module's names.
-pub(super) fn folded(drafts: &[Draft], tensors: &[TensorProto]) -> Folded {
-    let numbered = |constant: &Constant| {
-        let name = constant.root.and_then(|root| tensors.get(root)).map_or("", |tensor| tensor.name.as_str());
+/// Finds what PyTorch's exporter put together. Weight and bias of a convolution with a norm have the exporter's numbers
+/// instead of the module's names; an `Identity` gives an equal tensor the name of one that is not stored.
+pub(super) fn joined(graph: &GraphProto) -> Joined {
+    let stored: HashMap<&str, &TensorProto> =
+        graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let mut copies: HashMap<&str, &TensorProto> = HashMap::new();
+    for node in graph.node.iter().filter(|node| node.op_type == "Identity") {
+        if let ([input], [output]) = (node.input.as_slice(), node.output.as_slice())
+            && let Some(tensor) = stored.get(input.as_str())
+        {
+            copies.insert(output, tensor);
+        }
+    }
+    let elements = |tensor: &TensorProto| {
+        tensor.dims.iter().fold(1u64, |product, &size| product.saturating_mul(size.unsigned_abs()))
+    };
+    let mut found = Joined::default();
+    let kept = |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var");
+    for (_, tensor) in copies.iter().filter(|(name, tensor)| kept(name) && is_float(tensor)) {
+        found.copies += 1;
+        found.copied = found.copied.saturating_add(elements(tensor));
+    }
+    let numbered = |name: &str| {
         let rest = name.strip_prefix("onnx::ConvTranspose_").or_else(|| name.strip_prefix("onnx::Conv_"));
         rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let (mut weights, mut biases) = (HashSet::new(), HashSet::new());
-    let mut found = Folded::default();
-    for draft in drafts {
-        let (Some(Layer::Conv(_) | Layer::ConvTranspose(_)), [weight, bias]) =
-            (&draft.layer, draft.weights.as_slice())
+    let mut seen = HashSet::new();
+    for node in &graph.node {
+        let ("Conv" | "ConvTranspose", [_, weight, bias]) = (node.op_type.as_str(), node.input.as_slice())
         else {
             continue;
         };
-        if !(numbered(weight) && numbered(bias) && weights.insert(weight.root)) {
-            continue;
-        }
-        let channels = bias.elements().unwrap_or(0);
-        found.norms += 1;
-        found.channels = found.channels.saturating_add(channels);
-        if biases.insert(bias.root) {
-            found.biases = found.biases.saturating_add(channels);
+        let tensor = stored.get(bias.as_str()).or_else(|| copies.get(bias.as_str()));
+        if let Some(tensor) = tensor
+            && numbered(weight)
+            && numbered(bias)
+            && seen.insert(weight)
+        {
+            found.norms += 1;
+            found.channels = found.channels.saturating_add(elements(tensor));
         }
     }
     found
+}
+
+/// Whether a stored tensor has numbers that may be learned.
+fn is_float(tensor: &TensorProto) -> bool {
+    DataType::try_from(tensor.data_type).is_ok_and(|data_type| !super::constant::is_integer(data_type))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::onnx::ir::Draft;
 use crate::onnx::names::{ModulePath, place};
 use crate::onnx::proto::{AttributeProto, DataType, NodeProto, TensorProto};
 use crate::onnx::quantisation::Quantised;
+use crate::onnx::provenance::Joined;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
@@ -109,6 +110,8 @@ pub struct Lower {
     pub unknown: HashMap<String, usize>,
     /// Blocks of channels in a model that was saved for one processor.
     pub blocks: Blocks,
+    /// What PyTorch's exporter put together.
+    pub joined: Joined,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
     /// Current nesting in the branches of `If`.
