@@ -89,6 +89,9 @@
 //!
 //! Without the default feature `cli`, the crate has no command line and none of its dependencies.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod disk;
 pub mod load;
 #[doc(hidden)]
@@ -97,6 +100,9 @@ pub mod resized;
 pub mod revision;
 pub mod standalone;
 pub mod zoo;
+
+#[cfg(feature = "cli")]
+extern crate self as cnnkit;
 
 pub use load::{LoadError, Loader, Network};
 
@@ -342,9 +348,9 @@ pub use cnnkit_report as report;
 ///
 /// let network = cnnkit::Network::load("zoo:residual")?;
 /// let report = Report::of(paths::summary(&network.graph, None)?);
-/// let table = render(&report, Format::Table, Canvas { width: 80, color: false });
+/// let table = render(&report, Format::Table, Canvas { width: 80, color: false, tables: true });
 /// assert!(table.contains("residual modules"));
-/// let csv = render(&report, Format::Csv, Canvas { width: 80, color: false });
+/// let csv = render(&report, Format::Csv, Canvas { width: 80, color: false, tables: true });
 /// assert!(csv.lines().count() > 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

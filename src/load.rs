@@ -3,7 +3,7 @@
 //! ```text
 //! FILE.yaml | zoo:NAME | text on standard input or in memory -> spec  \
 //!                                                                       -> Network
-//! FILE.onnx |            bytes on standard input or in memory -> model /
+//! FILE.onnx | FILE.pt2 | bytes on standard input or in memory -> model /
 //! ```
 //!
 //! The extension of a file determines its format; without a known extension, its first byte does.
@@ -28,9 +28,11 @@ use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::{Fill, Network as Weighted};
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx::bind::Bindings;
-use cnnkit_formats::onnx::import::{self, FileOutput, Imported};
+use cnnkit_formats::onnx::file_output::FileOutput;
+use cnnkit_formats::onnx::import::{self, Imported};
 use cnnkit_formats::onnx::source::{ModelSource, looks_like_model};
 use cnnkit_formats::onnx::weights::Stored;
+use cnnkit_formats::pt2;
 use cnnkit_report::imported::{Figures, Import};
 use cnnkit_report::{Entry, Spec};
 
@@ -79,11 +81,17 @@ pub enum Draft {
 pub struct Model {
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
+    /// Where each input has the batch; none if it has no batch axis, so that it is the same for every image.
+    pub batches: Vec<Option<usize>>,
     /// Its outputs with names and layouts as in the file, in the order of the graph's outputs.
     pub outputs: Vec<FileOutput>,
     /// Inputs whose channels come last in the file, and first in the graph.
     pub channels_last: Vec<String>,
+    /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
+    pub empty: Vec<(usize, String, Vec<u64>)>,
     weights: Stored,
+    /// What an exported program was imported with: its weights are looked at only when it is run.
+    archive: Option<Bindings>,
 }
 
 /// The reason why a network could not be loaded.
@@ -139,6 +147,7 @@ impl From<Box<Rejected>> for LoadError {
 pub struct Loader {
     overrides: Overrides,
     stdin: Option<Vec<u8>>,
+    memory: HashMap<String, Vec<u8>>,
 }
 
 impl Loader {
@@ -166,6 +175,13 @@ impl Loader {
     #[must_use]
     pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = Some(bytes);
+        self
+    }
+
+    /// Gives the bytes that `name` stands for, whether or not there is such a file.
+    #[must_use]
+    pub fn memory(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.memory.insert(name.into(), bytes);
         self
     }
 
@@ -200,6 +216,9 @@ impl Loader {
 
     /// Returns the source that `name` names.
     fn find(&self, name: &str) -> Result<Found, LoadError> {
+        if let Some(bytes) = self.memory.get(name) {
+            return Ok(Found::of_bytes(name, name, bytes.clone()));
+        }
         if let Some(inside) = name.strip_prefix("zoo:") {
             return Ok(Found::Spec(Box::new(Zoo), Zoo::find(inside)?));
         }
@@ -272,9 +291,12 @@ impl Loader {
     }
 
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
-        let imported = import::load(source, &self.bindings()?)
-            .map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, outputs, channels_last, remarks } = imported;
+        let bindings = self.bindings()?;
+        let archive = pt2::is_archive(&source);
+        let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
+        let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
+        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks } =
+            imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
@@ -283,9 +305,12 @@ impl Loader {
             demonstrates: None,
             model: Some(Model {
                 remarks,
+                batches,
                 outputs,
                 channels_last,
+                empty,
                 weights: Stored { weights, tensors, source },
+                archive: archive.then_some(bindings),
             }),
         })
     }
@@ -365,7 +390,11 @@ impl Network {
     /// # Errors
     /// If a weight is missing, has another size than declared, or lies outside the model's folder.
     pub fn weights(&self) -> Result<Option<HashMap<String, Tensor<f32>>>, Problem> {
-        self.model.as_ref().map(|model| model.weights.load(&self.graph)).transpose()
+        let load = |model: &Model| match &model.archive {
+            Some(bindings) => pt2::weights(&self.graph, &model.weights, bindings),
+            None => model.weights.load(&self.graph),
+        };
+        self.model.as_ref().map(load).transpose()
     }
 
     /// Returns the remarks about these figures that follow from the import; none for a spec.
@@ -404,7 +433,7 @@ impl Found {
     /// Returns the source for the spec or model `bytes`, which messages call `shown`; the extension of `name`
     /// determines the format, if it has one.
     fn of_bytes(name: &str, shown: &str, bytes: Vec<u8>) -> Self {
-        let by_content = if looks_like_model(&bytes) { Format::Model } else { Format::Spec };
+        let by_content = if is_model(&bytes) { Format::Model } else { Format::Spec };
         match ending(name).unwrap_or(by_content) {
             Format::Model => Self::Model(ModelSource::memory(shown, bytes)),
             Format::Spec => Self::Spec(Box::new(Text { name: shown.to_owned(), bytes }), name.to_owned()),
@@ -423,7 +452,7 @@ fn ending(name: &str) -> Option<Format> {
     let ending = Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
     match ending.as_str() {
         "yaml" | "yml" => Some(Format::Spec),
-        "onnx" => Some(Format::Model),
+        "onnx" | "pt2" => Some(Format::Model),
         _ => None,
     }
 }
@@ -434,10 +463,18 @@ pub fn names_network(text: &str) -> bool {
     text == "-" || text.starts_with("zoo:") || ending(text).is_some()
 }
 
+/// Bytes that say whether something is a model.
+const FIRST: u64 = 4;
+
+/// Whether `bytes` begin as a model of any format does.
+fn is_model(bytes: &[u8]) -> bool {
+    looks_like_model(bytes) || pt2::looks_like_archive(bytes)
+}
+
 fn begins_as_model(path: &Path) -> bool {
-    let mut first = [0];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut first));
-    read.is_ok_and(|count| looks_like_model(&first[..count]))
+    let mut first = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
+    read.is_ok_and(|_| is_model(&first))
 }
 
 /// Reads a spec or model from a pipe, at most one byte more than the limit of its format.
@@ -446,8 +483,8 @@ fn begins_as_model(path: &Path) -> bool {
 /// If the pipe cannot be read.
 pub fn read_stream(mut reader: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.by_ref().take(1).read_to_end(&mut bytes)?;
-    let limit = if looks_like_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
+    reader.by_ref().take(FIRST).read_to_end(&mut bytes)?;
+    let limit = if is_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
     reader.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

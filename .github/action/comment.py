@@ -107,7 +107,9 @@ def difference(program, commit):
         done = run(program, "diff", "--git", commit, "--format", "markdown", "--output", f"json={exact}")
         if done.returncode == 2:
             raise Impossible(f"`cnnkit diff` could not run: {done.stderr.strip()}")
-        networks = json.loads(exact.read_text(encoding="utf-8"))["networks"]
+        networks = json.loads(exact.read_text(encoding="utf-8")).get("networks")
+    if networks is None:
+        raise Impossible("this version of cnnkit does not compare all networks at once: choose a newer `version`")
     if all(network["status"] == "same" for network in networks):
         return None
     return done.stdout

@@ -24,7 +24,7 @@ use cnnkit::source::Sources;
 use cnnkit::{Diagnostic, LoadError, Loader, Network};
 
 /// A terminal narrower than most, with colours: the most work for whoever draws.
-const CANVAS: Canvas = Canvas { width: 60, color: true };
+const CANVAS: Canvas = Canvas { width: 60, color: true, tables: true };
 
 /// Loads `bytes` as a file of this name, or draws what is wrong with it.
 pub fn load(name: &str, bytes: &[u8]) -> Option<Network> {

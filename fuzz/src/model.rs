@@ -1,4 +1,4 @@
-//! The bytes of an ONNX model, through everything that reads a network.
+//! The bytes of a model, ONNX or an archive of PyTorch, through everything that reads a network.
 
 use cnnkit::export::yaml;
 

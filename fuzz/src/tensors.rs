@@ -31,7 +31,7 @@ pub fn run(bytes: &[u8]) {
         "npz" | "safetensors" => {
             let mut weighted = Weighted::<f32>::seeded(&network.graph, 0, Fill::Declared).expect("small");
             let named = weighted.named().map(|(name, _, _, tensor)| (name, tensor.sizes().to_vec()));
-            let Ok(weights) = arrays::read_weights(&file.path, &named.collect()) else { return };
+            let Ok(weights) = arrays::read_wanted(&file.path, &named.collect()) else { return };
             if weighted.replace(weights).is_ok() {
                 let inputs = [Tensor::zeros(&[1, 3, 8, 8])];
                 let mut plan = Plan::new(&weighted, 1).expect("small");

@@ -115,7 +115,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Zoo::find(name)?;
     }
     let project = if args.no_config { Project::default() } else { project()? };
-    let mut targets = cnnkit_check::targets(&args.paths)?;
+    // A model in memory is no file.
+    let given = super::embedded::models();
+    let (held, named): (Vec<String>, Vec<String>) =
+        args.paths.iter().cloned().partition(|path| given.iter().any(|(name, _)| name == path));
+    let mut targets = cnnkit_check::targets(&named)?;
+    targets.specs.extend(held);
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
     let loader = args.replace.loader(&targets.specs)?;
     let file = baseline_file(&args, &project)?;

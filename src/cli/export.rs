@@ -25,7 +25,7 @@ use cnnkit_report::{Page, Report};
   cnnkit export zoo:resnet152 -o net.onnx --no-weights    the graph alone, for a viewer
   cnnkit export zoo:resnet50 --format pytorch             on the terminal")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]
@@ -106,7 +106,7 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
         let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
         if let Some(path) = &args.weights {
             let wanted = network.sizes();
-            network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
+            network.replace(arrays::read_wanted(path, &wanted).map_err(failed)?).map_err(failed)?;
         }
         Some(network)
     };

@@ -19,7 +19,7 @@ use cnnkit_report::imported::{Figures, StatusAndImport};
   cnnkit import model.onnx -o spec.yaml                   into a file
   cnnkit import zoo:resnet50 --set classes=10             on the terminal")]
 pub struct Args {
-    /// The network: a model (.onnx), a spec file (.yaml), `zoo:NAME`, or `-` for standard input
+    /// The network: a model (.onnx, .pt2), a spec file (.yaml), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]

@@ -141,7 +141,7 @@ repos:
         entry: cnnkit check
         language: rust
         additional_dependencies: ['cli:cnnkit:VERSION']   # pre-commit builds it once
-        files: \\.(ya?ml|onnx)$|(^|/)cnnkit\\.toml$
+        files: \\.(ya?ml|onnx|pt2)$|(^|/)cnnkit\\.toml$
         pass_filenames: false
 ";
 

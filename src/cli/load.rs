@@ -9,7 +9,7 @@ use cnnkit::{LoadError, Loader};
 /// The SPEC arguments, and what is replaced in them.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// Networks: spec files (.yaml), models (.onnx), `zoo:NAME`, or `-` for standard input
+    /// Networks: spec files (.yaml), models (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<String>,
     /// What is replaced in them.
@@ -87,6 +87,9 @@ impl Replace {
         }
         for (name, value) in &self.set {
             loader = loader.set(name, value);
+        }
+        for (name, bytes) in crate::cli::embedded::models() {
+            loader = loader.memory(name, bytes);
         }
         Ok(if specs.iter().any(|spec| spec == "-") { loader.stdin(stdin()?) } else { loader })
     }

@@ -10,6 +10,7 @@ mod demo;
 mod destination;
 mod diff;
 mod diff_git;
+pub mod embedded;
 mod errors;
 mod export;
 mod export_target;
@@ -39,7 +40,7 @@ mod verify;
 mod version;
 mod zoo;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
@@ -173,12 +174,13 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Parses the arguments of the process, runs the command, prints, and returns the exit status.
-pub fn main() -> ExitCode {
-    if version::asked(std::env::args_os().skip(1)) {
+/// Parses the arguments, the program's name among them, runs the command, prints, and returns the exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if version::asked(arguments.iter().skip(1).cloned()) {
         return version::print();
     }
-    let matches = commands::command().get_matches();
+    let matches = commands::command().get_matches_from(arguments);
     let mut cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut commands::command()).exit(),
@@ -210,9 +212,9 @@ pub fn main() -> ExitCode {
     let strict = cli.command.strict();
     match run(cli.command) {
         Ok(report) => match cli.output.write(&report, &destinations) {
-            Ok(()) if cli.output.exit_zero => ExitCode::SUCCESS,
-            Ok(()) if report.ok && !(strict && report.partial) => ExitCode::SUCCESS,
-            Ok(()) => ExitCode::from(1),
+            Ok(()) if cli.output.exit_zero => 0,
+            Ok(()) if report.ok && !(strict && report.partial) => 0,
+            Ok(()) => 1,
             Err(failure) => fail(&cli.output, &failure),
         },
         Err(failure) => fail(&cli.output, &failure),

@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
@@ -129,7 +128,7 @@ impl Output {
     }
 
     /// Prints why the command could not run; returns exit status 2. Whoever reads JSON gets the errors as JSON as well.
-    pub fn fail(&self, command: &str, failure: &Failure) -> ExitCode {
+    pub fn fail(&self, command: &str, failure: &Failure) -> u8 {
         let canvas =
             Canvas { width: width(), color: self.color(std::io::stderr().is_terminal()), tables: true };
         let _ = std::io::stderr().lock().write_all(explain(failure, canvas).as_bytes());
@@ -139,7 +138,7 @@ impl Output {
             let text = render::json(&errors::json(command, failure));
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
         }
-        ExitCode::from(2)
+        2
     }
 
     fn color(&self, terminal: bool) -> bool {
@@ -155,7 +154,7 @@ impl Output {
     }
 }
 
-fn explain(failure: &Failure, canvas: Canvas) -> String {
+pub(super) fn explain(failure: &Failure, canvas: Canvas) -> String {
     match failure {
         Failure::Rejected(rejected) => {
             let mut text = diagnostics::render(&rejected.flaws, &rejected.sources, canvas);

@@ -3,15 +3,20 @@
 use crate::cli::load::Loaded;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_exec::tensor::Tensor;
-use cnnkit_formats::onnx::import::FileOutput;
 
 /// Returns the outputs by their names; those of a model have the file's names and layout.
 pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, Vec<Tensor<f32>>), Problem> {
     let graph = &loaded.graph;
     if let Some(model) = &loaded.model {
-        let names = model.outputs.iter().map(|output| output.name.clone()).collect();
-        let tensors = model.outputs.iter().zip(tensors).map(|(output, tensor)| in_file(output, tensor));
-        return Ok((names, tensors.collect::<Result<_, _>>()?));
+        let mut names: Vec<String> = model.outputs.iter().map(|output| output.name.clone()).collect();
+        let tensors = model.outputs.iter().zip(tensors).map(|(output, tensor)| output.in_file(tensor));
+        let mut tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        for (place, name, dims) in &model.empty {
+            let sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
+            names.insert((*place).min(names.len()), name.clone());
+            tensors.insert((*place).min(tensors.len()), Tensor::new(&sizes, vec![])?);
+        }
+        return Ok((names, tensors));
     }
     let mut names: Vec<String> = Vec::with_capacity(tensors.len());
     for (place, output) in graph.outputs().iter().enumerate() {
@@ -21,20 +26,4 @@ pub fn named(loaded: &Loaded, tensors: &[Tensor<f32>]) -> Result<(Vec<String>, V
         names.push(if earlier == 0 { id.clone() } else { format!("{id}#{}", earlier + 1) });
     }
     Ok((names, tensors.to_vec()))
-}
-
-/// Returns a tensor with its axes in the file's layout.
-fn in_file(output: &FileOutput, tensor: &Tensor<f32>) -> Result<Tensor<f32>, Problem> {
-    let Some(dims) = &output.dims else { return Ok(tensor.clone()) };
-    let mut sizes: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
-    match output.batch {
-        Some(axis) if axis < sizes.len() => {
-            sizes.remove(axis);
-            sizes.insert(0, tensor.batch());
-            Ok(tensor.clone().reshaped(&sizes)?.with_batch_at(axis))
-        }
-        _ if tensor.batch() == 1 => tensor.clone().reshaped(&sizes),
-        // A model without a batch axis gets the images as its first axis.
-        _ => Ok(tensor.clone()),
-    }
 }

@@ -31,7 +31,7 @@ use cnnkit_report::run::{self, Context, Engine, Measured};
   cnnkit run zoo:resnet50 --repeat 20 --profile --threads 1
   cnnkit run net.yaml --save-weights net.npz               keep the seeded weights")]
 pub struct Args {
-    /// The network: a spec file (.yaml), a model (.onnx), `zoo:NAME`, or `-` for standard input
+    /// The network: a spec file (.yaml), a model (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
     #[arg(value_name = "SPEC")]
     spec: String,
     /// The input: a shape without the batch axis, a .npy, PNG or JPEG file, or `random`; `NAME=` in front if there are
@@ -161,9 +161,13 @@ fn fits(path: &str, sizes: &[usize], graph: &Graph, shape: &Shape) -> Result<(),
     run::affordable(graph, batch, machine::available_memory()).map_err(failed)
 }
 
-/// Returns the inputs: random ones, except those that are given as files.
+/// The inputs: random ones, of which those that are given as files are replaced. What has no batch axis in the file is the
+/// same for every image.
 fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
     let graph = &loaded.graph;
+    let alike = |place: usize| {
+        loaded.model.as_ref().is_some_and(|model| model.batches.get(place).is_some_and(Option::is_none))
+    };
     let all: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     let mut given: Vec<(usize, Tensor<f32>)> = Vec::new();
     for (name, input) in &args.input {
@@ -188,11 +192,17 @@ fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
         let moved = last && arrays::is(path, "npy");
         given.push((place, if moved { tensor.with_channels_first() } else { tensor }));
     }
-    let batch = given.first().map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
+    let batched = given.iter().find(|(place, _)| !alike(*place));
+    let batch = batched.map_or(args.batch.unwrap_or(1) as usize, |(_, tensor)| tensor.batch());
     run::affordable(graph, batch as u64, machine::available_memory()).map_err(failed)?;
     let mut inputs = random_inputs(graph, batch, args.seed).map_err(failed)?;
     for (place, tensor) in given {
-        inputs[place] = tensor;
+        inputs[place] = if alike(place) && tensor.batch() == 1 && batch > 1 {
+            let sizes = [&[batch], tensor.image_sizes()].concat();
+            Tensor::new(&sizes, tensor.data().repeat(batch)).map_err(failed)?
+        } else {
+            tensor
+        };
     }
     Ok(inputs)
 }
@@ -239,27 +249,35 @@ fn execute(
 
 /// Loads the network; the given arrays determine the open sizes of a model.
 fn load(args: &Args, replace: &Replace) -> Result<Loaded, Failure> {
-    let failure = match replace.load(&args.spec) {
-        Err(failure) if args.spec.to_ascii_lowercase().ends_with(".onnx") => failure,
-        result => return result,
+    let loader = replace.loader(std::slice::from_ref(&args.spec))?;
+    let failure = match loader.load(&args.spec) {
+        Ok(network) => return Ok(network),
+        Err(error) => Failure::from(error),
     };
     let sizes = |(name, input): &(String, Input)| {
         let Input::File(path) = input else { return None };
         let sizes = arrays::npy_sizes(path).ok().filter(|_| arrays::is(path, "npy"))?;
-        let sizes: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
-        Some((name.clone(), if sizes.len() > 1 { sizes[1..].to_vec() } else { sizes }))
+        Some((name.clone(), sizes.iter().map(|&size| size as u64).collect::<Vec<u64>>()))
     };
     let arrays: Vec<(String, Vec<u64>)> = args.input.iter().filter_map(sizes).collect();
-    if arrays.is_empty() {
+    let is_spec = args.spec.starts_with("zoo:")
+        || [".yaml", ".yml"].iter().any(|end| args.spec.to_ascii_lowercase().ends_with(end));
+    if arrays.is_empty() || is_spec {
         return Err(failure);
     }
-    // The channels of the arrays may come last, as in the file.
-    let mut rotated = arrays.clone();
-    rotated.iter_mut().for_each(|(_, sizes)| sizes.rotate_right(1));
-    for arrays in [arrays, rotated] {
-        let given = Replace { input: [replace.input.clone(), arrays].concat(), set: args.set.clone() };
-        if let Ok(loaded) = given.load(&args.spec) {
-            return Ok(loaded);
+    // An array has a batch in front, or is one image, whose channels may come last, as in the file.
+    for (batch, last) in [(1, false), (1, true), (0, false), (0, true)] {
+        let mut given = loader.clone();
+        for (name, sizes) in &arrays {
+            let mut image = if sizes.len() > 1 { sizes[batch..].to_vec() } else { sizes.clone() };
+            // A single number has no sizes to turn.
+            if last && !image.is_empty() {
+                image.rotate_right(1);
+            }
+            given = given.input(name.clone(), image);
+        }
+        if let Ok(network) = given.load(&args.spec) {
+            return Ok(network);
         }
     }
     Err(failure)
@@ -287,7 +305,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
     if let Some(path) = &args.weights {
         let wanted = network.sizes();
-        network.replace(arrays::read_weights(path, &wanted).map_err(failed)?).map_err(failed)?;
+        network.replace(arrays::read_wanted(path, &wanted).map_err(failed)?).map_err(failed)?;
     } else if let Some(weights) = loaded.weights().map_err(failed)? {
         network.replace(weights).map_err(failed)?;
     }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
-use std::process::ExitCode;
 
 use cnnkit_exec::fast::Isa;
 
@@ -24,12 +23,12 @@ pub fn asked(args: impl Iterator<Item = OsString>) -> bool {
     version && verbose
 }
 
-/// Prints it; a reader that has seen enough is no error.
-pub fn print() -> ExitCode {
+/// Prints it and returns the exit status; a reader that has seen enough is no error.
+pub fn print() -> u8 {
     let mut out = std::io::stdout().lock();
     match out.write_all(text().as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(2),
-        _ => ExitCode::SUCCESS,
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => 2,
+        _ => 0,
     }
 }
 

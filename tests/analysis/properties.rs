@@ -16,7 +16,7 @@ fn load(text: &str) -> Result<Graph, String> {
             let Rejected { sources, flaws: list } = *rejected;
             assert!(!list.is_empty(), "rejected without an error:\n{text}");
             // Drawing an error must not panic either.
-            let canvas = cnnkit::render::Canvas { width: 60, color: true };
+            let canvas = cnnkit::render::Canvas { width: 60, color: true, tables: true };
             Err(cnnkit::render::diagnostics::render(&list, &sources, canvas))
         }
     }

@@ -123,7 +123,7 @@ fn several_inputs_and_outputs_have_names() {
     let (status, _, errors) = cnnkit(&["run", &spec, "--input", &format!("b={from}"), "-o", &to]);
     assert_eq!(status, 0, "{errors}");
     let wanted = ["sum", "act"].map(|name| (name.to_owned(), vec![1, 3]));
-    let found = arrays::read_weights(&to, &wanted.into()).expect("it was written");
+    let found = arrays::read_wanted(&to, &wanted.into()).expect("it was written");
     assert!(found["sum"].data().iter().all(|x| (-60.0..-40.0).contains(x)));
     assert!(found["act"].data().iter().all(|x| *x == 0.0));
     let (status, _, errors) = cnnkit(&["run", &spec, "-o", &folder.file("out.npy")]);

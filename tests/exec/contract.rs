@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::layers::conv::PaddingMode;
-use cnnkit::layers::{AxisReach, Layer, Reach, Role};
+use cnnkit::layers::{AxisReach, Layer, Reach, Role, Taps};
 
 use super::{Use, examples};
 
@@ -69,19 +69,32 @@ fn indices(axis: &AxisReach, at: &[u64], size: u64) -> BTreeSet<u64> {
         AxisReach::Adaptive { by, input, output } => {
             (at[*by] * input / output..((at[*by] + 1) * input).div_ceil(*output)).collect()
         }
-        AxisReach::Resize { by, input, output, linear: false, .. } => {
+        AxisReach::Resize { by, input, output, taps: Taps::Nearest, .. } => {
             BTreeSet::from([(at[*by] * input / output).min(size - 1)])
         }
-        AxisReach::Resize { by, input, output, align_corners, .. } => {
+        AxisReach::Resize { by, input, output, taps, align_corners } => {
             let u = at[*by] as f64;
             let place = if *align_corners {
                 if *output > 1 { u * (*input - 1) as f64 / (*output - 1) as f64 } else { 0.0 }
             } else {
-                ((u + 0.5) * *input as f64 / *output as f64 - 0.5).max(0.0)
+                (u + 0.5) * *input as f64 / *output as f64 - 0.5
             };
-            let first = (place + 1e-9).floor() as u64;
-            let second = if place - first as f64 > 1e-9 { first + 1 } else { first };
-            BTreeSet::from([first.min(size - 1), second.min(size - 1)])
+            // Cubic interpolation repeats the border; linear stops at it.
+            let place = if *taps == Taps::Linear { place.max(0.0) } else { place };
+            let first = (place + 1e-9).floor();
+            let neighbours = match taps {
+                _ if place - first <= 1e-9 => 0.0..=0.0,
+                Taps::Cubic => -1.0..=2.0,
+                Taps::Linear | Taps::Nearest => 0.0..=1.0,
+            };
+            let inside = |index: f64| index.max(0.0) as u64;
+            let mut read = BTreeSet::new();
+            let mut step = *neighbours.start();
+            while step <= *neighbours.end() {
+                read.insert(inside(first + step).min(size - 1));
+                step += 1.0;
+            }
+            read
         }
         // Inside it is a shift; the border may be any element.
         AxisReach::Reflected { by, before } => match inside(wide(at[*by]) - wide(*before)) {
@@ -129,6 +142,7 @@ fn is_a_bound(case: &Use) -> bool {
             | Layer::PixelUnshuffle(_)
             | Layer::DeformConv(_)
             | Layer::DeformSample(_)
+            | Layer::DynamicConv(_)
             | Layer::Flatten(_)
             | Layer::Reshape(_)
             | Layer::Pad(_)

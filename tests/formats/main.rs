@@ -8,5 +8,6 @@ mod onnx_cases;
 mod onnx_commands;
 mod onnx_figures;
 mod onnx_hostile;
+mod pt2;
 #[path = "../support/mod.rs"]
 mod support;

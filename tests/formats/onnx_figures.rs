@@ -3,7 +3,7 @@
 //! `tests/data/onnx/figures.zip` holds models of a few kilobytes with inputs and the outputs of ONNX's reference
 //! implementation: weights that are computed, stacks in the place of the batch, products of any shapes.
 
-use cnnkit::analysis::totals;
+use cnnkit::analysis::{field, totals};
 use cnnkit::export::{same, yaml};
 use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
@@ -166,4 +166,16 @@ fn channels_last_inputs_are_read_as_images() {
     let other = made(model(&[1, 9, 3, 17], nodes(&[0, 2, 1, 3]), weights(), &["y"]));
     assert!(other.channels_last.is_empty());
     assert_eq!(other.graph.nodes().len(), 3);
+}
+
+#[test]
+fn a_unit_of_a_channels_last_map_reads_all_rows() {
+    let graph = read(
+        "{input: [3, 16, 20], layers: [conv: {out_channels: 8, kernel: 3, padding: 1}, permute: {axes: [1, 2, 0]}]}",
+    );
+    let (input, output) = (graph.inputs().next().expect("an input").0, graph.outputs()[0]);
+    let fields = field::analyse(&graph, field::Options::default()).expect("fields");
+    let boxes = fields.input_box(&graph, output, input, &[9, 3]).expect("a box");
+    let ends: Vec<_> = boxes.iter().map(|side| side.map(|side| (side.lo, side.hi))).collect();
+    assert_eq!(ends, [Some((-1, 16)), Some((8, 10))]);
 }

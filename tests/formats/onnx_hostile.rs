@@ -1,7 +1,7 @@
 //! Files that no exporter wrote: damaged, invalid, or malicious. The result is a clear error or an answer, in
 //! bounded time, never a panic.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -103,7 +103,13 @@ const NASTY: [i64; 12] = [0, 1, -1, 2, 3, 7, 255, 1 << 31, 1 << 47, 1 << 62, i64
 fn mutate(model: &mut ModelProto, random: &mut Random) {
     let graph = model.graph.as_mut().expect("a graph");
     let node = random.below(graph.node.len());
+    // What changes a stored tensor needs one.
+    let bare = graph.initializer.is_empty();
     match random.below(9) {
+        0 | 7 | 8 if bare => {
+            let to = ["", "com.microsoft", "com.microsoft.nchwc", "ai.onnx.ml"];
+            graph.node[node].domain = to[random.below(to.len())].to_owned();
+        }
         0 => {
             let tensor = random.below(graph.initializer.len());
             let tensor = &mut graph.initializer[tensor];
@@ -183,6 +189,46 @@ fn wrong_models_are_errors_or_other_networks() {
         }
     }
     assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
+}
+
+/// The models of an archive.
+fn models(archive: &str) -> Vec<(String, Vec<u8>)> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(file(archive))).expect("an archive");
+    let names: Vec<String> =
+        archive.file_names().filter(|name| name.ends_with(".onnx")).map(str::to_owned).collect();
+    let read = |name: String| {
+        let mut bytes = Vec::new();
+        archive.by_name(&name).expect("an entry").read_to_end(&mut bytes).expect("a file");
+        (name, bytes)
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// Every kind of operator that users met, changed at random; `CNNKIT_MUTATIONS` says how often each model is.
+#[test]
+fn changed_operators_are_errors_or_other_networks() {
+    let times: u32 = std::env::var("CNNKIT_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(8);
+    let mut slowest = (Duration::ZERO, String::new());
+    for (name, bytes) in ["found.zip", "runs.zip", "opsets.zip"].into_iter().flat_map(models) {
+        let model = read::read(Cursor::new(bytes.as_slice())).expect("a model");
+        let mut random = Random(bytes.len() as u64);
+        for _ in 0..times {
+            let begun = Instant::now();
+            let mut changed = model.clone();
+            for _ in 0..=random.below(3) {
+                mutate(&mut changed, &mut random);
+            }
+            finish(changed);
+            let mut damaged = bytes.clone();
+            for _ in 0..=random.below(3) {
+                let at = random.below(damaged.len());
+                damaged[at] ^= 1 << random.below(8);
+            }
+            digest(&damaged);
+            slowest = slowest.max((begun.elapsed(), name.clone()));
+        }
+    }
+    assert!(slowest.0 < Duration::from_secs(60), "{slowest:?}");
 }
 
 fn value(name: &str, sizes: &[i64]) -> ValueInfoProto {

@@ -47,7 +47,7 @@ fn flaw(format: &str, text: &str) -> Option<String> {
         let start = line.trim_start();
         let own = ["::error ", "::warning ", "::notice ", "::group::", "::endgroup::"];
         let wanted = format == "github" && own.iter().any(|own| start.starts_with(own));
-        if start.starts_with("::") && !wanted {
+        if start.starts_with("::") && !start.starts_with(":::") && !wanted {
             return Some(format!("the command {start}"));
         }
         for mark in ["##[", "##vso["] {

@@ -144,7 +144,7 @@ fn files_are_looked_at_before_they_are_read() {
 #[test]
 fn arrays_and_weights_that_claim_more_are_refused() {
     let folder = fresh("trust-arrays");
-    write(&folder, "net.yaml", "input: [3, 5, 5]\nlayers: [conv: {id: c, out_channels: 2, kernel: 3}]\n");
+    write(&folder, "net.yaml", "input: [3, 5, 5]\nlayers: [conv: {out_channels: 2, kernel: 3}]\n");
     let npy = |shape: &str, data: usize| {
         let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
@@ -538,7 +538,7 @@ fn large_specs_are_checked_or_refused_in_bounded_memory() {
         write(&folder, &file, &spec);
         let (status, out, errors) = limited(&folder, 1500, &["check", &file, "--select", "all"]);
         assert!(matches!(status, Some(0 | 1)), "{name}: {status:?} {errors}");
-        assert!(out.len() < 4 << 20, "{name} prints {} bytes", out.len());
+        assert!(out.len() < 8 << 20, "{name} prints {} bytes", out.len());
         std::fs::remove_file(folder.join(&file)).expect("a file");
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The packages of the workspace, as cargo knows them.
+/// The packages of the workspace that are published, as cargo knows them.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--offline", "--locked", "--no-deps", "--format-version", "1"])
@@ -16,7 +16,12 @@ fn packages() -> Vec<Value> {
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    metadata["packages"].as_array().expect("packages").clone()
+    let packages = metadata["packages"].as_array().expect("packages").clone();
+    // `publish = false` is an empty list of registries.
+    packages
+        .into_iter()
+        .filter(|package| package["publish"].as_array().is_none_or(|to| !to.is_empty()))
+        .collect()
 }
 
 fn folder(package: &Value) -> PathBuf {

@@ -33,7 +33,7 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
         } else if Path::new(path).is_dir() {
             if found.walk(Path::new(path), |_| true)? == 0 && paths.len() == 1 {
                 return Err(Problem::new(Code::Io, format!("there is no spec in `{path}`"))
-                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx file; `cnnkit init` writes a spec"));
+                    .help("a spec is a .yaml file with `input:` and `layers:`, a model an .onnx or .pt2 file; `cnnkit init` writes a spec"));
             }
         } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
             if !Path::new(path).exists() {
@@ -102,11 +102,11 @@ impl Targets {
         let ending = |path: &PathBuf, wanted: &[&str]| {
             path.extension().is_some_and(|ending| wanted.iter().any(|wanted| ending == *wanted))
         };
-        files.retain(|path| ending(path, &["yaml", "yml", "onnx"]) && wanted(path));
+        files.retain(|path| ending(path, &["yaml", "yml", "onnx", "pt2"]) && wanted(path));
         files.sort();
         for path in files {
             // Files that cannot be read are reported when they are checked.
-            let kind = if ending(&path, &["onnx"]) {
+            let kind = if ending(&path, &["onnx", "pt2"]) {
                 model(&path)
             } else {
                 // One byte over the limit: that a larger file is too large is reported when it is checked.

@@ -82,31 +82,41 @@ pub fn write_npy(path: &str, tensor: &Tensor<f32>) -> Result<(), Problem> {
 /// The sizes of the tensors that are wanted, by name.
 pub type Wanted = HashMap<String, Vec<usize>>;
 
+/// Reads all tensors of a `.npz` or `.safetensors` file, by name.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn read_weights(path: &str) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+    read(path, None)
+}
+
 /// Reads the tensors `wanted` of a `.npz` or `.safetensors` file by name. Of other tensors in it only the names are read;
 /// they stand there without elements.
 ///
 /// # Errors
 /// If the file cannot be read, or a tensor has other sizes than are wanted.
-pub fn read_weights(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+pub fn read_wanted(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+    read(path, Some(wanted))
+}
+
+fn read(path: &str, wanted: Option<&Wanted>) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     match format(path)? {
         Format::Npz => read_npz(path, wanted),
         Format::Safetensors => read_safetensors(path, wanted),
     }
 }
 
-/// The sizes that a tensor of the file is wanted with; none if it is not wanted.
-fn wanted_sizes<'w>(
-    wanted: &'w Wanted,
-    name: &str,
-    sizes: &[usize],
-) -> Result<Option<&'w Vec<usize>>, Problem> {
+/// Returns whether a tensor of these sizes is wanted; an error if it is wanted with others. Without `wanted`, all are,
+/// except PyTorch's counters, which are integers that inference does not use.
+fn is_wanted(wanted: Option<&Wanted>, name: &str, sizes: &[usize]) -> Result<bool, Problem> {
+    let Some(wanted) = wanted else { return Ok(!name.ends_with("num_batches_tracked")) };
     match wanted.get(name) {
         Some(needed) if needed != sizes => Err(Problem::new(
             Code::Missing,
             format!("the weights do not fit: `{name}` is {sizes:?}, the network needs {needed:?}"),
         )
         .help("names are `layer.weight`; `--save-weights` writes all of them")),
-        needed => Ok(needed),
+        needed => Ok(needed.is_some()),
     }
 }
 
@@ -115,7 +125,7 @@ fn not_wanted() -> Result<Tensor<f32>, Problem> {
     Tensor::new(&[0], vec![])
 }
 
-fn read_npz(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+fn read_npz(path: &str, wanted: Option<&Wanted>) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     let (file, _) = open(path)?;
     let mut archive = ZipArchive::new(file).map_err(|error| failure(path, "read", error))?;
     let mut tensors = HashMap::new();
@@ -123,9 +133,10 @@ fn read_npz(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>,
         let mut entry = archive.by_index(index).map_err(|error| failure(path, "read", error))?;
         let name = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
         let failed = |error: std::io::Error| failure(path, &format!("read `{name}` of"), error);
-        let tensor = if wanted.contains_key(&name) {
+        let named = wanted.is_none_or(|wanted| wanted.contains_key(&name));
+        let tensor = if named && !name.ends_with("num_batches_tracked") {
             let header = npy::header(&mut entry).map_err(failed)?;
-            wanted_sizes(wanted, &name, &header.sizes)?;
+            is_wanted(wanted, &name, &header.sizes)?;
             npy::elements(&mut entry, &header).map_err(failed)?
         } else {
             not_wanted()?
@@ -138,7 +149,7 @@ fn read_npz(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>,
 /// Maximum length of the header of a safetensors file, as its library has it.
 const MAX_HEADER: u64 = 100_000_000;
 
-fn read_safetensors(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tensor<f32>>, Problem> {
+fn read_safetensors(path: &str, wanted: Option<&Wanted>) -> Result<HashMap<String, Tensor<f32>>, Problem> {
     let (mut file, size) = open(path)?;
     let io = |error: std::io::Error| failure(path, "read", error);
     let damaged = |why: String| {
@@ -156,10 +167,10 @@ fn read_safetensors(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tenso
     let mut tensors = HashMap::new();
     let start = 8 + length;
     for (name, info) in header.tensors() {
-        let Some(sizes) = wanted_sizes(wanted, &name, &info.shape)? else {
+        if !is_wanted(wanted, &name, &info.shape)? {
             tensors.insert(name, not_wanted()?);
             continue;
-        };
+        }
         let (from, to) = (start + info.data_offsets.0 as u64, start + info.data_offsets.1 as u64);
         if from > to || to > size {
             return Err(damaged(format!("`{name}` is at bytes {from} to {to}, and the file has {size}")));
@@ -176,7 +187,7 @@ fn read_safetensors(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tenso
                 return Err(Problem::new(Code::Io, message).help("the elements must be F32 or F64"));
             }
         };
-        tensors.insert(name, Tensor::new(sizes, data)?);
+        tensors.insert(name, Tensor::new(&info.shape, data)?);
     }
     Ok(tensors)
 }
@@ -186,34 +197,49 @@ fn read_safetensors(path: &str, wanted: &Wanted) -> Result<HashMap<String, Tenso
 struct Once<'a> {
     out: &'a mut BufWriter<File>,
     failed: &'a mut Option<std::io::Error>,
+    /// Where the next byte goes, and how many there are, as far as the archive's writer knows.
+    at: u64,
+    end: u64,
 }
 
-impl Once<'_> {
-    fn first<T>(&mut self, result: std::io::Result<T>, otherwise: T) -> T {
-        result.unwrap_or_else(|error| {
-            self.failed.get_or_insert(error);
-            otherwise
-        })
+impl<'a> Once<'a> {
+    fn new(out: &'a mut BufWriter<File>, failed: &'a mut Option<std::io::Error>) -> Self {
+        Self { out, failed, at: 0, end: 0 }
+    }
+
+    /// Runs `action` unless an earlier one failed; returns nothing if it, or an earlier one, did.
+    fn attempt<T>(&mut self, action: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<T>) -> Option<T> {
+        if self.failed.is_some() {
+            return None;
+        }
+        action(self.out).map_err(|error| *self.failed = Some(error)).ok()
     }
 }
 
 impl Write for Once<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let result = if self.failed.is_some() { Ok(bytes.len()) } else { self.out.write(bytes) };
-        Ok(self.first(result, bytes.len()))
+        let written = self.attempt(|out| out.write(bytes)).unwrap_or(bytes.len());
+        self.at += written as u64;
+        self.end = self.end.max(self.at);
+        Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        let result = if self.failed.is_some() { Ok(()) } else { self.out.flush() };
-        self.first(result, ());
+        self.attempt(Write::flush);
         Ok(())
     }
 }
 
 impl Seek for Once<'_> {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let result = if self.failed.is_some() { Ok(0) } else { self.out.seek(to) };
-        Ok(self.first(result, 0))
+        let wanted = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.end.checked_add_signed(by),
+        };
+        let Some(wanted) = wanted else { return Err(std::io::ErrorKind::InvalidInput.into()) };
+        self.at = self.attempt(|out| out.seek(to)).unwrap_or(wanted);
+        Ok(self.at)
     }
 }
 
@@ -247,7 +273,7 @@ pub fn write_weights<'a>(
         Format::Npz => {
             let write = |out: &mut BufWriter<File>| {
                 let mut failed = None;
-                let mut writer = NpzWriter::new(Once { out, failed: &mut failed });
+                let mut writer = NpzWriter::new(Once::new(out, &mut failed));
                 let add = || {
                     for (name, tensor) in tensors {
                         writer.add_array(name, tensor.array()).map_err(std::io::Error::other)?;

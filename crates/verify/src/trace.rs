@@ -3,8 +3,9 @@
 //! All values and weights are 1, so the network is linearised with positive weights. Two kinds of layers need care,
 //! because for one input they do not read everything that they could read. Max pools pass their gradient to one
 //! winner, so they are run once per residue class of positions with that class as the winner, and every tap wins
-//! once; adaptive and global max pools are run as the mean over the same windows. A deformable convolution samples
-//! its regular grid, so it is run as its convolution plus its offset convolution.
+//! once (where that takes too long, they are run as the depthwise convolution with the same windows); adaptive and
+//! global max pools are run as the mean over the same windows. A deformable convolution samples its regular grid, so it
+//! is run as its convolution plus its offset convolution.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use cnnkit_core::layers::deform_conv::{DeformConv, Offsets};
 use cnnkit_core::layers::deform_sample::DeformSample;
 use cnnkit_core::layers::reduce::{Reduce, Reduction};
 use cnnkit_core::layers::window::Window;
-use cnnkit_core::layers::{Arithmetic as A, Layer, Role, Weight};
+use cnnkit_core::layers::{Arithmetic as A, Io, Layer, Role, Weight};
 use cnnkit_core::shape::Shape;
 use cnnkit_exec::reference::{self, Call};
 use cnnkit_exec::scalar::Scalar as _;
@@ -145,13 +146,18 @@ fn plain(
 ) -> Result<Back, Problem> {
     match layer.arithmetic() {
         A::MaxPool(pool) => {
-            let space = shapes[0].spatial();
-            let periods = pool
-                .windows(space)?
+            let windows = pool.windows(shapes[0].spatial())?;
+            let periods = windows
                 .iter()
                 .map(|window| Ok(usize::try_from(window.extent()?).unwrap_or(usize::MAX)))
                 .collect::<Result<Vec<_>, Problem>>()?;
-            Ok((vec![every_winner(layer, &shapes[0], &periods, vector)?], vec![]))
+            // Each class costs a run over all windows.
+            let taps: u64 = windows.iter().map(|window| window.kernel).fold(1, u64::saturating_mul);
+            let classes = periods.iter().fold(1u64, |all, &period| all.saturating_mul(period as u64));
+            let steps = classes.saturating_mul(taps).saturating_mul(vector.len() as u64);
+            let wide = if steps > MOST_STEPS { every_tap(&windows, &shapes[0], vector)? } else { None };
+            let marks = wide.map_or_else(|| every_winner(layer, &shapes[0], &periods, vector), Ok)?;
+            Ok((vec![marks], vec![]))
         }
         A::AdaptiveMaxPool(pool) => {
             let mean = cnnkit_core::layers::adaptive_avg_pool::AdaptiveAvgPool {
@@ -204,6 +210,47 @@ fn plain(
             Ok((back.inputs, back.weights))
         }
     }
+}
+
+/// Most steps of a max pool's runs, one for each class of positions.
+const MOST_STEPS: u64 = 1 << 26;
+
+/// Runs a max pool as the depthwise convolution with the same windows, which reads every tap; none if its windows are others.
+fn every_tap(
+    windows: &[Window],
+    shape: &Shape,
+    vector: &Tensor<Marks>,
+) -> Result<Option<Tensor<Marks>>, Problem> {
+    let list = |value: fn(&Window) -> u64| PerAxis::list(windows.iter().map(value));
+    let mut sides = Vec::with_capacity(windows.len());
+    for ((window, &size), &outputs) in windows.iter().zip(shape.spatial()).zip(&vector.sizes()[2..]) {
+        let side = |side: i64| u64::try_from(side).ok();
+        let (Some(before), Some(after)) = (side(window.before), side(window.after)) else { return Ok(None) };
+        // The last window of a pool that rounds up ends behind the padding.
+        let end =
+            (outputs as u64).saturating_sub(1).saturating_mul(window.stride).saturating_add(window.extent()?);
+        let more = end.saturating_sub(size.saturating_add(before).saturating_add(after));
+        sides.push((before, after.saturating_add(more)));
+    }
+    let layer = Layer::Conv(Conv {
+        out_channels: shape.channels(),
+        kernel: list(|window| window.kernel),
+        stride: list(|window| window.stride),
+        padding: Padding::Sides(sides),
+        dilation: list(|window| window.dilation),
+        groups: Groups::Number(shape.channels()),
+        bias: false,
+        padding_mode: PaddingMode::Zeros,
+        in_channels: None,
+    });
+    let shapes = [shape.clone()];
+    let output = layer.infer(&shapes)?;
+    if batched(1, &output)? != vector.sizes() {
+        return Ok(None);
+    }
+    let declared = layer.weights(Io { inputs: &shapes, output: &output })?;
+    let (inputs, _) = plain(&layer, &shapes, &declared, (vector, None))?;
+    Ok(inputs.into_iter().next())
 }
 
 /// Runs a max pool once for each class of positions modulo the windows' extents: each window contains at most one

@@ -3,6 +3,7 @@
 use super::{Context, Family, Finding, Location, Meta, Rule, Severity};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::Op;
+use cnnkit_core::layers::Layer;
 use cnnkit_core::number;
 
 /// See the module documentation.
@@ -39,6 +40,11 @@ outputs: [main, aux]
     fixes: false,
 };
 
+/// Whether it is a buffer that a model keeps for a computation that vanished: a table of indices, a counter.
+fn stored(op: &Op) -> bool {
+    matches!(op, Op::Layer(Layer::LearnedTensor(tensor)) if !tensor.learned)
+}
+
 impl Rule for UnusedLayer {
     fn meta(&self) -> &'static Meta {
         &META
@@ -50,7 +56,7 @@ impl Rule for UnusedLayer {
         let mut end_of: Vec<Option<usize>> = vec![None; facts.graph.nodes().len()];
         let mut charged: Vec<(u64, u64)> = vec![(0, 0); facts.graph.nodes().len()];
         for (id, node) in facts.graph.iter().collect::<Vec<_>>().into_iter().rev() {
-            if facts.live(id) {
+            if facts.live(id) || stored(&node.op) {
                 continue;
             }
             let end =
@@ -61,7 +67,7 @@ impl Rule for UnusedLayer {
                 charged[end].1 += facts.counts(id).params;
             }
         }
-        for (id, node) in facts.graph.iter().filter(|(id, _)| !facts.live(*id)) {
+        for (id, node) in facts.graph.iter().filter(|(id, node)| !facts.live(*id) && !stored(&node.op)) {
             let ends_here = end_of[id.index()] == Some(id.index());
             if matches!(node.op, Op::Input) {
                 let message = format!("no output depends on the input `{}`", node.id);

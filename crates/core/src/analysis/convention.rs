@@ -175,7 +175,15 @@ impl Seen<'_> {
             A::Attention(_) => Ok(0),
             A::AdaptiveAvgPool(_) | A::GlobalAvgPool(_) if self.image() => self.inputs(),
             A::SqueezeExcite(_) if self.image() => Ok(self.macs + self.inputs()?),
-            A::Upsample(_) if self.image() => times(&[self.outputs()?, if self.linear() { 4 } else { 1 }]),
+            A::Upsample(resize) if self.image() => {
+                let each = match resize.mode {
+                    Interpolation::Nearest => 1,
+                    Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => 4,
+                    // The tool has no handler for it.
+                    Interpolation::Bicubic => 0,
+                };
+                times(&[self.outputs()?, each])
+            }
             #[rustfmt::skip]
             A::Pointwise(_) | A::Conv(_) | A::ConvTranspose(_) | A::DeformConv(_) | A::DeformSample(_)
             | A::Linear(_) | A::DynamicConv(_) | A::Matmul(_) | A::MaxPool(_) | A::AvgPool(_) | A::AdaptiveAvgPool(_)
@@ -187,10 +195,6 @@ impl Seen<'_> {
             | A::Concat(_) | A::LayerScale(_) | A::LearnedScale(_) | A::LearnedBias(_)
             | A::LearnedTokens(_) | A::LearnedTensor(_) | A::SqueezeExcite(_) | A::Opaque(_) => self.without_sampled_taps(),
         }
-    }
-
-    fn linear(&self) -> bool {
-        !matches!(self.layer, Layer::Upsample(layer) if layer.mode == Interpolation::Nearest)
     }
 
     fn thop(&self) -> Result<u64, Problem> {
@@ -220,12 +224,13 @@ impl Seen<'_> {
                 let over = self.softmax_size(softmax)?;
                 times(&[self.inputs()? / over.max(1), 3 * over - 1])
             }
-            A::Upsample(_) => {
-                let per_output = match (self.linear(), self.input.rank()) {
-                    (false, _) => 1,
-                    (true, 2) => 5,
-                    (true, 3) => 11,
-                    (true, _) => 0,
+            A::Upsample(resize) => {
+                let per_output = match (resize.mode, self.input.rank()) {
+                    (Interpolation::Nearest, _) => 1,
+                    (Interpolation::Bicubic, _) => 259,
+                    (_, 2) => 5,
+                    (_, 3) => 11,
+                    (_, _) => 0,
                 };
                 times(&[self.outputs()?, per_output])
             }

@@ -7,8 +7,9 @@
 use num_integer::Integer as _;
 
 use crate::diagnostic::{Code, Problem};
-use crate::layers::AxisReach;
+use crate::layers::upsample::{KEYS, cubic};
 use crate::layers::window::Window;
+use crate::layers::{AxisReach, Taps};
 
 /// Maximum number of phases of one relation or family; beyond it, only the units of the real map are exact.
 pub const MAX_PHASES: i128 = 4096;
@@ -46,14 +47,26 @@ pub struct Reads {
     pub step: i128,
     /// Number of indices; 0 in a gap of a transposed convolution.
     pub count: i128,
-    /// The weight of the second of two indices, if the layer fixes it (linear interpolation); otherwise all weights
-    /// are equal.
+    /// Where between the two middle indices of an interpolation its output lies, from 0 to 1; none where all weights are
+    /// equal.
     pub blend: Option<f64>,
 }
 
 impl Reads {
     fn run(first: i128, step: i128, count: i128) -> Self {
         Self { first, step, count, blend: None }
+    }
+
+    /// Returns the weight of each index where an interpolation fixes them: those of a cubic one by their size, because
+    /// the outer ones are negative.
+    pub fn weights(&self) -> Option<Vec<f64>> {
+        let at = self.blend?;
+        if self.count == 2 {
+            return Some(vec![1.0 - at, at]);
+        }
+        let sizes = [1.0 + at, at, 1.0 - at, 2.0 - at].map(|distance| cubic(distance, KEYS).abs());
+        let total: f64 = sizes.iter().sum();
+        Some(sizes.map(|size| size / total).to_vec())
     }
 
     /// Returns whether some index lies on an axis of `size` elements.
@@ -95,9 +108,14 @@ impl Link {
             }
             // A single element is the only one to read; PyTorch's scale is 0 with aligned corners and one output.
             AxisReach::Resize { input: 0 | 1, .. }
-            | AxisReach::Resize { output: 0 | 1, linear: true, align_corners: true, .. } => Self::First,
-            AxisReach::Resize { by, input, output, linear, align_corners } => {
-                Self::By(Relation::resize(by, input, output, linear, align_corners)?)
+            | AxisReach::Resize {
+                output: 0 | 1,
+                taps: Taps::Linear | Taps::Cubic,
+                align_corners: true,
+                ..
+            } => Self::First,
+            AxisReach::Resize { by, input, output, taps, align_corners } => {
+                Self::By(Relation::resize(by, input, output, taps, align_corners)?)
             }
             AxisReach::Reflected { by, before } => Self::By(Relation {
                 by,
@@ -149,16 +167,16 @@ impl Relation {
     }
 
     /// Implements PyTorch's `interpolate`: nearest reads `floor(u * n / m)`; linear mixes the neighbours of `(u +
-    /// 0.5) * n / m - 0.5`, or of `u * (n - 1) / (m - 1)` with aligned corners.
-    fn resize(by: usize, input: u64, output: u64, linear: bool, corners: bool) -> Result<Self, Problem> {
+    /// 0.5) * n / m - 0.5`, or of `u * (n - 1) / (m - 1)` with aligned corners; cubic two neighbours to each side.
+    fn resize(by: usize, input: u64, output: u64, taps: Taps, corners: bool) -> Result<Self, Problem> {
         let (mut n, mut m) = (i128::from(input.max(1)), i128::from(output.max(1)));
-        if linear && corners {
+        if taps != Taps::Nearest && corners {
             (n, m) = (n - 1, m - 1);
         }
         let common = n.gcd(&m);
         (n, m) = (n / common, m / common);
         Self::periodic(by, m, n, |u| {
-            if !linear {
+            if taps == Taps::Nearest {
                 return Reads::run((u * n).div_euclid(m), 1, 1);
             }
             let (top, bottom) = if corners { (u * n, m) } else { ((2 * u + 1) * n - m, 2 * m) };
@@ -166,7 +184,11 @@ impl Relation {
             if rest == 0 {
                 Reads::run(first, 1, 1)
             } else {
-                Reads { first, step: 1, count: 2, blend: Some(rest as f64 / bottom as f64) }
+                let blend = Some(rest as f64 / bottom as f64);
+                match taps {
+                    Taps::Cubic => Reads { first: first - 1, step: 1, count: 4, blend },
+                    Taps::Linear | Taps::Nearest => Reads { first, step: 1, count: 2, blend },
+                }
             }
         })
     }
@@ -220,11 +242,13 @@ mod tests {
     #[test]
     fn resizing_by_two() {
         let resize =
-            |linear, align_corners| AxisReach::Resize { by: 1, input: 4, output: 8, linear, align_corners };
-        assert_eq!(indices(&resize(false, false), 5), [2]);
-        assert_eq!(indices(&resize(true, false), 1), [0, 1]);
-        assert_eq!(indices(&resize(true, false), 2), [0, 1]);
-        assert_eq!(indices(&resize(true, true), 7), [3]);
-        assert_eq!(indices(&resize(true, true), 2), [0, 1]);
+            |taps, align_corners| AxisReach::Resize { by: 1, input: 4, output: 8, taps, align_corners };
+        assert_eq!(indices(&resize(Taps::Nearest, false), 5), [2]);
+        assert_eq!(indices(&resize(Taps::Linear, false), 1), [0, 1]);
+        assert_eq!(indices(&resize(Taps::Linear, false), 2), [0, 1]);
+        assert_eq!(indices(&resize(Taps::Linear, true), 7), [3]);
+        assert_eq!(indices(&resize(Taps::Linear, true), 2), [0, 1]);
+        assert_eq!(indices(&resize(Taps::Cubic, false), 3), [0, 1, 2, 3]);
+        assert_eq!(indices(&resize(Taps::Cubic, true), 7), [3]);
     }
 }

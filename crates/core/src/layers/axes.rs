@@ -112,6 +112,16 @@ pub(super) fn spread<T: Copy>(values: &[T], rank: usize, argument: &'static str)
 pub struct OutputSize(Vec<Option<u64>>);
 
 impl OutputSize {
+    /// Returns the same size on all axes.
+    pub fn all(size: u64) -> Self {
+        Self(vec![Some(size)])
+    }
+
+    /// Returns one size for each axis.
+    pub fn list(sizes: Vec<u64>) -> Self {
+        Self(sizes.into_iter().map(Some).collect())
+    }
+
     /// Returns one size for each of the axes with these input `sizes`.
     pub fn resolve(&self, sizes: &[u64]) -> Result<Vec<u64>, Problem> {
         if self.0.contains(&Some(0)) {

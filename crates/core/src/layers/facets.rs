@@ -351,8 +351,8 @@ pub enum AxisReach {
         /// Output size.
         output: u64,
     },
-    /// Nearest or linear interpolation. Nearest reads `floor(u * input / output)`; linear reads the two neighbours of
-    /// `(u + 1/2) * input / output - 1/2`, or of `u * (input - 1) / (output - 1)` with `align_corners`.
+    /// Interpolation. Nearest reads `floor(u * input / output)`; linear reads the two neighbours of
+    /// `(u + 1/2) * input / output - 1/2`, or of `u * (input - 1) / (output - 1)` with `align_corners`; cubic reads four.
     Resize {
         /// Output axis.
         by: usize,
@@ -361,8 +361,8 @@ pub enum AxisReach {
         input: u64,
         /// Output size, or the factor's numerator.
         output: u64,
-        /// Whether the two neighbours are averaged (linear), or the nearest is taken.
-        linear: bool,
+        /// How many neighbours are mixed.
+        taps: Taps,
         /// Whether the centres of the corners coincide (`align_corners`), rather than their edges.
         align_corners: bool,
     },
@@ -378,6 +378,17 @@ pub enum AxisReach {
     All,
     /// Only index 0: an axis of size 1 that is broadcast.
     Broadcast,
+}
+
+/// Elements that an interpolation mixes along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taps {
+    /// The nearest element alone.
+    Nearest,
+    /// Both neighbours.
+    Linear,
+    /// Two neighbours to each side (Keys 1981).
+    Cubic,
 }
 
 impl AxisReach {

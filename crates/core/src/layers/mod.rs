@@ -27,7 +27,7 @@ pub mod window;
 
 pub use facets::{
     Arity, AxisReach, Category, Cost, Doc, Example, Init, Io, Kind, LayerKind, Ops, PointwiseKind, Reach,
-    Role, Sampled, Weight, WeightRole,
+    Role, Sampled, Taps, Weight, WeightRole,
 };
 pub use values::Values;
 

@@ -50,10 +50,26 @@ const WITHOUT_MACS: &[&str] = &[
     "Transpose", "Trilu", "Unique", "Unsqueeze", "Where", "Xor",
 ];
 
+/// The same of PyTorch's operators.
+#[rustfmt::skip]
+const TORCH_WITHOUT_MACS: &[&str] = &[
+    "_native_batch_norm_legit", "argmax", "argmin", "argsort", "batch_norm", "bernoulli", "bitwise_and", "bitwise_not",
+    "bitwise_or", "bucketize", "cat", "clamp", "copy", "cumsum", "cumprod", "diagonal", "empty", "eq", "expand", "fill",
+    "flip", "full", "gather", "ge", "gt", "index", "index_put", "index_select", "isnan", "le", "linalg_vector_norm", "lt",
+    "masked_fill", "masked_select", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "ne", "nonzero", "norm",
+    "one_hot", "ones", "pad", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reshape", "roll",
+    "scatter", "select", "select_scatter", "slice", "slice_scatter", "softmax", "sort", "split", "std", "std_mean", "sum",
+    "topk", "tril", "triu", "unfold", "unique", "var", "var_mean", "view", "where", "zeros", "zeros_like",
+];
+
 impl Opaque {
     /// Returns whether it may do multiply-accumulates, which makes a count without it partial.
     pub fn may_multiply(&self) -> bool {
-        !WITHOUT_MACS.contains(&self.operator.as_str())
+        let name = self.operator.as_str();
+        let torch = name.split_once('.').is_some_and(|(library, name)| {
+            library == "aten" && TORCH_WITHOUT_MACS.contains(&name.trim_end_matches('_')) || library == "_operator"
+        });
+        !torch && !WITHOUT_MACS.contains(&name)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::diagnostic::Problem;
 use crate::layers::args::{positive, spatial};
 use crate::layers::facets::count;
 use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role, Values};
+use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Role, Taps, Values};
 use crate::shape::Shape;
 
 /// Arguments of `pixel_shuffle`.
@@ -65,7 +65,7 @@ impl LayerKind for PixelShuffle {
         let window = Window { kernel: cell, stride: cell, ..Window::POINT };
         let mut axes = vec![AxisReach::Window { by: 0, window }];
         for (i, (&input, &output)) in io.input().spatial().iter().zip(io.output.spatial()).enumerate() {
-            axes.push(AxisReach::Resize { by: i + 1, input, output, linear: false, align_corners: false });
+            axes.push(AxisReach::Resize { by: i + 1, input, output, taps: Taps::Nearest, align_corners: false });
         }
         vec![Reach { input: 0, role: Role::Local, axes }]
     }

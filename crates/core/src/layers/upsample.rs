@@ -8,7 +8,7 @@ use num_rational::Ratio;
 use crate::diagnostic::{Code, Problem};
 use crate::layers::args::{PerAxis, spatial};
 use crate::layers::axes::Scale;
-use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Reach, Role};
+use crate::layers::{Arity, AxisReach, Category, Cost, Doc, Example, Io, LayerKind, Reach, Role, Taps};
 use crate::shape::Shape;
 
 /// Arguments of `upsample`.
@@ -42,9 +42,23 @@ pub enum Interpolation {
     Bilinear,
     /// Linear, on three axes.
     Trilinear,
-    /// Not supported: it reads four neighbours per axis, with other weights.
-    #[schemars(skip)]
+    /// Cubic convolution with the coefficient -0.75 (Keys 1981), on two axes.
     Bicubic,
+}
+
+/// The coefficient of PyTorch's cubic interpolation.
+pub const KEYS: f64 = -0.75;
+
+/// The share of an element at `distance` in a cubic interpolation (Keys 1981, equation 4) with the coefficient `a`.
+pub fn cubic(distance: f64, a: f64) -> f64 {
+    let x = distance.abs();
+    if x <= 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+    } else {
+        0.0
+    }
 }
 
 impl Upsample {
@@ -97,10 +111,11 @@ impl LayerKind for Upsample {
         name: "upsample",
         aliases: &["interpolate", "resize"],
         category: Category::Shape,
-        summary: "resizes the map: nearest neighbour or linear interpolation",
+        summary: "resizes the map: nearest neighbour, linear or cubic interpolation",
         formulas: formulas!(
             "floor(size * scale_factor) on each axis, or size",
-            "nearest 0; linear 3, bilinear 7, trilinear 15 an output element (2^axes products and their sum)"
+            "nearest 0; linear 3, bilinear 7, trilinear 15 an output element (2^axes products and their sum); \
+             bicubic 31 (4^2 products and their sum)"
         ),
         source: "PyTorch nn.Upsample, nn.functional.interpolate; ONNX Resize",
         inputs: Arity::One,
@@ -109,12 +124,9 @@ impl LayerKind for Upsample {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
         let sizes = spatial("upsample", &inputs[0])?;
         let axes = match self.mode {
-            Interpolation::Bilinear => 2,
+            Interpolation::Bilinear | Interpolation::Bicubic => 2,
             Interpolation::Trilinear => 3,
             Interpolation::Nearest | Interpolation::Linear => sizes.len(),
-            Interpolation::Bicubic => {
-                return Err(Problem::argument("mode", "not supported: bicubic").help("use `mode: bilinear`"));
-            }
         };
         if axes != sizes.len() {
             return Err(Problem::argument(
@@ -137,7 +149,8 @@ impl LayerKind for Upsample {
     fn cost(&self, io: Io<'_>) -> Result<Cost, Problem> {
         match self.mode {
             Interpolation::Nearest => Ok(Cost::FREE),
-            _ => Cost::pointwise(io.output, (2 << io.input().spatial().len()) - 1, 0, 0),
+            Interpolation::Bicubic => Cost::pointwise(io.output, 31, 0, 0),
+            Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => Cost::pointwise(io.output, (2 << io.input().spatial().len()) - 1, 0, 0),
         }
     }
 
@@ -147,8 +160,12 @@ impl LayerKind for Upsample {
         let mut axes = vec![AxisReach::same(0)];
         for (i, (&input, &output)) in io.input().spatial().iter().zip(io.output.spatial()).enumerate() {
             let (input, output) = self.ratio(scales.get(i).copied(), input, output);
-            let linear = self.mode != Interpolation::Nearest;
-            axes.push(AxisReach::Resize { by: i + 1, input, output, linear, align_corners: self.align_corners });
+            let taps = match self.mode {
+                Interpolation::Nearest => Taps::Nearest,
+                Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => Taps::Linear,
+                Interpolation::Bicubic => Taps::Cubic,
+            };
+            axes.push(AxisReach::Resize { by: i + 1, input, output, taps, align_corners: self.align_corners });
         }
         vec![Reach { input: 0, role: Role::Local, axes }]
     }
@@ -179,6 +196,8 @@ impl LayerKind for Upsample {
             Example::new("{size: 5, mode: linear}", &[&[2, 7]]),
             Example::new("{scale_factor: 2, mode: trilinear}", &[&[1, 2, 3, 2]]),
             Example::new("{scale_factor: 0.5, mode: nearest}", &[&[2, 7]]),
+            Example::new("{scale_factor: [2, 1.5], mode: bicubic}", &[&[2, 4, 5]]),
+            Example::new("{size: [3, 9], mode: bicubic, align_corners: true}", &[&[2, 7, 4]]),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! Layers whose outputs are fixed weighted means of input elements: average pools and linear interpolation.
+//! Layers whose outputs are fixed weighted means of input elements: average pools and interpolation.
 
 use super::call::{Call, Gradients};
 use super::data_movement::{self, Map};
@@ -9,7 +9,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::avg_pool::AvgPool;
 use cnnkit_core::layers::axes::OutputSize;
 use cnnkit_core::layers::conv::PaddingMode;
-use cnnkit_core::layers::upsample::{Interpolation, Upsample};
+use cnnkit_core::layers::upsample::{Interpolation, KEYS, Upsample, cubic};
 
 /// For each output position of one channel: the elements it reads with their factors, and the divisor of their sum.
 pub(super) struct Means {
@@ -128,10 +128,10 @@ pub(super) fn global_avg_pool(keepdim: bool, input: &[usize]) -> Means {
     Means { outputs: collapsed(keepdim, input), rows: vec![row] }
 }
 
-/// A resize: either pure data movement or a mean.
+/// A resize: either pure data movement or a weighted mean.
 pub(super) enum Resize {
     Nearest(Map),
-    Linear(Means),
+    Mixed(Means),
 }
 
 /// The index mapping of one axis.
@@ -179,6 +179,33 @@ impl Axis {
         }
         vec![(first, 1.0 - share), (first + 1, share)]
     }
+
+    /// Returns the four neighbours with their weights; beyond the border, those on it are repeated.
+    pub(crate) fn cubic(self, u: usize) -> Vec<(usize, f64)> {
+        let (input, output) = (self.input as f64, self.output as f64);
+        let at = if self.align_corners {
+            if self.output > 1 { u as f64 * ((input - 1.0) / (output - 1.0)) } else { 0.0 }
+        } else {
+            self.factor.map_or(input / output, |factor| 1.0 / factor) * (u as f64 + 0.5) - 0.5
+        };
+        let mut taps: Vec<(usize, f64)> = Vec::with_capacity(4);
+        for step in -1..=2 {
+            let index = at.floor() + f64::from(step);
+            let share = cubic(at - index, KEYS);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to the axis"
+            )]
+            let index = index.clamp(0.0, input - 1.0) as usize;
+            match taps.last_mut().filter(|last| last.0 == index) {
+                Some(last) => last.1 += share,
+                None if share != 0.0 => taps.push((index, share)),
+                None => {}
+            }
+        }
+        taps
+    }
 }
 
 /// Returns how a resize maps the spatial axes of an image of `input` sizes.
@@ -206,13 +233,19 @@ pub(super) fn resize(layer: &Upsample, input: &[usize]) -> Result<Resize, Proble
             let sizes = [&input[..1], outputs.as_slice()].concat();
             Ok(Resize::Nearest(data_movement::nearest(sizes, input, |axis, u| axes[axis - 1].nearest(u))))
         }
-        Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => {
+        mode => {
             let mut at = vec![0; axes.len()];
             let rows = (0..outputs.iter().product()).map(|position| {
                 unravel(position, &outputs, &mut at);
                 let mut taps = vec![(0, 1.0)];
                 for (axis, &u) in axes.iter().zip(&at) {
-                    let pairs = axis.linear(u);
+                    let pairs = match mode {
+                        Interpolation::Bicubic => axis.cubic(u),
+                        Interpolation::Nearest
+                        | Interpolation::Linear
+                        | Interpolation::Bilinear
+                        | Interpolation::Trilinear => axis.linear(u),
+                    };
                     let extend = |&(base, share): &(usize, f64)| {
                         pairs
                             .iter()
@@ -224,8 +257,7 @@ pub(super) fn resize(layer: &Upsample, input: &[usize]) -> Result<Resize, Proble
                 (taps, 1.0)
             });
             let rows = rows.collect();
-            Ok(Resize::Linear(Means { outputs, rows }))
+            Ok(Resize::Mixed(Means { outputs, rows }))
         }
-        Interpolation::Bicubic => Err(Problem::argument("mode", "not supported: bicubic")),
     }
 }

@@ -140,7 +140,7 @@ pub fn forward<S: Scalar>(
         }
         Arithmetic::Upsample(layer) => match means::resize(layer, sizes)? {
             Resize::Nearest(map) => map.forward(call.inputs),
-            Resize::Linear(means) => means.forward(input),
+            Resize::Mixed(means) => means.forward(input),
         },
 
         Arithmetic::Add(layer) => elementwise_binary::add(layer.weights.as_deref(), call.inputs),
@@ -231,7 +231,7 @@ pub fn backward<S: Scalar>(
         }
         Arithmetic::Upsample(layer) => match means::resize(layer, sizes)? {
             Resize::Nearest(map) => Ok(map.backward(call, vector)),
-            Resize::Linear(means) => Ok(means.backward(call, vector)),
+            Resize::Mixed(means) => Ok(means.backward(call, vector)),
         },
 
         Arithmetic::Add(layer) => elementwise_binary::add_backward(layer.weights.as_deref(), call, vector),

@@ -57,6 +57,15 @@ pub enum Change {
         /// One past the last index.
         end: u64,
     },
+    /// A weight `[O, I, ...]` that is stored in blocks of channels, or its bias.
+    Unblock {
+        /// Channels in a block; none if the model does not say.
+        block: Option<u64>,
+        /// Whether input channels stand in blocks too.
+        inputs: bool,
+        /// Output channels that are not there to fill the last block up.
+        channels: u64,
+    },
 }
 
 /// Known values, in row-major order.
@@ -146,6 +155,7 @@ impl Constant {
     pub fn changed(&self, change: Change, dims: Vec<u64>) -> Self {
         let values = match (&self.values, &change) {
             (values, Change::Reshape(_)) => values.clone(),
+            (_, Change::Unblock { block: None, .. }) => None,
             (Some(Values::Floats(values)), change) => {
                 Some(Values::Floats(changed(change, &self.dims, values.clone()).1))
             }
@@ -225,6 +235,23 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
             let steps = steps(dims);
             let places = strided(&sizes, &steps, (*start as usize).saturating_mul(steps[*axis]));
             (sizes, places.into_iter().map(|at| data[at]).collect())
+        }
+        Change::Unblock { block, inputs, channels } => {
+            let mut sizes = dims.to_vec();
+            sizes[0] = *channels;
+            let block = block.unwrap_or(1).max(1) as usize;
+            // Stored as [O / block, I, ..., block], or [O / block, I / block, ..., block, block].
+            let depth = dims.get(1).map_or(1, |&depth| depth as usize);
+            let area: usize = dims.iter().skip(2).map(|&size| size as usize).product();
+            let within = if *inputs { block } else { 1 };
+            let place = |(channel, input, at): (usize, usize, usize)| {
+                let lane = (channel / block * (depth / within) + input / within) * area + at;
+                (lane * within + input % within) * block + channel % block
+            };
+            let all = (0..*channels as usize).flat_map(|channel| {
+                (0..depth).flat_map(move |input| (0..area).map(move |at| (channel, input, at)))
+            });
+            (sizes, all.filter_map(|at| data.get(place(at)).copied()).collect())
         }
     }
 }

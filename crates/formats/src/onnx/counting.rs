@@ -37,7 +37,12 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
     let mut counted: HashSet<usize> = whole.keys().copied().collect();
     let mut shared = HashSet::new();
     for (&root, places) in &whole {
-        if once(builder, places, stored(root)) {
+        // Channels that only fill a block up are none of the network's.
+        let filled = places.iter().find_map(|place| {
+            let unblocked = place.constant.view.iter().any(|change| matches!(change, Change::Unblock { .. }));
+            unblocked.then(|| place.constant.elements().ok()).flatten()
+        });
+        if once(builder, places, filled.or_else(|| stored(root))) {
             shared.insert(root);
         }
     }

@@ -4,18 +4,20 @@ use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::file_output::FileOutput;
+use super::idle::Idle;
 use super::inline::{flatten, opset};
 use super::ir::{Draft, compact, without_identities};
 use super::lower::{Lower, Tensor, Use, Value};
 use super::names::{ModulePath, ids};
 use super::patterns;
-use super::proto::{ModelProto, TensorProto};
+use super::proto::{DataType, ModelProto, TensorProto};
+use super::quantisation::stand_for_others;
 use super::read::{self, Failure};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
 use cnnkit_core::source::Origin;
-use cnnkit_exec::tensor::Tensor as FloatTensor;
 
 /// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
@@ -23,6 +25,19 @@ pub const OLDEST: i64 = 7;
 pub const NEWEST: i64 = 28;
 /// Maximum number of errors that are reported.
 const MAX_ERRORS: usize = 20;
+
+/// What another format says of a model's stored tensors, and ONNX does not.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// Those that are not learned.
+    pub buffers: HashSet<String>,
+    /// Those that are numbers in the code, among the buffers; PyTorch counts them nowhere.
+    pub constants: HashSet<String>,
+    /// Whether every tensor counts as it is stored, read or not.
+    pub every: bool,
+    /// Whether weights are looked at, so that what is computed from them is known: to run the network.
+    pub values: bool,
+}
 
 /// A network that was read from a model, with the location of its weights.
 #[derive(Debug)]
@@ -36,23 +51,16 @@ pub struct Imported {
     pub tensors: Vec<TensorProto>,
     /// The model's bytes.
     pub source: ModelSource,
+    /// Where each of the file's inputs has the batch; none if it has no batch axis, so that it is the same for every image.
+    pub batches: Vec<Option<usize>>,
     /// The file's outputs, in the order of the graph's.
     pub outputs: Vec<FileOutput>,
     /// Inputs whose channels come last in the file, and first here.
     pub channels_last: Vec<String>,
+    /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
+    pub empty: Vec<(usize, String, Vec<u64>)>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
-}
-
-/// An output as in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileOutput {
-    /// Its name.
-    pub name: String,
-    /// Its sizes, batch included; none where the shape is unknown.
-    pub dims: Option<Vec<u64>>,
-    /// Index of its batch axis; none if it has no batch axis.
-    pub batch: Option<usize>,
 }
 
 /// Reads the model of `source` and returns its graph.
@@ -104,29 +112,52 @@ pub fn open(source: &ModelSource) -> Result<ModelProto, Problem> {
 /// # Errors
 /// As for [`load`].
 pub fn import(
-    mut model: ModelProto,
+    model: ModelProto,
     source: impl Into<ModelSource>,
     bindings: &Bindings,
 ) -> Result<Imported, Vec<Diagnostic>> {
-    let source = source.into();
+    import_declared(model, source.into(), bindings, &Declared::default())
+}
+
+/// A graph of a model with what another format says of its stored tensors.
+///
+/// # Errors
+/// As [`load`].
+pub fn import_declared(
+    mut model: ModelProto,
+    source: ModelSource,
+    bindings: &Bindings,
+    declared: &Declared,
+) -> Result<Imported, Vec<Diagnostic>> {
     let name = name(&model, &source);
-    super::weights::recall_all(&mut model, &source);
-    let channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
-    let (mut lower, outputs, inputs) = lowered(model, bindings)?;
+    if declared.every {
+        super::weights::recall_declared(&mut model, &source, declared);
+    }
+    if !declared.every || declared.values {
+        super::weights::recall_all(&mut model, &source);
+    }
+    let mut channels_last = Vec::new();
+    if !declared.every {
+        channels_last = model.graph.as_mut().map(super::channels_last::moved).unwrap_or_default();
+    }
+    let Lowered { mut lower, outputs, inputs, batches } = lowered(model, bindings, declared)?;
     for name in &channels_last {
         lower.remark(format!(
             "the channels of the input `{name}` come last in the file: here its shape has them first, and arrays are as in the file"
         ));
     }
-    let Finished { drafts, ends, outputs } = finish(&mut lower, &outputs)?;
-    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower)?;
+    let Finished { mut drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
+    let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
     Ok(Imported {
         graph,
         weights,
         tensors: lower.tensors,
         source,
+        batches,
         outputs,
         channels_last,
+        empty,
         remarks: lower.remarks,
     })
 }
@@ -136,7 +167,7 @@ impl Imported {
     ///
     /// # Errors
     /// If a weight is missing, has another size than declared, or lies outside the model's folder.
-    pub fn load_weights(&self) -> Result<HashMap<String, FloatTensor<f32>>, Problem> {
+    pub fn load_weights(&self) -> Result<HashMap<String, cnnkit_exec::tensor::Tensor<f32>>, Problem> {
         super::weights::load(&self.graph, &self.weights, &self.tensors, &self.source)
     }
 }
@@ -151,12 +182,23 @@ fn name(model: &ModelProto, source: &ModelSource) -> String {
     if name.is_empty() { source.shown() } else { name }
 }
 
-/// Lowers all nodes; returns the names of the outputs, and those of the inputs with the indices of their
-/// drafts.
+/// A model whose nodes are lowered.
+struct Lowered {
+    lower: Lower,
+    /// The names of the outputs.
+    outputs: Vec<String>,
+    /// The names of the inputs, whose drafts come first.
+    inputs: Vec<String>,
+    /// Where each of them has the batch.
+    batches: Vec<Option<usize>>,
+}
+
+/// Lowers all nodes.
 fn lowered(
     mut model: ModelProto,
     bindings: &Bindings,
-) -> Result<(Lower, Vec<String>, Vec<String>), Vec<Diagnostic>> {
+    declared: &Declared,
+) -> Result<Lowered, Vec<Diagnostic>> {
     let one = |problem: Problem| vec![diagnostic(problem)];
     let mut graph = model.graph.take().unwrap_or_default();
     let version = opset(&model.opset_import).unwrap_or(1);
@@ -172,13 +214,13 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower { room: 1 << 25, ..Lower::default() };
+    let mut lower = Lower { room: 1 << 25, exact: declared.every, ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
         ));
     }
-    if !graph.initializer.iter().any(is_weight) {
+    if !declared.every && !graph.initializer.iter().any(is_weight) {
         let parameters = super::provenance::parameters_among_inputs(&mut graph);
         if parameters > 0 {
             lower.remark(format!(
@@ -196,7 +238,7 @@ fn lowered(
     let bound = bind(&given, &graph.value_info, &graph.output, bindings).map_err(one)?;
     lower.batch = bound.batch;
     lower.stated = bound.stated;
-    let mut names = Vec::new();
+    let (mut names, batches) = (Vec::new(), bound.inputs.iter().map(|input| input.batch).collect());
     for input in bound.inputs {
         let draft = lower.drafts.len();
         let shape = super::lower::shape(&input.dims, input.batch);
@@ -208,15 +250,24 @@ fn lowered(
             shape,
             weights: vec![],
         });
-        if super::constant::is_integer(input.data_type) {
+        if stand_for_others(input.data_type) {
             lower.whole.insert(draft, input.data_type);
         }
         let tensor = Tensor { draft, dims: input.dims, batch: input.batch };
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
-    let fixed = super::provenance::no_parameters(&graph);
+    // An exported program says itself what is learned.
+    let fixed =
+        if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    lower.returned = outputs.iter().cloned().collect();
+    for value in graph.input.iter().chain(&graph.value_info).chain(&graph.output) {
+        let stated = value.r#type.as_ref().and_then(|stated| stated.tensor_type.as_ref());
+        if let Some(data_type) = stated.and_then(|stated| DataType::try_from(stated.elem_type).ok()) {
+            lower.types.insert(value.name.clone(), data_type);
+        }
+    }
     if outputs.is_empty() {
         return Err(one(
             Problem::new(Code::Missing, "the model has no outputs").help("every network returns something")
@@ -242,7 +293,10 @@ fn lowered(
             Problem::new(Code::Reference, message).help("the file is damaged or cut out of a larger model")
         ));
     }
-    unused(&mut lower, &items, &graph.initializer, &outputs);
+    if !declared.every {
+        unused(&mut lower, &items, &graph.initializer, &outputs);
+    }
+    lower.blocks = super::blocks::survey(&items, &graph.initializer);
     for sparse in graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref()) {
         lower.values.insert(sparse.name.clone(), Value::Unknown("a sparse weight".into()));
     }
@@ -253,7 +307,7 @@ fn lowered(
         lower.add_stored(tensor).map_err(one)?;
     }
     // Paddle and spox store all weights in nodes.
-    lower.weights_in_nodes = !lower.tensors.iter().any(is_weight);
+    lower.weights_in_nodes = !declared.every && !lower.tensors.iter().any(is_weight);
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
@@ -266,7 +320,7 @@ fn lowered(
             }
         }
     }
-    if errors.is_empty() { Ok((lower, outputs, names)) } else { Err(errors) }
+    if errors.is_empty() { Ok(Lowered { lower, outputs, inputs: names, batches }) } else { Err(errors) }
 }
 
 /// Returns whether a stored tensor is a weight, not a setting.
@@ -317,11 +371,13 @@ struct Finished {
     /// The drafts of the outputs.
     ends: Vec<usize>,
     outputs: Vec<FileOutput>,
+    /// Outputs without elements: place in the file, name, sizes.
+    empty: Vec<(usize, String, Vec<u64>)>,
 }
 
 /// Recognises patterns and removes dead layers.
 fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnostic>> {
-    let (mut ends, mut outputs) = (Vec::new(), Vec::new());
+    let (mut ends, mut outputs, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
         let tensor = match lower.values.get(name).cloned() {
             Some(Value::Tensor(tensor)) => Some(tensor),
@@ -330,12 +386,21 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
         };
         let draft = tensor.as_ref().map(|tensor| tensor.draft).or_else(|| lower.unknown.get(name).copied());
         let Some(draft) = draft else {
-            lower.remark(format!("the output `{name}` is a constant without elements and left out"));
+            lower.remark(format!("the output `{name}` has no elements; only `run` writes it"));
+            let dims = match lower.values.get(name) {
+                Some(Value::Constant(constant)) => constant.dims.clone(),
+                _ => vec![0],
+            };
+            empty.push((outputs.len() + empty.len(), name.clone(), dims));
             continue;
         };
         ends.push(draft);
         let (dims, batch) = tensor.map_or((None, None), |tensor| (Some(tensor.dims), tensor.batch));
-        outputs.push(FileOutput { name: name.clone(), dims, batch });
+        let constant = !lower.moves(draft);
+        // What the file declares as real numbers was dequantised on the way.
+        let whole = lower.types.get(name).is_none_or(|&data_type| stand_for_others(data_type));
+        let quantised = lower.quantised.get(name).copied().filter(|_| whole);
+        outputs.push(FileOutput { name: name.clone(), dims, batch, constant, quantised });
     }
     let mut drafts = std::mem::take(&mut lower.drafts);
     if ends.is_empty() {
@@ -348,7 +413,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     patterns::recognise(&mut drafts, &ends);
     without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends);
-    Ok(Finished { drafts, ends, outputs })
+    Ok(Finished { drafts, ends, outputs, empty })
 }
 
 /// Builds the graph; returns it with the weights of each node.
@@ -358,6 +423,7 @@ fn build(
     outputs: Vec<usize>,
     inputs: &[String],
     lower: &mut Lower,
+    idle: &Idle,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -390,6 +456,8 @@ fn build(
             owners.insert(key, node);
         }
     }
+    // First: what counts beyond a weight goes before what counting finds.
+    idle.count(&mut builder);
     let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
     if shared > 0 {
         let plural = if shared == 1 { " is" } else { "s are" };

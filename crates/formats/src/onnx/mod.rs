@@ -13,18 +13,23 @@
 //! An operator without a layer in the vocabulary becomes an opaque layer: it is counted as far as possible, and every
 //! figure that it would affect is marked as partial.
 
+pub mod archived;
 pub mod bind;
+pub mod blocks;
 mod channels_last;
-mod constant;
+pub(crate) mod constant;
 mod counting;
+pub mod file_output;
+mod idle;
 pub mod import;
-mod inline;
+pub(crate) mod inline;
 mod ir;
 pub mod lower;
-mod names;
+pub(crate) mod names;
 mod patterns;
 pub mod proto;
 mod provenance;
+pub mod quantisation;
 pub mod read;
 pub mod source;
 pub mod weights;

@@ -21,7 +21,7 @@ pub struct ModulePath {
 }
 
 /// Key under which PyTorch's exporter writes the module path.
-const SCOPES: &str = "pkg.torch.onnx.name_scopes";
+pub const SCOPES: &str = "pkg.torch.onnx.name_scopes";
 
 /// Returns the module path of `node`, from the exporter's names.
 pub fn place(node: &NodeProto) -> ModulePath {

@@ -1,7 +1,7 @@
 //! The location of a model's bytes: a file, or memory.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -71,6 +71,32 @@ impl ModelSource {
         }
     }
 
+    /// Returns `length` bytes of `file` from `offset` on. The size is checked first, so that memory is only asked for what
+    /// is there.
+    pub(super) fn section(
+        &self,
+        file: &mut dyn Readable,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, Problem> {
+        let io = |error: io::Error| self.unreadable(&error);
+        let size = file.seek(SeekFrom::End(0)).map_err(io)?;
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            let message = format!(
+                "its data are bytes {offset} to {} of `{}`, which has {size}",
+                offset.saturating_add(length),
+                self.shown()
+            );
+            return Err(
+                Problem::new(Code::Io, message).help("the file is incomplete, or belongs to another model")
+            );
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(io)?;
+        let mut bytes = vec![0; usize::try_from(length).map_err(|_| Problem::overflow("the data"))?];
+        file.read_exact(&mut bytes).map_err(io)?;
+        Ok(bytes)
+    }
+
     /// Opens it for reading.
     pub fn open(&self) -> io::Result<Box<dyn Readable + '_>> {
         Ok(match self {
@@ -80,7 +106,7 @@ impl ModelSource {
     }
 
     /// Returns the problem that it could not be read.
-    pub(super) fn unreadable(&self, error: &io::Error) -> Problem {
+    pub fn unreadable(&self, error: &io::Error) -> Problem {
         Problem::new(Code::Io, format!("cannot read `{}`: {error}", self.shown()))
     }
 }

@@ -2,12 +2,13 @@
 //! beside it. They are read one tensor at a time; the changes of the import are applied here.
 
 use std::collections::{HashMap, HashSet};
-use std::io::SeekFrom;
 use std::path::{Component, Path, PathBuf};
 
+use super::archived::ARCHIVED;
 use super::constant::{Constant, Values, changed, raw};
+use super::import::Declared;
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
-use super::source::{ModelSource, Readable};
+use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::shape::product;
@@ -65,6 +66,8 @@ pub fn load(
 /// Maximum number of elements of weights that the analysis reads, in total: results computed from them are
 /// known then.
 const MAX_RECALLED: u64 = 1 << 24;
+/// Most elements of a tensor of numbers in the code that is looked at.
+const MAX_NUMBERS: u64 = 64;
 
 /// Loads the data that the analysis reads into their messages, wherever they are stored: integers, scales of
 /// quantised operators, and weights from which nodes compute constants.
@@ -90,6 +93,21 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
                 .chain(&mut attribute.tensors)
                 .for_each(|tensor| recall(tensor, source, &mut indices, None));
             graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
+        }
+    }
+}
+
+/// Puts into their messages the data of an exported program that analysis looks at: whole numbers and truth values, and
+/// numbers that stood in the code. Weights are not looked at, so that figures do not depend on whether they are there.
+pub(super) fn recall_declared(model: &mut ModelProto, source: &ModelSource, declared: &Declared) {
+    let (mut room, mut indices) = (MAX_RECALLED, MAX_RECALLED);
+    for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+        let whole = DataType::try_from(tensor.data_type).is_ok_and(super::constant::is_integer);
+        let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
+        let number =
+            declared.constants.contains(&tensor.name) && few.is_some_and(|count| count <= MAX_NUMBERS);
+        if whole || number {
+            recall(tensor, source, &mut indices, Some(&mut room));
         }
     }
 }
@@ -143,7 +161,7 @@ fn looked_at(model: &ModelProto) -> HashSet<String> {
 /// are; those of other types as long as there is room. What cannot be read stays away, and is not known then.
 fn recall(tensor: &mut TensorProto, source: &ModelSource, indices: &mut u64, room: Option<&mut u64>) {
     let wide = matches!(DataType::try_from(tensor.data_type), Ok(DataType::Int64 | DataType::Int32));
-    let away = tensor.data_location == 1
+    let away = matches!(tensor.data_location, 1 | ARCHIVED)
         || tensor.left.iter().all(|left| left.field == 9) && !tensor.left.is_empty();
     let few = super::constant::sizes(&tensor.dims).ok().and_then(|dims| product(&dims));
     let Some(count) = few.filter(|&count| away && count <= super::constant::KNOWN) else { return };
@@ -151,7 +169,9 @@ fn recall(tensor: &mut TensorProto, source: &ModelSource, indices: &mut u64, roo
         Some(room) if *room >= count => *room -= count,
         _ => return,
     }
-    let bytes = if tensor.data_location == 1 {
+    let bytes = if tensor.data_location == ARCHIVED {
+        super::archived::bytes(tensor, source)
+    } else if tensor.data_location == 1 {
         external(tensor, source)
     } else {
         match tensor.left.first() {
@@ -181,6 +201,12 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
     let mut dims = super::constant::sizes(&tensor.dims)?;
     let mut data = stored(tensor, &dims, source)?;
     for change in &constant.view {
+        if matches!(change, super::constant::Change::Unblock { block: None, .. }) {
+            let message = "not supported: its channels stand in blocks whose size the model does not say";
+            return Err(Problem::new(Code::InvalidValue, message).help(
+                "it was saved for one processor: save it with `ORT_ENABLE_EXTENDED`, or take the model it was made of",
+            ));
+        }
         (dims, data) = changed(change, &dims, data);
     }
     Ok(data)
@@ -190,7 +216,9 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
 fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Vec<f32>, Problem> {
     let data_type = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let count = product(dims).ok_or_else(|| Problem::overflow("the number of elements"))?;
-    let values = if tensor.data_location == 1 {
+    let values = if tensor.data_location == ARCHIVED {
+        floats(&super::archived::bytes(tensor, source)?, data_type)?
+    } else if tensor.data_location == 1 {
         let bytes = external(tensor, source)?;
         floats(&bytes, data_type)?
     } else if let Some(left) = tensor.left.first() {
@@ -223,7 +251,7 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
 /// Reads `length` bytes of the model from `offset` on.
 fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let mut file = source.open().map_err(|error| source.unreadable(&error))?;
-    section(file.as_mut(), source, offset, length)
+    source.section(file.as_mut(), offset, length)
 }
 
 /// Decodes elements of any byte-sized type.
@@ -326,7 +354,7 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
         let message = format!("its data in `{location}` are {length} bytes, its sizes need {needed}");
         return Err(Problem::shape(message).help("the file is damaged, or belongs to another model"));
     }
-    section(&mut file, &ModelSource::File(file_path), offset, needed)
+    ModelSource::File(file_path).section(&mut file, offset, needed)
 }
 
 /// The bytes of a tensor's elements, as its sizes and its type say.
@@ -357,30 +385,4 @@ fn bytes_of(tensor: &TensorProto) -> Result<u64, Problem> {
         }
     };
     Ok(count.checked_mul(bits).ok_or_else(overflow)?.div_ceil(8))
-}
-
-/// `length` bytes from `offset` on. The size is checked first, so that memory is only asked for what
-/// is there.
-fn section(
-    file: &mut dyn Readable,
-    source: &ModelSource,
-    offset: u64,
-    length: u64,
-) -> Result<Vec<u8>, Problem> {
-    let io = |error: std::io::Error| source.unreadable(&error);
-    let size = file.seek(SeekFrom::End(0)).map_err(io)?;
-    if offset.checked_add(length).is_none_or(|end| end > size) {
-        let message = format!(
-            "its data are bytes {offset} to {} of `{}`, which has {size}",
-            offset.saturating_add(length),
-            source.shown()
-        );
-        return Err(
-            Problem::new(Code::Io, message).help("the file is incomplete, or belongs to another model")
-        );
-    }
-    file.seek(SeekFrom::Start(offset)).map_err(io)?;
-    let mut bytes = vec![0; usize::try_from(length).map_err(|_| Problem::overflow("the data"))?];
-    file.read_exact(&mut bytes).map_err(io)?;
-    Ok(bytes)
 }

@@ -72,22 +72,24 @@ pub fn same_length(line: &str) -> Cow<'_, str> {
 /// Returns `text` without commands of a CI service: `::error::` at the start of a line, `##[error]` and `##vso[...]`
 /// anywhere.
 pub fn inert(text: String) -> String {
-    let suspicious = text.contains("##") || text.lines().any(|line| line.trim_start().starts_with("::"));
+    let suspicious = text.contains("##") || text.lines().any(|line| command(line).is_some());
     if !suspicious {
         return text;
     }
     let mut out = String::with_capacity(text.len() + 16);
     for line in text.split_inclusive('\n') {
-        let rest = line.trim_start();
-        // `::: net.yaml:3:5`, the place of a note, is no command: nothing closes it.
-        let note = rest.strip_prefix("::: ").is_some_and(|rest| !rest.contains("::"));
-        let line = match rest.strip_prefix("::").filter(|_| !note) {
+        let line = match command(line) {
             Some(rest) => format!("{}: :{rest}", &line[..line.len() - rest.len() - 2]),
             None => line.to_owned(),
         };
         out += &without_marks(&line, "# #");
     }
     out
+}
+
+/// Returns what follows the `::` that begins a command. `::: file.yaml:4:12` is a place, and names no command.
+fn command(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("::").filter(|rest| !rest.starts_with(':'))
 }
 
 /// Returns `text` with `##` replaced where letters and a bracket follow it.
@@ -272,7 +274,7 @@ mod tests {
             inert("a ##[error]b ##vso[task.setvariable]c ###[x\n".into()),
             "a # #[error]b # #vso[task.setvariable]c ## #[x\n"
         );
-        for plain in ["  ::: net.yaml:3:5\n", "a::b\n", "## heading\n", "nn::Conv ## [x]\n", ""] {
+        for plain in ["a::b\n", " ::: net.yaml:4:12\n", "## heading\n", "nn::Conv ## [x]\n", ""] {
             assert_eq!(inert(plain.into()), plain);
         }
     }

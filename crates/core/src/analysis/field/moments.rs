@@ -63,8 +63,12 @@ impl Content for Moments {
             // Equal taps `step * jump` apart: a discrete uniform distribution, whose variance is (k^2 - 1) / 12.
             let Some(first) = family.at(reads.first)? else { return Some(None) };
             let (k, apart) = (reads.count as f64, reads.step as f64 * family.shift as f64);
-            let (centre, spread) = match reads.blend {
-                Some(second) => (second, second * (1.0 - second)),
+            let (centre, spread) = match reads.weights() {
+                Some(weights) => {
+                    let places = || weights.iter().enumerate().map(|(place, weight)| (place as f64, weight));
+                    let centre: f64 = places().map(|(place, weight)| weight * place).sum();
+                    (centre, places().map(|(place, weight)| weight * (place - centre).powi(2)).sum())
+                }
                 None => ((k - 1.0) / 2.0, (k * k - 1.0) / 12.0),
             };
             let mean = first.mean + apart * centre;
@@ -74,12 +78,10 @@ impl Content for Moments {
             return None;
         }
         let mut all: Option<Self> = None;
+        let weights = reads.weights();
         for t in 0..reads.count {
-            let weight = match reads.blend {
-                Some(second) if t == 1 => second,
-                Some(second) => 1.0 - second,
-                None => 1.0 / reads.count as f64,
-            };
+            let own = weights.as_ref().and_then(|weights| weights.get(usize::try_from(t).ok()?).copied());
+            let weight = own.unwrap_or(1.0 / reads.count as f64);
             let unit = reads.step.checked_mul(t)?.checked_add(reads.first)?;
             if let Some(one) = family.at(unit)? {
                 let one = one.scaled(weight);

@@ -356,7 +356,11 @@ fn upsample(out: &mut Out<'_>, x: &Value, layer: &Upsample, sizes: &[u64]) -> Re
             attributes.push(text("mode", "linear"));
             attributes.push(text("coordinate_transformation_mode", word));
         }
-        Interpolation::Bicubic => return Err(refuse("bicubic upsampling", "use `mode: bilinear`")),
+        Interpolation::Bicubic => {
+            let word = if layer.align_corners { "align_corners" } else { "half_pixel" };
+            attributes.push(text("mode", "cubic"));
+            attributes.push(text("coordinate_transformation_mode", word));
+        }
     }
     let factors = match &layer.scale_factor {
         Some(scale) => scale.resolve(rank)?,

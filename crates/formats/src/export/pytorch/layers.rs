@@ -302,7 +302,7 @@ fn layer_norm(layer: &LayerNorm, io: Io<'_>) -> Leaf {
 fn upsample(layer: &Upsample, rank: usize) -> Result<Leaf, Problem> {
     let word = match layer.mode {
         Interpolation::Nearest => "\"nearest\"",
-        Interpolation::Bicubic => return Err(refuse("bicubic upsampling", "use `mode: bilinear`")),
+        Interpolation::Bicubic => "\"bicubic\"",
         Interpolation::Linear | Interpolation::Bilinear | Interpolation::Trilinear => {
             ranked(["\"linear\"", "\"bilinear\"", "\"trilinear\""], rank)
         }

@@ -69,7 +69,7 @@ fn written(graph: &Graph) -> String {
         children: vec![],
         spelled: RefCell::default(),
     };
-    let mut renamed: HashSet<NodeId> = HashSet::new();
+    let mut renamed: HashMap<NodeId, usize> = HashMap::new();
     let mut text = String::new();
     for _ in 0..ATTEMPTS {
         writer.children =
@@ -79,7 +79,8 @@ fn written(graph: &Graph) -> String {
         if hidden.is_empty() {
             break;
         }
-        renamed.extend(hidden);
+        let hidden: HashSet<NodeId> = hidden.into_iter().collect();
+        hidden.into_iter().for_each(|node| *renamed.entry(node).or_default() += 1);
     }
     text
 }

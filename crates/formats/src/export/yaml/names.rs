@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::constructs::result;
 use crate::export::outline::{Child, GroupId, Outline};
 use cnnkit_core::graph::{Graph, Node, NodeId};
 use cnnkit_core::layers;
@@ -163,12 +164,18 @@ impl Names {
     }
 }
 
-/// Returns the names of a group's children as a spec can contain them; `renamed` ones get an underscore.
-pub(super) fn children(outline: &Outline<'_>, group: GroupId, renamed: &HashSet<NodeId>) -> Vec<String> {
+/// Returns the names of a group's children as a spec can contain them; `renamed` ones get so many
+/// underscores: two that hide each other need different names.
+pub(super) fn children(
+    outline: &Outline<'_>,
+    group: GroupId,
+    renamed: &HashMap<NodeId, usize>,
+) -> Vec<String> {
     let mut taken = HashSet::new();
     let name = |&child: &Child| {
-        let again = matches!(child, Child::Node(node) if renamed.contains(&node));
-        let name = valid(outline.name(group, child)) + if again { "_" } else { "" };
+        // A use of a block cannot rename the layers in it, but it has a name of its own.
+        let again = result(outline, child).and_then(|last| renamed.get(&last)).copied().unwrap_or(0);
+        let name = valid(outline.name(group, child)) + &"_".repeat(again);
         let numbered = (2..).map(|number| format!("{name}_{number}"));
         let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name));
         let free = free.unwrap_or(name);

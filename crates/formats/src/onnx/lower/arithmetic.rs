@@ -141,8 +141,10 @@ fn join(lower: &mut Lower, used: Use<'_>, layer: Layer, values: &[Value]) -> Out
 
 /// Returns the number that `value` is, if it is a known constant of one element that does not add axes to
 /// `other`.
-fn number(value: &Value, other: &Value) -> Option<f64> {
+fn number(lower: &Lower, value: &Value, other: &Value) -> Option<f64> {
     match (value, other) {
+        // A number of an exported program may be a parameter.
+        (Value::Constant(constant), _) if lower.exact && lower.is_learned(constant) => None,
         (Value::Constant(constant), Value::Tensor(tensor)) if constant.dims.len() <= tensor.dims.len() => {
             constant.scalar().map(meant)
         }
@@ -184,7 +186,7 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
         return used.unsupported("arithmetic of whole numbers, which wraps or rounds");
     }
     let rescale = |scale: f64, shift: f64| Layer::Rescale(Rescale { scale, shift });
-    if let (Value::Tensor(tensor), Some(number)) = (a, number(b, a)) {
+    if let (Value::Tensor(tensor), Some(number)) = (a, number(lower, b, a)) {
         let tensor = tensor.clone();
         let layer = match name {
             "Add" => rescale(1.0, number),
@@ -197,7 +199,7 @@ pub(super) fn binary(lower: &mut Lower, used: Use<'_>) -> Outcome {
         };
         return lower.simple(used, layer, &tensor);
     }
-    if let (Some(number), Value::Tensor(tensor)) = (number(a, b), b) {
+    if let (Some(number), Value::Tensor(tensor)) = (number(lower, a, b), b) {
         let tensor = tensor.clone();
         match name {
             "Add" => return lower.simple(used, rescale(1.0, number), &tensor),
@@ -272,8 +274,8 @@ pub(super) fn several(lower: &mut Lower, used: Use<'_>) -> Outcome {
         "Mean" => Layer::Add(Add { weights: Some(vec![1.0 / values.len() as f64; values.len()]) }),
         _ => {
             let bound = match values.as_slice() {
-                [a @ Value::Tensor(tensor), b] => number(b, a).map(|bound| (tensor.clone(), bound)),
-                [a, b @ Value::Tensor(tensor)] => number(a, b).map(|bound| (tensor.clone(), bound)),
+                [a @ Value::Tensor(tensor), b] => number(lower, b, a).map(|bound| (tensor.clone(), bound)),
+                [a, b @ Value::Tensor(tensor)] => number(lower, a, b).map(|bound| (tensor.clone(), bound)),
                 _ => None,
             };
             let Some((tensor, bound)) = bound else {

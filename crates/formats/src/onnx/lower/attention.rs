@@ -37,10 +37,12 @@ fn by_heads(lower: &mut Lower, used: Use<'_>, index: usize, heads: &str) -> Resu
 pub(super) fn attention(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let plain = used.int("is_causal", 0) == 0
         && used.float("softcap", 0.0) == 0.0
+        && used.int("left_window_size", -1) < 0
+        && used.int("right_window_size", -1) < 0
         && !(4..7).any(|index| used.has(index))
         && (1..used.outputs()).all(|index| used.node.output[index].is_empty());
     if !plain {
-        return used.unsupported("attention that is causal, capped, or keeps what it saw");
+        return used.unsupported("attention that is causal, windowed or capped, or keeps what it saw");
     }
     let flat = lower.tensor(used, 0)?.dims.len() == 3;
     let query = by_heads(lower, used, 0, "q_num_heads")?;
@@ -98,6 +100,9 @@ fn has_choice(lower: &Lower, draft: usize) -> bool {
     else {
         return false;
     };
+    if !finite_below(lower, scores) {
+        return false;
+    }
     let (Some(values), Some(&keys)) = (&mask.values, mask.dims.last()) else { return false };
     let values = values.floats();
     let known = |value: &f64| value.is_finite() || *value == f64::NEG_INFINITY;
@@ -106,6 +111,20 @@ fn has_choice(lower: &Lower, draft: usize) -> bool {
         && values
             .chunks(usize::try_from(keys).unwrap_or(1).max(1))
             .all(|row| row.iter().any(|v| v.is_finite()))
+}
+
+/// Whether no other mask is added to the scores: two of them may leave a query no key, though each leaves some.
+fn finite_below(lower: &Lower, scores: usize) -> bool {
+    let mut draft = &lower.drafts[scores];
+    while let [input, ..] = draft.inputs.as_slice() {
+        draft = &lower.drafts[*input];
+        match &draft.layer {
+            Some(Layer::LearnedBias(_)) => return false,
+            Some(Layer::Rescale(_) | Layer::LearnedScale(_) | Layer::LayerScale(_) | Layer::Reshape(_)) => {}
+            _ => return true,
+        }
+    }
+    true
 }
 
 /// Returns the scores plus input 3.

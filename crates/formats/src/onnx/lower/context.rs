@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::onnx::blocks::Blocks;
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::title;
 use crate::onnx::ir::Draft;
 use crate::onnx::names::{ModulePath, place};
 use crate::onnx::proto::{AttributeProto, DataType, NodeProto, TensorProto};
+use crate::onnx::quantisation::Quantised;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
@@ -93,18 +95,28 @@ pub struct Lower {
     pub fixed: HashSet<usize>,
     /// Inputs whose elements are integers.
     pub whole: HashMap<usize, DataType>,
-    /// Whether the model has no initialisers, so that tensors in nodes are learned (Paddle, spox).
+    /// Types of values, as far as the file states them.
+    pub types: HashMap<String, DataType>,
+    /// What the whole numbers of values stand for, by their names.
+    pub quantised: HashMap<String, Quantised>,
+    /// The model's outputs.
+    pub returned: HashSet<String>,
+    /// Whether the model has no initialisers, so that what stands in nodes is learned (Paddle, spox).
     pub weights_in_nodes: bool,
     /// Batch size of the file.
     pub batch: u64,
     /// The drafts that produce values of unknown shape, by the values' names.
     pub unknown: HashMap<String, usize>,
+    /// Blocks of channels in a model that was saved for one processor.
+    pub blocks: Blocks,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
     /// Current nesting in the branches of `If`.
     pub depth: usize,
     /// Nodes lowered so far, those of branches included.
     pub lowered: usize,
+    /// Whether every stored tensor counts, numbers too, and every shape is stated: an exported program of PyTorch.
+    pub exact: bool,
     /// Number of elements of large computed constants that may still be stored: 2^25 in total, 256 MiB.
     pub room: u64,
 }
@@ -261,7 +273,9 @@ impl Lower {
         weights: Vec<Constant>,
         batch: Option<usize>,
     ) -> Result<Tensor, Flaw> {
-        let place = self.owner(&weights).unwrap_or_else(|| place(used.node));
+        // An exported program says of every node which module it belongs to, also where modules share a weight.
+        let owner = if self.exact { None } else { self.owner(&weights) };
+        let place = owner.unwrap_or_else(|| place(used.node));
         self.emit_at(place, title(used.node), layer, inputs, weights, batch)
     }
 

@@ -6,6 +6,7 @@ use super::elements::small;
 use crate::onnx::constant::{Constant, Values, is_integer, sizes};
 use crate::onnx::inline;
 use crate::onnx::proto::DataType;
+use crate::onnx::quantisation::rounds;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::product;
@@ -43,9 +44,9 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 /// Returns its first input, unchanged: the layer has no effect at inference.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    // Its third input enables dropping.
-    let drops = used.node.op_type == "Dropout"
-        && matches!(lower.value(used, 2), Ok(Value::Constant(training)) if training.scalar() != Some(0.0));
+    // Its third input says whether a dropout drops.
+    let stays = |value: &Value| matches!(value, Value::Constant(training) if training.scalar() == Some(0.0));
+    let drops = used.node.op_type == "Dropout" && used.has(2) && !lower.value(used, 2).is_ok_and(stays);
     if drops {
         return used.unsupported("a dropout in training mode");
     }
@@ -58,7 +59,13 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let to = match used.node.op_type.as_str() {
         "CastLike" => match lower.value(used, 1)? {
             Value::Constant(like) => like.data_type,
-            _ => DataType::Float,
+            Value::Tensor(_) | Value::Unknown(_) => used
+                .node
+                .input
+                .get(1)
+                .and_then(|name| lower.types.get(name))
+                .copied()
+                .unwrap_or(DataType::Float),
         },
         _ => DataType::try_from(i32::try_from(used.int("to", 0)).unwrap_or(0))
             .map_err(|_| Problem::new(Code::InvalidValue, "it casts to an unknown type"))?,
@@ -84,6 +91,9 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     } else if is_integer(to) && matches!(value, Value::Tensor(_)) {
         return used.unsupported("a cast of computed values to whole numbers");
     }
+    if matches!(to, DataType::Float16 | DataType::Bfloat16) && matches!(value, Value::Tensor(_)) {
+        lower.remark("values are cast to half precision in this model; `run` computes them in f32".into());
+    }
     if let Value::Tensor(tensor) = &value
         && lower.is_whole(tensor.draft)
     {
@@ -95,21 +105,7 @@ pub(super) fn cast(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![value])
 }
 
-/// Returns whether numbers of this type have so few bits that a cast to it rounds.
-fn rounds(data_type: DataType) -> bool {
-    use DataType as D;
-    matches!(
-        data_type,
-        D::Float8e4m3fn
-            | D::Float8e4m3fnuz
-            | D::Float8e5m2
-            | D::Float8e5m2fnuz
-            | D::Float4e2m1
-            | D::Float8e8m0
-    )
-}
-
-/// Returns the sizes of any value.
+/// The sizes of any value.
 fn dims(lower: &Lower, used: Use<'_>) -> Result<Vec<u64>, Flaw> {
     match lower.value(used, 0)? {
         Value::Tensor(tensor) => Ok(tensor.dims.clone()),

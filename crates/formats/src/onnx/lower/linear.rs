@@ -200,3 +200,17 @@ fn placed(lower: &mut Lower, used: Use<'_>, tensor: Tensor, batch: Option<usize>
         _ => Ok(tensor),
     }
 }
+
+/// A weight with a row an output and a bias, as PyTorch has them; see [`super::aten`].
+pub(super) fn of_rows(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let input = lower.tensor(used, 0)?;
+    let weight = lower.constant(used, 1)?;
+    let bias = lower.optional(used, 2)?;
+    let [outputs, _] = weight.dims.as_slice() else {
+        return used.unsupported(format!("a weight of the sizes {:?}", weight.dims));
+    };
+    if bias.as_ref().is_some_and(|bias| bias.dims != [*outputs]) {
+        return used.unsupported("a bias that is no list");
+    }
+    Ok(vec![Value::Tensor(linear(lower, used, &input, weight, bias)?)])
+}

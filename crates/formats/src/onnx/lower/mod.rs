@@ -5,8 +5,10 @@
 //! Tensors of the graph have no batch axis: a [`Value`] has the index of the batch axis in the ONNX tensor.
 
 mod arithmetic;
+mod aten;
 mod attention;
 mod attributes;
+mod blocked;
 mod choice;
 mod constant_source;
 mod context;
@@ -18,12 +20,14 @@ mod elements;
 mod evaluate;
 mod fold;
 mod gather;
+mod integers;
 mod linear;
 mod masks;
 mod mean;
 mod norm;
 mod opaque;
 mod output_shape;
+mod pad;
 mod pointwise;
 mod pool;
 mod quantised;
@@ -37,6 +41,7 @@ mod stack;
 mod stored;
 mod table;
 
+pub use aten::ATEN;
 pub use constant_source::constant_output;
 pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
 pub use table::{Operator, operators};

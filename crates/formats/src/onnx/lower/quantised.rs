@@ -2,13 +2,16 @@
 //! real weight that it represents, counted once. Operators on quantised numbers become the real operators
 //! that they represent.
 
+use super::arithmetic::{add_constant, multiply_constant};
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::control::meant;
 use crate::onnx::constant::{Change, Constant, Values};
 use crate::onnx::proto::{DataType, NodeProto};
+use crate::onnx::quantisation::{Quantised, range};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::clip::Clip;
+use cnnkit_core::layers::identity::Identity;
 use cnnkit_core::layers::relu::Relu;
 use cnnkit_core::layers::relu6::Relu6;
 use cnnkit_core::layers::rescale::Rescale;
@@ -19,8 +22,9 @@ pub(super) const REMARK: &str = "activations are quantised in this model; figure
 pub(super) fn quantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
     match lower.value(used, 0)?.clone() {
         Value::Tensor(tensor) => {
+            recorded(lower, used, 1)?;
             lower.remark(REMARK.into());
-            Ok(vec![Value::Tensor(saturated(lower, used, tensor, 1, 2)?)])
+            Ok(vec![Value::Tensor(saturated(lower, used, tensor, 1)?)])
         }
         // A weight that is quantised and dequantised in the file is the same weight, rounded.
         Value::Constant(constant) => Ok(vec![Value::Constant(constant)]),
@@ -30,7 +34,13 @@ pub(super) fn quantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn dequantize(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let constant = match lower.value(used, 0)?.clone() {
-        Value::Tensor(tensor) => return Ok(vec![Value::Tensor(real(lower, used, tensor, Some(1), 2)?)]),
+        Value::Tensor(tensor) => {
+            let axis = used.int("axis", 1);
+            if used.int("block_size", 0) != 0 && lower.is_whole(tensor.draft) {
+                return used.unsupported("inputs of whole numbers with a scale for each block");
+            }
+            return Ok(vec![Value::Tensor(real(lower, used, 0, tensor, Some(1), 2, axis)?)]);
+        }
         Value::Unknown(reason) => return Err(Flaw::Unsupported(reason)),
         Value::Constant(constant) => constant,
     };
@@ -80,35 +90,67 @@ fn restored(
     Ok(Constant { data_type: DataType::Float, ..changed })
 }
 
-/// Returns `tensor` after the saturation of its quantisation: where the zero point is the smallest number, it
-/// cuts off all negative values. Quantisers omit a ReLU for that reason, a ReLU6 where the largest number
-/// represents 6, and a hard tanh where the range ends at an integer on both sides.
-fn saturated(
-    lower: &mut Lower,
-    used: Use<'_>,
-    tensor: Tensor,
-    scale: usize,
-    zero: usize,
-) -> Result<Tensor, Flaw> {
-    let zero = lower.optional(used, zero)?;
-    let Some((least, most)) = range(zero.as_ref().map_or(DataType::Uint8, |zero| zero.data_type)) else {
-        return Ok(tensor);
+/// The type that the node quantises to; its zero point follows the `scale`.
+fn target(lower: &Lower, used: Use<'_>, scale: usize) -> Result<DataType, Flaw> {
+    let stated =
+        used.attribute("output_dtype").and_then(|attribute| attribute.i).filter(|&wanted| wanted != 0);
+    Ok(match (lower.optional(used, scale + 1)?, stated) {
+        (Some(zero), _) => zero.data_type,
+        (None, Some(wanted)) => {
+            i32::try_from(wanted).ok().and_then(|wanted| DataType::try_from(wanted).ok()).unwrap_or_default()
+        }
+        (None, None) => DataType::Uint8,
+    })
+}
+
+/// Keeps what the whole numbers of the node's output stand for. Where the model returns them, that must be known.
+fn recorded(lower: &mut Lower, used: Use<'_>, scale: usize) -> Result<(), Flaw> {
+    let Some(name) = used.node.output.first().cloned() else { return Ok(()) };
+    let number = |index: usize| match lower.optional(used, index) {
+        Ok(Some(constant)) => constant.scalar(),
+        Ok(None) => Some(0.0),
+        Err(_) => None,
     };
-    let zero = zero.map_or(Some(0.0), |zero| zero.scalar());
-    let (Some(zero), Some(scale)) = (zero, lower.constant(used, scale)?.scalar()) else { return Ok(tensor) };
-    let (bottom, top) = ((least - zero) * scale, (most - zero) * scale);
-    if bottom == 0.0 {
+    let data_type = target(lower, used, scale).unwrap_or_default();
+    match (number(scale), number(scale + 1), range(data_type)) {
+        (Some(scale), Some(zero), Some(range)) => {
+            lower.quantised.insert(name, Quantised { scale, zero, range });
+        }
+        _ if lower.returned.contains(&name) => {
+            return used.unsupported("an output of whole numbers with several scales, or of few bits");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `tensor` after what its quantisation cuts off: where the zero point is the smallest number, all below 0. Quantisers
+/// leave a ReLU out because of that, a ReLU6 where the largest number stands for 6, and a hard tanh where the range ends at a
+/// whole number on both sides.
+fn saturated(lower: &mut Lower, used: Use<'_>, tensor: Tensor, scale: usize) -> Result<Tensor, Flaw> {
+    let Some((least, most)) = range(target(lower, used, scale)?) else { return Ok(tensor) };
+    let zeros = match lower.optional(used, scale + 1)? {
+        Some(zero) => zero.values.map(|values| values.floats()).unwrap_or_default(),
+        None => vec![0.0],
+    };
+    if !zeros.is_empty() && zeros.iter().all(|&zero| zero == least) {
         if starts_at_zero(lower, tensor.draft, 0) {
             return Ok(tensor);
         }
-        let layer = if (top - 6.0).abs() < 0.02 { Layer::Relu6(Relu6 {}) } else { Layer::Relu(Relu {}) };
+        let top = lower.constant(used, scale)?.scalar().map(|scale| (most - least) * scale);
+        let six = top.is_some_and(|top| (top - 6.0).abs() < 0.02);
+        let layer = if six { Layer::Relu6(Relu6 {}) } else { Layer::Relu(Relu {}) };
         return lower.map(used, layer, &tensor, vec![]);
     }
-    let steps = most - least;
-    // One step more or less on a side: ranges are symmetrical only up to one step.
+    let (&[zero], Some(scale)) = (zeros.as_slice(), lower.constant(used, scale)?.scalar()) else {
+        return Ok(tensor);
+    };
+    let (bottom, top, steps) = ((least - zero) * scale, (most - zero) * scale, most - least);
+    // One step more or less on a side: ranges are not symmetrical to the last step.
     let whole =
         |end: f64| (end.abs() - end.abs().round()).abs() <= 1.01 * (top - bottom) / steps && end.abs() > 0.5;
-    let deliberate = whole(bottom) && whole(top) && (top + bottom).abs() <= 1.01 * scale && top < 8.0;
+    let deliberate =
+        steps > 200.0 && whole(bottom) && whole(top) && (top + bottom).abs() <= 1.01 * scale && top < 8.0;
     if !deliberate || matches!(lower.layer(&tensor), Some(Layer::Clip(_) | Layer::Tanh(_)) | None) {
         return Ok(tensor);
     }
@@ -116,44 +158,74 @@ fn saturated(
     lower.map(used, layer, &tensor, vec![])
 }
 
-/// Returns the smallest and the largest number of a type of quantised activations.
-fn range(data_type: DataType) -> Option<(f64, f64)> {
-    match data_type {
-        DataType::Int8 => Some((-128.0, 127.0)),
-        DataType::Uint8 => Some((0.0, 255.0)),
-        DataType::Int16 => Some((-32768.0, 32767.0)),
-        DataType::Uint16 => Some((0.0, 65535.0)),
-        _ => None,
-    }
-}
-
-/// Returns an operand that may be an input of integers, as the real numbers that these represent.
+/// Operand `index`, which may be an input of whole numbers, as the numbers that these stand for; or what was quantised, as
+/// numbers of another scale. The scales are along `axis`.
 fn real(
     lower: &mut Lower,
     used: Use<'_>,
+    index: usize,
     tensor: Tensor,
     scale: Option<usize>,
     zero: usize,
+    axis: i64,
 ) -> Result<Tensor, Flaw> {
-    if !lower.is_whole(tensor.draft) {
-        return Ok(tensor);
+    let name = used.node.input.get(index).map_or("", String::as_str);
+    let before = match lower.quantised.get(name) {
+        Some(before) => *before,
+        None if lower.is_whole(tensor.draft) => Quantised { scale: 1.0, zero: 0.0, range: (0.0, 0.0) },
+        None => return Ok(tensor),
+    };
+    let numbers = |constant: Option<Constant>, none: f64| match constant {
+        Some(constant) => constant.values.map(|values| values.floats()),
+        None => Some(vec![none]),
+    };
+    let scales = numbers(scale.map(|index| lower.constant(used, index)).transpose()?, 1.0);
+    let zeros = numbers(lower.optional(used, zero)?, 0.0);
+    let (Some(scales), Some(zeros)) = (scales, zeros) else {
+        return used.unsupported("whole numbers whose scale or zero point is not known");
+    };
+    // A number `q` stands for `(q - zero) * scale`, and `q` is `x / before.scale + before.zero`.
+    let factors: Vec<f64> = scales.iter().map(|scale| scale / before.scale).collect();
+    let shift = |at: usize| {
+        let own = |list: &[f64]| if list.len() == 1 { list.first() } else { list.get(at) }.copied();
+        Some((before.zero - own(&zeros)?) * own(&scales)?)
+    };
+    if let (&[factor], [_]) = (factors.as_slice(), zeros.as_slice()) {
+        let shift = shift(0).unwrap_or(0.0);
+        if (factor - 1.0).abs() < 1e-6 && shift.abs() < 1e-9 {
+            // No whole numbers any more: what follows computes as usual.
+            return lower.map(used, Layer::Identity(Identity {}), &tensor, vec![]);
+        }
+        let layer = Layer::Rescale(Rescale { scale: meant(factor), shift: meant(shift) });
+        return lower.map(used, layer, &tensor, vec![]);
     }
-    let scale = match scale {
-        Some(index) => lower.constant(used, index)?.scalar(),
-        None => Some(1.0),
+    let axis = used.axis(axis, tensor.dims.len())?;
+    let count = usize::try_from(tensor.dims[axis]).unwrap_or(0);
+    let shifts: Option<Vec<f64>> = (0..count).map(shift).collect();
+    let fits = |list: &[f64]| list.len() == 1 || list.len() == count;
+    let Some(shifts) = shifts.filter(|_| fits(&scales) && fits(&zeros)) else {
+        let message = format!(
+            "its {} scales and {} zero points do not fit {:?}",
+            scales.len(),
+            zeros.len(),
+            tensor.dims
+        );
+        return Err(Problem::shape(message).into());
     };
-    let zero = match lower.optional(used, zero)? {
-        Some(zero) => zero.scalar(),
-        None => Some(0.0),
+    let sizes = [&[count as u64], vec![1; tensor.dims.len() - axis - 1].as_slice()].concat();
+    let factors = if factors.len() == 1 { vec![factors[0]; count] } else { factors };
+    let numbers = lower.map(used, Layer::Identity(Identity {}), &tensor, vec![])?;
+    let scaled = multiply_constant(lower, used, &numbers, &Constant::floats(sizes.clone(), factors))?;
+    let Some(Value::Tensor(scaled)) = scaled.into_iter().next() else {
+        return used.unsupported("whole numbers with a scale for each channel");
     };
-    let (Some(scale), Some(zero)) = (scale, zero) else {
-        return used.unsupported("inputs of whole numbers with a scale for each channel");
-    };
-    if scale == 1.0 && zero == 0.0 {
-        return Ok(tensor);
+    if shifts.iter().all(|&shift| shift == 0.0) {
+        return Ok(scaled);
     }
-    let layer = Layer::Rescale(Rescale { scale: meant(scale), shift: meant(-zero * scale) });
-    lower.map(used, layer, &tensor, vec![])
+    match add_constant(lower, used, &scaled, &Constant::floats(sizes, shifts), 1.0)?.into_iter().next() {
+        Some(Value::Tensor(tensor)) => Ok(tensor),
+        _ => used.unsupported("whole numbers with a scale for each channel"),
+    }
 }
 
 /// Returns whether all values of the draft are at least 0; for an input of the network, the quantiser's range
@@ -188,6 +260,9 @@ fn starts_at_zero(lower: &Lower, draft: usize, depth: usize) -> bool {
 /// Lowers dynamic quantisation: the quantised values are taken for the real ones, with a scale of 1.
 pub(super) fn dynamic(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.value(used, 0)?.clone();
+    if used.node.output.iter().any(|name| lower.returned.contains(name)) {
+        return used.unsupported("an output of whole numbers whose scale depends on the data");
+    }
     lower.remark(REMARK.into());
     let zero = Constant { data_type: DataType::Uint8, ..Constant::ints(vec![], vec![0]) };
     Ok(vec![input, Value::Constant(Constant::floats(vec![], vec![1.0])), Value::Constant(zero)])
@@ -198,7 +273,8 @@ pub(super) fn dynamic(lower: &mut Lower, used: Use<'_>) -> Outcome {
 fn quantised(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>, scale: usize) -> Outcome {
     let mut values = stands_for(lower, used, name, inputs)?;
     if let (Some(Value::Tensor(tensor)), true) = (values.first(), used.has(scale)) {
-        values[0] = Value::Tensor(saturated(lower, used, tensor.clone(), scale, scale + 1)?);
+        values[0] = Value::Tensor(saturated(lower, used, tensor.clone(), scale)?);
+        recorded(lower, used, scale)?;
     }
     Ok(values)
 }
@@ -224,13 +300,14 @@ fn operand(
     axis: i64,
 ) -> Result<String, Flaw> {
     let name = used.node.input.get(index).cloned().unwrap_or_default();
-    let own = format!("{name} restored for {}", used.node.output.first().map_or("", String::as_str));
+    let made = used.node.output.first().map_or("", String::as_str);
+    let own = format!("{name} restored as input {index} for {made}");
     let constant = match lower.value(used, index)?.clone() {
         Value::Constant(constant) if constant.is_integer() => constant,
         Value::Tensor(tensor) => {
             // The scale is the input before the zero point.
             let scale = scale.is_some().then(|| zero.saturating_sub(1));
-            let tensor = real(lower, used, tensor, scale, zero)?;
+            let tensor = real(lower, used, index, tensor, scale, zero, axis)?;
             lower.values.insert(own.clone(), Value::Tensor(tensor));
             return Ok(own);
         }

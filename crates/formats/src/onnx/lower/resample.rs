@@ -1,38 +1,189 @@
-//! Resizing of constants: tables of positions that a model resizes to its input, by the operator's
-//! definition.
+//! What the elements of a resized axis are made of, by the operator's definition: for every rule that says where an element
+//! lies, and every way to mix its neighbours. Constants are computed with it (tables of positions that a model stretches to
+//! the size of its input); a tensor becomes choices of elements, fixed factors and a sum.
 
-use super::context::{Lower, Use};
+use super::context::{Flaw, Lower, Tensor, Use, Value};
 use super::elements::{computed, small};
-use crate::onnx::constant::{Constant, Values};
+use crate::onnx::constant::{Constant, KNOWN, Values};
+use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::add::Add;
+use cnnkit_core::layers::upsample::{KEYS, cubic};
 
 /// An element of the input with its weight.
 type Tap = (usize, f64);
 
-/// Returns the resized constant, if its values are known and the rule is supported.
+/// Most neighbours that are mixed along one axis; each is a choice, a product and an addend of its own.
+const MOST_TAPS: usize = 16;
+
+/// An axis that is resized.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stretch {
+    /// Its size before.
+    pub from: u64,
+    /// Its size after.
+    pub to: u64,
+    /// The factor by which places are mapped; the ratio of the sizes but for rounding.
+    pub factor: f64,
+    /// Whether the file states the size, rather than the factor.
+    pub by_size: bool,
+    /// The part of the axis that is resized, from 0 to 1.
+    pub part: Option<(f64, f64)>,
+}
+
+impl Stretch {
+    /// Whether every element stays where it is.
+    pub fn keeps(&self) -> bool {
+        self.from == self.to && self.factor == 1.0 && self.part.is_none()
+    }
+
+    /// Whether the factor stretches the axis to a whole number of elements, but for rounding.
+    pub fn fits(&self) -> bool {
+        (self.factor * self.from as f64 - self.to as f64).abs() < 1e-6 * self.to as f64
+    }
+
+    /// Where element `at` lies among those of the input; none by a rule that is not known, or beyond the border of a part
+    /// that reaches over it.
+    fn place(&self, rule: &str, at: usize) -> Option<f64> {
+        let (at, from, to) = (at as f64, self.from as f64, self.to as f64);
+        Some(match rule {
+            "asymmetric" => at / self.factor,
+            "half_pixel" => (at + 0.5) / self.factor - 0.5,
+            "pytorch_half_pixel" if self.to > 1 => (at + 0.5) / self.factor - 0.5,
+            "pytorch_half_pixel" => 0.0,
+            // Definitions differ where the factor leaves a rest.
+            "align_corners" if !self.fits() => return None,
+            "align_corners" if self.to > 1 => at * (from - 1.0) / (to - 1.0),
+            "align_corners" => 0.0,
+            "half_pixel_symmetric" => {
+                let adjustment = to / (self.factor * from);
+                from / 2.0 * (1.0 - adjustment) + (at + 0.5) / self.factor - 0.5
+            }
+            "tf_crop_and_resize" => {
+                let (start, end) = self.part?;
+                let place = if self.to > 1 {
+                    start * (from - 1.0) + at * (end - start) * (from - 1.0) / (to - 1.0)
+                } else {
+                    0.5 * (start + end) * (from - 1.0)
+                };
+                return (0.0..=from - 1.0).contains(&place).then_some(place);
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Rule, mixing and settings of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// Where elements lie.
+    pub rule: &'a str,
+    /// How neighbours are mixed.
+    pub mode: &'a str,
+    /// Which element is the nearest.
+    pub rounding: &'a str,
+    /// The coefficient of cubic interpolation.
+    pub coefficient: f64,
+    /// Whether the window grows where the axis shrinks.
+    pub antialias: bool,
+    /// Whether neighbours beyond the border have no share, rather than that on it.
+    pub inside_only: bool,
+}
+
+impl<'a> Rules<'a> {
+    /// Those of a node. Before version 11 there was one rule; it is what is now called asymmetric.
+    pub fn of(used: Use<'a>) -> Self {
+        let old = used.opset < 11 || used.node.op_type == "Upsample";
+        let new = |name: &str, default: &'static str| {
+            if old { None } else { Some(used.text(name).unwrap_or(default)) }
+        };
+        let mode = used.text("mode").unwrap_or("nearest");
+        Self {
+            rule: new("coordinate_transformation_mode", "half_pixel").unwrap_or("asymmetric"),
+            mode: if mode == "bilinear" { "linear" } else { mode },
+            rounding: new("nearest_mode", "round_prefer_floor").unwrap_or("floor"),
+            coefficient: used.float("cubic_coeff_a", KEYS),
+            antialias: used.int("antialias", 0) != 0,
+            inside_only: used.int("exclude_outside", 0) != 0,
+        }
+    }
+
+    /// The nearest element for each element; none for a rule that is not known, or for too many.
+    pub fn nearest(&self, axis: Stretch) -> Option<Vec<u64>> {
+        if axis.to > KNOWN || axis.from == 0 {
+            return None;
+        }
+        let nearest = |at: usize| {
+            let place = axis.place(self.rule, at)?;
+            let whole = match self.rounding {
+                "floor" => place.floor(),
+                "ceil" => place.ceil(),
+                "round_prefer_floor" => (place - 0.5).ceil(),
+                "round_prefer_ceil" => (place + 0.5).floor(),
+                _ => return None,
+            };
+            Some(whole.min(axis.from as f64 - 1.0).max(0.0) as u64)
+        };
+        (0..axis.to as usize).map(nearest).collect()
+    }
+
+    /// What each element of the axis is made of; none by a rule that is not known.
+    fn taps(&self, axis: Stretch) -> Option<Vec<Vec<Tap>>> {
+        if self.mode == "nearest" {
+            return Some(self.nearest(axis)?.into_iter().map(|place| vec![(place as usize, 1.0)]).collect());
+        }
+        // Kernels and how far they reach to each side.
+        let (reach, kernel): (f64, &dyn Fn(f64) -> f64) = match self.mode {
+            "linear" => (1.0, &|distance: f64| (1.0 - distance.abs()).max(0.0)),
+            "cubic" => (2.0, &|distance: f64| cubic(distance, self.coefficient)),
+            _ => return None,
+        };
+        let scale = if self.antialias { axis.factor.min(1.0) } else { 1.0 };
+        if axis.to > KNOWN || axis.from == 0 || reach / scale >= MOST_TAPS as f64 {
+            return None;
+        }
+        let last = axis.from as f64 - 1.0;
+        let mixed = |at: usize| {
+            let place = axis.place(self.rule, at)?;
+            let far = (reach / scale).ceil();
+            let mut taps: Vec<Tap> = Vec::new();
+            let mut index = place.floor() - far;
+            while index <= place.floor() + far + 1.0 {
+                let share = kernel((index - place) * scale);
+                let outside = self.inside_only && !(0.0..=last).contains(&index);
+                if share != 0.0 && !outside {
+                    let inside = index.max(0.0).min(last) as usize;
+                    match taps.last_mut().filter(|tap| tap.0 == inside) {
+                        Some(tap) => tap.1 += share,
+                        None => taps.push((inside, share)),
+                    }
+                }
+                index += 1.0;
+            }
+            if self.inside_only || scale < 1.0 {
+                let total: f64 = taps.iter().map(|tap| tap.1).sum();
+                taps.iter_mut().for_each(|tap| tap.1 /= total);
+            }
+            (!taps.is_empty()).then_some(taps)
+        };
+        (0..axis.to as usize).map(mixed).collect()
+    }
+}
+
+/// The resized constant, if its values are known and the rule is one of these.
 pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<Constant> {
-    let output = super::output_shape::output_shape(lower, used, 0)?;
-    let supported = used.int("antialias", 0) == 0
-        && used.int("exclude_outside", 0) == 0
-        && used.ints("axes").is_none()
-        && small(&output)
-        && output.len() == data.dims.len();
-    if !supported {
+    let stretches = super::resize::stretches(lower, used, &data.dims).ok()?;
+    let output: Vec<u64> = stretches.iter().map(|axis| axis.to).collect();
+    let rules = Rules::of(used);
+    if !small(&output) {
         return None;
     }
-    let scales = super::resize::scales(lower, used).ok()?;
     let (mut dims, mut values) = (data.dims.clone(), data.values.as_ref()?.floats());
     if values.is_empty() {
         return None;
     }
-    for axis in 0..dims.len() {
-        let (from, to) = (dims[axis] as usize, output[axis] as usize);
-        if from == to {
-            continue;
-        }
-        let factor =
-            scales.as_ref().and_then(|scales| scales.get(axis).copied()).unwrap_or(to as f64 / from as f64);
-        let taps: Vec<Vec<Tap>> =
-            (0..to).map(|at| taps(used, at, from, to, factor)).collect::<Option<_>>()?;
+    for (axis, stretch) in stretches.iter().enumerate().filter(|(_, stretch)| !stretch.keeps()) {
+        let (from, to) = (stretch.from as usize, stretch.to as usize);
+        let taps = rules.taps(*stretch)?;
         let inner: usize = dims[axis + 1..].iter().map(|&size| size as usize).product();
         let outer: usize = dims[..axis].iter().map(|&size| size as usize).product();
         let mut next = Vec::with_capacity(outer * to * inner);
@@ -47,58 +198,59 @@ pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<C
                 }
             }
         }
-        dims[axis] = to as u64;
+        dims[axis] = stretch.to;
         values = next;
     }
     Some(Constant { values: Some(Values::Floats(values)), ..computed(dims, data.data_type) })
 }
 
-/// Returns the input elements, with their weights, of element `at` of an axis.
-fn taps(used: Use<'_>, at: usize, from: usize, to: usize, factor: f64) -> Option<Vec<Tap>> {
-    let old = used.opset < 11 || used.node.op_type == "Upsample";
-    let rule =
-        if old { "asymmetric" } else { used.text("coordinate_transformation_mode").unwrap_or("half_pixel") };
-    let place = match rule {
-        "half_pixel" => (at as f64 + 0.5) / factor - 0.5,
-        "pytorch_half_pixel" if to > 1 => (at as f64 + 0.5) / factor - 0.5,
-        "align_corners" if to > 1 => at as f64 * (from as f64 - 1.0) / (to as f64 - 1.0),
-        "pytorch_half_pixel" | "align_corners" => 0.0,
-        "asymmetric" => at as f64 / factor,
-        _ => return None,
-    };
-    let inside = |index: f64| index.max(0.0).min(from as f64 - 1.0) as usize;
-    let (low, rest) = (place.floor(), place - place.floor());
-    match used.text("mode").unwrap_or("nearest") {
-        "nearest" => {
-            let rounding =
-                if old { "floor" } else { used.text("nearest_mode").unwrap_or("round_prefer_floor") };
-            let index = match rounding {
-                "floor" => place.floor(),
-                "ceil" => place.ceil(),
-                "round_prefer_floor" => (place - 0.5).ceil(),
-                "round_prefer_ceil" => (place + 0.5).floor(),
-                _ => return None,
-            };
-            Some(vec![(inside(index), 1.0)])
+/// A tensor resized along each axis: its neighbours are chosen, multiplied by their shares, and added.
+pub(super) fn by_taps(
+    lower: &mut Lower,
+    used: Use<'_>,
+    rules: Rules<'_>,
+    input: Tensor,
+    stretches: &[Stretch],
+) -> Result<Tensor, Flaw> {
+    let mut tensor = input;
+    for (axis, stretch) in stretches.iter().enumerate().filter(|(_, stretch)| !stretch.keeps()) {
+        let Some(taps) = rules.taps(*stretch) else {
+            return used.unsupported(format!("{} resizing by {}", rules.mode, rules.rule));
+        };
+        let most = taps.iter().map(Vec::len).max().unwrap_or(1);
+        let mut parts = Vec::with_capacity(most);
+        for number in 0..most {
+            // Where there are fewer, the first one again without a share.
+            let tap = |taps: &Vec<Tap>| taps.get(number).copied().unwrap_or((taps[0].0, 0.0));
+            let places = taps.iter().map(|taps| tap(taps).0 as u64).collect();
+            let shares: Vec<f64> = taps.iter().map(|taps| tap(taps).1).collect();
+            let part = single(used, super::choice::chosen(lower, used, &tensor, axis, places)?)?;
+            if shares.iter().all(|&share| share == 1.0) {
+                parts.push(part);
+                continue;
+            }
+            let sizes = [&[stretch.to], vec![1; part.dims.len() - axis - 1].as_slice()].concat();
+            let factors = Constant::floats(sizes, shares);
+            for scaled in super::arithmetic::multiply_constant(lower, used, &part, &factors)? {
+                parts.push(single(used, scaled)?);
+            }
         }
-        "linear" => Some(vec![(inside(low), 1.0 - rest), (inside(low + 1.0), rest)]),
-        "cubic" => {
-            // The kernel of Keys 1981, with the operator's coefficient.
-            let a = used.float("cubic_coeff_a", -0.75);
-            let share = |distance: f64| {
-                let x = distance.abs();
-                if x <= 1.0 {
-                    ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-                } else if x < 2.0 {
-                    ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
-                } else {
-                    0.0
-                }
-            };
-            Some(
-                (-1..=2).map(|step| (inside(low + f64::from(step)), share(rest - f64::from(step)))).collect(),
-            )
-        }
-        _ => None,
+        let (batch, dims) = (parts[0].batch, parts[0].dims.clone());
+        tensor = match parts.as_slice() {
+            [only] => only.clone(),
+            several => {
+                let several: Vec<&Tensor> = several.iter().collect();
+                let made = lower.emit(used, Layer::Add(Add { weights: None }), &several, vec![], batch)?;
+                Tensor { dims, ..made }
+            }
+        };
+    }
+    Ok(tensor)
+}
+
+fn single(used: Use<'_>, value: Value) -> Result<Tensor, Flaw> {
+    match value {
+        Value::Tensor(tensor) => Ok(tensor),
+        Value::Constant(_) | Value::Unknown(_) => used.unsupported("resizing of a constant"),
     }
 }

@@ -1,23 +1,33 @@
 //! Resizing: Resize and its predecessor Upsample.
 
-use super::context::{Lower, Outcome, Tensor, Use, Value};
+use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::conv::per_axis;
+use super::resample::{Rules, Stretch, by_taps};
 use super::slice_concat::Part;
-use crate::onnx::constant::KNOWN;
+use crate::onnx::constant::sizes;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Padding;
 use cnnkit_core::layers::axes::Scale;
 use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::pad::Pad;
-use cnnkit_core::layers::upsample::{Interpolation, Upsample};
+use cnnkit_core::layers::upsample::{Interpolation, KEYS, Upsample};
 
-/// Returns the factors of all axes, if they are given.
-pub(super) fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, super::Flaw> {
+/// Input `index` of a version that has four: none before version 11.
+fn later(used: Use<'_>, index: usize) -> Option<usize> {
+    (used.opset >= 11 && used.node.op_type == "Resize").then_some(index)
+}
+
+/// The factors of all axes, if they are given.
+fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, Flaw> {
     if let Some(attribute) = used.attribute("scales") {
         return Ok(Some(attribute.floats.iter().map(|&scale| super::context::shortest(scale)).collect()));
     }
-    let index = if used.opset >= 11 && used.node.op_type == "Resize" { 2 } else { 1 };
+    numbers(lower, used, later(used, 2).unwrap_or(1))
+}
+
+/// The known numbers of input `index`; none if it is not given or empty.
+fn numbers(lower: &Lower, used: Use<'_>, index: usize) -> Result<Option<Vec<f64>>, Flaw> {
     let Some(constant) = lower.optional(used, index)? else { return Ok(None) };
     if constant.dims == [0] {
         return Ok(None);
@@ -28,65 +38,69 @@ pub(super) fn scales(lower: &Lower, used: Use<'_>) -> Result<Option<Vec<f64>>, s
     }
 }
 
-/// Returns `kept` with the values `given` for some axes.
-fn spread<T: Copy>(axes: &[usize], given: &[T], mut kept: Vec<T>) -> Result<Vec<T>, Problem> {
-    if axes.len() != given.len() {
-        let message = format!("it has {} axes, but sizes or factors for {}", axes.len(), given.len());
-        return Err(Problem::new(Code::InvalidValue, message));
-    }
-    for (&axis, &value) in axes.iter().zip(given) {
-        kept[axis] = value;
-    }
-    Ok(kept)
-}
-
-/// Returns whether a factor results in an integer number of elements, up to rounding.
-fn fits(factor: f64, from: u64, to: u64) -> bool {
-    (factor * from as f64 - to as f64).abs() < 1e-6 * to as f64
-}
-
-/// The source positions of the elements of an axis.
-struct Places {
-    from: u64,
-    to: u64,
-    factor: f64,
-}
-
-impl Places {
-    /// Returns the nearest input element of each element; none for an unsupported rule, or for too many
-    /// elements.
-    fn nearest(&self, rule: &str, rounding: &str) -> Option<Vec<u64>> {
-        if self.to > KNOWN {
-            return None;
+/// What becomes of each axis of a tensor of the sizes `dims`.
+pub(super) fn stretches(lower: &Lower, used: Use<'_>, dims: &[u64]) -> Result<Vec<Stretch>, Flaw> {
+    let wrong = |what: &str| {
+        let message = format!("its {what} do not fit {dims:?}");
+        Flaw::from(Problem::new(Code::InvalidValue, message))
+    };
+    let axes: Vec<usize> = match used.ints("axes") {
+        Some(axes) => axes.iter().map(|&axis| used.axis(axis, dims.len())).collect::<Result<_, _>>()?,
+        None => (0..dims.len()).collect(),
+    };
+    let kept = |&from: &u64| Stretch { from, to: from, factor: 1.0, by_size: false, part: None };
+    let mut stretches: Vec<Stretch> = dims.iter().map(kept).collect();
+    let wanted = match later(used, 3).filter(|&index| used.has(index)) {
+        Some(index) => Some(lower.known_ints(used, index)?).filter(|wanted| !wanted.is_empty()),
+        None => None,
+    };
+    if let Some(wanted) = wanted {
+        let wanted = sizes(&wanted)?;
+        if wanted.len() != axes.len() || wanted.contains(&0) {
+            return Err(wrong("sizes"));
         }
-        let (from, to) = (self.from as f64, self.to as f64);
-        let place = |at: u64| {
-            let at = at as f64;
-            let place = match rule {
-                "asymmetric" => at / self.factor,
-                "half_pixel" => (at + 0.5) / self.factor - 0.5,
-                "pytorch_half_pixel" if self.to > 1 => (at + 0.5) / self.factor - 0.5,
-                "pytorch_half_pixel" => 0.0,
-                "align_corners" if !fits(self.factor, self.from, self.to) => return None,
-                "align_corners" if self.to > 1 => at * (from - 1.0) / (to - 1.0),
-                "align_corners" => 0.0,
-                "half_pixel_symmetric" => {
-                    let adjustment = to / (self.factor * from);
-                    from / 2.0 * (1.0 - adjustment) + (at + 0.5) / self.factor - 0.5
-                }
-                _ => return None,
-            };
-            let whole = match rounding {
-                "floor" => place.floor(),
-                "ceil" => place.ceil(),
-                "round_prefer_floor" => (place - 0.5).ceil(),
-                "round_prefer_ceil" => (place + 0.5).floor(),
-                _ => return None,
-            };
-            Some(whole.min(from - 1.0).max(0.0) as u64)
+        let factors = || axes.iter().zip(&wanted).map(|(&axis, &to)| to as f64 / dims[axis].max(1) as f64);
+        let common = match used.text("keep_aspect_ratio_policy").unwrap_or("stretch") {
+            "stretch" => None,
+            "not_larger" => Some(factors().fold(f64::INFINITY, f64::min)),
+            "not_smaller" => Some(factors().fold(0.0, f64::max)),
+            other => return used.unsupported(format!("the policy {other}")),
         };
-        (0..self.to).map(place).collect()
+        for ((&axis, &to), own) in axes.iter().zip(&wanted).zip(factors()) {
+            let whole = |factor: f64| (factor * dims[axis] as f64 + 0.5).floor().max(1.0) as u64;
+            let (to, factor) = common.map_or((to, own), |factor| (whole(factor), factor));
+            stretches[axis] = Stretch { to, factor, by_size: true, ..stretches[axis] };
+        }
+    } else {
+        let Some(scales) = scales(lower, used)?.filter(|scales| scales.len() == axes.len()) else {
+            return Err(wrong("sizes or factors"));
+        };
+        for (&axis, &factor) in axes.iter().zip(&scales) {
+            let to = (dims[axis] as f64 * factor).floor();
+            if !(1.0..1e15).contains(&to) {
+                return Err(wrong("factors"));
+            }
+            stretches[axis] = Stretch { to: to as u64, factor, ..stretches[axis] };
+        }
     }
+    if Rules::of(used).rule == "tf_crop_and_resize" {
+        let parts = match later(used, 1) {
+            Some(index) => numbers(lower, used, index)?,
+            None => None,
+        };
+        let Some(parts) = parts.filter(|parts| parts.len() == 2 * axes.len()) else {
+            return Err(wrong("parts"));
+        };
+        for (number, &axis) in axes.iter().enumerate() {
+            let part = (parts[number], parts[number + axes.len()]);
+            let whole = part == (0.0, 1.0) && stretches[axis].from == stretches[axis].to;
+            stretches[axis].part = (!whole).then_some(part);
+        }
+        if !used.has(3) {
+            return used.unsupported("parts of the input, resized by factors");
+        }
+    }
+    Ok(stretches)
 }
 
 /// Lowers a selection of elements along each axis.
@@ -105,24 +119,14 @@ fn by_indices(lower: &mut Lower, used: Use<'_>, input: Tensor, chosen: Vec<Vec<u
     Ok(vec![Value::Tensor(tensor)])
 }
 
-/// Lowers linear interpolation at `i / factor`: with the last element repeated once more, these are the
-/// positions of a resize with aligned corners to one more element.
-fn from_corner(lower: &mut Lower, used: Use<'_>, input: Tensor, output: &[u64], factors: &[f64]) -> Outcome {
-    let exact = (2..output.len()).all(|axis| fits(factors[axis], input.dims[axis], output[axis]));
-    if !exact || (2..output.len()).any(|axis| output[axis] < input.dims[axis]) {
-        return used.unsupported(
-            "linear resizing from the corner to a smaller map, or by a factor that leaves a rest",
-        );
-    }
+/// Linear between the elements at `i / factor`: with one more element that repeats the last, these are the places that
+/// keep the corners where one more is asked for.
+fn from_corner(lower: &mut Lower, used: Use<'_>, input: &Tensor, output: &[u64]) -> Outcome {
     let after = Padding::Sides(vec![(0, 1); output.len() - 2]);
     let pad = Pad { padding: after, mode: PaddingMode::Replicate, value: 0.0, causal: false };
-    let padded = lower.map(used, Layer::Pad(pad), &input, vec![])?;
+    let padded = lower.map(used, Layer::Pad(pad), input, vec![])?;
     let more: Vec<u64> = output[2..].iter().map(|&size| size + 1).collect();
-    let mode = match output.len() {
-        4 => Interpolation::Bilinear,
-        5 => Interpolation::Trilinear,
-        _ => Interpolation::Linear,
-    };
+    let mode = linear(output.len());
     let stretch = Upsample { scale_factor: None, size: Some(per_axis(&more)), mode, align_corners: true };
     let mut tensor = lower.map(used, Layer::Upsample(stretch), &padded, vec![])?;
     for (axis, &count) in output.iter().enumerate().skip(2) {
@@ -135,105 +139,86 @@ fn from_corner(lower: &mut Lower, used: Use<'_>, input: Tensor, output: &[u64], 
     Ok(vec![Value::Tensor(tensor)])
 }
 
+/// Linear interpolation of a tensor with so many axes.
+fn linear(rank: usize) -> Interpolation {
+    match rank {
+        4 => Interpolation::Bilinear,
+        5 => Interpolation::Trilinear,
+        _ => Interpolation::Linear,
+    }
+}
+
 pub(super) fn resize(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    let input = super::conv::image(lower, used)?;
-    let rank = input.dims.len();
-    if rank < 3 {
-        return used.unsupported(format!("resizing of {:?}", input.dims));
-    }
-    let mut scales = scales(lower, used)?;
-    let mut sizes =
-        if used.has(3) { Some(lower.known_ints(used, 3)?) } else { None }.filter(|sizes| !sizes.is_empty());
-    if used.text("keep_aspect_ratio_policy").is_some_and(|text| text != "stretch") {
-        return used.unsupported("resizing with a fixed aspect ratio");
-    }
-    if let Some(axes) = used.ints("axes") {
-        let axes = axes.iter().map(|&axis| used.axis(axis, rank)).collect::<Result<Vec<_>, _>>()?;
-        let kept = input.dims.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
-        scales = scales.map(|given| spread(&axes, &given, vec![1.0; rank])).transpose()?;
-        sizes = sizes.map(|given| spread(&axes, &given, kept)).transpose()?;
-    }
-    // Before version 11 there was only the rule that is now called asymmetric.
-    let old = used.opset < 11 || used.node.op_type == "Upsample";
-    let rule =
-        if old { "asymmetric" } else { used.text("coordinate_transformation_mode").unwrap_or("half_pixel") };
-    let mode = used.text("mode").unwrap_or("nearest");
-    let wrong =
-        || Problem::new(Code::InvalidValue, format!("its sizes or factors do not fit {:?}", input.dims));
-    let output: Vec<u64> = match (&sizes, &scales) {
-        (Some(sizes), _) if sizes.len() == rank => crate::onnx::constant::sizes(sizes)?,
-        (None, Some(scales)) if scales.len() == rank => scales
-            .iter()
-            .zip(&input.dims)
-            .map(|(scale, &size)| {
-                let output = (size as f64 * scale).floor();
-                if (1.0..1e15).contains(&output) { Ok(output as u64) } else { Err(wrong()) }
-            })
-            .collect::<Result<_, _>>()?,
-        _ => return Err(wrong().into()),
-    };
-    if output[..2] != input.dims[..2] {
-        return used.unsupported("resizing of the channels or the batch");
-    }
-    if output == input.dims {
+    let input = super::conv::image(lower, used).or_else(|_| lower.tensor(used, 0))?;
+    let (rules, stretches) = (Rules::of(used), stretches(lower, used, &input.dims)?);
+    if stretches.iter().all(Stretch::keeps) {
         return Ok(vec![Value::Tensor(input)]);
     }
-    let factors: Vec<f64> = match (&sizes, &scales) {
-        (None, Some(scales)) => scales.clone(),
-        _ => output.iter().zip(&input.dims).map(|(&to, &from)| to as f64 / from as f64).collect(),
-    };
-    let (mode, align_corners) = match mode {
-        "nearest" => {
-            let rounding =
-                if old { "floor" } else { used.text("nearest_mode").unwrap_or("round_prefer_floor") };
-            let chosen = (0..rank).map(|axis| {
-                let places = Places { from: input.dims[axis], to: output[axis], factor: factors[axis] };
-                places.nearest(rule, rounding)
-            });
-            let Some(chosen) = chosen.collect::<Option<Vec<Vec<u64>>>>() else {
-                return used.unsupported(format!("the nearest neighbour by {rule} and {rounding}"));
-            };
-            let repeated = |(axis, places): (usize, &Vec<u64>)| {
-                let (from, to) = (u128::from(input.dims[axis]), u128::from(output[axis]));
-                places.iter().enumerate().all(|(at, &place)| at as u128 * from / to == u128::from(place))
-            };
-            let stretched = match (&sizes, &scales) {
-                (None, Some(scales)) => {
-                    (2..rank).all(|axis| fits(scales[axis], input.dims[axis], output[axis]))
-                }
-                _ => true,
-            };
-            if !(stretched && chosen.iter().enumerate().all(repeated)) {
-                return by_indices(lower, used, input, chosen);
-            }
-            (Interpolation::Nearest, false)
-        }
-        "linear" => match rule {
-            "half_pixel" | "half_pixel_symmetric" => (Interpolation::Linear, false),
-            "pytorch_half_pixel" if output[2..].iter().all(|&size| size > 1) => {
-                (Interpolation::Linear, false)
-            }
-            // The operator's corners are those of a map of the exact size, factor times input size, which may
-            // be fractional.
-            "align_corners" if (2..rank).all(|axis| fits(factors[axis], input.dims[axis], output[axis])) => {
-                (Interpolation::Linear, true)
-            }
-            "asymmetric" => return from_corner(lower, used, input, &output, &factors),
-            _ => return used.unsupported(format!("linear resizing by {rule}")),
-        },
-        other => return used.unsupported(format!("resizing by {other}")),
-    };
-    if used.int("antialias", 0) != 0 && (2..rank).any(|axis| output[axis] < input.dims[axis]) {
-        return used.unsupported("resizing with antialiasing");
+    if input.batch.is_some_and(|batch| !stretches[batch].keeps()) {
+        return used.unsupported("resizing of the batch");
     }
-    let mode = match (mode, rank) {
-        (Interpolation::Linear, 4) => Interpolation::Bilinear,
-        (Interpolation::Linear, 5) => Interpolation::Trilinear,
-        (mode, _) => mode,
+    let output: Vec<u64> = stretches.iter().map(|axis| axis.to).collect();
+    let rank = output.len();
+    let image = input.batch == Some(0) && rank > 2 && stretches[1].keeps();
+    if rules.mode == "nearest" {
+        let chosen = stretches.iter().map(|&axis| rules.nearest(axis)).collect::<Option<Vec<Vec<u64>>>>();
+        let Some(chosen) = chosen else {
+            return used
+                .unsupported(format!("the nearest neighbour by {} and {}", rules.rule, rules.rounding));
+        };
+        let repeated = |(places, axis): (&Vec<u64>, &Stretch)| {
+            let (from, to) = (u128::from(axis.from), u128::from(axis.to));
+            axis.fits()
+                && places.iter().enumerate().all(|(at, &place)| at as u128 * from / to == u128::from(place))
+        };
+        if !(image && chosen.iter().zip(&stretches).all(repeated)) {
+            return by_indices(lower, used, input, chosen);
+        }
+        return upsampled(lower, used, &input, &stretches, Interpolation::Nearest, false);
+    }
+    let (space, shrinks) = (stretches.get(2..).unwrap_or(&[]), |axis: &Stretch| axis.factor < 1.0);
+    let plain = image
+        && !(rules.antialias && space.iter().any(shrinks))
+        && space.iter().all(|axis| axis.part.is_none() && (axis.fits() || !axis.by_size));
+    let fits = space.iter().all(Stretch::fits);
+    let corners = match rules.rule {
+        "half_pixel" => Some(false),
+        "half_pixel_symmetric" if fits => Some(false),
+        "pytorch_half_pixel" if space.iter().all(|axis| axis.to > 1) => Some(false),
+        // The operator's corners are those of a map of the factor's size, with its fraction.
+        "align_corners" if fits => Some(true),
+        _ => None,
     };
-    let (scale_factor, size) = match (&sizes, &scales) {
-        (None, Some(scales)) if !align_corners => (Some(Scale::list(&scales[2..])), None),
-        _ => (None, Some(per_axis(&output[2..]))),
+    let cubic = rules.mode == "cubic" && rules.coefficient == KEYS && !rules.inside_only;
+    match (rules.mode, corners) {
+        ("linear", Some(corners)) if plain => {
+            upsampled(lower, used, &input, &stretches, linear(rank), corners)
+        }
+        ("linear", None) if plain && rules.rule == "asymmetric" && fits && !space.iter().any(shrinks) => {
+            from_corner(lower, used, &input, &output)
+        }
+        ("cubic", Some(corners)) if plain && cubic && rank == 4 => {
+            upsampled(lower, used, &input, &stretches, Interpolation::Bicubic, corners)
+        }
+        _ => Ok(vec![Value::Tensor(by_taps(lower, used, rules, input, &stretches)?)]),
+    }
+}
+
+/// The layer that resizes as PyTorch does.
+fn upsampled(
+    lower: &mut Lower,
+    used: Use<'_>,
+    input: &Tensor,
+    stretches: &[Stretch],
+    mode: Interpolation,
+    align_corners: bool,
+) -> Outcome {
+    let space = &stretches[2..];
+    let by_size = align_corners || space.iter().any(|axis| axis.by_size);
+    let (scale_factor, size) = if by_size {
+        (None, Some(per_axis(&space.iter().map(|axis| axis.to).collect::<Vec<_>>())))
+    } else {
+        (Some(Scale::list(&space.iter().map(|axis| axis.factor).collect::<Vec<_>>())), None)
     };
-    lower.simple(used, Layer::Upsample(Upsample { scale_factor, size, mode, align_corners }), &input)
+    lower.simple(used, Layer::Upsample(Upsample { scale_factor, size, mode, align_corners }), input)
 }

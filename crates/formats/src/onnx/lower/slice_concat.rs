@@ -1,15 +1,12 @@
-//! Slices and concatenations: Slice, Split, Concat, Pad, DepthToSpace, SpaceToDepth, Tile.
+//! Parts and joins: Slice, Split, Concat, DepthToSpace, SpaceToDepth, Tile.
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::elements::{computed, small};
 use crate::onnx::constant::{Change, Constant, Values, steps, strided};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
-use cnnkit_core::layers::args::Padding;
 use cnnkit_core::layers::concat::Concat;
-use cnnkit_core::layers::conv::PaddingMode;
 use cnnkit_core::layers::learned_tokens::LearnedTokens;
-use cnnkit_core::layers::pad::Pad;
 use cnnkit_core::layers::permute::Permute;
 use cnnkit_core::layers::pixel_shuffle::PixelShuffle;
 use cnnkit_core::layers::pixel_unshuffle::PixelUnshuffle;
@@ -80,7 +77,12 @@ fn of_tensor(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, part: Part) -> R
         return used.unsupported("a part of the batch");
     };
     if part.step < 0 {
-        return used.unsupported("a reversed axis");
+        let step = part.step.unsigned_abs();
+        let indices = (0..part.count).map(|index| part.first.saturating_sub(index * step)).collect();
+        return match super::choice::chosen(lower, used, tensor, part.axis, indices)? {
+            Value::Tensor(tensor) => Ok(tensor),
+            Value::Constant(_) | Value::Unknown(_) => used.unsupported("a reversed axis"),
+        };
     }
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let step = part.step.unsigned_abs();
@@ -318,83 +320,7 @@ fn joined(constants: &[&Constant], axis: usize) -> Result<Constant, Problem> {
     Ok(result)
 }
 
-pub(super) fn pad(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    let input = lower.tensor(used, 0)?;
-    let rank = input.dims.len();
-    let pads =
-        lower.setting(used, "pads", 1)?.or(used.ints("paddings").map(<[i64]>::to_vec)).unwrap_or_default();
-    let axes: Vec<usize> = match lower.setting(used, "axes", 3)? {
-        Some(axes) => axes.iter().map(|&axis| used.axis(axis, rank)).collect::<Result<_, _>>()?,
-        None => (0..rank).collect(),
-    };
-    if pads.len() != 2 * axes.len() {
-        let message = format!("its {} paddings do not fit {} axes", pads.len(), axes.len());
-        return Err(Problem::new(Code::InvalidValue, message).into());
-    }
-    let mut sides = vec![(0u64, 0u64); rank];
-    for (index, &axis) in axes.iter().enumerate() {
-        let side = |value: i64| u64::try_from(value).or_else(|_| used.unsupported("negative paddings"));
-        sides[axis] = (side(pads[index])?, side(pads[index + axes.len()])?);
-    }
-    if sides.iter().all(|&side| side == (0, 0)) {
-        return Ok(vec![Value::Tensor(input)]);
-    }
-    if input.batch.is_some_and(|batch| sides[batch] != (0, 0)) {
-        return used.unsupported("padding of the batch");
-    }
-    let mode = match used.text("mode").unwrap_or("constant") {
-        "constant" => PaddingMode::Zeros,
-        "reflect" => PaddingMode::Reflect,
-        "edge" => PaddingMode::Replicate,
-        "wrap" => PaddingMode::Circular,
-        other => return used.unsupported(format!("padding by {other}")),
-    };
-    let value = match lower.optional(used, 2)? {
-        Some(value) => match value.scalar() {
-            Some(value) => super::control::meant(value),
-            None => return used.unsupported("a padding value that is not known"),
-        },
-        None => used.float("value", 0.0),
-    };
-    let layer = |sides: &[(u64, u64)]| Layer::Pad(Pad { padding: around(sides), mode, value, causal: false });
-    if input.batch == Some(0) && sides[1] == (0, 0) && (3..=5).contains(&rank) {
-        return lower.simple(used, layer(&sides[2..]), &input);
-    }
-    // The padded axes are moved to the end, all others joined before them, and moved back.
-    let order: Vec<usize> = {
-        let kept = (0..rank).filter(|&axis| sides[axis] == (0, 0) && Some(axis) != input.batch);
-        let padded = (0..rank).filter(|&axis| sides[axis] != (0, 0));
-        input.batch.into_iter().chain(kept).chain(padded).collect()
-    };
-    let moved = super::shapes::permuted(lower, used, &input, &order)?;
-    let sides: Vec<(u64, u64)> =
-        order.iter().map(|&axis| sides[axis]).filter(|&side| side != (0, 0)).collect();
-    if sides.len() > 3 {
-        return used.unsupported(format!("padding of {} axes", sides.len()));
-    }
-    let front = usize::from(moved.batch.is_some());
-    let (before, space) = moved.dims.split_at(rank - sides.len());
-    let joined =
-        cnnkit_core::shape::product(&before[front..]).ok_or_else(|| Problem::overflow("the joined axis"))?;
-    let map = lower.viewed(used, &moved, &[&before[..front], &[joined], space].concat(), moved.batch)?;
-    let made = lower.map(used, layer(&sides), &map, vec![])?;
-    let dims = [before, &made.dims[front + 1..]].concat();
-    let open = lower.viewed(used, &made, &dims, moved.batch)?;
-    let mut back = vec![0; rank];
-    order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
-    Ok(vec![Value::Tensor(super::shapes::permuted(lower, used, &open, &back)?)])
-}
-
-/// Returns a padding of these sides.
-fn around(sides: &[(u64, u64)]) -> Padding {
-    if sides.iter().all(|&(before, after)| before == after) {
-        Padding::Symmetric(super::conv::per_axis(&sides.iter().map(|side| side.0).collect::<Vec<_>>()))
-    } else {
-        Padding::Sides(sides.to_vec())
-    }
-}
-
-/// Returns the block size and the image of DepthToSpace and SpaceToDepth.
+/// The block size and the image of DepthToSpace and SpaceToDepth.
 fn blocks(lower: &mut Lower, used: Use<'_>) -> Result<(u64, Tensor), Flaw> {
     let input = super::conv::image(lower, used)?;
     let size = u64::try_from(used.int("blocksize", 0)).ok().filter(|&size| size > 0 && size < 1 << 20);
@@ -407,8 +333,12 @@ fn blocks(lower: &mut Lower, used: Use<'_>) -> Result<(u64, Tensor), Flaw> {
 
 pub(super) fn depth_to_space(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let (size, input) = blocks(lower, used)?;
-    if used.text("mode") == Some("CRD") {
-        return lower.simple(used, Layer::PixelShuffle(PixelShuffle { upscale_factor: size }), &input);
+    match used.text("mode") {
+        None | Some("DCR") => {}
+        Some("CRD") => {
+            return lower.simple(used, Layer::PixelShuffle(PixelShuffle { upscale_factor: size }), &input);
+        }
+        Some(other) => return used.unsupported(format!("the order {other}")),
     }
     // DCR: [b, b, C, H, W] -> [C, H, b, W, b]
     let [n, c, h, w] = [input.dims[0], input.dims[1], input.dims[2], input.dims[3]];

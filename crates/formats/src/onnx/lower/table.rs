@@ -3,8 +3,9 @@
 use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
 use super::{
-    arithmetic, attention, attributes, constant_source, control, conv, einsum, fold, gather, linear, masks,
-    mean, norm, opaque, pointwise, pool, quantised, resize, runtime, shapes, slice_concat, stack,
+    arithmetic, aten, attention, attributes, blocked, constant_source, control, conv, einsum, fold, gather,
+    integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize, runtime, shapes,
+    slice_concat, stack,
 };
 use crate::onnx::constant::Constant;
 use crate::onnx::inline::{MAX_NODES, title};
@@ -68,7 +69,7 @@ static OPERATORS: &[Operator] = operators! {
     gather::gather => "Gather";
     gather::gather_nd => "GatherND";
     slice_concat::concat => "Concat";
-    slice_concat::pad => "Pad";
+    pad::pad => "Pad";
     slice_concat::depth_to_space => "DepthToSpace";
     slice_concat::space_to_depth => "SpaceToDepth";
     slice_concat::tile => "Tile";
@@ -96,7 +97,8 @@ impl Lower {
             return Err(Problem::new(Code::Limit, format!("the model has more than {MAX_NODES} nodes")));
         }
         let node = used.node;
-        let values = match self.outcome(used) {
+        let outcome = self.outcome(used).and_then(|values| self.as_stated(used, values));
+        let values = match outcome {
             Ok(values) => self.limited(used, values),
             Err(Flaw::Unsupported(reason)) => match constant_source::retried(self, used) {
                 Some(values) => self.limited(used, values),
@@ -109,6 +111,7 @@ impl Lower {
                 return Err(Problem { message: format!("{}: {}", title(node), problem.message), ..problem });
             }
         };
+        integers::passed_on(self, used);
         for (index, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let value = match values.get(index) {
                 Some(Value::Unknown(reason)) if !self.unknown.contains_key(name) => {
@@ -120,6 +123,22 @@ impl Lower {
             self.values.insert(name.clone(), value);
         }
         Ok(())
+    }
+
+    /// The values, if they have the shapes that the model states; only of a model whose shapes are all its own.
+    fn as_stated(&self, used: Use<'_>, values: Vec<Value>) -> Outcome {
+        for (value, name) in values.iter().zip(&used.node.output).filter(|_| self.exact) {
+            if let (Value::Tensor(tensor), Some(stated)) = (value, self.stated.get(name)) {
+                let fits = |(size, stated): (&u64, &Option<u64>)| stated.is_none_or(|stated| stated == *size);
+                if tensor.dims.len() != stated.len() || !tensor.dims.iter().zip(stated).all(fits) {
+                    return used.unsupported(format!(
+                        "its output is {:?} by its settings, but {stated:?} in the file",
+                        tensor.dims
+                    ));
+                }
+            }
+        }
+        Ok(values)
     }
 
     /// Returns the value of unknown shape that the node passes on unchanged.
@@ -173,7 +192,7 @@ impl Lower {
         let small =
             matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
         (!constant.is_integer() || small)
-            && constant.elements().is_ok_and(|count| count > 1)
+            && constant.elements().is_ok_and(|count| count > 1 || self.exact)
             && !self.fixed.contains(&root)
     }
 
@@ -199,6 +218,12 @@ impl Lower {
         {
             return outcome;
         }
+        if node.domain == aten::ATEN {
+            return aten::outcome(self, used);
+        }
+        if node.domain == crate::onnx::blocks::DOMAIN {
+            return blocked::blocked(self, used);
+        }
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return used.unsupported(format!("an operator of `{}`", node.domain));
         }
@@ -215,6 +240,9 @@ impl Lower {
         if let Some(name) = attributes::unknown(&node.op_type, names) {
             return used
                 .unsupported(format!("the setting `{name}`, which the operator is not known to have"));
+        }
+        if let Some(reason) = integers::refused(self, used) {
+            return used.unsupported(reason);
         }
         stack::of_maps(self, used, lower).unwrap_or_else(|| lower(self, used))
     }

@@ -127,7 +127,10 @@ pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
             let channels = dims.get(1)?.checked_div(product(&block)?)?;
             Some([&[dims[0], channels], image.as_slice()].concat())
         }
-        "Resize" | "Upsample" => resized(node, &dims),
+        "Resize" | "Upsample" => {
+            let stretches = crate::onnx::lower::resize::stretches(node.lower, node.used, &dims).ok()?;
+            Some(stretches.iter().map(|axis| axis.to).collect())
+        }
         "GridSample" => {
             let grid = node.dims(1)?;
             Some([dims.get(..2)?, grid.get(1..grid.len().checked_sub(1)?)?].concat())
@@ -154,39 +157,4 @@ fn transposed(node: Asked<'_>, dims: &[u64], weight: &[u64]) -> Option<Vec<u64>>
         None => axes.iter().zip(&added).map(|(axis, &added)| axis.spread(added)).collect(),
     };
     Some([&[dims[0], outputs], sizes?.as_slice()].concat())
-}
-
-/// Returns the sizes after resizing: the given sizes, or the input's times the factors.
-fn resized(node: Asked<'_>, dims: &[u64]) -> Option<Vec<u64>> {
-    let axes: Vec<usize> = match node.used.ints("axes") {
-        Some(axes) => axes.iter().map(|&axis| node.axis(axis, dims.len())).collect::<Option<_>>()?,
-        None => (0..dims.len()).collect(),
-    };
-    let mut result = dims.to_vec();
-    let policy = node.used.text("keep_aspect_ratio_policy").unwrap_or("stretch");
-    if node.used.has(3) && node.dims(3)? != [0] {
-        let sizes = node.sizes(3)?;
-        if sizes.len() != axes.len() {
-            return None;
-        }
-        let factors = || axes.iter().zip(&sizes).map(|(&axis, &size)| size as f64 / dims[axis].max(1) as f64);
-        let one = match policy {
-            "not_larger" => Some(factors().fold(f64::INFINITY, f64::min)),
-            "not_smaller" => Some(factors().fold(0.0, f64::max)),
-            _ => None,
-        };
-        for (&axis, &size) in axes.iter().zip(&sizes) {
-            result[axis] = one.map_or(size, |factor| (factor * dims[axis] as f64).round() as u64);
-        }
-        return Some(result);
-    }
-    let scales = crate::onnx::lower::resize::scales(node.lower, node.used).ok()??;
-    if scales.len() != axes.len() {
-        return None;
-    }
-    for (&axis, scale) in axes.iter().zip(scales) {
-        let size = (dims[axis] as f64 * scale).floor();
-        result[axis] = (1.0..1e15).contains(&size).then_some(size as u64)?;
-    }
-    Some(result)
 }

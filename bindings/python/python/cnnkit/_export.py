@@ -1,0 +1,158 @@
+"""From a live module to the bytes of an archive, without its weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ._native import CnnkitError
+
+#: Most elements of a tensor that stays as it is if it has whole numbers: indices, not weights.
+MOST_INDICES = 1 << 22
+#: Most elements of a tensor that stood in the code and stays as it is.
+MOST_NUMBERS = 64
+
+
+@dataclass
+class Exported:
+    """An archive, and what there is to say about how it was made."""
+
+    archive: bytes
+    remarks: list[str] = field(default_factory=list)
+
+
+def export(model: torch.nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Exported:
+    """Exports ``model`` for these inputs: shapes without the batch, or example tensors."""
+    if not inputs and not keywords:
+        raise TypeError("give the shape of each input without the batch, such as (3, 224, 224), or example tensors")
+    device, dtype = _place(model)
+    arguments = tuple(_example(value, device, dtype) for value in inputs)
+    named = {name: _example(value, device, dtype) for name, value in keywords.items()}
+    ways: list[tuple[str, Callable[[], bytes]]] = [
+        ("torch.export", lambda: _archive(model, arguments, named, strict=False)),
+        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, strict=True)),
+    ]
+    if importlib.util.find_spec("onnxscript") is not None:
+        ways.append(("torch.onnx.export", lambda: _onnx(model, arguments, named)))
+    failures: list[str] = []
+    with _Evaluated(model), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, way in ways:
+            try:
+                archive = way()
+            except Exception as error:
+                failures.append(f"{name}: {_reason(error, model)}")
+                continue
+            said = [f"{failure}; read by {name} instead" for failure in failures]
+            return Exported(archive, said)
+    reasons = "\n".join(f"  {failure}" for failure in failures)
+    raise CnnkitError(
+        f"{type(model).__name__} cannot be exported:\n{reasons}\n"
+        "help: a detector whose last steps depend on the data is analysed in parts: its backbone, its neck, its heads"
+    )
+
+
+def _place(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where the module's weights are, and their type."""
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.get_default_dtype()
+
+
+def _example(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A tensor for a shape without the batch; tensors, also in dictionaries and lists, as they are."""
+    if isinstance(value, (tuple, list, torch.Size)) and value and all(type(size) is int for size in value):
+        return torch.zeros(1, *value, device=device, dtype=dtype)
+    if isinstance(value, torch.Tensor):
+        return value.detach().to(device)
+    if isinstance(value, dict):
+        return {key: _example(item, device, dtype) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_example(item, device, dtype) for item in value)
+    return value
+
+
+class _Evaluated:
+    """The module in evaluation mode, and afterwards as it was."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.modes = [(module, module.training) for module in model.modules()]
+
+    def __enter__(self) -> None:
+        for module, _ in self.modes:
+            module.training = False
+
+    def __exit__(self, *_: object) -> None:
+        for module, training in self.modes:
+            module.training = training
+
+
+def _archive(
+    model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], *, strict: bool
+) -> bytes:
+    program = torch.export.export(model, arguments, named or None, strict=strict)
+    ties = _ties(model)
+    _drop(program.state_dict, MOST_INDICES, whole_only=True)
+    _drop(program.constants, MOST_NUMBERS, whole_only=False)
+    # The example would be saved too.
+    program.example_inputs = None
+    archive = io.BytesIO()
+    torch.export.save(program, archive, extra_files={"cnnkit_ties.json": json.dumps(ties)})
+    return archive.getvalue()
+
+
+def _drop(tensors: dict[str, Any], most: int, *, whole_only: bool) -> None:
+    """Replaces tensors by descriptions of them; what is left are indices and numbers in the code."""
+    for name, tensor in list(tensors.items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        whole = not tensor.is_floating_point() and not tensor.is_complex()
+        kept = tensor.numel() <= (MOST_INDICES if whole else most) and (whole or not whole_only)
+        if kept:
+            continue
+        empty = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+        if isinstance(tensor, torch.nn.Parameter):
+            tensors[name] = torch.nn.Parameter(empty, requires_grad=tensor.requires_grad)
+        else:
+            tensors[name] = empty
+
+
+def _ties(model: torch.nn.Module) -> dict[str, str]:
+    """For each name of a tensor that has several, the first of them."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]:
+        names.setdefault(id(tensor), []).append(name)
+    return {name: group[0] for group in names.values() if len(group) > 1 for name in group}
+
+
+def _onnx(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> bytes:
+    program = torch.onnx.export(model, arguments, kwargs=named or None, dynamo=True, verbose=False)
+    if program is None:
+        raise RuntimeError("it returned nothing")
+    model_proto: bytes = program.model_proto.SerializeToString()
+    return model_proto
+
+
+def _reason(error: Exception, model: torch.nn.Module) -> str:
+    """The first line of an error, with the line of the user's code where it happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if "/torch/" not in frame.filename and not frame.filename.startswith("<")]
+    inside = [frame for frame in inside if frame.filename != __file__]
+    if inside:
+        last = inside[-1]
+        text = f"{text} ({last.filename}:{last.lineno}: {last.line})"
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,47 @@
+//! The native part of the Python package: commands of the program, with models that are in memory.
+//!
+//! Everything that knows Python's objects is written in Python, in `python/cnnkit`.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+create_exception!(
+    cnnkit,
+    CnnkitError,
+    PyValueError,
+    "What cnnkit was given is wrong; the text says what, and where."
+);
+
+/// The report of a command: as JSON, text and Markdown, whether it passed, and whether a figure is partial.
+type Called = (String, String, String, bool, bool);
+
+/// Runs a command. SPEC arguments may be names of `models`, each with its bytes.
+#[pyfunction]
+fn call(
+    py: Python<'_>,
+    arguments: Vec<String>,
+    models: HashMap<String, Vec<u8>>,
+    width: usize,
+) -> PyResult<Called> {
+    let called = py.detach(|| cnnkit::cli::embedded::call(&arguments, models, width));
+    let called = called.map_err(|message| CnnkitError::new_err(message.trim_end().to_owned()))?;
+    Ok((called.json, called.text, called.markdown, called.ok, called.partial))
+}
+
+/// Runs the program with these arguments, the program's name first; returns its exit status.
+#[pyfunction]
+fn program(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    py.detach(|| cnnkit::cli::main(arguments))
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("CnnkitError", module.py().get_type::<CnnkitError>())?;
+    module.add("version", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(call, module)?)?;
+    module.add_function(wrap_pyfunction!(program, module)?)
+}

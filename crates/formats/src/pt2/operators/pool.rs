@@ -1,0 +1,89 @@
+//! Pools.
+
+use super::super::call::{Call, Outcome, Unsupported, one, unsupported, window};
+use super::super::messages::{int, ints};
+use super::super::schema::Argument;
+
+/// Number of spatial axes, which ends the operator's name: `max_pool2d`.
+fn spatial(call: &Call<'_, '_>) -> Result<usize, Unsupported> {
+    let digit = call.operator.bytes().find(u8::is_ascii_digit);
+    digit.map_or_else(|| unsupported("a pool without spatial axes"), |digit| Ok(usize::from(digit - b'0')))
+}
+
+/// The input, which must have a batch.
+fn image(call: &mut Call<'_, '_>, rank: usize) -> Result<String, Unsupported> {
+    if call.rank()? != rank + 2 {
+        return unsupported("an image without the batch");
+    }
+    call.first()
+}
+
+pub(super) fn max_pool(call: &mut Call<'_, '_>) -> Outcome {
+    let rank = spatial(call)?;
+    let kernel = call.per_axis("kernel_size", rank, 1)?;
+    let stride = if matches!(call.ints("stride")?.as_deref(), None | Some([])) {
+        kernel.clone()
+    } else {
+        call.per_axis("stride", rank, 1)?
+    };
+    let (padding, dilation) = (call.per_axis("padding", rank, 0)?, call.per_axis("dilation", rank, 1)?);
+    let mut attributes = window(stride, padding, dilation);
+    attributes
+        .extend([ints("kernel_shape", kernel), int("ceil_mode", i64::from(call.flag("ceil_mode", false)))]);
+    let input = image(call, rank)?;
+    let outputs = super::super::values::returned(call.node).len();
+    Ok(call.emit_all("MaxPool", vec![input], outputs.max(1), attributes))
+}
+
+pub(super) fn avg_pool(call: &mut Call<'_, '_>) -> Outcome {
+    let rank = spatial(call)?;
+    let kernel = call.per_axis("kernel_size", rank, 1)?;
+    let stride = if matches!(call.ints("stride")?.as_deref(), None | Some([])) {
+        kernel.clone()
+    } else {
+        call.per_axis("stride", rank, 1)?
+    };
+    if call.argument("divisor_override").is_some() {
+        return unsupported("an average with a divisor of its own");
+    }
+    let padding = call.per_axis("padding", rank, 0)?;
+    let mut attributes = window(stride, padding, vec![1; rank]);
+    attributes.extend([
+        ints("kernel_shape", kernel),
+        int("ceil_mode", i64::from(call.flag("ceil_mode", false))),
+        int("count_include_pad", i64::from(call.flag("count_include_pad", true))),
+    ]);
+    let input = image(call, rank)?;
+    one(call.emit("AveragePool", vec![input], attributes))
+}
+
+/// The output's sizes, one for each spatial axis.
+fn output_size(call: &Call<'_, '_>, rank: usize) -> Result<Vec<i64>, Unsupported> {
+    match call.argument("output_size") {
+        Some(Argument::Other(_)) | None => unsupported("an output size that is not known"),
+        Some(_) => call.per_axis("output_size", rank, 1),
+    }
+}
+
+pub(super) fn adaptive_avg_pool(call: &mut Call<'_, '_>) -> Outcome {
+    let rank = spatial(call)?;
+    let size = output_size(call, rank)?;
+    let input = image(call, rank)?;
+    if size.iter().all(|&size| size == 1) {
+        return one(call.emit("GlobalAveragePool", vec![input], vec![]));
+    }
+    one(call.emit_own("AdaptiveAvgPool", vec![input], vec![ints("output_size", size)]))
+}
+
+pub(super) fn adaptive_max_pool(call: &mut Call<'_, '_>) -> Outcome {
+    let rank = spatial(call)?;
+    let size = output_size(call, rank)?;
+    let input = image(call, rank)?;
+    let made = if size.iter().all(|&size| size == 1) {
+        call.emit("GlobalMaxPool", vec![input], vec![])
+    } else {
+        call.emit_own("AdaptiveMaxPool", vec![input], vec![ints("output_size", size)])
+    };
+    // Where the largest are is not followed.
+    Ok(vec![made, String::new()])
+}

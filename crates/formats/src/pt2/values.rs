@@ -1,0 +1,188 @@
+//! What each name of an exported program stands for while it is translated, and what changes where an operator writes into a
+//! tensor.
+//!
+//! A graph of layers has no writes. A tensor that is written gets a new value; so do the tensors that it is a view of (the
+//! view is put back in its place) and, when they are read again, its other views.
+
+use std::collections::{HashMap, HashSet};
+
+use super::call::{Call, Unsupported, unsupported};
+use super::messages::Messages;
+use super::operators;
+use super::schema::{Argument, Node, Size, TensorMeta};
+
+/// Longest chain of views that is followed.
+const MAX_CHAIN: usize = 64;
+/// Most views of one tensor that a write is followed to.
+const MAX_FAMILY: usize = 4096;
+
+/// A view of another tensor.
+#[derive(Debug, Clone, Copy)]
+struct View<'p> {
+    parent: &'p str,
+    node: &'p Node,
+}
+
+/// All values so far.
+#[derive(Debug, Default)]
+pub(super) struct Values<'p> {
+    /// The nodes so far.
+    pub messages: Messages,
+    metas: HashMap<&'p str, &'p TensorMeta>,
+    /// The value of each name, under its first name.
+    current: HashMap<&'p str, String>,
+    /// Other names of the same tensor.
+    same: HashMap<&'p str, &'p str>,
+    views: HashMap<&'p str, View<'p>>,
+    /// The views of each tensor that is no view, direct and indirect ones.
+    families: HashMap<&'p str, Vec<&'p str>>,
+    /// Views whose tensor was written since they were made.
+    stale: HashSet<&'p str>,
+    /// Values with the descriptions of the tensors that they first were.
+    stated: Vec<(String, &'p TensorMeta)>,
+}
+
+/// The names that a node returns; none for what is left out or no tensor.
+pub(super) fn returned(node: &Node) -> Vec<Option<&String>> {
+    let mut names = Vec::with_capacity(node.outputs.len());
+    for output in &node.outputs {
+        match output {
+            Argument::Tensor(name) | Argument::Size(Size::Name(name)) => names.push(Some(name)),
+            Argument::Tensors(list) => names.extend(list.iter().map(Option::as_ref)),
+            _ => names.push(None),
+        }
+    }
+    names
+}
+
+impl<'p> Values<'p> {
+    pub fn new(metas: impl Iterator<Item = (&'p String, &'p TensorMeta)>) -> Self {
+        Self { metas: metas.map(|(name, meta)| (name.as_str(), meta)).collect(), ..Self::default() }
+    }
+
+    /// Type and shape of a tensor.
+    pub fn meta(&self, name: &str) -> Option<&'p TensorMeta> {
+        self.metas.get(name).copied()
+    }
+
+    fn first_name(&self, name: &str) -> Option<&'p str> {
+        let (name, _) = self.current.get_key_value(name).or_else(|| {
+            let first = self.same.get(name)?;
+            self.current.get_key_value(first)
+        })?;
+        Some(name)
+    }
+
+    /// The present value of a name.
+    pub fn read(&mut self, name: &str) -> Result<String, Unsupported> {
+        let Some(first) = self.first_name(name) else {
+            return unsupported(format!("it reads `{name}`, which nothing makes"));
+        };
+        self.refresh(first)?;
+        Ok(self.current[first].clone())
+    }
+
+    /// Whether a value is known by this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.first_name(name).is_some()
+    }
+
+    /// Gives a name its value.
+    pub fn define(&mut self, name: &'p str, value: String) {
+        if let Some(meta) = self.meta(name) {
+            self.stated.push((value.clone(), meta));
+        }
+        self.current.insert(name, value);
+    }
+
+    /// Values with the shapes that the program states for them.
+    pub fn stated(&self) -> impl Iterator<Item = (String, &'p TensorMeta)> {
+        self.stated.iter().cloned()
+    }
+
+    /// Gives a tensor, with all its views, up: it was written in a way that is not followed.
+    pub fn lose(&mut self, name: &str, value: String) {
+        let Some(first) = self.first_name(name) else { return };
+        let root = self.root(first);
+        let family = self.families.get(root).cloned().unwrap_or_default();
+        for name in family.into_iter().chain([root, first]) {
+            self.current.insert(name, value.clone());
+            self.stale.remove(name);
+        }
+    }
+
+    /// Makes `name` another name of the tensor `other`.
+    pub fn define_same(&mut self, name: &'p str, other: &str) {
+        if let Some(first) = self.first_name(other) {
+            self.same.insert(name, first);
+        }
+    }
+
+    /// Makes `name` a view of `parent`, made by `node`.
+    pub fn define_view(&mut self, name: &'p str, value: String, parent: &str, node: &'p Node) {
+        if let Some(parent) = self.first_name(parent) {
+            self.views.insert(name, View { parent, node });
+            let root = self.root(parent);
+            self.families.entry(root).or_default().push(name);
+        }
+        self.define(name, value);
+    }
+
+    fn root(&self, name: &'p str) -> &'p str {
+        let mut name = name;
+        // Views stand behind their parents: there is no circle.
+        while let Some(view) = self.views.get(name) {
+            name = view.parent;
+        }
+        name
+    }
+
+    /// Computes a view again whose tensor was written, from the nearest one that is current.
+    fn refresh(&mut self, name: &'p str) -> Result<(), Unsupported> {
+        let mut chain = Vec::new();
+        let mut at = name;
+        while self.stale.contains(at) {
+            let Some(&view) = self.views.get(at) else { break };
+            chain.push((at, view));
+            at = view.parent;
+            if chain.len() > MAX_CHAIN {
+                return unsupported("a view of a view, too many levels deep");
+            }
+        }
+        for (name, view) in chain.into_iter().rev() {
+            self.stale.remove(name);
+            let index =
+                returned(view.node).iter().position(|output| output.is_some_and(|output| output == name));
+            let made = operators::translated(self, view.node)?;
+            let value = index.and_then(|index| made.get(index)).cloned();
+            let value = value.ok_or_else(|| Unsupported("a view that cannot be computed again".into()))?;
+            self.current.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Writes `value` into the tensor `name`.
+    pub fn write(&mut self, name: &str, value: String) -> Result<(), Unsupported> {
+        let Some(first) = self.first_name(name) else {
+            return unsupported(format!("it writes `{name}`, which nothing makes"));
+        };
+        let root = self.root(first);
+        let family = self.families.get(root).map_or(&[][..], Vec::as_slice);
+        if family.len() > MAX_FAMILY {
+            return unsupported(format!("it writes a tensor with more than {MAX_FAMILY} views"));
+        }
+        self.stale.extend(family.iter().copied());
+        let (mut at, mut value) = (first, value);
+        for _ in 0..MAX_CHAIN {
+            self.stale.remove(at);
+            self.current.insert(at, value.clone());
+            let Some(&view) = self.views.get(at) else { return Ok(()) };
+            let whole = self.current.get(view.parent).cloned().unwrap_or_default();
+            let (operator, overload) = operators::split(&view.node.target);
+            let mut call = Call { node: view.node, operator, overload, values: self };
+            value = operators::put_back(&mut call, at, whole, value)?;
+            at = view.parent;
+        }
+        unsupported("it writes a view of a view, too many levels deep")
+    }
+}

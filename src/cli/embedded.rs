@@ -1,0 +1,65 @@
+//! The program inside another one: the Python package calls commands with models that are in its memory.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use clap::FromArgMatches as _;
+
+use super::output::explain;
+use super::{Cli, commands};
+use cnnkit_report::render::{self, Canvas, Format};
+
+/// What a command reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The report as JSON.
+    pub json: String,
+    /// The report as the terminal shows it.
+    pub text: String,
+    /// The report as Markdown.
+    pub markdown: String,
+    /// Whether the command's own check passed.
+    pub ok: bool,
+    /// Whether a figure is partial because something was not analysed.
+    pub partial: bool,
+}
+
+thread_local! {
+    /// Models in memory, by the names under which a call of this thread names them.
+    static MODELS: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
+}
+
+/// Takes the models of the call.
+pub(super) fn models() -> Vec<(String, Vec<u8>)> {
+    MODELS.with_borrow(|models| models.iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect())
+}
+
+/// Forgets the models at the end of a call, whatever ends it.
+struct Forget;
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        MODELS.with_borrow_mut(HashMap::clear);
+    }
+}
+
+/// Runs a command, whose SPEC arguments may be names of `models`. `width` is the number of columns of the text.
+///
+/// # Errors
+/// What the program would print on standard error.
+pub fn call(arguments: &[String], models: HashMap<String, Vec<u8>>, width: usize) -> Result<Called, String> {
+    let _forget = Forget;
+    MODELS.set(models);
+    let words = std::iter::once("cnnkit").chain(arguments.iter().map(String::as_str));
+    let matches = commands::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?;
+    let canvas = Canvas { width: width.clamp(40, 400), color: false, tables: true };
+    let report = super::run(cli.command).map_err(|failure| explain(&failure, canvas))?;
+    Ok(Called {
+        json: render::render(&report, Format::Json, canvas),
+        text: render::render(&report, Format::Table, canvas),
+        markdown: render::render(&report, Format::Markdown, canvas),
+        ok: report.ok,
+        partial: report.partial,
+    })
+}

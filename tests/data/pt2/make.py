@@ -1,0 +1,141 @@
+"""Writes the archives of this folder with the PyTorch that runs it, and what PyTorch says of them.
+
+    python make.py GENERATION    writes small-GENERATION.pt2, views-GENERATION.pt2 and GENERATION.json
+    python make.py older         writes small-older.pt2: the program and weights of small-2.15.pt2 in the layout that PyTorch
+                                 2.5 to 2.7 wrote (`torch/export/__init__.py`, `save`, of these versions)
+"""
+
+import io
+import json
+import sys
+import warnings
+import zipfile
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+warnings.filterwarnings("ignore")
+
+
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding="same", dilation=2, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.act = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, 4, padding="same", groups=2)
+        self.norm2 = nn.GroupNorm(2, channels)
+
+    def forward(self, x):
+        y = self.act(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        y += x
+        return self.act(y)
+
+
+class Small(nn.Module):
+    """Most kinds of layers, a tied weight, a parameter and a head that nothing reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.blocks = nn.Sequential(Block(8), Block(8))
+        self.norm = nn.LayerNorm(8)
+        self.qkv = nn.Linear(8, 24)
+        self.proj = nn.Linear(8, 8)
+        self.again = nn.Linear(8, 8)
+        self.again.weight = self.proj.weight
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.gamma = nn.Parameter(torch.rand(8, 1, 1))
+        self.idle = nn.Parameter(torch.rand(5))
+        self.aux = nn.Linear(8, 3)
+        self.register_buffer("table", torch.tensor([3, 0, 2, 1]))
+        self.slopes = nn.PReLU(8)
+        self.head = nn.Linear(72, 5)
+        with torch.no_grad():
+            for norm in (block.norm1 for block in self.blocks):
+                norm.running_mean.uniform_(-0.5, 0.5)
+                norm.running_var.uniform_(0.5, 1.5)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.blocks(self.stem(x)), 3, 2, ceil_mode=True)
+        left, right = x.chunk(2, dim=1)
+        x = torch.cat([F.gelu(right), F.silu(left)], dim=1) * self.gamma
+        tokens = self.norm(x.flatten(2).transpose(1, 2))
+        q, k, v = self.qkv(tokens).reshape(1, -1, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, -1, 8)
+        tokens = tokens + self.again(self.proj(mixed)) * self.scale
+        x = tokens.transpose(1, 2).reshape(1, 8, x.shape[2], x.shape[3])
+        x = F.interpolate(x, scale_factor=2, mode="bilinear")
+        x = self.slopes(F.adaptive_avg_pool2d(x, 3))
+        return self.head(x.flatten(1))
+
+
+class Views(nn.Module):
+    """Writes into views, which a graph of layers does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        flat = y.view(1, 4, -1)
+        y[:, 1].mul_(2.0)
+        y[:, 2:].add_(1.0)
+        rows = y.transpose(2, 3)
+        rows[:, :, 0] = 3.0
+        z = F.dropout(y, training=False)
+        z.neg_()
+        return y, flat * 2
+
+
+def described(module, example):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        made = module(example.clone())
+    made = made if isinstance(made, tuple) else (made,)
+    return {
+        "params": sum(p.numel() for p in module.parameters()),
+        "buffers": sum(b.numel() for b in module.buffers()),
+        "macs": counter.get_total_flops() // 2,
+        "input": example.flatten().tolist(),
+        "sizes": list(example.shape),
+        "outputs": [{"sizes": list(t.shape), "values": t.flatten().tolist()} for t in made],
+    }
+
+
+def older():
+    program = torch.export.load("small-2.15.pt2")
+    state = io.BytesIO()
+    torch.save(dict(program.state_dict), state)
+    constants = io.BytesIO()
+    torch.save(dict(program.constants), constants)
+    with zipfile.ZipFile("small-2.15.pt2") as archive:
+        text = archive.read("small-2.15/models/model.json")
+    with zipfile.ZipFile("small-older.pt2", "w") as archive:
+        archive.writestr("serialized_exported_program.json", text)
+        archive.writestr("serialized_state_dict.pt", state.getvalue())
+        archive.writestr("serialized_constants.pt", constants.getvalue())
+        archive.writestr("version", "8.20")
+
+
+def main():
+    generation = sys.argv[1]
+    if generation == "older":
+        return older()
+    found = {"torch": torch.__version__}
+    for name, make, size in (("small", Small, (1, 3, 16, 16)), ("views", Views, (1, 2, 3, 5))):
+        torch.manual_seed(7)
+        module = make().eval()
+        example = torch.rand(size)
+        program = torch.export.export(module, (example,), strict=False)
+        torch.export.save(program, f"{name}-{generation}.pt2")
+        found[name] = described(module, example)
+    with open(f"{generation}.json", "w") as file:
+        json.dump(found, file)
+        file.write("\n")
+
+
+main()

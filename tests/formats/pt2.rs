@@ -1,0 +1,263 @@
+//! Programs that `torch.export` wrote, against what PyTorch says of them (tests/data/pt2, written by its `make.py`).
+
+use std::io::{Cursor, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use cnnkit::layers::Layer;
+use cnnkit::{Graph, Network, Tensor, graph::Op};
+use serde_json::Value;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// The archives, and the entry of `2.15.json` that says what PyTorch computes: of both layouts.
+const ARCHIVES: &[(&str, &str)] =
+    &[("small-2.15", "small"), ("views-2.15", "views"), ("small-older", "small")];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pt2")
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(name)).expect("a file")
+}
+
+fn described() -> Value {
+    serde_json::from_slice(&bytes("2.15.json")).expect("valid JSON")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+}
+
+fn sizes(value: &Value) -> Vec<usize> {
+    value.as_array().expect("a list").iter().map(|size| size.as_u64().expect("a size") as usize).collect()
+}
+
+/// The entries of an archive.
+fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
+    let count = archive.len();
+    let entry = |index| {
+        let mut file = archive.by_index(index).expect("an entry");
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).expect("its bytes");
+        (file.name().to_owned(), bytes)
+    };
+    (0..count).map(entry).collect()
+}
+
+fn packed(entries: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(method)).expect("an entry");
+        writer.write_all(bytes).expect("its bytes");
+    }
+    writer.finish().expect("an archive").into_inner()
+}
+
+/// The archive with the text of its program changed.
+fn rewritten(bytes: &[u8], change: impl Fn(String) -> String) -> Vec<u8> {
+    let mut entries = entries(bytes);
+    for (name, bytes) in &mut entries {
+        if name.ends_with("model.json") || name == "serialized_exported_program.json" {
+            *bytes = change(String::from_utf8(std::mem::take(bytes)).expect("a text")).into_bytes();
+        }
+    }
+    packed(&entries, CompressionMethod::Stored)
+}
+
+fn opaque(graph: &Graph) -> Vec<&str> {
+    let nodes = graph.nodes().iter().filter(|node| matches!(node.op, Op::Layer(Layer::Opaque(_))));
+    nodes.map(|node| node.id.as_str()).collect()
+}
+
+/// Runs the network on the example, and compares with what PyTorch computed.
+fn compare_outputs(network: &Network, said: &Value, what: &str) {
+    let data = numbers(&said["input"]).into_iter().map(|value| value as f32).collect();
+    let input = Tensor::new(&sizes(&said["sizes"]), data).expect("the example");
+    let outputs = network.run(&[input]).unwrap_or_else(|problem| panic!("{what}: {problem}"));
+    let said = said["outputs"].as_array().expect("outputs");
+    assert_eq!(outputs.len(), said.len(), "{what}");
+    for (output, said) in outputs.iter().zip(said) {
+        assert_eq!(output.sizes(), sizes(&said["sizes"]), "{what}");
+        for (ours, theirs) in output.data().iter().zip(numbers(&said["values"])) {
+            let distance = (f64::from(*ours) - theirs).abs();
+            assert!(distance <= 1e-5 * (1.0 + theirs.abs()), "{what}: {ours} for {theirs}");
+        }
+    }
+}
+
+#[test]
+fn pt2_of_both_layouts_counts_and_runs_as_pytorch() {
+    let described = described();
+    for (what, name) in ARCHIVES {
+        let path = folder().join(format!("{what}.pt2"));
+        let path = path.to_str().expect("a path");
+        let network = Network::load(path).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (totals, said) = (network.totals(), &described[name]);
+        let figures = [totals.params, totals.buffers, totals.macs];
+        let wanted = ["params", "buffers", "macs"].map(|key| said[key].as_u64().expect("a number"));
+        assert_eq!(figures, wanted, "{what}: parameters, buffers, MACs");
+        assert_eq!(opaque(&network.graph), Vec::<&str>::new(), "{what}");
+        compare_outputs(&network, said, what);
+    }
+}
+
+#[test]
+fn pt2_ids_are_module_paths() {
+    let network = Network::from_bytes("a.pt2", bytes("small-2.15.pt2")).expect("a network");
+    for (id, layer) in [
+        ("stem", "conv"),
+        ("blocks.1.conv2", "conv"),
+        ("blocks.0.norm1", "batch_norm"),
+        ("again", "linear"),
+        ("aux.weight", "learned_tensor"),
+    ] {
+        let node = network.graph.find(id).unwrap_or_else(|| panic!("no `{id}`"));
+        assert_eq!(network.graph.node(node).op.name(), layer, "{id}");
+    }
+}
+
+#[test]
+fn pt2_parameter_that_nothing_reads_is_found_ck405() {
+    let network = Network::from_bytes("a.pt2", bytes("small-2.15.pt2")).expect("a network");
+    let found: Vec<String> = network
+        .findings()
+        .iter()
+        .filter(|finding| finding.rule.id == "CK405")
+        .map(|finding| finding.message.clone())
+        .collect();
+    assert!(found.iter().any(|message| message.contains("`idle`")), "{found:?}");
+    // A buffer is kept, not learned: nothing is wrong with it.
+    assert!(!found.iter().any(|message| message.contains("`table`")), "{found:?}");
+}
+
+#[test]
+fn pt2_without_an_ending_is_told_by_its_bytes() {
+    let whole = bytes("small-2.15.pt2");
+    let network = Network::from_bytes("<bytes>", whole.clone()).expect("a network");
+    assert_eq!(network.totals().params, 3206);
+    let read = cnnkit::load::read_stream(Cursor::new(whole.clone())).expect("a stream");
+    assert_eq!(read, whole);
+}
+
+#[test]
+fn pt2_with_compressed_entries_is_the_same() {
+    let described = described();
+    let packed = packed(&entries(&bytes("small-2.15.pt2")), CompressionMethod::Deflated);
+    let network = Network::from_bytes("a.pt2", packed).expect("a network");
+    compare_outputs(&network, &described["small"], "compressed");
+}
+
+#[test]
+fn pt2_of_another_major_version_is_refused() {
+    let other = rewritten(&bytes("small-2.15.pt2"), |text| text.replace("\"major\": 8", "\"major\": 9"));
+    let error = Network::from_bytes("a.pt2", other).expect_err("another version");
+    assert!(error.to_string().contains("version 9 of the format"), "{error}");
+}
+
+#[test]
+fn pt2_accepts_fields_of_newer_minor_versions() {
+    let newer = rewritten(&bytes("small-2.15.pt2"), |text| {
+        text.replace("\"metadata\": {", "\"new_field\": {\"as_new\": [1, {}]}, \"metadata\": {")
+    });
+    assert_eq!(Network::from_bytes("a.pt2", newer).expect("a network").totals().params, 3206);
+}
+
+#[test]
+fn pt2_operator_without_a_layer_is_opaque_never_zero() {
+    let other = rewritten(&bytes("small-2.15.pt2"), |text| {
+        text.replace("aten.conv2d.padding", "custom.conv.default")
+    });
+    let network = Network::from_bytes("a.pt2", other).expect("a network");
+    // Its parameters and the shape of its output are known; its products are not, and that is said.
+    assert_eq!(network.totals().params, 3206);
+    assert_eq!(opaque(&network.graph).len(), 4);
+    let import = network.import(cnnkit::report::imported::Figures::Counts).expect("a model");
+    let json = serde_json::to_value(&import).expect("JSON");
+    assert!(json.to_string().contains("custom.conv"), "{json}");
+}
+
+#[test]
+fn pt2_refuses_other_archives_with_advice() {
+    let entry = |name: &str| vec![(name.to_owned(), b"{}".to_vec())];
+    for (name, wanted) in
+        [("archive/data.pkl", "`torch.save` wrote it"), ("a.txt", "without an exported program")]
+    {
+        let archive = packed(&entry(name), CompressionMethod::Stored);
+        let error = Network::from_bytes("a.pt2", archive).expect_err("no program");
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+    let error = Network::from_bytes("a.pt2", b"input: [3, 8, 8]".to_vec()).expect_err("no archive");
+    assert!(error.to_string().contains("not an archive of PyTorch"), "{error}");
+}
+
+#[test]
+fn pt2_archive_bomb_is_refused() {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    writer.start_file("a/models/model.json", options).expect("an entry");
+    for _ in 0..129 {
+        writer.write_all(&vec![b' '; 1 << 20]).expect("spaces");
+    }
+    let bomb = writer.finish().expect("an archive").into_inner();
+    assert!(bomb.len() < 1 << 18);
+    let error = Network::from_bytes("a.pt2", bomb).expect_err("a bomb");
+    assert!(error.to_string().contains("more than 134217728 bytes"), "{error}");
+}
+
+/// A number between 0 and `below`, and the next state.
+fn next(state: &mut u64, below: usize) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) as usize % below.max(1)
+}
+
+#[test]
+fn pt2_mutated_archives_never_panic() {
+    let count: u64 = std::env::var("CNNKIT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let originals: Vec<Vec<u8>> = ARCHIVES.iter().map(|(name, _)| bytes(&format!("{name}.pt2"))).collect();
+    let words =
+        ["-1", "0", "1", "99999999999", "1e400", "null", "[]", "{}", "\"x\"", "[[[[", "-9223372036854775808"];
+    let (mut loaded, mut refused) = (0, 0);
+    for seed in 0..count {
+        let mut state = seed;
+        let original = &originals[next(&mut state, originals.len())];
+        let mutated = if seed % 4 == 0 {
+            // Any byte of the archive.
+            let mut bytes = original.clone();
+            for _ in 0..=next(&mut state, 4) {
+                let at = next(&mut state, bytes.len());
+                bytes[at] = next(&mut state, 256) as u8;
+            }
+            bytes.truncate(bytes.len() - if seed % 8 == 0 { next(&mut state, 200) } else { 0 });
+            bytes
+        } else {
+            // A number or a name of the program, in an archive whose checksums are right.
+            rewritten(original, |mut text| {
+                let mut state = seed;
+                for _ in 0..=next(&mut state, 3) {
+                    let start = next(&mut state, text.len());
+                    let Some(at) = text[start..].find(|c: char| c.is_ascii_digit()).map(|at| start + at)
+                    else {
+                        continue;
+                    };
+                    let digits = text[at..].bytes().take_while(u8::is_ascii_digit).count();
+                    text.replace_range(at..at + digits, words[next(&mut state, words.len())]);
+                }
+                text
+            })
+        };
+        match Network::from_bytes("mutated.pt2", mutated) {
+            Ok(network) => {
+                loaded += 1;
+                // Reading the weights must not panic either.
+                let _ = network.weights();
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+    assert!(loaded > 0 && refused > 0, "{loaded} loaded, {refused} refused");
+}
