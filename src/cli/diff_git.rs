@@ -142,7 +142,13 @@ fn summary(
                 RevisedNetwork::on_one_side(path, &only.facts(), NetworkStatus::New, conditions)?
             }
             (Some(only), None) => {
-                RevisedNetwork::on_one_side(path, &only.facts(), NetworkStatus::Deleted, conditions)?
+                let gone =
+                    RevisedNetwork::on_one_side(path, &only.facts(), NetworkStatus::Deleted, conditions)?;
+                // Without a name of its own it is called as its file was, at the revision.
+                let file = gone.name.strip_suffix(&format!(" at {revision}"));
+                let stem = file.and_then(|file| Path::new(file).file_stem());
+                let name = stem.map(|stem| stem.to_string_lossy().into_owned());
+                RevisedNetwork { name: name.unwrap_or_else(|| gone.name.clone()), ..gone }
             }
             (None, None) => continue,
         };

@@ -329,7 +329,7 @@ fn a_wrong_project_file_is_explained_at_its_place() {
     for (text, place, words) in [
         ("fail-on = \"worse\"\n", "1:12", "`off`, `note`, `warning` or `error`"),
         ("[rules]\nCK999 = \"off\"\n", "2:1", "there is no rule `CK999`"),
-        ("[rules]\nCK002 = \"off\"\n", "2:1", "always on"),
+        ("[rules]\nCK002 = \"off\"\n", "2:1", "always an error"),
         ("[rules]\nselect = [\"griding\"]\n", "2:12", "did you mean `gridding`?"),
         ("[[budget]]\nspecs = [\"**\"]\nlimit = {parms = {max = 3}}\n", "3:10", "did you mean `params`?"),
         (
@@ -537,7 +537,7 @@ fn a_spec_is_compared_with_itself_at_a_revision() {
     }
     folder.write("specs/later.yaml", spec);
     let (status, text) = call(&folder, &["diff", "--git", "HEAD", "specs/later.yaml"]);
-    assert!(status == Some(2) && text.contains("does not exist at `HEAD`"), "{text}");
+    assert!(status == Some(0) && text.contains("specs/later.yaml  new"), "{text}");
 }
 
 #[test]

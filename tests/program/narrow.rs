@@ -78,7 +78,7 @@ fn nothing_is_cut_at_any_width_or_in_a_pipe() {
         let whole = at(call, None, false);
         for width in [40, 80] {
             let text = at(call, Some(width), false);
-            assert!(!text.contains('…') || call.starts_with("gridding"), "{call} at {width}:\n{text}");
+            assert!(!text.contains('…') || call.contains("gridding"), "{call} at {width}:\n{text}");
             assert!(
                 text.lines().all(|line| !line.ends_with(' ')),
                 "{call} at {width} ends in blanks:\n{text}"

@@ -67,7 +67,8 @@ fn draw_facts(facts: &[Fact], canvas: Canvas) -> String {
     let mut out = String::new();
     for (fact, text) in facts.iter().zip(&texts) {
         let mut start = names + 2;
-        let mut line = paint(&pad(&fact.name, names), Tone::Quiet, canvas);
+        let name = fact.name.trim_end();
+        let mut line = paint(name, Tone::Quiet, canvas) + &" ".repeat(names - name.width());
         line += &" ".repeat(2 + values.saturating_sub(text.width()));
         for (i, part) in broken(text, canvas.width.saturating_sub(start).max(12)).iter().enumerate() {
             if i > 0 {
@@ -104,8 +105,4 @@ fn draw_facts(facts: &[Fact], canvas: Canvas) -> String {
 fn end(out: &mut String, line: &str) {
     out.push_str(line.trim_end_matches(' '));
     out.push('\n');
-}
-
-fn pad(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
