@@ -5,6 +5,8 @@
 //! with different boxes into positions (a pixel shuffle or a permutation of a concat). The exact support has no such
 //! limit.
 
+use std::collections::BTreeMap;
+
 use super::{Field, Fields};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::rearrange::Rearrangement;
@@ -50,27 +52,50 @@ pub(super) fn channels(
         reach.axes.iter().skip(first).any(by_index)
     };
     all.bound |= local().any(chosen);
-    all.bound |= local().any(|reach| side_by_side(reach, reaches, of(reach.input)));
+    let places = places(reaches);
+    all.bound |= local().any(|reach| side_by_side(reach, &places, of(reach.input)));
     all.bound |= stacked(reaches, &of);
     let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));
     rearranged(graph, node, of(0), mixed, &mut all);
     all
 }
 
-/// Returns whether a layer places operands side by side along an axis that moves their units: the box covers
-/// all of them, but each unit belongs to one operand.
-fn side_by_side(reach: &Reach, reaches: &[Reach], field: Option<&Field>) -> bool {
-    let place = |reach: &Reach, axis: usize| match reach.axes.get(axis) {
+/// Where operands stand along one axis: for each place, an operand there, and whether others are there too. A sum of
+/// thousands of operands has one place, so comparing an operand with the places costs no more than with one of them.
+type Places = BTreeMap<i64, (usize, bool)>;
+
+/// Returns the place of an operand along `axis`; `None` if the axis is not copied.
+fn place(reach: &Reach, axis: usize) -> Option<i64> {
+    match reach.axes.get(axis) {
         Some(AxisReach::Window { by, window }) if *by == axis && window.kernel == 1 => Some(window.before),
         _ => None,
-    };
+    }
+}
+
+/// Returns the places along each axis.
+fn places(reaches: &[Reach]) -> Vec<Places> {
+    let rank = reaches.iter().map(|reach| reach.axes.len()).max().unwrap_or(0);
+    let mut all = vec![Places::new(); rank];
+    for reach in reaches {
+        for (axis, places) in all.iter_mut().enumerate() {
+            if let Some(place) = place(reach, axis) {
+                let (operand, several) = places.entry(place).or_insert((reach.input, false));
+                *several |= *operand != reach.input;
+            }
+        }
+    }
+    all
+}
+
+/// Returns whether a layer places operands side by side along an axis that moves their units: the box covers
+/// all of them, but each unit belongs to one operand.
+fn side_by_side(reach: &Reach, places: &[Places], field: Option<&Field>) -> bool {
     let moving = field.iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
     moving.filter_map(|piece| piece.by).any(|axis| {
-        let own = place(reach, axis);
-        reaches.iter().any(|other| {
-            let theirs = place(other, axis);
-            other.input != reach.input && own.is_some() && theirs.is_some() && own != theirs
-        })
+        let Some((own, places)) = place(reach, axis).zip(places.get(axis)) else { return false };
+        places
+            .iter()
+            .any(|(other, (operand, several))| *other != own && (*several || *operand != reach.input))
     })
 }
 
