@@ -158,6 +158,10 @@ pub(super) fn layer_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
 
 pub(super) fn local_response_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = image(lower, used)?;
+    if used.int("size", 0) % 2 == 0 {
+        return used
+            .unsupported("a window of an even size, which lies one channel further on than PyTorch's");
+    }
     let layer = LocalResponseNorm {
         size: u64::try_from(used.int("size", 0)).unwrap_or(0),
         alpha: used.float("alpha", 1e-4),
