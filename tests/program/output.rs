@@ -194,6 +194,9 @@ fn what_the_commands_print_is_valid_and_described() {
     std::fs::create_dir_all(&folder).expect("a folder");
     check(&schema, "init", &printed_in(&folder, &["init"]), "init");
     seen.insert("init".to_owned());
+    let new = ["new", "--from", "zoo:bottleneck", "mine.yaml"];
+    check(&schema, "new", &printed_in(&folder, &new), "new");
+    seen.insert("new".to_owned());
     let all: BTreeSet<String> = output::OUTPUTS.iter().map(|form| form.command.to_owned()).collect();
     assert_eq!(all, seen, "a call of every command");
 }

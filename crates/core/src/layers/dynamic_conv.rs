@@ -155,7 +155,13 @@ impl LayerKind for DynamicConv {
         match (self.transposed, self.groups) {
             (false, _) => axes[0] = AxisReach::same(0),
             (true, Groups::Number(1)) => axes[1] = AxisReach::same(0),
-            (true, _) => {}
+            (true, _) => {
+                // The filters of a group of input channels serve one group of outputs.
+                let (inputs, outputs) = (weight.sizes()[0], weight.sizes()[1]);
+                if let Some(groups) = io.output.channels().checked_div(outputs).filter(|&groups| groups > 0) {
+                    axes[0] = AxisReach::Blocks { by: 0, outputs, inputs: inputs / groups };
+                }
+            }
         }
         reaches.push(Reach { input: 1, role: Role::Local, axes });
         reaches

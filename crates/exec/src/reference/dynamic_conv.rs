@@ -26,8 +26,11 @@ impl Plan {
     }
 }
 
-/// Image `n` by itself, and its weight.
-fn single<S: Scalar>(call: Call<'_, S>, n: usize) -> Result<(Tensor<S>, [Arc<Tensor<S>>; 1]), Problem> {
+/// An image by itself, and its weight.
+type Single<S> = (Tensor<S>, [Arc<Tensor<S>>; 1]);
+
+/// Returns image `n`.
+fn single<S: Scalar>(call: Call<'_, S>, n: usize) -> Result<Single<S>, Problem> {
     let (map, weight) = (call.inputs[0], call.inputs[1]);
     let image = Tensor::new(&[&[1], map.image_sizes()].concat(), map.image(n).to_vec())?;
     let weight = Tensor::new(weight.image_sizes(), weight.image(n).to_vec())?;

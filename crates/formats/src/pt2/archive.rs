@@ -144,7 +144,7 @@ impl<'a> Archive<'a> {
         kind: Kind,
         meta: &TensorMeta,
     ) -> Result<(TensorProto, Option<String>), Problem> {
-        let mut tensor = super::translate::tensor(name, meta)?;
+        let mut tensor = super::messages::stored(name, meta)?;
         if let Some(first) = self.ties.get(own) {
             return Ok((tensor, Some(format!("tied to {first}"))));
         }

@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use cnnkit_core::diagnostic::{Code, Problem};
+
+use super::schema::{Dimension, TensorMeta};
 
 use crate::onnx::proto::{
     AttributeProto, AttributeType, DataType, NodeProto, StringStringEntryProto, TensorProto,
@@ -159,4 +162,21 @@ impl Messages {
         });
         names
     }
+}
+
+/// A stored tensor without its data.
+pub(super) fn stored(name: &str, meta: &TensorMeta) -> Result<TensorProto, Problem> {
+    let size = |size: &Dimension| match size {
+        Dimension::Known(size) => Ok(*size),
+        Dimension::Expression(text) => {
+            let message = format!("not supported: `{name}` has the open size {text}");
+            Err(Problem::new(Code::InvalidValue, message).help("a stored tensor has fixed sizes"))
+        }
+    };
+    Ok(TensorProto {
+        name: name.into(),
+        data_type: data_type(meta.dtype) as i32,
+        dims: meta.sizes.iter().map(size).collect::<Result<_, _>>()?,
+        ..TensorProto::default()
+    })
 }

@@ -15,7 +15,7 @@ use crate::onnx::inline::MAX_NODES;
 use crate::onnx::lower::ATEN;
 use crate::onnx::proto::{
     Dimension as ProtoDimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 /// The operator set whose meaning the translated nodes have.
@@ -273,21 +273,4 @@ fn outputs(program: &Program, values: &mut Values<'_>, graph: &mut GraphProto) -
     }
     graph.value_info = stated.into_values().collect();
     Ok(())
-}
-
-/// A stored tensor without its data.
-pub(super) fn tensor(name: &str, meta: &TensorMeta) -> Result<TensorProto, Problem> {
-    let size = |size: &Dimension| match size {
-        Dimension::Known(size) => Ok(*size),
-        Dimension::Expression(text) => {
-            let message = format!("not supported: `{name}` has the open size {text}");
-            Err(Problem::new(Code::InvalidValue, message).help("a stored tensor has fixed sizes"))
-        }
-    };
-    Ok(TensorProto {
-        name: name.into(),
-        data_type: data_type(meta.dtype) as i32,
-        dims: meta.sizes.iter().map(size).collect::<Result<_, _>>()?,
-        ..TensorProto::default()
-    })
 }

@@ -123,7 +123,7 @@ mod tests {
     fn a_number_stays_with_its_unit() {
         assert_eq!(
             wrap("it has 1.850 G MACs, 70.6 % of it.", 12),
-            ["it has", "1.850 G", "MACs,", "70.6 % of", "it."]
+            ["it has", "1.850 G", "MACs, 70.6 %", "of it."]
         );
         assert_eq!(wrap("a  b", 10), ["a  b"]);
     }

@@ -18,7 +18,7 @@ pub(super) fn arithmetic(lower: &Lower, used: Use<'_>) -> Option<Outcome> {
         .collect();
     let given = given?;
     if let ("Resize" | "Upsample", Some(Some(data))) = (used.node.op_type.as_str(), given.first())
-        && let Some(constant) = super::resample::resized(lower, used, data)
+        && let Some(constant) = super::resize::resized(lower, used, data)
     {
         return Some(Ok(vec![Value::Constant(constant)]));
     }

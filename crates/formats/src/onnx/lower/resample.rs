@@ -3,8 +3,7 @@
 //! the size of its input); a tensor becomes choices of elements, fixed factors and a sum.
 
 use super::context::{Flaw, Lower, Tensor, Use, Value};
-use super::elements::{computed, small};
-use crate::onnx::constant::{Constant, KNOWN, Values};
+use crate::onnx::constant::{Constant, KNOWN};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::add::Add;
 use cnnkit_core::layers::upsample::{KEYS, cubic};
@@ -127,7 +126,7 @@ impl<'a> Rules<'a> {
     }
 
     /// What each element of the axis is made of; none by a rule that is not known.
-    fn taps(&self, axis: Stretch) -> Option<Vec<Vec<Tap>>> {
+    pub(super) fn taps(&self, axis: Stretch) -> Option<Vec<Vec<Tap>>> {
         if self.mode == "nearest" {
             return Some(self.nearest(axis)?.into_iter().map(|place| vec![(place as usize, 1.0)]).collect());
         }
@@ -167,41 +166,6 @@ impl<'a> Rules<'a> {
         };
         (0..axis.to as usize).map(mixed).collect()
     }
-}
-
-/// The resized constant, if its values are known and the rule is one of these.
-pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<Constant> {
-    let stretches = super::resize::stretches(lower, used, &data.dims).ok()?;
-    let output: Vec<u64> = stretches.iter().map(|axis| axis.to).collect();
-    let rules = Rules::of(used);
-    if !small(&output) {
-        return None;
-    }
-    let (mut dims, mut values) = (data.dims.clone(), data.values.as_ref()?.floats());
-    if values.is_empty() {
-        return None;
-    }
-    for (axis, stretch) in stretches.iter().enumerate().filter(|(_, stretch)| !stretch.keeps()) {
-        let (from, to) = (stretch.from as usize, stretch.to as usize);
-        let taps = rules.taps(*stretch)?;
-        let inner: usize = dims[axis + 1..].iter().map(|&size| size as usize).product();
-        let outer: usize = dims[..axis].iter().map(|&size| size as usize).product();
-        let mut next = Vec::with_capacity(outer * to * inner);
-        for block in 0..outer {
-            for list in &taps {
-                for lane in 0..inner {
-                    next.push(
-                        list.iter()
-                            .map(|(tap, share)| share * values[(block * from + tap) * inner + lane])
-                            .sum(),
-                    );
-                }
-            }
-        }
-        dims[axis] = stretch.to;
-        values = next;
-    }
-    Some(Constant { values: Some(Values::Floats(values)), ..computed(dims, data.data_type) })
 }
 
 /// A tensor resized along each axis: its neighbours are chosen, multiplied by their shares, and added.

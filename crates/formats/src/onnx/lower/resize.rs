@@ -2,9 +2,10 @@
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::conv::per_axis;
+use super::elements::{computed, small};
 use super::resample::{Rules, Stretch, by_taps};
 use super::slice_concat::Part;
-use crate::onnx::constant::sizes;
+use crate::onnx::constant::{Constant, Values, sizes};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::args::Padding;
@@ -221,4 +222,39 @@ fn upsampled(
         (Some(Scale::list(&space.iter().map(|axis| axis.factor).collect::<Vec<_>>())), None)
     };
     lower.simple(used, Layer::Upsample(Upsample { scale_factor, size, mode, align_corners }), input)
+}
+
+/// The resized constant, if its values are known and the rule is one of these.
+pub(super) fn resized(lower: &Lower, used: Use<'_>, data: &Constant) -> Option<Constant> {
+    let stretches = stretches(lower, used, &data.dims).ok()?;
+    let output: Vec<u64> = stretches.iter().map(|axis| axis.to).collect();
+    let rules = Rules::of(used);
+    if !small(&output) {
+        return None;
+    }
+    let (mut dims, mut values) = (data.dims.clone(), data.values.as_ref()?.floats());
+    if values.is_empty() {
+        return None;
+    }
+    for (axis, stretch) in stretches.iter().enumerate().filter(|(_, stretch)| !stretch.keeps()) {
+        let (from, to) = (stretch.from as usize, stretch.to as usize);
+        let taps = rules.taps(*stretch)?;
+        let inner: usize = dims[axis + 1..].iter().map(|&size| size as usize).product();
+        let outer: usize = dims[..axis].iter().map(|&size| size as usize).product();
+        let mut next = Vec::with_capacity(outer * to * inner);
+        for block in 0..outer {
+            for list in &taps {
+                for lane in 0..inner {
+                    next.push(
+                        list.iter()
+                            .map(|(tap, share)| share * values[(block * from + tap) * inner + lane])
+                            .sum(),
+                    );
+                }
+            }
+        }
+        dims[axis] = stretch.to;
+        values = next;
+    }
+    Some(Constant { values: Some(Values::Floats(values)), ..computed(dims, data.data_type) })
 }
