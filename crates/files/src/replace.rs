@@ -238,7 +238,7 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "old").expect("a file");
         let result = replace(&path, |out| {
-            out.write_all(&[b'x'; 100_000])?;
+            out.write_all(&vec![b'x'; 100_000])?;
             Err::<(), _>(io::Error::other("the disk is full"))
         });
         assert!(result.is_err());

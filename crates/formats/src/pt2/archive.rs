@@ -67,7 +67,7 @@ impl<'a> Archive<'a> {
             shown,
             zip,
         };
-        if archive.program.ends_with(".json") && archive.program.contains("models/") {
+        if archive.program.contains("models/") {
             archive.places = [archive.payloads("weights")?, archive.payloads("constants")?];
         } else {
             let file = |archive: &mut Self, name: &str| state::read(&mut archive.zip, source, name);
@@ -194,7 +194,7 @@ fn program(zip: &ZipArchive<Box<dyn Readable + '_>>) -> Option<String> {
         // A model may have a name of its own.
         let mut models = zip.file_names().filter(|name| {
             let file = name.rsplit_once("models/").map(|(_, file)| file);
-            file.is_some_and(|file| file.ends_with(".json") && !file.contains('/'))
+            file.is_some_and(|file| file.strip_suffix(".json").is_some() && !file.contains('/'))
         });
         models.next().map(str::to_owned).filter(|_| models.next().is_none())
     })

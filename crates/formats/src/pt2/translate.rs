@@ -208,7 +208,7 @@ fn add<'p>(values: &mut Values<'p>, node: &'p Node) {
         match (makes, target) {
             (Makes::Same, Some(target)) if values.knows(target) => values.define_same(name, target),
             (Makes::View, Some(target)) if values.knows(target) => {
-                values.define_view(name, value, target, node)
+                values.define_view(name, value, target, node);
             }
             _ => values.define(name, value),
         }

@@ -3,7 +3,7 @@
 //! Nothing is cut. A table that is too wide is narrowed in this order: titles are broken into lines, cells of text are,
 //! optional columns are left out and named below the table; what is still too wide is written as records.
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::UnicodeWidthStr;
 
 use crate::render::fit::{broken, words, wrap};
 use crate::render::paint::paint;
@@ -45,7 +45,7 @@ impl Layout {
         let gaps = GAP * shown.len().saturating_sub(1);
         let excess = |widths: &[usize]| (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
         // Titles first: a second line of them costs less than one in every row.
-        let title = |i: usize| words(&table.columns[i].title).map(|word| word.width()).max().unwrap_or(0);
+        let title = |i: usize| words(&table.columns[i].title).map(UnicodeWidthStr::width).max().unwrap_or(0);
         let floors: [Vec<usize>; 2] = [
             shown.iter().map(|&i| cells(table, i).max(title(i))).collect(),
             shown
