@@ -169,7 +169,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let mut stale = 0;
     if let (Some(path), true) = (&file, args.update_baseline) {
         let new = old.unwrap_or_default().updated(&checked);
-        super::output::save(path, &new.text())?;
+        super::output::save(path, new.text())?;
         new.accept(&mut checked);
     } else if let Some(baseline) = baseline {
         stale = baseline.accept(&mut checked);

@@ -87,7 +87,7 @@ fn found(then: &Revision, folders: &[String]) -> Result<Vec<String>, Failure> {
 
 /// Whether a file of the revision was a network: other tools have YAML files as well.
 fn was_network(then: &Revision, path: &str) -> bool {
-    if path.ends_with(".onnx") {
+    if [".onnx", ".pt2"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending)) {
         return true;
     }
     then.read(path).is_ok_and(|bytes| cnnkit_check::looks_like_spec(&String::from_utf8_lossy(&bytes)))

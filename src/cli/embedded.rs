@@ -47,9 +47,13 @@ impl Drop for Forget {
 ///
 /// # Errors
 /// What the program would print on standard error.
-pub fn call(arguments: &[String], models: HashMap<String, Vec<u8>>, width: usize) -> Result<Called, String> {
+pub fn call(
+    arguments: &[String],
+    models: impl IntoIterator<Item = (String, Vec<u8>)>,
+    width: usize,
+) -> Result<Called, String> {
     let _forget = Forget;
-    MODELS.set(models);
+    MODELS.set(models.into_iter().collect());
     let words = std::iter::once("cnnkit").chain(arguments.iter().map(String::as_str));
     let matches = commands::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?;

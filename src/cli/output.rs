@@ -108,7 +108,7 @@ impl Output {
         let chosen = self.table.as_deref().map(|name| data::only(report, name)).transpose()?;
         let report = chosen.as_ref().unwrap_or(report);
         for (format, file) in &to.files {
-            save(file, &render::render(report, *format, FILE_CANVAS))?;
+            save(file, render::render(report, *format, FILE_CANVAS))?;
         }
         let Some(format) = to.stdout.filter(|_| !self.quiet) else { return Ok(()) };
         let terminal = std::io::stdout().is_terminal();

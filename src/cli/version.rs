@@ -36,14 +36,16 @@ pub fn print() -> u8 {
 fn text() -> String {
     let commit = option_env!("CNNKIT_BUILT_FROM").unwrap_or("not recorded (a build from a working copy)");
     let sets: Vec<&str> = Isa::all().into_iter().map(Isa::name).collect();
+    let (used, others) = sets.split_first().map_or(("plain code", &[][..]), |(used, others)| (*used, others));
+    let others: Vec<String> = others.iter().map(|name| format!(", {name}")).collect();
     let checks = if cfg!(debug_assertions) { ", with debug assertions" } else { "" };
     format!(
         "cnnkit {}\ncommit: {commit}\ntarget: {}\nprofile: {}{checks}\nfeatures: cli\ninstruction sets here: {} (used){}\n",
         env!("CARGO_PKG_VERSION"),
         env!("CNNKIT_TARGET"),
         env!("CNNKIT_PROFILE"),
-        sets.first().copied().unwrap_or("plain code"),
-        sets.iter().skip(1).map(|name| format!(", {name}")).collect::<String>(),
+        used,
+        others.concat(),
     )
 }
 
