@@ -55,7 +55,7 @@ fn changed(name: &str) -> PathBuf {
     write(&folder, "values.yaml", "input: foo\nreplicas: 3\n");
     git(&folder, &["add", "-A"]);
     git(&folder, &["commit", "-q", "-m", "first"]);
-    write(&folder, "nets/changed.yaml", &NET.replace("8", "16"));
+    write(&folder, "nets/changed.yaml", &NET.replace('8', "16"));
     write(&folder, "nets/new.yaml", NET);
     write(&folder, "nets/blocks.yaml", "blocks:\n  b: [conv: {out_channels: 5, kernel: 1}]\n");
     std::fs::remove_dir_all(folder.join("nets/old")).expect("a folder");

@@ -488,7 +488,7 @@ fn outputs_do_not_take_files_from_each_other() {
 fn large_specs_are_checked_or_refused_in_bounded_memory() {
     let folder = fresh("trust-large");
     let list =
-        |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join("");
+        |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().concat();
     let body = "input: [3, 16, 16]\nlayers: [relu]\n";
     let specs = [
         ("variables", format!("variables:\n{}{body}", list(60_000, &|n| format!("  v{n}: {n}\n")))),
