@@ -1,10 +1,12 @@
 //! One call of an operator on its way into ONNX's format: its arguments by name, and the nodes that it becomes.
 
+pub(super) mod values;
+
 use super::messages::{data_type, int, ints, scalar, tensor};
 use super::schema::{Argument, Node, Size, TensorMeta};
-use super::values::Values;
 use crate::onnx::constant::is_integer;
 use crate::onnx::proto::{AttributeProto, DataType};
+use values::Values;
 
 /// Why a call is not translated; it is kept as an operator that is not analysed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +87,7 @@ impl<'p> Call<'_, 'p> {
 
     /// Sizes of the tensor that it returns as number `index`.
     pub fn output_dims(&self, index: usize) -> Result<Vec<i64>, Unsupported> {
-        let names = super::values::returned(self.node);
+        let names = values::returned(self.node);
         let meta = names.get(index).and_then(|name| self.values.meta(name.as_ref()?));
         known(meta.ok_or_else(|| Unsupported("the shape of its output is not stated".into()))?)
     }

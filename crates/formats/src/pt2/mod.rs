@@ -20,7 +20,6 @@ mod pickle;
 pub mod schema;
 mod state;
 mod translate;
-mod values;
 
 use std::collections::HashMap;
 use std::io::Read;

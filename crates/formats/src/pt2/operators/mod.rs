@@ -13,9 +13,9 @@ mod select;
 mod shapes;
 mod views;
 
+use super::call::values::Values;
 use super::call::{Call, Outcome, unsupported};
 use super::schema::Node;
-use super::values::Values;
 
 pub(super) use views::{Makes, makes, put_back};
 

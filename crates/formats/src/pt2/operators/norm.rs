@@ -24,7 +24,7 @@ fn channels(call: &Call<'_, '_>) -> Result<i64, Unsupported> {
 
 /// The outputs after the first are statistics that nothing needs at inference.
 fn first_of(call: &Call<'_, '_>, made: String) -> Outcome {
-    let used = super::super::values::returned(call.node).len();
+    let used = super::super::call::values::returned(call.node).len();
     let mut outputs = vec![made];
     // The importer reports what is read of them.
     outputs.resize(used.max(1), String::new());

@@ -6,10 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::call::{Call, Unsupported, unsupported};
-use super::messages::Messages;
-use super::operators;
-use super::schema::{Argument, Node, Size, TensorMeta};
+use super::{Call, Unsupported, unsupported};
+use crate::pt2::messages::Messages;
+use crate::pt2::operators;
+use crate::pt2::schema::{Argument, Node, Size, TensorMeta};
 
 /// Longest chain of views that is followed.
 const MAX_CHAIN: usize = 64;
@@ -25,7 +25,7 @@ struct View<'p> {
 
 /// All values so far.
 #[derive(Debug, Default)]
-pub(super) struct Values<'p> {
+pub(in crate::pt2) struct Values<'p> {
     /// The nodes so far.
     pub messages: Messages,
     metas: HashMap<&'p str, &'p TensorMeta>,
@@ -43,7 +43,7 @@ pub(super) struct Values<'p> {
 }
 
 /// The names that a node returns; none for what is left out or no tensor.
-pub(super) fn returned(node: &Node) -> Vec<Option<&String>> {
+pub(in crate::pt2) fn returned(node: &Node) -> Vec<Option<&String>> {
     let mut names = Vec::with_capacity(node.outputs.len());
     for output in &node.outputs {
         match output {
