@@ -166,6 +166,7 @@ fn run_writes_the_outputs_of_the_file_in_its_layout_or_nothing() {
     // An output that is not computed is an error that names the operator.
     let path = unpacked("found.zip", "panic_lstm_matmul.onnx", "refused");
     let out = temporary("refused").join("never.npz");
+    let _ = std::fs::remove_file(&out);
     let output = run(&["run", text(&path), "-o", text(&out)]);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
