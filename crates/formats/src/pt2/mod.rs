@@ -6,14 +6,13 @@
 //!
 //! - [`schema`] has the parts of a program that are read.
 //! - `archive` finds the program and the places of the weights, which stay in the file.
-//! - `operators` translates: one table, one function an operator.
-//! - `values` follows what is written in place, and through views.
+//! - `operators` translates: one table, one function per operator; its `call::values` follows what is written in place, and through views.
 //!
 //! Every tensor of the signature is counted as PyTorch counts it, whether or not the graph reads it. An operator outside the
 //! table becomes an opaque layer of the shape that the file states.
 
 mod archive;
-mod call;
+
 mod messages;
 mod operators;
 mod pickle;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cnnkit_core::diagnostic::{Code, Problem};
 
 use super::archive::{Archive, Kind};
-use super::call::values::{Values, returned};
-use super::call::{Call, Unsupported};
 use super::messages::data_type;
+use super::operators::call::values::{Values, returned};
+use super::operators::call::{Call, Unsupported};
 use super::operators::{self, Makes};
 use super::schema::{Argument, Dimension, Input, Node, Output, Program, Size, TensorMeta};
 use crate::onnx::declared::Declared;

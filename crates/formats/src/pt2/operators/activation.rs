@@ -1,7 +1,7 @@
 //! Functions of one number, and softmax.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{float, int, text};
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 
 /// Functions that have an operator of ONNX without settings.
 const PLAIN: &[(&str, &str)] = &[

@@ -1,8 +1,8 @@
 //! Arithmetic between tensors and with numbers, and reductions.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{data_type, int};
 use super::super::schema::Argument;
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 use crate::onnx::constant::is_integer;
 use crate::onnx::proto::AttributeProto;
 

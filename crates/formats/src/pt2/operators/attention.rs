@@ -1,7 +1,7 @@
 //! Scaled dot-product attention.
 
-use super::super::call::{Call, Outcome, one, unsupported};
 use super::super::messages::float;
+use super::call::{Call, Outcome, one, unsupported};
 use super::product::turned;
 use crate::onnx::constant::is_integer;
 
@@ -17,7 +17,7 @@ pub(super) fn attention(call: &mut Call<'_, '_>) -> Outcome {
         return unsupported("heads that share their keys");
     }
     let (query, key, value) = (call.at(0)?, call.at(1)?, call.at(2)?);
-    let dims = super::super::call::known(call.meta_of(query)?)?;
+    let dims = super::call::known(call.meta_of(query)?)?;
     let ranks = [call.meta_of(key)?.sizes.len(), call.meta_of(value)?.sizes.len()];
     let Some((&features, _)) = dims.split_last().filter(|_| dims.len() > 2 && ranks == [dims.len(); 2])
     else {

@@ -1,13 +1,13 @@
 //! Convolutions.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported, window};
 use super::super::messages::{int, ints};
 use super::super::schema::Argument;
+use super::call::{Call, Outcome, Unsupported, one, unsupported, window};
 
 /// Sizes of the kernel: those of the weight without its first two axes.
 fn kernel(call: &Call<'_, '_>) -> Result<Vec<i64>, Unsupported> {
     let weight = call.argument("weight").ok_or_else(|| Unsupported("it has no weight".into()))?;
-    let dims = super::super::call::known(call.meta_of(weight)?)?;
+    let dims = super::call::known(call.meta_of(weight)?)?;
     if dims.len() < 3 { unsupported("a weight without spatial axes") } else { Ok(dims[2..].to_vec()) }
 }
 

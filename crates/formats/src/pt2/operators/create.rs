@@ -1,8 +1,8 @@
 //! Tensors that are made of nothing: constants, which vanish.
 
-use super::super::call::values::returned;
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{data_type, int};
+use super::call::values::returned;
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 use crate::onnx::constant::is_integer;
 
 /// Whether the output has whole numbers.

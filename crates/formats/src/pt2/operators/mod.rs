@@ -3,6 +3,7 @@
 mod activation;
 mod arithmetic;
 mod attention;
+pub(super) mod call;
 mod conv;
 mod create;
 mod norm;
@@ -13,11 +14,11 @@ mod select;
 mod shapes;
 mod views;
 
-use super::call::values::Values;
-use super::call::{Call, Outcome, unsupported};
 use super::schema::Node;
+use call::values::Values;
+use call::{Call, Outcome, Unsupported, unsupported};
 
-pub(super) use views::{Makes, makes, put_back};
+pub(super) use views::{Makes, makes};
 
 type Translate = for<'a, 'b, 'p> fn(&'a mut Call<'b, 'p>) -> Outcome;
 
@@ -161,6 +162,16 @@ pub(super) fn form(operator: &str) -> (&str, bool) {
         Some(name) if !name.ends_with('_') => (name, true),
         _ => (operator, false),
     }
+}
+
+/// The tensor that `call` took a view of, whose value is `whole`, after its view `name` got the value `value`.
+pub(super) fn put_back(
+    call: &mut Call<'_, '_>,
+    name: &str,
+    whole: String,
+    value: String,
+) -> Result<String, Unsupported> {
+    views::put_back(call, name, whole, value)
 }
 
 /// The nodes of a call: a value for each tensor that it returns.

@@ -1,7 +1,7 @@
 //! Normalisations.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{float, int};
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 
 /// Ones or zeros of these sizes, which the importer knows to be no weight.
 fn filled(call: &mut Call<'_, '_>, sizes: &[i64], value: f64) -> String {
@@ -24,7 +24,7 @@ fn channels(call: &Call<'_, '_>) -> Result<i64, Unsupported> {
 
 /// The outputs after the first are statistics that nothing needs at inference.
 fn first_of(call: &Call<'_, '_>, made: String) -> Outcome {
-    let used = super::super::call::values::returned(call.node).len();
+    let used = super::call::values::returned(call.node).len();
     let mut outputs = vec![made];
     // The importer reports what is read of them.
     outputs.resize(used.max(1), String::new());

@@ -1,8 +1,8 @@
 //! Pools.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported, window};
 use super::super::messages::{int, ints};
 use super::super::schema::Argument;
+use super::call::{Call, Outcome, Unsupported, one, unsupported, window};
 
 /// Number of spatial axes, which ends the operator's name: `max_pool2d`.
 fn spatial(call: &Call<'_, '_>) -> Result<usize, Unsupported> {
@@ -31,7 +31,7 @@ pub(super) fn max_pool(call: &mut Call<'_, '_>) -> Outcome {
     attributes
         .extend([ints("kernel_shape", kernel), int("ceil_mode", i64::from(call.flag("ceil_mode", false)))]);
     let input = image(call, rank)?;
-    let outputs = super::super::call::values::returned(call.node).len();
+    let outputs = super::call::values::returned(call.node).len();
     Ok(call.emit_all("MaxPool", vec![input], outputs.max(1), attributes))
 }
 

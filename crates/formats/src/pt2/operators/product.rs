@@ -1,7 +1,7 @@
 //! Matrix products.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{float, int, ints, text};
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 
 pub(super) fn linear(call: &mut Call<'_, '_>) -> Outcome {
     let input = call.first()?;

@@ -1,7 +1,7 @@
 //! Resizing of images.
 
-use super::super::call::{Call, Outcome, one, unsupported};
 use super::super::messages::{float, text};
+use super::call::{Call, Outcome, one, unsupported};
 
 pub(super) fn resize(call: &mut Call<'_, '_>) -> Outcome {
     let (from, to) = (call.dims()?, call.output_dims(0)?);

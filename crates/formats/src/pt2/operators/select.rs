@@ -1,8 +1,8 @@
 //! Parts and joins of tensors, and choices of their elements.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{int, text};
 use super::super::schema::Argument;
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::product::along;
 
 /// Elements `start..end` of an axis.
@@ -56,7 +56,7 @@ pub(super) fn select(call: &mut Call<'_, '_>) -> Outcome {
 
 /// The sizes of the parts along `axis`, which are those of the outputs.
 pub(super) fn lengths(call: &Call<'_, '_>, axis: usize) -> Result<Vec<i64>, Unsupported> {
-    let count = super::super::call::values::returned(call.node).len();
+    let count = super::call::values::returned(call.node).len();
     (0..count).map(|index| call.output_dims(index).map(|dims| dims.get(axis).copied().unwrap_or(0))).collect()
 }
 
@@ -74,7 +74,7 @@ pub(super) fn unbind(call: &mut Call<'_, '_>) -> Outcome {
     let rank = call.rank()?;
     let axis = call.axis(call.int("dim", 0)?, rank)?;
     let input = call.first()?;
-    let count = super::super::call::values::returned(call.node).len();
+    let count = super::call::values::returned(call.node).len();
     let parts = (0..count as i64).map(|index| {
         let index = call.whole(index);
         call.emit("Gather", vec![input.clone(), index], vec![along(axis)])

@@ -1,8 +1,8 @@
 //! The same elements with other axes or of another type.
 
-use super::super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::super::messages::{data_type, int, ints, text};
 use super::super::schema::Argument;
+use super::call::{Call, Outcome, Unsupported, one, unsupported};
 
 /// What does nothing at inference.
 pub(super) fn same(call: &mut Call<'_, '_>) -> Outcome {
@@ -10,14 +10,14 @@ pub(super) fn same(call: &mut Call<'_, '_>) -> Outcome {
         return unsupported("a dropout in training mode");
     }
     let mut outputs = vec![call.first()?];
-    outputs.resize(super::super::call::values::returned(call.node).len().max(1), String::new());
+    outputs.resize(super::call::values::returned(call.node).len().max(1), String::new());
     Ok(outputs)
 }
 
 /// A cast; between types of floating-point numbers it only rounds.
 pub(super) fn cast(call: &mut Call<'_, '_>) -> Outcome {
     let from = data_type(call.first_meta()?.dtype);
-    let names = super::super::call::values::returned(call.node);
+    let names = super::call::values::returned(call.node);
     let meta = names.first().and_then(|name| call.values.meta(name.as_ref()?));
     let Some(meta) = meta else { return unsupported("the type of its output is not stated") };
     let to = data_type(meta.dtype);
@@ -40,7 +40,7 @@ pub(super) fn reshape(call: &mut Call<'_, '_>) -> Outcome {
 
 /// Sizes that are known only from the shape of the output, one of which may be open.
 pub(super) fn to_output(call: &mut Call<'_, '_>, index: usize) -> Result<String, Unsupported> {
-    let names = super::super::call::values::returned(call.node);
+    let names = super::call::values::returned(call.node);
     let meta = names.get(index).and_then(|name| call.values.meta(name.as_ref()?));
     let Some(meta) = meta else { return unsupported("the shape of its output is not stated") };
     to_meta(call, meta)

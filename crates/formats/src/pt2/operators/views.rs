@@ -1,9 +1,9 @@
 //! Which operators return a view of their input, and how a view that was written is put back.
 
-use super::super::call::values::returned;
-use super::super::call::{Call, Unsupported, known, unsupported};
 use super::super::messages::{int, ints};
 use super::super::schema::{Argument, Dimension, TensorMeta};
+use super::call::values::returned;
+use super::call::{Call, Unsupported, known, unsupported};
 use super::product::along;
 
 /// What an operator returns.

@@ -1,27 +1,27 @@
 //! One call of an operator on its way into ONNX's format: its arguments by name, and the nodes that it becomes.
 
-pub(super) mod values;
+pub(in crate::pt2) mod values;
 
-use super::messages::{data_type, int, ints, scalar, tensor};
-use super::schema::{Argument, Node, Size, TensorMeta};
 use crate::onnx::constant::is_integer;
 use crate::onnx::proto::{AttributeProto, DataType};
+use crate::pt2::messages::{data_type, int, ints, scalar, tensor};
+use crate::pt2::schema::{Argument, Node, Size, TensorMeta};
 use values::Values;
 
 /// Why a call is not translated; it is kept as an operator that is not analysed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unsupported(pub String);
+pub(in crate::pt2) struct Unsupported(pub String);
 
 /// A name of ONNX's format for each tensor that the call returns.
-pub(super) type Outcome = Result<Vec<String>, Unsupported>;
+pub(in crate::pt2) type Outcome = Result<Vec<String>, Unsupported>;
 
 /// Why something is not translated.
-pub(super) fn unsupported<T>(what: impl Into<String>) -> Result<T, Unsupported> {
+pub(in crate::pt2) fn unsupported<T>(what: impl Into<String>) -> Result<T, Unsupported> {
     Err(Unsupported(what.into()))
 }
 
 /// A call of an operator.
-pub(super) struct Call<'a, 'p> {
+pub(in crate::pt2) struct Call<'a, 'p> {
     /// The call.
     pub node: &'p Node,
     /// The operator without overload and without the mark of the form that changes its input: `aten.relu`.
@@ -274,21 +274,21 @@ impl<'p> Call<'_, 'p> {
 }
 
 /// The sizes of a tensor, all of which must be known.
-pub(super) fn known(meta: &TensorMeta) -> Result<Vec<i64>, Unsupported> {
-    let size = |size: &super::schema::Dimension| match size {
-        super::schema::Dimension::Known(size) => Ok(*size),
-        super::schema::Dimension::Expression(text) => unsupported(format!("the open size {text}")),
+pub(in crate::pt2) fn known(meta: &TensorMeta) -> Result<Vec<i64>, Unsupported> {
+    let size = |size: &crate::pt2::schema::Dimension| match size {
+        crate::pt2::schema::Dimension::Known(size) => Ok(*size),
+        crate::pt2::schema::Dimension::Expression(text) => unsupported(format!("the open size {text}")),
     };
     meta.sizes.iter().map(size).collect()
 }
 
 /// One output.
-pub(super) fn one(name: String) -> Outcome {
+pub(in crate::pt2) fn one(name: String) -> Outcome {
     Ok(vec![name])
 }
 
 /// The attributes of a window over space.
-pub(super) fn window(stride: Vec<i64>, padding: Vec<i64>, dilation: Vec<i64>) -> Vec<AttributeProto> {
+pub(in crate::pt2) fn window(stride: Vec<i64>, padding: Vec<i64>, dilation: Vec<i64>) -> Vec<AttributeProto> {
     let pads = [padding.clone(), padding].concat();
     vec![ints("strides", stride), ints("pads", pads), ints("dilations", dilation)]
 }
