@@ -3,6 +3,7 @@
 //! `outline` divides the graph into groups by its ids, `fold` finds groups with equal structure; neither depends on a
 //! target language. Each writer translates every layer or reports an error: nothing is omitted silently.
 
+mod escape;
 mod fold;
 pub mod onnx;
 mod outline;

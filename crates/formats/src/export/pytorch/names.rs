@@ -133,20 +133,7 @@ pub(super) fn is_attribute(name: &str) -> bool {
 /// Returns a Python string literal with the value `text`: the only way that a name gets into the file as anything but a
 /// word of letters, digits and `_`.
 pub(super) fn literal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match (c, u32::from(c)) {
-            ('\\' | '"', _) => out.extend(['\\', c]),
-            (' '..='~', _) => out.push(c),
-            (c, _) if c.is_alphanumeric() => out.push(c),
-            (_, code @ 0..=0xff) => out += &format!("\\x{code:02x}"),
-            (_, code @ 0..=0xffff) => out += &format!("\\u{code:04x}"),
-            (_, code) => out += &format!("\\U{code:08x}"),
-        }
-    }
-    out.push('"');
-    out
+    crate::export::escape::double_quoted(text)
 }
 
 /// Returns `name` as a description shows it: without what ends one, or what a terminal or editor obeys.

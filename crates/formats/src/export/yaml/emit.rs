@@ -192,19 +192,7 @@ pub(super) fn quoted(text: &str) -> String {
     {
         return text.to_owned();
     }
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match (c, u32::from(c)) {
-            ('\\' | '"', _) => out.extend(['\\', c]),
-            (' '..='~', _) => out.push(c),
-            (c, _) if c.is_alphanumeric() => out.push(c),
-            (_, code @ 0..=0xff) => out += &format!("\\x{code:02x}"),
-            (_, code @ 0..=0xffff) => out += &format!("\\u{code:04x}"),
-            (_, code) => out += &format!("\\U{code:08x}"),
-        }
-    }
-    out.push('"');
-    out
+    crate::export::escape::double_quoted(text)
 }
 
 #[cfg(test)]
