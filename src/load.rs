@@ -377,10 +377,10 @@ impl Network {
     /// # Errors
     /// If the inputs do not match the network, or weights of the model cannot be read.
     pub fn run(&self, inputs: &[Tensor<f32>]) -> Result<Vec<Tensor<f32>>, Problem> {
-        let mut network = Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?;
-        if let Some(weights) = self.weights()? {
-            network.replace(weights)?;
-        }
+        let network = match self.weights()? {
+            Some(weights) => Weighted::of_weights(&self.graph, weights)?,
+            None => Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?,
+        };
         let batch = inputs.first().map_or(1, Tensor::batch);
         Ok(Plan::new(&network, batch)?.run(inputs, |_| {})?.outputs)
     }
