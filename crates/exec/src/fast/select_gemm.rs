@@ -124,8 +124,8 @@ fn convolution(
     if conv_channels_last::pays(context.isa.lanes(), frame.positions(), weight.sizes()[0] / groups.max(1)) {
         return Ok(Some(Kernel::Across(Box::new(Across::new(context, frame, channels, weight, scale)))));
     }
-    let live = Some(&frame).filter(|frame| !frame.direct && mode == PaddingMode::Zeros);
-    let live = live.and_then(|_| LiveTaps::new(site.space(), &site.output[2..], windows));
+    let padded = !frame.direct && mode == PaddingMode::Zeros;
+    let live = padded.then(|| LiveTaps::new(site.space(), &site.output[2..], windows)).flatten();
     let weights = match live {
         Some(_) => taps_first(weight, groups, scale),
         None => packed(weight, groups, fold),
