@@ -295,13 +295,13 @@ impl Loader {
         let archive = pt2::is_archive(&source);
         let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
         let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks } =
+        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks, sources } =
             imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
             document: None,
-            sources: Sources::default(),
+            sources,
             demonstrates: None,
             model: Some(Model {
                 remarks,

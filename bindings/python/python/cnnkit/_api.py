@@ -99,7 +99,7 @@ def rf(
 ) -> Result:
     """Computes the receptive field of every layer.
 
-    >>> rf("zoo:resnet18").outputs[0]["size"]
+    >>> rf("zoo:resnet18", node="stage4").outputs[0]["size"]
     [435, 435]
     """
     source = network(model, inputs, {**keywords, **(kwargs or {})}, set)
