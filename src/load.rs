@@ -148,6 +148,7 @@ pub struct Loader {
     overrides: Overrides,
     stdin: Option<Vec<u8>>,
     memory: HashMap<String, Vec<u8>>,
+    exported: HashMap<String, Vec<u8>>,
 }
 
 impl Loader {
@@ -185,12 +186,23 @@ impl Loader {
         self
     }
 
+    /// Gives the bytes of a model that `name` stands for, which was exported with the inputs of the call: nothing is replaced
+    /// in it.
+    #[must_use]
+    pub fn exported(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.exported.insert(name.into(), bytes);
+        self
+    }
+
     /// Loads the network that `name` names: the path of a spec or model, `zoo:NAME`, or `-` for standard
     /// input.
     ///
     /// # Errors
     /// If the input cannot be read or is invalid; the error lists every flaw.
     pub fn load(&self, name: &str) -> Result<Network, LoadError> {
+        if let Some(bytes) = self.exported.get(name) {
+            return Self::default().bytes(name, bytes.clone());
+        }
         self.build(name, self.find(name)?)
     }
 
@@ -200,6 +212,9 @@ impl Loader {
     /// # Errors
     /// If it cannot be read.
     pub fn draft(&self, name: &str) -> Result<Draft, LoadError> {
+        if self.exported.contains_key(name) {
+            return Ok(Draft::Model(Box::new(self.load(name)?)));
+        }
         match self.find(name)? {
             Found::Model(source) => Ok(Draft::Model(Box::new(self.model(name, source)?))),
             Found::Spec(files, path) => {

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 
 use clap::FromArgMatches as _;
 
 use super::output::explain;
-use super::{Cli, commands};
+use super::{Cli, commands, objects};
+pub use super::objects::{Importer, Request};
 use cnnkit_report::render::{self, Canvas, Format};
 
 /// What a command reports.
@@ -27,6 +29,12 @@ pub struct Called {
 thread_local! {
     /// Models in memory, by the names under which a call of this thread names them.
     static MODELS: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
+}
+
+/// Runs the program as [`super::main`] does; `importer` imports the networks of Python that the arguments name.
+pub fn program(arguments: impl IntoIterator<Item = OsString>, importer: Importer) -> u8 {
+    objects::set_importer(importer);
+    super::main(arguments)
 }
 
 /// Takes the models of the call.

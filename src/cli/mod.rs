@@ -25,6 +25,7 @@ pub mod load;
 mod machine;
 mod man;
 mod new;
+mod objects;
 mod output;
 mod outputs;
 mod params;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
+use cnnkit::cli::embedded::{self, Request};
 use pyo3::create_exception;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,15 +28,23 @@ fn call(
     models: HashMap<String, Vec<u8>>,
     width: usize,
 ) -> PyResult<Called> {
-    let called = py.detach(|| cnnkit::cli::embedded::call(&arguments, models, width));
+    let called = py.detach(|| embedded::call(&arguments, models, width));
     let called = called.map_err(|message| CnnkitError::new_err(message.trim_end().to_owned()))?;
     Ok((called.json, called.text, called.markdown, called.ok, called.partial))
 }
 
-/// Runs the program with these arguments, the program's name first; returns its exit status.
+/// Runs the program with these arguments, the program's name first; returns its exit status. `importer` returns the archive of
+/// an object that the arguments name: `importer(object, inputs, arguments)`.
 #[pyfunction]
-fn program(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
-    py.detach(|| cnnkit::cli::main(arguments))
+fn program(py: Python<'_>, arguments: Vec<OsString>, importer: Py<PyAny>) -> u8 {
+    let archive = move |request: &Request<'_>| {
+        Python::attach(|py| {
+            let given = (request.object, request.inputs.to_vec(), request.arguments.to_vec());
+            let archive = importer.call1(py, given).and_then(|archive| archive.extract::<Vec<u8>>(py));
+            archive.map_err(|error| error.value(py).to_string())
+        })
+    };
+    py.detach(|| embedded::program(arguments, Box::new(archive)))
 }
 
 #[pymodule]

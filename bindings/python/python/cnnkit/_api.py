@@ -46,7 +46,7 @@ def load(
     >>> summary(network).params
     11689512
     """
-    return network(model, inputs, kwargs, set, name)
+    return network(model, inputs, kwargs, set, name, written=True)
 
 
 def summary(
@@ -99,7 +99,8 @@ def rf(
 ) -> Result:
     """Computes the receptive field of every layer.
 
-    >>> rf("zoo:resnet18", node="stage4").outputs[0]["size"]
+    >>> field = rf("zoo:resnet18")
+    >>> next(layer.size for layer in field.layers if layer.id == "stage4.basic_block2.add1")
     [435, 435]
     """
     source = network(model, inputs, {**keywords, **(kwargs or {})}, set)
@@ -121,8 +122,10 @@ def check(
 
     >>> check("zoo:resnet18").ok
     True
+
+    For a live module, findings have the lines of its constructors: ``finding.file`` and ``finding.line``.
     """
-    source = network(model, inputs, {**keywords, **(kwargs or {})}, set)
+    source = network(model, inputs, {**keywords, **(kwargs or {})}, set, written=True)
     return _run("check", source, {"select": select, "ignore": ignore, "fail_on": fail_on})
 
 
@@ -234,8 +237,8 @@ def diff(
 ) -> Result:
     """Compares two networks: figures, and layers that pair by their paths. ``inputs`` are those of both.
 
-    >>> diff("zoo:resnet18", "zoo:resnet34").quantities[0]["new"]
-    21797672
+    >>> diff("zoo:resnet18", "zoo:resnet50").quantities[0].new
+    25557032
     """
     sides = []
     models: dict[str, bytes] = {}

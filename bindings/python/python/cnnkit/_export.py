@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from . import _source
 from ._native import CnnkitError
 
 #: Most elements of a tensor that stays as it is if it has whole numbers: indices, not weights.
@@ -29,16 +31,30 @@ class Exported:
     remarks: list[str] = field(default_factory=list)
 
 
-def export(model: torch.nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Exported:
-    """Exports ``model`` for these inputs: shapes without the batch, or example tensors."""
+def export(
+    model: torch.nn.Module,
+    inputs: Sequence[Any],
+    keywords: Mapping[str, Any],
+    *,
+    origin: object = None,
+    uses: _source.Uses | None = None,
+) -> Exported:
+    """Exports ``model`` for these inputs: shapes without the batch, or example tensors.
+
+    With ``origin``, the class or function that made it, the archive states where its layers were written; ``uses`` returns
+    the calls that constructed a module, if they were recorded.
+    """
     if not inputs and not keywords:
         raise TypeError("give the shape of each input without the batch, such as (3, 224, 224), or example tensors")
+    def written(program: torch.export.ExportedProgram) -> dict[str, Any] | None:
+        return None if origin is None else _source.written(model, program, uses, origin)
+
     device, dtype = _place(model)
     arguments = tuple(_example(value, device, dtype) for value in inputs)
     named = {name: _example(value, device, dtype) for name, value in keywords.items()}
     ways: list[tuple[str, Callable[[], bytes]]] = [
-        ("torch.export", lambda: _archive(model, arguments, named, strict=False)),
-        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, strict=True)),
+        ("torch.export", lambda: _archive(model, arguments, named, written, strict=False)),
+        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, written, strict=True)),
     ]
     if importlib.util.find_spec("onnxscript") is not None:
         ways.append(("torch.onnx.export", lambda: _onnx(model, arguments, named)))
@@ -49,7 +65,7 @@ def export(model: torch.nn.Module, inputs: Sequence[Any], keywords: Mapping[str,
             try:
                 archive = way()
             except Exception as error:
-                failures.append(f"{name}: {_reason(error, model)}")
+                failures.append(f"{name}: {reason(error)}")
                 continue
             said = [f"{failure}; read by {name} instead" for failure in failures]
             return Exported(archive, said)
@@ -97,16 +113,24 @@ class _Evaluated:
 
 
 def _archive(
-    model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], *, strict: bool
+    model: torch.nn.Module,
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    written: Callable[[torch.export.ExportedProgram], dict[str, Any] | None],
+    *,
+    strict: bool,
 ) -> bytes:
     program = torch.export.export(model, arguments, named or None, strict=strict)
-    ties = _ties(model)
+    extra = {"cnnkit_ties.json": json.dumps(_ties(model))}
+    source = written(program)
+    if source is not None:
+        extra["cnnkit_source.json"] = json.dumps(source)
     _drop(program.state_dict, MOST_INDICES, whole_only=True)
     _drop(program.constants, MOST_NUMBERS, whole_only=False)
     # The example would be saved too.
     program.example_inputs = None
     archive = io.BytesIO()
-    torch.export.save(program, archive, extra_files={"cnnkit_ties.json": json.dumps(ties)})
+    torch.export.save(program, archive, extra_files=extra)
     return archive.getvalue()
 
 
@@ -145,13 +169,13 @@ def _onnx(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, A
     return model_proto
 
 
-def _reason(error: Exception, model: torch.nn.Module) -> str:
+def reason(error: BaseException) -> str:
     """The first line of an error, with the line of the user's code where it happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if "/torch/" not in frame.filename and not frame.filename.startswith("<")]
-    inside = [frame for frame in inside if frame.filename != __file__]
+    inside = [frame for frame in inside if os.path.dirname(frame.filename) != os.path.dirname(__file__)]
     if inside:
         last = inside[-1]
         text = f"{text} ({last.filename}:{last.lineno}: {last.line})"

@@ -1,3 +1,5 @@
+from collections.abc import Callable, Sequence
+
 class CnnkitError(ValueError): ...
 
 version: str
@@ -5,4 +7,7 @@ version: str
 def call(
     arguments: list[str], models: dict[str, bytes], width: int
 ) -> tuple[str, str, str, bool, bool]: ...
-def program(arguments: list[str]) -> int: ...
+def program(
+    arguments: list[str],
+    importer: Callable[[str, Sequence[tuple[str, Sequence[int]]], Sequence[tuple[str, str]]], bytes],
+) -> int: ...

@@ -48,15 +48,18 @@ def network(
     keywords: Mapping[str, Any] | None = None,
     variables: Mapping[str, object] | None = None,
     name: str | None = None,
+    *,
+    written: bool = False,
 ) -> Network:
-    """The network that ``model`` names, with other inputs if ``inputs`` are given."""
+    """The network that ``model`` names, with other inputs if ``inputs`` are given. ``written`` is whether messages show where
+    the layers of a live module were written."""
     keywords, variables = keywords or {}, variables or {}
     if is_module(model):
         if variables:
             raise TypeError("`set` replaces variables of a spec; a live module has none")
         from . import _export
 
-        exported = _export.export(model, inputs, keywords)
+        exported = _export.export(model, inputs, keywords, origin=type(model) if written else None)
         name = name or f"{type(model).__name__}.pt2"
         return Network(name, {name: exported.archive}, remarks=exported.remarks)
     if keywords:
