@@ -107,7 +107,9 @@ const MAX_ROUNDS: usize = 8;
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let choices = choices(&args)?;
-    if !args.replace.is_empty() && (args.fix || args.update || args.diff || args.update_baseline) {
+    // The shape and the arguments of an object of Python are no replacements.
+    let replaced = !args.replace.is_empty() && !args.paths.iter().all(|path| objects::is_object(path));
+    if replaced && (args.fix || args.update || args.diff || args.update_baseline) {
         return Err(Failure::usage(
             "figures of a changed network are not written into files",
             "leave `--input` and `--set` out, or what changes files: `--fix`, `--update`, `--diff`, `--update-baseline`",

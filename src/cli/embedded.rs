@@ -8,6 +8,7 @@ use clap::FromArgMatches as _;
 
 use super::output::explain;
 use super::{Cli, commands, objects};
+pub use super::framework::{Array, Output, Reference};
 pub use super::objects::{Importer, Request};
 use cnnkit_report::render::{self, Canvas, Format};
 
@@ -29,6 +30,8 @@ pub struct Called {
 thread_local! {
     /// Models in memory, by the names under which a call of this thread names them.
     static MODELS: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
+    /// What PyTorch computed with the network of the call.
+    static REFERENCE: RefCell<Option<Reference>> = RefCell::default();
 }
 
 /// Runs the program as [`super::main`] does; `importer` imports the networks of Python that the arguments name.
@@ -42,25 +45,34 @@ pub(super) fn models() -> Vec<(String, Vec<u8>)> {
     MODELS.with_borrow(|models| models.iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect())
 }
 
+/// Takes what PyTorch computed with the network of the call.
+pub(super) fn reference() -> Option<Reference> {
+    REFERENCE.take()
+}
+
 /// Forgets the models at the end of a call, whatever ends it.
 struct Forget;
 
 impl Drop for Forget {
     fn drop(&mut self) {
         MODELS.with_borrow_mut(HashMap::clear);
+        REFERENCE.set(None);
     }
 }
 
-/// Runs a command, whose SPEC arguments may be names of `models`. `width` is the number of columns of the text.
+/// Runs a command, whose SPEC arguments may be names of `models`. `width` is the number of columns of the text; `verify`
+/// compares with `reference`.
 ///
 /// # Errors
 /// What the program would print on standard error.
 pub fn call(
     arguments: &[String],
     models: impl IntoIterator<Item = (String, Vec<u8>)>,
+    reference: Option<Reference>,
     width: usize,
 ) -> Result<Called, String> {
     let _forget = Forget;
+    REFERENCE.set(reference);
     MODELS.set(models.into_iter().collect());
     let words = std::iter::once("cnnkit").chain(arguments.iter().map(String::as_str));
     let matches = commands::command().try_get_matches_from(words).map_err(|error| error.to_string())?;

@@ -14,6 +14,7 @@ pub mod embedded;
 mod errors;
 mod export;
 mod export_target;
+mod framework;
 mod graph;
 mod gridding;
 mod hdc_check;

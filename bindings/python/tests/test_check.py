@@ -1,13 +1,14 @@
 """`cnnkit check package.module:Name`: findings at the lines of Python."""
 
 import json
-import subprocess
+import os
 import sys
 import textwrap
 
 import pytest
 
 import cnnkit
+from cnnkit import _program
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -110,11 +111,23 @@ def project(tmp_path):
     return tmp_path
 
 
-def run(folder, *words, status=1):
-    command = [sys.executable, "-m", "cnnkit", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout if status != 2 else done.stderr
+@pytest.fixture
+def run(project, capfd, monkeypatch):
+    """Runs the program in this process, which has imported PyTorch."""
+
+    def call(_folder, *words, status=1):
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("nets", "bad")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "argv", ["cnnkit", *words])
+        capfd.readouterr()
+        returned = _program.main()
+        out, error = capfd.readouterr()
+        assert returned == status, out + error
+        return out if status != 2 else error
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", [os.fspath(project), *sys.path])
+    return call
 
 
 def findings(folder, *words, rule="CK401", status=1):

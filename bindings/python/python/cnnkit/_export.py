@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import io
 import json
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
 from . import _source
 from ._native import CnnkitError
+from ._result import Computed
 
 #: Most elements of a tensor that stays as it is if it has whole numbers: indices, not weights.
 MOST_INDICES = 1 << 22
@@ -29,6 +32,8 @@ class Exported:
 
     archive: bytes
     remarks: list[str] = field(default_factory=list)
+    #: What the module computes, if the weights are in the archive.
+    computed: Computed | None = None
 
 
 def export(
@@ -38,11 +43,13 @@ def export(
     *,
     origin: object = None,
     uses: _source.Uses | None = None,
+    weights: bool = False,
 ) -> Exported:
     """Exports ``model`` for these inputs: shapes without the batch, or example tensors.
 
     With ``origin``, the class or function that made it, the archive states where its layers were written; ``uses`` returns
-    the calls that constructed a module, if they were recorded.
+    the calls that constructed a module, if they were recorded. With ``weights`` the archive has the weights, and what the
+    module computes goes with it.
     """
     if not inputs and not keywords:
         raise TypeError("give the shape of each input without the batch, such as (3, 224, 224), or example tensors")
@@ -50,11 +57,13 @@ def export(
         return None if origin is None else _source.written(model, program, uses, origin)
 
     device, dtype = _place(model)
-    arguments = tuple(_example(value, device, dtype) for value in inputs)
-    named = {name: _example(value, device, dtype) for name, value in keywords.items()}
+    # An exported network does not depend on the values; what it computes does.
+    drawn = torch.Generator().manual_seed(0) if weights else None
+    arguments = tuple(_example(value, device, dtype, drawn) for value in inputs)
+    named = {name: _example(value, device, dtype, drawn) for name, value in keywords.items()}
     ways: list[tuple[str, Callable[[], bytes]]] = [
-        ("torch.export", lambda: _archive(model, arguments, named, written, strict=False)),
-        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, written, strict=True)),
+        ("torch.export", lambda: _archive(model, arguments, named, written, weights, strict=False)),
+        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, written, weights, strict=True)),
     ]
     if importlib.util.find_spec("onnxscript") is not None:
         ways.append(("torch.onnx.export", lambda: _onnx(model, arguments, named)))
@@ -68,7 +77,13 @@ def export(
                 failures.append(f"{name}: {reason(error)}")
                 continue
             said = [f"{failure}; read by {name} instead" for failure in failures]
-            return Exported(archive, said)
+            computed = None
+            if weights:
+                try:
+                    computed = _computed(model, arguments, named)
+                except Exception as error:
+                    said.append(f"not compared with PyTorch: {reason(error)}")
+            return Exported(archive, said, computed)
     reasons = "\n".join(f"  {failure}" for failure in failures)
     raise CnnkitError(
         f"{type(model).__name__} cannot be exported:\n{reasons}\n"
@@ -84,16 +99,44 @@ def _place(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.get_default_dtype()
 
 
-def _example(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def _computed(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Computed:
+    """What a module returns for these inputs, in double precision, and how far that is from single precision."""
+    given = [tensor for tensor in tree_leaves((arguments, named)) if isinstance(tensor, torch.Tensor)]
+    if any(tensor.is_meta for tensor in [*given, *model.parameters(), *model.buffers()]):
+        raise ValueError("the module has no weights: it is on the meta device")
+
+    def double(value: Any) -> Any:
+        return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    single = tree_leaves(model(*arguments, **named))
+    own = {name: double(tensor) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    exact = torch.func.functional_call(model, own, tree_map(double, arguments), tree_map(double, named))
+    outputs = []
+    for result, other in zip(tree_leaves(exact), single, strict=True):
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            error = (result - other.double()).abs().nan_to_num(0.0).max().item() if result.numel() else 0.0
+            outputs.append((list(result.shape), _bytes(result), error))
+    return [(list(tensor.shape), _bytes(tensor)) for tensor in given], outputs
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    """The elements of a tensor in single precision."""
+    flat = tensor.detach().to("cpu", torch.float32).contiguous().view(-1)
+    return ctypes.string_at(flat.data_ptr(), 4 * flat.numel()) if flat.numel() else b""
+
+
+def _example(value: Any, device: torch.device, dtype: torch.dtype, drawn: torch.Generator | None = None) -> Any:
     """A tensor for a shape without the batch; tensors, also in dictionaries and lists, as they are."""
     if isinstance(value, (tuple, list, torch.Size)) and value and all(type(size) is int for size in value):
+        if drawn is not None and device.type != "meta":
+            return torch.randn(1, *value, generator=drawn).to(device, dtype)
         return torch.zeros(1, *value, device=device, dtype=dtype)
     if isinstance(value, torch.Tensor):
         return value.detach().to(device)
     if isinstance(value, dict):
-        return {key: _example(item, device, dtype) for key, item in value.items()}
+        return {key: _example(item, device, dtype, drawn) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(_example(item, device, dtype) for item in value)
+        return type(value)(_example(item, device, dtype, drawn) for item in value)
     return value
 
 
@@ -117,6 +160,7 @@ def _archive(
     arguments: tuple[Any, ...],
     named: dict[str, Any],
     written: Callable[[torch.export.ExportedProgram], dict[str, Any] | None],
+    weights: bool,
     *,
     strict: bool,
 ) -> bytes:
@@ -125,8 +169,9 @@ def _archive(
     source = written(program)
     if source is not None:
         extra["cnnkit_source.json"] = json.dumps(source)
-    _drop(program.state_dict, MOST_INDICES, whole_only=True)
-    _drop(program.constants, MOST_NUMBERS, whole_only=False)
+    if not weights:
+        _drop(program.state_dict, MOST_INDICES, whole_only=True)
+        _drop(program.constants, MOST_NUMBERS, whole_only=False)
     # The example would be saved too.
     program.example_inputs = None
     archive = io.BytesIO()
