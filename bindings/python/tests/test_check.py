@@ -115,7 +115,7 @@ def project(tmp_path):
 def run(project, capfd, monkeypatch):
     """Runs the program in this process, which has imported PyTorch."""
 
-    def call(_folder, *words, status=1):
+    def call(*words, status=1):
         for name in [name for name in sys.modules if name.partition(".")[0] in ("nets", "bad")]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setattr(sys, "argv", ["cnnkit", *words])
@@ -130,16 +130,22 @@ def run(project, capfd, monkeypatch):
     return call
 
 
-def findings(folder, *words, rule="CK401", status=1):
-    report = json.loads(run(folder, "check", *words, "--format", "json", status=status))
-    return {item["line"]: item for item in report["findings"] if item["rule"] == rule}
+@pytest.fixture
+def findings(run):
+    """Runs the check, and returns the findings of a rule by their lines."""
+
+    def call(*words, rule="CK401", status=1):
+        report = json.loads(run("check", *words, "--format", "json", status=status))
+        return {item["line"]: item for item in report["findings"] if item["rule"] == rule}
+
+    return call
 
 
 INPUT = ("--input", "3,32,32")
 
 
-def test_findings_are_at_the_constructors(project):
-    found = findings(project, "nets.net:Net", *INPUT)
+def test_findings_are_at_the_constructors(findings):
+    found = findings("nets.net:Net", *INPUT)
     expected = {line(mark) for mark in (*PLACES, "subclass of Sequential")}
     assert set(found) == expected
     assert {item["file"] for item in found.values()} == {"nets/net.py"}
@@ -147,7 +153,7 @@ def test_findings_are_at_the_constructors(project):
     block = found[line("block")]
     assert block["node"] == "blocks.0.conv" and len(block["also"]) == 15
     assert NET.splitlines()[block["line"] - 1][block["column"] - 1 :].startswith("nn.Conv2d(")
-    assert set(findings(project, "nets.net:Net", *INPUT, rule="CK403")) == {line("functional")}
+    assert set(findings("nets.net:Net", *INPUT, rule="CK403")) == {line("functional")}
 
 
 def test_live_module_has_the_same_lines(project, monkeypatch):
@@ -163,17 +169,17 @@ def test_live_module_has_the_same_lines(project, monkeypatch):
     assert {item.file for item in result.findings} == {"nets/net.py"}
 
 
-def test_class_factory_and_instance_take_arguments(project):
-    assert len(findings(project, "nets.net:Net", *INPUT, "--arg", "depth=3")[line("block")]["also"]) == 2
-    assert len(findings(project, "nets.net:build", *INPUT)[line("block")]["also"]) == 1
-    assert findings(project, "nets.net:net", *INPUT)[line("block")]["also"] == []
-    assert "takes no arguments" in run(project, "check", "nets.net:net", *INPUT, "--arg", "a=1", status=2)
+def test_class_factory_and_instance_take_arguments(run, findings):
+    assert len(findings("nets.net:Net", *INPUT, "--arg", "depth=3")[line("block")]["also"]) == 2
+    assert len(findings("nets.net:build", *INPUT)[line("block")]["also"]) == 1
+    assert findings("nets.net:net", *INPUT)[line("block")]["also"] == []
+    assert "takes no arguments" in run("check", "nets.net:net", *INPUT, "--arg", "a=1", status=2)
 
 
-def test_every_format_names_the_line(project):
+def test_every_format_names_the_line(run):
     number = line("block")
     words = ("check", "nets.net:Net", *INPUT, "--format")
-    sarif = json.loads(run(project, *words, "sarif"))
+    sarif = json.loads(run(*words, "sarif"))
     places = [
         result["locations"][0]["physicalLocation"]
         for result in sarif["runs"][0]["results"]
@@ -181,9 +187,9 @@ def test_every_format_names_the_line(project):
     ]
     lines = [place["region"]["startLine"] for place in places]
     assert lines.count(number) == 1 and {place["artifactLocation"]["uri"] for place in places} == {"nets/net.py"}
-    assert f"::warning file=nets/net.py,line={number}," in run(project, *words, "github")
-    assert f"nets/net.py:{number}:" in run(project, *words, "concise")
-    full = run(project, "check", "nets.net:Net", *INPUT)
+    assert f"::warning file=nets/net.py,line={number}," in run(*words, "github")
+    assert f"nets/net.py:{number}:" in run(*words, "concise")
+    full = run("check", "nets.net:Net", *INPUT)
     assert f"--> nets/net.py:{number}:21" in full
     assert f"{number} |         self.conv = nn.Conv2d(  # block" in full and "in this use of `Block`" in full
 
@@ -195,9 +201,9 @@ def suppressed(project, *marks):
     (project / "nets" / "net.py").write_text(text)
 
 
-def test_comments_suppress_findings_in_python(project):
+def test_comments_suppress_findings_in_python(project, run):
     suppressed(project, "block", "factory", "list")
-    report = json.loads(run(project, "check", "nets.net:Net", *INPUT, "--format", "json"))
+    report = json.loads(run("check", "nets.net:Net", *INPUT, "--format", "json"))
     lines = {item["line"] for item in report["findings"] if item["rule"] == "CK401"}
     assert lines == {line(mark) for mark in PLACES if mark not in ("block", "factory", "list")} | {
         line("subclass of Sequential")
@@ -205,45 +211,45 @@ def test_comments_suppress_findings_in_python(project):
     assert not [item for item in report["findings"] if item["rule"] == "CK191"]
 
 
-def test_comment_at_the_use_of_a_factory_suppresses(project):
+def test_comment_at_the_use_of_a_factory_suppresses(project, findings):
     text = NET.replace("self.made = conv_norm(width, width)", "self.made = conv_norm(width, width)  # cnnkit: ignore[CK401] x")
     (project / "nets" / "net.py").write_text(text)
-    assert line("factory") not in findings(project, "nets.net:Net", *INPUT)
+    assert line("factory") not in findings("nets.net:Net", *INPUT)
 
 
-def test_unused_comments_of_python_are_found(project):
+def test_unused_comments_of_python_are_found(project, findings):
     good = "self.good = nn.Conv2d(width, width, 1, bias=False)"
     text = NET.replace(good, good + "  # cnnkit: ignore[CK401] nothing")
     text += "\n\nclass Other(nn.Module):\n    x = nn.ReLU()  # cnnkit: ignore[CK401] of another network\n"
     (project / "nets" / "net.py").write_text(text)
-    unused = findings(project, "nets.net:Net", *INPUT, rule="CK191")
+    unused = findings("nets.net:Net", *INPUT, rule="CK191")
     assert [text.splitlines()[number - 1].strip() for number in unused] == [good + "  # cnnkit: ignore[CK401] nothing"]
 
 
-def test_networks_are_listed_in_the_projects_file(project):
+def test_networks_are_listed_in_the_projects_file(project, findings):
     table = '[[python]]\nmodel = "nets.net:Net"\ninput = [3, 32, 32]\nargs = {depth = 5}\n'
     (project / "cnnkit.toml").write_text(table)
-    assert len(findings(project)[line("block")]["also"]) == 4
-    assert len(findings(project, "nets.net:Net", "--arg", "depth=2")[line("block")]["also"]) == 1
+    assert len(findings()[line("block")]["also"]) == 4
+    assert len(findings("nets.net:Net", "--arg", "depth=2")[line("block")]["also"]) == 1
     (project / "cnnkit.toml").unlink()
     (project / "pyproject.toml").write_text("[project]\nname = 'x'\n[tool.other]\na = 1\n" + table.replace("[[", "[[tool.cnnkit."))
-    assert len(findings(project)[line("block")]["also"]) == 4
+    assert len(findings()[line("block")]["also"]) == 4
 
 
-def test_budget_is_at_the_class(project):
+def test_budget_is_at_the_class(project, findings):
     table = '[[budget]]\nspecs = ["nets.net:*"]\nlimit = {params = {max = 100}}\n'
     (project / "cnnkit.toml").write_text(table)
-    (found,) = findings(project, "nets.net:Net", *INPUT, rule="CK602").values()
+    (found,) = findings("nets.net:Net", *INPUT, rule="CK602").values()
     assert NET.splitlines()[found["line"] - 1].startswith("class Net(") and found["column"] == 7
 
 
-def test_fix_says_that_python_is_not_edited(project):
-    assert "`--fix` does not edit Python" in run(project, "check", "nets.net:Net", *INPUT, "--fix")
+def test_fix_says_that_python_is_not_edited(project, run):
+    assert "`--fix` does not edit Python" in run("check", "nets.net:Net", *INPUT, "--fix")
     assert (project / "nets" / "net.py").read_text() == NET
 
 
-def test_other_commands_take_objects_too(project):
-    report = json.loads(run(project, "params", "nets.net:Net", *INPUT, "--format", "json", status=0))
+def test_other_commands_take_objects_too(run):
+    report = json.loads(run("params", "nets.net:Net", *INPUT, "--format", "json", status=0))
     assert report["spec"] == {"name": "Net", "path": "nets.net:Net"} and report["totals"]["params"] > 0
 
 
@@ -259,11 +265,11 @@ def test_other_commands_take_objects_too(project):
         (("nets.net:torch", *INPUT), "is no class, factory or instance"),
     ],
 )
-def test_errors_name_the_object(project, words, message):
-    assert message in run(project, "check", *words, status=2)
+def test_errors_name_the_object(words, message, run):
+    assert message in run("check", *words, status=2)
 
 
-def test_error_in_the_users_code_names_its_line(project):
+def test_error_in_the_users_code_names_its_line(project, run):
     (project / "bad.py").write_text(textwrap.dedent("""
         from torch import nn
 
@@ -272,5 +278,5 @@ def test_error_in_the_users_code_names_its_line(project):
                 super().__init__()
                 self.x = 1 / 0
     """))
-    message = run(project, "check", "bad:Net", *INPUT, status=2)
+    message = run("check", "bad:Net", *INPUT, status=2)
     assert "ZeroDivisionError" in message and "bad.py:7: self.x = 1 / 0" in message

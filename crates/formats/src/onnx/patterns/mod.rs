@@ -106,7 +106,9 @@ pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize], by_module: bool
         // A replaced layer may be the end of a larger pattern.
         for _ in 0..4 {
             let view = View { drafts, uses: std::mem::take(&mut view_uses) };
-            let found = PATTERNS.iter().chain(joining).find_map(|pattern| pattern(&view, index));
+            let here = &drafts[index].place.module;
+            let fits = |found: &Match| !by_module || drafts[found.named].place.module == *here;
+            let found = PATTERNS.iter().chain(joining).find_map(|pattern| pattern(&view, index).filter(fits));
             view_uses = view.uses;
             let Some(found) = found else { break };
             let (place, origin) = (drafts[found.named].place.clone(), drafts[found.named].origin.clone());
