@@ -10,13 +10,14 @@ import ast
 import inspect
 import sys
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
 from ._text import Text, Use, is_foreign, last_name, text
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
+Node = TypeVar("Node", ast.expr, ast.stmt, ast.Call, ast.Return, ast.Assign, ast.AugAssign)
 CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
@@ -66,10 +67,10 @@ class Constructors:
             self._visit(child, chain)
 
 
-def definition(owner: type | object) -> tuple[Text, ast.AST] | None:
+def definition(owner: Any) -> tuple[Text, ast.AST] | None:
     """The statement that defines a class or function, and its text."""
     try:
-        file = inspect.getsourcefile(owner)  # type: ignore[arg-type]
+        file = inspect.getsourcefile(owner)
     except TypeError:
         return None
     if file is None:
@@ -134,7 +135,7 @@ def _chain(parent: torch.nn.Module, own: Chain, name: str, child: torch.nn.Modul
     return []
 
 
-def _nodes(scope: Scope, kind: type) -> list:  # type: ignore[type-arg]
+def _nodes(scope: Scope, kind: type[Node]) -> list[Node]:
     """Nodes of a kind in a function, in the order in which they are written."""
     nodes = [node for node in ast.walk(scope.function) if isinstance(node, kind)]
     return sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
@@ -144,12 +145,15 @@ def _assigned(scope: Scope, name: str) -> list[ast.expr]:
     """What is assigned to ``self.NAME``, or added under this name."""
     values: list[ast.expr] = []
     for node in _nodes(scope, ast.stmt):
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            targets = [node.target]
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        else:
+            continue
         for target in targets:
             if isinstance(target, ast.Attribute) and target.attr == name and isinstance(target.value, ast.Name):
-                values.append(node.value)
+                values.append(value)
     for call in _nodes(scope, ast.Call):
         if last_name(call.func) in ("add_module", "register_module") and len(call.args) == 2:
             if _is_text(call.args[0], name):
@@ -228,7 +232,7 @@ def _element(call: Call, name: str, parent: torch.nn.Module, child: torch.nn.Mod
     values = [value for key, value in items if key is None]
     chains = [_resolve(value, scope, child) for value in values]
     index = int(name) if name.isdecimal() else -1
-    if len(values) == len(parent) and 0 <= index < len(values) and chains[index]:  # type: ignore[arg-type]
+    if len(values) == len(list(parent.children())) and 0 <= index < len(values) and chains[index]:
         return chains[index]
     exact = [chain for chain in chains if _is_exact(chain, child)]
     if len(exact) == 1:
@@ -275,7 +279,7 @@ def _of_list(value: ast.expr, scope: Scope, starred: bool) -> list[Item]:
     if isinstance(value, ast.Name):
         lists = [part for part in _values_of(scope, value.id) if isinstance(part, (ast.List, ast.ListComp, ast.Call))]
         lists = [part for part in lists if starred or not isinstance(part, ast.Call)]
-        items = [item for part in lists for item in _of_list(part, scope, True) if part is not value]
+        items = [item for part in lists for item in _of_list(part, scope, True)]
         items.extend(_appended(scope, value.id))
         if items:
             return items

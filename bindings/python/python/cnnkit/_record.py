@@ -57,13 +57,13 @@ class Recorder:
             self._note(module, sys._getframe(1))
             original(module, *args, **kwargs)
 
-        torch.nn.Module.__init__ = init  # type: ignore[method-assign]
+        setattr(torch.nn.Module, "__init__", init)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        torch.nn.Module.__init__ = self._original  # type: ignore[method-assign]
+        setattr(torch.nn.Module, "__init__", self._original)
 
     def _note(self, module: torch.nn.Module, frame: FrameType | None) -> None:
         if id(module) in self._made:
