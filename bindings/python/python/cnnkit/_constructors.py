@@ -18,6 +18,8 @@ from ._text import Text, Use, is_foreign, last_name, text
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
 Node = TypeVar("Node", ast.expr, ast.stmt, ast.Call, ast.Return, ast.Assign, ast.AugAssign)
+#: Most assignments and calls that are followed from a module to its constructor.
+MOST_STEPS = 8
 CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict)
 
 
@@ -186,7 +188,7 @@ def _is_exact(chain: Chain, child: torch.nn.Module) -> bool:
 
 def _resolve(value: ast.expr, scope: Scope, child: torch.nn.Module, depth: int = 0) -> Chain:
     """The calls behind an expression that make ``child``."""
-    if depth > 8:
+    if depth > MOST_STEPS:
         return []
     if isinstance(value, ast.IfExp):
         return _best([_resolve(part, scope, child, depth + 1) for part in (value.body, value.orelse)], child)
@@ -263,9 +265,12 @@ def _items(call: Call) -> list[Item]:
     return items
 
 
-def _of_list(value: ast.expr, scope: Scope, starred: bool) -> list[Item]:
+def _of_list(value: ast.expr, scope: Scope, starred: bool, depth: int = 0) -> list[Item]:
+    # `layers = list(layers)` has no end.
+    if depth > MOST_STEPS:
+        return []
     if isinstance(value, ast.Starred):
-        return _of_list(value.value, scope, True)
+        return _of_list(value.value, scope, True, depth + 1)
     if isinstance(value, (ast.ListComp, ast.GeneratorExp)):
         return [(None, value.elt)]
     if isinstance(value, ast.DictComp):
@@ -275,11 +280,11 @@ def _of_list(value: ast.expr, scope: Scope, starred: bool) -> list[Item]:
     if isinstance(value, ast.Dict):
         return [(key, element) for key, element in zip(value.keys, value.values, strict=True)]
     if isinstance(value, ast.Call) and last_name(value.func) in ("OrderedDict", "list", "tuple", "dict") and value.args:
-        return _of_list(value.args[0], scope, True)
+        return _of_list(value.args[0], scope, True, depth + 1)
     if isinstance(value, ast.Name):
         lists = [part for part in _values_of(scope, value.id) if isinstance(part, (ast.List, ast.ListComp, ast.Call))]
         lists = [part for part in lists if starred or not isinstance(part, ast.Call)]
-        items = [item for part in lists for item in _of_list(part, scope, True)]
+        items = [item for part in lists for item in _of_list(part, scope, True, depth + 1)]
         items.extend(_appended(scope, value.id))
         if items:
             return items

@@ -53,8 +53,15 @@ def export(
     """
     if not inputs and not keywords:
         raise TypeError("give the shape of each input without the batch, such as (3, 224, 224), or example tensors")
+    unknown: list[str] = []
+
     def written(program: torch.export.ExportedProgram) -> dict[str, Any] | None:
-        return None if origin is None else _source.written(model, program, uses, origin)
+        try:
+            return None if origin is None else _source.written(model, program, uses, origin)
+        except Exception as error:
+            # The figures do not depend on it.
+            unknown.append(f"where the layers were written is not known: {reason(error)}")
+            return None
 
     device, dtype = _place(model)
     # An exported network does not depend on the values; what it computes does.
@@ -76,7 +83,7 @@ def export(
             except Exception as error:
                 failures.append(f"{name}: {reason(error)}")
                 continue
-            said = [f"{failure}; read by {name} instead" for failure in failures]
+            said = [*(f"{failure}; read by {name} instead" for failure in failures), *unknown]
             computed = None
             if weights:
                 try:
