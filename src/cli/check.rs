@@ -29,7 +29,7 @@ use cnnkit_report::{Entry, Report, Spec};
   cnnkit check spec.yaml --select all           the rules that give advice as well
   cnnkit check net.yaml --set width=32          with another value of a variable
   cnnkit check --fix                            apply the fixes that are safe
-  cnnkit check package.models:Net --input 3,224,224 --arg depth=50      a module, with the Python package
+  cnnkit check nets:Net --input 3,224,224       a module of Python, where cnnkit's package is installed
   cnnkit check --update                         write the computed values into `expect:`
   cnnkit check --format github                  annotations on the lines of a pull request
   cnnkit check --output sarif=cnnkit.sarif      a file for code scanning, beside what is printed")]

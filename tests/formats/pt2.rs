@@ -206,6 +206,66 @@ fn pt2_archive_bomb_is_refused() {
     assert!(error.to_string().contains("more than 134217728 bytes"), "{error}");
 }
 
+/// The archive with what the Python package says of where its layers were written.
+fn written(bytes: &[u8], source: &Value) -> Vec<u8> {
+    let mut entries = entries(bytes);
+    let folder = entries[0].0.split_once("/data").map_or("", |(folder, _)| folder).to_owned();
+    let name = if folder.is_empty() { "extra_files".to_owned() } else { format!("{folder}/extra") };
+    entries.push((format!("{name}/cnnkit_source.json"), source.to_string().into_bytes()));
+    packed(&entries, CompressionMethod::Stored)
+}
+
+const PYTHON: &str = "class Net:\n    def __init__(self):\n        self.norm = N()  # cnnkit: ignore[CK405] \u{fc}\n        self.idle = P()\n        self.conv1 = C()\n";
+
+fn python() -> Value {
+    let at = |word: &str| {
+        let start = PYTHON.find(word).expect("it is written");
+        serde_json::json!([0, start, start + word.len()])
+    };
+    serde_json::json!({
+        "files": [{"name": "models/net.py", "text": PYTHON}],
+        "places": [
+            {"at": at("Net"), "used_at": []},
+            {"at": at("P()"), "used_at": []},
+            {"at": at("C()"), "used_at": [["Block", at("N()")], ["Gone", [7, 0, 1]], ["Behind", [0, 5, 4]]]},
+            {"at": [0, 0, 999_999], "used_at": []},
+            {"at": [0, PYTHON.find('\u{fc}').map(|at| at + 1), PYTHON.len()], "used_at": []},
+        ],
+        "whole": 0,
+        "nodes": {"conv2d_1": 2, "conv2d_2": 3, "group_norm": 4, "relu_": 99, "nothing": 0},
+        "tensors": {"idle": 1, "aux.weight": 0},
+    })
+}
+
+#[test]
+fn pt2_places_of_python_are_those_of_findings_and_layers() {
+    for name in ["small-2.15.pt2", "small-older.pt2"] {
+        let network = Network::from_bytes("a.pt2", written(&bytes(name), &python())).expect("a network");
+        let place = |id: &str| {
+            let node = network.graph.find(id).unwrap_or_else(|| panic!("no `{id}`"));
+            let origin = &network.graph.node(node).origin;
+            let text = |span: cnnkit::source::Span| PYTHON[span.start..span.end].to_owned();
+            (origin.span.map(text), origin.used_at.len())
+        };
+        assert_eq!(place("blocks.0.conv1"), (Some("C()".into()), 1), "{name}");
+        // Places that are not in the text are none.
+        assert_eq!((place("blocks.0.conv2"), place("blocks.0.norm2")), ((None, 0), (None, 0)), "{name}");
+        let findings = network.findings();
+        let idle = findings.iter().find(|finding| finding.node.as_deref() == Some("idle")).expect("CK405");
+        let span = idle.span.expect("a position");
+        assert_eq!(network.sources.line_column(span.source, span.start), (4, 21), "{name}");
+        // A comment on a line of this network that suppresses nothing.
+        assert!(findings.iter().any(|finding| finding.rule.id == "CK191"), "{name}");
+    }
+}
+
+#[test]
+fn pt2_places_that_are_no_places_are_refused() {
+    let other = written(&bytes("small-2.15.pt2"), &serde_json::json!({"files": 3}));
+    let error = Network::from_bytes("a.pt2", other).expect_err("no places");
+    assert!(error.to_string().contains("cnnkit_source.json"), "{error}");
+}
+
 /// A number between 0 and `below`, and the next state.
 fn next(state: &mut u64, below: usize) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -215,7 +275,8 @@ fn next(state: &mut u64, below: usize) -> usize {
 #[test]
 fn pt2_mutated_archives_never_panic() {
     let count: u64 = std::env::var("CNNKIT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let originals: Vec<Vec<u8>> = ARCHIVES.iter().map(|(name, _)| bytes(&format!("{name}.pt2"))).collect();
+    let mut originals: Vec<Vec<u8>> = ARCHIVES.iter().map(|(name, _)| bytes(&format!("{name}.pt2"))).collect();
+    originals.push(written(&originals[0], &python()));
     let words =
         ["-1", "0", "1", "99999999999", "1e400", "null", "[]", "{}", "\"x\"", "[[[[", "-9223372036854775808"];
     let (mut loaded, mut refused) = (0, 0);
