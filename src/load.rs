@@ -310,8 +310,18 @@ impl Loader {
         let archive = pt2::is_archive(&source);
         let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
         let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks, sources } =
-            imported;
+        let Imported {
+            graph,
+            weights,
+            tensors,
+            source,
+            batches,
+            outputs,
+            channels_last,
+            empty,
+            remarks,
+            sources,
+        } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,

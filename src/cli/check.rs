@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::cli::load::Replace;
 use crate::cli::objects::{self, Request};
-use crate::cli::{Failure, machine};
+use crate::cli::{Failure, machine, memory};
 use cnnkit::LoadError;
 use cnnkit::zoo::Zoo;
 use cnnkit_check::rules::Severity;
@@ -120,12 +120,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let project = if args.no_config { Project::default() } else { project()? };
     // A model in memory is no file, and an object of Python neither.
-    let given = super::embedded::models();
-    let (held, named): (Vec<String>, Vec<String>) = args
-        .paths
-        .iter()
-        .cloned()
-        .partition(|path| given.iter().any(|(name, _)| name == path) || objects::is_object(path));
+    let (held, named): (Vec<String>, Vec<String>) =
+        args.paths.iter().cloned().partition(|path| memory::has(path) || objects::is_object(path));
     let listed: Vec<&Object> = project.objects.iter().filter(|object| lists(&args, &held, object)).collect();
     let mut targets = match cnnkit_check::targets(&named) {
         Err(_) if !listed.is_empty() && searches(&args) => cnnkit_check::Targets::default(),

@@ -1,5 +1,7 @@
 //! One more claim of `verify` in the Python package: with the module's own weights, PyTorch computes the same.
 
+use std::cell::RefCell;
+
 use crate::cli::load::Loaded;
 use crate::cli::outputs;
 use cnnkit_core::diagnostic::Problem;
@@ -31,6 +33,21 @@ pub struct Output {
     pub array: Array,
     /// The largest distance from that of what the module computes in single precision.
     pub error: f64,
+}
+
+thread_local! {
+    /// What PyTorch computed with the network of the call.
+    static REFERENCE: RefCell<Option<Reference>> = RefCell::default();
+}
+
+/// Sets what PyTorch computed with the network of the call.
+pub fn set_reference(reference: Option<Reference>) {
+    REFERENCE.set(reference);
+}
+
+/// Takes what PyTorch computed with the network of the call.
+pub fn reference() -> Option<Reference> {
+    REFERENCE.take()
 }
 
 /// How many times as far from the result in double precision as PyTorch a sum in another order may lie.
@@ -70,9 +87,13 @@ fn claim(name: &str, ours: &Tensor<f32>, theirs: &Output) -> Claim {
     };
     let distances = ours.data().iter().zip(&expected).map(distance);
     // A number that is none is further away than any.
-    let furthest = distances.fold(0.0, |furthest: f64, distance| {
-        if distance.is_nan() { f64::INFINITY } else { furthest.max(distance) }
-    });
+    let furthest =
+        distances.fold(
+            0.0,
+            |furthest: f64, distance| {
+                if distance.is_nan() { f64::INFINITY } else { furthest.max(distance) }
+            },
+        );
     let same_size = ours.data().len() == expected.len();
     Claim {
         claim: Kind::Numerics,

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::Failure;
 use crate::cli::objects::{self, Request};
+use crate::cli::{Failure, memory};
 pub use cnnkit::Network as Loaded;
 use cnnkit::{LoadError, Loader};
 
@@ -93,7 +93,7 @@ impl Replace {
         for (name, value) in &self.set {
             loader = loader.set(name, value);
         }
-        for (name, bytes) in crate::cli::embedded::models() {
+        for (name, bytes) in memory::models() {
             loader = loader.memory(name, bytes);
         }
         for object in specs.iter().filter(|spec| objects::is_object(spec)) {

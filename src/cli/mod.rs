@@ -25,6 +25,7 @@ mod layers;
 pub mod load;
 mod machine;
 mod man;
+mod memory;
 mod new;
 mod objects;
 mod output;

@@ -73,7 +73,9 @@ mod tests {
         for yes in ["models:Net", "package.models:Net", "a.b:Outer.build", "_x:_y1"] {
             assert!(is_object(yes), "{yes}");
         }
-        for no in ["zoo:resnet50", "net.yaml", "models:", ":Net", "a b:c", "1a:b", "C:/nets/a.yaml", "-", "a:b:c"] {
+        for no in
+            ["zoo:resnet50", "net.yaml", "models:", ":Net", "a b:c", "1a:b", "C:/nets/a.yaml", "-", "a:b:c"]
+        {
             assert!(!is_object(no), "{no}");
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::cli::{embedded, framework};
+use crate::cli::framework;
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, machine};
@@ -120,7 +120,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         _ => return Err(Failure::Several(failures)),
     }
     if let ([network], [outcome], Some(reference)) =
-        (networks.as_slice(), outcomes.as_mut_slice(), embedded::reference())
+        (networks.as_slice(), outcomes.as_mut_slice(), framework::reference())
     {
         match framework::claims(network, &reference) {
             Ok(claims) => outcome.claims.extend(claims),

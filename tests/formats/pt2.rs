@@ -275,7 +275,8 @@ fn next(state: &mut u64, below: usize) -> usize {
 #[test]
 fn pt2_mutated_archives_never_panic() {
     let count: u64 = std::env::var("CNNKIT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let mut originals: Vec<Vec<u8>> = ARCHIVES.iter().map(|(name, _)| bytes(&format!("{name}.pt2"))).collect();
+    let mut originals: Vec<Vec<u8>> =
+        ARCHIVES.iter().map(|(name, _)| bytes(&format!("{name}.pt2"))).collect();
     originals.push(written(&originals[0], &python()));
     let words =
         ["-1", "0", "1", "99999999999", "1e400", "null", "[]", "{}", "\"x\"", "[[[[", "-9223372036854775808"];

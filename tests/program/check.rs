@@ -652,7 +652,10 @@ fn network_of_python_needs_the_python_package() {
         let output = folder.run(arguments);
         let error = String::from_utf8(output.stderr).expect("UTF-8");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(error.contains("names an object of Python") && error.contains("pip install cnnkit"), "{error}");
+        assert!(
+            error.contains("names an object of Python") && error.contains("pip install cnnkit"),
+            "{error}"
+        );
     }
     // What is named is checked without it, and so is a project that lists none.
     assert_eq!(listed.run(&["a.yaml"]).status.code(), Some(0));

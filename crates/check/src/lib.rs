@@ -133,7 +133,8 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     let ran = |meta: &Meta| selection.runs(meta.id) || OTHERS.iter().any(|other| other.id == meta.id);
     let concerns = |source: SourceId, line: Option<usize>| facts.concerns(source, line);
     findings.extend(comments.iter().flat_map(|comments| comments.unused(ran, concerns)));
-    let used = comments.iter().flat_map(Suppressions::used).map(|token| place(facts.sources, token)).collect();
+    let used =
+        comments.iter().flat_map(Suppressions::used).map(|token| place(facts.sources, token)).collect();
     findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));
     sort(&mut findings);
     sort(&mut suppressed);

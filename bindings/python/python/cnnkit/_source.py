@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 import os
 import re
 from collections.abc import Callable
@@ -43,9 +44,10 @@ def written(
         place = places.add(_of_node(node, modules, calls))
         if place is not None:
             content["nodes"][node.name] = place
-            # A node of several outputs has the name of the first one.
+            # A node of several outputs is named after the first of them.
             for user in node.users:
-                content["nodes"].setdefault(user.name, place)
+                if user.target is operator.getitem:
+                    content["nodes"].setdefault(user.name, place)
     for path, module in modules.items():
         place = places.add(_nearest(path, modules, calls))
         if place is None:

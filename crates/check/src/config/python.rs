@@ -66,7 +66,9 @@ fn literal(value: &Located) -> String {
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
         Value::Number(number) if number.is_integer() => number.to_string(),
-        Value::Number(number) => number.to_f64().map_or_else(|| "None".into(), |number| format!("{number:?}")),
+        Value::Number(number) => {
+            number.to_f64().map_or_else(|| "None".into(), |number| format!("{number:?}"))
+        }
         Value::Text(text) => quoted(text),
         Value::List(list) => format!("[{}]", list.iter().map(literal).collect::<Vec<_>>().join(", ")),
         Value::Map(entries) => {

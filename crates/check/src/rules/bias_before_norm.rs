@@ -59,7 +59,8 @@ impl Rule for BiasBeforeNorm {
                 norm.op.name()
             );
             // Python is not edited.
-            let edit = facts.document.and_then(|_| edit::set_argument(facts.sources, &node.origin, "bias", "false"));
+            let edit =
+                facts.document.and_then(|_| edit::set_argument(facts.sources, &node.origin, "bias", "false"));
             let fix = edit.map(|edit| Fix {
                 title: "set `bias: false`".into(),
                 edits: vec![edit],

@@ -205,12 +205,8 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower {
-        room: 1 << 25,
-        exact: declared.every,
-        origins: declared.origins.clone(),
-        ..Lower::default()
-    };
+    let mut lower =
+        Lower { room: 1 << 25, exact: declared.every, origins: declared.origins.clone(), ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
