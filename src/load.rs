@@ -8,9 +8,10 @@
 //!
 //! The extension of a file determines its format; without a known extension, its first byte does.
 
+mod format;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, Read};
 use std::path::Path;
 
 use cnnkit_check::rules::Facts;
@@ -23,14 +24,14 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::source::Sources;
 use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::files::{Files, Text};
-use cnnkit_core::spec::{self, Overrides, yaml};
+use cnnkit_core::spec::{self, Overrides};
 use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::{Fill, Network as Weighted};
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::file_output::FileOutput;
 use cnnkit_formats::onnx::import::{self, Imported};
-use cnnkit_formats::onnx::source::{ModelSource, looks_like_model};
+use cnnkit_formats::onnx::source::ModelSource;
 use cnnkit_formats::onnx::weights::Stored;
 use cnnkit_formats::pt2;
 use cnnkit_report::imported::{Figures, Import};
@@ -38,9 +39,8 @@ use cnnkit_report::{Entry, Spec};
 
 use crate::disk::Disk;
 use crate::zoo::Zoo;
-
-/// Maximum number of bytes of a model that is read from a pipe into memory: the limit of its format.
-const MOST_STREAMED: u64 = 1 << 31;
+use format::{Format, begins_as_model, ending, is_model};
+pub use format::{names_network, read_stream};
 
 /// The name of standard input in messages.
 const STDIN: &str = "<stdin>";
@@ -464,52 +464,4 @@ impl Found {
             Format::Spec => Self::Spec(Box::new(Text { name: shown.to_owned(), bytes }), name.to_owned()),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Spec,
-    Model,
-}
-
-/// Returns the format that the extension of a name determines.
-fn ending(name: &str) -> Option<Format> {
-    let ending = Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
-    match ending.as_str() {
-        "yaml" | "yml" => Some(Format::Spec),
-        "onnx" | "pt2" => Some(Format::Model),
-        _ => None,
-    }
-}
-
-/// Returns whether `text` can only name a network: standard input, a built-in spec, a file with a known
-/// extension.
-pub fn names_network(text: &str) -> bool {
-    text == "-" || text.starts_with("zoo:") || ending(text).is_some()
-}
-
-/// Bytes that say whether something is a model.
-const FIRST: u64 = 4;
-
-/// Whether `bytes` begin as a model of any format does.
-fn is_model(bytes: &[u8]) -> bool {
-    looks_like_model(bytes) || pt2::looks_like_archive(bytes)
-}
-
-fn begins_as_model(path: &Path) -> bool {
-    let mut first = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
-    read.is_ok_and(|_| is_model(&first))
-}
-
-/// Reads a spec or model from a pipe, at most one byte more than the limit of its format.
-///
-/// # Errors
-/// If the pipe cannot be read.
-pub fn read_stream(mut reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.by_ref().take(FIRST).read_to_end(&mut bytes)?;
-    let limit = if is_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
-    reader.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
