@@ -9,9 +9,14 @@ use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// The archives, and the entry of `2.15.json` that says what PyTorch computes: of both layouts.
-const ARCHIVES: &[(&str, &str)] =
-    &[("small-2.15", "small"), ("views-2.15", "views"), ("small-older", "small")];
+/// The archives of both layouts, each with the file and the entry that say what the PyTorch that wrote it computes.
+const ARCHIVES: &[(&str, &str, &str)] = &[
+    ("small-2.15", "2.15", "small"),
+    ("views-2.15", "2.15", "views"),
+    ("small-2.6", "2.6", "small"),
+    ("views-2.6", "2.6", "views"),
+    ("small-older", "2.15", "small"),
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pt2")
@@ -21,8 +26,8 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(name)).expect("a file")
 }
 
-fn described() -> Value {
-    serde_json::from_slice(&bytes("2.15.json")).expect("valid JSON")
+fn described(generation: &str) -> Value {
+    serde_json::from_slice(&bytes(&format!("{generation}.json"))).expect("valid JSON")
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -89,8 +94,8 @@ fn compare_outputs(network: &Network, said: &Value, what: &str) {
 
 #[test]
 fn pt2_of_both_layouts_counts_and_runs_as_pytorch() {
-    let described = described();
-    for (what, name) in ARCHIVES {
+    for (what, generation, name) in ARCHIVES {
+        let described = described(generation);
         let path = folder().join(format!("{what}.pt2"));
         let path = path.to_str().expect("a path");
         let network = Network::load(path).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -143,7 +148,7 @@ fn pt2_without_an_ending_is_told_by_its_bytes() {
 
 #[test]
 fn pt2_with_compressed_entries_is_the_same() {
-    let described = described();
+    let described = described("2.15");
     let packed = packed(&entries(&bytes("small-2.15.pt2")), CompressionMethod::Deflated);
     let network = Network::from_bytes("a.pt2", packed).expect("a network");
     compare_outputs(&network, &described["small"], "compressed");
@@ -276,7 +281,7 @@ fn next(state: &mut u64, below: usize) -> usize {
 fn pt2_mutated_archives_never_panic() {
     let count: u64 = std::env::var("CNNKIT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let mut originals: Vec<Vec<u8>> =
-        ARCHIVES.iter().map(|(name, _)| bytes(&format!("{name}.pt2"))).collect();
+        ARCHIVES.iter().map(|(name, ..)| bytes(&format!("{name}.pt2"))).collect();
     originals.push(written(&originals[0], &python()));
     let words =
         ["-1", "0", "1", "99999999999", "1e400", "null", "[]", "{}", "\"x\"", "[[[[", "-9223372036854775808"];
