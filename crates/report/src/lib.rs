@@ -21,6 +21,7 @@ pub mod imported;
 pub mod init;
 pub mod item;
 pub mod layers;
+pub mod layout;
 pub mod network;
 pub mod output;
 pub mod params;
