@@ -16,6 +16,7 @@ pub mod exact;
 pub mod finding;
 pub mod findings;
 pub mod hdc_chains;
+pub mod html;
 pub mod import;
 pub mod imported;
 pub mod init;
