@@ -37,6 +37,7 @@ async function unit(page, indices) {
 /** What the microscope says. */
 async function result(page) {
   const output = page.locator('#field-result');
+  await page.waitForSelector('#field-result[data-holes]');
   const get = (name) => output.getAttribute(`data-${name}`);
   return { node: await get('node'), unit: await get('unit'), positions: Number(await get('positions')), holes: Number(await get('holes')), rows: JSON.parse((await get('rows')) ?? 'null'), text: await output.innerText() };
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Block, Shown, Slot};
+use super::blocks::{Block, Shown, Slot};
 
 /// Sweeps down and up. More of them change nothing in the networks of the zoo.
 const SWEEPS: usize = 6;

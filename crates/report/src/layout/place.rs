@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::blocks::{Block, Shown, Slot, Tree};
 use super::order::{Link, links};
-use super::tree::{Block, Shown, Slot, Tree};
 
 /// Passes down and up over the ranks of a block.
 const PASSES: usize = 8;

@@ -1,6 +1,6 @@
 // The card of the chosen layer.
 
-import { el, fill, section } from './dom.js';
+import { dotted, el, fill, section } from './dom.js';
 import { ELEMENT, elements } from './model.js';
 import { bytes, grouped, magnitude, percent, plural, shapeText, visible } from './text.js';
 
@@ -26,7 +26,7 @@ export function cardPart(model) {
     const kind = model.network.graph.kinds[layer.op];
     const totals = model.network.params.totals;
     /** @param {number[]} list */
-    const links = (list) => el('span.links', {}, ...list.flatMap((other, i) => [i ? ', ' : '', el('button.link', { type: 'button', onclick: () => model.choose(other, 'link') }, model.nodes[other].id)]));
+    const links = (list) => el('span.links', {}, ...list.flatMap((other, i) => [i ? ', ' : '', el('button.link', { type: 'button', onclick: () => model.choose(other, 'link') }, dotted(model.nodes[other].id))]));
     /** @type {[string, Node | string | null][]} */
     const facts = [];
     if (data.inputs.length) facts.push(['Reads', links([...new Set(data.inputs)])]);
@@ -56,7 +56,7 @@ export function cardPart(model) {
     const findings = model.network.check.findings.filter((finding) => finding.node === data.id);
     fill(
       body,
-      el('h3', {}, data.id),
+      el('h3', {}, dotted(data.id)),
       el('p.what', {}, el('span.op', {}, layer.op), layer.settings ? ` ${layer.settings}` : ''),
       kind ? el('p.quiet', {}, `${kind.summary[0].toUpperCase()}${visible(kind.summary.slice(1))}.`) : null,
       ...findings.map((finding) => el(`p.finding.${finding.severity}`, {}, el('strong', {}, finding.rule), ` ${finding.message}`)),

@@ -51,6 +51,15 @@ export function fill(node, ...children) {
   append(node, children);
 }
 
+/** A dotted name that breaks behind its dots. @param {string} name */
+export function dotted(name) {
+  const span = el('span.dotted');
+  name.split('.').forEach((part, i, all) => {
+    append(span, [part + (i + 1 < all.length ? '.' : ''), i + 1 < all.length ? el('wbr') : null]);
+  });
+  return span;
+}
+
 /** A section of the page. @param {string} id @param {string} title @param {string | Node | null} lead @param {...Child} children */
 export function section(id, title, lead, ...children) {
   const heading = el('h2', { id: `${id}-title` }, title);

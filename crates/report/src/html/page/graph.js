@@ -195,6 +195,8 @@ export function graphPart(model) {
     output ? svg('rect.rim', { x: -3, y: -3, width: width + 6, height: height + 6, rx: 9 }) : null,
     block ? svg('path.arrow', { d: box.open ? 'M0 0h8l-4 5z' : 'M0 0l5 4l-5 4z', transform: box.open ? `translate(9 ${SPACING.title - 13})` : `translate(${r(width / 2 - (name.length * CHARACTER) / 2 - 7)} 10)` }) : null,
     svg('text.name', box.open ? { x: 22, y: SPACING.title - 6 } : { x: width / 2 + (block ? 4 : 0), y: text ? 18 : 17 }, name),
+    // A name that is computed from the texts needs the space.
+    ' ',
     text && !box.open ? svg('text.detail', { x: width / 2, y: 33 }, text) : null,
     full.endsWith(name) ? null : svg('title', {}, full));
     group.addEventListener('click', () => act(shown));

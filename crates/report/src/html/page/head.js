@@ -1,6 +1,6 @@
 // The head of a network: its totals, what is known about their truth, and what `check` finds.
 
-import { el, section } from './dom.js';
+import { dotted, el, section } from './dom.js';
 import { bytes, grouped, magnitude, plural, shapeText } from './text.js';
 
 /** @typedef {import('./model.js').Model} Model */
@@ -11,13 +11,13 @@ export function headPart(model) {
   const inputs = layers.filter((layer) => layer.op === 'input');
   const field = model.network.headline;
   const fieldText = field ? (field.global ? 'whole input' : field.size.join('\u2009\u00d7\u2009')) : '\u2013';
-  /** @type {[string, string, string][]} */
+  /** @type {[string, string, string | Node][]} */
   const figures = [
     ['Parameters', magnitude(totals.params), grouped(totals.params)],
     ['MACs', magnitude(totals.macs), `${magnitude(totals.flops)} FLOPs`],
-    ['Peak memory', bytes(totals.memory.peak), totals.memory.peak_step ? `at ${totals.memory.peak_step}` : ''],
+    ['Peak memory', bytes(totals.memory.peak), totals.memory.peak_step ? el('span', {}, 'at ', dotted(totals.memory.peak_step)) : ''],
     ['Weights', bytes(totals.memory.params + totals.memory.buffers), totals.buffers ? `${grouped(totals.buffers)} buffers` : 'no buffers'],
-    ['Receptive field', fieldText, field ? `of ${model.nodes[field.node].id}` : 'no feature map'],
+    ['Receptive field', fieldText, field ? el('span', {}, 'of ', dotted(model.nodes[field.node].id)) : 'no feature map'],
     ['Layers', grouped(layers.length - inputs.length), layers.some((layer) => layer.macs) ? `${layers.filter((layer) => layer.macs).length} with MACs` : ''],
   ];
   const outputs = model.network.graph.outputs.map((i) => `${model.nodes[i].id} ${shapeText(model.nodes[i].shape)}`);

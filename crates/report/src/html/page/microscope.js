@@ -35,6 +35,8 @@ export function microscopePart(model, image) {
   let frame = null;
   /** @type {ReturnType<typeof setInterval> | null} */
   let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  let pause = null;
 
   const base = el('canvas.base', { 'aria-hidden': 'true' });
   const mask = el('canvas.mask', { 'aria-hidden': 'true' });
@@ -103,7 +105,9 @@ export function microscopePart(model, image) {
     }
     drawPicture();
     drawGrowth();
-    const wanted = model.network.headline?.node ?? -1;
+    // A field that covers all of the input shows less than one inside it.
+    const small = maps.filter((i) => (model.fields[i] ?? []).some((field) => field.input === model.nodes[input].id && field.seen > 0 && field.seen <= 0.4));
+    const wanted = small[small.length - 1] ?? model.network.headline?.node ?? -1;
     slice = Math.floor((sizes()[0] ?? 1) / 2);
     show(maps.includes(wanted) ? wanted : maps[maps.length - 1]);
   }
@@ -205,6 +209,7 @@ export function microscopePart(model, image) {
     const labels = numbers.querySelectorAll('input');
     labels.forEach((field, axis) => { if (document.activeElement !== field) field.value = String(unit[axis]); });
     drawGrid(null);
+    const start = performance.now();
     /** @type {Region} */
     let read;
     try {
@@ -238,24 +243,31 @@ export function microscopePart(model, image) {
       el('p.headline', {}, `Unit ${unit.join(', ')} reads `, el('strong', {}, grouped(inside)), ` of ${grouped(elements(axes))} positions`, el('span.quiet', {}, ` (${percent(inside, elements(axes))})`)),
     ];
     if (bounds) lines.push(el('p', {}, `Rows and columns: ${axes.map((_, axis) => runs(along(read, axis))).join(' \u00d7 ')}`));
-    try {
-      const whole = support(net, node, input, unit, false);
-      const spans = hull(whole);
-      const area = spans?.reduce((product, [lo, hi]) => product * (hi - lo + 1), 1) ?? 0;
-      const holes = area - positions(whole);
-      data['data-holes'] = holes;
-      if (spans) {
-        lines.push(el('p', {}, `Borders ignored: a box of ${spans.map(([lo, hi]) => hi - lo + 1).join('\u2009\u00d7\u2009')}, `, holes ? el('strong.holes', {}, plural(holes, 'hole')) : 'no holes'));
-      }
-    } catch (error) {
-      lines.push(el('p.quiet', {}, `Borders ignored: not shown, ${reason(error)}.`));
-    }
     const field = (model.fields[node] ?? []).find((other) => other.input === model.nodes[input].id);
     if (field?.sampling) lines.push(el('p.quiet', {}, 'Sampling at data-dependent positions counts with its regular grid.'));
     if (field?.global_context) lines.push(el('p.quiet', {}, 'Gates and statistics over the whole map act on it as well; they are not shown.'));
     if (shaded) lines.push(el('p.quiet', {}, shaded));
     set(result, data);
     fill(result, ...lines);
+    // The field without borders may wait while the pointer moves on.
+    if (pause !== null) clearTimeout(pause);
+    pause = setTimeout(() => { pause = null; drawWhole(); }, performance.now() - start > 20 ? 80 : 0);
+  }
+
+  /** Says how large the field is if borders are ignored. */
+  function drawWhole() {
+    const line = el('p');
+    try {
+      const whole = support(net, node, input, unit, false);
+      const spans = hull(whole);
+      const area = spans?.reduce((product, [lo, hi]) => product * (hi - lo + 1), 1) ?? 0;
+      const holes = area - positions(whole);
+      set(result, { 'data-holes': holes });
+      if (spans) fill(line, `Borders ignored: a box of ${spans.map(([lo, hi]) => hi - lo + 1).join('\u2009\u00d7\u2009')}, `, holes ? el('strong.holes', {}, plural(holes, 'hole')) : 'no holes');
+    } catch (error) {
+      fill(line, `Borders ignored: not shown, ${reason(error)}.`);
+    }
+    if (result.children.length > 1) result.children[1].after(line);
   }
 
   /** @param {unknown} error */
@@ -267,6 +279,8 @@ export function microscopePart(model, image) {
   /** @param {unknown} error */
   function fail(error) {
     const why = reason(error);
+    if (pause !== null) clearTimeout(pause);
+    pause = null;
     const context = mask.getContext('2d');
     context?.clearRect(0, 0, mask.width, mask.height);
     frameHull(null);
@@ -432,6 +446,8 @@ export function microscopePart(model, image) {
 
   /** Shows the units that read a position. @param {number[]} at */
   function drawReaders(at) {
+    if (pause !== null) clearTimeout(pause);
+    pause = null;
     try {
       const readers = unitsReading(net, node, input, at);
       drawGrid(readers);

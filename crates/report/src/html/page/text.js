@@ -5,25 +5,34 @@ export function grouped(n) {
   return Number.isInteger(n) ? n.toLocaleString('en-US', { maximumFractionDigits: 0 }) : n.toLocaleString('en-US', { maximumFractionDigits: 2 });
 }
 
-/** `4.089 G`. @param {number} n */
+/** Four significant digits: `4.089 G`. @param {number} n */
 export function magnitude(n) {
-  for (const [unit, size] of /** @type {[string, number][]} */ ([['T', 1e12], ['G', 1e9], ['M', 1e6], ['k', 1e3]])) {
-    if (n >= size) return `${digits(n / size)}\u2009${unit}`;
-  }
-  return grouped(n);
+  return scaled(n, 1000, ['', 'k', 'M', 'G', 'T', 'P', 'E'], 4);
 }
 
-/** `9.4 MiB`. @param {number} n */
+/** Three significant digits: `9.38 MiB`. @param {number} n */
 export function bytes(n) {
-  for (const [unit, size] of /** @type {[string, number][]} */ ([['TiB', 2 ** 40], ['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10]])) {
-    if (n >= size) return `${digits(n / size)}\u2009${unit}`;
-  }
-  return `${grouped(n)}\u2009B`;
+  return scaled(n, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'], 3);
 }
 
-/** @param {number} x */
-function digits(x) {
-  return x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2);
+/** As `number.rs`: the unit follows from the number that will be printed. @param {number} value @param {number} base @param {string[]} units @param {number} digits */
+function scaled(value, base, units, digits) {
+  if (value < base) return `${grouped(value)}${units[0] && `\u2009${units[0]}`}`;
+  let [left, unit] = [value, 0];
+  while (unit + 1 < units.length && Number(left.toFixed(decimals(left, digits))) >= base) {
+    left /= base;
+    unit += 1;
+  }
+  return `${left.toFixed(decimals(left, digits))}\u2009${units[unit]}`;
+}
+
+/** The decimals that show a value with some significant digits. @param {number} value @param {number} digits */
+function decimals(value, digits) {
+  for (let places = digits - 1; places > 0; places -= 1) {
+    const whole = Math.floor(Number(value.toFixed(places))).toString().length;
+    if (whole + places <= digits) return places;
+  }
+  return 0;
 }
 
 /** @param {number} part @param {number} whole */
