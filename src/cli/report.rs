@@ -18,8 +18,8 @@ use cnnkit_verify::{Analysis, Options, verify};
 
 /// Write a page to look at and to share: graph, field microscope, memory, costs
 ///
-/// One HTML file that works offline and asks no network. Hover a unit of any layer to see exactly what it reads; blocks fold;
-/// every part shows the layer that another one chooses. Several SPECs are compared in an index.
+/// One HTML file that works offline. Hover a unit of any layer to see exactly what it reads; blocks fold and open; all parts
+/// share the chosen layer. Several SPECs are compared in an index.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cnnkit report zoo:resnet50 -o report.html

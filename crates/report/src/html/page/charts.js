@@ -1,6 +1,6 @@
 // Charts: memory over the run, where cost lies, arithmetic intensity, channels, paths.
 
-import { choice, el, fill, section, set, svg } from './dom.js';
+import { choice, el, fill, responsive, section, set, svg } from './dom.js';
 import { chooser } from './head.js';
 import { bytes, grouped, magnitude, percent, plural, shapeText } from './text.js';
 
@@ -65,13 +65,14 @@ export function memoryPart(model) {
 
 /** Where parameters, MACs and bytes lie. @param {Model} model */
 export function treemapPart(model) {
-  const [width, height] = [1000, 420];
+  const height = 420;
+  let width = 1000;
   let quantity = 'params';
-  const chart = svg('svg.treemap', { viewBox: `0 0 ${width} ${height}`, role: 'img' });
+  const chart = svg('svg.treemap', { role: 'img' });
   const text = el('p.headline', { 'aria-live': 'polite' });
   const switcher = choice('Quantity', [['params', 'Parameters'], ['macs', 'MACs'], ['memory', 'Output bytes']], quantity, (value) => { quantity = value; draw(); });
   model.onChoose((node) => mark(node));
-  draw();
+  responsive(chart, height, (wide) => { width = wide; draw(); });
   return section('cost', 'Where the cost lies', 'Areas are proportional; layers of one block lie together. The table of layers has the same figures.', el('div.bar', {}, switcher), chart, text);
 
   /** @param {number} node */
@@ -189,31 +190,22 @@ export function rooflinePart(model) {
   });
   const lead = 'FLOPs per byte of each layer, if it reads its inputs and weights once and writes its output once, in f32. Left of a machine\u2019s ridge, its memory is the limit.';
   if (!points.length) return section('intensity', 'Arithmetic intensity', lead, el('p.missing', {}, 'No layer computes anything.'));
-  const [width, height] = [1000, 320];
+  const height = 320;
+  let width = 1000;
   const [low, high] = [Math.floor(Math.log10(Math.min(...points.map((p) => p.intensity), 0.5))), Math.ceil(Math.log10(Math.max(...points.map((p) => p.intensity), 10)))];
   const [least, most] = [Math.floor(Math.log10(Math.min(...points.map((p) => p.flops)))), Math.ceil(Math.log10(Math.max(...points.map((p) => p.flops), 10)))];
-  const x = (/** @type {number} */ intensity) => 60 + ((width - 80) * (Math.log10(intensity) - low)) / Math.max(1, high - low);
-  const y = (/** @type {number} */ flops) => height - 34 - ((height - 50) * (Math.log10(flops) - least)) / Math.max(1, most - least);
-  const marks = svg('g');
-  const chart = svg('svg.roofline', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': 'FLOPs of each layer over FLOPs per byte, both logarithmic' });
-  for (let power = low; power <= high; power += 1) {
-    chart.append(svg('line.tick', { x1: x(10 ** power), x2: x(10 ** power), y1: 10, y2: height - 34 }), svg('text.tick-name', { x: x(10 ** power), y: height - 16 }, power < 0 ? (10 ** power).toFixed(-power) : grouped(10 ** power)));
-  }
-  for (let power = least; power <= most; power += Math.max(1, Math.ceil((most - least) / 6))) {
-    chart.append(svg('line.tick', { x1: 60, x2: width - 20, y1: y(10 ** power), y2: y(10 ** power) }), svg('text.tick-name.end', { x: 54, y: y(10 ** power) + 4 }, magnitude(10 ** power)));
-  }
-  chart.append(svg('text.tick-name', { x: width / 2, y: height - 2 }, 'FLOPs per byte'));
-  const ridge = svg('line.ridge', { y1: 10, y2: height - 34 });
-  chart.append(ridge, marks);
+  const x = (/** @type {number} */ intensity) => 56 + ((width - 76) * (Math.log10(intensity) - low)) / Math.max(1, high - low);
+  const y = (/** @type {number} */ flops) => height - 40 - ((height - 56) * (Math.log10(flops) - least)) / Math.max(1, most - least);
+  const chart = svg('svg.roofline', { role: 'img', 'aria-label': 'FLOPs of each layer over FLOPs per byte, both logarithmic' });
+  const ridge = svg('line.ridge', { y1: 10, y2: height - 40 });
   /** @type {Map<number, SVGCircleElement>} */
   const dots = new Map();
   const tell = el('p.headline', { 'aria-live': 'polite' });
   for (const point of points) {
-    const dot = svg(`circle.${model.weighs(point.node) ? 'weighted' : 'plain'}`, { cx: x(point.intensity), cy: y(point.flops), r: 5 }, svg('title', {}, model.nodes[point.node].id));
+    const dot = svg(`circle.${model.weighs(point.node) ? 'weighted' : 'plain'}`, { r: 5 }, svg('title', {}, model.nodes[point.node].id));
     dot.addEventListener('pointerenter', () => say(point));
     dot.addEventListener('click', () => model.choose(point.node, 'roofline'));
     dots.set(point.node, dot);
-    marks.append(dot);
   }
   const number = (/** @type {string} */ label, /** @type {number} */ value) => {
     const field = el('input', { type: 'number', min: '0', step: 'any', value });
@@ -224,7 +216,23 @@ export function rooflinePart(model) {
   const rate = number('memory GB/s', 100);
   const verdict = el('p', { 'aria-live': 'polite' });
   model.onChoose((node) => dots.forEach((dot, other) => dot.classList.toggle('chosen', other === node)));
-  bound();
+  responsive(chart, height, (wide) => {
+    width = wide;
+    fill(chart);
+    for (let power = low; power <= high; power += 1) {
+      chart.append(svg('line.tick', { x1: x(10 ** power), x2: x(10 ** power), y1: 10, y2: height - 40 }), svg('text.tick-name', { x: x(10 ** power), y: height - 23 }, power < 0 ? (10 ** power).toFixed(-power) : grouped(10 ** power)));
+    }
+    for (let power = least; power <= most; power += Math.max(1, Math.ceil((most - least) / 6))) {
+      chart.append(svg('line.tick', { x1: 56, x2: width - 20, y1: y(10 ** power), y2: y(10 ** power) }), svg('text.tick-name.end', { x: 50, y: y(10 ** power) + 4 }, short(10 ** power)));
+    }
+    chart.append(svg('text.tick-name', { x: width / 2, y: height - 5 }, 'FLOPs per byte'), ridge);
+    for (const point of points) {
+      const dot = /** @type {SVGCircleElement} */ (dots.get(point.node));
+      set(dot, { cx: x(point.intensity), cy: y(point.flops) });
+      chart.append(dot);
+    }
+    bound();
+  });
   const total = points.reduce((sum, point) => [sum[0] + point.flops, sum[1] + point.moved], [0, 0]);
   fill(tell, `${(total[0] / total[1]).toFixed(1)} FLOPs per byte over all layers`);
   return section('intensity', 'Arithmetic intensity', lead, el('div.bar', {}, el('div.numbers', {}, peak.label, rate.label)), chart, tell, verdict);
@@ -243,13 +251,19 @@ export function rooflinePart(model) {
       return;
     }
     const at = flops / speed;
-    const place_ = Math.min(width - 20, Math.max(60, x(at)));
+    const place_ = Math.min(width - 20, Math.max(56, x(at)));
     set(ridge, { x1: place_, x2: place_ });
     const memory = points.filter((point) => point.intensity < at);
     const time = points.reduce((sum, point) => sum + Math.max(point.flops / flops, point.moved / speed), 0);
     const slow = memory.reduce((sum, point) => sum + point.moved / speed, 0);
     fill(verdict, `On such a machine the ridge lies at ${at.toFixed(1)} FLOPs per byte; memory limits ${memory.length} of ${plural(points.length, 'layer')}. No run takes less than `, el('strong', {}, seconds(time)), ` layer by layer, ${percent(slow, time)} of it in these layers.`);
   }
+}
+
+/** `10 M` for a power of ten. @param {number} n */
+function short(n) {
+  const power = Math.floor(Math.log10(n) / 3 + 1e-9);
+  return `${grouped(Math.round(n / 1000 ** power))}${['', '\u2009k', '\u2009M', '\u2009G', '\u2009T', '\u2009P'][power] ?? ''}`;
 }
 
 /** @param {number} s */
@@ -292,19 +306,22 @@ function large(n) {
 
 /** @param {{length: number, paths: number}[]} lengths */
 function histogram(lengths) {
-  const [width, height] = [1000, 150];
+  const height = 150;
   const [first, last] = [lengths[0].length, lengths[lengths.length - 1].length];
   const most = Math.max(...lengths.map((one) => one.paths));
   const total = lengths.reduce((sum, one) => sum + one.paths, 0);
-  const step = width / (last - first + 1);
-  const wide = Math.min(48, Math.max(1.5, step - 2));
-  const chart = svg('svg.histogram', { viewBox: `0 0 ${width} ${height + 18}`, role: 'img', 'aria-label': `Paths by length, from ${first} to ${last}` });
-  for (const { length, paths } of lengths) {
-    const x = step * (length - first + 0.5);
-    const tall = Number.isFinite(most) ? (height * paths) / most : 0;
-    chart.append(svg('rect', { x: x - wide / 2, y: height - tall, width: wide, height: tall }, svg('title', {}, `length ${length}: ${large(paths)} paths, ${percent(paths, total)}`)));
-  }
-  const every = Math.max(1, Math.ceil((last - first + 1) / 16));
-  for (let length = first; length <= last; length += every) chart.append(svg('text', { x: step * (length - first + 0.5), y: height + 14 }, length));
+  const chart = svg('svg.histogram', { role: 'img', 'aria-label': `Paths by length, from ${first} to ${last}` });
+  responsive(chart, height + 18, (width) => {
+    fill(chart);
+    const step = width / (last - first + 1);
+    const wide = Math.min(48, Math.max(1.5, step - 2));
+    for (const { length, paths } of lengths) {
+      const x = step * (length - first + 0.5);
+      const tall = Number.isFinite(most) ? (height * paths) / most : 0;
+      chart.append(svg('rect', { x: x - wide / 2, y: height - tall, width: wide, height: tall }, svg('title', {}, `length ${length}: ${large(paths)} paths, ${percent(paths, total)}`)));
+    }
+    const every_ = Math.max(1, Math.ceil(((last - first + 1) * 30) / width));
+    for (let length = first; length <= last; length += every_) chart.append(svg('text', { x: step * (length - first + 0.5), y: height + 14 }, length));
+  });
   return chart;
 }

@@ -80,6 +80,22 @@ export function choice(label, options, chosen, choose) {
   return el('div.choice', { role: 'group', 'aria-label': label }, ...buttons);
 }
 
+/** Draws a chart again whenever its width changes, so that its text keeps its size. @param {SVGSVGElement} chart @param {number} height @param {(width: number) => void} draw */
+export function responsive(chart, height, draw) {
+  let known = 0;
+  /** @param {number} width */
+  const at = (width) => {
+    known = width;
+    set(chart, { viewBox: `0 0 ${width} ${height}` });
+    draw(width);
+  };
+  at(1000);
+  new ResizeObserver(() => {
+    const width = Math.round(chart.getBoundingClientRect().width);
+    if (width > 0 && Math.abs(width - known) > 1) at(width);
+  }).observe(chart);
+}
+
 /** Saves a text as a file. @param {string} name @param {string} text @param {string} type */
 export function save(name, text, type) {
   const url = URL.createObjectURL(new Blob([text], { type }));

@@ -54,7 +54,7 @@ export function show(root, book, first = 0) {
       el('a.skip', { href: '#main' }, 'Skip to the figures'),
       el('div.top', {}, el('a.brand', { href: '#top' }, 'cnnkit'), el('nav', { 'aria-label': 'Parts of the report' }, ...links.map(([id, text]) => el('a', { href: `#${id}` }, text))), themeButton()),
       el('main', { id: 'main', tabindex: '-1' }, headPart(model), ...parts),
-      el('footer', {}, 'Made by cnnkit. Every figure is computed from the layers; nothing in this file asks a network.'));
+      el('footer', {}, 'Made by cnnkit. Every figure follows from the layers; this file makes no request.'));
     // For tests, and for whoever looks into the page.
     Object.assign(root, { model });
   }

@@ -66,7 +66,7 @@ export function microscopePart(model, image) {
       el('div.view', {}, inputTitle, stack, slices),
       el('div.view', {}, gridTitle, grid),
       el('div.view.said', {}, result, el('p.keys', {},
-        el('span.swatch.s-read', {}), 'read', el('span.swatch.s-hole', {}), 'hole: inside the box, not read', el('span.swatch.s-unread', {}), 'not read'))));
+        el('span', {}, el('span.swatch.s-read', {}), 'read'), el('span', {}, el('span.swatch.s-hole', {}), 'hole: inside the box, not read'), el('span', {}, el('span.swatch.s-unread', {}), 'not read')))));
 
   model.onChoose((chosen, from) => {
     if (from === 'field') stop(false);
