@@ -59,6 +59,7 @@ const COMMANDS: &[Entry] = &[
     entry("params", Group::Look, Format::TABLES),
     entry("rf", Group::Look, Format::TABLES),
     entry("graph", Group::Look, Format::GRAPH),
+    entry("report", Group::Look, Format::TEXT_OR_JSON),
     entry("compare", Group::Look, Format::TABLES),
     entry("sizes", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),

@@ -34,6 +34,7 @@ mod params;
 mod paths;
 mod progress;
 mod rates;
+mod report;
 mod rf;
 mod rules;
 mod run;
@@ -97,6 +98,7 @@ enum Command {
     HdcDesign(hdc_design::Args),
     Layers(layers::Args),
     Graph(graph::Args),
+    Report(report::Args),
     Zoo(zoo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -115,6 +117,7 @@ impl Command {
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
             Self::Paths(args) => args.complete.strict,
+            Self::Report(args) => args.complete.strict,
             Self::Gridding(args) => args.complete.strict,
             _ => false,
         }
@@ -196,6 +199,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Rf(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
         _ => {}
     }
+    if let Command::Report(args) = &mut cli.command {
+        args.file = cli.output.take_file();
+    }
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
@@ -259,6 +265,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::HdcDesign(args) => hdc_design::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Graph(args) => graph::run(args),
+        Command::Report(args) => report::run(args),
         Command::Zoo(args) => zoo::run(args),
         Command::Schema(args) => Ok(schema::run(args)),
         Command::Completions(args) => Ok(completions::run(args)),

@@ -7,6 +7,7 @@ mod field_oracle;
 mod field_published;
 mod field_random;
 mod layers;
+mod layout;
 mod networks;
 mod oracle;
 mod oracle_layers;

@@ -13,6 +13,7 @@ mod names;
 mod narrow;
 mod output;
 mod readme;
+mod report;
 mod schema;
 mod standalone;
 #[path = "../support/mod.rs"]

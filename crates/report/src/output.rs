@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
 use crate::{
-    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, import,
-    init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
+    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, html,
+    import, init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
 };
 
 /// One form of a command's output.
@@ -61,6 +61,7 @@ pub const OUTPUTS: &[Output] = &[
     Output::of::<rules::ExplainSummary>(),
     Output::of::<init::InitSummary>(),
     Output::of::<init::NewSummary>(),
+    Output::of::<html::ReportSummary>(),
     Output::of::<import::ImportSummary>(),
     Output::of::<layers::LayersSummary>(),
     Output::of::<layers::LayerSummary>(),
