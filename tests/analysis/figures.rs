@@ -148,6 +148,34 @@ fn equal_blocks_in_a_row_are_drawn_once() {
 }
 
 #[test]
+fn lines_of_a_network_begin_and_end_at_boxes() {
+    for (name, depth) in [("resnet18", 2), ("resnet50", 3), ("inception_v3", 2), ("unet", 2)] {
+        let text = svg(&figure::network::of(&zoo(name), Some(depth)).expect("drawn"), Theme::Light);
+        let document = roxmltree::Document::parse(&text).expect("SVG");
+        let elements = || document.descendants().filter(roxmltree::Node::is_element);
+        let boxes: Vec<Vec<(f64, f64)>> =
+            elements().filter(|node| node.has_tag_name("rect")).map(|node| corners(&node)).collect();
+        let lines: Vec<Vec<(f64, f64)>> = elements()
+            .filter(|node| node.has_tag_name("path") && node.attribute("fill") == Some("none"))
+            .map(|node| corners(&node))
+            .collect();
+        assert!(lines.len() > 20, "{name}");
+        for (n, line) in lines.iter().enumerate() {
+            for &(x, y) in [line[0], line[line.len() - 1]].iter() {
+                let near = |a: f64, b: f64| (a - b).abs() < 0.02;
+                let at_box = boxes.iter().any(|place| {
+                    (near(y, place[0].1) || near(y, place[1].1)) && (place[0].0..=place[1].0).contains(&x)
+                });
+                let others = lines.iter().enumerate().filter(|(other, _)| *other != n);
+                let at_line =
+                    others.flat_map(|(_, line)| line).any(|point| near(point.0, x) && near(point.1, y));
+                assert!(at_box || at_line, "{name}: a line ends at {x}, {y}, where nothing is");
+            }
+        }
+    }
+}
+
+#[test]
 fn hostile_names_are_words_in_every_figure() {
     const NAME: &str = "a]]></text><script>alert(1)</script><!--\u{1b}[31m\u{202e}&\u{0}\"'";
     let mut builder = Builder::new();

@@ -1,5 +1,7 @@
 //! How the receptive field grows with depth: its size and jump layer by layer, and its boxes over the input.
 
+use std::collections::HashMap;
+
 use crate::figure::axis::{Frame, Scale, labelled};
 use crate::figure::font::{self, Weight};
 use crate::figure::scene::{Anchor, Item, Path, Rect, Scene, Stroke, Text, polyline};
@@ -15,6 +17,8 @@ const CHART: (f64, f64) = (420.0, 230.0);
 const JUMPS: f64 = 72.0;
 /// Side of the drawing of the input.
 const INPUT: f64 = 230.0;
+/// Most blocks whose ends are drawn.
+const MOST_BANDS: usize = 40;
 /// Most boxes over the input.
 const MOST_BOXES: usize = 7;
 
@@ -73,6 +77,7 @@ impl<'a> Growth<'a> {
         let mut levels: Vec<Vec<Option<Level>>> = vec![vec![Some(POINT)]; axes];
         let mut global = None;
         let mut blocks: Vec<(&str, usize, &RfLayer)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for (id, node) in graph.iter() {
             let Some(layer) = of_node[id.index()] else { continue };
             let before = node.inputs.iter().map(|input| depths[input.index()]).max().unwrap_or(0);
@@ -95,7 +100,8 @@ impl<'a> Growth<'a> {
                 here.jump = here.jump.max(jump);
             }
             let block = layer.id.split('.').next().unwrap_or_default();
-            match blocks.iter_mut().find(|(name, ..)| *name == block) {
+            let at = *places.entry(block).or_insert(blocks.len());
+            match blocks.get_mut(at) {
                 Some(known) if depth >= known.1 => (known.1, known.2) = (depth, layer),
                 Some(_) => {}
                 None => blocks.push((block, depth, layer)),
@@ -235,6 +241,9 @@ impl<'a> Growth<'a> {
 
     /// Draws where the blocks of the top level end, with their names where there is room for most of them.
     fn bands(&self, scene: &mut Scene, x: &Scale, (top, bottom): (f64, f64)) {
+        if self.blocks.len() > MOST_BANDS {
+            return;
+        }
         let (mut start, mut bands) = (0, 0);
         let mut labels = Vec::new();
         for (name, end, _) in &self.blocks {

@@ -35,10 +35,8 @@ pub fn of(graph: &Graph, depth: Option<usize>) -> Result<Scene, Problem> {
     let mut tree = Tree::of(graph).ok_or_else(|| too_many("so many connections"))?;
     let times = join_equal(&mut tree, graph);
     let page = Page { graph, tree: &tree, times: &times };
-    let drawing = match depth {
-        Some(depth) => page.drawn(depth).ok_or_else(|| too_many(&format!("more than {MOST_BOXES} boxes")))?,
-        None => page.readable(),
-    };
+    let drawing = page.drawn(depth.unwrap_or_else(|| page.readable()));
+    let drawing = drawing.ok_or_else(|| too_many(&format!("more than {MOST_BOXES} boxes")))?;
     let counts = totals::of_graph(graph);
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| shape(node)).collect();
     let remark = format!(
@@ -81,15 +79,15 @@ impl Page<'_> {
         (self.boxes(&open, 0) <= MOST_BOXES).then(|| self.place(&open))
     }
 
-    /// Returns the drawing with as many levels open as leave it readable.
-    fn readable(&self) -> Drawing {
+    /// Returns how many levels can be open in a drawing that is read at a glance; at least one.
+    fn readable(&self) -> usize {
         let mut depth = 1;
         while self.tree.open_to(depth) != self.tree.open_to(depth + 1)
             && self.boxes(&self.tree.open_to(depth + 1), 0) <= READABLE
         {
             depth += 1;
         }
-        self.place(&self.tree.open_to(depth))
+        depth
     }
 
     /// Returns the number of boxes of a block's drawing.
@@ -175,11 +173,14 @@ impl Page<'_> {
         let moved = |at: [f64; 2]| [left + at[0], top + at[1]];
         let (open, closed): (Vec<&Placed>, Vec<&Placed>) =
             drawing.boxes.iter().partition(|placed| placed.open);
-        for placed in open {
+        for placed in &open {
             self.opened(scene, placed, moved(placed.at));
         }
         for wire in &drawing.wires {
             connection(scene, wire, moved);
+        }
+        for placed in open {
+            self.title(scene, placed, moved(placed.at));
         }
         for placed in closed {
             let item = self.closed(placed, moved(placed.at));
@@ -201,13 +202,20 @@ impl Page<'_> {
             scene.push(frame(x + SHEET, y + SHEET, Paint::Paper));
         }
         scene.push(frame(x, y, Paint::Paper));
+    }
+
+    /// Draws the name of an open block, on a ground of its own where a line passes behind it.
+    fn title(&self, scene: &mut Scene, placed: &Placed, [x, y]: [f64; 2]) {
+        let times = self.repeated(placed.item);
         let name = self.tree.label(self.graph, placed.item);
-        let title = font::cut(name, 12.0, Weight::Bold, width - 16.0).unwrap_or_default();
+        let title = font::cut(name, 12.0, Weight::Bold, placed.size[0] - 16.0).unwrap_or_default();
         let words = Text::new(x + 9.0, y + 16.0, title).bold().paint(Paint::Quiet);
         let end = words.ends().1;
-        scene.push(words);
-        if times > 1 {
-            scene.push(Text::new(end + 7.0, y + 16.0, format!("× {times}")).bold());
+        let repeated = (times > 1).then(|| Text::new(end + 7.0, y + 16.0, format!("× {times}")).bold());
+        for words in std::iter::once(words).chain(repeated) {
+            let (left, right) = words.ends();
+            scene.push(Rect::filled([left - 2.0, y + 5.0, right - left + 4.0, 14.0], Paint::Paper));
+            scene.push(words);
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The rectangles are squarified (Bruls, Huizing & van Wijk 2000), so that they are compared easily.
 
+use std::collections::HashMap;
+
 use crate::figure::font::{self, Weight};
 use crate::figure::kind::{self, KINDS};
 use crate::figure::scene::{Item, Rect, Scene, Stroke, Text};
@@ -12,6 +14,8 @@ use cnnkit_core::number::{bytes, grouped, magnitude, share};
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 440.0;
 const MARGIN: f64 = 16.0;
+/// The deepest nesting of blocks; what lies below is drawn in the last one.
+const DEEPEST: usize = 12;
 /// Height of the line with a block's name.
 const HEADER: f64 = 17.0;
 /// Distance between a block's border and what it contains.
@@ -64,6 +68,8 @@ struct Part<'a> {
     layer: Option<&'a ParamsLayer>,
     value: f64,
     parts: Vec<Part<'a>>,
+    /// The places of blocks in `parts`, while it grows.
+    blocks: HashMap<&'a str, usize>,
 }
 
 /// Returns the figure of `summary`.
@@ -73,7 +79,7 @@ pub fn of(summary: &ParamsSummary, area: Area) -> Scene {
     for layer in &summary.layers {
         let value = area.of(layer, each);
         if value > 0 {
-            let path: Vec<&str> = layer.id.split('.').collect();
+            let path: Vec<&str> = layer.id.splitn(DEEPEST, '.').collect();
             insert(&mut root, &path, layer, value as f64);
         }
     }
@@ -111,20 +117,23 @@ pub fn of(summary: &ParamsSummary, area: Area) -> Scene {
     scene
 }
 
-fn insert<'a>(part: &mut Part<'a>, path: &[&str], layer: &'a ParamsLayer, value: f64) {
+/// Adds a layer below the blocks of its path.
+fn insert<'a>(part: &mut Part<'a>, path: &[&'a str], layer: &'a ParamsLayer, value: f64) {
     part.value += value;
-    let Some((first, rest)) = path.split_first() else {
-        part.layer = Some(layer);
-        return;
+    let (block, rest) = match path {
+        [] => return,
+        // A layer and a block may have the same name; they stay apart.
+        [name] => {
+            part.parts.push(Part { name: (*name).to_owned(), layer: Some(layer), value, ..Part::default() });
+            return;
+        }
+        [block, rest @ ..] => (*block, rest),
     };
-    // A layer and a block may have the same name; they stay apart.
-    let fits = |other: &&mut Part<'_>| other.name == *first && other.layer.is_none() && !rest.is_empty();
-    if let Some(next) = part.parts.iter_mut().rev().find(fits) {
-        return insert(next, rest, layer, value);
-    }
-    let mut next = Part { name: (*first).to_owned(), ..Part::default() };
-    insert(&mut next, rest, layer, value);
-    part.parts.push(next);
+    let at = *part.blocks.entry(block).or_insert_with(|| {
+        part.parts.push(Part { name: block.to_owned(), ..Part::default() });
+        part.parts.len() - 1
+    });
+    insert(&mut part.parts[at], rest, layer, value);
 }
 
 /// Joins a block with the only part that it has.
@@ -276,17 +285,20 @@ fn squarify(values: &[f64], page: [f64; 4]) -> Vec<[f64; 4]> {
     let mut rest = areas.as_slice();
     while !rest.is_empty() {
         let side = width.min(height);
-        let worst = |row: &[f64]| {
-            let sum: f64 = row.iter().sum();
-            let (most, least) = (row[0], row[row.len() - 1]);
-            (side * side * most / (sum * sum)).max(sum * sum / (side * side * least.max(f64::MIN_POSITIVE)))
+        // The worst ratio of a row with this sum, largest and smallest area.
+        let worst = |sum: f64, most: f64, least: f64| {
+            let square = side * side;
+            (square * most / (sum * sum)).max(sum * sum / (square * least.max(f64::MIN_POSITIVE)))
         };
-        let mut taken = 1;
-        while taken < rest.len() && worst(&rest[..=taken]) <= worst(&rest[..taken]) {
+        let (mut taken, mut sum) = (1, rest[0]);
+        while let Some(&next) = rest.get(taken) {
+            if worst(sum + next, rest[0], next) > worst(sum, rest[0], rest[taken - 1]) {
+                break;
+            }
+            sum += next;
             taken += 1;
         }
         let (row, after) = rest.split_at(taken);
-        let sum: f64 = row.iter().sum();
         let depth = if side > 0.0 { sum / side } else { 0.0 };
         let mut along = 0.0;
         for area in row {
