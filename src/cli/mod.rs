@@ -32,6 +32,7 @@ mod output;
 mod outputs;
 mod params;
 mod paths;
+mod plot;
 mod progress;
 mod rates;
 mod report;
@@ -106,6 +107,19 @@ enum Command {
 }
 
 impl Command {
+    /// Returns where the figure of the command goes, if it has one.
+    fn plot(&mut self) -> Option<&mut plot::Plot> {
+        match self {
+            Self::Graph(args) => Some(&mut args.plot),
+            Self::Params(args) => Some(&mut args.plot),
+            Self::Rf(args) => Some(&mut args.plot),
+            Self::Paths(args) => Some(&mut args.plot),
+            Self::Gridding(args) => Some(&mut args.plot),
+            Self::HdcDesign(args) => Some(&mut args.plot),
+            _ => None,
+        }
+    }
+
     /// Returns whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
@@ -194,10 +208,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     machine::bound_threads();
     let name = named(&matches);
     let fail = |output: &Output, failure: &Failure| output.fail(&name, failure);
-    match &mut cli.command {
-        Command::Gridding(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
-        Command::Rf(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
-        _ => {}
+    if let Some(plot) = cli.command.plot() {
+        cli.output.take_picture(&mut plot.plot);
     }
     if let Command::Report(args) = &mut cli.command {
         args.file = cli.output.take_file();

@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod csv;
 mod destinations;
+mod figures;
 mod git;
 mod gridding;
 mod invalid;

@@ -13,6 +13,7 @@ mod coverage_map;
 pub mod demo;
 pub mod diff;
 pub mod exact;
+pub mod figure;
 pub mod finding;
 pub mod findings;
 pub mod hdc_chains;
