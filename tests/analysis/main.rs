@@ -18,3 +18,4 @@ mod rival_cases;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;

@@ -10,6 +10,7 @@ mod oracle;
 mod plan;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;
 
 use std::sync::Arc;
 

@@ -35,6 +35,7 @@ pub mod sizes;
 pub mod summary;
 pub mod support;
 pub mod survey;
+pub mod train;
 pub mod verify;
 pub mod zoo;
 

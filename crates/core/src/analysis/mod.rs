@@ -26,4 +26,5 @@ pub mod support;
 pub mod survey;
 pub mod taps;
 pub mod totals;
+pub mod training;
 pub mod unread_positions;
