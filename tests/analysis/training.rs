@@ -94,7 +94,7 @@ fn kept_bytes_are_those_of_pytorch_with_frozen_parts() {
 fn parts(network: &str, frozen: &str) -> Vec<String> {
     let ids: &[(&str, &str)] = match network {
         "resnet50" => &[("conv1", "stem1"), ("bn1", ""), ("layer1", "stage1"), ("layer4", "stage4"), ("fc", "linear1")],
-        _ => &[("features.0", "stem"), ("features.3", "bneck3"), ("classifier.4", "linear2")],
+        _ => &[("features.0", "stem"), ("features.3", "bneck3"), ("classifier.3", "linear2")],
     };
     let named = frozen.split(',').filter(|part| !part.is_empty()).filter_map(|part| {
         let id = ids.iter().find(|(theirs, _)| *theirs == part).map(|(_, ours)| *ours);
@@ -129,9 +129,9 @@ fn the_peak_of_a_chain_by_hand() {
     assert_eq!(kept.cnnkit, map(4) + map(2) + map(2), "our ReLU reads its input");
     let peak = peak::of(&graph, &training);
     let weights = 4 * (4 * 2 + 2 * 6);
-    // At the last convolution: parameters, what is kept, its output; backward, the gradients of output and input, too,
-    // and the weight's.
-    assert_eq!(peak.bytes, weights + map(4) + map(2) + map(6) + map(2) + 4 * 2 * 6);
+    // At the backward step of the last convolution: parameters, what is kept, the output, which the caller has; the
+    // gradients of output, input and weight.
+    assert_eq!(peak.bytes, weights + map(4) + map(2) + map(6) + map(6) + map(2) + 4 * 2 * 6);
     assert!(peak.backward);
 }
 

@@ -78,7 +78,7 @@ def main():
     for part in (["conv1", "bn1", "layer1"], ["fc"], ["layer4"]):
         found["resnet50 frozen " + ",".join(part)] = {
             "size": 224, "batch": {2: measure(build("resnet50", {}), 2, 224, part)}}
-    for part in (["features.0", "features.3"], ["classifier.4"]):
+    for part in (["features.0", "features.3"], ["classifier.3"]):
         found["mobilenet_v3_small frozen " + ",".join(part)] = {
             "size": 224, "batch": {2: measure(build("mobilenet_v3_small", {}), 2, 224, part)}}
     print(json.dumps(found, indent=1))

@@ -5,6 +5,7 @@ mod channel_sets;
 pub mod channels;
 pub mod convention;
 pub mod dead_weights;
+pub mod deployment;
 pub mod design;
 pub mod dilated;
 pub mod field;
