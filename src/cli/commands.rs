@@ -62,6 +62,7 @@ const COMMANDS: &[Entry] = &[
     entry("compare", Group::Look, Format::TABLES),
     entry("sizes", Group::Look, Format::TABLES),
     entry("train", Group::Look, Format::TABLES),
+    entry("plan", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),
     entry("paths", Group::Look, Format::TABLES),
     entry("gridding", Group::Look, Format::TABLES),

@@ -30,6 +30,7 @@ mod output;
 mod outputs;
 mod params;
 mod paths;
+mod plan;
 mod progress;
 mod rates;
 mod rf;
@@ -78,6 +79,7 @@ enum Command {
     Compare(compare::Args),
     Sizes(sizes::Args),
     Train(train::Args),
+    Plan(plan::Args),
     Run(run::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -112,6 +114,7 @@ impl Command {
             Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
             Self::Train(args) => args.complete.strict,
+            Self::Plan(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
@@ -242,6 +245,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
         Command::Train(args) => train::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Check(args) => check::run(args),

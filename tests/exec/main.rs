@@ -1,6 +1,7 @@
 //! Execution: the definition against PyTorch, gradients against finite differences, the layers' closed forms
 //! and dependences against the executed computation.
 
+mod arena;
 mod command;
 mod contract;
 mod fast;

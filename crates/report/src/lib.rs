@@ -26,6 +26,7 @@ pub mod output;
 pub mod params;
 pub mod paths;
 mod per_axis;
+pub mod plan;
 pub mod reference;
 pub mod render;
 pub mod rf;

@@ -242,3 +242,100 @@ fn simple(memory: &Memory<'_>, part: &[usize], before: &[Vec<usize>]) -> (Vec<us
     let peak = cost(&order);
     if peak < given.1 { (order, peak) } else { given }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::deployment::operators::{Operator, Tensor};
+    use crate::graph::NodeId;
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).expect("31 bits") % limit
+        }
+    }
+
+    /// Operators that each create a tensor and read one to three earlier ones, the first an input.
+    fn network(random: &mut Random, count: usize) -> Operators {
+        let tensor = |number: usize, bytes: usize| Tensor {
+            node: NodeId::new(number),
+            bytes: bytes as u64,
+            inside: None,
+            creator: number.checked_sub(1),
+            users: vec![],
+            output: false,
+        };
+        let mut tensors = vec![tensor(0, 1 + random.below(9))];
+        let (mut operators, mut before) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let mut uses: Vec<usize> = (0..=random.below(3)).map(|_| random.below(number + 1)).collect();
+            uses.sort_unstable();
+            uses.dedup();
+            uses.iter().for_each(|&used: &usize| tensors[used].users.push(number));
+            before.push(uses.iter().filter_map(|used| used.checked_sub(1)).collect());
+            tensors.push(tensor(number + 1, 1 + random.below(20)));
+            let nodes = vec![NodeId::new(number + 1)];
+            operators.push(Operator { nodes, creates: vec![number + 1], uses, scratch: random.below(4) as u64 });
+        }
+        for tensor in &mut tensors {
+            tensor.output = tensor.users.is_empty();
+        }
+        Operators { operators, tensors, values: vec![], before, whole: vec![] }
+    }
+
+    /// Returns the smallest peak over all orders, by trying every one.
+    fn smallest(all: &Operators, order: &mut Vec<usize>) -> u64 {
+        if order.len() == all.operators.len() {
+            return peak(all, order);
+        }
+        let mut best = u64::MAX;
+        for number in 0..all.operators.len() {
+            let ready = all.before[number].iter().all(|other| order.contains(other));
+            if ready && !order.contains(&number) {
+                order.push(number);
+                best = best.min(smallest(all, order));
+                order.pop();
+            }
+        }
+        best
+    }
+
+    #[test]
+    fn no_order_of_a_small_network_is_better() {
+        let mut random = Random(11);
+        let mut improved = 0;
+        for case in 0..300 {
+            let all = network(&mut random, 2 + case % 7);
+            let found = best(&all);
+            assert_eq!(found.peak, peak(&all, &found.order), "the stated peak is that of the order");
+            assert_eq!(found.peak, found.bound);
+            assert_eq!(found.peak, smallest(&all, &mut vec![]));
+            improved += usize::from(found.peak < peak(&all, &all.given()));
+        }
+        assert!(improved > 20, "{improved} networks have a better order than the given one");
+    }
+
+    #[test]
+    fn a_search_that_is_cut_off_gives_bounds() {
+        // 24 independent operators between an input and an output have 2^24 sets.
+        let mut random = Random(3);
+        let mut all = network(&mut random, 1);
+        for number in 1..=24 {
+            let mut tensor = all.tensors[1].clone();
+            (tensor.bytes, tensor.creator) = (1 + random.below(50) as u64, Some(number));
+            tensor.output = true;
+            all.tensors.push(tensor);
+            all.tensors[0].users.push(number);
+            let creates = vec![number + 1];
+            let nodes = vec![NodeId::new(number + 1)];
+            all.operators.push(Operator { nodes, creates, uses: vec![0], scratch: random.below(90) as u64 });
+            all.before.push(vec![]);
+        }
+        let found = best(&all);
+        assert!(found.bound <= found.peak);
+        assert_eq!(found.peak, peak(&all, &found.order));
+    }
+}
