@@ -40,6 +40,10 @@ fn built_in_networks_run_in_an_arena_of_the_planned_size() {
             continue;
         }
         let plan = plan(&graph, 1);
+        for operator in &plan.operators.operators {
+            let heavy = operator.nodes.iter().filter(|&&id| graph.node(id).cost.macs > 0).count();
+            assert!(heavy <= 1, "{name}: products of two layers have tensors of their own");
+        }
         assert!(plan.arena.bytes >= plan.arena.bound && plan.arena.bound >= plan.ordered.peak, "{name}");
         compare(name, &graph, &plan);
         checked += 1;

@@ -175,12 +175,7 @@ impl Summary for PlanSummary {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
-        let dtype = match self.dtype {
-            Dtype::F32 => "f32",
-            Dtype::F16 => "f16",
-            Dtype::Bf16 => "bf16",
-            Dtype::I8 => "i8",
-        };
+        let dtype = self.dtype.name();
         page.title_with(&self.name, format!("memory of an inference, {dtype}, batch 1"));
         page.table(self.table());
         page.push(Block::Facts(self.facts()));

@@ -64,7 +64,7 @@ fn layers(summary: &TrainSummary) -> Table {
             Column::number("kept"),
             Column::number("%").key("share").optional(1),
             Column::text("tensors").optional(3),
-            Column::number("backward MACs").optional(4),
+            Column::number("backward MACs").key("backward_macs").optional(4),
         ],
         rows: vec![],
     };

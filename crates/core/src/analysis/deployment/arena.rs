@@ -70,7 +70,7 @@ pub(super) fn place(all: &Operators, order: &[usize]) -> Arena {
             blocks.push(own);
             continue;
         };
-        let place = all.whole.iter().position(|&(node, _)| node == root).unwrap_or(0);
+        let place = all.whole.binary_search_by_key(&root, |&(node, _)| node).unwrap_or(0);
         let bytes = all.whole.get(place).map_or(tensor.bytes, |&(_, bytes)| bytes);
         let known = wholes.get(place).copied().flatten();
         let block = known.unwrap_or_else(|| {

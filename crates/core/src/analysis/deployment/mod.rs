@@ -43,7 +43,11 @@ pub struct Plan {
 
 /// Plans one inference with elements of `width` bytes.
 pub fn plan(graph: &Graph, width: u64) -> Plan {
-    let views = planned(operators::of(graph, Habit::Fused, width));
+    smaller(graph, width, planned(operators::of(graph, Habit::Fused, width)))
+}
+
+/// Returns `views`, or the plan with copies instead of views if its arena is smaller.
+fn smaller(graph: &Graph, width: u64, views: Plan) -> Plan {
     // A view reserves the whole concatenation from its first part on, which can take more than copies.
     if !views.operators.has_views() {
         return views;
@@ -61,14 +65,14 @@ fn planned(operators: Operators) -> Plan {
 /// Computes the peaks with elements of `width` bytes.
 pub fn peaks(graph: &Graph, width: u64) -> Peaks {
     let in_place = operators::of(graph, Habit::InPlace, width);
-    let fused = operators::of(graph, Habit::Fused, width);
-    let ordered = order::best(&fused);
-    let arena = plan(graph, width).arena.bytes;
-    Peaks {
+    let views = planned(operators::of(graph, Habit::Fused, width));
+    let mut peaks = Peaks {
         in_place: order::peak(&in_place, &in_place.given()),
-        fused: order::peak(&fused, &fused.given()),
-        reordered: ordered.peak,
-        reordered_bound: ordered.bound,
-        arena,
-    }
+        fused: order::peak(&views.operators, &views.operators.given()),
+        reordered: views.ordered.peak,
+        reordered_bound: views.ordered.bound,
+        arena: 0,
+    };
+    peaks.arena = smaller(graph, width, views).arena.bytes;
+    peaks
 }

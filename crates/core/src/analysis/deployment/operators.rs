@@ -154,6 +154,15 @@ impl Context<'_> {
         }
         let light = |node: &Node| is_elementwise(self.graph, node) || is_reshape(node);
         let light: Vec<bool> = nodes.iter().map(light).collect();
+        // Light layers that follow a heavy one and that alone read it, directly or through others: they belong to it.
+        let mut follows = vec![false; nodes.len()];
+        for at in (0..nodes.len()).filter(|&at| light[at]) {
+            let before = nodes[at].inputs.first().map(|input| input.index());
+            follows[at] = before.is_some_and(|before| {
+                let heavy = nodes[before].op != Op::Input && !light[before];
+                (heavy || follows[before]) && self.is_only_reader(before, at)
+            });
+        }
         // The last node of each operator is the name of the operator: walk backwards, so that it is known.
         for at in (0..nodes.len()).rev() {
             let is_layer = nodes[at].op != Op::Input;
@@ -161,10 +170,10 @@ impl Context<'_> {
                 && is_layer
                 && !self.outputs[at]
             {
-                // A light layer is computed with the only layer that it reads, or that reads it.
-                let after_producer = light[reader];
-                let before_reader = light[at] && !is_stacked(&nodes[reader]);
-                if after_producer || before_reader {
+                // A light layer that follows no heavy one is computed with the layer that reads it. A concatenation reads
+                // tensors only.
+                let leads = light[at] && !follows[at] && !is_stacked(&nodes[reader]);
+                if follows[reader] || leads {
                     host[at] = host[reader];
                 }
             }
@@ -175,9 +184,11 @@ impl Context<'_> {
     /// Returns, for each node that is stored as a part of a concatenation, the concatenation and the part's offset.
     fn homes(&self, groups: &[usize]) -> Vec<Option<(usize, u64)>> {
         let mut homes: Vec<Option<(usize, u64)>> = vec![None; groups.len()];
+        let mut members = vec![0usize; groups.len()];
+        groups.iter().for_each(|&group| members[group] += 1);
         for (at, node) in self.graph.nodes().iter().enumerate() {
             // A concatenation that another layer follows in one operator is computed, not viewed.
-            let alone = groups[at] == at && !groups[..at].contains(&at);
+            let alone = groups[at] == at && members[at] == 1;
             if !(is_stacked(node) && alone) {
                 continue;
             }
@@ -233,12 +244,10 @@ impl Context<'_> {
             };
             self.operator(at, &members[at], viewed, homes, inside, &mut found);
         }
-        for at in 0..nodes.len() {
-            let is_whole = found.tensors.iter().any(|tensor| tensor.inside.is_some_and(|(root, _)| root.index() == at));
-            if is_whole {
-                found.whole.push((NodeId::new(at), self.bytes(at)));
-            }
-        }
+        let mut roots: Vec<NodeId> = found.tensors.iter().filter_map(|tensor| Some(tensor.inside?.0)).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        found.whole = roots.into_iter().map(|root| (root, self.bytes(root.index()))).collect();
         self.finish(&mut found);
         found
     }

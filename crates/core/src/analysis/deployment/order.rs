@@ -26,6 +26,8 @@ pub struct Ordered {
 
 /// Number of sets that are visited between two operators that divide the search.
 const MOST_SETS: usize = 60_000;
+/// Number of operators beyond which no order is searched: the relation between all of them takes a bit for each pair.
+const MOST_OPERATORS: usize = 20_000;
 
 /// Tensors alive while operators run.
 struct Memory<'a> {
@@ -111,6 +113,9 @@ fn dividers(all: &Operators) -> Vec<bool> {
 
 /// Returns the best order that is found.
 pub(super) fn best(all: &Operators) -> Ordered {
+    if all.operators.len() > MOST_OPERATORS {
+        return unsearched(all);
+    }
     let dividers = dividers(all);
     let mut found = Ordered { order: Vec::with_capacity(all.operators.len()), peak: 0, bound: 0, visited: 0 };
     let mut memory = Memory::new(all);
@@ -141,6 +146,17 @@ pub(super) fn best(all: &Operators) -> Ordered {
     found
 }
 
+/// Returns the given order. No order needs less than any operator with what it reads and writes.
+fn unsearched(all: &Operators) -> Ordered {
+    let order = all.given();
+    let sum = |tensors: &[usize]| tensors.iter().map(|&tensor| all.tensors[tensor].bytes).fold(0, u64::saturating_add);
+    let own = all.operators.iter().map(|operator| {
+        sum(&operator.uses).saturating_add(sum(&operator.creates)).saturating_add(operator.scratch)
+    });
+    let bound = own.max().unwrap_or(0).max(Memory::new(all).alive);
+    Ordered { peak: peak(all, &order), bound, visited: 0, order }
+}
+
 /// A set of executed operators of a part, and how it was reached.
 struct State {
     done: Set,
@@ -157,6 +173,7 @@ fn search(memory: &Memory<'_>, part: &[usize]) -> (Vec<usize>, u64, usize) {
         .map(|&number| memory.all.before[number].iter().filter_map(|other| local.get(other).copied()).collect())
         .collect();
     let fallback = simple(memory, part, &before);
+    let (tensors, rest) = touched(memory, &local);
     let words = part.len().div_ceil(64);
     let mut states = vec![State { done: vec![0; words], from: None }];
     let mut known: HashMap<Set, u64> = HashMap::from([(states[0].done.clone(), memory.alive)]);
@@ -175,12 +192,16 @@ fn search(memory: &Memory<'_>, part: &[usize]) -> (Vec<usize>, u64, usize) {
             // Nothing in the queue is better than `peak`.
             return (fallback.0, peak.min(fallback.1), visited);
         }
+        let others = rest.saturating_add(alive(&tensors, &states[at].done));
         for (local, before) in before.iter().enumerate() {
             let done = &states[at].done;
             if contains(done, local) || before.iter().any(|&other| !contains(done, other)) {
                 continue;
             }
-            let meanwhile = running(memory, part, done, local);
+            let operator = &memory.all.operators[part[local]];
+            let created = operator.creates.iter().map(|&tensor| memory.all.tensors[tensor].bytes);
+            let own = created.fold(operator.scratch, u64::saturating_add);
+            let meanwhile = others.saturating_add(own);
             let mut next = done.clone();
             insert(&mut next, local);
             let peak = peak.max(meanwhile);
@@ -194,15 +215,40 @@ fn search(memory: &Memory<'_>, part: &[usize]) -> (Vec<usize>, u64, usize) {
     (fallback.0, fallback.1, visited)
 }
 
-/// Returns the bytes alive while the operator `local` runs after those in `done`.
-fn running(memory: &Memory<'_>, part: &[usize], done: &Set, local: usize) -> u64 {
-    let mut after = Memory { all: memory.all, left: memory.left.clone(), alive: memory.alive };
-    for (other, &number) in part.iter().enumerate() {
-        if contains(done, other) {
-            after.run(number);
+/// A tensor that operators of a part create or use, by their index in the part.
+struct Touched {
+    bytes: u64,
+    /// The operator that creates it; none if it exists before the part.
+    creator: Option<usize>,
+    users: Vec<usize>,
+    /// Whether it is needed after the part.
+    stays: bool,
+}
+
+/// Returns the tensors that operators of the part create or use, and the bytes alive before the part without them.
+fn touched(memory: &Memory<'_>, local: &HashMap<usize, usize>) -> (Vec<Touched>, u64) {
+    let mut rest = memory.alive;
+    let mut found = Vec::new();
+    for (index, tensor) in memory.all.tensors.iter().enumerate() {
+        let users: Vec<usize> = tensor.users.iter().filter_map(|user| local.get(user).copied()).collect();
+        let creator = tensor.creator.and_then(|creator| local.get(&creator).copied());
+        if users.is_empty() && creator.is_none() {
+            continue;
         }
+        if creator.is_none() {
+            rest = rest.saturating_sub(tensor.bytes);
+        }
+        let stays = tensor.output || memory.left[index] > users.len();
+        found.push(Touched { bytes: tensor.bytes, creator, users, stays });
     }
-    after.run(part[local])
+    (found, rest)
+}
+
+/// Returns the bytes alive after the operators in `done`, without those that the part does not touch.
+fn alive(tensors: &[Touched], done: &Set) -> u64 {
+    let exists = |tensor: &&Touched| tensor.creator.is_none_or(|creator| contains(done, creator));
+    let needed = |tensor: &&Touched| tensor.stays || tensor.users.iter().any(|&user| !contains(done, user));
+    tensors.iter().filter(exists).filter(needed).map(|tensor| tensor.bytes).fold(0, u64::saturating_add)
 }
 
 fn path(states: &[State], end: usize, part: &[usize]) -> Vec<usize> {

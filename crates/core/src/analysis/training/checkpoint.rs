@@ -54,6 +54,8 @@ struct Chain {
     bytes: Vec<u64>,
     /// For each cut, the multiply-accumulates up to it, its own included.
     macs: Vec<u64>,
+    /// Whether cuts are left out because there are too many.
+    thinned: bool,
 }
 
 /// Returns the cuts of the graph: nodes after which no earlier output is read.
@@ -71,6 +73,16 @@ fn chain(graph: &Graph, training: &Training, kept: &Kept) -> Chain {
             cuts.push(at);
         }
         furthest = furthest.max(last[at]);
+    }
+    // Segments of more than two cuts remain possible if some cuts are left out.
+    let step = cuts.len().div_ceil(MOST_CUTS).max(1);
+    let thinned = step > 1;
+    if thinned {
+        let mut index = 0;
+        cuts.retain(|_| {
+            index += 1;
+            (index - 1) % step == 0
+        });
     }
     cuts.push(end);
     // What lies behind cut `i - 1`, up to cut `i`, has place `i`.
@@ -94,7 +106,7 @@ fn chain(graph: &Graph, training: &Training, kept: &Kept) -> Chain {
         macs[at] = macs[at].saturating_add(macs[at - 1]);
     }
     let outputs = cuts.iter().map(|&cut| storage(cut).map_or(0, |storage| kept.storages[storage].bytes)).collect();
-    Chain { outputs, kept: own, bytes, macs, cuts }
+    Chain { outputs, kept: own, bytes, macs, cuts, thinned }
 }
 
 /// A way to divide the chain up to a cut.
@@ -110,6 +122,8 @@ struct Way {
     from: Option<(usize, usize, bool)>,
 }
 
+/// Number of cuts that are considered.
+const MOST_CUTS: usize = 600;
 /// Number of steps after which the search keeps fewer ways.
 const STEPS: usize = 20_000_000;
 
@@ -179,7 +193,7 @@ impl Chain {
     /// Returns the ways up to each cut of which none is better than another in both respects, and whether none was
     /// left out.
     fn ways(&self, budget: u64) -> (Vec<Vec<Way>>, bool) {
-        let mut exact = true;
+        let mut exact = !self.thinned;
         let start = Way { stored: self.bytes[0], most: self.bytes[0], macs: 0, from: None };
         let most_ways = (STEPS / self.cuts.len().pow(2).max(1)).clamp(8, 4000);
         let mut ways: Vec<Vec<Way>> = vec![vec![start]];
@@ -294,7 +308,7 @@ mod tests {
                 bytes.push(bytes[at - 1] + kept[at - 1] + next(20));
                 macs.push(macs[at - 1] + next(30));
             }
-            let chain = Chain { cuts: (0..count).collect(), outputs, kept, bytes, macs };
+            let chain = Chain { cuts: (0..count).collect(), outputs, kept, bytes, macs, thinned: false };
             let least = chain.least();
             assert!(least == 0 || fewest(&chain, least - 1).is_none(), "{least} is not the least");
             for budget in [least, least + next(10), least + next(60)] {

@@ -74,13 +74,17 @@ pub fn at(graph: &Graph, training: &Training, kept: &Kept) -> TrainingPeak {
     for (first, last, bytes) in gradients(graph, training, kept) {
         passing.add(first, last, bytes);
     }
+    // A shared weight has its first gradient from its last use.
+    let mut last_use: Vec<usize> = (0..count).collect();
+    for (id, node) in graph.iter() {
+        if let Some(owner) = node.shares {
+            last_use[owner.index()] = id.index();
+        }
+    }
     for (id, node) in graph.iter() {
         let bytes = training.gradient_bytes(node);
         if bytes > 0 {
-            // A shared weight has its first gradient from its last use.
-            let users = graph.iter().skip(id.index()).filter(|(_, user)| user.shares == Some(id));
-            let last = if node.weights.is_empty() { id } else { users.map(|(user, _)| user).last().unwrap_or(id) };
-            lasting.add(back(last.index()), moments - 1, bytes);
+            lasting.add(back(last_use[id.index()]), moments - 1, bytes);
         }
     }
     let fixed = training.fixed(graph);
