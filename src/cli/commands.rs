@@ -62,6 +62,8 @@ const COMMANDS: &[Entry] = &[
     entry("report", Group::Look, Format::TEXT_OR_JSON),
     entry("compare", Group::Look, Format::TABLES),
     entry("sizes", Group::Look, Format::TABLES),
+    entry("train", Group::Look, Format::TABLES),
+    entry("plan", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),
     entry("paths", Group::Look, Format::TABLES),
     entry("gridding", Group::Look, Format::TABLES),

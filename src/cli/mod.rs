@@ -1,6 +1,7 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`]; this file prints it and chooses the exit status.
 
+mod bytes;
 mod channels;
 mod check;
 mod commands;
@@ -32,6 +33,7 @@ mod output;
 mod outputs;
 mod params;
 mod paths;
+mod plan;
 mod plot;
 mod progress;
 mod rates;
@@ -41,6 +43,7 @@ mod rules;
 mod run;
 mod schema;
 mod sizes;
+mod train;
 mod verify;
 mod version;
 mod zoo;
@@ -80,6 +83,8 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Train(train::Args),
+    Plan(plan::Args),
     Run(run::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -127,6 +132,8 @@ impl Command {
             Self::Compare(args) => args.complete.strict,
             Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
+            Self::Train(args) => args.complete.strict,
+            Self::Plan(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
@@ -258,6 +265,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Check(args) => check::run(args),

@@ -9,6 +9,7 @@ mod git;
 mod gridding;
 mod invalid;
 mod load;
+mod memory;
 mod mutations;
 mod names;
 mod narrow;

@@ -29,6 +29,7 @@ pub mod output;
 pub mod params;
 pub mod paths;
 mod per_axis;
+pub mod plan;
 pub mod reference;
 pub mod render;
 pub mod rf;
@@ -38,6 +39,7 @@ pub mod sizes;
 pub mod summary;
 pub mod support;
 pub mod survey;
+pub mod train;
 pub mod verify;
 pub mod zoo;
 
