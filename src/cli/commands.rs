@@ -61,6 +61,8 @@ const COMMANDS: &[Entry] = &[
     entry("graph", Group::Look, Format::GRAPH),
     entry("compare", Group::Look, Format::TABLES),
     entry("sizes", Group::Look, Format::TABLES),
+    entry("tile", Group::Look, Format::TABLES),
+    entry("stream", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),
     entry("paths", Group::Look, Format::TABLES),
     entry("gridding", Group::Look, Format::TABLES),

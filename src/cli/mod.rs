@@ -36,6 +36,8 @@ mod rules;
 mod run;
 mod schema;
 mod sizes;
+mod stream;
+mod tile;
 mod verify;
 mod version;
 mod zoo;
@@ -75,6 +77,8 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Tile(tile::Args),
+    Stream(stream::Args),
     Run(run::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -108,6 +112,8 @@ impl Command {
             Self::Compare(args) => args.complete.strict,
             Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
+            Self::Tile(args) => args.complete.strict,
+            Self::Stream(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
@@ -237,6 +243,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Tile(args) => tile::run(args),
+        Command::Stream(args) => stream::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Check(args) => check::run(args),

@@ -8,8 +8,10 @@ mod gradients;
 mod graph;
 mod oracle;
 mod plan;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tile;
 
 use std::sync::Arc;
 

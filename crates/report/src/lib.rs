@@ -32,9 +32,11 @@ pub mod rf;
 pub mod rules;
 pub mod run;
 pub mod sizes;
+pub mod stream;
 pub mod summary;
 pub mod support;
 pub mod survey;
+pub mod tile;
 pub mod verify;
 pub mod zoo;
 

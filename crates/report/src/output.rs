@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
 use crate::{
     chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, import,
-    init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
+    init, layers, network, params, paths, rf, rules, run, sizes, stream, survey, tile, verify, zoo,
 };
 
 /// One form of a command's output.
@@ -42,6 +42,8 @@ pub const OUTPUTS: &[Output] = &[
     Output::of_networks::<channels::ChannelsSummary>(),
     Output::of_networks::<paths::PathsSummary>(),
     Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<tile::TileSummary>(),
+    Output::of_networks::<stream::StreamSummary>(),
     Output::of_networks::<run::RunSummary>(),
     Output::of::<diff::DiffSummary>(),
     Output::of::<diff::DiffsSummary>(),
