@@ -228,7 +228,8 @@ fn brute_force(name: &str, source: &Source, sizes_of: &dyn Fn(&AxisSizes) -> Vec
     }
 }
 
-/// Networks of every kind that are built quickly: each size is a network built anew.
+/// Networks of every kind that are built quickly: each size is a network built anew. `CNNKIT_NETWORKS` set to any
+/// number takes the whole zoo.
 const QUICK: [&str; 8] = [
     "unet",
     "deeplabv3_resnet50",
@@ -242,8 +243,9 @@ const QUICK: [&str; 8] = [
 
 #[test]
 fn the_sets_are_what_trial_finds_on_networks_of_the_zoo() {
+    let all = std::env::var_os("CNNKIT_NETWORKS").is_some();
     for (folder, name) in cnnkit::zoo::Zoo::names() {
-        if folder != "zoo" || !QUICK.contains(&name) {
+        if folder != "zoo" || !(all || QUICK.contains(&name)) {
             continue;
         }
         let near = |axis: &AxisSizes| {

@@ -344,7 +344,7 @@ impl JsonSchema for Groups {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "number of groups, or depthwise: one an input channel",
+            "description": "number of groups, or depthwise: one per input channel",
             "anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["depthwise"]}]
         })
     }

@@ -81,7 +81,7 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: Entry<'de>>(
             }
             if values.is_empty() || values.len() > 3 {
                 let message = format!(
-                    "expected 1 to 3 values, one a spatial axis, found {}; for example 3, or [3, 3]",
+                    "expected 1 to 3 values, one per spatial axis, found {}; for example 3, or [3, 3]",
                     values.len()
                 );
                 return Err(A::Error::custom(message));

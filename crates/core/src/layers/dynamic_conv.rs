@@ -26,7 +26,7 @@ pub struct DynamicConv {
     /// Distance between taps
     #[serde(default = "defaults::one")]
     pub dilation: PerAxis,
-    /// Groups that do not see each other's channels; `depthwise` is one an input channel
+    /// Groups that do not see each other's channels; `depthwise` is one per input channel
     #[serde(default = "one_group")]
     pub groups: Groups,
     /// Whether it is the transpose, as `conv_transpose` is of `conv`

@@ -249,6 +249,11 @@ fn lowered(
     // An exported program says itself what is learned.
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
+    let single = if declared.every {
+        HashSet::new()
+    } else {
+        super::provenance::single_parameters(&graph, &model.producer_name)
+    };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     lower.returned = outputs.iter().cloned().collect();
     for value in graph.input.iter().chain(&graph.value_info).chain(&graph.output) {
@@ -292,6 +297,9 @@ fn lowered(
     for tensor in graph.initializer {
         if fixed.contains(&tensor.name) {
             lower.fixed.insert(lower.tensors.len());
+        }
+        if single.contains(&tensor.name) {
+            lower.single.insert(lower.tensors.len());
         }
         lower.add_stored(tensor).map_err(one)?;
     }

@@ -86,12 +86,11 @@ pub(super) fn recall_all(model: &mut ModelProto, source: &ModelSource) {
             nodes.extend(&mut graph.node);
         }
         let Some(node) = nodes.pop() else { break };
+        let wanted = node.op_type == "Constant" && node.output.iter().any(|name| looked_at.contains(name));
         for attribute in &mut node.attribute {
-            attribute
-                .t
-                .iter_mut()
-                .chain(&mut attribute.tensors)
-                .for_each(|tensor| recall(tensor, source, &mut indices, None));
+            for tensor in attribute.t.iter_mut().chain(&mut attribute.tensors) {
+                recall(tensor, source, &mut indices, wanted.then_some(&mut room));
+            }
             graphs.extend(attribute.g.iter_mut().chain(&mut attribute.graphs));
         }
     }
@@ -129,17 +128,21 @@ const VIEWS: &[&str] = &[
     "Dropout",
 ];
 
-/// Returns the names of the initialisers that are scales and zero points, or that nodes read together with
-/// constants only.
+/// Returns the names of the stored constants (initialisers and outputs of `Constant` nodes) that are scales and zero
+/// points, or that nodes read together with constants only.
 fn looked_at(model: &ModelProto) -> HashSet<String> {
     let Some(graph) = &model.graph else { return HashSet::new() };
-    // The initialisers from which each constant is computed.
+    // The stored constants from which each constant is computed.
     let stored = graph.initializer.iter().map(|tensor| tensor.name.as_str());
     let mut origins: HashMap<&str, Vec<&str>> = stored.map(|name| (name, vec![name])).collect();
     let mut found = HashSet::new();
     for node in &graph.node {
         let given = || node.input.iter().map(String::as_str).filter(|name| !name.is_empty());
-        if node.op_type.contains("Linear") && node.op_type != "LinearClassifier" || node.op_type == "QGemm" {
+        if node.op_type == "Constant" {
+            origins.extend(node.output.iter().map(|name| (name.as_str(), vec![name.as_str()])));
+        } else if node.op_type.contains("Linear") && node.op_type != "LinearClassifier"
+            || node.op_type == "QGemm"
+        {
             // The quantised weights themselves stay in the file.
             let settings = node.input.iter().enumerate().filter(|(index, _)| index % 3 != 0);
             found.extend(settings.map(|(_, name)| name.clone()));

@@ -94,6 +94,8 @@ pub struct Lower {
     pub drafts: Vec<Draft>,
     /// Which of `tensors` are fixed: they stood in nodes, or the file lists them as no parameters.
     pub fixed: HashSet<usize>,
+    /// Which of `tensors` are parameters of a module that have one element.
+    pub single: HashSet<usize>,
     /// Inputs whose elements are integers.
     pub whole: HashMap<usize, DataType>,
     /// Types of values, as far as the file states them.
@@ -250,6 +252,12 @@ impl Lower {
     /// in nodes, and results computed from them or from shapes, are fixed.
     pub fn is_learned(&self, constant: &Constant) -> bool {
         constant.derived || constant.root.is_some_and(|root| !self.fixed.contains(&root))
+    }
+
+    /// Returns whether a constant of one element is a parameter, not a setting of the arithmetic around it.
+    pub fn is_single_parameter(&self, constant: &Constant) -> bool {
+        (self.exact && self.is_learned(constant))
+            || constant.root.is_some_and(|root| self.single.contains(&root))
     }
 
     /// Adds a remark about the whole model, once.
