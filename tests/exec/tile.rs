@@ -35,7 +35,8 @@ fn seeded<'g>(graph: &'g Graph, whole: &Graph) -> (Network<'g, f64>, Vec<Tensor<
         let taps = sizes.get(2..).unwrap_or(&[]).to_vec();
         let spread = 1u64 << taps.iter().filter(|&&taps| taps > 1).count();
         let share = 1.0 / (sizes.get(1).copied().unwrap_or(1) * spread) as f64;
-        let mut random = Seed(name.bytes().fold(9, |hash, byte| hash * 31 + u64::from(byte)));
+        let mut random =
+            Seed(name.bytes().fold(9, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte))));
         let constant = match weight.name {
             "running_var" => Some(1.0),
             "weight" if sizes.len() > 1 => None,
@@ -118,7 +119,8 @@ fn shrunk(spans: &[Span], size: u64, lattice: u64, step: u64, side: usize) -> Op
         let mut span = *span;
         let by = if side == 0 { lattice } else { step };
         // The length must stay one of the pattern.
-        let room = if side == 0 { span.core[0] - span.read[0] } else { span.read[1] - span.core[1] };
+        let room =
+            if side == 0 { span.core[0] - span.read[0] } else { span.read[1].saturating_sub(span.core[1]) };
         let border = if side == 0 { span.read[0] == 0 } else { span.read[1] == size };
         if !border && room >= by && (side == 1 || step == lattice) {
             changed = true;

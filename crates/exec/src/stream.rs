@@ -263,7 +263,7 @@ impl<'a, S: Scalar, K: Kernels<S>> Stream<'a, S, K> {
         let mut extra = 0;
         let mut back = step;
         loop {
-            let slices = self.slices(id, offset, extra, whole)?;
+            let slices = self.slices(id, offset, goal, extra, whole)?;
             let inputs: Option<Vec<&Tensor<S>>> = node
                 .inputs
                 .iter()
@@ -295,19 +295,21 @@ impl<'a, S: Scalar, K: Kernels<S>> Stream<'a, S, K> {
         }
     }
 
-    /// Returns what a layer reads of each operand from the unit that belongs to `offset` on, with zeros for units that were
+    /// Returns what the units of a layer from `offset` up to `goal` read of each operand, with zeros for units that were
     /// dropped, and `extra` zeros behind the end.
     fn slices(
         &self,
         id: NodeId,
         offset: i128,
+        goal: i128,
         extra: usize,
         whole: Option<&Along>,
     ) -> Result<Vec<Option<Tensor<S>>>, Problem> {
         let node = self.network.graph.node(id);
         let slice = |input: &NodeId| {
-            let edge = self.streaming.along.edges[id.index()].iter().find(|edge| edge.operand == *input);
-            let Some(edge) = edge else { return Ok(None) };
+            let Some((edge, ends)) = self.edges(id).find(|(edge, _)| edge.operand == *input) else {
+                return Ok(None);
+            };
             let kept = &self.kept[input.index()];
             let axis = self.time(*input);
             let start = offset / edge.relation.period * edge.relation.advance;
@@ -320,7 +322,12 @@ impl<'a, S: Scalar, K: Kernels<S>> Stream<'a, S, K> {
             let mut parts = vec![zeros(dropped)];
             if let Some(data) = &kept.data {
                 let passed = usize::try_from((start - kept.from).max(0)).map_err(|_| lost())?;
-                let end = data.sizes()[axis];
+                // Operands that are ahead of others stand aside, so that merges get equal lengths.
+                let known = match whole {
+                    Some(_) => kept.computed,
+                    None => self.read_by(edge, ends, goal).min(kept.computed),
+                };
+                let end = usize::try_from((known - kept.from).max(0)).map_err(|_| lost())?;
                 parts.push(data.section(axis, passed.min(end)..end));
             }
             if whole.is_none() {
@@ -330,6 +337,13 @@ impl<'a, S: Scalar, K: Kernels<S>> Stream<'a, S, K> {
             if parts.is_empty() { Ok(Some(zeros(0))) } else { Tensor::joined(axis, &parts).map(Some) }
         };
         node.inputs.iter().map(slice).collect()
+    }
+
+    /// Returns how many units of an operand the units before `goal` read.
+    fn read_by(&self, edge: &Edge, ends: Ends, goal: i128) -> i128 {
+        let relation = &edge.relation;
+        let last = (goal - relation.period..goal).filter_map(|unit| relation.at(unit)?.last()).max();
+        last.map_or(0, |last| last + 1).max(ends.start)
     }
 
     /// Returns whether the layer has the same windows on these inputs as on the whole sequence, and at least `units` units:

@@ -208,7 +208,7 @@ fn breaks(graph: &Graph, along: &Along, look_ahead: &[Option<u64>]) -> Vec<(Node
         let own = look_ahead[id.index()]?;
         let before =
             along.edges[id.index()].iter().filter_map(|edge| look_ahead[edge.operand.index()]).max()?;
-        (own > before).then_some((id, own - before))
+        (own > before).then(|| (id, own - before))
     };
     graph.iter().filter_map(adds).collect()
 }
