@@ -335,7 +335,7 @@ pub use cnnkit_formats::onnx;
 /// let summary = paths::summary(&network.graph, None)?;
 /// assert_eq!(summary.outputs[0].residual_modules, 3);
 /// let report = Report::of_networks(vec![network.entry(summary)]);
-/// assert_eq!(report.json["command"], "paths");
+/// assert_eq!(report.json.value()["command"], "paths");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(inline)]

@@ -1,6 +1,8 @@
 //! A spec, tried at other input sizes: it is expanded anew for each size if it reads the sizes of its inputs
 //! (`$in_size`).
 
+use std::borrow::Cow;
+
 use cnnkit_core::analysis::sizes::{AxisSizes, Sized, Trial, inputs_of};
 use cnnkit_core::diagnostic::{Code, Diagnostic};
 use cnnkit_core::graph::{Graph, Unbuilt};
@@ -18,6 +20,8 @@ pub struct Spec<'a> {
     inputs: Vec<(String, Shape)>,
     /// The network at the spec's own size; none if it does not fit there.
     own: Option<Graph>,
+    /// The same network from fewer connections, if it has dense blocks.
+    joined: Option<Graph>,
     /// The errors at the spec's own size.
     flaws: Vec<Diagnostic>,
     /// Whether other sizes may result in another graph.
@@ -42,7 +46,11 @@ impl<'a> Spec<'a> {
         match inputs {
             Some(inputs) if flaws.iter().all(of_size) => {
                 let changes = reads_shapes(document);
-                Ok(Self { document, overrides: overrides.clone(), inputs, own, flaws, changes })
+                let joined = own.as_ref().and_then(|own| match own.joined() {
+                    Cow::Owned(joined) => Some(joined),
+                    Cow::Borrowed(_) => None,
+                });
+                Ok(Self { document, overrides: overrides.clone(), inputs, own, joined, flaws, changes })
             }
             _ => Err(flaws),
         }
@@ -103,7 +111,10 @@ impl Trial for Spec<'_> {
 
     fn at(&self, inputs: &[Shape]) -> Option<Sized<'_>> {
         match &self.own {
-            Some(own) if !self.changes => own.reinfer(inputs).ok().map(|shapes| Sized::Reshaped(own, shapes)),
+            Some(own) if !self.changes => {
+                let graph = self.joined.as_ref().unwrap_or(own);
+                graph.reinfer(inputs).ok().map(|shapes| Sized::Reshaped(graph, shapes))
+            }
             own => {
                 let graph = self.built(inputs).ok()?;
                 // If the spec fits its own size, other sizes must have the same weights.

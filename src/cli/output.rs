@@ -1,6 +1,6 @@
 //! The destination of a report: the terminal and files, with their formats and colours.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
@@ -134,7 +134,7 @@ impl Output {
     pub fn write(&self, report: &Report, to: &Destinations) -> Result<(), Failure> {
         let netron =
             to.stdout.iter().chain(to.files.iter().map(|(format, _)| format)).any(|f| *f == Format::Netron);
-        if netron && report.json.get("results").is_some() {
+        if netron && report.json.value().get("results").is_some() {
             return Err(Failure::usage(
                 "an attachment of Netron is about one model",
                 "write one for each, beside the model's file",
@@ -143,16 +143,17 @@ impl Output {
         let chosen = self.table.as_deref().map(|name| data::only(report, name)).transpose()?;
         let report = chosen.as_ref().unwrap_or(report);
         for (format, file) in &to.files {
-            save(file, render::render(report, *format, FILE_CANVAS))?;
+            cnnkit_files::replace(Path::new(file), |out| render::write(report, *format, FILE_CANVAS, out))
+                .map_err(|error| cannot_write(file, &error))?;
         }
         let Some(format) = to.stdout.filter(|_| !self.quiet) else { return Ok(()) };
         let terminal = std::io::stdout().is_terminal();
         // Where no terminal limits a row and no one says otherwise, a row is a line.
         let tables = terminal || std::env::var_os("COLUMNS").is_some();
         let canvas = Canvas { width: width(), color: self.color(terminal), tables };
-        let text = render::render(report, format, canvas);
-        let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Lines would be written one by one.
+        let mut stdout = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+        match render::write(report, format, canvas, &mut stdout).and_then(|()| stdout.flush()) {
             // A closed pipe (`cnnkit ... | head`) is the reader's choice, not an error.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::usage(
                 format!("cannot write to standard output: {error}"),

@@ -16,5 +16,5 @@ pub fn run(_: Args) -> Report {
     let json = schema::generate();
     let mut page = Page::default();
     page.source(&cnnkit_report::render::json(&json));
-    Report::new(page, &json)
+    Report::new(page, json)
 }

@@ -347,6 +347,20 @@ fn the_sets_are_what_trial_finds_on_random_networks() {
     assert!(fit > 15 && unfit > 2, "{fit} {unfit} {hopeless}");
 }
 
+/// A blur pool (Zhang 2019, "Making Convolutional Networks Shift-Invariant Again") pads by reflection and then strides
+/// without padding, which takes odd sizes: five of them take 1 + 32 n.
+#[test]
+fn strides_count_behind_reflected_borders() {
+    let blur =
+        "pad: {padding: [[1, 1], [1, 1]], mode: reflect}, conv: {out_channels: 2, kernel: 3, stride: 2}";
+    let blur = format!("{{{}}}", blur.replace("}, conv", "}}, {conv"));
+    for axis in plain(&format!("{{input: [2, 65, 65], layers: [repeat: {{times: 5, body: [{blur}]}}]}}")) {
+        assert_eq!((axis.works.smallest, axis.works.modulus), (Some(17), 1));
+        assert_eq!((axis.lossless.modulus, axis.lossless.residues.as_slice()), (32, [1].as_slice()));
+        assert_eq!((axis.lossless.smallest, axis.lossless.contains(97)), (Some(33), true));
+    }
+}
+
 #[test]
 fn a_graph_is_told_without_its_spec() {
     let (files, path) = zoo("unet");

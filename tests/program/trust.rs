@@ -81,8 +81,8 @@ fn lists_and_connections_that_multiply_are_refused() {
         ("lists.yaml", "more than 2000000 elements"),
         ("texts.yaml", "more than 2000000 elements"),
         ("names.yaml", "a name of more than"),
-        ("dense10000.yaml", "more than 1000000 connections"),
-        ("dense100000.yaml", "more than 1000000 connections"),
+        ("dense10000.yaml", "more than 2500000 connections"),
+        ("dense100000.yaml", "more than 2500000 connections"),
     ] {
         let (status, out, errors) = limited(&folder, 1500, &["check", file]);
         assert_eq!(status, Some(1), "{file}: {errors}");

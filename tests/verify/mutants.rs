@@ -141,7 +141,7 @@ fn a_report_fails_with_its_claims() {
         let mut summary = GriddingSummary::of(&stack, &facts, gridding::Options::default()).expect("small");
         summary.verify = Some(Measured::of(claims));
         let report = Report::of(summary);
-        (report.ok, report.json["verify"]["ok"].clone())
+        (report.ok, report.json.value()["verify"]["ok"].clone())
     };
     assert_eq!(report(&Analysis), (true, true.into()));
     for lie in

@@ -1,20 +1,34 @@
 //! The shape of a tensor without its batch axis: `[C, L]`, `[C, H, W]`, `[C, D, H, W]`, or `[F]` after flattening.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::diagnostic::Problem;
 
-/// Sizes of a tensor's axes, without the batch. Axis 0 is the channel axis unless a permutation moved it.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
-pub struct Shape(Vec<u64>);
+/// Sizes of a tensor's axes, without the batch. Axis 0 is the channel axis unless a permutation moved it. Clones share
+/// the sizes: each connection of a graph has its shape looked at many times.
+#[derive(Clone, PartialEq, Eq, Hash, schemars::JsonSchema)]
+#[schemars(transparent)]
+pub struct Shape(#[schemars(with = "Vec<u64>")] Arc<[u64]>);
+
+impl Serialize for Shape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.sizes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<u64>::deserialize(deserializer).map(Self::new)
+    }
+}
 
 impl Shape {
     /// Returns the shape with these sizes.
     pub fn new(sizes: impl Into<Vec<u64>>) -> Self {
-        Self(sizes.into())
+        Self(Arc::from(sizes.into()))
     }
 
     /// Returns the sizes of all axes.
@@ -45,11 +59,11 @@ impl Shape {
     /// Returns `channels` followed by this shape's spatial sizes.
     #[must_use]
     pub fn with_channels(&self, channels: u64) -> Self {
-        let mut sizes = self.0.clone();
+        let mut sizes = self.0.to_vec();
         if let Some(first) = sizes.first_mut() {
             *first = channels;
         }
-        Self(sizes)
+        Self::new(sizes)
     }
 }
 
@@ -72,18 +86,18 @@ impl fmt::Debug for Shape {
 
 impl From<Vec<u64>> for Shape {
     fn from(sizes: Vec<u64>) -> Self {
-        Self(sizes)
+        Self(sizes.into())
     }
 }
 
 impl From<&[u64]> for Shape {
     fn from(sizes: &[u64]) -> Self {
-        Self(sizes.to_vec())
+        Self(sizes.into())
     }
 }
 
 impl<const N: usize> From<[u64; N]> for Shape {
     fn from(sizes: [u64; N]) -> Self {
-        Self(sizes.to_vec())
+        Self(sizes.into())
     }
 }

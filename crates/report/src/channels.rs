@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use crate::imported::{Import, StatusAndImport};
 use crate::{Block, Cell, Column, Page, Row, StyledText, Summary, Table, Tone, Value};
-use cnnkit_core::analysis::channels::{self, Connectivity, connectivity, reached, seams};
+use cnnkit_core::analysis::channels::{Connectivity, connectivity, seams};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
-use cnnkit_core::layers::AxisReach;
 use cnnkit_core::shape::Shape;
 
 /// The input channels that can reach an output channel; gates count.
@@ -85,7 +84,7 @@ pub fn summary(graph: &Graph, import: Option<Import>) -> Result<ChannelsSummary,
     let all = connectivity(graph, true)?;
     let seams = seams(graph)?;
     Ok(ChannelsSummary {
-        outputs: all.iter().map(|found| output(graph, found)).collect::<Result<_, _>>()?,
+        outputs: all.iter().map(|found| output(graph, found)).collect(),
         seams: seams
             .iter()
             .map(|seam| ChannelsSeam {
@@ -100,10 +99,9 @@ pub fn summary(graph: &Graph, import: Option<Import>) -> Result<ChannelsSummary,
     })
 }
 
-fn output(graph: &Graph, found: &Connectivity) -> Result<ChannelsOutput, Problem> {
+fn output(graph: &Graph, found: &Connectivity) -> ChannelsOutput {
     let name = |node: NodeId| graph.node(node).id.clone();
-    let mixed = mixed(graph, found)?;
-    Ok(ChannelsOutput {
+    ChannelsOutput {
         id: name(found.node),
         input: name(found.source),
         channels: found.channels,
@@ -114,32 +112,9 @@ fn output(graph: &Graph, found: &Connectivity) -> Result<ChannelsOutput, Problem
         isolated_groups: found.isolated_groups,
         unread: found.unread,
         separators: found.separators.iter().map(|&node| name(node)).collect(),
-        mixed_at: mixed.as_ref().map(|mixed| name(mixed.node)),
-        shuffles: mixed.map(|mixed| mixed.shuffles),
-    })
-}
-
-/// The point at which every channel depends on every input channel.
-struct Mixed {
-    node: NodeId,
-    shuffles: usize,
-}
-
-/// Returns the first layer all of whose channels depend on all input channels, and the number of shuffles up
-/// to it.
-fn mixed(graph: &Graph, found: &Connectivity) -> Result<Option<Mixed>, Problem> {
-    let sets = reached(graph, found.source, found.node, true)?;
-    let mut shuffles = 0;
-    for (id, node) in graph.iter().take(found.node.index() + 1).skip(found.source.index() + 1) {
-        let Some(runs) = sets.get(id.index()).and_then(Option::as_ref) else { continue };
-        let shuffled = |axis: &AxisReach| matches!(axis, AxisReach::Shuffle { .. });
-        shuffles +=
-            usize::from(graph.reach(node).iter().any(|reach| reach.axes.first().is_some_and(shuffled)));
-        if channels::summary(graph, found.source, id, runs).smallest == found.source_channels {
-            return Ok(Some(Mixed { node: id, shuffles }));
-        }
+        mixed_at: found.mixed.map(|mixing| name(mixing.node)),
+        shuffles: found.mixed.map(|mixing| mixing.shuffles),
     }
-    Ok(None)
 }
 
 impl Summary for ChannelsSummary {

@@ -2,7 +2,7 @@
 
 pub mod revised;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use num_traits::{Signed as _, ToPrimitive as _};
 use schemars::JsonSchema;
@@ -318,10 +318,11 @@ impl DiffSummary {
 fn changes(old: &Graph, new: &Graph) -> Vec<DiffBlock> {
     let (before, after) = (blocks(old), blocks(new));
     let mut order: Vec<String> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     for graph in [new, old] {
         for node in graph.nodes() {
             let id = first(&node.id);
-            if node.op != Op::Input && !order.iter().any(|known| known == id) {
+            if node.op != Op::Input && known.insert(id) {
                 order.push(id.to_owned());
             }
         }

@@ -22,6 +22,7 @@ pub mod import;
 pub mod imported;
 pub mod init;
 pub mod item;
+mod json;
 pub mod layers;
 pub mod layout;
 pub mod network;
@@ -54,6 +55,7 @@ use num_bigint::BigUint;
 use serde::Serialize;
 
 pub use exact::{BigCount, Decimal, Fraction};
+pub use json::Json;
 pub use map::{Bin, Line, Map, Panel};
 pub use summary::{Entry, Envelope, Spec, Summary};
 
@@ -63,7 +65,7 @@ pub struct Report {
     /// For people: the source of terminal output, Markdown and CSV.
     pub page: Page,
     /// For programs: stable keys, plain integers.
-    pub json: serde_json::Value,
+    pub json: Json,
     /// Whether the command's own check passed (`false` for a violated HDC rule or budget).
     pub ok: bool,
     /// Whether a figure is partial because something was not analysed.
@@ -71,18 +73,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns a report that passed, with `json` serialised from a typed value.
-    ///
-    /// # Panics
-    /// Never for the types of this crate: they contain no map with non-string keys.
-    pub fn new(page: Page, json: &impl Serialize) -> Self {
-        let json = serde_json::to_value(json).unwrap_or(serde_json::Value::Null);
-        Self { page, json, ok: true, partial: false }
+    /// Returns a report that passed, whose JSON is written from a typed value.
+    pub fn new(page: Page, json: impl Serialize + Send + Sync + 'static) -> Self {
+        Self { page, json: Json::of(json), ok: true, partial: false }
     }
 
     /// Returns the report of a command that prints a text and has no JSON.
     pub fn text(page: Page) -> Self {
-        Self { page, json: serde_json::Value::Null, ok: true, partial: false }
+        Self::new(page, serde_json::Value::Null)
     }
 
     /// Returns the same report with the verdict `ok`.

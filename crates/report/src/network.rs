@@ -1,7 +1,11 @@
 //! A network as a drawing: its nodes, the connections between them, and the blocks that contain them.
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 use crate::imported::{Import, StatusAndImport};
 use crate::{Block, Cell, Column, Page, Row, Summary, Table};
@@ -15,9 +19,11 @@ pub struct Network {
     #[serde(skip)]
     pub name: String,
     /// Nodes in execution order.
-    pub nodes: Vec<Node>,
+    #[serde(serialize_with = "each")]
+    #[schemars(with = "Vec<Node>")]
+    pub nodes: Arc<[Node]>,
     /// The connections, each from a node to a node that reads it.
-    pub edges: Vec<Edge>,
+    pub edges: Edges,
     /// Ids of the network's outputs.
     pub outputs: Vec<String>,
     /// What is not analysed.
@@ -61,13 +67,52 @@ pub enum Part {
 }
 
 /// A connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "GraphEdge")]
-pub struct Edge {
+pub struct Edge<'a> {
     /// Id of the node that is read.
-    pub from: String,
+    pub from: &'a str,
     /// Id of the node that reads.
-    pub to: String,
+    pub to: &'a str,
+}
+
+/// All connections of a network: those that its nodes state, made when they are asked for. A dense block has as many as
+/// the square of its layers.
+#[derive(Debug, Clone)]
+pub struct Edges(Arc<[Node]>);
+
+impl Edges {
+    /// Iterates over the connections, in the order of the nodes that read.
+    pub fn iter(&self) -> impl Iterator<Item = Edge<'_>> {
+        let nodes = &self.0;
+        nodes
+            .iter()
+            .flat_map(move |to| to.inputs.iter().map(move |&from| Edge { from: &nodes[from].id, to: &to.id }))
+    }
+}
+
+impl Serialize for Edges {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl JsonSchema for Edges {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Edges".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<Edge<'static>>::json_schema(generator)
+    }
+}
+
+fn each<S: Serializer>(nodes: &Arc<[Node]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(nodes.iter())
 }
 
 impl Network {
@@ -77,18 +122,22 @@ impl Network {
         // The index of each node of the graph in the drawing.
         let mut place = Vec::with_capacity(graph.nodes().len());
         let mut sizes: Vec<u64> = Vec::new();
+        // What the block that is drawn last reads.
+        let mut known: HashSet<usize> = HashSet::new();
+        let returned = graph.returned();
         for (id, node) in graph.iter() {
             let path: Vec<&str> = node.id.split('.').collect();
             let folded = path.len() > depth.max(1) && node.op != Op::Input;
             let name = if folded { path[..depth.max(1)].join(".") } else { node.id.clone() };
             let weighted = !node.weights.is_empty();
             let mut inputs: Vec<usize> = node.inputs.iter().map(|input| place[input.index()]).collect();
-            let output = graph.outputs().contains(&id);
+            let output = returned[id.index()];
             // Only consecutive nodes are folded, which cannot create a cycle.
             if folded && let Some(last) = nodes.last_mut().filter(|last| last.op == BLOCK && last.id == name)
             {
                 let index = place[id.index() - 1];
-                inputs.retain(|&input| input != index && !last.inputs.contains(&input));
+                inputs.retain(|&input| input != index && !known.contains(&input));
+                known.extend(&inputs);
                 last.inputs.append(&mut inputs);
                 last.shape = node.shape.sizes().to_vec();
                 last.output |= output;
@@ -100,6 +149,10 @@ impl Network {
                 continue;
             }
             inputs.dedup();
+            known.clear();
+            if folded {
+                known.extend(&inputs);
+            }
             place.push(nodes.len());
             sizes.push(1);
             let settings = match &node.op {
@@ -138,11 +191,9 @@ impl Network {
     }
 
     fn with_edges(name: String, nodes: Vec<Node>) -> Self {
-        let edge = |from: usize, to: &Node| Edge { from: nodes[from].id.clone(), to: to.id.clone() };
-        let edges =
-            nodes.iter().flat_map(|node| node.inputs.iter().map(move |&from| edge(from, node))).collect();
         let outputs = nodes.iter().filter(|node| node.output).map(|node| node.id.clone()).collect();
-        Self { name, edges, outputs, nodes, import: None }
+        let nodes: Arc<[Node]> = nodes.into();
+        Self { name, edges: Edges(Arc::clone(&nodes)), outputs, nodes, import: None }
     }
 
     /// Returns the network as a table, for formats without drawings.

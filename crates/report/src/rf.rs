@@ -3,6 +3,8 @@
 mod page;
 mod unit;
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -12,7 +14,9 @@ use crate::support::{self, Exact};
 use crate::{Page, Summary};
 use cnnkit_core::analysis::field::Interval;
 use cnnkit_core::analysis::field::family::Jump;
-use cnnkit_core::analysis::field::{AxisFacts, Facts, Misaligned, Options, PathEnd, Sampling, analyse};
+use cnnkit_core::analysis::field::{
+    AxisFacts, Facts, Fields, Misaligned, Options, PathEnd, Sampling, analyse,
+};
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::shape::Shape;
@@ -202,28 +206,34 @@ fn is_false(flag: &bool) -> bool {
 pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Result<RfSummary, Problem> {
     let fields = analyse(graph, Options { max_offset: question.max_offset })?;
     let target = question.node.as_ref().map(|id| find(graph, id)).transpose()?;
-    let mut all = Vec::new();
-    for (id, node) in graph.iter() {
-        if node.op != Op::Input {
-            all.extend(fields.facts(graph, id)?);
-        }
-    }
+    let all = AllFacts::new(graph, &fields)?;
     let merges = fields.misaligned_at();
     let nodes = targets(graph, &all, target);
     let supports = if question.exact { support::exact(graph, &nodes)? } else { vec![] };
+    let known: HashMap<(NodeId, NodeId), &Exact> =
+        supports.iter().map(|exact| ((exact.node, exact.input), exact)).collect();
     let layer = |facts: &Facts| {
         let shown = target.is_some()
             || question.all
             || merges.contains_key(&facts.node)
-            || graph.outputs().contains(&facts.node);
+            || all.returned[facts.node.index()];
         let changes = changes(graph, &all, facts);
-        let exact = supports.iter().find(|exact| exact.node == facts.node && exact.input == facts.input);
-        RfLayer { shown: shown || changes, changes, ..of_layer(graph, facts, question.effective, exact) }
+        let exact = known.get(&(facts.node, facts.input)).copied();
+        let returned = all.returned[facts.node.index()];
+        RfLayer {
+            shown: shown || changes,
+            changes,
+            returned,
+            ..of_layer(graph, facts, question.effective, exact)
+        }
     };
-    let of_output = |output: NodeId| all.iter().filter(move |facts| facts.node == output);
+    let asked = match target {
+        Some(node) => all.of(node),
+        None => &all.list,
+    };
     Ok(RfSummary {
-        outputs: graph.outputs().iter().flat_map(|&output| of_output(output)).map(layer).collect(),
-        layers: all.iter().filter(|facts| target.is_none_or(|node| facts.node == node)).map(layer).collect(),
+        outputs: graph.outputs().iter().flat_map(|&output| all.of(output)).map(layer).collect(),
+        layers: asked.iter().map(layer).collect(),
         misaligned: fields.misaligned.iter().map(|found| merge(graph, found)).collect(),
         unit: question.unit.as_ref().map(|unit| unit::read_by(graph, &fields, &nodes, unit)).transpose()?,
         import: import.map(StatusAndImport::from),
@@ -232,6 +242,40 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
         question,
         supports,
     })
+}
+
+/// The facts of all layers, in order.
+struct AllFacts {
+    list: Vec<Facts>,
+    /// For each node, the index of its first facts; one more at the end.
+    starts: Vec<usize>,
+    /// For each node, whether the network returns it.
+    returned: Vec<bool>,
+}
+
+impl AllFacts {
+    fn new(graph: &Graph, fields: &Fields) -> Result<Self, Problem> {
+        let (mut list, mut starts) = (Vec::new(), vec![0]);
+        for (id, node) in graph.iter() {
+            if node.op != Op::Input {
+                list.extend(fields.facts(graph, id)?);
+            }
+            starts.push(list.len());
+        }
+        Ok(Self { list, starts, returned: graph.returned() })
+    }
+
+    /// Returns the facts of one node, in the order of the inputs.
+    fn of(&self, node: NodeId) -> &[Facts] {
+        let index = node.index();
+        &self.list[self.starts[index]..self.starts[index + 1]]
+    }
+
+    /// Returns the facts of one node with respect to one input.
+    fn about(&self, node: NodeId, input: NodeId) -> Option<&Facts> {
+        let list = self.of(node);
+        list.binary_search_by_key(&input, |facts| facts.input).ok().map(|index| &list[index])
+    }
 }
 
 fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
@@ -247,10 +291,9 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
 }
 
 /// Returns whether the field differs from that of the layer's first input, as after a window.
-fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
+fn changes(graph: &Graph, all: &AllFacts, facts: &Facts) -> bool {
     let before = graph.node(facts.node).inputs.first();
-    let before =
-        before.and_then(|node| all.iter().find(|other| other.node == *node && other.input == facts.input));
+    let before = before.and_then(|node| all.about(*node, facts.input));
     let same = |other: &Facts| {
         other.global == facts.global
             && other.global_context == facts.global_context
@@ -265,21 +308,23 @@ fn key(axis: &AxisFacts) -> (i128, Option<i128>, Jump, Option<Interval>) {
 
 /// Returns the nodes for `--exact` and `--unit`: the requested one, else the outputs; an output whose field
 /// is global is replaced by the last feature map whose field is not.
-fn targets(graph: &Graph, all: &[Facts], asked: Option<NodeId>) -> Vec<NodeId> {
+fn targets(graph: &Graph, all: &AllFacts, asked: Option<NodeId>) -> Vec<NodeId> {
     if let Some(node) = asked {
         return vec![node];
     }
-    let mut nodes = Vec::new();
-    for &output in graph.outputs() {
-        let local = |node: NodeId| {
-            !graph.node(node).shape.spatial().is_empty()
-                && all.iter().any(|facts| {
-                    facts.node == node && !facts.global && facts.axes.iter().all(|axis| axis.size > 0)
-                })
-        };
-        let last = (0..=output.index()).rev().map(NodeId::new).find(|&node| local(node));
-        nodes.extend(if local(output) { Some(output) } else { last });
-    }
+    let bounded = |facts: &Facts| !facts.global && facts.axes.iter().all(|axis| axis.size > 0);
+    let mut last = None;
+    let nearest: Vec<Option<NodeId>> = graph
+        .iter()
+        .map(|(id, node)| {
+            if !node.shape.spatial().is_empty() && all.of(id).iter().any(bounded) {
+                last = Some(id);
+            }
+            last
+        })
+        .collect();
+    let mut nodes: Vec<NodeId> =
+        graph.outputs().iter().filter_map(|output| nearest[output.index()]).collect();
     nodes.dedup();
     nodes
 }
@@ -320,7 +365,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         holes: exact.map(|exact| exact.holes),
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
-        returned: graph.outputs().contains(&facts.node),
+        returned: false,
         changes: false,
         shown: true,
     }

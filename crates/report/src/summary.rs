@@ -14,7 +14,7 @@ use crate::{Page, Report};
 pub const SCHEMA_VERSION: u64 = 1;
 
 /// The result of a command.
-pub trait Summary: Serialize + JsonSchema {
+pub trait Summary: Serialize + JsonSchema + Send + Sync + 'static {
     /// The command, as in the key `command`: `hdc-check`.
     const COMMAND: &'static str;
 
@@ -104,15 +104,15 @@ impl<T: Summary> Envelope<T> {
 impl Report {
     /// Returns the views of a summary that is not about one network.
     pub fn of<T: Summary>(summary: T) -> Self {
-        Self::from_envelope(&Envelope::of(summary))
+        Self::from_envelope(Envelope::of(summary))
     }
 
     /// Returns the views of the summaries of networks, one page below the other.
     pub fn of_networks<T: Summary>(entries: Vec<Entry<T>>) -> Self {
-        Self::from_envelope(&Envelope::of_networks(entries))
+        Self::from_envelope(Envelope::of_networks(entries))
     }
 
-    fn from_envelope<T: Summary>(envelope: &Envelope<T>) -> Self {
+    fn from_envelope<T: Summary>(envelope: Envelope<T>) -> Self {
         let summaries = || envelope.entries().iter().map(|entry| &entry.summary);
         let mut page = Page::default();
         let several = envelope.entries().len() > 1;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn one_network_gives_its_keys_and_several_give_results() {
-        let text = |report: Report| report.json.to_string();
+        let text = |report: Report| report.json.value().to_string();
         assert_eq!(
             text(Report::of(sum(3))),
             r#"{"schema":1,"command":"sum","spec":{"name":null,"path":null},"sum":3}"#

@@ -2,7 +2,7 @@
 
 use crate::{Cell, Column, Row, StyledText, Table, Tone, Value};
 use cnnkit_core::analysis::field::Interval as Range;
-use cnnkit_core::analysis::support::{Borders, Region, support};
+use cnnkit_core::analysis::support::{Region, Supports};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 
@@ -29,12 +29,13 @@ pub struct Exact {
 
 /// Computes the supports of `nodes` with respect to every input that they read.
 pub fn exact(graph: &Graph, nodes: &[NodeId]) -> Result<Vec<Exact>, Problem> {
+    let supports = Supports::new(graph);
     let mut list = Vec::new();
     for &node in nodes {
         let unit: Vec<i128> =
             graph.node(node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
         for (input, source) in graph.inputs() {
-            let region = support(graph, node, input, &unit, Borders::Ignored)?;
+            let region = supports.of(graph, node, input, &unit)?;
             let Some(hull) = region.hull() else { continue };
             let positions = region.positions()?;
             let area = hull.iter().map(Range::size).try_fold(1i128, i128::checked_mul);

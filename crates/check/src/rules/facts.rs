@@ -15,7 +15,7 @@ use cnnkit_core::analysis::gradient::{self, Severed};
 use cnnkit_core::analysis::gridding::Gridding;
 use cnnkit_core::analysis::memory::{self, Peak};
 use cnnkit_core::analysis::paths::{Paths, paths};
-use cnnkit_core::analysis::support::{Borders, Budget, Region, support_within};
+use cnnkit_core::analysis::support::{Region, Supports};
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::analysis::unread_positions::{self, Unread};
 use cnnkit_core::diagnostic::Problem;
@@ -37,8 +37,7 @@ pub struct Facts<'a> {
     pub sources: &'a Sources,
     lines: OnceCell<HashSet<(SourceId, usize)>>,
     consumers: OnceCell<Vec<Vec<NodeId>>>,
-    /// Steps that all exact supports of the network may take together.
-    support_budget: Budget,
+    supports: OnceCell<Supports>,
     outputs: OnceCell<HashSet<NodeId>>,
     ids: OnceCell<HashMap<String, NodeId>>,
     names: OnceCell<Vec<String>>,
@@ -73,7 +72,7 @@ impl<'a> Facts<'a> {
             sources,
             lines: OnceCell::new(),
             consumers: OnceCell::new(),
-            support_budget: Budget::default(),
+            supports: OnceCell::new(),
             outputs: OnceCell::new(),
             ids: OnceCell::new(),
             names: OnceCell::new(),
@@ -349,7 +348,7 @@ impl<'a> Facts<'a> {
     pub fn support(&self, node: NodeId, input: NodeId) -> Result<Region, Problem> {
         let middle: Vec<i128> =
             self.node(node).shape.spatial().iter().map(|&size| i128::from(size / 2)).collect();
-        support_within(self.graph, node, input, &middle, Borders::Ignored, &self.support_budget)
+        self.supports.get_or_init(|| Supports::new(self.graph)).of(self.graph, node, input, &middle)
     }
 
     /// Returns which input channels reach which output channels, without gates.

@@ -49,6 +49,9 @@ layers:
     fixes: false,
 };
 
+/// Most operands that are named: layer `l` of a dense block has `l`.
+const MOST_PATHS: usize = 16;
+
 impl Rule for MisalignedMerge {
     fn meta(&self) -> &'static Meta {
         &META
@@ -72,7 +75,10 @@ impl Rule for MisalignedMerge {
             seen.insert(merge.node);
             let name = &facts.node(merge.node).id;
             let message = if merge.drifts() {
-                let jumps: Vec<String> = merge.paths.iter().map(|path| path.jump.to_string()).collect();
+                let mut jumps: Vec<String> =
+                    merge.paths.iter().take(MOST_PATHS).map(|path| path.jump.to_string()).collect();
+                let more = merge.paths.len().saturating_sub(MOST_PATHS);
+                jumps.extend((more > 0).then(|| format!("{more} more")));
                 format!(
                     "the operands of `{name}` step {} input positions per unit on spatial axis {}: they drift apart",
                     jumps.join(" and "),
@@ -86,7 +92,7 @@ impl Rule for MisalignedMerge {
                 )
             };
             let mut finding = Finding::new(Location::Node(merge.node), message);
-            for path in &merge.paths {
+            for path in merge.paths.iter().take(MOST_PATHS) {
                 let id = &facts.node(path.node).id;
                 finding = finding.related(
                     Location::Node(path.node),

@@ -11,16 +11,18 @@
 
 pub use crate::analysis::channel_sets::{Bits, Run, Runs};
 
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::analysis::channel_sets::{either, pulled, too_many};
+use crate::analysis::channel_sets::{Settled, either, pulled, too_many};
 use crate::analysis::relation::Link;
-use crate::analysis::support::each;
+use crate::analysis::support::{Budget, each};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::conv::PaddingMode;
 use crate::layers::rearrange::Rearrangement;
-use crate::layers::{AxisReach, Io, Layer, Role, WeightRole};
+use crate::layers::window::Window;
+use crate::layers::{AxisReach, Io, Layer, Reach, Role, WeightRole};
 
 /// Connectivity between the channels of a source and those of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,17 @@ pub struct Connectivity {
     pub unread: u64,
     /// Layers with weights between the two that keep groups of channels isolated.
     pub separators: Vec<NodeId>,
+    /// The first node up to this one all of whose channels depend on every channel of the source.
+    pub mixed: Option<Mixing>,
+}
+
+/// A node all of whose channels depend on every channel of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mixing {
+    /// The node.
+    pub node: NodeId,
+    /// Number of channel shuffles up to it.
+    pub shuffles: usize,
 }
 
 /// Returns, for each channel of each node, the channels of `source` that can reach it; `None` for nodes that
@@ -54,36 +67,96 @@ pub fn reached(
     gates: bool,
 ) -> Result<Vec<Option<Runs>>, Problem> {
     let mut all: Vec<Option<Runs>> = vec![None; last.0 + 1];
-    let mut budget = 40_000_000u64;
-    for (id, node) in graph.iter().take(last.0 + 1).skip(source.0) {
-        if id == source {
-            all[id.0] = Some(Runs::identity(node.shape.channels())?);
-            continue;
+    let mut budget = BUDGET;
+    if let Some(first) = all.get_mut(source.0) {
+        *first = Some(Runs::identity(graph.node(source).shape.channels())?);
+    }
+    for (id, node) in graph.iter().take(last.0 + 1).skip(source.0 + 1) {
+        if node.inputs.iter().any(|operand| all[operand.0].is_some()) {
+            all[id.0] = step(graph, node, &graph.reach(node), &all, gates, &mut budget)?;
         }
-        if matches!(node.op, Op::Input) || node.inputs.iter().all(|operand| all[operand.0].is_none()) {
-            continue;
-        }
-        let channels = node.shape.channels();
-        let mut sum: Option<Runs> = None;
-        for reach in graph.reach(node) {
-            if reach.role == Role::Context && !gates {
-                continue;
-            }
-            let Some(operand) = node.inputs.get(reach.input) else { continue };
-            let (Some(runs), Some(axis)) = (&all[operand.0], reach.axes.first()) else { continue };
-            let more = pulled(runs, axis, graph.node(*operand).shape.channels(), channels)?;
-            sum = Some(match sum {
-                Some(sum) => sum.union(&more),
-                None => more,
-            });
-        }
-        if let Some(runs) = &sum {
-            let spent = runs.cost();
-            budget = budget.checked_sub(spent).ok_or_else(too_many)?;
-        }
-        all[id.0] = sum;
     }
     Ok(all)
+}
+
+/// Words of memory that the sets of all nodes may take.
+const BUDGET: u64 = 40_000_000;
+
+/// Returns the sets of `node`, which reads its operands through `reaches`, from those of its operands.
+fn step(
+    graph: &Graph,
+    node: &Node,
+    reaches: &[Reach],
+    sets: &[Option<Runs>],
+    gates: bool,
+    budget: &mut u64,
+) -> Result<Option<Runs>, Problem> {
+    let channels = node.shape.channels();
+    let mut parts = Vec::new();
+    for reach in reaches.iter().filter(|reach| gates || reach.role != Role::Context) {
+        let Some(operand) = node.inputs.get(reach.input) else { continue };
+        let (Some(runs), Some(axis)) = (&sets[operand.0], reach.axes.first()) else { continue };
+        parts.push(pulled(runs, axis, graph.node(*operand).shape.channels(), channels)?);
+    }
+    let sum = Runs::united(parts);
+    if let Some(runs) = &sum {
+        *budget = budget.checked_sub(runs.cost()).ok_or_else(too_many)?;
+    }
+    Ok(sum)
+}
+
+/// The sets of one source after another, without looking at what does not depend on it: thousands of inputs may have
+/// their own short way to a layer that joins them all.
+struct Walk<'g> {
+    graph: &'g Graph,
+    gates: bool,
+    consumers: Vec<Vec<NodeId>>,
+    sets: Vec<Option<Runs>>,
+    /// The nodes that depend on the source, in order.
+    way: Vec<NodeId>,
+    /// How layers with many operands read them.
+    wide: HashMap<NodeId, Vec<Reach>>,
+    /// Number of operands for which `wide` has room.
+    room: usize,
+}
+
+impl<'g> Walk<'g> {
+    fn new(graph: &'g Graph, gates: bool) -> Self {
+        let (consumers, sets) = (graph.consumers(), vec![None; graph.nodes.len()]);
+        Self { graph, gates, consumers, sets, way: vec![], wide: HashMap::new(), room: 1 << 18 }
+    }
+
+    /// Computes the sets of all nodes up to `last` that depend on `source`.
+    fn from(&mut self, source: NodeId, last: NodeId) -> Result<(), Problem> {
+        const WIDE: usize = 64;
+        let graph = self.graph;
+        self.way.iter().for_each(|node| self.sets[node.0] = None);
+        self.way.clear();
+        let mut budget = BUDGET;
+        let mut next = BTreeSet::from([source]);
+        while let Some(id) = next.pop_first() {
+            let node = graph.node(id);
+            let set = if id == source {
+                Some(Runs::identity(node.shape.channels())?)
+            } else if let Some(reaches) = self.wide.get(&id) {
+                step(graph, node, reaches, &self.sets, self.gates, &mut budget)?
+            } else {
+                let reaches = graph.reach(node);
+                let set = step(graph, node, &reaches, &self.sets, self.gates, &mut budget)?;
+                if (WIDE..self.room).contains(&node.inputs.len()) {
+                    self.room -= node.inputs.len();
+                    self.wide.insert(id, reaches);
+                }
+                set
+            };
+            self.way.push(id);
+            if set.is_some() {
+                next.extend(self.consumers[id.0].iter().filter(|reader| **reader <= last));
+            }
+            self.sets[id.0] = set;
+        }
+        Ok(())
+    }
 }
 
 /// Returns the sets of the channels of `node` at the network's own size; `None` if it does not depend on `source`.
@@ -92,22 +165,48 @@ pub fn reached(
 pub fn exactly(graph: &Graph, source: NodeId, node: NodeId, gates: bool) -> Result<Option<Runs>, Problem> {
     let sets = reached(graph, source, node, gates)?;
     let Some(runs) = sets.get(node.0).and_then(Option::as_ref) else { return Ok(None) };
-    if !mixes(graph, node) && !blind(graph)? {
+    let nature = Nature::of(graph);
+    if !nature.mixed[node.0] && !nature.blind()? {
         return Ok(Some(runs.clone()));
     }
-    one_by_one(graph, source, node, gates, &settled(graph, sets)).map(Some)
+    let settled = Settled { sets: &sets, clean: &nature.clean };
+    one_by_one(graph, source, node, gates, &settled, &Budget::default()).map(Some)
 }
 
-/// Keeps the sets of nodes up to which no layer turns channels into positions and no unit reads padding alone: there they
-/// are exact.
-fn settled(graph: &Graph, sets: Vec<Option<Runs>>) -> Vec<Option<Runs>> {
-    let mut kept: Vec<Option<Runs>> = Vec::with_capacity(sets.len());
-    for (runs, node) in sets.into_iter().zip(graph.nodes()) {
-        let before = node.inputs.iter().all(|input| kept.get(input.0).is_some_and(Option::is_some));
-        let clean = before && !rearranges(graph, node) && !is_blind(graph, node).unwrap_or(true);
-        kept.push(clean.then(|| runs.unwrap_or_default()));
+/// What the layers of a graph do to channels.
+struct Nature {
+    /// For each node, whether some layer up to it turns channels into positions, or positions into channels.
+    mixed: Vec<bool>,
+    /// For each node, whether no layer up to it does so and no unit reads padding alone.
+    clean: Vec<bool>,
+    /// Whether some unit of some node reads padding alone; an error if that is not known.
+    blind: Result<bool, Problem>,
+}
+
+impl Nature {
+    fn of(graph: &Graph) -> Self {
+        let (mut mixed, mut clean) = (Vec::new(), Vec::new());
+        let mut blind = Ok(false);
+        for node in graph.nodes() {
+            let reaches = graph.reach(node);
+            let turns = rearranges(graph, node, &reaches);
+            let own = is_blind(graph, node, &reaches);
+            mixed.push(turns || node.inputs.iter().any(|input| mixed[input.0]));
+            let fine = !turns && matches!(own, Ok(false));
+            clean.push(fine && node.inputs.iter().all(|input| clean[input.0]));
+            if matches!(blind, Ok(false)) {
+                blind = own;
+            }
+        }
+        Self { mixed, clean, blind }
     }
-    kept
+
+    /// Returns whether some unit of some node reads nothing of an operand on some axis, because it reads only
+    /// padding or lies in a gap of a transposed convolution. Without such units, connectivity follows from the
+    /// layers alone, whatever the size.
+    fn blind(&self) -> Result<bool, Problem> {
+        self.blind.clone()
+    }
 }
 
 fn one_by_one(
@@ -115,11 +214,12 @@ fn one_by_one(
     source: NodeId,
     node: NodeId,
     gates: bool,
-    settled: &[Option<Runs>],
+    settled: &Settled<'_>,
+    budget: &Budget,
 ) -> Result<Runs, Problem> {
     let size = graph.node(source).shape.channels();
     let mut out = Runs::default();
-    for set in each::channels(graph, source, node, gates, settled)? {
+    for set in each::channels(graph, source, node, gates, settled, budget)? {
         let indices = set.spans().iter().flat_map(|span| span.lo..=span.hi);
         let bits = indices.filter_map(|c| Some(Rc::new(Bits::one(u64::try_from(c).ok()?, size))));
         out.push(1, bits.fold(None, |all, one| either(all, Some(one))));
@@ -130,31 +230,28 @@ fn one_by_one(
 /// Units up to this distance from the ends of a map are checked.
 const ENDS: i128 = 1 << 16;
 
-/// Returns whether some unit of some node reads nothing of an operand on some axis, because it reads only
-/// padding or lies in a gap of a transposed convolution. Without such units, connectivity follows from the
-/// layers alone, whatever the size.
-fn blind(graph: &Graph) -> Result<bool, Problem> {
-    for node in graph.nodes() {
-        if is_blind(graph, node)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Whether some unit of `node` reads nothing of an operand on some axis.
-fn is_blind(graph: &Graph, node: &Node) -> Result<bool, Problem> {
+fn is_blind(graph: &Graph, node: &Node, reaches: &[Reach]) -> Result<bool, Problem> {
     if matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.padding_mode != PaddingMode::Zeros) {
         return Ok(false);
     }
-    for reach in graph.reach(node) {
+    for reach in reaches {
         let Some(operand) = node.inputs.get(reach.input).map(|&id| graph.node(id)) else { continue };
         for (axis, &size) in reach.axes.iter().zip(operand.shape.sizes()).skip(1) {
             if !matches!(axis, AxisReach::Window { .. } | AxisReach::Transposed { .. }) {
                 continue;
             }
+            let units = axis.by().and_then(|by| node.shape.sizes().get(by)).copied().unwrap_or(1);
+            if let AxisReach::Window { window, .. } = axis
+                && let Some(blind) = beyond(window, size, units)
+            {
+                if blind {
+                    return Ok(true);
+                }
+                continue;
+            }
             let Link::By(relation) = Link::new(axis)? else { continue };
-            let units = i128::from(node.shape.sizes().get(relation.by).copied().unwrap_or(1));
+            let units = i128::from(units);
             // Units that read only padding lie at the ends; gaps occur in every period.
             let ends = (0..units.min(ENDS)).chain((units - ENDS).max(0)..units);
             if ends.into_iter().any(|u| !relation.at(u).is_some_and(|reads| reads.meets(size))) {
@@ -165,54 +262,64 @@ fn is_blind(graph: &Graph, node: &Node) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// Returns whether some layer before `node` turns channels into positions, or positions into channels.
-fn mixes(graph: &Graph, node: NodeId) -> bool {
-    let mut before = vec![false; graph.nodes.len()];
-    before[node.0] = true;
-    (0..=node.0).rev().any(|index| {
-        let node = &graph.nodes[index];
-        if !before[index] {
-            return false;
-        }
-        node.inputs.iter().for_each(|input| before[input.0] = true);
-        rearranges(graph, node)
-    })
+/// Whether some of the `units` windows over an axis of `size` lie beside it. `None` if their taps are so far apart that
+/// a window may lie around it: then each unit has to be looked at.
+fn beyond(window: &Window, size: u64, units: u64) -> Option<bool> {
+    if window.kernel > 1 && window.dilation > size {
+        return None;
+    }
+    // Later windows lie further on, so that the first and the last decide.
+    let before = i128::from(window.before);
+    let reach = i128::from(window.dilation) * i128::from(window.kernel.saturating_sub(1));
+    let last = i128::from(units.saturating_sub(1)) * i128::from(window.stride.max(1)) - before;
+    Some(window.kernel == 0 || reach < before || last >= i128::from(size))
 }
 
 /// Whether a layer turns channels into positions, or positions into channels.
-fn rearranges(graph: &Graph, node: &Node) -> bool {
+fn rearranges(graph: &Graph, node: &Node, reaches: &[Reach]) -> bool {
     let Op::Layer(layer) = &node.op else { return false };
     let shapes = graph.input_shapes(node);
     match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
         Some(Rearrangement::Regroup(runs)) => runs.iter().any(|run| run.input.len() + run.output.len() > 2),
         Some(_) => true,
-        None => crosses(graph, node),
+        None => crosses(reaches),
     }
 }
 
 /// Whether a layer's channels are positions of an operand, or vice versa.
-fn crosses(graph: &Graph, node: &Node) -> bool {
+fn crosses(reaches: &[Reach]) -> bool {
     let crosses = |(axis, reach): (usize, &AxisReach)| reach.by().is_some_and(|by| (by == 0) != (axis == 0));
-    graph.reach(node).iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
+    reaches.iter().any(|reach| reach.axes.iter().enumerate().any(crosses))
 }
+
+/// Steps that following channels one by one may take for all outputs together: about a second.
+const EACH: u64 = 40_000_000;
 
 /// Computes the connectivity between each input and each output of the network, through gates as well if
 /// `gates` is set.
 pub fn connectivity(graph: &Graph, gates: bool) -> Result<Vec<Connectivity>, Problem> {
+    let graph = &*graph.joined();
     let sources: Vec<NodeId> = graph.inputs().map(|(id, _)| id).collect();
     // Where following each channel is too expensive, fall back to what channels can depend on at any size.
-    let loose = blind(graph).unwrap_or(false);
+    let nature = Nature::of(graph);
+    let loose = nature.blind().unwrap_or(false);
+    let grouped = grouped(graph);
     let mut all = Vec::new();
+    let mut walk = Walk::new(graph, gates);
+    let budget = Budget::of(EACH);
     for source in sources {
         let last = graph.outputs.iter().max().copied().unwrap_or(source);
-        let sets = reached(graph, source, last, gates)?;
-        let settled = settled(graph, sets.clone());
+        walk.from(source, last)?;
+        let settled = Settled { sets: &walk.sets, clean: &nature.clean };
+        let mixing = mixing(&walk, source);
         for &output in &graph.outputs {
-            if let Some(runs) = sets.get(output.0).and_then(Option::as_ref) {
-                let exact = (loose || mixes(graph, output))
-                    .then(|| one_by_one(graph, source, output, gates, &settled));
+            if let Some(runs) = &walk.sets[output.0] {
+                let exact = (loose || nature.mixed[output.0])
+                    .then(|| one_by_one(graph, source, output, gates, &settled, &budget));
                 let exact = exact.and_then(Result::ok);
-                all.push(summary(graph, source, output, exact.as_ref().unwrap_or(runs)));
+                let found = summary(graph, source, output, exact.as_ref().unwrap_or(runs), &grouped);
+                let mixed = mixing.filter(|mixing| mixing.node <= output);
+                all.push(Connectivity { mixed, ..found });
             }
         }
     }
@@ -228,11 +335,30 @@ pub fn between(
     gates: bool,
 ) -> Result<Option<Connectivity>, Problem> {
     let sets = reached(graph, source, node, gates)?;
-    Ok(sets.get(node.0).and_then(Option::as_ref).map(|runs| summary(graph, source, node, runs)))
+    let runs = sets.get(node.0).and_then(Option::as_ref);
+    Ok(runs.map(|runs| summary(graph, source, node, runs, &grouped(graph))))
 }
 
-/// Summarises the sets `runs` of `node`.
-pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Connectivity {
+/// Returns the first node after `source` all of whose channels depend on all channels of `source`.
+fn mixing(walk: &Walk<'_>, source: NodeId) -> Option<Mixing> {
+    let size = walk.graph.node(source).shape.channels();
+    let mut shuffles = 0;
+    for &id in walk.way.iter().skip(1) {
+        let (node, Some(runs)) = (walk.graph.node(id), &walk.sets[id.0]) else { continue };
+        if let [_] = node.inputs[..] {
+            let shuffled = |axis: &AxisReach| matches!(axis, AxisReach::Shuffle { .. });
+            let reaches = walk.graph.reach(node);
+            shuffles += usize::from(reaches.iter().any(|reach| reach.axes.first().is_some_and(shuffled)));
+        }
+        if runs.iter().all(|run| run.set.as_ref().is_some_and(|set| set.count() == size)) {
+            return Some(Mixing { node: id, shuffles });
+        }
+    }
+    None
+}
+
+/// Summarises the sets `runs` of `node`; `grouped` are the layers with several groups.
+fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs, grouped: &[bool]) -> Connectivity {
     let source_channels = graph.node(source).shape.channels();
     let channels = graph.node(node).shape.channels();
     let seen = |run: &Run| run.set.as_ref().map_or(0, |set| set.count());
@@ -241,7 +367,7 @@ pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Conn
     let mean_share = total / (channels as f64 * source_channels as f64);
     let (isolated_groups, read) = runs.components();
     let separators = if isolated_groups > 1 || smallest < source_channels {
-        separators(graph, source, node)
+        separators(graph, source, node, grouped)
     } else {
         vec![]
     };
@@ -255,12 +381,16 @@ pub fn summary(graph: &Graph, source: NodeId, node: NodeId, runs: &Runs) -> Conn
         isolated_groups,
         unread: source_channels - read,
         separators,
+        mixed: None,
     }
 }
 
 /// Returns the layers with weights between `source` and `node` whose output channels each read only some of the input
 /// channels.
-fn separators(graph: &Graph, source: NodeId, node: NodeId) -> Vec<NodeId> {
+fn separators(graph: &Graph, source: NodeId, node: NodeId, grouped: &[bool]) -> Vec<NodeId> {
+    if !grouped.contains(&true) {
+        return vec![];
+    }
     let mut before = vec![false; graph.nodes.len()];
     before[source.0] = true;
     for (id, current) in graph.iter().skip(source.0 + 1) {
@@ -274,13 +404,12 @@ fn separators(graph: &Graph, source: NodeId, node: NodeId) -> Vec<NodeId> {
         }
     }
     let on_the_way = |id: NodeId| id != source && before[id.0] && after[id.0];
-    graph
-        .iter()
-        .filter(|(id, current)| {
-            on_the_way(*id) && groups(graph, current).is_some_and(|(groups, _)| groups > 1)
-        })
-        .map(|(id, _)| id)
-        .collect()
+    (0..graph.nodes.len()).map(NodeId).filter(|&id| grouped[id.0] && on_the_way(id)).collect()
+}
+
+/// Returns, for each node, whether it is a layer with a kernel and several groups.
+fn grouped(graph: &Graph) -> Vec<bool> {
+    graph.nodes.iter().map(|node| groups(graph, node).is_some_and(|(groups, _)| groups > 1)).collect()
 }
 
 /// Returns the number of groups of a layer with a kernel, and whether each group has a single input channel
@@ -342,10 +471,11 @@ pub fn seams(graph: &Graph) -> Result<Vec<Seam>, Problem> {
         });
         let Some(second) = next else { continue };
         // Only the part between the two matters: the operand of the first is the source.
-        if let Some(joint) = between(graph, source, second, true)?
-            && joint.isolated_groups > 1
-        {
-            found.push(Seam { first, second, isolated_groups: joint.isolated_groups });
+        let sets = reached(graph, source, second, true)?;
+        let runs = sets.get(second.0).and_then(Option::as_ref);
+        let isolated_groups = runs.map_or(0, |runs| runs.components().0);
+        if isolated_groups > 1 {
+            found.push(Seam { first, second, isolated_groups });
         }
     }
     Ok(found)

@@ -27,7 +27,8 @@ pub fn used(graph: &Graph) -> Result<Vec<Vec<Region>>, Problem> {
     let nothing =
         |node: &Node| node.weights.iter().map(|weight| Region::empty(weight.shape.rank())).collect();
     let mut all: Vec<Vec<Region>> = graph.nodes.iter().map(nothing).collect();
-    let live = live(graph)?;
+    // What a concatenation is said to read may be more than it does there; it has no weights.
+    let live = live(&graph.joined())?;
     let nonzero = known_zeros::nonzero(graph, &budget)?;
     for (id, node) in graph.iter() {
         let (Op::Layer(layer), Some(region)) = (&node.op, &live[id.0]) else { continue };

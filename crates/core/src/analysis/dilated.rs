@@ -4,11 +4,13 @@
 //! 1x1 convolutions between them: a residual module's branch continues the chain that its shortcut skips. Parallel
 //! rates (ASPP) are different chains. Pools, strides and resizes end a chain.
 
+use std::rc::Rc;
+
 use crate::analysis::gridding::{Layer, Stack};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::window::Window;
-use crate::layers::{AxisReach, Reach, Role};
+use crate::layers::{AxisReach, Role};
 
 /// A maximal chain of dilated convolutions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +63,7 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     let members: Vec<NodeId> =
         graph.iter().filter(|(id, _)| matches!(taps[id.0], Taps::Member(_))).map(|(id, _)| id).collect();
     // Without dilation there is nothing to list, however many convolutions there are.
-    let dilated = |id: &NodeId| match &taps[id.0] {
-        Taps::Member(windows) => windows.iter().any(|window| window.dilation > 1 && window.kernel > 1),
-        _ => false,
-    };
-    if !members.iter().any(dilated) {
+    if !members.iter().any(|id| is_dilated(&taps[id.0])) {
         return Ok(Chains::default());
     }
     if members.len() > 4096 {
@@ -77,42 +75,66 @@ pub fn chains(graph: &Graph) -> Result<Chains, Problem> {
     }
     let order = |id: NodeId| members.binary_search(&id).unwrap_or(usize::MAX);
     // For each node, the member convolutions whose outputs it reads through pointwise layers only.
-    let mut behind: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
-    let mut previous: Vec<Vec<usize>> = vec![vec![]; members.len()];
+    let mut behind: Vec<Rc<[usize]>> = Vec::with_capacity(graph.nodes.len());
+    let mut previous: Vec<Rc<[usize]>> = vec![Rc::default(); members.len()];
     for (id, node) in graph.iter() {
-        let mut reached: Vec<usize> =
-            carried(graph, node).flat_map(|operand| behind[operand.0].iter().copied()).collect();
-        reached.sort_unstable();
-        reached.dedup();
-        behind[id.0] = match taps[id.0] {
+        let reached = joint(carried(graph, node).map(|operand| &behind[operand.0]));
+        behind.push(match taps[id.0] {
             Taps::Member(_) => {
                 previous[order(id)] = reached;
-                vec![order(id)]
+                Rc::from([order(id)])
             }
             Taps::Point => reached,
-            Taps::Break => vec![],
-        };
+            Taps::Break => Rc::default(),
+        });
     }
     Ok(longest(graph, &members, &taps, reduced(&previous)))
 }
 
+/// Returns what is in one of the sorted lists, sorted; lists that say the same are shared.
+fn joint<'a>(lists: impl Iterator<Item = &'a Rc<[usize]>>) -> Rc<[usize]> {
+    let mut first: Option<&Rc<[usize]>> = None;
+    let mut all: Vec<usize> = Vec::new();
+    for list in lists.filter(|list| !list.is_empty()) {
+        match first {
+            None => first = Some(list),
+            Some(first) if Rc::ptr_eq(first, list) => {}
+            Some(first) => {
+                if all.is_empty() {
+                    all.extend_from_slice(first);
+                }
+                all.extend_from_slice(list);
+            }
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    match first {
+        Some(first) if all.is_empty() || **first == *all => Rc::clone(first),
+        _ => all.into(),
+    }
+}
+
 /// Returns the operands that share their positions with `node`: neither a vector that is broadcast over the map, nor
 /// a map whose spatial axes a reshape reduces to a single position.
-fn carried<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = NodeId> + 'a {
+fn carried<'a>(graph: &Graph, node: &'a Node) -> impl Iterator<Item = NodeId> + use<'a> {
     let reaches = graph.reach(node);
     let axes = node.shape.spatial().len();
-    let spread = move |index: usize| {
-        let mut own = reaches.iter().filter(|reach| reach.input == index).peekable();
-        let spatial = |reach: &Reach| reach.axes.get(1..).is_some_and(|axes| !axes.is_empty());
-        own.peek().is_some()
-            && own.all(|reach| {
-                spatial(reach) && reach.axes[1..].iter().all(|axis| *axis == AxisReach::Broadcast)
-            })
-    };
-    let same = move |operand: NodeId| graph.node(operand).shape.spatial().len() == axes;
-    let kept =
-        node.inputs.iter().enumerate().filter(move |&(index, &operand)| same(operand) && !spread(index));
-    kept.map(|(_, &operand)| operand)
+    // For each operand, whether all that is read of it is broadcast; `None` if nothing is read.
+    let mut spread: Vec<Option<bool>> = vec![None; node.inputs.len()];
+    for reach in &reaches {
+        let broadcast = reach
+            .axes
+            .get(1..)
+            .is_some_and(|axes| !axes.is_empty() && axes.iter().all(|axis| *axis == AxisReach::Broadcast));
+        if let Some(own) = spread.get_mut(reach.input) {
+            *own = Some(own.unwrap_or(true) && broadcast);
+        }
+    }
+    let same = |operand: NodeId| graph.node(operand).shape.spatial().len() == axes;
+    let kept: Vec<bool> =
+        node.inputs.iter().zip(&spread).map(|(&id, spread)| same(id) && *spread != Some(true)).collect();
+    node.inputs.iter().zip(kept).filter(|(_, kept)| *kept).map(|(&operand, _)| operand)
 }
 
 /// The role of a node in chains.
@@ -123,6 +145,10 @@ enum Taps {
     Point,
     /// Ends every chain.
     Break,
+}
+
+fn is_dilated(taps: &Taps) -> bool {
+    matches!(taps, Taps::Member(windows) if windows.iter().any(|window| window.dilation > 1 && window.kernel > 1))
 }
 
 fn taps(graph: &Graph, node: &Node) -> Taps {
@@ -161,19 +187,19 @@ fn taps(graph: &Graph, node: &Node) -> Taps {
 
 /// Removes the edges that a longer path makes redundant: a shortcut past a convolution is not a chain of its
 /// own.
-fn reduced(previous: &[Vec<usize>]) -> Vec<Vec<usize>> {
+fn reduced(previous: &[Rc<[usize]>]) -> Vec<Vec<usize>> {
     let words = previous.len().div_ceil(64);
     let mut above: Vec<Vec<u64>> = Vec::with_capacity(previous.len());
     let mut kept = Vec::with_capacity(previous.len());
     for direct in previous {
         let mut far = vec![0u64; words];
-        for &member in direct {
+        for &member in direct.iter() {
             far.iter_mut().zip(&above[member]).for_each(|(word, more)| *word |= more);
         }
         kept.push(
             direct.iter().copied().filter(|member| far[member / 64] >> (member % 64) & 1 == 0).collect(),
         );
-        for member in direct {
+        for member in direct.iter() {
             far[member / 64] |= 1 << (member % 64);
         }
         above.push(far);
@@ -185,10 +211,15 @@ fn longest(graph: &Graph, members: &[NodeId], taps: &[Taps], previous: Vec<Vec<u
     let mut last = vec![true; members.len()];
     previous.iter().flatten().for_each(|&member| last[member] = false);
     let mut all = Chains::default();
+    // Whether some path up to a member has a rate above 1: others, of which there may be any number, are no chains.
+    let mut worth: Vec<bool> = Vec::with_capacity(members.len());
+    for (member, id) in members.iter().enumerate() {
+        worth.push(is_dilated(&taps[id.0]) || previous[member].iter().any(|&before| worth[before]));
+    }
     // Depth first from the ends backwards; each path to a convolution without predecessor is a chain.
-    for end in (0..members.len()).filter(|&end| last[end]) {
-        let mut stack = vec![vec![end]];
-        while let Some(path) = stack.pop() {
+    for end in (0..members.len()).filter(|&end| last[end] && worth[end]) {
+        let mut stack = vec![(vec![end], is_dilated(&taps[members[end].0]))];
+        while let Some((path, dilated)) = stack.pop() {
             let Some(&head) = path.last() else { continue };
             if previous[head].is_empty() {
                 if all.chains.len() >= MAX_CHAINS {
@@ -202,10 +233,10 @@ fn longest(graph: &Graph, members: &[NodeId], taps: &[Taps], previous: Vec<Vec<u
                 all.truncated = true;
                 continue;
             }
-            for &before in previous[head].iter().rev() {
+            for &before in previous[head].iter().rev().filter(|&&before| dilated || worth[before]) {
                 let mut longer = path.clone();
                 longer.push(before);
-                stack.push(longer);
+                stack.push((longer, dilated || is_dilated(&taps[members[before].0])));
             }
         }
     }

@@ -37,6 +37,8 @@ pub fn nonzero(graph: &Graph, budget: &Budget) -> Result<Vec<Option<Region>>, Pr
     let mut all: Vec<Option<Region>> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let region = match &node.op {
+            // It has no zeros of its own, and may have thousands of operands.
+            Op::Layer(Layer::Concat(_)) if node.inputs.iter().all(|input| all[input.0].is_none()) => None,
             Op::Layer(layer) => match carries(layer, &graph.reach(node)) {
                 Carries::Moves => moved(graph, node, &all, budget)?,
                 Carries::Maps => node.inputs.first().and_then(|input| all[input.0].clone()),

@@ -9,7 +9,9 @@ mod dense;
 
 pub use dense::{DenseBlock, dense_blocks};
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use num_bigint::BigUint;
 use num_traits::{ToPrimitive as _, Zero as _};
@@ -57,6 +59,8 @@ const MAX_STEPS: usize = 20_000_000;
 
 /// Computes the paths to each output; errors as for the receptive fields ([`analyse`]).
 pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
+    // A path into a concatenation continues through those that it continues: in one way each.
+    let graph = &*graph.joined();
     let deepest = deepest(graph);
     let residual: Vec<Option<Vec<bool>>> =
         graph.iter().map(|(_, node)| residual(graph, node, &deepest)).collect();
@@ -75,16 +79,26 @@ pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
             Some(length + u64::from(branch))
         },
     );
-    let fields = analyse(graph, Options::default()).ok();
-    let seen = fields.as_ref().filter(|fields| fields.inputs.len() == 1).and_then(|fields| {
-        let reaches: Vec<Vec<Reach>> = graph.nodes.iter().map(|node| graph.reach(node)).collect();
+    // A path has one size only if it has one input.
+    let single = graph.inputs().count() == 1;
+    let fields = if single { analyse(graph, Options::default()).ok() } else { None };
+    let seen = fields.as_ref().and_then(|fields| {
+        // Of one node at a time: those of all take as much memory as the graph has connections.
+        let current: RefCell<Option<(NodeId, Vec<Option<Reach>>)>> = RefCell::default();
         distribution(
             graph,
             |_, node| Some(vec![Seen::Size(1); node.shape.spatial().len()]),
-            |sizes, node, slot, operand| widened(graph, fields, &reaches[node.0], sizes, slot, operand),
+            |sizes, node, slot, operand| {
+                if current.borrow().as_ref().is_none_or(|(id, _)| *id != node) {
+                    current.replace(Some((node, by_slot(graph, graph.node(node)))));
+                }
+                let current = current.borrow();
+                let reach = current.as_ref().and_then(|(_, reaches)| reaches.get(slot)?.as_ref())?;
+                widened(graph, fields, reach, sizes, operand)
+            },
         )
     });
-    let on_the_way = ancestors(graph);
+    let modules_before = modules_before(graph, &residual);
     Ok(graph
         .outputs
         .iter()
@@ -92,16 +106,13 @@ pub fn paths(graph: &Graph) -> Result<Vec<Paths>, Problem> {
         .map(|(i, &output)| {
             let count = counts.as_ref().and_then(|all| all[i].get(&()).cloned()).unwrap_or_default();
             let pick = |list: &Option<Vec<Distribution<u64>>>| list.as_ref().map(|all| all[i].clone());
-            let residual_modules =
-                residual.iter().zip(&on_the_way[i]).filter(|(merge, used)| merge.is_some() && **used).count()
-                    as u64;
             Paths {
                 output,
                 count,
                 lengths: pick(&lengths),
                 modules: pick(&modules),
                 fields: seen.as_ref().map(|all| all[i].clone()),
-                residual_modules,
+                residual_modules: modules_before[output.0],
             }
         })
         .collect())
@@ -150,8 +161,7 @@ fn distribution<K: Ord + Clone>(
 ) -> Option<Vec<Distribution<K>>> {
     let mut readers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
     graph.outputs.iter().for_each(|output| readers[output.0] += 1);
-    let useful =
-        ancestors(graph).into_iter().reduce(|a, b| a.iter().zip(&b).map(|(x, y)| *x || *y).collect())?;
+    let useful = ancestors(graph);
     let mut all: Vec<Distribution<K>> = Vec::with_capacity(graph.nodes.len());
     let mut steps = 0usize;
     for (id, node) in graph.iter() {
@@ -183,19 +193,55 @@ fn distribution<K: Ord + Clone>(
     Some(graph.outputs.iter().map(|output| all[output.0].clone()).collect())
 }
 
-/// Returns, for each output, which nodes it depends on.
-fn ancestors(graph: &Graph) -> Vec<Vec<bool>> {
-    let of = |output: &NodeId| {
-        let mut used = vec![false; graph.nodes.len()];
-        used[output.0] = true;
-        for index in (0..=output.0).rev() {
-            if used[index] {
-                graph.nodes[index].sources().iter().for_each(|operand| used[operand.0] = true);
+/// Returns, for each node, whether some output depends on it.
+fn ancestors(graph: &Graph) -> Vec<bool> {
+    let mut used = graph.returned();
+    for index in (0..used.len()).rev() {
+        if used[index] {
+            graph.nodes[index].sources().iter().for_each(|operand| used[operand.0] = true);
+        }
+    }
+    used
+}
+
+/// Returns, for each output, the number of residual modules on which it depends; 0 for other nodes.
+fn modules_before(graph: &Graph, residual: &[Option<Vec<bool>>]) -> Vec<u64> {
+    let returned = graph.returned();
+    let mut readers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
+    let words = residual.iter().flatten().count().div_ceil(64);
+    // One bit for each module; nodes that depend on the same ones share a set.
+    let mut sets: Vec<Rc<Vec<u64>>> = Vec::with_capacity(graph.nodes.len());
+    let (nothing, mut next) = (Rc::new(vec![0; words]), 0);
+    let mut counts = vec![0; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut set: Option<Rc<Vec<u64>>> = None;
+        for operand in node.sources() {
+            let other = &sets[operand.0];
+            match &mut set {
+                None => set = Some(Rc::clone(other)),
+                Some(set) if Rc::ptr_eq(set, other) => {}
+                Some(set) => {
+                    Rc::make_mut(set).iter_mut().zip(other.iter()).for_each(|(own, more)| *own |= more);
+                }
             }
         }
-        used
-    };
-    graph.outputs.iter().map(of).collect()
+        let mut set = set.unwrap_or_else(|| Rc::clone(&nothing));
+        if residual[index].is_some() {
+            Rc::make_mut(&mut set)[next / 64] |= 1 << (next % 64);
+            next += 1;
+        }
+        if returned[index] {
+            counts[index] = set.iter().map(|word| u64::from(word.count_ones())).sum();
+        }
+        sets.push(set);
+        for operand in &node.inputs {
+            readers[operand.0] = readers[operand.0].saturating_sub(1);
+            if readers[operand.0] == 0 {
+                sets[operand.0] = Rc::clone(&nothing);
+            }
+        }
+    }
+    counts
 }
 
 /// Returns the largest number of layers with weights on any path to each node.
@@ -224,23 +270,31 @@ fn residual(graph: &Graph, node: &Node, deepest: &[u64]) -> Option<Vec<bool>> {
     (depths().max()? > shortest).then(|| depths().map(|depth| depth > shortest).collect())
 }
 
-/// Returns the receptive field of a path that continues from `operand` into operand slot `slot`: larger by `(k - 1) *
+/// Returns how `node` reads each of its operands; of one that it reads both locally and as context, the local path counts.
+fn by_slot(graph: &Graph, node: &Node) -> Vec<Option<Reach>> {
+    let mut slots: Vec<Option<Reach>> = vec![None; node.inputs.len()];
+    for reach in graph.reach(node) {
+        let Some(slot) = slots.get_mut(reach.input) else { continue };
+        if slot.as_ref().is_none_or(|old| old.role == Role::Context && reach.role != Role::Context) {
+            *slot = Some(reach);
+        }
+    }
+    slots
+}
+
+/// Returns the receptive field of a path that continues from `operand` through `reach`: larger by `(k - 1) *
 /// d * jump`.
 fn widened(
     graph: &Graph,
     fields: &Fields,
-    reaches: &[Reach],
+    reach: &Reach,
     sizes: &[Seen],
-    slot: usize,
     operand: NodeId,
 ) -> Option<Vec<Seen>> {
-    let mut own = reaches.iter().filter(|reach| reach.input == slot);
-    // A layer that reads one operand both locally and as context: the local path counts.
-    let reach = own.clone().find(|reach| reach.role != Role::Context).or_else(|| own.next())?;
     let extents = graph.node(operand).shape.sizes();
     let field = fields.of(operand, *fields.inputs.first()?)?;
     let mut out = Vec::with_capacity(sizes.len());
-    for (seen, axis) in sizes.iter().zip(&field.axes) {
+    for (seen, axis) in sizes.iter().zip(field.axes.iter()) {
         let Seen::Size(size) = *seen else {
             out.push(Seen::Whole);
             continue;

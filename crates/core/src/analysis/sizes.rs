@@ -61,6 +61,7 @@ pub struct Unsupported(pub String);
 pub fn analyse(trial: &dyn Trial) -> Result<Vec<AxisSizes>, Unsupported> {
     let own: Vec<Shape> = trial.inputs().iter().map(|(_, shape)| shape.clone()).collect();
     let base = if trial.at(&own).is_some() { own.clone() } else { fitting(trial, &own)? };
+    affordable(trial, &base)?;
     let size = |shapes: &[Shape], slot: &Slot| shapes[slot.input].spatial()[slot.axis];
     let run = |slots: &[Slot]| Search::new(trial, &base, slots).run(size(&base, &slots[0]));
     let (mut found, mut open): (Vec<AxisSizes>, Vec<AxisSizes>) = (Vec::new(), Vec::new());
@@ -90,6 +91,24 @@ pub fn analyse(trial: &dyn Trial) -> Result<Vec<AxisSizes>, Unsupported> {
     found.extend(open);
     found.sort_by_key(|sizes| (sizes.slots[0].axis, sizes.slots[0].input));
     Ok(found)
+}
+
+/// Largest product of the number of axes and that of layers and connections: some hundred sizes are tried for each axis.
+const MAX_WORK: usize = 1_500_000;
+
+/// Returns an error if the sizes of all axes cannot be tried in reasonable time.
+fn affordable(trial: &dyn Trial, base: &[Shape]) -> Result<(), Unsupported> {
+    let Some(network) = trial.at(base) else { return Ok(()) };
+    let axes = slots(base).len();
+    let nodes = network.graph().nodes();
+    let connections: usize = nodes.iter().map(|node| node.inputs.len()).sum();
+    if axes.saturating_mul(nodes.len() + connections) > MAX_WORK {
+        return Err(Unsupported(format!(
+            "{axes} axes times {} layers with {connections} connections, more than {MAX_WORK}",
+            nodes.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Returns all spatial axes of all inputs.

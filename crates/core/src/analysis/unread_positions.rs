@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId, Op};
 use crate::layers::window::Window;
-use crate::layers::{AxisReach, Category, Reach};
+use crate::layers::{AxisReach, Category, Layer, Reach};
 
 /// A feature map with positions that no layer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,10 @@ fn of_map(
     for &reader in &distinct {
         let node = graph.node(reader);
         if matches!(&node.op, Op::Layer(layer) if layer.doc().category == Category::Shape) {
+            return Ok(None);
+        }
+        // These read all of every operand, and may have thousands.
+        if matches!(&node.op, Op::Layer(Layer::Concat(_) | Layer::Add(_) | Layer::Multiply(_))) {
             return Ok(None);
         }
         for reach in graph.reach(node) {

@@ -12,7 +12,7 @@ use crate::source::Origin;
 /// Maximum number of elements of one tensor, so that no later count comes near 64 bits by accident.
 const MAX_ELEMENTS: u64 = 1 << 48;
 /// Maximum number of inputs of all layers together: a dense block has as many as the square of its layers.
-const MAX_CONNECTIONS: usize = 1_000_000;
+const MAX_CONNECTIONS: usize = 2_500_000;
 /// Maximum number of inputs of one layer: analyses compare the inputs of a sum with each other.
 const MAX_INPUTS: usize = 10_000;
 

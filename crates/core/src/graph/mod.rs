@@ -5,12 +5,13 @@
 //! stop at the first: a failed node silences the nodes that depend on it.
 
 mod builder;
+mod joined;
 mod rebuild;
 
 pub use builder::{Builder, Unbuilt};
 
 use crate::layers::opaque::Opaque;
-use crate::layers::{Cost, Io, Layer, Weight};
+use crate::layers::{Arithmetic, Cost, Io, Layer, Weight};
 use crate::shape::Shape;
 use crate::source::Origin;
 
@@ -144,6 +145,13 @@ impl Graph {
         &self.outputs
     }
 
+    /// Returns, for each node, whether the network returns it.
+    pub fn returned(&self) -> Vec<bool> {
+        let mut returned = vec![false; self.nodes.len()];
+        self.outputs.iter().for_each(|output| returned[output.0] = true);
+        returned
+    }
+
     /// Returns the node with index `id`.
     ///
     /// # Panics
@@ -202,6 +210,15 @@ impl Graph {
     }
 }
 
+/// Whether the weights of `layer` depend on nothing but channels, of which `sources` have as many as the input had for
+/// which they were made.
+fn by_channels(layer: &Layer, sources: &[Shape], input: &Node) -> bool {
+    let kind = matches!(layer.arithmetic(), Arithmetic::Conv(_) | Arithmetic::BatchNorm(_));
+    kind && sources
+        .iter()
+        .all(|source| (source.rank(), source.channels()) == (input.shape.rank(), input.shape.channels()))
+}
+
 /// The node that rejects other input shapes, with the reason.
 #[derive(Debug)]
 pub struct Misfit {
@@ -233,12 +250,16 @@ impl Graph {
         for (id, node) in self.iter() {
             let shape = match &node.op {
                 Op::Input => given.next().unwrap_or(&node.shape).clone(),
+                // It has no weights, and fits every shape.
+                Op::Layer(layer) if matches!(layer.arithmetic(), Arithmetic::Pointwise(_)) => {
+                    shapes[node.inputs[0].0].clone()
+                }
                 Op::Layer(layer) => {
                     let sources: Vec<Shape> =
                         node.inputs.iter().map(|input| shapes[input.0].clone()).collect();
                     let misfit = |problem| Misfit { node: id, problem };
                     let output = layer.infer(&sources).map_err(misfit)?;
-                    if !node.weights.is_empty() {
+                    if !node.weights.is_empty() && !by_channels(layer, &sources, self.node(node.inputs[0])) {
                         let weights =
                             layer.weights(Io { inputs: &sources, output: &output }).map_err(misfit)?;
                         let shapes = |weights: &[Weight]| {

@@ -55,7 +55,7 @@ impl<'g> Outline<'g> {
         let nodes: Vec<NodeId> =
             graph.iter().filter(|(_, node)| node.op != Op::Input).map(|(id, _)| id).collect();
         let mut outline = Self { graph, groups: vec![] };
-        let seen = Seen { consumers: graph.consumers(), worth };
+        let seen = Seen::of(graph, worth);
         outline.add(&nodes, Place::default(), &seen);
         outline
     }
@@ -113,7 +113,7 @@ impl<'g> Outline<'g> {
 
     fn add(&mut self, nodes: &[NodeId], place: Place, seen: &Seen<'_>) -> GroupId {
         let index = self.groups.len();
-        let (inputs, outputs) = self.border(nodes, &seen.consumers);
+        let (inputs, outputs) = self.border(nodes, seen);
         let Place { path, name, parent, shares } = place;
         let depth = if path.is_empty() { 0 } else { path.len() + 1 };
         self.groups.push(Group { path, name, parent, children: vec![], inputs, outputs, shares });
@@ -121,7 +121,7 @@ impl<'g> Outline<'g> {
         let mut at = 0;
         let mut refused: HashSet<String> = HashSet::new();
         while at < nodes.len() {
-            match self.whole(&nodes[at..], nodes, depth, &mut refused, seen.worth) {
+            match self.whole(&nodes[at..], depth, &mut refused, seen) {
                 Some((length, path, shares)) => {
                     let place = Place { name: path[depth..].to_owned(), path, parent: Some(index), shares };
                     children.push(Child::Group(self.add(&nodes[at..at + length], place, seen)));
@@ -142,10 +142,9 @@ impl<'g> Outline<'g> {
     fn whole(
         &self,
         rest: &[NodeId],
-        all: &[NodeId],
         depth: usize,
         refused: &mut HashSet<String>,
-        worth: &dyn Fn(&[NodeId]) -> bool,
+        seen: &Seen<'_>,
     ) -> Option<(usize, String, Option<String>)> {
         let graph = self.graph;
         let id = &graph.node(*rest.first()?).id;
@@ -156,10 +155,10 @@ impl<'g> Outline<'g> {
             }
             let inside = |node: &&NodeId| graph.node(**node).id.starts_with(dotted);
             let length = rest.iter().take_while(inside).count();
-            let together = all.iter().filter(inside).count() == length;
-            let taken = graph.find(prefix).is_some();
-            if together && !taken && worth(&rest[..length]) {
-                match self.sharing(&rest[..length], dotted) {
+            let together = seen.layers(prefix).filter(|&id| graph.node(id).op != Op::Input).count() == length;
+            let taken = seen.ids.contains(prefix);
+            if together && !taken && (seen.worth)(&rest[..length]) {
+                match self.sharing(&rest[..length], dotted, seen) {
                     Sharing::Own => return Some((length, prefix.to_owned(), None)),
                     Sharing::Mirror(other) => return Some((length, prefix.to_owned(), Some(other))),
                     Sharing::Mixed => {}
@@ -171,7 +170,7 @@ impl<'g> Outline<'g> {
     }
 
     /// Returns whose weights the layers of the group `dotted` use.
-    fn sharing(&self, nodes: &[NodeId], dotted: &str) -> Sharing {
+    fn sharing(&self, nodes: &[NodeId], dotted: &str, seen: &Seen<'_>) -> Sharing {
         let graph = self.graph;
         let from_outside = |&&node: &&NodeId| {
             self.owner(node).is_some_and(|owner| !graph.node(owner).id.starts_with(dotted))
@@ -181,8 +180,7 @@ impl<'g> Outline<'g> {
             let relative = graph.node(first).id.strip_prefix(dotted)?;
             let theirs = graph.node(self.owner(first)?).id.strip_suffix(relative)?;
             let other = theirs.strip_suffix('.')?;
-            let others: Vec<NodeId> =
-                graph.iter().filter(|(_, node)| node.id.starts_with(theirs)).map(|(id, _)| id).collect();
+            let others: Vec<NodeId> = seen.layers(other).collect();
             let place: HashMap<NodeId, usize> = nodes.iter().enumerate().map(|(i, &n)| (n, i)).collect();
             let place_there: HashMap<NodeId, usize> =
                 others.iter().enumerate().map(|(i, &n)| (n, i)).collect();
@@ -210,17 +208,17 @@ impl<'g> Outline<'g> {
         Some(owner)
     }
 
-    fn border(&self, nodes: &[NodeId], consumers: &[Vec<NodeId>]) -> (Vec<NodeId>, Vec<NodeId>) {
+    fn border(&self, nodes: &[NodeId], seen: &Seen<'_>) -> (Vec<NodeId>, Vec<NodeId>) {
         let inside: HashSet<NodeId> = nodes.iter().copied().collect();
-        let mut inputs = Vec::new();
+        let (mut inputs, mut known) = (Vec::new(), HashSet::new());
         for input in nodes.iter().flat_map(|&node| &self.graph.node(node).inputs) {
-            if !inside.contains(input) && !inputs.contains(input) {
+            if !inside.contains(input) && known.insert(*input) {
                 inputs.push(*input);
             }
         }
         let outside = |node: &&NodeId| {
-            self.graph.outputs().contains(node)
-                || consumers[node.index()].iter().any(|reader| !inside.contains(reader))
+            seen.returned[node.index()]
+                || seen.consumers[node.index()].iter().any(|reader| !inside.contains(reader))
         };
         (inputs, nodes.iter().filter(outside).copied().collect())
     }
@@ -229,7 +227,35 @@ impl<'g> Outline<'g> {
 /// The state shared while an outline is built.
 struct Seen<'a> {
     consumers: Vec<Vec<NodeId>>,
+    /// For each node, whether the network returns it.
+    returned: Vec<bool>,
+    ids: HashSet<&'a str>,
+    /// The nodes inside each path, in order.
+    inside: HashMap<&'a str, Vec<NodeId>>,
     worth: &'a dyn Fn(&[NodeId]) -> bool,
+}
+
+impl<'a> Seen<'a> {
+    fn of(graph: &'a Graph, worth: &'a dyn Fn(&[NodeId]) -> bool) -> Self {
+        let mut inside: HashMap<&str, Vec<NodeId>> = HashMap::new();
+        for (id, node) in graph.iter() {
+            for (dot, _) in node.id.match_indices('.') {
+                inside.entry(&node.id[..dot]).or_default().push(id);
+            }
+        }
+        Self {
+            consumers: graph.consumers(),
+            returned: graph.returned(),
+            ids: graph.nodes().iter().map(|node| node.id.as_str()).collect(),
+            inside,
+            worth,
+        }
+    }
+
+    /// Returns the nodes whose ids begin with `path` and a dot.
+    fn layers(&self, path: &str) -> impl Iterator<Item = NodeId> {
+        self.inside.get(path).into_iter().flatten().copied()
+    }
 }
 
 /// The location of a group.

@@ -1,5 +1,7 @@
 //! The page of `cnnkit params`: a table by block, layer or kind, the totals, and the memory.
 
+use std::collections::HashMap;
+
 use super::{By, ParamsLayer, ParamsSummary, ParamsTensor, ParamsTotals, Sort, View};
 use crate::{Block, Cell, Column, Fact, Page, Row, Table, Tone, Value};
 use cnnkit_core::analysis::memory::Dtype;
@@ -177,8 +179,8 @@ fn prefix(id: &str, levels: usize) -> (&str, bool) {
 /// with its sum.
 fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
     let depth = view.depth.unwrap_or(usize::MAX).max(1);
+    let mut groups = Groups::of(layers, depth);
     let mut lines: Vec<Line> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
     for layer in layers {
         // An input is in no block, whatever it is called: PyTorch's exporter says `input.1`.
         if layer.is_input() {
@@ -189,27 +191,39 @@ fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
         let levels = layer.id.matches('.').count();
         for level in 1..=levels.min(depth.saturating_sub(1)) {
             let (block, _) = prefix(&layer.id, level);
-            if seen.insert(block.to_owned()) {
-                lines.push(Line { heading: true, ..group(layers, block) });
-            }
+            lines.extend(groups.take(block).map(|line| Line { heading: true, ..line }));
         }
         let (row, more) = prefix(&layer.id, depth);
         if !more {
             lines.push(line(layer));
-        } else if seen.insert(row.to_owned()) {
-            lines.push(group(layers, row));
+        } else {
+            lines.extend(groups.take(row));
         }
     }
     lines
 }
 
-/// Returns the sum of all layers whose ids begin with `block`.
-fn group(layers: &[ParamsLayer], block: &str) -> Line {
-    let member =
-        |layer: &&ParamsLayer| layer.id.strip_prefix(block).is_some_and(|rest| rest.starts_with('.'));
-    let members: Vec<&ParamsLayer> = layers.iter().filter(member).collect();
-    let output = members.last().map(|layer| shown(layer.output_shape.as_ref())).unwrap_or_default();
-    Line { output, ..sum(block, &members) }
+/// The layers by block: those whose ids begin with the block's.
+struct Groups<'a>(HashMap<&'a str, Vec<&'a ParamsLayer>>);
+
+impl<'a> Groups<'a> {
+    /// Returns the blocks of the first `levels` levels.
+    fn of(layers: &'a [ParamsLayer], levels: usize) -> Self {
+        let mut groups: HashMap<&str, Vec<&ParamsLayer>> = HashMap::new();
+        for layer in layers {
+            for (end, _) in layer.id.match_indices('.').take(levels) {
+                groups.entry(&layer.id[..end]).or_default().push(layer);
+            }
+        }
+        Self(groups)
+    }
+
+    /// Returns the sum of a block, the first time that it is asked for.
+    fn take(&mut self, block: &str) -> Option<Line> {
+        let members = self.0.remove(block)?;
+        let output = members.last().map(|layer| shown(layer.output_shape.as_ref())).unwrap_or_default();
+        Some(Line { output, ..sum(block, &members) })
+    }
 }
 
 fn totals_block(page: &mut Page, total: &ParamsTotals) {

@@ -26,18 +26,22 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Wraps `text` between words into lines of at most `width` columns; a longer word has a line of its own.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let mut lines = Vec::new();
+    let (mut line, mut filled) = (String::new(), 0);
     for word in words(text) {
-        let last = lines.len() - 1;
-        if !lines[last].is_empty() && lines[last].width() + 1 + word.width() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !lines[last].is_empty() {
-                lines[last].push(' ');
-            }
-            lines[last].push_str(word);
+        let own = word.width();
+        if !line.is_empty() && filled + 1 + own > width {
+            lines.push(std::mem::take(&mut line));
+            filled = 0;
         }
+        if !line.is_empty() {
+            line.push(' ');
+            filled += 1;
+        }
+        line.push_str(word);
+        filled += own;
     }
+    lines.push(line);
     lines
 }
 

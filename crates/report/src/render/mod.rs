@@ -19,6 +19,8 @@ pub mod terminal;
 mod tree;
 pub mod value;
 
+use std::io::{self, Write};
+
 use crate::findings::Findings;
 use crate::network::Network;
 use crate::{Block, Page, Report};
@@ -129,13 +131,24 @@ pub struct Canvas {
     pub tables: bool,
 }
 
+/// Writes `report` as `format`; JSON is written piece by piece.
+///
+/// # Errors
+/// If `out` cannot be written.
+pub fn write(report: &Report, format: Format, canvas: Canvas, out: &mut dyn Write) -> io::Result<()> {
+    match format {
+        Format::Json => report.json.write(out),
+        _ => out.write_all(render(report, format, canvas).as_bytes()),
+    }
+}
+
 /// Formats `report` as `format`; colour and width affect only [`Format::Table`].
 pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
         // JSON has escapes of its own, and programs want the text as it is.
-        Format::Json => return json(&report.json),
-        Format::Netron => return netron::render(&report.json),
-        Format::Jsonl => return safe::json(found(&report.page, &findings::jsonl)),
+        Format::Json => return report.json.text(),
+        Format::Netron => return netron::render(&report.json.value()),
+        Format::Jsonl => return safe::json(&found(&report.page, &findings::jsonl)).into_owned(),
         Format::Sarif => return found(&report.page, &findings::sarif),
         Format::Gitlab => return found(&report.page, &findings::gitlab),
         _ => {}
@@ -161,7 +174,7 @@ pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
 pub fn json(value: &serde_json::Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
-    safe::json(text)
+    safe::json(&text).into_owned()
 }
 
 /// Formats the findings of `page` with `draw`.

@@ -108,10 +108,10 @@ fn without_marks(text: &str, replacement: &str) -> String {
 
 /// Returns JSON text with the same meaning, in which nothing is obeyed: characters that JSON leaves as they are stand in
 /// its own escapes. They occur inside strings only.
-pub fn json(text: String) -> String {
+pub fn json(text: &str) -> Cow<'_, str> {
     let bad = |c: char| is_obeyed(c) && c != '\n';
     if !text.contains(bad) && !text.contains("##") {
-        return text;
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
@@ -123,7 +123,7 @@ pub fn json(text: String) -> String {
             out.push(c);
         }
     }
-    without_marks(&out, "#\\u0023")
+    Cow::Owned(without_marks(&out, "#\\u0023"))
 }
 
 /// Returns the text of a table's cell so that a spreadsheet shows it and evaluates nothing: with an apostrophe before
@@ -283,7 +283,8 @@ mod tests {
     fn json_keeps_its_meaning() {
         let value =
             serde_json::json!({"a\u{85}": "\u{2028}\u{202e}\u{e0001}##[error]\u{7f}##", "b": ["x\ny"]});
-        let text = json(serde_json::to_string_pretty(&value).expect("JSON"));
+        let pretty = serde_json::to_string_pretty(&value).expect("JSON");
+        let text = json(&pretty);
         assert!(text.chars().all(|c| !is_obeyed(c) || c == '\n') && !text.contains("##["), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }

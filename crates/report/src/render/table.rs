@@ -12,6 +12,9 @@ use crate::{Column, Row, Table, Tone};
 
 /// Columns between two columns of a table.
 const GAP: usize = 2;
+/// The widest that a column is made where nothing limits it: a longer cell stands out of its column, instead of blanks in
+/// every other row (the ids of thousands of branches beside one join).
+const WIDE: usize = 400;
 /// The narrowest that a column of text is made while a column can be left out instead, and at last.
 const NARROW: [usize; 2] = [16, 10];
 
@@ -36,6 +39,8 @@ pub(super) fn draw(table: &Table, canvas: Canvas) -> String {
 /// The columns that are drawn, with their widths.
 struct Layout {
     columns: Vec<(usize, usize)>,
+    /// Whether a cell that is wider than its column is broken into lines.
+    breaks: bool,
 }
 
 impl Layout {
@@ -66,7 +71,17 @@ impl Layout {
                 widths[widest] -= 1;
             }
         }
-        (excess(&widths) == 0).then(|| Self { columns: shown.iter().copied().zip(widths).collect() })
+        let breaks = width < usize::MAX;
+        if !breaks {
+            widths.iter_mut().for_each(|width| *width = (*width).min(WIDE));
+        }
+        let columns = shown.iter().copied().zip(widths).collect();
+        let layout = Self { columns, breaks };
+        (excess(&layout.widths()) == 0).then_some(layout)
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        self.columns.iter().map(|&(_, width)| width).collect()
     }
 
     fn draw(&self, table: &Table, canvas: Canvas) -> String {
@@ -102,7 +117,10 @@ impl Layout {
     }
 
     fn row(&self, row: &Row, table: &Table, canvas: Canvas) -> String {
-        let lines = |&(i, width): &(usize, usize)| broken(&text(row, i), width);
+        let lines = |&(i, width): &(usize, usize)| {
+            let text = text(row, i);
+            if self.breaks || text.width() <= width { broken(&text, width) } else { vec![text] }
+        };
         let cells: Vec<Vec<String>> = self.columns.iter().map(lines).collect();
         let mut out = String::new();
         for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {

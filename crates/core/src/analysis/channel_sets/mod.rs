@@ -2,10 +2,12 @@
 
 mod bits;
 mod runs;
+mod settled;
 
 pub use bits::Bits;
 pub(in crate::analysis) use bits::either;
 pub use runs::{Run, Runs};
+pub(in crate::analysis) use settled::Settled;
 
 use std::rc::Rc;
 

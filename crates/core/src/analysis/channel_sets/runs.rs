@@ -1,5 +1,6 @@
 //! One set per channel of a node, with neighbouring equal sets stored as one run.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::bits::{Bits, either};
@@ -132,6 +133,19 @@ impl Runs {
         out
     }
 
+    /// Returns the union of all, channel by channel: of two at a time, so that thousands of operands side by side cost
+    /// little more than their own runs. `None` of none.
+    pub(in crate::analysis) fn united(mut all: Vec<Self>) -> Option<Self> {
+        while all.len() > 1 {
+            let pairs = all.chunks(2).map(|pair| match pair {
+                [a, b] => a.union(b),
+                rest => rest.first().cloned().unwrap_or_default(),
+            });
+            all = pairs.collect();
+        }
+        all.pop()
+    }
+
     /// Returns the memory in words.
     pub(in crate::analysis) fn cost(&self) -> u64 {
         self.runs.iter().map(|run| 1 + run.set.as_ref().map_or(0, |set| set.words())).sum()
@@ -140,14 +154,61 @@ impl Runs {
     /// Returns the number of classes of channels that share no source channel, and the number of source channels that
     /// are read.
     pub(in crate::analysis) fn components(&self) -> (u64, u64) {
-        let mut classes: Vec<Bits> = Vec::new();
-        for set in self.runs.iter().filter_map(|run| run.set.as_ref()) {
-            let (meeting, mut apart): (Vec<Bits>, Vec<Bits>) =
-                classes.into_iter().partition(|class| class.meets(set));
-            apart.push(meeting.iter().fold((**set).clone(), |all, class| all.union(class)));
-            classes = apart;
+        let mut classes = Classes::default();
+        let mut seen: HashSet<&Bits> = HashSet::new();
+        for set in self.runs.iter().filter_map(|run| run.set.as_deref()).filter(|set| seen.insert(set)) {
+            let mut members = set.iter();
+            if let Some(first) = members.next() {
+                classes.add(first);
+                members.for_each(|member| classes.join(first, member));
+            }
         }
-        (classes.len() as u64, classes.iter().map(Bits::count).sum())
+        (classes.count, classes.read)
+    }
+}
+
+/// Disjoint classes of source channels, each a tree.
+#[derive(Default)]
+struct Classes {
+    /// The channel above each; itself at the top, `None` where nobody reads it.
+    above: Vec<Option<usize>>,
+    /// Number of classes.
+    count: u64,
+    /// Number of channels in them.
+    read: u64,
+}
+
+impl Classes {
+    /// Adds a channel as a class of its own, unless it is there; returns its place.
+    fn add(&mut self, channel: u64) -> usize {
+        let channel = usize::try_from(channel).unwrap_or(0);
+        if channel >= self.above.len() {
+            self.above.resize(channel + 1, None);
+        }
+        if self.above[channel].is_none() {
+            self.above[channel] = Some(channel);
+            self.count += 1;
+            self.read += 1;
+        }
+        channel
+    }
+
+    fn top(&mut self, mut at: usize) -> usize {
+        while let Some(up) = self.above[at].filter(|&up| up != at) {
+            // Halves the way for the next search.
+            self.above[at] = self.above[up];
+            at = up;
+        }
+        at
+    }
+
+    fn join(&mut self, a: u64, b: u64) {
+        let (a, b) = (self.add(a), self.add(b));
+        let (a, b) = (self.top(a), self.top(b));
+        if a != b {
+            self.above[b] = Some(a);
+            self.count -= 1;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the channels of some operands only (the split of a ShuffleNet v2 or CSP stage without its shuffle): there each
 //! class of channels keeps its own field until a layer mixes them.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::channels::{joins, takes_all};
@@ -82,10 +83,10 @@ pub(super) fn split(
         match apart {
             Some(apart) => {
                 for class in &apart.classes {
-                    seen.push(step.pull(class)?);
+                    seen.push(step.pull(class)?.into_owned());
                 }
             }
-            None => seen.push(step.pull(field)?),
+            None => seen.push(step.pull(field)?.into_owned()),
         }
     }
     if seen.len() > MAX_CLASSES {
@@ -124,22 +125,13 @@ pub(super) fn split(
     }
     let mut classes = Vec::with_capacity(sets.len());
     for set in sets {
-        let mut members = set.iter().filter_map(|member| seen.get(usize::try_from(member).ok()?)).cloned();
-        let Some(mut field) = members.next() else { continue };
-        for other in members {
-            field = union(field, other, &node.shape)?;
-        }
-        classes.push(field);
+        let members = set.iter().filter_map(|member| seen.get(usize::try_from(member).ok()?));
+        classes.extend(union(members.map(Cow::Borrowed), &node.shape)?);
     }
     Ok(Some(Apart { runs, classes }))
 }
 
 /// Returns the field of all classes together; `None` if no channel depends on the input.
 pub(super) fn together(apart: &Apart, node: &Node) -> Result<Option<Field>, Problem> {
-    let mut classes = apart.classes.iter().cloned();
-    let Some(mut field) = classes.next() else { return Ok(None) };
-    for other in classes {
-        field = union(field, other, &node.shape)?;
-    }
-    Ok(Some(field))
+    union(apart.classes.iter().map(Cow::Borrowed), &node.shape)
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Field, Fields};
+use super::Field;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::rearrange::Rearrangement;
 use crate::layers::{AxisReach, Io, Reach, Role};
@@ -19,45 +19,103 @@ pub(super) struct Channels {
     pub bound: bool,
 }
 
-/// Returns both for `node` with respect to `input`, given its operands' fields; `apart` returns which operands have
-/// classes of channels with different fields.
-pub(super) fn channels(
-    graph: &Graph,
-    node: &Node,
-    reaches: &[Reach],
-    fields: &Fields,
-    input: NodeId,
-    apart: impl Fn(NodeId) -> bool,
-) -> Channels {
-    let of = |operand: usize| node.inputs.get(operand).and_then(|&operand| fields.of(operand, input));
-    let mut all = Channels { uniform: true, bound: false };
-    let local = || reaches.iter().filter(|reach| reach.role != Role::Context);
-    for reach in local() {
-        let Some(field) = of(reach.input).filter(|field| field.local) else { continue };
-        let operand = node.inputs[reach.input];
-        let size = graph.node(operand).shape.channels();
-        let axis = reach.axes.first();
-        all.bound |= field.bound;
-        all.bound |= apart(operand) && axis.and_then(AxisReach::by).is_some_and(|by| by != 0);
-        if !field.uniform {
-            all.bound |= !axis.is_some_and(|axis| takes_all(axis, size, node.shape.channels()));
-            all.uniform &= joins(axis, size);
-        }
+/// What a node does to the channels and positions of its operands, whichever input they come from.
+pub(super) struct Layout {
+    places: Vec<Places>,
+    rearrangement: Option<Rearrangement>,
+    /// The first operand that is read as more than context, with its reach's axes.
+    first: Option<(usize, Vec<AxisReach>)>,
+}
+
+impl Layout {
+    pub(super) fn of(graph: &Graph, node: &Node, reaches: &[Reach]) -> Self {
+        let rearrangement = match &node.op {
+            Op::Layer(layer) => {
+                layer.rearrangement(Io { inputs: &graph.input_shapes(node), output: &node.shape })
+            }
+            Op::Input => None,
+        };
+        let first = reaches.iter().find(|reach| reach.role != Role::Context);
+        let first = first.map(|reach| (reach.input, reach.axes.clone()));
+        Self { places: places(reaches), rearrangement, first }
     }
-    // A table reorders positions, which boxes cannot follow; after a permutation, channels are positions too.
-    let chosen = |reach: &Reach| {
-        let moving = of(reach.input).into_iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
-        let first = usize::from(moving.into_iter().all(|piece| piece.by != Some(0)));
-        let by_index = |axis: &AxisReach| matches!(axis, AxisReach::Table { .. } | AxisReach::Shuffle { .. });
-        reach.axes.iter().skip(first).any(by_index)
-    };
-    all.bound |= local().any(chosen);
-    let places = places(reaches);
-    all.bound |= local().any(|reach| side_by_side(reach, &places, of(reach.input)));
-    all.bound |= stacked(reaches, &of);
-    let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));
-    rearranged(graph, node, of(0), mixed, &mut all);
-    all
+
+    /// Returns the facts about `node` with respect to one input, given its operands' fields and the reaches whose operands
+    /// have one; `apart` returns which operands have classes of channels with different fields.
+    pub(super) fn channels<'a>(
+        &self,
+        graph: &Graph,
+        node: &Node,
+        reaches: &[&Reach],
+        fields: impl Fn(NodeId) -> Option<&'a Field>,
+        apart: impl Fn(NodeId) -> bool,
+    ) -> Channels {
+        let of = |operand: usize| node.inputs.get(operand).and_then(|&operand| fields(operand));
+        let mut all = Channels { uniform: true, bound: false };
+        let local = || reaches.iter().filter(|reach| reach.role != Role::Context);
+        for reach in local() {
+            let Some(field) = of(reach.input).filter(|field| field.local) else { continue };
+            let operand = node.inputs[reach.input];
+            let size = graph.node(operand).shape.channels();
+            let axis = reach.axes.first();
+            all.bound |= field.bound;
+            all.bound |= apart(operand) && axis.and_then(AxisReach::by).is_some_and(|by| by != 0);
+            if !field.uniform {
+                all.bound |= !axis.is_some_and(|axis| takes_all(axis, size, node.shape.channels()));
+                all.uniform &= joins(axis, size);
+            }
+        }
+        // A table reorders positions, which boxes cannot follow; after a permutation, channels are positions too.
+        let chosen = |reach: &Reach| {
+            let by_index =
+                |axis: &AxisReach| matches!(axis, AxisReach::Table { .. } | AxisReach::Shuffle { .. });
+            if !reach.axes.iter().any(by_index) {
+                return false;
+            }
+            let moving = of(reach.input).into_iter().flat_map(|field| field.axes.iter());
+            let first = usize::from(moving.flat_map(|axis| &axis.union).all(|piece| piece.by != Some(0)));
+            reach.axes.iter().skip(first).any(by_index)
+        };
+        all.bound |= local().any(|reach| chosen(reach));
+        all.bound |= local().any(|reach| side_by_side(reach, &self.places, of(reach.input)));
+        all.bound |= self.stacked(local().copied(), &of);
+        let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));
+        if let (Some(rearrangement), Some(field)) = (&self.rearrangement, of(0)) {
+            rearranged(rearrangement, field, mixed, &mut all);
+        }
+        all
+    }
+
+    /// Returns whether a layer puts operands with different boxes side by side along an axis other than the
+    /// channels (the disparities of a cost volume): a unit belongs to one operand, but the box is that of all of
+    /// them.
+    fn stacked<'a>(
+        &self,
+        local: impl Iterator<Item = &'a Reach>,
+        of: &impl Fn(usize) -> Option<&'a Field>,
+    ) -> bool {
+        let boxes = |field: &'a Field| {
+            let pieces = field
+                .axes
+                .iter()
+                .map(|axis| (axis.whole, axis.union.iter().map(|piece| (piece.by, &piece.family))));
+            pieces.map(|(whole, pieces)| (whole, pieces.collect::<Vec<_>>())).collect::<Vec<_>>()
+        };
+        let Some((first, axes)) = &self.first else { return false };
+        let Some(one) = of(*first).filter(|field| field.local) else { return false };
+        let mut rest = local.filter(|other| other.input != *first);
+        rest.any(|other| {
+            let beside = |axis: usize| match (axes.get(axis), other.axes.get(axis)) {
+                (
+                    Some(AxisReach::Window { by, window }),
+                    Some(AxisReach::Window { by: theirs, window: other }),
+                ) => (*by, *theirs) == (axis, axis) && window.kernel == 1 && window.before != other.before,
+                _ => false,
+            };
+            (1..axes.len()).any(beside)
+                && of(other.input).is_some_and(|two| two.local && boxes(one) != boxes(two))
+        })
+    }
 }
 
 /// Where operands stand along one axis: for each place, an operand there, and whether others are there too. A sum of
@@ -90,7 +148,7 @@ fn places(reaches: &[Reach]) -> Vec<Places> {
 /// Returns whether a layer places operands side by side along an axis that moves their units: the box covers
 /// all of them, but each unit belongs to one operand.
 fn side_by_side(reach: &Reach, places: &[Places], field: Option<&Field>) -> bool {
-    let moving = field.iter().flat_map(|field| &field.axes).flat_map(|axis| &axis.union);
+    let moving = field.iter().flat_map(|field| field.axes.iter()).flat_map(|axis| &axis.union);
     moving.filter_map(|piece| piece.by).any(|axis| {
         let Some((own, places)) = place(reach, axis).zip(places.get(axis)) else { return false };
         places
@@ -99,48 +157,18 @@ fn side_by_side(reach: &Reach, places: &[Places], field: Option<&Field>) -> bool
     })
 }
 
-/// Returns whether a layer puts operands with different boxes side by side along an axis other than the
-/// channels (the disparities of a cost volume): a unit belongs to one operand, but the box is that of all of
-/// them.
-fn stacked<'a>(reaches: &[Reach], of: &impl Fn(usize) -> Option<&'a Field>) -> bool {
-    let local: Vec<&Reach> = reaches.iter().filter(|reach| reach.role != Role::Context).collect();
-    let boxes = |field: &'a Field| {
-        let pieces = field
-            .axes
-            .iter()
-            .map(|axis| (axis.whole, axis.union.iter().map(|piece| (piece.by, &piece.family))));
-        pieces.map(|(whole, pieces)| (whole, pieces.collect::<Vec<_>>())).collect::<Vec<_>>()
-    };
-    let Some((first, rest)) = local.split_first() else { return false };
-    rest.iter().any(|other| {
-        let beside = |axis: usize| match (first.axes.get(axis), other.axes.get(axis)) {
-            (
-                Some(AxisReach::Window { by, window }),
-                Some(AxisReach::Window { by: theirs, window: other }),
-            ) => (*by, *theirs) == (axis, axis) && window.kernel == 1 && window.before != other.before,
-            _ => false,
-        };
-        let fields = of(first.input).zip(of(other.input));
-        first.input != other.input
-            && (1..first.axes.len()).any(beside)
-            && fields.is_some_and(|(one, two)| one.local && two.local && boxes(one) != boxes(two))
-    })
-}
-
 /// Handles layers whose reaches alone are only a bound.
-fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, all: &mut Channels) {
-    let (Op::Layer(layer), Some(field)) = (&node.op, operand) else { return };
-    let shapes = graph.input_shapes(node);
-    match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
+fn rearranged(rearrangement: &Rearrangement, field: &Field, apart: bool, all: &mut Channels) {
+    match rearrangement {
         // Its output channels are the positions of a cell.
-        Some(Rearrangement::ToChannels(factor)) => all.uniform &= factor == 1,
+        Rearrangement::ToChannels(factor) => all.uniform &= *factor == 1,
         // Each position of a cell reads one channel.
-        Some(Rearrangement::ToSpace(factor)) => {
+        Rearrangement::ToSpace(factor) => {
             // So does a position whose channels are positions of the input, after a permutation.
             let positions = field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0));
-            all.bound |= apart || !field.uniform || (positions && factor > 1);
+            all.bound |= apart || !field.uniform || (positions && *factor > 1);
         }
-        Some(Rearrangement::Regroup(runs)) => {
+        Rearrangement::Regroup(runs) => {
             let moves = |axis: usize| {
                 field.axes.iter().any(|own| own.union.iter().any(|piece| piece.by == Some(axis)))
             };
@@ -154,7 +182,6 @@ fn rearranged(graph: &Graph, node: &Node, operand: Option<&Field>, apart: bool, 
                 }
             }
         }
-        None => {}
     }
 }
 

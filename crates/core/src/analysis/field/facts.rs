@@ -143,7 +143,7 @@ impl Field {
 
     fn sampling(&self, units: &[u64]) -> Option<Sampling> {
         let mut sizes = Vec::with_capacity(self.axes.len());
-        for axis in &self.axes {
+        for axis in self.axes.iter() {
             match &axis.reachable {
                 None => return Some(Sampling::Unbounded),
                 Some(pieces) => sizes.push(largest(pieces, units)?.0),

@@ -16,6 +16,9 @@ pub type Jump = Ratio<i128>;
 
 /// The content of one unit along one input axis.
 pub trait Content: Clone + PartialEq {
+    /// Whether equal contents joined are the same content.
+    const IDEMPOTENT: bool;
+
     /// Returns the same content, moved by `by` input elements.
     fn moved(&self, by: i128) -> Option<Self>;
 
@@ -82,8 +85,24 @@ impl<T: Content> Family<T> {
         Some(Ok(Self { jump, period, shift, phases }.reduced()))
     }
 
-    /// Joins both families phase by phase; they must have the same jump.
-    pub fn join(&self, other: &Self, extent: u64, join: impl Fn(&T, &T) -> T) -> Result<Self, Problem> {
+    /// Joins `other` to this family phase by phase; they must have the same jump.
+    pub fn join(&mut self, other: &Self, extent: u64, join: impl Fn(&T, &T) -> T) -> Result<(), Problem> {
+        if T::IDEMPOTENT && self == other {
+            return Ok(());
+        }
+        if self.period == 1 && other.period == 1 && self.shift == other.shift {
+            let [one] = &mut self.phases[..] else { return Ok(()) };
+            *one = match (one.take(), &other.phases[0]) {
+                (Some(a), Some(b)) => Some(join(&a, b)),
+                (a, b) => a.or_else(|| b.clone()),
+            };
+            return Ok(());
+        }
+        *self = self.joined(other, extent, join)?;
+        Ok(())
+    }
+
+    fn joined(&self, other: &Self, extent: u64, join: impl Fn(&T, &T) -> T) -> Result<Self, Problem> {
         let pair = || {
             let period = self.period.lcm(&other.period);
             let shift = self.shift.checked_mul(period / self.period)?;

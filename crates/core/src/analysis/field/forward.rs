@@ -1,16 +1,17 @@
 //! The forward pass: from the fields of a node's operands to its own.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use num_rational::Ratio;
 use num_traits::{CheckedAdd as _, CheckedSub as _};
 
 use super::channel_groups::{self, Table, asked};
-use super::channels::{Channels, channels};
+use super::channels::{Channels, Layout};
 use super::family::{Family, Jump, too_large};
 use super::moments::Moments;
 use super::step::{Step, union};
-use super::{AxisField, Field, Fields, Interval, Misaligned, Options, PathEnd, Piece};
+use super::{AxisField, Field, Fields, Interval, Misaligned, Options, PathEnd, Piece, Pieces};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{AxisReach, Reach, Role};
@@ -32,7 +33,7 @@ pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
             Op::Input => vec![source(id, node)],
             Op::Layer(_) => merge(graph, id, node, &mut fields, (&asked, &mut table), options)?,
         };
-        total = list.iter().flat_map(|field| &field.axes).fold(total + list.len(), |total, axis| {
+        total = list.iter().flat_map(|field| field.axes.iter()).fold(total + list.len(), |total, axis| {
             total.saturating_add(axis.taps.iter().map(|piece| piece.family.phases.len()).sum())
         });
         if total > MAX_TOTAL {
@@ -51,12 +52,14 @@ pub fn analyse(graph: &Graph, options: Options) -> Result<Fields, Problem> {
 fn source(id: NodeId, node: &Node) -> Field {
     let axes = (1..node.shape.rank()).map(|axis| {
         let piece = Piece { by: Some(axis), family: Family::identity(Interval { lo: 0, hi: 0 }), cut: None };
+        let boxes = Pieces::from(vec![piece]);
         AxisField {
             whole: false,
-            union: vec![piece.clone()],
-            smallest: Some(vec![piece.clone()]),
-            reachable: Some(vec![piece]),
-            taps: vec![Piece { by: Some(axis), family: Family::identity(Moments::at(0.0)), cut: None }],
+            union: boxes.clone(),
+            smallest: Some(boxes.clone()),
+            reachable: Some(boxes),
+            taps: vec![Piece { by: Some(axis), family: Family::identity(Moments::at(0.0)), cut: None }]
+                .into(),
         }
     });
     Field {
@@ -80,29 +83,32 @@ fn merge(
     options: Options,
 ) -> Result<Vec<Field>, Problem> {
     let reaches = graph.reach(node);
-    let mut steps = Vec::new();
-    for reach in reaches.iter().filter(|reach| reach.role != Role::Context) {
-        steps.push(Step::new(graph, node, reach, fields, options)?);
+    let mut steps: Vec<Option<Step<'_>>> = Vec::with_capacity(reaches.len());
+    // The operands that are read as more than context.
+    let mut beside = vec![false; node.inputs.len()];
+    // For each input, the reaches whose operands depend on it: thousands of inputs may meet here. An operand that only
+    // determines a size has no reach, and contributes no field.
+    let mut reading: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+    for (index, reach) in reaches.iter().enumerate() {
+        let local = reach.role != Role::Context;
+        steps.push(if local { Some(Step::new(graph, node, reach, fields, options)?) } else { None });
+        let Some(operand) = node.inputs.get(reach.input) else { continue };
+        beside[reach.input] |= local;
+        fields.nodes[operand.0].iter().for_each(|field| reading.entry(field.input).or_default().push(index));
     }
+    let layout = Layout::of(graph, node, &reaches);
+    let some_apart = node.inputs.iter().any(|operand| !table[operand.0].is_empty());
     let mut list = Vec::new();
-    let reading: BTreeSet<usize> = reaches.iter().map(|reach| reach.input).collect();
-    let seen = node.inputs.iter().flat_map(|operand| &fields.nodes[operand.0]).map(|field| field.input);
-    for input in seen.collect::<BTreeSet<_>>() {
-        // An operand that only determines a size contributes no field.
-        let read = |&(operand, _): &(usize, &NodeId)| reading.contains(&operand);
-        let operands = node.inputs.iter().enumerate().filter(read).map(|(_, &operand)| operand);
-        let context = operands
-            .into_iter()
-            .any(|operand| fields.of(operand, input).is_some_and(|f| f.context))
-            || reaches.iter().filter(|reach| reach.role == Role::Context).any(|reach| {
-                let operand = node.inputs.get(reach.input);
-                let field = operand.and_then(|&operand| fields.of(operand, input));
-                let beside =
-                    reaches.iter().any(|other| other.input == reach.input && other.role != Role::Context);
-                field.is_some_and(|field| !beside || widens(reach, field, operand.map(|&id| graph.node(id))))
-            });
-        let mut parts = Vec::new();
-        for step in &steps {
+    for (input, reading) in reading {
+        let context = reading.iter().map(|&index| &reaches[index]).any(|reach| {
+            let operand = node.inputs[reach.input];
+            fields.of(operand, input).is_some_and(|field| {
+                let adds = || !beside[reach.input] || widens(reach, field, Some(graph.node(operand)));
+                field.context || (reach.role == Role::Context && adds())
+            })
+        });
+        let mut parts: Vec<(NodeId, bool, Cow<'_, Field>)> = Vec::new();
+        for step in reading.iter().filter_map(|&index| steps[index].as_ref()) {
             if let Some(field) = fields.of(step.operand, input).filter(|field| field.local) {
                 parts.push((step.operand, field.aligned, step.pull(field)?));
             }
@@ -114,11 +120,14 @@ fn merge(
         let clashes = misalignments(id, input, &parts)?;
         let aligned = clashes.is_empty() && parts.iter().all(|(_, aligned, _)| *aligned);
         let has_classes = |operand: NodeId| channel_groups::of(table, operand, input).is_some();
-        let Channels { mut uniform, mut bound } = channels(graph, node, &reaches, fields, input, has_classes);
-        let several = node.inputs.iter().any(|&operand| has_classes(operand));
+        let read: Vec<&Reach> = reading.iter().map(|&index| &reaches[index]).collect();
+        let of = |operand: NodeId| fields.of(operand, input);
+        let Channels { mut uniform, mut bound } = layout.channels(graph, node, &read, of, has_classes);
+        let several = some_apart && node.inputs.iter().any(|&operand| has_classes(operand));
         let classes = if asked[id.0] || several {
             let of = |step: &Step<'_>| fields.of(step.operand, input).filter(|field| field.local);
-            let read: Vec<_> = steps.iter().map(|step| (step, of(step))).collect();
+            let steps = reading.iter().filter_map(|&index| steps[index].as_ref());
+            let read: Vec<_> = steps.map(|step| (step, of(step))).collect();
             let classes = channel_groups::split(graph, node, &read, table, input).unwrap_or_default();
             // There may be too many classes to track.
             uniform &= classes.is_some();
@@ -127,12 +136,10 @@ fn merge(
         } else {
             None
         };
+        let Some(mut field) = union(parts.into_iter().map(|(_, _, field)| field), &node.shape)? else {
+            continue;
+        };
         fields.misaligned.extend(clashes);
-        let mut rest = parts.into_iter().map(|(_, _, field)| field);
-        let Some(mut field) = rest.next() else { continue };
-        for other in rest {
-            field = union(field, other, &node.shape)?;
-        }
         if let Some(classes) = classes {
             let Some(read) = channel_groups::together(&classes, node)? else {
                 list.extend(context.then(|| only_context(graph, input)));
@@ -150,7 +157,7 @@ fn merge(
 
 /// Returns the field of a node that depends on `input` through gates only.
 fn only_context(graph: &Graph, input: NodeId) -> Field {
-    let axes = vec![AxisField::default(); graph.node(input).shape.spatial().len()];
+    let axes = vec![AxisField::default(); graph.node(input).shape.spatial().len()].into();
     let (context, aligned, uniform) = (true, true, true);
     Field { input, axes, context, local: false, aligned, sampled: false, uniform, bound: false }
 }
@@ -175,11 +182,14 @@ fn widens(reach: &Reach, field: &Field, operand: Option<&Node>) -> bool {
 fn misalignments(
     node: NodeId,
     input: NodeId,
-    parts: &[(NodeId, bool, Field)],
+    parts: &[(NodeId, bool, Cow<'_, Field>)],
 ) -> Result<Vec<Misaligned>, Problem> {
     let mut found = Vec::new();
     let axes = parts.first().map_or(0, |(_, _, field)| field.axes.len());
     for axis in 0..axes {
+        if all_alike(axis, parts) {
+            continue;
+        }
         let mut ends: Vec<(Option<usize>, PathEnd)> = Vec::new();
         let mut causal = true;
         for (operand, _, field) in parts {
@@ -202,6 +212,21 @@ fn misalignments(
         }
     }
     Ok(found)
+}
+
+/// Returns whether all operands obviously agree along `axis`: boxes with one jump and one centre, without phases. This
+/// is nearly always so, and takes no fractions.
+fn all_alike(axis: usize, parts: &[(NodeId, bool, Cow<'_, Field>)]) -> bool {
+    let end = |field: &Field| match &field.axes[axis].union[..] {
+        [Piece { by: Some(by), family: Family { jump, phases, .. }, .. }] => match phases.as_slice() {
+            [Some(span)] => Some((*by, *jump, span.lo.checked_add(span.hi)?)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let mut ends = parts.iter().map(|(_, _, field)| end(field));
+    let first = ends.next().flatten();
+    first.is_some() && ends.all(|end| end == first)
 }
 
 /// Returns whether the last position that each unit reads is the one it stands on: unit u stands on `u * jump`, rounded

@@ -42,6 +42,8 @@ impl Interval {
 const FAR: i128 = 1 << 100;
 
 impl Content for Interval {
+    const IDEMPOTENT: bool = true;
+
     fn moved(&self, by: i128) -> Option<Self> {
         let moved = Self { lo: self.lo.checked_add(by)?, hi: self.hi.checked_add(by)? };
         (moved.lo > -FAR && moved.hi < FAR).then_some(moved)

@@ -24,14 +24,17 @@ mod forward;
 pub mod interval;
 mod mapping;
 pub mod moments;
+mod pieces;
 mod step;
 
 pub use facts::{AxisFacts, Effective, Facts, Sampling, headline};
 pub use family::Jump;
 pub use forward::analyse;
 pub use interval::Interval;
+pub use pieces::Pieces;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::graph::NodeId;
 use family::Family;
@@ -49,7 +52,7 @@ pub struct Options {
 pub struct Fields {
     /// The network's inputs, in order.
     pub inputs: Vec<NodeId>,
-    /// For each node, its field with respect to each input that it depends on.
+    /// For each node, its field with respect to each input that it depends on, in the order of the inputs.
     pub nodes: Vec<Vec<Field>>,
     /// Merges whose operands are not aligned.
     pub misaligned: Vec<Misaligned>,
@@ -61,8 +64,8 @@ pub struct Fields {
 pub struct Field {
     /// The input.
     pub input: NodeId,
-    /// One entry per spatial axis of the input.
-    pub axes: Vec<AxisField>,
+    /// One entry per spatial axis of the input; layers that only pass a field on share it.
+    pub axes: Arc<[AxisField]>,
     /// Whether a gate or statistics over the whole map act on it, in addition to the local field.
     pub context: bool,
     /// Whether it depends on the input locally, not only through a gate.
@@ -85,13 +88,13 @@ pub struct AxisField {
     /// Whether the field is the whole axis: after global pooling, or a linear layer over it.
     pub whole: bool,
     /// The union over all paths.
-    pub union: Vec<Piece<Interval>>,
+    pub union: Pieces<Interval>,
     /// The path with the smallest box; `None` if every path reads the whole axis.
-    pub smallest: Option<Vec<Piece<Interval>>>,
+    pub smallest: Option<Pieces<Interval>>,
     /// The union if samples move as far as allowed; `None` if there is no bound.
-    pub reachable: Option<Vec<Piece<Interval>>>,
+    pub reachable: Option<Pieces<Interval>>,
     /// The distribution of taps.
-    pub taps: Vec<Piece<Moments>>,
+    pub taps: Pieces<Moments>,
 }
 
 /// Units that follow one output axis with one jump.
@@ -148,7 +151,9 @@ impl Misaligned {
 impl Fields {
     /// Returns the field of `node` with respect to `input`; `None` if `node` does not depend on `input`.
     pub fn of(&self, node: NodeId, input: NodeId) -> Option<&Field> {
-        self.nodes.get(node.0)?.iter().find(|field| field.input == input)
+        // One entry per input, in their order: there may be thousands.
+        let fields = self.nodes.get(node.0)?;
+        fields.binary_search_by_key(&input, |field| field.input).ok().map(|index| &fields[index])
     }
 
     /// Returns the misaligned merges by node.

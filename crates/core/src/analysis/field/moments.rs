@@ -51,6 +51,8 @@ impl Moments {
 const MAX_TAPS: i128 = 1 << 16;
 
 impl Content for Moments {
+    const IDEMPOTENT: bool = false;
+
     fn moved(&self, by: i128) -> Option<Self> {
         Some(Self { mean: self.mean + by as f64, ..*self })
     }

@@ -1,11 +1,11 @@
 //! One step of the forward pass: the field of a node through one of its reaches, and the union of such
 //! fields.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
 use super::family::{Content, Family, too_large};
 use super::moments::Moments;
-use super::{AxisField, Field, Fields, Interval, Options, Piece};
+use super::{AxisField, Field, Fields, Interval, Options, Piece, Pieces};
 use crate::analysis::relation::{Link, Reads, Relation};
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, Node, NodeId};
@@ -19,8 +19,10 @@ pub(super) struct Step<'a> {
     pub operand: NodeId,
     /// The channels of the operand that are read.
     pub channels: AxisReach,
+    /// Whether it reads the same position along every axis that carries positions: a field passes unchanged.
+    still: bool,
     links: Vec<Link>,
-    /// The links with the boxes widened by the largest sampling offset; `None` without a bound.
+    /// For data-dependent sampling, the links with the boxes widened by the largest offset; `None` without a bound.
     wide: Option<Vec<Link>>,
     sampled: bool,
     input: &'a [u64],
@@ -28,13 +30,16 @@ pub(super) struct Step<'a> {
     graph: &'a Graph,
 }
 
-/// Returns the axes of a node that carry positions of some input.
-fn followed(fields: &[Field]) -> BTreeSet<usize> {
-    let mut axes = BTreeSet::new();
-    for axis in fields.iter().flat_map(|field| &field.axes) {
-        axes.extend(axis.union.iter().filter_map(|piece| piece.by));
-        axes.extend(axis.smallest.iter().chain(&axis.reachable).flatten().filter_map(|piece| piece.by));
-        axes.extend(axis.taps.iter().filter_map(|piece| piece.by));
+/// Returns, for each of `rank` axes of a node, whether it carries positions of some input.
+fn followed(fields: &[Field], rank: usize) -> Vec<bool> {
+    let mut axes = vec![false; rank];
+    for axis in fields.iter().flat_map(|field| field.axes.iter()) {
+        let boxes = axis.union.iter().chain(axis.smallest.iter().chain(&axis.reachable).flatten());
+        for by in boxes.filter_map(|piece| piece.by).chain(axis.taps.iter().filter_map(|piece| piece.by)) {
+            if let Some(carries) = axes.get_mut(by) {
+                *carries = true;
+            }
+        }
     }
     axes
 }
@@ -50,37 +55,54 @@ impl<'a> Step<'a> {
         let operand = *node.inputs.get(reach.input).ok_or_else(too_large)?;
         // Other axes are skipped because nothing needs them: the blocks of a flattened map have a period as long as
         // the map.
-        let followed = followed(&fields.nodes[operand.0]);
         let sizes = graph.node(operand).shape.sizes();
+        let output = node.shape.sizes();
+        let followed = followed(&fields.nodes[operand.0], sizes.len());
+        let channels = reach.axes.first().cloned().unwrap_or(AxisReach::All);
+        let same = |axis: usize| {
+            reach.axes.get(axis) == Some(&AxisReach::same(axis)) && sizes.get(axis) == output.get(axis)
+        };
+        let sampled = matches!(reach.role, Role::Sampled(_));
+        if !sampled && followed.iter().enumerate().all(|(axis, &carries)| !carries || same(axis)) {
+            let (links, wide) = (vec![], None);
+            let input = sizes;
+            return Ok(Self { operand, channels, still: true, links, wide, sampled, input, output, graph });
+        }
         let link = |(axis, reach): (usize, &AxisReach)| match reach {
-            _ if !followed.contains(&axis) => Ok(Link::All),
+            _ if !followed.get(axis).copied().unwrap_or(false) => Ok(Link::All),
             AxisReach::Blocks { inputs, .. } if sizes.get(axis).is_some_and(|size| inputs >= size) => {
                 Ok(Link::All)
             }
             _ => Link::new(reach),
         };
         let links = reach.axes.iter().enumerate().map(link).collect::<Result<Vec<_>, _>>()?;
-        let (wide, sampled) = match reach.role {
+        let wide = match reach.role {
             Role::Sampled(sampling) => {
-                (options.max_offset.or(sampling.max_offset).and_then(|offset| widened(&links, offset)), true)
+                options.max_offset.or(sampling.max_offset).and_then(|offset| widened(&links, offset))
             }
-            _ => (Some(links.clone()), false),
+            _ => None,
         };
-        let input = graph.node(operand).shape.sizes();
-        let channels = reach.axes.first().cloned().unwrap_or(AxisReach::All);
-        Ok(Self { operand, channels, links, wide, sampled, input, output: node.shape.sizes(), graph })
+        Ok(Self { operand, channels, still: false, links, wide, sampled, input: sizes, output, graph })
     }
 
-    pub(super) fn pull(&self, field: &Field) -> Result<Field, Problem> {
+    pub(super) fn pull<'f>(&self, field: &'f Field) -> Result<Cow<'f, Field>, Problem> {
+        if self.still {
+            return Ok(Cow::Borrowed(field));
+        }
         let mut axes = Vec::with_capacity(field.axes.len());
         let sizes = self.graph.node(field.input).shape.spatial();
         for (axis, &size) in field.axes.iter().zip(sizes) {
             let union = if axis.whole { None } else { self.boxes(&axis.union, &self.links, size)? };
+            // What was the same before is the same behind this layer.
+            let known = |pieces: &Pieces<Interval>| !axis.whole && pieces.same(&axis.union);
             let smallest = match &axis.smallest {
+                Some(pieces) if known(pieces) => union.clone(),
                 Some(pieces) => self.boxes(pieces, &self.links, size)?,
                 None => None,
             };
-            let reachable = match (&axis.reachable, &self.wide) {
+            let wide = if self.sampled { self.wide.as_ref() } else { Some(&self.links) };
+            let reachable = match (&axis.reachable, wide) {
+                (Some(pieces), Some(_)) if !self.sampled && known(pieces) => union.clone(),
                 (Some(pieces), Some(links)) => self.boxes(pieces, links, size)?,
                 _ => None,
             };
@@ -92,7 +114,8 @@ impl<'a> Step<'a> {
                 taps: self.taps(&axis.taps)?,
             });
         }
-        Ok(Field { axes, sampled: field.sampled || self.sampled, ..field.clone() })
+        let sampled = field.sampled || self.sampled;
+        Ok(Cow::Owned(Field { axes: axes.into(), sampled, ..field.clone() }))
     }
 
     /// Returns the boxes of the node's units through `links`; `None` if they cover the whole axis, of `size`
@@ -102,11 +125,11 @@ impl<'a> Step<'a> {
         pieces: &[Piece<Interval>],
         links: &[Link],
         size: u64,
-    ) -> Result<Option<Vec<Piece<Interval>>>, Problem> {
+    ) -> Result<Option<Pieces<Interval>>, Problem> {
         let mut out = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let Some(axis) = piece.by else {
-                insert(&mut out, piece.clone(), 1, |a, b| a.hull(*b))?;
+                insert(&mut out, Cow::Borrowed(piece), 1, |a, b| a.hull(*b))?;
                 continue;
             };
             let next = match links.get(axis) {
@@ -127,9 +150,9 @@ impl<'a> Step<'a> {
                 }
             };
             let extent = next.by.map_or(1, |by| self.output[by]);
-            insert(&mut out, next, extent, |a, b| a.hull(*b))?;
+            insert(&mut out, Cow::Owned(next), extent, |a, b| a.hull(*b))?;
         }
-        Ok(Some(out))
+        Ok(Some(out.into()))
     }
 
     /// Returns what all units of the operand's axis read together of an axis of `size`; `None` if that is all of it.
@@ -146,7 +169,7 @@ impl<'a> Step<'a> {
         Ok((!whole).then(|| Piece { by: None, family: Family::constant(all), cut: Some(cut) }))
     }
 
-    fn taps(&self, pieces: &[Piece<Moments>]) -> Result<Vec<Piece<Moments>>, Problem> {
+    fn taps(&self, pieces: &[Piece<Moments>]) -> Result<Pieces<Moments>, Problem> {
         let mut out = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let next = match piece.by.map(|axis| (axis, links_at(&self.links, axis))) {
@@ -163,9 +186,9 @@ impl<'a> Step<'a> {
                 }
             };
             let extent = next.by.map_or(1, |by| self.output[by]);
-            insert(&mut out, next, extent, Moments::mix)?;
+            insert(&mut out, Cow::Owned(next), extent, Moments::mix)?;
         }
-        Ok(out)
+        Ok(out.into())
     }
 }
 
@@ -221,14 +244,14 @@ fn widened(links: &[Link], offset: f64) -> Option<Vec<Link>> {
 /// Adds `piece`, joined with the piece that follows the same axis with the same jump.
 fn insert<T: Content>(
     pieces: &mut Vec<Piece<T>>,
-    piece: Piece<T>,
+    piece: Cow<'_, Piece<T>>,
     extent: u64,
     join: impl Fn(&T, &T) -> T,
 ) -> Result<(), Problem> {
     let same = pieces.iter().position(|old| old.by == piece.by && old.family.jump == piece.family.jump);
     match same {
         Some(i) => {
-            pieces[i].family = pieces[i].family.join(&piece.family, extent, join)?;
+            pieces[i].family.join(&piece.family, extent, join)?;
             pieces[i].cut = pieces[i].cut.zip(piece.cut).map(|(a, b)| a.hull(b));
         }
         None if pieces.len() >= MAX_PIECES => {
@@ -238,61 +261,89 @@ fn insert<T: Content>(
             )
             .help("the paths into a merge need the same strides"));
         }
-        None => pieces.push(piece),
+        None => pieces.push(piece.into_owned()),
     }
     Ok(())
 }
 
-/// Returns the field of a node that reads both `a` and `b`.
-pub(super) fn union(a: Field, b: Field, shape: &crate::shape::Shape) -> Result<Field, Problem> {
-    let extent = |by: Option<usize>| by.map_or(1, |by| shape.sizes()[by]);
-    let mut axes = Vec::with_capacity(a.axes.len());
-    for (mut one, other) in a.axes.into_iter().zip(b.axes) {
-        if one.whole || other.whole {
-            one.whole = true;
-            one.union.clear();
-        } else {
-            for piece in other.union {
-                let extent = extent(piece.by);
-                insert(&mut one.union, piece, extent, |a, b| a.hull(*b))?;
-            }
-        }
-        one.reachable = match (one.reachable, other.reachable) {
-            (Some(mut mine), Some(theirs)) => {
-                for piece in theirs {
-                    let extent = extent(piece.by);
-                    insert(&mut mine, piece, extent, |a, b| a.hull(*b))?;
-                }
-                Some(mine)
-            }
-            _ => None,
-        };
-        for piece in other.taps {
-            let extent = extent(piece.by);
-            insert(&mut one.taps, piece, extent, Moments::mix)?;
-        }
-        one.smallest = match (one.smallest, other.smallest) {
-            (Some(mine), Some(theirs)) => Some(smaller(mine, theirs)),
-            (mine, theirs) => mine.or(theirs),
-        };
-        axes.push(one);
+/// Returns the field of a node that reads `all`; `None` if there is nothing to read.
+pub(super) fn union<'f>(
+    all: impl IntoIterator<Item = Cow<'f, Field>>,
+    shape: &crate::shape::Shape,
+) -> Result<Option<Field>, Problem> {
+    let mut all = all.into_iter();
+    let Some(first) = all.next() else { return Ok(None) };
+    let mut all = all.peekable();
+    if all.peek().is_none() {
+        return Ok(Some(first.into_owned()));
     }
-    Ok(Field { axes, sampled: a.sampled || b.sampled, ..a })
+    // Collected in place: thousands of operands may meet.
+    let mut axes: Vec<AxisField> = first.axes.to_vec();
+    let mut sampled = first.sampled;
+    for other in all {
+        sampled |= other.sampled;
+        for (one, other) in axes.iter_mut().zip(other.axes.iter()) {
+            add(one, other, shape)?;
+        }
+    }
+    Ok(Some(Field { axes: axes.into(), sampled, ..first.into_owned() }))
 }
 
-/// Returns, for each jump, the family whose largest box is smaller.
-fn smaller(mut mine: Vec<Piece<Interval>>, theirs: Vec<Piece<Interval>>) -> Vec<Piece<Interval>> {
+/// Adds the field `other` of a node's operand to `one`.
+fn add(one: &mut AxisField, other: &AxisField, shape: &crate::shape::Shape) -> Result<(), Problem> {
+    let extent = |by: Option<usize>| by.map_or(1, |by| shape.sizes()[by]);
+    let hull = |mine: &mut Pieces<Interval>, theirs: &Pieces<Interval>| {
+        if mine.same(theirs) {
+            return Ok(());
+        }
+        let mine = mine.to_mut();
+        let mut pieces = theirs.iter();
+        pieces.try_for_each(|piece| insert(mine, Cow::Borrowed(piece), extent(piece.by), |a, b| a.hull(*b)))
+    };
+    let regular = |field: &AxisField| {
+        !field.whole && field.reachable.as_ref().is_some_and(|reachable| reachable.same(&field.union))
+    };
+    let shared = regular(one) && regular(other);
+    if shared {
+        one.reachable = None;
+    }
+    if one.whole || other.whole {
+        one.whole = true;
+        one.union = Pieces::default();
+    } else {
+        hull(&mut one.union, &other.union)?;
+    }
+    match (&mut one.reachable, &other.reachable) {
+        _ if shared => one.reachable = Some(one.union.clone()),
+        (Some(mine), Some(theirs)) => hull(mine, theirs)?,
+        (mine, _) => *mine = None,
+    }
+    let taps = one.taps.to_mut();
+    for piece in &other.taps {
+        insert(taps, Cow::Borrowed(piece), extent(piece.by), Moments::mix)?;
+    }
+    match (&mut one.smallest, &other.smallest) {
+        (Some(mine), Some(theirs)) => smaller(mine, theirs),
+        (mine, theirs) => *mine = mine.take().or_else(|| theirs.clone()),
+    }
+    Ok(())
+}
+
+/// Keeps, for each jump, the family whose largest box is smaller.
+fn smaller(mine: &mut Pieces<Interval>, theirs: &Pieces<Interval>) {
+    if mine.same(theirs) {
+        return;
+    }
     let size = |piece: &Piece<Interval>| piece.family.phases.iter().flatten().map(Interval::size).max();
     for piece in theirs {
         let same = mine.iter().position(|old| old.by == piece.by && old.family.jump == piece.family.jump);
-        match same.map(|i| &mut mine[i]) {
-            Some(old) => {
-                if size(&piece) < size(old) {
-                    *old = piece;
+        match same {
+            Some(i) => {
+                if size(piece) < size(&mine[i]) {
+                    mine.to_mut()[i].clone_from(piece);
                 }
             }
-            None => mine.push(piece),
+            None => mine.to_mut().push(piece.clone()),
         }
     }
-    mine
 }

@@ -4,6 +4,7 @@
 //! the `l - 1` layers before it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use crate::graph::{Graph, Node, NodeId};
 use crate::layers::{AxisReach, Role};
@@ -27,27 +28,27 @@ const MAX_SOURCES: usize = 4096;
 /// Finds chains of concatenations, each of which joins the operands of the previous one and one tensor
 /// computed from them.
 pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
-    let mut sources: HashMap<NodeId, BTreeSet<NodeId>> = HashMap::new();
-    let mut open: HashMap<BTreeSet<NodeId>, DenseBlock> = HashMap::new();
+    // What each concatenation joins, sorted.
+    let mut sources: HashMap<NodeId, Rc<[NodeId]>> = HashMap::new();
+    let mut open: HashMap<Rc<[NodeId]>, DenseBlock> = HashMap::new();
     let mut found: Vec<DenseBlock> = Vec::new();
     for (id, node) in graph.iter().filter(|(_, node)| joins_channels(graph, node)) {
-        let mut own = BTreeSet::new();
+        let mut own: Vec<NodeId> = Vec::with_capacity(node.inputs.len());
         for operand in &node.inputs {
             match sources.get(operand) {
-                Some(nested) => own.extend(nested),
-                None => {
-                    own.insert(*operand);
-                }
+                Some(nested) => own.extend_from_slice(nested),
+                None => own.push(*operand),
             }
         }
+        own.sort_unstable();
+        own.dedup();
         if own.len() > MAX_SOURCES {
             continue;
         }
         // The newest tensor is computed from the operands of the previous concatenation.
-        let newest = own.last().copied();
-        let older: BTreeSet<NodeId> = own.iter().copied().filter(|source| Some(*source) != newest).collect();
-        let connections = own.len() as u64 - 1;
-        let block = match open.remove(&older) {
+        let Some((_, older)) = own.split_last() else { continue };
+        let connections = older.len() as u64;
+        let block = match open.remove(older) {
             Some(block) => DenseBlock {
                 last: id,
                 layers: block.layers + 1,
@@ -61,7 +62,8 @@ pub fn dense_blocks(graph: &Graph) -> Vec<DenseBlock> {
         if block.layers > 1 && block.connections == block.layers * (block.layers + 1) / 2 {
             found.push(block.clone());
         }
-        open.insert(own.clone(), block);
+        let own: Rc<[NodeId]> = own.into();
+        open.insert(Rc::clone(&own), block);
         sources.insert(id, own);
     }
     found

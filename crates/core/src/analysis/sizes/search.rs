@@ -24,6 +24,8 @@ const MAX_MODULUS: u64 = 65_536;
 const MAX_DENSE: u64 = 8192;
 /// A size large enough that a class which fits from some size on fits there.
 const FAR: u64 = 1 << 20;
+/// Sizes in a row that are checked in the end.
+const STRETCH: u64 = 128;
 /// Factors of the period that are tried in turn if a check contradicts it.
 const LONGER: [u64; 6] = [1, 2, 3, 4, 6, 8];
 
@@ -170,6 +172,9 @@ impl<'a> Search<'a> {
         sizes.extend(
             (6..15).flat_map(|bits| [1 + random(1 << bits), 1 + random(1 << bits), 1 + random(1 << bits)]),
         );
+        // A longer pattern shows in some stretch of this length.
+        let far = works.from.max(lossless.from).max(4 * current);
+        sizes.extend(far..far + STRETCH);
         sizes.into_iter().all(|size| {
             let verdict = self.judge(size);
             (verdict.works, verdict.lossless) == (works.contains(size), lossless.contains(size))
@@ -207,6 +212,7 @@ pub(crate) fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
                 let (times, over) = match how {
                     AxisReach::Window { by, window } if *by == axis => (1, window.stride),
                     AxisReach::Transposed { by, window } if *by == axis => (window.stride, 1),
+                    AxisReach::Reflected { by, .. } if *by == axis => (1, 1),
                     AxisReach::Resize { by, input, output, .. } if *by == axis && !by_size => {
                         (*output, *input)
                     }

@@ -1,9 +1,11 @@
 //! A network, tried at other input sizes.
 
+use std::borrow::Cow;
+
 use super::Verdict;
 use crate::graph::{Graph, Op};
 use crate::layers::window::Window;
-use crate::layers::{AxisReach, Io};
+use crate::layers::{AxisReach, Io, Layer};
 use crate::shape::Shape;
 
 /// A network that can be tried at other input sizes.
@@ -54,6 +56,10 @@ impl Sized<'_> {
     fn lossless(&self, axes: &[usize]) -> bool {
         self.graph().iter().all(|(id, node)| {
             let Op::Layer(layer) = &node.op else { return true };
+            // Layers that join have no windows, and may have thousands of inputs.
+            if matches!(layer, Layer::Concat(_) | Layer::Add(_) | Layer::Multiply(_)) {
+                return true;
+            }
             let inputs: Vec<Shape> = node.inputs.iter().map(|input| self.shape(input.0).clone()).collect();
             let output = self.shape(id.0);
             layer.reach(Io { inputs: &inputs, output }).iter().all(|reach| {
@@ -92,7 +98,7 @@ fn even(window: &Window, size: u64, outputs: u64) -> bool {
 
 /// A graph that is not expanded anew: an imported model, whose sizes may be constants of the export.
 pub struct Fixed<'a> {
-    graph: &'a Graph,
+    graph: Cow<'a, Graph>,
     inputs: Vec<(String, Shape)>,
 }
 
@@ -104,7 +110,7 @@ pub fn inputs_of(graph: &Graph) -> Vec<(String, Shape)> {
 impl<'a> Fixed<'a> {
     /// Returns the trial of `graph`.
     pub fn new(graph: &'a Graph) -> Self {
-        Self { graph, inputs: inputs_of(graph) }
+        Self { graph: graph.joined(), inputs: inputs_of(graph) }
     }
 }
 
@@ -114,6 +120,6 @@ impl Trial for Fixed<'_> {
     }
 
     fn at(&self, inputs: &[Shape]) -> Option<Sized<'_>> {
-        self.graph.reinfer(inputs).ok().map(|shapes| Sized::Reshaped(self.graph, shapes))
+        self.graph.reinfer(inputs).ok().map(|shapes| Sized::Reshaped(&self.graph, shapes))
     }
 }

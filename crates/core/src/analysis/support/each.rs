@@ -2,17 +2,21 @@
 //!
 //! Channels are followed one by one, up to nodes whose sets are known: before the first layer that turns channels into
 //! positions they follow from the layers alone, wherever on the map they are read. After a layer that mixes them (the
-//! head of a classifier) all of them share the rest of the path: the result for each set of pending regions is cached,
-//! so that the path is followed once.
+//! head of a classifier) all of them share the rest of the path: the result for each set of few pending regions is cached,
+//! so that the path is followed once. A channel that already depends on all channels of the input need not be followed
+//! further.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::pullback::{Ground, read_by};
-use super::{Borders, Budget, Region, Set, everything};
-use crate::analysis::channel_sets::Runs;
+use super::{Borders, Budget, Region, Set, VISIT, everything};
+use crate::analysis::channel_sets::{Runs, Settled};
 use crate::analysis::field::Interval;
 use crate::diagnostic::Problem;
 use crate::graph::{Graph, NodeId, Op};
+
+/// Most pending regions of which the result is cached: where many wait, they rarely come again.
+const FEW: usize = 6;
 
 /// The regions still to be followed, by node.
 type Pending = BTreeMap<usize, Region>;
@@ -24,10 +28,10 @@ pub fn channels(
     source: NodeId,
     node: NodeId,
     gates: bool,
-    settled: &[Option<Runs>],
+    settled: &Settled<'_>,
+    budget: &Budget,
 ) -> Result<Vec<Set>, Problem> {
-    let is_settled = |node: usize| settled.get(node).is_some_and(Option::is_some);
-    let budget = Budget::default();
+    let everything_read = Set::below(graph.node(source).shape.channels());
     let ground = Ground::new(graph, Borders::Real, gates);
     let mut known: HashMap<Vec<(usize, Region)>, Set> = HashMap::new();
     let mut start = everything(graph, node);
@@ -36,38 +40,48 @@ pub fn channels(
         start[0] = Set::interval(channel, channel);
         let mut pending = Pending::from([(node.0, Region::product(&start))]);
         let mut way = Vec::new();
+        // What the settled part of the pending regions reads.
+        let mut sure = match settled.of(node.0) {
+            _ if node == source => start[0].clone(),
+            Some(runs) => of_runs(runs, &start[0]),
+            None => Set::default(),
+        };
         let found = loop {
-            let key: Vec<(usize, Region)> =
-                pending.iter().map(|(&node, region)| (node, region.clone())).collect();
-            if let Some(found) = known.get(&key) {
-                break found.clone();
+            if sure == everything_read {
+                break sure;
             }
-            way.push(key);
+            if pending.len() <= FEW {
+                let key: Vec<(usize, Region)> =
+                    pending.iter().map(|(&node, region)| (node, region.clone())).collect();
+                if let Some(found) = known.get(&key) {
+                    break found.clone();
+                }
+                way.push(key);
+            }
             // The last node first, so that everything that is read of a node is known at its turn; inputs and settled
             // nodes remain.
-            let open = |node: usize| graph.nodes[node].op != Op::Input && !is_settled(node);
+            let open = |node: usize| graph.nodes[node].op != Op::Input && !settled.has(node);
             let next = pending.keys().rev().find(|&&node| open(node)).copied();
             let Some((at, region)) = next.and_then(|at| Some((at, pending.remove(&at)?))) else {
-                let mut found = match pending.get(&source.0) {
-                    Some(region) => region.channels(&budget)?,
-                    None => Set::default(),
-                };
-                for (&node, region) in pending.iter().filter(|(node, _)| **node != source.0) {
-                    if let Some(runs) = settled.get(node).and_then(Option::as_ref) {
-                        found = found.union(&of_runs(runs, &region.channels(&budget)?), &budget)?;
-                    }
-                }
-                break found;
+                break sure;
             };
-            for (operand, read) in read_by(graph, &graph.nodes[at], &region, &|_| true, &ground, &budget)? {
+            let reads = read_by(graph, &graph.nodes[at], &region, &|_| true, &ground, budget)?;
+            budget.spend(VISIT * reads.len())?;
+            for (operand, read) in reads {
+                let channels = read.channels(budget)?;
+                if operand == source {
+                    sure = sure.union(&channels, budget)?;
+                } else if let Some(runs) = settled.of(operand.0) {
+                    sure = sure.union(&of_runs(runs, &channels), budget)?;
+                }
                 let sum = match pending.remove(&operand.0) {
-                    Some(old) => old.union(&read, &budget)?,
+                    Some(old) => old.union(&read, budget)?,
                     None => read,
                 };
                 pending.insert(operand.0, sum);
             }
         };
-        budget.spend(way.len())?;
+        budget.spend(VISIT * way.len())?;
         known.extend(way.into_iter().map(|key| (key, found.clone())));
         all.push(found);
     }

@@ -14,11 +14,15 @@ mod region;
 mod set;
 
 pub(crate) use pullback::folded;
+use pullback::{Ground, read_by as read_of};
 pub use pullback::{Way, channels_only, follow, padding_mode};
 pub use region::Region;
 pub use set::Set;
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::diagnostic::{Code, Problem};
 use crate::graph::{Graph, NodeId};
@@ -46,6 +50,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Returns a budget of this many steps.
+    pub(crate) fn of(steps: u64) -> Self {
+        Self(Cell::new(steps))
+    }
+
     pub(crate) fn spend(&self, steps: usize) -> Result<(), Problem> {
         self.spend_wide(steps as i128)
     }
@@ -76,21 +85,88 @@ pub fn support(
     unit: &[i128],
     borders: Borders,
 ) -> Result<Region, Problem> {
-    support_within(graph, node, input, unit, borders, &Budget::default())
+    read_by(graph, node, input, unit, Way { borders, gates: false, keep: false }, &Budget::default())
 }
 
-/// Returns [`support`], with the steps that `budget` leaves: for many units of one network.
-pub fn support_within(
-    graph: &Graph,
-    node: NodeId,
-    input: NodeId,
-    unit: &[i128],
-    borders: Borders,
-    budget: &Budget,
-) -> Result<Region, Problem> {
-    // Every node up to this one is looked at.
-    budget.spend(node.0)?;
-    read_by(graph, node, input, unit, Way { borders, gates: false, keep: false }, budget)
+/// The supports of many units of one network, borders ignored: what the graph alone says is found once, and all together
+/// take no more steps than one may.
+#[derive(Debug)]
+pub struct Supports {
+    /// The network from fewer connections, if it has dense blocks.
+    joined: Option<Graph>,
+    ground: Ground,
+    budget: Budget,
+    /// The input that was asked for last, with the nodes that depend on it.
+    last: RefCell<Option<(NodeId, Rc<[bool]>)>>,
+}
+
+impl Supports {
+    /// Returns the supports of the units of `graph`.
+    pub fn new(graph: &Graph) -> Self {
+        let joined = match graph.joined() {
+            Cow::Owned(joined) => Some(joined),
+            Cow::Borrowed(_) => None,
+        };
+        let ground = Ground::new(joined.as_ref().unwrap_or(graph), Borders::Ignored, false);
+        Self { joined, ground, budget: Budget::default(), last: RefCell::default() }
+    }
+
+    /// Returns the positions of the network's input `input` that the unit `unit` of `node` reads, as [`support`] does;
+    /// `graph` is the one that this was made of.
+    pub fn of(&self, graph: &Graph, node: NodeId, input: NodeId, unit: &[i128]) -> Result<Region, Problem> {
+        let graph = self.joined.as_ref().unwrap_or(graph);
+        let start = of_unit(graph, node, unit)?;
+        let useful = self.descendants(graph, input);
+        let mut pending = BTreeMap::from([(node.0, start)]);
+        while let Some((index, region)) = pending.pop_last() {
+            if index == input.0 {
+                return region.without_channels(&self.budget);
+            }
+            let current = &graph.nodes[index];
+            let read =
+                read_of(graph, current, &region, &|operand| useful[operand.0], &self.ground, &self.budget)?;
+            self.budget.spend(VISIT * read.len() + 4 * current.inputs.len())?;
+            for (operand, read) in read {
+                let sum = match pending.remove(&operand.0) {
+                    Some(old) => old.union(&read, &self.budget)?,
+                    None => read,
+                };
+                pending.insert(operand.0, sum);
+            }
+        }
+        Ok(Region::empty(graph.node(input).shape.spatial().len()))
+    }
+
+    fn descendants(&self, graph: &Graph, input: NodeId) -> Rc<[bool]> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((known, useful)) if *known == input => Rc::clone(useful),
+            _ => {
+                let useful: Rc<[bool]> = descendants(graph, input).into();
+                *last = Some((input, Rc::clone(&useful)));
+                useful
+            }
+        }
+    }
+}
+
+/// Steps of the budget that following one connection costs, besides those that its region takes.
+const VISIT: usize = 32;
+
+/// Returns the elements of one unit, of all its channels.
+fn of_unit(graph: &Graph, node: NodeId, unit: &[i128]) -> Result<Region, Problem> {
+    let rank = graph.node(node).shape.spatial().len();
+    if unit.len() != rank {
+        let id = &graph.node(node).id;
+        return Err(Problem::new(
+            Code::InvalidValue,
+            format!("`{id}` has {rank} spatial axes, the unit has {} indices", unit.len()),
+        )
+        .help("give one index per spatial axis"));
+    }
+    let mut start = vec![Set::below(graph.node(node).shape.channels())];
+    start.extend(unit.iter().map(|&u| Set::interval(u, u)));
+    Ok(Region::product(&start))
 }
 
 /// Returns [`support`] at the network's own size, plus what gates and statistics over the whole map read.
@@ -112,20 +188,8 @@ fn read_by(
     way: Way,
     budget: &Budget,
 ) -> Result<Region, Problem> {
-    let rank = graph.node(node).shape.spatial().len();
-    if unit.len() != rank {
-        let id = &graph.node(node).id;
-        return Err(Problem::new(
-            Code::InvalidValue,
-            format!("`{id}` has {rank} spatial axes, the unit has {} indices", unit.len()),
-        )
-        .help("give one index per spatial axis"));
-    }
-    // All channels of the unit together.
-    let mut start = vec![Set::below(graph.node(node).shape.channels())];
-    start.extend(unit.iter().map(|&u| Set::interval(u, u)));
     let mut regions: Vec<Option<Region>> = vec![None; node.0 + 1];
-    regions[node.0] = Some(Region::product(&start));
+    regions[node.0] = Some(of_unit(graph, node, unit)?);
     let useful = descendants(graph, input);
     let mut read = follow(graph, regions, |operand| useful[operand.0], way, budget)?;
     match read.get_mut(input.0).and_then(Option::take) {

@@ -51,6 +51,7 @@ pub fn follow(
 }
 
 /// The context that all steps share.
+#[derive(Debug)]
 pub(super) struct Ground {
     borders: Borders,
     gates: bool,
