@@ -89,6 +89,8 @@ pub struct Model {
     pub channels_last: Vec<String>,
     /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
     pub empty: Vec<(usize, String, Vec<u64>)>,
+    /// For each node of the graph, the name of the file's node from which it was made, if that has one.
+    pub nodes: Vec<Option<String>>,
     weights: Stored,
     /// What an exported program was imported with: its weights are looked at only when it is run.
     archive: Option<Bindings>,
@@ -319,6 +321,7 @@ impl Loader {
             outputs,
             channels_last,
             empty,
+            nodes,
             remarks,
             sources,
         } = imported;
@@ -334,6 +337,7 @@ impl Loader {
                 outputs,
                 channels_last,
                 empty,
+                nodes,
                 weights: Stored { weights, tensors, source },
                 archive: archive.then_some(bindings),
             }),
@@ -402,10 +406,10 @@ impl Network {
     /// # Errors
     /// If the inputs do not match the network, or weights of the model cannot be read.
     pub fn run(&self, inputs: &[Tensor<f32>]) -> Result<Vec<Tensor<f32>>, Problem> {
-        let mut network = Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?;
-        if let Some(weights) = self.weights()? {
-            network.replace(weights)?;
-        }
+        let network = match self.weights()? {
+            Some(weights) => Weighted::of_weights(&self.graph, weights)?,
+            None => Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?,
+        };
         let batch = inputs.first().map_or(1, Tensor::batch);
         Ok(Plan::new(&network, batch)?.run(inputs, |_| {})?.outputs)
     }
@@ -420,6 +424,11 @@ impl Network {
             None => model.weights.load(&self.graph),
         };
         self.model.as_ref().map(load).transpose()
+    }
+
+    /// Returns, for each node of the graph, the name of the model's node from which it was made; empty for a spec.
+    pub fn node_names(&self) -> &[Option<String>] {
+        self.model.as_ref().map_or(&[], |model| &model.nodes)
     }
 
     /// Returns the remarks about these figures that follow from the import; none for a spec.

@@ -47,6 +47,8 @@ pub struct Imported {
     pub channels_last: Vec<String>,
     /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
     pub empty: Vec<(usize, String, Vec<u64>)>,
+    /// For each node of the graph, the name of the file's node from which it was made, if that has one.
+    pub nodes: Vec<Option<String>>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
     /// The texts that its layers were written in, if the file has them.
@@ -138,6 +140,7 @@ pub fn import_declared(
     }
     let Finished { mut drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
     let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
+    let nodes = drafts.iter().map(|draft| super::inline::name_in(&draft.title).map(str::to_owned)).collect();
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
     Ok(Imported {
         graph,
@@ -148,6 +151,7 @@ pub fn import_declared(
         outputs,
         channels_last,
         empty,
+        nodes,
         remarks: lower.remarks,
         sources: Sources::default(),
     })
