@@ -19,7 +19,8 @@ pub fn idle_budgets(project: &Project, specs: &[String], built_in: &[&str]) -> O
     // A call for one file must not report the budgets of other files. A folder without specs matches nothing.
     let all = targets(&[project.folder.to_string_lossy().into_owned()]).unwrap_or_default();
     let zoo = built_in.iter().map(|name| format!("zoo:{name}"));
-    let rest = unmatched(&all.specs.into_iter().chain(zoo).collect::<Vec<_>>());
+    let listed = project.objects.iter().map(|object| object.model.clone());
+    let rest = unmatched(&all.specs.into_iter().chain(zoo).chain(listed).collect::<Vec<_>>());
     idle.retain(|index| rest.contains(index));
     let file = project.sources.iter().next()?;
     let finding = |index: usize| {

@@ -171,6 +171,24 @@ pub(super) fn mean(call: &mut Call<'_, '_>) -> Outcome {
     one(call.emit(operator, vec![input, axes], vec![keep]))
 }
 
+/// Truth values and whole numbers are summed in the type of the output.
+pub(super) fn cumulative_sum(call: &mut Call<'_, '_>) -> Outcome {
+    let rank = call.rank()?;
+    let axis = call.axis(call.int("dim", 0)?, rank)?;
+    let given = call.first_meta()?.dtype;
+    let made = match call.argument("dtype") {
+        Some(Argument::ScalarType(made)) => *made,
+        _ if is_integer(data_type(given)) => 5, // 64-bit integers
+        _ => given,
+    };
+    let mut input = call.first()?;
+    if made != given {
+        input = call.emit("Cast", vec![input], vec![int("to", data_type(made) as i64)]);
+    }
+    let axis = call.whole(axis as i64);
+    one(call.emit("CumSum", vec![input, axis], vec![]))
+}
+
 /// `max` and `min`: of a tensor, along an axis, or of two tensors.
 pub(super) fn greatest(call: &mut Call<'_, '_>) -> Outcome {
     let largest = call.operator.ends_with("max");

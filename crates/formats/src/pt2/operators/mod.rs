@@ -7,6 +7,7 @@ pub(super) mod call;
 mod conv;
 mod create;
 mod norm;
+mod patches;
 mod pool;
 mod product;
 mod resize;
@@ -87,6 +88,7 @@ static TABLE: &[(&str, Translate)] = operators! {
     arithmetic::mean => "aten.mean" "aten.sum" "aten.amax" "aten.amin" "aten.prod";
     arithmetic::greatest => "aten.max" "aten.min";
     arithmetic::vector_norm => "aten.linalg_vector_norm" "aten.norm" "aten.frobenius_norm";
+    arithmetic::cumulative_sum => "aten.cumsum";
     arithmetic::variance => "aten.var" "aten.std" "aten.var_mean" "aten.std_mean";
     arithmetic::addcmul => "aten.addcmul";
     arithmetic::lerp => "aten.lerp";
@@ -118,6 +120,7 @@ static TABLE: &[(&str, Translate)] = operators! {
     select::stack => "aten.stack" "aten.hstack" "aten.vstack";
     select::pad => "aten.pad" "aten.constant_pad_nd" "aten.reflection_pad1d" "aten.reflection_pad2d" "aten.reflection_pad3d"
         "aten.replication_pad1d" "aten.replication_pad2d" "aten.replication_pad3d";
+    patches::unfolded => "aten.im2col";
     select::roll => "aten.roll";
     select::index => "aten.index";
     select::index_select => "aten.index_select";
