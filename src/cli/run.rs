@@ -289,7 +289,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Input::Shape(shape) => Some((name.clone(), shape.clone())),
         _ => None,
     });
-    let replace = Replace { input: shapes.collect(), set: args.set.clone() };
+    let replace = Replace { input: shapes.collect(), set: args.set.clone(), arg: vec![] };
     let loaded = load(&args, &replace)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))

@@ -1,6 +1,7 @@
 //! Execution: the definition against PyTorch, gradients against finite differences, the layers' closed forms
 //! and dependences against the executed computation.
 
+mod arena;
 mod command;
 mod contract;
 mod fast;
@@ -10,6 +11,7 @@ mod oracle;
 mod plan;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;
 
 use std::sync::Arc;
 

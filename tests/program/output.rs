@@ -197,6 +197,9 @@ fn what_the_commands_print_is_valid_and_described() {
     let new = ["new", "--from", "zoo:bottleneck", "mine.yaml"];
     check(&schema, "new", &printed_in(&folder, &new), "new");
     seen.insert("new".to_owned());
+    let report = ["report", "zoo:bottleneck", "zoo:dense", "-o", "report.html"];
+    check(&schema, "report", &printed_in(&folder, &report), "report");
+    seen.insert("report".to_owned());
     let all: BTreeSet<String> = output::OUTPUTS.iter().map(|form| form.command.to_owned()).collect();
     assert_eq!(all, seen, "a call of every command");
 }

@@ -6,6 +6,7 @@
 //! - [`run`] executes a graph and measures multiply-adds, bytes alive and time; [`backward`] differentiates it.
 //! - [`fast`] has f32 kernels that equal the reference up to rounding, and plans whole networks with them.
 
+pub mod arena;
 pub mod backward;
 pub mod fast;
 pub mod network;

@@ -71,6 +71,9 @@ pub struct RfSummary {
 pub struct RfLayer {
     /// The layer's id.
     pub id: String,
+    /// Name of the model's node from which the layer was made; absent for a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Id of the input.
     pub input: String,
     /// Size of the box, the largest over all units; the input's size if the field is global.
@@ -125,6 +128,9 @@ pub struct RfLayer {
     /// Whether it is an output of the network.
     #[serde(skip)]
     pub returned: bool,
+    /// Whether the field differs from that of the layer's first input.
+    #[serde(skip)]
+    pub changes: bool,
     /// Whether the page shows it.
     #[serde(skip)]
     pub shown: bool,
@@ -205,9 +211,10 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
         let shown = target.is_some()
             || question.all
             || merges.contains_key(&facts.node)
-            || changes(graph, &all, facts);
+            || graph.outputs().contains(&facts.node);
+        let changes = changes(graph, &all, facts);
         let exact = supports.iter().find(|exact| exact.node == facts.node && exact.input == facts.input);
-        RfLayer { shown, ..of_layer(graph, facts, question.effective, exact) }
+        RfLayer { shown: shown || changes, changes, ..of_layer(graph, facts, question.effective, exact) }
     };
     let of_output = |output: NodeId| all.iter().filter(move |facts| facts.node == output);
     Ok(RfSummary {
@@ -235,11 +242,8 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Returns whether the field differs from that of the layer's first input: a window, an output.
+/// Returns whether the field differs from that of the layer's first input, as after a window.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
-    if graph.outputs().contains(&facts.node) {
-        return true;
-    }
     let before = graph.node(facts.node).inputs.first();
     let before =
         before.and_then(|node| all.iter().find(|other| other.node == *node && other.input == facts.input));
@@ -289,6 +293,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         |axis: &AxisFacts| axis.effective.map(|found| RfEffective { std: found.std, share: found.share });
     RfLayer {
         id: node.id.clone(),
+        node: None,
         input: graph.node(facts.input).id.clone(),
         size: axes.iter().map(|axis| axis.size).collect(),
         smallest: axes.iter().map(|axis| axis.smallest).collect(),
@@ -311,6 +316,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
         returned: graph.outputs().contains(&facts.node),
+        changes: false,
         shown: true,
     }
 }
@@ -328,6 +334,17 @@ fn merge(graph: &Graph, found: &Misaligned) -> RfMerge {
         offset: Fraction(found.offset()),
         drifts: found.drifts(),
         paths: found.paths.iter().map(path).collect(),
+    }
+}
+
+impl RfSummary {
+    /// Returns the same with the names of the nodes in the model's file, one per node of the graph.
+    #[must_use]
+    pub fn with_nodes(mut self, names: &[Option<String>]) -> Self {
+        for layer in self.layers.iter_mut().chain(&mut self.outputs) {
+            layer.node = names.get(layer.facts.node.index()).cloned().flatten();
+        }
+        self
     }
 }
 

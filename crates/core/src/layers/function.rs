@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED};
+use crate::layers::activation::{Activation, KeptByActivation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED};
 use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
 use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach};
 use crate::shape::Shape;
@@ -150,7 +150,15 @@ impl PointwiseKind for Function {
             FunctionKind::Sqrt => (&SQRT, NOT_NEGATIVE),
         };
         let fixed = (self.function == FunctionKind::Abs).then_some(NOT_NEGATIVE);
-        Pointwise { range, fixed, nonlinearity: false, ..Pointwise::new(Activation::real(function)) }
+        let kept = match self.function {
+            FunctionKind::Exp | FunctionKind::Reciprocal | FunctionKind::Sqrt => KeptByActivation::Output,
+            FunctionKind::Abs
+            | FunctionKind::Cos
+            | FunctionKind::Erf
+            | FunctionKind::Log
+            | FunctionKind::Sin => KeptByActivation::Input,
+        };
+        Pointwise { range, fixed, nonlinearity: false, kept, ..Pointwise::new(Activation::real(function)) }
     }
 
     fn onnx(&self) -> Vec<OnnxNode> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::activation::{Activation, Pointwise, RealFunction};
+use crate::layers::activation::{Activation, KeptByActivation, Pointwise, RealFunction};
 use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
@@ -60,7 +60,12 @@ impl PointwiseKind for Selu {
     }];
 
     fn pointwise(&self) -> Pointwise {
-        Pointwise { range: [-SCALE * ALPHA, f64::INFINITY], ..Pointwise::new(Activation::real(&FUNCTION)) }
+        let kept = KeptByActivation::OutputInPlace;
+        Pointwise {
+            range: [-SCALE * ALPHA, f64::INFINITY],
+            kept,
+            ..Pointwise::new(Activation::real(&FUNCTION))
+        }
     }
 
     fn onnx(&self) -> Vec<OnnxNode> {
