@@ -64,6 +64,8 @@ const COMMANDS: &[Entry] = &[
     entry("sizes", Group::Look, Format::TABLES),
     entry("train", Group::Look, Format::TABLES),
     entry("plan", Group::Look, Format::TABLES),
+    entry("tile", Group::Look, Format::TABLES),
+    entry("stream", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),
     entry("paths", Group::Look, Format::TABLES),
     entry("gridding", Group::Look, Format::TABLES),

@@ -43,6 +43,8 @@ mod rules;
 mod run;
 mod schema;
 mod sizes;
+mod stream;
+mod tile;
 mod train;
 mod verify;
 mod version;
@@ -85,6 +87,8 @@ enum Command {
     Sizes(sizes::Args),
     Train(train::Args),
     Plan(plan::Args),
+    Tile(tile::Args),
+    Stream(stream::Args),
     Run(run::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -134,6 +138,8 @@ impl Command {
             Self::Sizes(args) => args.complete.strict,
             Self::Train(args) => args.complete.strict,
             Self::Plan(args) => args.complete.strict,
+            Self::Tile(args) => args.complete.strict,
+            Self::Stream(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
@@ -267,6 +273,8 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Sizes(args) => sizes::run(args),
         Command::Train(args) => train::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Tile(args) => tile::run(args),
+        Command::Stream(args) => stream::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Check(args) => check::run(args),

@@ -77,10 +77,9 @@ fn a_network_needs_what_is_kept_and_nothing_else() {
         };
         let expected = weights(&trace);
         for node in 0..graph.nodes().len() {
-            let mut changed = net.trace(
-                graph.inputs().map(|(id, _)| trace.values[id.index()].clone()).collect(),
-                &Reference,
-            ).expect("it runs");
+            let mut changed = net
+                .trace(graph.inputs().map(|(id, _)| trace.values[id.index()].clone()).collect(), &Reference)
+                .expect("it runs");
             changed.values[node] = numbers.tensor(1, &graph.node(NodeId::new(node)).shape);
             assert_eq!(weights(&changed) != expected, kept.read[node], "{}", graph.nodes()[node].id);
         }

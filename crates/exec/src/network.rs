@@ -171,6 +171,19 @@ impl<'g, S: Scalar> Network<'g, S> {
         ))
     }
 
+    /// Returns the same weights on `graph`, the network at another input size; an error if it declares others.
+    pub fn on<'h>(&self, graph: &'h Graph) -> Result<Network<'h, S>, Problem> {
+        let fits = graph.nodes().len() == self.graph.nodes().len()
+            && graph.nodes().iter().zip(self.graph.nodes()).all(|(node, mine)| {
+                let shapes = |weights: &[Weight]| weights.iter().map(|w| w.shape.clone()).collect::<Vec<_>>();
+                node.shares == mine.shares && shapes(&node.weights) == shapes(&mine.weights)
+            });
+        if fits {
+            return Ok(Network { graph, own: self.own.clone() });
+        }
+        Err(Problem::shape("the network has other weights at another input size"))
+    }
+
     /// Returns the same network in another number type.
     pub fn cast<T: Scalar>(&self) -> Network<'g, T> {
         let convert =

@@ -149,7 +149,8 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> PlanSummar
 
 /// Returns all layers in the order in which they run. A view runs nothing: it follows its last part.
 fn order(graph: &Graph, plan: &Plan) -> Vec<NodeId> {
-    let mut done: Vec<bool> = graph.nodes().iter().map(|node| node.op == cnnkit_core::graph::Op::Input).collect();
+    let mut done: Vec<bool> =
+        graph.nodes().iter().map(|node| node.op == cnnkit_core::graph::Op::Input).collect();
     let mut runs = vec![false; graph.nodes().len()];
     for operator in &plan.operators.operators {
         operator.nodes.iter().for_each(|node| runs[node.index()] = true);
@@ -164,7 +165,9 @@ fn order(graph: &Graph, plan: &Plan) -> Vec<NodeId> {
             }
             order.push(node);
             let views = readers[node.index()].iter().rev().filter(|reader| !runs[reader.index()]);
-            next.extend(views.filter(|view| graph.node(**view).inputs.iter().all(|input| done[input.index()])));
+            next.extend(
+                views.filter(|view| graph.node(**view).inputs.iter().all(|input| done[input.index()])),
+            );
         }
     }
     order
@@ -242,7 +245,9 @@ impl PlanSummary {
 
     fn facts(&self) -> Vec<Fact> {
         let peaks = &self.peaks;
-        let fact = |name: &str, bytes: u64, remark: &str| Fact::new(name, Value::Count(bytes)).remark(remark.to_owned());
+        let fact = |name: &str, bytes: u64, remark: &str| {
+            Fact::new(name, Value::Count(bytes)).remark(remark.to_owned())
+        };
         let reordered = if peaks.reordered_bound == peaks.reordered {
             "fused, in the best order of operators: no order needs less".to_owned()
         } else {
@@ -257,8 +262,16 @@ impl PlanSummary {
         };
         let mut facts = vec![
             fact("separate", peaks.separate, "nothing in place, nothing fused"),
-            fact("in place", peaks.in_place, "norms, activations and depthwise convolutions overwrite their input"),
-            fact("fused", peaks.fused, "norms and activations have no tensor of their own, concatenations are views"),
+            fact(
+                "in place",
+                peaks.in_place,
+                "norms, activations and depthwise convolutions overwrite their input",
+            ),
+            fact(
+                "fused",
+                peaks.fused,
+                "norms and activations have no tensor of their own, concatenations are views",
+            ),
             fact("reordered", peaks.reordered, &reordered),
             Fact { remark: Some(arena), ..Fact::new("arena", Cell::count(self.arena).tone(Tone::Strong)) },
         ];

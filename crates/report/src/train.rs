@@ -260,7 +260,10 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
             id: graph.node(step).id.clone(),
             pass: if peak.backward { Pass::Backward } else { Pass::Forward },
         }),
-        forward_macs: sum(&mut graph.nodes().iter().map(|node| node.cost.macs.saturating_mul(training.batch))),
+        forward_macs: sum(&mut graph
+            .nodes()
+            .iter()
+            .map(|node| node.cost.macs.saturating_mul(training.batch))),
         backward_macs: sum(&mut work.iter().copied()),
         fit: view.memory.map(|memory| {
             let best = largest_batch(graph, training, memory);
