@@ -6,6 +6,7 @@ mod expand;
 mod field_oracle;
 mod field_published;
 mod field_random;
+mod figures;
 mod layers;
 mod layout;
 mod networks;
@@ -19,3 +20,4 @@ mod rival_cases;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;
