@@ -128,9 +128,6 @@ pub struct RfLayer {
     /// Whether it is an output of the network.
     #[serde(skip)]
     pub returned: bool,
-    /// Whether the field differs from that of the layer's first input.
-    #[serde(skip)]
-    pub changes: bool,
     /// Whether the page shows it.
     #[serde(skip)]
     pub shown: bool,
@@ -211,10 +208,9 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
         let shown = target.is_some()
             || question.all
             || merges.contains_key(&facts.node)
-            || graph.outputs().contains(&facts.node);
-        let changes = changes(graph, &all, facts);
+            || changes(graph, &all, facts);
         let exact = supports.iter().find(|exact| exact.node == facts.node && exact.input == facts.input);
-        RfLayer { shown: shown || changes, changes, ..of_layer(graph, facts, question.effective, exact) }
+        RfLayer { shown, ..of_layer(graph, facts, question.effective, exact) }
     };
     let of_output = |output: NodeId| all.iter().filter(move |facts| facts.node == output);
     Ok(RfSummary {
@@ -242,8 +238,11 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Returns whether the field differs from that of the layer's first input, as after a window.
+/// Returns whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &[Facts], facts: &Facts) -> bool {
+    if graph.outputs().contains(&facts.node) {
+        return true;
+    }
     let before = graph.node(facts.node).inputs.first();
     let before =
         before.and_then(|node| all.iter().find(|other| other.node == *node && other.input == facts.input));
@@ -316,7 +315,6 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
         returned: graph.outputs().contains(&facts.node),
-        changes: false,
         shown: true,
     }
 }
