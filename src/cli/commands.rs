@@ -59,8 +59,13 @@ const COMMANDS: &[Entry] = &[
     entry("params", Group::Look, Format::LAYERS),
     entry("rf", Group::Look, Format::LAYERS),
     entry("graph", Group::Look, Format::GRAPH),
+    entry("report", Group::Look, Format::TEXT_OR_JSON),
     entry("compare", Group::Look, Format::TABLES),
     entry("sizes", Group::Look, Format::TABLES),
+    entry("train", Group::Look, Format::TABLES),
+    entry("plan", Group::Look, Format::TABLES),
+    entry("tile", Group::Look, Format::TABLES),
+    entry("stream", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),
     entry("paths", Group::Look, Format::TABLES),
     entry("gridding", Group::Look, Format::TABLES),
@@ -101,12 +106,25 @@ pub fn command() -> clap::Command {
     command.help_template(template)
 }
 
-/// Returns the command with a `--format` that lists only its own formats.
+/// Returns the command with examples that fit 80 columns and a `--format` that lists only its own formats.
 fn with_formats(command: clap::Command, parent: &str) -> clap::Command {
     let name = format!("{parent}{}", command.get_name());
     let below = format!("{name} ");
     let known = formats(&name);
-    command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known))
+    let examples = command.get_after_help().map(|text| examples(&text.to_string()));
+    let command = command.mut_subcommands(|sub| with_formats(sub, &below)).arg(format(known));
+    if let Some(examples) = examples { command.after_help(examples) } else { command }
+}
+
+/// Returns the examples of a command, where what is said of a call stands below it if both do not fit on a line.
+fn examples(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.trim_start().split_once("   ") {
+        Some((call, remark)) if line.chars().count() > COLUMNS => {
+            format!("  {call}\n      {}", remark.trim_start())
+        }
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the option `--version`.
@@ -234,6 +252,10 @@ mod tests {
             assert!(after.starts_with("Examples:\n"), "{name} has no examples");
             for line in after.lines().skip(1) {
                 assert!(line.starts_with(&format!("  cnnkit {name}")), "{name}: {line}");
+            }
+            for line in examples(&after).lines() {
+                let remark = line.starts_with("      ");
+                assert!(!remark || line.chars().count() <= COLUMNS, "{name}: {line}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`]; this file prints it and chooses the exit status.
 
+mod bytes;
 mod channels;
 mod check;
 mod commands;
@@ -14,6 +15,7 @@ pub mod embedded;
 mod errors;
 mod export;
 mod export_target;
+mod framework;
 mod graph;
 mod gridding;
 mod hdc_check;
@@ -24,19 +26,26 @@ mod layers;
 pub mod load;
 mod machine;
 mod man;
+mod memory;
 mod new;
+mod objects;
 mod output;
 mod outputs;
 mod params;
 mod paths;
+mod plan;
 mod plot;
 mod progress;
 mod rates;
+mod report;
 mod rf;
 mod rules;
 mod run;
 mod schema;
 mod sizes;
+mod stream;
+mod tile;
+mod train;
 mod verify;
 mod version;
 mod zoo;
@@ -76,6 +85,10 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Train(train::Args),
+    Plan(plan::Args),
+    Tile(tile::Args),
+    Stream(stream::Args),
     Run(run::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -95,6 +108,7 @@ enum Command {
     HdcDesign(hdc_design::Args),
     Layers(layers::Args),
     Graph(graph::Args),
+    Report(report::Args),
     Zoo(zoo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -122,10 +136,15 @@ impl Command {
             Self::Compare(args) => args.complete.strict,
             Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
+            Self::Train(args) => args.complete.strict,
+            Self::Plan(args) => args.complete.strict,
+            Self::Tile(args) => args.complete.strict,
+            Self::Stream(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
             Self::Paths(args) => args.complete.strict,
+            Self::Report(args) => args.complete.strict,
             Self::Gridding(args) => args.complete.strict,
             _ => false,
         }
@@ -205,6 +224,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     if let Some(plot) = cli.command.plot() {
         cli.output.take_picture(&mut plot.plot);
     }
+    if let Command::Report(args) = &mut cli.command {
+        args.file = cli.output.take_file();
+    }
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
     }
@@ -249,6 +271,10 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Tile(args) => tile::run(args),
+        Command::Stream(args) => stream::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Check(args) => check::run(args),
@@ -268,6 +294,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::HdcDesign(args) => hdc_design::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Graph(args) => graph::run(args),
+        Command::Report(args) => report::run(args),
         Command::Zoo(args) => zoo::run(args),
         Command::Schema(args) => Ok(schema::run(args)),
         Command::Completions(args) => Ok(completions::run(args)),

@@ -156,3 +156,51 @@ fn layout_of_too_many_connections_is_none() {
     text += &format!("  - {{add: , from: [{}]}}\n", all.join(", "));
     assert!(Tree::of(&network(&text)).is_none());
 }
+
+/// Networks whose positions the page computes again, in JavaScript: `tests/browser/place.test.mjs`.
+const COMPARED: [&str; 4] = ["zoo/resnet18", "zoo/unet", "techniques/multi-kernel", "techniques/dense"];
+
+#[test]
+fn layout_of_the_page_has_the_positions_of_this_one() {
+    let mut cases = Vec::new();
+    for (path, graph) in shipped(&["zoo", "techniques"]) {
+        let Some(name) = COMPARED.iter().find(|name| path.ends_with(&format!("{name}.yaml"))) else {
+            continue;
+        };
+        for depth in [1, 2, usize::MAX] {
+            let tree = Tree::of(&graph).expect("few connections");
+            let open = tree.open_to(depth);
+            let size = |shown: Shown| match shown {
+                Shown::Node(node) => [40.0 + 7.0 * (node % 9) as f64, 28.0],
+                Shown::Block(block) => [90.0 + 11.0 * (block % 5) as f64, 42.0],
+            };
+            let drawing = place(&tree, &open, &size, &Spacing::default());
+            let round = |x: f64| (x * 100.0).round() / 100.0;
+            let boxes: Vec<_> = drawing
+                .boxes
+                .iter()
+                .map(|placed| [placed.at, placed.size].map(|pair| pair.map(round)))
+                .collect();
+            let wires: Vec<_> = drawing
+                .wires
+                .iter()
+                .map(|wire| {
+                    (
+                        wire.node,
+                        wire.ends,
+                        wire.points.iter().map(|point| point.map(round)).collect::<Vec<_>>(),
+                    )
+                })
+                .collect();
+            cases.push(serde_json::json!({ "name": name, "open": open, "tree": tree, "size": drawing.size.map(round), "boxes": boxes, "wires": wires }));
+        }
+    }
+    assert_eq!(cases.len(), COMPARED.len() * 3);
+    cases.sort_by_key(|case| case["name"].to_string());
+    let text = serde_json::to_string(&cases).expect("JSON") + "\n";
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/layout.json");
+    if std::env::var_os("CNNKIT_BLESS").is_some() {
+        std::fs::write(file, &text).expect("the file is written");
+    }
+    assert!(std::fs::read_to_string(file).is_ok_and(|old| old == text), "run this test with CNNKIT_BLESS=1");
+}

@@ -20,3 +20,4 @@ mod rival_cases;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;

@@ -9,11 +9,13 @@ mod git;
 mod gridding;
 mod invalid;
 mod load;
+mod memory;
 mod mutations;
 mod names;
 mod narrow;
 mod output;
 mod readme;
+mod report;
 mod schema;
 mod standalone;
 #[path = "../support/mod.rs"]

@@ -102,6 +102,10 @@ pub struct RfLayer {
     pub bound: bool,
     /// Whether the size depends on the unit.
     pub varies: bool,
+    /// How far the units read before and after the positions that they stand on (unit u on `u * jump`, rounded down), the
+    /// worst over all units; null if the field is the whole axis or empty.
+    #[schemars(extend("unit" = "input positions"))]
+    pub reach: Vec<Option<[i128; 2]>>,
     /// Fraction of the input in the field of the unit in the middle of the map, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub seen: f64,
@@ -304,6 +308,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         aligned: facts.aligned,
         bound: facts.bound,
         varies: axes.iter().any(|axis| axis.varies),
+        reach: axes.iter().map(|axis| axis.reach).collect(),
         seen: facts.seen,
         sampling: facts.sampling.as_ref().map(|sampling| match sampling {
             Sampling::Unbounded => RfSampling::Unbounded,

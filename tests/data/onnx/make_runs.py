@@ -104,6 +104,12 @@ case('channels_first_input_and_factor', [N('MatMul', ['x', 'w'])], f32(2, 5, 6),
 table = nh.from_array(np.arange(33 * 33, dtype=np.float32).reshape(1, 33, 33) % 7, 'table')
 rows = np.array([[0, 2], [0, 31]], np.int64)
 case('mask_computed_from_a_table', [N('Constant', [], 't', value=table), N('ScatterND', ['t', 'i', 'u'], 's'), N('Equal', ['s', 'a'], 'e'), N('Where', ['e', 'm', 's'], 'w'), N('Add', ['x', 'w'])], rng.integers(-3, 4, (1, 1, 33, 33)).astype(np.float32), dict(i=rows, u=np.full((2, 33), 9, np.float32), a=np.float32(3), m=np.float32(-100)))
+# A standardised weight: a norm over its own data, by statistics that the graph computes from it.
+case('weight_standardised_by_a_norm', [
+    N('ReduceMean', 'w', 'm', axes=[0, 2], keepdims=0), N('ReduceMean', 'w', 'k', axes=[0, 2], keepdims=1), N('Sub', ['w', 'k'], 'd'), N('Mul', ['d', 'd'], 's'), N('ReduceMean', 's', 'v', axes=[0, 2], keepdims=0),
+    N('BatchNormalization', ['w', 'a', 'b', 'm', 'v'], 'n', epsilon=1e-8), N('Reshape', ['n', 'r'], 'q'), N('Conv', ['x', 'q'])],
+    x4, dict(w=f32(1, 4, 27), a=f32(4), b=f32(4), r=I(4, 3, 3, 3)), opset=17)
+case('part_of_a_stored_table', [N('Gather', ['t', 'i'], 'g', axis=0), N('Add', ['x', 'g'])], x4, dict(t=f32(4, 6, 7), i=np.int64(-2)))
 
 out = sys.argv[1]
 with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:

@@ -18,6 +18,7 @@ pub mod activation;
 pub mod args;
 pub mod axes;
 mod defaults;
+mod extended;
 mod facets;
 pub mod foreign;
 pub mod interchange;

@@ -7,7 +7,9 @@ use crate::diagnostic::Problem;
 use crate::layers::args::{Padding, PerAxis, spatial, windows};
 use crate::layers::conv::PaddingMode;
 use crate::layers::window::Window;
-use crate::layers::{Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values, defaults};
+use crate::layers::{
+    Arity, AxisReach, Category, Doc, Example, Io, LayerKind, Reach, Values, defaults, extended,
+};
 use crate::shape::Shape;
 
 /// Arguments of `pad`.
@@ -20,8 +22,9 @@ pub struct Pad {
     /// Values of the added elements
     #[serde(default)]
     pub mode: PaddingMode,
-    /// Value of the added elements with mode zeros
-    #[serde(default)]
+    /// Value of the added elements with mode zeros; `-inf` before a max pool
+    #[serde(default, with = "extended")]
+    #[schemars(schema_with = "extended::schema")]
     pub value: f64,
     /// Whether all of it goes before the first element, so that nothing later is read (1-D)
     #[serde(default)]

@@ -362,7 +362,10 @@ fn visit_number<'de, V: Visitor<'de>>(
     match (number.to_u64(), number.to_i64()) {
         (Some(number), _) => visitor.visit_u64(number),
         (None, Some(number)) => visitor.visit_i64(number),
-        (None, None) => Err(mismatch(value, &"a number of at most 64 bits")),
+        // Only numbers with a point in them can be larger.
+        (None, None) => visitor
+            .visit_i128(*number.numer())
+            .map_err(|_: Error| mismatch(value, &"a number of at most 64 bits")),
     }
 }
 

@@ -18,7 +18,7 @@ use super::read::{self, Failure};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
-use cnnkit_core::source::Origin;
+use cnnkit_core::source::{Origin, Sources};
 
 /// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
@@ -51,6 +51,8 @@ pub struct Imported {
     pub nodes: Vec<Option<String>>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
+    /// The texts that its layers were written in, if the file has them.
+    pub sources: Sources,
 }
 
 /// Reads the model of `source` and returns its graph.
@@ -151,6 +153,7 @@ pub fn import_declared(
         empty,
         nodes,
         remarks: lower.remarks,
+        sources: Sources::default(),
     })
 }
 
@@ -206,7 +209,8 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower { room: 1 << 25, exact: declared.every, ..Lower::default() };
+    let mut lower =
+        Lower { room: 1 << 25, exact: declared.every, origins: declared.origins.clone(), ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
@@ -241,6 +245,7 @@ fn lowered(
             inputs: vec![],
             shape,
             weights: vec![],
+            origin: lower.origins.whole.clone(),
         });
         if stand_for_others(input.data_type) {
             lower.whole.insert(draft, input.data_type);
@@ -253,6 +258,11 @@ fn lowered(
     // An exported program says itself what is learned.
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
+    let single = if declared.every {
+        HashSet::new()
+    } else {
+        super::provenance::single_parameters(&graph, &model.producer_name)
+    };
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     lower.returned = outputs.iter().cloned().collect();
     for value in graph.input.iter().chain(&graph.value_info).chain(&graph.output) {
@@ -296,6 +306,9 @@ fn lowered(
     for tensor in graph.initializer {
         if fixed.contains(&tensor.name) {
             lower.fixed.insert(lower.tensors.len());
+        }
+        if single.contains(&tensor.name) {
+            lower.single.insert(lower.tensors.len());
         }
         lower.add_stored(tensor).map_err(one)?;
     }
@@ -403,7 +416,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     }
     // Removed first, so that dead layers do not count as readers.
     drafts = compact(drafts, &mut ends);
-    patterns::recognise(&mut drafts, &ends);
+    patterns::recognise(&mut drafts, &ends, lower.exact);
     without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends);
     Ok(Finished { drafts, ends, outputs, empty })
@@ -428,7 +441,7 @@ fn build(
     for draft in &drafts {
         let id = names.next().unwrap_or_default();
         let Some(layer) = &draft.layer else {
-            builder.input(&id, draft.shape.clone(), Origin::default());
+            builder.input(&id, draft.shape.clone(), draft.origin.clone());
             weights.push(vec![]);
             continue;
         };
@@ -436,7 +449,7 @@ fn build(
         // Layers with the same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
-        let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
+        let node = builder.layer(&id, layer.clone(), reads, owner, draft.origin.clone());
         let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
         let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
         if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {

@@ -18,21 +18,48 @@ pub(super) fn no_parameters(graph: &GraphProto) -> HashSet<String> {
     let Some(list) = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE) else {
         return fixed;
     };
-    let targets = |kind: &str| -> HashSet<&str> {
-        let target = |line: &'_ str| -> Option<(usize, usize)> {
-            let at = line.find(kind)? + kind.len();
-            let start = at + line[at..].find("target='")? + "target='".len();
-            Some((start, start + line[start..].find('\'')?))
-        };
-        list.value.lines().filter_map(|line| target(line).map(|(start, end)| &line[start..end])).collect()
-    };
-    let (parameters, buffers) = (targets(": PARAMETER"), targets(": BUFFER"));
+    let (parameters, buffers) = (targets(&list.value, ": PARAMETER"), targets(&list.value, ": BUFFER"));
     let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let all = !parameters.is_empty() && parameters.iter().all(|name| stored.contains(name));
     let listed =
         stored.into_iter().filter(|name| buffers.contains(name) || (all && !parameters.contains(name)));
     fixed.extend(listed.map(str::to_owned));
     fixed
+}
+
+/// Names of the initialisers of one element that are parameters of a PyTorch module: by the file's own list, else by their
+/// names, which are the module's. Numbers that the exporter stored have names of its own (`onnx::Mul_12`, `val_3`).
+pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<String> {
+    let list = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE);
+    let listed = list.map(|list| targets(&list.value, ": PARAMETER"));
+    let named = |name: &str| {
+        producer == "pytorch"
+            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && !name.starts_with("val_")
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+    };
+    let single = graph.initializer.iter().filter(|tensor| {
+        let float = matches!(
+            DataType::try_from(tensor.data_type),
+            Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double)
+        );
+        float && tensor.dims.iter().all(|&size| size == 1)
+    });
+    let known = single.filter(|tensor| match &listed {
+        Some(listed) => listed.contains(tensor.name.as_str()),
+        None => named(&tensor.name),
+    });
+    known.map(|tensor| tensor.name.clone()).collect()
+}
+
+/// Returns the entries of a kind in the list of a module's parameters and buffers.
+fn targets<'a>(list: &'a str, kind: &str) -> HashSet<&'a str> {
+    let target = |line: &str| -> Option<(usize, usize)> {
+        let at = line.find(kind)? + kind.len();
+        let start = at + line[at..].find("target='")? + "target='".len();
+        Some((start, start + line[start..].find('\'')?))
+    };
+    list.lines().filter_map(|line| target(line).map(|(start, end)| &line[start..end])).collect()
 }
 
 /// Whether a stored tensor is one of the vectors with which PyTorch's spectral norm measures a weight.

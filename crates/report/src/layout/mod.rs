@@ -30,10 +30,11 @@
 //! # }
 //! ```
 
+mod blocks;
 mod order;
 mod place;
 mod rank;
 mod tree;
 
+pub use blocks::{Block, Net, Shown, Slot, Tree};
 pub use place::{Drawing, Placed, Spacing, Wire, place};
-pub use tree::{Block, Net, Shown, Slot, Tree};

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::tree::{Block, Shown, Slot};
+use super::blocks::{Block, Shown, Slot};
 
-/// Sweeps down and up. More of them change nothing in the networks of the zoo.
+/// Sweeps down and up.
 const SWEEPS: usize = 6;
 
 /// A piece of a net between two neighbouring ranks.
@@ -18,9 +18,8 @@ pub(super) struct Link {
     pub below: usize,
 }
 
-/// Orders the ranks of block `index`, after the order of the block around it.
+/// Orders the ranks of block `index`, and what enters its children; the block around it is in order.
 pub fn arrange(blocks: &mut [Block], index: usize) {
-    enter(blocks, index);
     let block = &mut blocks[index];
     let links = links(block);
     // Each rank as a permutation of its cells.
@@ -52,34 +51,37 @@ pub fn arrange(blocks: &mut [Block], index: usize) {
     for (row, order) in block.ranks.iter_mut().zip(best.1) {
         *row = order.into_iter().map(|cell| row[cell]).collect();
     }
+    enter(blocks, index);
 }
 
-/// Orders the nets that enter the block as they arrive in the block around it.
+/// Orders the nets that enter each child of the block as they arrive there.
 fn enter(blocks: &mut [Block], index: usize) {
-    let Some(parent) = blocks[index].parent else { return };
-    let around = &blocks[parent];
-    let child = around.children.iter().position(|item| *item == Shown::Block(index));
-    let rank =
-        around.ranks.iter().position(|row| row.iter().any(|cell| Some(*cell) == child.map(Slot::Child)));
-    let Some(above) = rank.and_then(|rank| around.ranks.get(rank.checked_sub(1)?)) else { return };
-    let places: HashMap<Slot, usize> = above.iter().enumerate().map(|(place, cell)| (*cell, place)).collect();
-    let arrives: HashMap<usize, usize> = around
-        .nets
-        .iter()
-        .enumerate()
-        .filter_map(|(net, wire)| {
-            let through = wire.from.and_then(|from| places.get(&Slot::Child(from)));
-            Some((wire.node, *places.get(&Slot::Lane(net)).or(through)?))
-        })
-        .collect();
-    let block = &mut blocks[index];
-    let (nets, ranks) = (&block.nets, &mut block.ranks);
-    if let Some(first) = ranks.first_mut().filter(|row| row.iter().all(|cell| matches!(cell, Slot::Lane(_))))
-    {
-        first.sort_by_key(|cell| match cell {
-            Slot::Lane(net) => arrives.get(&nets[*net].node).copied(),
-            Slot::Child(_) => None,
-        });
+    // For each child that is a block: its nets that enter, in the order in which they arrive.
+    let mut arrivals: Vec<(usize, Vec<usize>)> = Vec::new();
+    let around = &blocks[index];
+    for rows in around.ranks.windows(2) {
+        let places: HashMap<Slot, usize> =
+            rows[0].iter().enumerate().map(|(place, cell)| (*cell, place)).collect();
+        for cell in &rows[1] {
+            let Slot::Child(child) = *cell else { continue };
+            let Shown::Block(inner) = around.children[child] else { continue };
+            let place = |node: usize| {
+                let net = around.nets.binary_search_by_key(&node, |net| net.node).ok()?;
+                let from = around.nets[net].from.and_then(|from| places.get(&Slot::Child(from)));
+                places.get(&Slot::Lane(net)).or(from).copied()
+            };
+            let nets = &blocks[inner].nets;
+            let mut order: Vec<usize> = (0..nets.len()).filter(|&net| nets[net].from.is_none()).collect();
+            order.sort_by_key(|&net| place(nets[net].node));
+            if order.len() > 1 {
+                arrivals.push((inner, order));
+            }
+        }
+    }
+    for (inner, order) in arrivals {
+        if let Some(first) = blocks[inner].ranks.first_mut() {
+            *first = order.into_iter().map(Slot::Lane).collect();
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::blocks::{Block, Shown, Slot, Tree};
 use super::order::{Link, links};
-use super::tree::{Block, Shown, Slot, Tree};
 
 /// Passes down and up over the ranks of a block.
 const PASSES: usize = 8;
@@ -13,6 +13,8 @@ const LONGEST: f64 = 1e9;
 const LANE: f64 = 1e6;
 const NEXT: f64 = 1e3;
 const BEND: f64 = 1.0;
+/// The wish of a cell to stay: in the later passes a lane keeps the place to which the widest rank pushed it.
+const STAY: f64 = 10.0;
 
 /// Distances, in the unit of the sizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -313,14 +315,21 @@ impl<'a> Rows<'a> {
                 if pass % 2 == 0 { (0..count).collect() } else { (0..count).rev().collect() };
             for rank in order {
                 let (up, down) = (pass % 2 == 0 || last, pass % 2 == 1 || last);
-                centres[rank] = self.wanted(rank, &centres, (up, down), &apart[rank]);
+                let stay = pass >= PASSES / 2;
+                centres[rank] = self.wanted(rank, &centres, (up, down, stay), &apart[rank]);
             }
         }
         centres
     }
 
     /// Returns the centres of a rank after its neighbours above and below.
-    fn wanted(&self, rank: usize, centres: &[Vec<f64>], (up, down): (bool, bool), apart: &[f64]) -> Vec<f64> {
+    fn wanted(
+        &self,
+        rank: usize,
+        centres: &[Vec<f64>],
+        (up, down, stay): (bool, bool, bool),
+        apart: &[f64],
+    ) -> Vec<f64> {
         let mut wishes: Vec<Vec<(f64, f64)>> = vec![vec![]; centres[rank].len()];
         if let Some(gap) = rank.checked_sub(1).filter(|_| up) {
             for (link, pull) in &self.links[gap] {
@@ -332,6 +341,9 @@ impl<'a> Rows<'a> {
                 wishes[link.above]
                     .push((centres[rank + 1][link.below] + pull.below - pull.above, pull.weight));
             }
+        }
+        if stay {
+            wishes.iter_mut().zip(&centres[rank]).for_each(|(wishes, &own)| wishes.push((own, STAY)));
         }
         let wishes: Vec<(f64, f64)> = wishes
             .into_iter()

@@ -1,6 +1,6 @@
 //! The ranks of a block: every child lies below what it reads.
 
-use super::tree::{Block, Slot};
+use super::blocks::{Block, Slot};
 
 /// The most lane cells of one block.
 const MOST_LANES: usize = 100_000;

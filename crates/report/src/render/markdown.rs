@@ -84,8 +84,13 @@ fn escape(text: &str) -> String {
 
 fn escape_plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied().unwrap_or(' ');
         match c {
+            // GitHub notifies whom a comment mentions and links what it refers to, a backslash before it or not.
+            '@' if next.is_alphanumeric() => out.push_str("@<!-- -->"),
+            '#' if next.is_ascii_digit() => out.push_str("#<!-- -->"),
             '|' | '*' | '`' | '<' | '[' | ']' | '\\' => {
                 out.push('\\');
                 out.push(c);
@@ -108,5 +113,6 @@ mod tests {
         assert_eq!(escape("`a_b|c` *x* other_ops _y"), "`a_b\\|c` \\*x\\* other_ops \\_y");
         assert_eq!(escape("one ` alone"), "one \\` alone");
         assert_eq!(escape("`<img>`"), "\\`\\<img>\\`");
+        assert_eq!(escape("@org/team closes #12 at 3 # 4"), "@<!-- -->org/team closes #<!-- -->12 at 3 # 4");
     }
 }

@@ -137,6 +137,9 @@ pub(super) fn truth(value: bool) -> &'static str {
 /// Formats a float as Python writes it: `1e-06`, `0.1`, `2.0`.
 pub(super) fn float(value: f64) -> String {
     let size = value.abs();
+    if !size.is_finite() {
+        return format!("float(\"{value}\")");
+    }
     if size != 0.0 && !(1e-4..1e16).contains(&size) {
         let text = format!("{value:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));

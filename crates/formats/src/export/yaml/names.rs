@@ -221,8 +221,11 @@ pub(super) fn inputs(graph: &Graph) -> Vec<String> {
 }
 
 /// Whether a name contains only the kind of layer, so that the generated name is as informative: `relu_1`, an
-/// exporter's `MaxPool` or `cat`.
+/// exporter's `MaxPool` or `cat`. With an underscore at the end it keeps apart what a generated name would hide.
 pub(super) fn says_nothing(name: &str, kind: &str) -> bool {
+    if name.ends_with('_') {
+        return false;
+    }
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || "_-".contains(c));
     let known = |word: &str| layers::find(word).is_some_and(|(found, _)| found.doc.name == kind);
     let operator = stem.starts_with(char::is_uppercase) || ["cat", "mul"].contains(&stem);

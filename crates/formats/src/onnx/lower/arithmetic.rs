@@ -139,12 +139,11 @@ fn join(lower: &mut Lower, used: Use<'_>, layer: Layer, values: &[Value]) -> Out
     Ok(vec![Value::Tensor(output)])
 }
 
-/// Returns the number that `value` is, if it is a known constant of one element that does not add axes to
-/// `other`.
+/// Returns the number that `value` is, if it is a known constant of one element that does not add axes to `other`
+/// and is no parameter.
 fn number(lower: &Lower, value: &Value, other: &Value) -> Option<f64> {
     match (value, other) {
-        // A number of an exported program may be a parameter.
-        (Value::Constant(constant), _) if lower.exact && lower.is_learned(constant) => None,
+        (Value::Constant(constant), _) if lower.is_single_parameter(constant) => None,
         (Value::Constant(constant), Value::Tensor(tensor)) if constant.dims.len() <= tensor.dims.len() => {
             constant.scalar().map(meant)
         }
@@ -319,7 +318,7 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
             let dims = super::elements::broadcast(&constant.dims, &wanted)?;
             // A learned token that is repeated for each image of the batch is still one token.
             if dims.first() == Some(&lower.batch)
-                && dims[1..] == constant.dims[1..]
+                && dims.get(1..) == constant.dims.get(1..)
                 && constant.dims.first() == Some(&1)
             {
                 return Ok(vec![Value::Constant(constant)]);

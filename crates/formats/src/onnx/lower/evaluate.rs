@@ -23,7 +23,7 @@ pub(super) fn evaluated(used: Use<'_>, inputs: &[Option<&Constant>]) -> Option<C
         "GatherElements" => gathered(used, first, at(1)?),
         "GatherND" => looked_up(used, first, at(1)?),
         "ScatterElements" => scattered(used, first, at(1)?, at(2)?),
-        "BatchNormalization" => standardised(used, first, at(1)?, at(2)?),
+        "BatchNormalization" => normalised(used, first, [at(1)?, at(2)?, at(3)?, at(4)?]),
         "NonZero" => non_zero(first),
         "Pad" => padded(used, first, at(1), at(2), at(3)),
         _ => None,
@@ -265,23 +265,28 @@ fn scattered(used: Use<'_>, data: &Constant, indices: &Constant, updates: &Const
 }
 
 /// Computes a batch norm in training mode over a weight, which standardises it: NFNet, BiT.
-fn standardised(used: Use<'_>, data: &Constant, scale: &Constant, shift: &Constant) -> Option<Constant> {
-    if used.int("training_mode", 0) == 0 || data.dims.len() < 2 {
-        return None;
-    }
+/// A batch norm of a known tensor, by its own statistics or by those that it is given.
+fn normalised(used: Use<'_>, data: &Constant, given: [&Constant; 4]) -> Option<Constant> {
     let mut values = data.values.as_ref()?.floats();
-    if values.is_empty() {
+    if data.dims.len() < 2 || values.is_empty() {
         return None;
     }
-    let (scale, shift) = (scale.values.as_ref()?.floats(), shift.values.as_ref()?.floats());
+    let own = used.int("training_mode", 0) != 0;
+    let known = |index: usize| given[index].values.as_ref().map(Values::floats);
+    let (scale, shift) = (known(0)?, known(1)?);
+    let (means, variances) = if own { (vec![], vec![]) } else { (known(2)?, known(3)?) };
     let (outer, channels, inner) = around(&data.dims, 1);
     let eps = used.float("epsilon", 1e-5);
     for channel in 0..channels {
         let places: Vec<usize> =
             (0..outer * inner).map(|at| (at / inner * channels + channel) * inner + at % inner).collect();
         let count = places.len() as f64;
-        let mean = places.iter().map(|&at| values[at]).sum::<f64>() / count;
-        let variance = places.iter().map(|&at| (values[at] - mean).powi(2)).sum::<f64>() / count;
+        let (mean, variance) = if own {
+            let mean = places.iter().map(|&at| values[at]).sum::<f64>() / count;
+            (mean, places.iter().map(|&at| (values[at] - mean).powi(2)).sum::<f64>() / count)
+        } else {
+            (*means.get(channel)?, *variances.get(channel)?)
+        };
         for at in places {
             values[at] =
                 (values[at] - mean) / (variance + eps).sqrt() * scale.get(channel)? + shift.get(channel)?;

@@ -2,7 +2,7 @@
 
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::conv::image;
-use crate::onnx::constant::{Change, Constant};
+use crate::onnx::constant::{Change, Constant, Values};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::batch_norm::BatchNorm;
@@ -68,14 +68,13 @@ pub(super) fn group_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
 /// Returns whether a norm's scale and shift are constants of the exporter that do nothing: the norm has no
 /// weights.
 fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
-    let all = |constant: &Constant, wanted: f64| {
-        !lower.is_learned(constant)
-            && constant
-                .values
-                .as_ref()
-                .is_some_and(|values| values.floats().into_iter().all(|value| value == wanted))
-    };
-    all(scale, 1.0) && shift.is_none_or(|shift| all(shift, 0.0))
+    fixed_at(lower, scale, 1.0) && shift.is_none_or(|shift| fixed_at(lower, shift, 0.0))
+}
+
+/// Returns whether a constant is not learned and every element is `wanted`.
+fn fixed_at(lower: &Lower, constant: &Constant, wanted: f64) -> bool {
+    let all = |values: &Values| values.floats().into_iter().all(|value| value == wanted);
+    !lower.is_learned(constant) && constant.values.as_ref().is_some_and(all)
 }
 
 /// Lowers version 18 of the operator, since withdrawn: one scale and shift per group instead of per channel.
@@ -143,6 +142,8 @@ pub(super) fn layer_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let scale = fitted(lower.constant(used, 1)?)?;
     let bias = lower.optional(used, 2)?.map(fitted).transpose()?;
     let elementwise_affine = !trivial(lower, &scale, bias.as_ref());
+    // PyTorch's `bias=False` is written as a shift by zeros.
+    let bias = bias.filter(|shift| !fixed_at(lower, shift, 0.0));
     let layer = LayerNorm {
         axis,
         eps: used.float("epsilon", 1e-5),

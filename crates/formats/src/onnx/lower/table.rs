@@ -97,6 +97,7 @@ impl Lower {
             return Err(Problem::new(Code::Limit, format!("the model has more than {MAX_NODES} nodes")));
         }
         let node = used.node;
+        self.origin = self.origins.of_node(&node.name);
         let outcome = self.outcome(used).and_then(|values| self.as_stated(used, values));
         let values = match outcome {
             Ok(values) => self.limited(used, values),
@@ -186,13 +187,13 @@ impl Lower {
         values
     }
 
-    /// Returns whether a stored tensor is learned: more than one floating-point number, or integers of at
-    /// most 8 bits that represent them, in an initialiser.
+    /// Returns whether a stored tensor is learned: more than one floating-point number or one that the file names as
+    /// a parameter, or integers of at most 8 bits that represent them, in an initialiser.
     fn holds_weights(&self, constant: &Constant, root: usize) -> bool {
         let small =
             matches!(constant.data_type, DataType::Int8 | DataType::Uint8 | DataType::Int4 | DataType::Uint4);
         (!constant.is_integer() || small)
-            && constant.elements().is_ok_and(|count| count > 1 || self.exact)
+            && constant.elements().is_ok_and(|count| count > 1 || self.exact || self.single.contains(&root))
             && !self.fixed.contains(&root)
     }
 
