@@ -136,9 +136,6 @@ pub struct RfLayer {
     /// Whether it is an output of the network.
     #[serde(skip)]
     pub returned: bool,
-    /// Whether the field differs from that of the layer's first input.
-    #[serde(skip)]
-    pub changes: bool,
     /// Whether the page shows it.
     #[serde(skip)]
     pub shown: bool,
@@ -216,16 +213,10 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
         let shown = target.is_some()
             || question.all
             || merges.contains_key(&facts.node)
-            || all.returned[facts.node.index()];
-        let changes = changes(graph, &all, facts);
+            || changes(graph, &all, facts);
         let exact = known.get(&(facts.node, facts.input)).copied();
         let returned = all.returned[facts.node.index()];
-        RfLayer {
-            shown: shown || changes,
-            changes,
-            returned,
-            ..of_layer(graph, facts, question.effective, exact)
-        }
+        RfLayer { shown, returned, ..of_layer(graph, facts, question.effective, exact) }
     };
     let asked = match target {
         Some(node) => all.of(node),
@@ -290,8 +281,11 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Returns whether the field differs from that of the layer's first input, as after a window.
+/// Returns whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &AllFacts, facts: &Facts) -> bool {
+    if all.returned[facts.node.index()] {
+        return true;
+    }
     let before = graph.node(facts.node).inputs.first();
     let before = before.and_then(|node| all.about(*node, facts.input));
     let same = |other: &Facts| {
@@ -366,7 +360,6 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
         returned: false,
-        changes: false,
         shown: true,
     }
 }

@@ -223,12 +223,17 @@ fn finish(scene: &mut Scene, maps: &[&Map], bottom: f64) -> Scene {
         entries.push((Mark::Heat(1.0), "read most often, within each map".to_owned()));
         entries.push((Mark::Heat(0.0), "read once".to_owned()));
     }
-    if maps.iter().any(|map| map.has_holes()) {
+    let holes = maps.iter().any(|map| map.has_holes());
+    if holes {
         entries.push((Mark::Hole, "hole: never read".to_owned()));
     }
     if joined > 1 {
-        let words = format!("partly read; a cell is up to {} positions wide and high", grouped(joined));
-        entries.push((Mark::Partly(1.0), words));
+        let cell = format!("a cell is up to {} positions wide and high", grouped(joined));
+        entries.push(if holes {
+            (Mark::Partly(1.0), format!("partly read; {cell}"))
+        } else {
+            (Mark::Heat(0.5), format!("{cell}, shaded by its largest multiplicity"))
+        });
     }
     scene.height = legend(scene, MARGIN, top, &entries) + MARGIN;
     scene.widen(MARGIN);

@@ -81,7 +81,7 @@ impl<'a> Growth<'a> {
         for (id, node) in graph.iter() {
             let Some(layer) = of_node[id.index()] else { continue };
             let before = node.inputs.iter().map(|input| depths[input.index()]).max().unwrap_or(0);
-            let depth = before + usize::from(layer.changes);
+            let depth = before + usize::from(widens(layer, &node.inputs, &of_node));
             depths[id.index()] = depth;
             if layer.facts.global {
                 global = global.or(Some((layer.id.as_str(), depth)));
@@ -372,6 +372,19 @@ impl<'a> Growth<'a> {
 
 /// The field of an input: the position itself.
 const POINT: Level = Level { largest: 1.0, smallest: 1.0, jump: 1.0 };
+
+/// Returns whether the field of `layer` is wider than those of all its inputs, or has another jump.
+fn widens(layer: &RfLayer, inputs: &[NodeId], of_node: &[Option<&RfLayer>]) -> bool {
+    let differs = |input: &NodeId| {
+        let before = of_node[input.index()].map_or(&[][..], |before| &before.facts.axes);
+        layer.facts.axes.iter().enumerate().any(|(i, axis)| match before.get(i) {
+            Some(before) => axis.size > before.size || axis.jump != before.jump,
+            // The input itself: a position, with a jump of 1.
+            None => axis.size > 1 || axis.jump != 1.into(),
+        })
+    };
+    inputs.iter().all(differs)
+}
 
 /// The line of the n-th series; dashes tell two of them apart without colour.
 fn line(n: usize) -> Stroke {
