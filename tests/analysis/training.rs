@@ -52,7 +52,8 @@ fn kept_bytes_are_those_of_pytorch_on_27_networks() {
 /// Whether PyTorch's counter is right about the network: for a convolution in groups, `FlopCounterMode` counts the
 /// gradient of the weight as if there were none (`conv_backward_flop`).
 fn counted_right(graph: &Graph) -> bool {
-    let grouped = |node: &Node| matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.groups != Groups::Number(1));
+    let grouped =
+        |node: &Node| matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.groups != Groups::Number(1));
     !graph.nodes().iter().any(grouped)
 }
 
@@ -93,7 +94,9 @@ fn kept_bytes_are_those_of_pytorch_with_frozen_parts() {
 /// The ids in the zoo of parts that torchvision names.
 fn parts(network: &str, frozen: &str) -> Vec<String> {
     let ids: &[(&str, &str)] = match network {
-        "resnet50" => &[("conv1", "stem1"), ("bn1", ""), ("layer1", "stage1"), ("layer4", "stage4"), ("fc", "linear1")],
+        "resnet50" => {
+            &[("conv1", "stem1"), ("bn1", ""), ("layer1", "stage1"), ("layer4", "stage4"), ("fc", "linear1")]
+        }
         _ => &[("features.0", "stem"), ("features.3", "bneck3"), ("classifier.3", "linear2")],
     };
     let named = frozen.split(',').filter(|part| !part.is_empty()).filter_map(|part| {
@@ -113,14 +116,19 @@ fn the_peak_never_exceeds_the_sum_of_its_parts() {
             let fixed = training.fixed(&graph);
             let total = fixed.total() + kept.torch + peak.temporary;
             assert!(peak.bytes <= total, "{name}: {} > {total}", peak.bytes);
-            assert!(peak.bytes >= fixed.total() - fixed.gradients + kept.torch, "{name}: everything kept is alive at once");
+            assert!(
+                peak.bytes >= fixed.total() - fixed.gradients + kept.torch,
+                "{name}: everything kept is alive at once"
+            );
         }
     }
 }
 
 #[test]
 fn the_peak_of_a_chain_by_hand() {
-    let graph = network("input: [4, 8, 8]\nlayers:\n  - conv: {out_channels: 2, kernel: 1, bias: false}\n  - relu\n  - conv: {out_channels: 6, kernel: 1, bias: false}\n");
+    let graph = network(
+        "input: [4, 8, 8]\nlayers:\n  - conv: {out_channels: 2, kernel: 1, bias: false}\n  - relu\n  - conv: {out_channels: 6, kernel: 1, bias: false}\n",
+    );
     let training = Training { optimizer: Optimizer::Sgd, ..Training::default() };
     let map = |channels: u64| channels * 64 * 4;
     let kept = kept(&graph, &training);
@@ -153,9 +161,7 @@ fn the_largest_batch_fits_and_the_next_does_not() {
 #[test]
 fn optimiser_states_are_those_of_their_libraries() {
     let graph = zoo("resnet18");
-    let states = |optimizer: Optimizer| {
-        Training { optimizer, ..Training::default() }.fixed(&graph).optimizer
-    };
+    let states = |optimizer: Optimizer| Training { optimizer, ..Training::default() }.fixed(&graph).optimizer;
     let parameters = 11_689_512;
     assert_eq!(states(Optimizer::Sgd), 0);
     assert_eq!(states(Optimizer::Momentum), 4 * parameters);

@@ -4,7 +4,7 @@ use super::support::program::{call, json, json_and_status, temporary};
 
 #[test]
 fn train_prints_the_keys_of_the_contract() {
-    let found = json(&["train", "zoo:resnet50", "--batch", "32", "--format", "json"]);
+    let found = json(&["train", "zoo:resnet50", "--batch", "32"]);
     assert_eq!(found["kept"]["torch"], 2_749_316_608u64);
     let layers = found["layers"].as_array().expect("layers");
     let sum: u64 = layers.iter().filter_map(|layer| layer["kept"].as_u64()).sum();
@@ -18,7 +18,8 @@ fn train_prints_the_keys_of_the_contract() {
         assert!(found.get(key).is_some(), "{key}");
     }
     let tensors = layers.iter().flat_map(|layer| layer["tensors"].as_array().expect("tensors"));
-    let own: u64 = tensors.filter(|tensor| tensor["shared"] == false).filter_map(|t| t["bytes"].as_u64()).sum();
+    let own: u64 =
+        tensors.filter(|tensor| tensor["shared"] == false).filter_map(|t| t["bytes"].as_u64()).sum();
     assert_eq!(own, sum);
 }
 
@@ -26,7 +27,10 @@ fn train_prints_the_keys_of_the_contract() {
 fn train_explains_what_it_cannot_do() {
     let (status, _, error) = call(&["train", "zoo:resnet50", "--frozen", "stage9"]);
     assert_eq!(status, Some(2));
-    assert!(error.contains("no layer or block is called `stage9`") && error.contains("did you mean"), "{error}");
+    assert!(
+        error.contains("no layer or block is called `stage9`") && error.contains("did you mean"),
+        "{error}"
+    );
     let (status, _, error) = call(&["train", "zoo:resnet50", "--dtype", "i8"]);
     assert_eq!(status, Some(2));
     assert!(error.contains("not supported: training in 8-bit integers"), "{error}");
@@ -39,7 +43,7 @@ fn train_explains_what_it_cannot_do() {
 #[test]
 fn plan_has_offsets_that_do_not_overlap() {
     for name in ["zoo:mobilenet_v2", "zoo:googlenet", "zoo:densenet121", "zoo:unet"] {
-        let (status, found) = json_and_status(&["plan", name, "--dtype", "i8", "--format", "json"]);
+        let (status, found) = json_and_status(&["plan", name, "--dtype", "i8"]);
         assert_eq!(status, Some(0));
         let number = |value: &serde_json::Value| value.as_u64().expect("a number");
         let arena = number(&found["arena"]);
@@ -59,14 +63,14 @@ fn plan_has_offsets_that_do_not_overlap() {
             }
         }
         let order = found["order"].as_array().expect("order");
-        let layers = json(&["params", name, "--format", "json"])["layers"].as_array().expect("layers").clone();
+        let layers = json(&["params", name])["layers"].as_array().expect("layers").clone();
         assert_eq!(order.len(), layers.iter().filter(|layer| layer["op"] != "input").count(), "{name}");
     }
 }
 
 #[test]
 fn plan_fails_if_the_arena_does_not_fit() {
-    let run = |arena: &str| json_and_status(&["plan", "zoo:mobilenet_v2", "--dtype", "i8", "--arena", arena, "--format", "json"]);
+    let run = |arena: &str| json_and_status(&["plan", "zoo:mobilenet_v2", "--dtype", "i8", "--arena", arena]);
     assert_eq!(run("1470KiB").0, Some(0), "1,505,280 bytes are exactly 1470 KiB");
     let (status, found) = run("1469KiB");
     assert_eq!(status, Some(1));
@@ -75,7 +79,7 @@ fn plan_fails_if_the_arena_does_not_fit() {
 
 #[test]
 fn params_has_the_peaks_of_engines() {
-    let memory = json(&["params", "zoo:mobilenet_v2", "--dtype", "i8", "--format", "json"])["totals"]["memory"].clone();
+    let memory = json(&["params", "zoo:mobilenet_v2", "--dtype", "i8"])["totals"]["memory"].clone();
     assert_eq!(memory["in_place"], 1_404_928);
     for key in ["fused", "reordered", "arena"] {
         assert_eq!(memory[key], 1_505_280, "{key}");
@@ -87,7 +91,9 @@ fn an_arena_can_be_expected() {
     let folder = temporary("arena");
     let spec = folder.join("net.yaml");
     let write = |expect: &str| {
-        let text = format!("input: [3, 8, 8]\nlayers:\n  - conv: {{out_channels: 4, kernel: 3, padding: 1}}\n  - relu\n  - global_avg_pool\n  - linear: {{out_features: 2}}\nexpect:\n  arena: {expect}\n");
+        let text = format!(
+            "input: [3, 8, 8]\nlayers:\n  - conv: {{out_channels: 4, kernel: 3, padding: 1}}\n  - relu\n  - global_avg_pool\n  - linear: {{out_features: 2}}\nexpect:\n  arena: {expect}\n"
+        );
         std::fs::write(&spec, text).expect("it is written");
         let (status, out, error) = call(&["check", spec.to_str().expect("UTF-8"), "--no-config"]);
         (status, format!("{out}{error}"))

@@ -129,7 +129,13 @@ impl<S: Scalar> Network<'_, S> {
     }
 
     /// Writes the value of a node to where those of its tensors lie that are not there yet.
-    fn store(&self, memory: &mut Memory<S>, plan: &Plan, id: NodeId, value: &Tensor<S>) -> Result<(), Problem> {
+    fn store(
+        &self,
+        memory: &mut Memory<S>,
+        plan: &Plan,
+        id: NodeId,
+        value: &Tensor<S>,
+    ) -> Result<(), Problem> {
         let mut start = 0;
         for &tensor in plan.operators.values.get(id.index()).ok_or_else(outside)? {
             let placed = plan.arena.tensors.get(tensor).ok_or_else(outside)?;

@@ -260,7 +260,10 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
             id: graph.node(step).id.clone(),
             pass: if peak.backward { Pass::Backward } else { Pass::Forward },
         }),
-        forward_macs: sum(&mut graph.nodes().iter().map(|node| node.cost.macs.saturating_mul(training.batch))),
+        forward_macs: sum(&mut graph
+            .nodes()
+            .iter()
+            .map(|node| node.cost.macs.saturating_mul(training.batch))),
         backward_macs: sum(&mut work.iter().copied()),
         fit: view.memory.map(|memory| {
             let best = largest_batch(graph, training, memory);
@@ -336,11 +339,6 @@ impl Summary for TrainSummary {
 
     fn page(&self) -> Page {
         page::of(self)
-    }
-
-    fn passed(&self) -> bool {
-        // A batch that does not fit, even with checkpoints, is a failure of the question that `--memory` asks.
-        true
     }
 
     fn partial(&self) -> bool {

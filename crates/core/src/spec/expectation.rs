@@ -199,13 +199,23 @@ impl Reader<'_> {
             return Some(Dtype::F32);
         };
         if !bounded {
-            self.error(Code::Missing, "`arena` needs a bound".into(), key.span, "for example `arena: {max: 320KiB, dtype: i8}`");
+            self.error(
+                Code::Missing,
+                "`arena` needs a bound".into(),
+                key.span,
+                "for example `arena: {max: 320KiB, dtype: i8}`",
+            );
             return None;
         }
         let found = if let Value::Text(name) = &value.value { Dtype::named(name) } else { None };
         if found.is_none() {
             let message = format!("expected a number format, found {}", value.value.describe());
-            self.error(Code::InvalidValue, message, value.span, "the number formats are f32, f16, bf16 and i8");
+            self.error(
+                Code::InvalidValue,
+                message,
+                value.span,
+                "the number formats are f32, f16, bf16 and i8",
+            );
         }
         found
     }

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::layers;
 use crate::dtype::Dtype;
+use crate::layers;
 use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Quantity, Unit};
 use crate::spec::grammar::{self, Field, FieldKind};
 

@@ -112,15 +112,29 @@ fn facts(summary: &TrainSummary) -> Vec<Fact> {
         facts.push(bytes("buffers", summary.buffers));
     }
     if summary.master_weights > 0 {
-        facts.push(bytes("master weights", summary.master_weights).remark("f32 copies of the trained parameters"));
+        facts.push(
+            bytes("master weights", summary.master_weights).remark("f32 copies of the trained parameters"),
+        );
     }
-    let trained = if summary.frozen.is_empty() { String::new() } else { format!("frozen: {}", summary.frozen.join(", ")) };
+    let trained = if summary.frozen.is_empty() {
+        String::new()
+    } else {
+        format!("frozen: {}", summary.frozen.join(", "))
+    };
     let gradients = bytes("gradients", summary.gradients);
     facts.push(if trained.is_empty() { gradients } else { gradients.remark(trained) });
     facts.push(bytes("optimiser states", summary.optimizer));
-    facts.push(bytes("kept, torch", summary.kept.torch).remark("what PyTorch's autograd keeps: unique storages"));
-    facts.push(bytes("kept, cnnkit", summary.kept.cnnkit).remark("what cnnkit's own gradients read; not part of the total"));
-    facts.push(bytes("temporary", summary.temporary).remark("the most of activations and their gradients that are not kept"));
+    facts.push(
+        bytes("kept, torch", summary.kept.torch).remark("what PyTorch's autograd keeps: unique storages"),
+    );
+    facts.push(
+        bytes("kept, cnnkit", summary.kept.cnnkit)
+            .remark("what cnnkit's own gradients read; not part of the total"),
+    );
+    facts.push(
+        bytes("temporary", summary.temporary)
+            .remark("the most of activations and their gradients that are not kept"),
+    );
     facts.push(Fact::new("total", Cell::bytes(summary.total).tone(Tone::Strong)));
     let step = summary.peak_step.as_ref().map(|step| {
         let pass = match step.pass {
@@ -129,10 +143,7 @@ fn facts(summary: &TrainSummary) -> Vec<Fact> {
         };
         format!("at the {pass} step of {}", step.id)
     });
-    facts.push(Fact {
-        remark: step,
-        ..Fact::new("peak", Cell::bytes(summary.peak).tone(Tone::Strong))
-    });
+    facts.push(Fact { remark: step, ..Fact::new("peak", Cell::bytes(summary.peak).tone(Tone::Strong)) });
     facts.push(Fact::new("forward MACs", Value::Magnitude(summary.forward_macs)));
     facts.push(Fact::new("backward MACs", Value::Magnitude(summary.backward_macs)));
     if let Some(fit) = &summary.fit {
@@ -143,7 +154,8 @@ fn facts(summary: &TrainSummary) -> Vec<Fact> {
                 Fact::new("largest batch", Value::Count(batch))
                     .remark(format!("its peak is {} of {memory}{limit}", number::bytes(peak)))
             }
-            _ => Fact::new("largest batch", Cell::toned("none", Tone::Bad)).remark(format!("one image exceeds {memory}")),
+            _ => Fact::new("largest batch", Cell::toned("none", Tone::Bad))
+                .remark(format!("one image exceeds {memory}")),
         });
     }
     facts
@@ -188,7 +200,8 @@ fn checkpoint(page: &mut Page, summary: &TrainSummary) {
 fn nothing_to_do(plan: &TrainCheckpoint) -> String {
     match plan.budget {
         Some(_) if plan.fits => "Checkpoints: none are needed, everything that is kept fits.".to_owned(),
-        Some(_) => "Checkpoints: there is no segment that would save memory, and what is kept does not fit.".to_owned(),
+        Some(_) => "Checkpoints: there is no segment that would save memory, and what is kept does not fit."
+            .to_owned(),
         None => "Checkpoints: there is no segment that would save memory.".to_owned(),
     }
 }
@@ -200,7 +213,9 @@ fn sentence(summary: &TrainSummary) -> String {
     let (kept, without) = (number::bytes(plan.kept), number::bytes(summary.kept.torch));
     let goal = match (plan.budget, plan.fits) {
         (Some(budget), true) => format!("which fits into the {} that are left for it", number::bytes(budget)),
-        (Some(budget), false) => format!("which is the least, but more than the {} that are left for it", number::bytes(budget)),
+        (Some(budget), false) => {
+            format!("which is the least, but more than the {} that are left for it", number::bytes(budget))
+        }
         (None, _) => "which is the least that checkpoints reach".to_owned(),
     };
     let exact = if plan.exact {

@@ -169,7 +169,9 @@ fn greedy(blocks: &[Block], order: &[usize]) -> (u64, Vec<u64>) {
         taken.clear();
         let own = &blocks[block];
         let others = placed.iter().filter(|&&other| own.meets(&blocks[other]));
-        taken.extend(others.map(|&other| (offsets[other], offsets[other].saturating_add(blocks[other].bytes))));
+        taken.extend(
+            others.map(|&other| (offsets[other], offsets[other].saturating_add(blocks[other].bytes))),
+        );
         taken.sort_unstable();
         let mut at = 0u64;
         for &(start, end) in &taken {

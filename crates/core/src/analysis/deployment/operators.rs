@@ -244,7 +244,8 @@ impl Context<'_> {
             };
             self.operator(at, &members[at], viewed, homes, inside, &mut found);
         }
-        let mut roots: Vec<NodeId> = found.tensors.iter().filter_map(|tensor| Some(tensor.inside?.0)).collect();
+        let mut roots: Vec<NodeId> =
+            found.tensors.iter().filter_map(|tensor| Some(tensor.inside?.0)).collect();
         roots.sort_unstable();
         roots.dedup();
         found.whole = roots.into_iter().map(|root| (root, self.bytes(root.index()))).collect();
@@ -270,14 +271,21 @@ impl Context<'_> {
         let nodes = self.graph.nodes();
         let number = found.operators.len();
         let mut uses: Vec<usize> = Vec::new();
-        let external = members.iter().flat_map(|&node| nodes[node].sources()).filter(|input| !members.contains(&input.index()));
+        let external = members
+            .iter()
+            .flat_map(|&node| nodes[node].sources())
+            .filter(|input| !members.contains(&input.index()));
         for input in external {
             uses.extend(&found.values[input.index()]);
         }
         uses.sort_unstable();
         uses.dedup();
-        let mut operator =
-            Operator { nodes: members.iter().map(|&node| NodeId::new(node)).collect(), creates: vec![], uses, scratch: 0 };
+        let mut operator = Operator {
+            nodes: members.iter().map(|&node| NodeId::new(node)).collect(),
+            creates: vec![],
+            uses,
+            scratch: 0,
+        };
         if viewed {
             let mut copied = Vec::new();
             let mut offset = 0u64;
@@ -350,7 +358,8 @@ impl Context<'_> {
             }
         }
         for (number, operator) in found.operators.iter().enumerate() {
-            let mut before: Vec<usize> = operator.uses.iter().filter_map(|&tensor| found.tensors[tensor].creator).collect();
+            let mut before: Vec<usize> =
+                operator.uses.iter().filter_map(|&tensor| found.tensors[tensor].creator).collect();
             // Who overwrites a tensor runs before those that read the new value.
             let inputs = operator.nodes.iter().flat_map(|&node| self.graph.node(node).sources());
             before.extend(inputs.filter_map(|input| creators[input.index()]));

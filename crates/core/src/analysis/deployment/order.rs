@@ -49,7 +49,8 @@ impl<'a> Memory<'a> {
     fn run(&mut self, number: usize) -> u64 {
         let all = self.all;
         let operator = &all.operators[number];
-        let created = operator.creates.iter().map(|&tensor| all.tensors[tensor].bytes).fold(0, u64::saturating_add);
+        let created =
+            operator.creates.iter().map(|&tensor| all.tensors[tensor].bytes).fold(0, u64::saturating_add);
         self.alive = self.alive.saturating_add(created);
         let meanwhile = self.alive.saturating_add(operator.scratch);
         for &tensor in &operator.uses {
@@ -149,7 +150,9 @@ pub(super) fn best(all: &Operators) -> Ordered {
 /// Returns the given order. No order needs less than any operator with what it reads and writes.
 fn unsearched(all: &Operators) -> Ordered {
     let order = all.given();
-    let sum = |tensors: &[usize]| tensors.iter().map(|&tensor| all.tensors[tensor].bytes).fold(0, u64::saturating_add);
+    let sum = |tensors: &[usize]| {
+        tensors.iter().map(|&tensor| all.tensors[tensor].bytes).fold(0, u64::saturating_add)
+    };
     let own = all.operators.iter().map(|operator| {
         sum(&operator.uses).saturating_add(sum(&operator.creates)).saturating_add(operator.scratch)
     });
@@ -167,10 +170,13 @@ struct State {
 /// Returns an order of the operators `part` with a small peak, a lower bound of the peak, and how many sets were
 /// visited. `memory` is the state before them.
 fn search(memory: &Memory<'_>, part: &[usize]) -> (Vec<usize>, u64, usize) {
-    let local: HashMap<usize, usize> = part.iter().enumerate().map(|(local, &number)| (number, local)).collect();
+    let local: HashMap<usize, usize> =
+        part.iter().enumerate().map(|(local, &number)| (number, local)).collect();
     let before: Vec<Vec<usize>> = part
         .iter()
-        .map(|&number| memory.all.before[number].iter().filter_map(|other| local.get(other).copied()).collect())
+        .map(|&number| {
+            memory.all.before[number].iter().filter_map(|other| local.get(other).copied()).collect()
+        })
         .collect();
     let fallback = simple(memory, part, &before);
     let (tensors, rest) = touched(memory, &local);
@@ -274,7 +280,8 @@ fn simple(memory: &Memory<'_>, part: &[usize], before: &[Vec<usize>]) -> (Vec<us
     let mut done = vec![false; part.len()];
     let mut order = Vec::with_capacity(part.len());
     while order.len() < part.len() {
-        let ready = (0..part.len()).filter(|&local| !done[local] && before[local].iter().all(|&other| done[other]));
+        let ready =
+            (0..part.len()).filter(|&local| !done[local] && before[local].iter().all(|&other| done[other]));
         let next = ready.min_by_key(|&local| {
             let mut after = Memory { all: memory.all, left: memory.left.clone(), alive: memory.alive };
             let meanwhile = after.run(part[local]);
@@ -324,7 +331,12 @@ mod tests {
             before.push(uses.iter().filter_map(|used| used.checked_sub(1)).collect());
             tensors.push(tensor(number + 1, 1 + random.below(20)));
             let nodes = vec![NodeId::new(number + 1)];
-            operators.push(Operator { nodes, creates: vec![number + 1], uses, scratch: random.below(4) as u64 });
+            operators.push(Operator {
+                nodes,
+                creates: vec![number + 1],
+                uses,
+                scratch: random.below(4) as u64,
+            });
         }
         for tensor in &mut tensors {
             tensor.output = tensor.users.is_empty();

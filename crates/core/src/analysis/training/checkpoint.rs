@@ -105,7 +105,8 @@ fn chain(graph: &Graph, training: &Training, kept: &Kept) -> Chain {
         bytes[at] = bytes[at].saturating_add(bytes[at - 1]).saturating_add(own[at - 1]);
         macs[at] = macs[at].saturating_add(macs[at - 1]);
     }
-    let outputs = cuts.iter().map(|&cut| storage(cut).map_or(0, |storage| kept.storages[storage].bytes)).collect();
+    let outputs =
+        cuts.iter().map(|&cut| storage(cut).map_or(0, |storage| kept.storages[storage].bytes)).collect();
     Chain { outputs, kept: own, bytes, macs, cuts, thinned }
 }
 

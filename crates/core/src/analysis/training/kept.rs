@@ -218,7 +218,8 @@ impl Walk<'_> {
         let readers = self.graph.nodes().get(first + 1..=at)?.iter();
         let readers = readers.filter(|node| node.inputs.iter().any(|input| input.index() == first)).count();
         let is_input = self.graph.nodes()[first].op == Op::Input;
-        (matches!(kept, K::Output | K::OutputInPlace) && alone && readers == 1 && !is_input).then_some(storage)
+        (matches!(kept, K::Output | K::OutputInPlace) && alone && readers == 1 && !is_input)
+            .then_some(storage)
     }
 
     /// Records that the layer `at` keeps `item`.
@@ -271,7 +272,13 @@ impl Walk<'_> {
                 }
             }
             None => {
-                self.kept.storages.push(Storage { node: at, birth: at, bytes: size, last: at, keeper: Some(at) });
+                self.kept.storages.push(Storage {
+                    node: at,
+                    birth: at,
+                    bytes: size,
+                    last: at,
+                    keeper: Some(at),
+                });
                 found.tensors.push(KeptTensor { part, node: None, bytes: size, shared: false });
                 found.bytes = found.bytes.saturating_add(size);
             }

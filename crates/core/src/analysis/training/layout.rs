@@ -145,7 +145,8 @@ pub(super) fn output(layer: &Layer, io: Io<'_>, batch: u64, input: &Layout) -> R
         return part(layer.axis, 1);
     }
     if let Layer::Permute(layer) = layer {
-        let axes = layer.axes.iter().map(|&axis| usize::try_from(axis).unwrap_or(usize::MAX).saturating_add(1));
+        let axes =
+            layer.axes.iter().map(|&axis| usize::try_from(axis).unwrap_or(usize::MAX).saturating_add(1));
         let order: Vec<usize> = std::iter::once(0).chain(axes).collect();
         return input.permuted(&order).map_or_else(fresh, Result::View);
     }

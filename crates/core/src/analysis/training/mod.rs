@@ -113,7 +113,9 @@ impl Training {
 
     /// Returns the bytes of the gradients of the weights that are counted at `node`.
     pub(crate) fn gradient_bytes(&self, node: &Node) -> u64 {
-        self.trained(node).map(|(elements, _)| elements.saturating_mul(self.dtype.bytes())).fold(0, u64::saturating_add)
+        self.trained(node)
+            .map(|(elements, _)| elements.saturating_mul(self.dtype.bytes()))
+            .fold(0, u64::saturating_add)
     }
 
     /// Iterates over the trained weights that are counted at `node`: elements, and bytes of the optimiser's states.

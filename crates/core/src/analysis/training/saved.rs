@@ -133,7 +133,8 @@ pub(super) fn saved(layer: &Layer, io: Io<'_>, needs: Needs<'_>, attention: Atte
         A::Linear(_) => if_trained(if input.rank() > 1 { Saved::Rows(0) } else { Saved::Input(0) }),
         A::Matmul(_) => {
             let matrices = leading(io.output.sizes());
-            let operand = |other: usize, own: usize| needs.input(other).then_some(Saved::Matrices(own, matrices));
+            let operand =
+                |other: usize, own: usize| needs.input(other).then_some(Saved::Matrices(own, matrices));
             operand(1, 0).into_iter().chain(operand(0, 1)).collect()
         }
         A::Attention(_) => attended(io, needs, attention),
@@ -290,7 +291,9 @@ fn attended(io: Io<'_>, needs: Needs<'_>, kernel: AttentionKernel) -> Vec<Saved>
     let [query, key, value] = [0, 1, 2].map(|index| needs.input(index));
     if kernel == AttentionKernel::Fused {
         let operands = (0..OPERANDS).map(Saved::Input);
-        return operands.chain([Saved::Output, Own::statistics("sums of exponentials", queries, 0)]).collect();
+        return operands
+            .chain([Saved::Output, Own::statistics("sums of exponentials", queries, 0)])
+            .collect();
     }
     let terms = (OPERANDS..io.inputs.len()).any(|index| needs.input(index));
     let scores = query || key || terms || needs.weights;

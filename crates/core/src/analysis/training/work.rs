@@ -17,7 +17,8 @@ pub fn backward_macs(graph: &Graph, training: &Training, kept: &Kept) -> Vec<u64
         let below: Vec<bool> = node.inputs.iter().map(|input| kept.gradients[input.index()]).collect();
         let shapes = graph.input_shapes(node);
         let io = Io { inputs: &shapes, output: &node.shape };
-        of_layer(layer, io, node.cost.macs, &below, training.trains(graph, node)).saturating_mul(training.batch)
+        of_layer(layer, io, node.cost.macs, &below, training.trains(graph, node))
+            .saturating_mul(training.batch)
     };
     graph.nodes().iter().map(of).collect()
 }
