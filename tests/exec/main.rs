@@ -9,8 +9,10 @@ mod gradients;
 mod graph;
 mod oracle;
 mod plan;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tile;
 mod training;
 
 use std::sync::Arc;

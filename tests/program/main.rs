@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod csv;
 mod destinations;
+mod figures;
 mod git;
 mod gridding;
 mod invalid;
@@ -14,6 +15,7 @@ mod names;
 mod narrow;
 mod output;
 mod readme;
+mod report;
 mod schema;
 mod standalone;
 #[path = "../support/mod.rs"]

@@ -194,6 +194,9 @@ pub struct ParamsTensor {
 pub struct ParamsLayer {
     /// The node's id.
     pub id: String,
+    /// Name of the model's node from which the layer was made; absent for a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// The layer's name in the spec language: `conv`; `input` for an input.
     pub op: &'static str,
     /// Its settings in a few words: `64 k7 s2 p3`.
@@ -323,6 +326,7 @@ fn layer(graph: &Graph, node: &Node, batch: u64) -> ParamsLayer {
     let counts = batched(totals::of_node(node), batch);
     ParamsLayer {
         id: node.id.clone(),
+        node: None,
         op: node.op.name(),
         settings: match &node.op {
             Op::Input => String::new(),
@@ -343,6 +347,15 @@ fn layer(graph: &Graph, node: &Node, batch: u64) -> ParamsLayer {
 
 fn output(graph: &Graph, id: NodeId) -> ParamsOutput {
     ParamsOutput { id: graph.node(id).id.clone(), shape: graph.node(id).known_shape().cloned() }
+}
+
+impl ParamsSummary {
+    /// Returns the same with the names of the nodes in the model's file, one per node of the graph.
+    #[must_use]
+    pub fn with_nodes(mut self, names: &[Option<String>]) -> Self {
+        self.layers.iter_mut().zip(names).for_each(|(layer, name)| layer.node.clone_from(name));
+        self
+    }
 }
 
 impl ParamsLayer {

@@ -114,11 +114,13 @@ static ABS: RealFunction = RealFunction {
     slope: |_, x| if x == 0.0 { 0.0 } else { x.signum() },
 };
 static COS: RealFunction = RealFunction { value: |_, x| libm::cos(x), slope: |_, x| -libm::sin(x) };
-static ERF: RealFunction = RealFunction {
+/// The error function.
+pub static ERF: RealFunction = RealFunction {
     value: |_, x| libm::erf(x),
     slope: |_, x| std::f64::consts::FRAC_2_SQRT_PI * libm::exp(-x * x),
 };
-static EXP: RealFunction = RealFunction { value: |_, x| libm::exp(x), slope: |_, x| libm::exp(x) };
+/// The exponential function.
+pub static EXP: RealFunction = RealFunction { value: |_, x| libm::exp(x), slope: |_, x| libm::exp(x) };
 static LOG: RealFunction = RealFunction { value: |_, x| libm::log(x), slope: |_, x| 1.0 / x };
 static RECIPROCAL: RealFunction = RealFunction { value: |_, x| 1.0 / x, slope: |_, x| -1.0 / (x * x) };
 static SIN: RealFunction = RealFunction { value: |_, x| libm::sin(x), slope: |_, x| libm::cos(x) };

@@ -38,10 +38,13 @@ impl LayerKind for Selu {
     }
 }
 
-const ALPHA: f64 = 1.673_263_242_354_377_2;
-const SCALE: f64 = 1.050_700_987_355_480_5;
+/// The factor of the exponential.
+pub const ALPHA: f64 = 1.673_263_242_354_377_2;
+/// The factor of everything.
+pub const SCALE: f64 = 1.050_700_987_355_480_5;
 
-static FUNCTION: RealFunction = RealFunction {
+/// The function.
+pub static FUNCTION: RealFunction = RealFunction {
     value: |_, x| if x > 0.0 { SCALE * x } else { SCALE * ALPHA * libm::expm1(x) },
     slope: |_, x| if x > 0.0 { SCALE } else { SCALE * ALPHA * libm::exp(x) },
 };

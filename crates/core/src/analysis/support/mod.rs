@@ -14,7 +14,7 @@ mod region;
 mod set;
 
 pub(crate) use pullback::folded;
-pub use pullback::{Way, follow};
+pub use pullback::{Way, channels_only, follow, padding_mode};
 pub use region::Region;
 pub use set::Set;
 
