@@ -4,7 +4,7 @@ use super::support::program::{call, json, json_and_status, temporary};
 
 #[test]
 fn train_prints_the_keys_of_the_contract() {
-    let found = json(&["train", "zoo:resnet50", "--batch", "32", "--format", "json"]);
+    let found = json(&["train", "zoo:resnet50", "--batch", "32"]);
     assert_eq!(found["kept"]["torch"], 2_749_316_608u64);
     let layers = found["layers"].as_array().expect("layers");
     let sum: u64 = layers.iter().filter_map(|layer| layer["kept"].as_u64()).sum();
@@ -43,7 +43,7 @@ fn train_explains_what_it_cannot_do() {
 #[test]
 fn plan_has_offsets_that_do_not_overlap() {
     for name in ["zoo:mobilenet_v2", "zoo:googlenet", "zoo:densenet121", "zoo:unet"] {
-        let (status, found) = json_and_status(&["plan", name, "--dtype", "i8", "--format", "json"]);
+        let (status, found) = json_and_status(&["plan", name, "--dtype", "i8"]);
         assert_eq!(status, Some(0));
         let number = |value: &serde_json::Value| value.as_u64().expect("a number");
         let arena = number(&found["arena"]);
@@ -63,17 +63,14 @@ fn plan_has_offsets_that_do_not_overlap() {
             }
         }
         let order = found["order"].as_array().expect("order");
-        let layers =
-            json(&["params", name, "--format", "json"])["layers"].as_array().expect("layers").clone();
+        let layers = json(&["params", name])["layers"].as_array().expect("layers").clone();
         assert_eq!(order.len(), layers.iter().filter(|layer| layer["op"] != "input").count(), "{name}");
     }
 }
 
 #[test]
 fn plan_fails_if_the_arena_does_not_fit() {
-    let run = |arena: &str| {
-        json_and_status(&["plan", "zoo:mobilenet_v2", "--dtype", "i8", "--arena", arena, "--format", "json"])
-    };
+    let run = |arena: &str| json_and_status(&["plan", "zoo:mobilenet_v2", "--dtype", "i8", "--arena", arena]);
     assert_eq!(run("1470KiB").0, Some(0), "1,505,280 bytes are exactly 1470 KiB");
     let (status, found) = run("1469KiB");
     assert_eq!(status, Some(1));
@@ -82,9 +79,7 @@ fn plan_fails_if_the_arena_does_not_fit() {
 
 #[test]
 fn params_has_the_peaks_of_engines() {
-    let memory =
-        json(&["params", "zoo:mobilenet_v2", "--dtype", "i8", "--format", "json"])["totals"]["memory"]
-            .clone();
+    let memory = json(&["params", "zoo:mobilenet_v2", "--dtype", "i8"])["totals"]["memory"].clone();
     assert_eq!(memory["in_place"], 1_404_928);
     for key in ["fused", "reordered", "arena"] {
         assert_eq!(memory[key], 1_505_280, "{key}");

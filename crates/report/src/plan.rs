@@ -7,7 +7,8 @@ use crate::imported::{Import, Status};
 use crate::{Block, Cell, Column, Fact, Page, Row, Summary, Table, Tone, Value};
 use cnnkit_core::analysis::deployment::{Peaks, Plan, peaks, plan};
 use cnnkit_core::analysis::memory::{self, Dtype};
-use cnnkit_core::graph::{Graph, NodeId};
+use cnnkit_core::graph::{Graph, NodeId, Op};
+use cnnkit_core::layers::Layer;
 use cnnkit_core::number;
 
 /// The memory of one inference on a small device, for a batch of one.
@@ -48,9 +49,9 @@ pub struct PlanSummary {
     /// Whether the order differs from that of the graph.
     #[serde(skip)]
     pub moved: bool,
-    /// Whether concatenations are views.
+    /// Whether concatenations are views; none if there are no concatenations.
     #[serde(skip)]
-    pub views: bool,
+    pub views: Option<bool>,
 }
 
 /// Peaks of one inference by liveness, under the habits of engines.
@@ -143,14 +144,17 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> PlanSummar
         name: graph.name().to_owned(),
         top: view.top,
         moved: plan.ordered.order.windows(2).any(|pair| pair[0] > pair[1]),
-        views: plan.operators.has_views(),
+        views: graph
+            .nodes()
+            .iter()
+            .any(|node| matches!(node.op, Op::Layer(Layer::Concat(_))))
+            .then(|| plan.operators.has_views()),
     }
 }
 
 /// Returns all layers in the order in which they run. A view runs nothing: it follows its last part.
 fn order(graph: &Graph, plan: &Plan) -> Vec<NodeId> {
-    let mut done: Vec<bool> =
-        graph.nodes().iter().map(|node| node.op == cnnkit_core::graph::Op::Input).collect();
+    let mut done: Vec<bool> = graph.nodes().iter().map(|node| node.op == Op::Input).collect();
     let mut runs = vec![false; graph.nodes().len()];
     for operator in &plan.operators.operators {
         operator.nodes.iter().for_each(|node| runs[node.index()] = true);
@@ -254,11 +258,15 @@ impl PlanSummary {
             let bound = number::grouped(peaks.reordered_bound);
             format!("fused, in the best order that was found; none needs less than {bound}")
         };
-        let habit = if self.views { "concatenations are views" } else { "concatenations are copies" };
+        let habit = match self.views {
+            Some(true) => "concatenations are views; ",
+            Some(false) => "concatenations are copies; ",
+            None => "",
+        };
         let arena = if self.arena == self.lower_bound {
-            format!("{habit}; no smaller arena is possible in this order")
+            format!("{habit}no smaller arena is possible in this order")
         } else {
-            format!("{habit}; at least {} in this order", number::grouped(self.lower_bound))
+            format!("{habit}at least {} in this order", number::grouped(self.lower_bound))
         };
         let mut facts = vec![
             fact("separate", peaks.separate, "nothing in place, nothing fused"),

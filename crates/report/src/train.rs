@@ -341,11 +341,6 @@ impl Summary for TrainSummary {
         page::of(self)
     }
 
-    fn passed(&self) -> bool {
-        // A batch that does not fit, even with checkpoints, is a failure of the question that `--memory` asks.
-        true
-    }
-
     fn partial(&self) -> bool {
         self.status == Status::Partial
     }
