@@ -273,7 +273,7 @@ input: [1, 468]
 blocks:
   down:
     args: {width: ~}
-    layers: [conv: {out_channels: $width, kernel: 8, stride: 4}, relu, conv: {out_channels: $width * 2, kernel: 1}, glu]
+    layers: [conv: {out_channels: $width, kernel: 8, stride: 4}, silu, conv: {out_channels: $width * 2, kernel: 1}, glu]
   up:
     args: {width: ~}
     inputs: [x, skip]

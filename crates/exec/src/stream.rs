@@ -109,6 +109,17 @@ impl<'a, S: Scalar, K: Kernels<S>> Stream<'a, S, K> {
         if chunk.len() != inputs.len() || chunk.iter().any(|tensor| tensor.batch() != self.batch) {
             return Err(unsupported("a chunk with other inputs or another batch"));
         }
+        let fits = |(id, tensor): (&NodeId, &Tensor<S>)| {
+            let shape = self.network.graph.node(*id).shape.sizes();
+            let time = self.time(*id);
+            let same =
+                |(axis, (&size, &found)): (usize, (&u64, &usize))| axis + 1 == time || size == found as u64;
+            shape.len() == tensor.image_sizes().len()
+                && shape.iter().zip(tensor.image_sizes()).enumerate().all(same)
+        };
+        if !inputs.iter().zip(&chunk).all(fits) {
+            return Err(unsupported("a chunk of another shape than the network's input"));
+        }
         for (&id, tensor) in inputs.iter().zip(chunk) {
             self.append(id, tensor)?;
         }

@@ -26,6 +26,10 @@ pub fn run<S: Scalar>(
     let image: Vec<u64> =
         spans.iter().map(|spans| spans.iter().map(|span| span.read[1]).max().unwrap_or(0)).collect();
     let whole = sizes.at(&image).ok_or_else(gone)?;
+    let fits = whole.inputs().map(|(_, node)| node.shape.clone()).eq(inputs.iter().map(Tensor::shape));
+    if !fits || spans.len() != axes.len() {
+        return Err(gone());
+    }
     let batch = inputs.first().map_or(1, Tensor::batch);
     let mut outputs = Vec::with_capacity(whole.outputs().len());
     for &output in whole.outputs() {

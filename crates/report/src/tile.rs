@@ -120,19 +120,19 @@ pub struct TileOverhead {
     pub macs_share: f64,
     /// Multiply-accumulates of all tiles.
     #[schemars(extend("unit" = "MACs"))]
-    pub macs: u128,
+    pub macs: u64,
     /// Multiply-accumulates of the whole image.
     #[schemars(extend("unit" = "MACs"))]
-    pub macs_whole: u128,
+    pub macs_whole: u64,
     /// Input bytes that all tiles read over those of the whole image, minus 1.
     #[schemars(extend("unit" = "share"))]
     pub bytes_share: f64,
     /// Input bytes that all tiles read.
     #[schemars(extend("unit" = "bytes"))]
-    pub bytes: u128,
+    pub bytes: u64,
     /// Input bytes of the whole image.
     #[schemars(extend("unit" = "bytes"))]
-    pub bytes_whole: u128,
+    pub bytes_whole: u64,
 }
 
 /// A tile along one axis.
@@ -175,7 +175,7 @@ pub fn summary(name: &str, tiling: &Tiling, dtype: Dtype, import: Option<Import>
     };
     let part = &tiling.part;
     let schedule = tiling.schedule.as_ref();
-    let share = |all: u128, whole: u128| if whole == 0 { 0.0 } else { all as f64 / whole as f64 - 1.0 };
+    let share = |all: u64, whole: u64| if whole == 0 { 0.0 } else { all as f64 / whole as f64 - 1.0 };
     TileSummary {
         tileable: tiling.tileable(),
         blockers: tiling.blockers.iter().map(|blocked| id(blocked.node)).collect(),
@@ -280,15 +280,14 @@ fn page(summary: &TileSummary) -> Page {
     if let (Some(tile), Some(tiles), Some(overhead), Some(peak), Some(peak_whole), Some(weights)) =
         (&summary.tile, summary.tiles, &summary.overhead, summary.peak, summary.peak_whole, summary.weights)
     {
-        let shown = |count: u128| u64::try_from(count).unwrap_or(u64::MAX);
         page.push(Block::Facts(vec![
             Fact::new("tiles", Cell::count(tiles))
                 .remark(format!("of {}, margins included", times(&tile.input))),
             Fact::new("kept of each", Cell::text(times(&tile.output)))
                 .remark("positions of the first output"),
-            Fact::new("MACs", Cell::magnitude(shown(overhead.macs)))
+            Fact::new("MACs", Cell::magnitude(overhead.macs))
                 .remark(format!("{} more than the whole image", percent(overhead.macs_share))),
-            Fact::new("input read", Cell::bytes(shown(overhead.bytes)))
+            Fact::new("input read", Cell::bytes(overhead.bytes))
                 .remark(format!("{} more than the image", percent(overhead.bytes_share))),
             Fact::new("peak of a tile", Cell::bytes(peak)).remark(format!(
                 "{} of it weights; the whole image at once: {}",

@@ -221,6 +221,10 @@ impl Along {
             }
             Err(_) => return Part::Blocked(Reason::Size),
         };
+        // A map that is flattened has no positions any more.
+        if node.shape.spatial().is_empty() && relation.by == 0 {
+            return Part::Blocked(whole);
+        }
         if let Role::Sampled(sampling) = reach.role {
             let Some(far) = max_offset.or(sampling.max_offset).filter(|far| far.abs() < 1e15) else {
                 return Part::Blocked(Reason::Sampled);
@@ -307,12 +311,14 @@ impl Along {
     }
 }
 
-/// Returns how a layer fills its padding.
+/// Returns how a layer fills its padding. Only convolutions and pads have another choice than constants.
 fn mode(layer: &Layer) -> PaddingMode {
-    match layer {
-        Layer::Conv(conv) => conv.padding_mode,
-        Layer::Pad(pad) => pad.mode,
-        _ => PaddingMode::Zeros,
+    if let Layer::Conv(conv) = layer {
+        conv.padding_mode
+    } else if let Layer::Pad(pad) = layer {
+        pad.mode
+    } else {
+        PaddingMode::Zeros
     }
 }
 

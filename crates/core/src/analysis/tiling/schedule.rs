@@ -47,13 +47,13 @@ pub struct Schedule {
     /// Number of tiles.
     pub tiles: u64,
     /// Multiply-accumulates of all tiles.
-    pub macs: u128,
+    pub macs: u64,
     /// Multiply-accumulates of the whole image at once.
-    pub macs_whole: u128,
+    pub macs_whole: u64,
     /// Input bytes that all tiles read.
-    pub bytes: u128,
+    pub bytes: u64,
     /// Input bytes of the whole image.
-    pub bytes_whole: u128,
+    pub bytes_whole: u64,
     /// Peak bytes of a tile: activations by liveness, and weights.
     pub peak: u64,
     /// Peak bytes of the whole image at once.
@@ -159,8 +159,10 @@ impl Ruler<'_> {
                 last = core;
                 all.push(division);
             }
-            // Beyond a dozen parts, each further one changes little.
-            parts += (parts / 6).max(1);
+            // Beyond a dozen parts, each further one changes little: equal ratios from there to the finest.
+            let ratio = (most as f64 / 12.0).max(1.0).powf(1.0 / (MAX_DIVISIONS - 12) as f64);
+            let further = (parts as f64 * ratio).ceil() as u64;
+            parts = if parts < 12 { parts + 1 } else { further.max(parts + 1) };
         }
         if last > lattice {
             all.extend(self.divide(lattice));
@@ -237,10 +239,10 @@ pub(super) fn plan(
         input: chosen.iter().map(|division| division.longest).collect(),
         output: output(graph, axes, &chosen),
         tiles: chosen.iter().map(|division| division.spans.len() as u64).fold(1, u64::saturating_mul),
-        macs,
-        macs_whole: u128::from(whole_load.macs),
-        bytes: volume(chosen.iter().map(|division| division.read).collect()),
-        bytes_whole: volume(image.to_vec()),
+        macs: narrow(macs)?,
+        macs_whole: whole_load.macs,
+        bytes: narrow(volume(chosen.iter().map(|division| division.read).collect()))?,
+        bytes_whole: narrow(volume(image.to_vec()))?,
         peak: bytes(peak),
         peak_whole: bytes(whole_load.peak),
         weights: weights.saturating_mul(options.dtype.bytes()),
@@ -303,6 +305,11 @@ fn choose(
     Err(Problem::new(Code::Limit, message).help("raise `--memory`, or use a smaller `--dtype`"))
 }
 
+/// Returns a sum over all tiles as a count.
+fn narrow(sum: u128) -> Result<u64, Problem> {
+    u64::try_from(sum).map_err(|_| Problem::overflow("the cost of all tiles"))
+}
+
 fn area(sizes: &[u64]) -> f64 {
     sizes.iter().map(|&size| size as f64).product()
 }
@@ -341,15 +348,17 @@ fn within(ruler: &Ruler<'_>, most: u64) -> Result<Division, Problem> {
     let [before, after] = ruler.axis.margin.unwrap_or([0, 0]);
     let lattice = ruler.axis.lattice.max(1);
     let core = most.saturating_sub(before.saturating_add(after)) / lattice * lattice;
-    let division = if core == 0 { None } else { ruler.divide(core) };
-    division.ok_or_else(|| {
-        let least = before.saturating_add(after).saturating_add(lattice);
-        Problem::new(
-            Code::Limit,
-            format!("a tile of {most} positions keeps nothing: the margins are {before} and {after}, the lattice {lattice}"),
-        )
-        .help(format!("use tiles of {least} or more"))
-    })
+    if core > 0 {
+        return ruler.divide(core).ok_or_else(|| {
+            Problem::new(Code::Limit, format!("not supported: more than {MAX_TILES} tiles along one axis"))
+                .help("use larger tiles")
+        });
+    }
+    let least = before.saturating_add(after).saturating_add(lattice);
+    let message = format!(
+        "a tile of {most} positions keeps nothing: the margins are {before} and {after}, the lattice {lattice}"
+    );
+    Err(Problem::new(Code::Limit, message).help(format!("use tiles of {least} or more")))
 }
 
 /// Returns the divisions, one per axis, that read the fewest positions among those whose largest tile `fits`.
