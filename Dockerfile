@@ -16,6 +16,7 @@ RUN apt-get update \
     && useradd --create-home cnnkit
 COPY --from=build /source/target/release/cnnkit /usr/local/bin/cnnkit
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/cnnkit/
+COPY crates/report/fonts/OFL.txt /usr/share/doc/cnnkit/LICENSE-FONT
 USER cnnkit
 WORKDIR /work
 ENTRYPOINT ["cnnkit"]

@@ -1,270 +1,150 @@
 #!/usr/bin/env python3
-"""Forward passes of cnnkit, PyTorch (eager) and ONNX Runtime on one CPU, interleaved, batch 1, f32.
+"""Inference of cnnkit, ONNX Runtime and PyTorch (eager) on one CPU, interleaved, f32.
 
     cargo build --release --locked
-    python3 benches/against.py [--threads 1 2] [--rounds 7] [--networks resnet50 ...]
+    python3 benches/against.py [--threads 1 2] [--rounds 7] [--networks resnet50 ...] [--cnnkit PROGRAM ...]
 
-Needs (installs nothing itself): torch, onnx, onnxruntime, numpy. Those that are missing are left out, and said.
+Needs (installs nothing itself): onnxruntime, numpy; torch and torchvision for PyTorch and for the networks that the zoo lacks
+(ViT, Swin). What is missing is left out, and said.
 
-All run the same arithmetic: one description per network below gives the PyTorch module and, through the ONNX file written
-from it by hand (torch.onnx would need more packages), the graph for ONNX Runtime; cnnkit runs its own spec of it, whose
-parameters and MACs are compared with the module's first. Weights and inputs are random: times do not depend on them.
+cnnkit and ONNX Runtime run the same ONNX file: the network of the zoo, written by `cnnkit export`, or torchvision's, written by
+`torch.onnx`. PyTorch runs torchvision's module, if it has as many parameters. Weights and inputs are random: times do not depend on
+them. Several `--cnnkit` compare builds with each other; the first is what the ratios refer to.
 
-Each round runs every engine once, one after another, each for `--repeat` passes after 2 that do not count, in a process or session
-of its own with that many threads; the figure of a round is the least of its passes. Printed are the median over the rounds and the least, each with the ratio to
-cnnkit (above 1: cnnkit is faster; the ratio of the medians is the median of the rounds' ratios). On a busy machine the least are
-nearer the truth than the medians.
+Each round runs every engine once, one after another, in a process or session of its own with that many threads: passes for 0.3
+seconds that do not count (threads of an idle machine take 0.1 seconds to share its cores evenly), then `--repeat` passes, of which
+the fastest is the figure of the round. The table has the median over the rounds and the least; on a busy machine the least are
+nearer the truth. A ratio above 1 means that cnnkit is faster; the ratio of a network is the median of its rounds' ratios.
+
+Peak is the rate of ONNX Runtime's product of two matrices of 2048 x 2048 with as many threads, so the fraction of it that a network
+reaches (2 FLOPs per MAC of `cnnkit params`) compares machines; an algorithm with fewer products can exceed 1. First is the time from
+the file to the first output: for cnnkit of the whole process, for the others of loading and one pass. Memory is the most that the
+process had resident, less what the others' interpreter had before it loaded the model.
 """
 
 import argparse
+import importlib
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+# Name, batch, torchvision's name if it has the network. Without a spec in the zoo, torchvision is the source.
+NETWORKS = {
+    "vgg16": (1, "vgg16"),
+    "unet": (1, None),
+    "resnet18_b8": (8, "resnet18"),
+    "resnet18": (1, "resnet18"),
+    "resnet50": (1, "resnet50"),
+    "fcn_resnet50": (1, "segmentation.fcn_resnet50"),
+    "regnet_y_400mf": (1, "regnet_y_400mf"),
+    "googlenet": (1, "googlenet"),
+    "densenet121": (1, "densenet121"),
+    "resnext50_32x4d": (1, "resnext50_32x4d"),
+    "inception_v3": (1, "inception_v3"),
+    "shufflenet_v2_x1_0": (1, "shufflenet_v2_x1_0"),
+    "deeplabv3_resnet50": (1, "segmentation.deeplabv3_resnet50"),
+    "mobilenet_v2": (1, "mobilenet_v2"),
+    "mobilenet_v3_large": (1, "mobilenet_v3_large"),
+    "mnasnet1_0": (1, "mnasnet1_0"),
+    "squeezenet1_1": (1, "squeezenet1_1"),
+    "efficientnet_b0": (1, "efficientnet_b0"),
+    "convnext_tiny": (1, "convnext_tiny"),
+    "vit_b_16": (1, "vit_b_16"),
+    "swin_t": (1, "swin_t"),
+}
+IN_ZOO = [name for name in NETWORKS if name not in ("vit_b_16", "swin_t")]
 
-# Networks as lists of operations on named tensors: ("conv", in, out, channels_in, channels_out, kernel, stride, padding, groups), ...
-class Recorder:
-    def __init__(self):
-        self.ops, self.count = [], 0
-
-    def add(self, kind, inputs, **settings):
-        self.count += 1
-        name = f"t{self.count}"
-        self.ops.append((kind, inputs, name, settings))
-        return name
-
-    def conv(self, x, cin, cout, k, s=1, p=0, g=1, bias=False):
-        return self.add("conv", [x], cin=cin, cout=cout, k=k, s=s, p=p, g=g, bias=bias)
-
-    def bn(self, x, c):
-        return self.add("bn", [x], c=c)
-
-    def relu(self, x):
-        return self.add("relu", [x])
-
-    def relu6(self, x):
-        return self.add("relu6", [x])
-
-
-def resnet50():
-    r = Recorder()
-    x = r.relu(r.bn(r.conv("x", 3, 64, 7, 2, 3), 64))
-    x = r.add("maxpool", [x], k=3, s=2, p=1)
-    cin = 64
-    for width, depth, stride in [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)]:
-        for i in range(depth):
-            s = stride if i == 0 else 1
-            y = r.relu(r.bn(r.conv(x, cin, width, 1), width))
-            y = r.relu(r.bn(r.conv(y, width, width, 3, s, 1), width))
-            y = r.bn(r.conv(y, width, 4 * width, 1), 4 * width)
-            if i == 0:
-                x = r.bn(r.conv(x, cin, 4 * width, 1, s), 4 * width)
-            x = r.relu(r.add("add", [y, x]))
-            cin = 4 * width
-    x = r.add("gap", [x])
-    r.add("linear", [x], cin=2048, cout=1000)
-    return r.ops
-
-
-def vgg16():
-    r = Recorder()
-    x, cin = "x", 3
-    for c in [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0]:
-        if c == 0:
-            x = r.add("maxpool", [x], k=2, s=2, p=0)
-        else:
-            x = r.relu(r.conv(x, cin, c, 3, 1, 1, bias=True))
-            cin = c
-    x = r.add("flatten", [x])
-    x = r.relu(r.add("linear", [x], cin=25088, cout=4096))
-    x = r.relu(r.add("linear", [x], cin=4096, cout=4096))
-    r.add("linear", [x], cin=4096, cout=1000)
-    return r.ops
-
-
-def mobilenet_v2():
-    r = Recorder()
-    x = r.relu6(r.bn(r.conv("x", 3, 32, 3, 2, 1), 32))
-    cin = 32
-    for t, c, n, s in [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]:
-        for i in range(n):
-            stride, hidden, y = (s if i == 0 else 1), cin * t, x
-            if t != 1:
-                y = r.relu6(r.bn(r.conv(y, cin, hidden, 1), hidden))
-            y = r.relu6(r.bn(r.conv(y, hidden, hidden, 3, stride, 1, hidden), hidden))
-            y = r.bn(r.conv(y, hidden, c, 1), c)
-            x = r.add("add", [y, x]) if stride == 1 and cin == c else y
-            cin = c
-    x = r.relu6(r.bn(r.conv(x, 320, 1280, 1), 1280))
-    x = r.add("gap", [x])
-    r.add("linear", [x], cin=1280, cout=1000)
-    return r.ops
-
-
-def densenet121():
-    r = Recorder()
-    x = r.relu(r.bn(r.conv("x", 3, 64, 7, 2, 3), 64))
-    x = r.add("maxpool", [x], k=3, s=2, p=1)
-    c = 64
-    for stage, n in enumerate([6, 12, 24, 16]):
-        for _ in range(n):
-            y = r.conv(r.relu(r.bn(x, c)), c, 128, 1)
-            y = r.conv(r.relu(r.bn(y, 128)), 128, 32, 3, 1, 1)
-            x = r.add("concat", [x, y])
-            c += 32
-        if stage < 3:
-            x = r.conv(r.relu(r.bn(x, c)), c, c // 2, 1)
-            x = r.add("avgpool", [x], k=2, s=2)
-            c //= 2
-    x = r.add("gap", [r.relu(r.bn(x, c))])
-    r.add("linear", [x], cin=c, cout=1000)
-    return r.ops
-
-
-NETWORKS = {f.__name__: f for f in [resnet50, vgg16, mobilenet_v2, densenet121]}
-
-
-def parameters(ops):
-    """Learnable parameters, to compare with the spec's."""
-    total = 0
-    for kind, _, _, s in ops:
-        if kind == "conv":
-            total += s["cout"] * (s["cin"] // s["g"]) * s["k"] ** 2 + (s["cout"] if s["bias"] else 0)
-        elif kind == "bn":
-            total += 2 * s["c"]
-        elif kind == "linear":
-            total += s["cin"] * s["cout"] + s["cout"]
-    return total
-
-
-def torch_module(ops):
-    import torch
-    from torch import nn
-
-    def layer(kind, s):
-        if kind == "conv":
-            return nn.Conv2d(s["cin"], s["cout"], s["k"], s["s"], s["p"], groups=s["g"], bias=s["bias"])
-        return {
-            "bn": lambda: nn.BatchNorm2d(s["c"]),
-            "relu": lambda: nn.ReLU(inplace=True),
-            "relu6": lambda: nn.ReLU6(inplace=True),
-            "maxpool": lambda: nn.MaxPool2d(s["k"], s["s"], s["p"]),
-            "avgpool": lambda: nn.AvgPool2d(s["k"], s["s"]),
-            "linear": lambda: nn.Linear(s["cin"], s["cout"]),
-        }.get(kind, lambda: nn.Identity())()
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layers = nn.ModuleList([layer(kind, s) for kind, _, _, s in ops])
-            last = {}
-            for i, (_, inputs, _, _) in enumerate(ops):
-                for name in inputs:
-                    last[name] = i
-            self.last = last
-
-        def forward(self, x):
-            values = {"x": x}
-            for i, ((kind, inputs, name, _), module) in enumerate(zip(ops, self.layers)):
-                a = values[inputs[0]]
-                if kind == "add":
-                    values[name] = a + values[inputs[1]]
-                elif kind == "concat":
-                    values[name] = torch.cat([a, values[inputs[1]]], 1)
-                elif kind == "gap":
-                    values[name] = a.mean((2, 3))
-                elif kind == "flatten":
-                    values[name] = torch.flatten(a, 1)
-                else:
-                    values[name] = module(a)
-                for used in inputs:
-                    if self.last[used] == i:
-                        values.pop(used, None)
-            return values[ops[-1][2]]
-
-    return Net().eval()
-
-
-def onnx_bytes(ops):
-    import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    random = np.random.default_rng(0)
-    nodes, tensors = [], []
-
-    def weight(name, *shape, around=0.0):
-        fan = int(np.prod(shape[1:])) if len(shape) > 1 else 100
-        data = (around + random.standard_normal(shape) / fan**0.5).astype(np.float32)
-        tensors.append(numpy_helper.from_array(data, name))
-        return name
-
-    for i, (kind, inputs, name, s) in enumerate(ops):
-        out = "y" if i == len(ops) - 1 else name
-        if kind == "conv":
-            names = inputs + [weight(f"{name}.w", s["cout"], s["cin"] // s["g"], s["k"], s["k"])]
-            if s["bias"]:
-                names.append(weight(f"{name}.b", s["cout"]))
-            nodes.append(helper.make_node("Conv", names, [out], kernel_shape=[s["k"]] * 2, strides=[s["s"]] * 2, pads=[s["p"]] * 4, group=s["g"]))
-        elif kind == "bn":
-            c = s["c"]
-            names = [weight(f"{name}.{p}", c, around=a) for p, a in [("w", 1.0), ("b", 0.0), ("m", 0.0)]]
-            tensors.append(numpy_helper.from_array(np.ones(c, np.float32), f"{name}.v"))
-            nodes.append(helper.make_node("BatchNormalization", inputs + names + [f"{name}.v"], [out]))
-        elif kind == "relu6":
-            low, high = f"{name}.low", f"{name}.high"
-            tensors += [numpy_helper.from_array(np.float32(v), n) for v, n in [(0, low), (6, high)]]
-            nodes.append(helper.make_node("Clip", inputs + [low, high], [out]))
-        elif kind in ("maxpool", "avgpool"):
-            op = "MaxPool" if kind == "maxpool" else "AveragePool"
-            nodes.append(helper.make_node(op, inputs, [out], kernel_shape=[s["k"]] * 2, strides=[s["s"]] * 2, pads=[s.get("p", 0)] * 4))
-        elif kind == "linear":
-            names = inputs + [weight(f"{name}.w", s["cout"], s["cin"]), weight(f"{name}.b", s["cout"])]
-            nodes.append(helper.make_node("Gemm", names, [out], transB=1))
-        elif kind == "gap":
-            nodes.append(helper.make_node("GlobalAveragePool", inputs, [f"{name}.p"]))
-            nodes.append(helper.make_node("Flatten", [f"{name}.p"], [out]))
-        else:
-            op = {"relu": "Relu", "add": "Add", "concat": "Concat", "flatten": "Flatten"}[kind]
-            nodes.append(helper.make_node(op, inputs, [out], **({"axis": 1} if op in ("Concat", "Flatten") else {})))
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 224, 224])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1000])
-    graph = helper.make_graph(nodes, "net", [x], [y], tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+WARM = 0.3
 
 
 def timed(run, repeat):
+    """The fastest of `repeat` calls, after calls for as long as it takes to warm up."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < WARM:
+        run()
     times = []
-    for i in range(repeat + 2):
+    for _ in range(repeat):
         start = time.perf_counter()
         run()
-        if i >= 2:
-            times.append(time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
     return min(times)
 
 
+def resident(key):
+    """A figure of this process from /proc in MiB: VmRSS or VmHWM."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(key))
+
+
+def module(name):
+    """torchvision's module with random weights; None if it cannot be had."""
+    try:
+        models = importlib.import_module("torchvision.models")
+    except Exception:
+        return None
+    *folders, name = name.split(".")
+    for folder in folders:
+        models = getattr(models, folder)
+    options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    options |= {"weights_backbone": None} if folders else {}
+    return getattr(models, name)(weights=None, **options).eval()
+
+
 class Cnnkit:
-    def __init__(self, name, _, threads):
-        self.command = [os.path.join(ROOT, "target", "release", "cnnkit"), "run", f"zoo:{name}", "--threads", str(threads), "--format", "json"]
+    def __init__(self, program, path, threads):
+        self.command = [program, "run", path, "--threads", str(threads), "--format", "json"]
+        self.warm = 2
+
+    def run(self, repeat):
+        out = subprocess.run(self.command + ["--repeat", str(repeat)], check=True, capture_output=True, text=True).stdout
+        return json.loads(out)["seconds"]
 
     def measure(self, repeat):
-        out = subprocess.run(self.command + ["--repeat", str(repeat + 2)], check=True, capture_output=True, text=True).stdout
-        return min(json.loads(out)["seconds"][2:])
+        times = self.run(self.warm + repeat)
+        self.warm = max(2, round(WARM / min(times)))
+        return min(times[min(self.warm, len(times) - repeat) :])
+
+    def first(self):
+        """Seconds and MiB of a process that runs the network once."""
+        start = time.perf_counter()
+        child = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = status
+        if status:
+            raise RuntimeError("cnnkit failed")
+        return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+class OnnxRuntime:
+    def __init__(self, path, threads):
+        import numpy
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Its threads look for work while it runs, but not while the other engines do.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        random = numpy.random.default_rng(1)
+        self.feed = {i.name: random.standard_normal(i.shape, numpy.float32) for i in self.session.get_inputs()}
+
+    def measure(self, repeat):
+        return timed(lambda: self.session.run(None, self.feed), repeat)
 
 
 class Torch:
-    def __init__(self, _, ops, threads):
+    def __init__(self, name, shape, threads):
         import torch
 
         self.torch, self.threads = torch, threads
-        self.module, self.x = torch_module(ops), torch.randn(1, 3, 224, 224)
+        self.module, self.x = module(name), torch.randn(shape)
 
     def measure(self, repeat):
         self.torch.set_num_threads(self.threads)
@@ -272,21 +152,55 @@ class Torch:
             return timed(lambda: self.module(self.x), repeat)
 
 
-class OnnxRuntime:
-    def __init__(self, _, ops, threads):
-        import numpy as np
-        import onnxruntime
+def first_of(engine, argument, shape, threads):
+    """As `Cnnkit.first`, for an engine of Python: in a process of its own, after the imports."""
+    arguments = json.dumps([engine, argument, shape, threads])
+    out = subprocess.run([sys.executable, __file__, "--first", arguments], check=True, capture_output=True, text=True)
+    return tuple(json.loads(out.stdout))
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Threads that wait for work in a loop would slow the other engines down.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = onnxruntime.InferenceSession(onnx_bytes(ops), options, providers=["CPUExecutionProvider"])
-        self.feed = {"x": np.random.default_rng(1).standard_normal((1, 3, 224, 224), np.float32)}
 
-    def measure(self, repeat):
-        return timed(lambda: self.session.run(None, self.feed), repeat)
+def first_here(engine, argument, shape, threads):
+    import numpy  # noqa: F401
+
+    importlib.import_module({"Torch": "torch", "OnnxRuntime": "onnxruntime"}[engine])
+    before, start = resident("VmRSS"), time.perf_counter()
+    if engine == "Torch":
+        own = Torch(argument, shape, threads)
+        own.torch.set_num_threads(threads)
+        own.module(own.x)
+    else:
+        own = OnnxRuntime(argument, threads)
+        own.session.run(None, own.feed)
+    print(json.dumps([time.perf_counter() - start, resident("VmHWM") - before]))
+
+
+def peak(threads, folder):
+    """FLOP/s of a product of two large matrices."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    size = 2048
+    a, b, c = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, size]) for name in "abc"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [a, b], [c])
+    path = os.path.join(folder, "product.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return 2 * size**3 / OnnxRuntime(path, threads).measure(5)
+
+
+def written(program, name, batch, source, folder):
+    """The ONNX file of a network; None if nothing here can write it."""
+    path = os.path.join(folder, f"{name}.onnx")
+    if name in IN_ZOO:
+        spec = f"zoo:{name.removesuffix('_b8')}"
+        subprocess.run([program, "export", spec, "-o", path, "--batch", str(batch)], check=True, capture_output=True)
+        return path
+    own = module(source)
+    if own is None:
+        return None
+    import torch
+
+    torch.onnx.export(own, torch.randn(batch, 3, 224, 224), path, dynamo=False)
+    return path
 
 
 def main():
@@ -295,38 +209,65 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--cnnkit", nargs="+", default=[os.path.join(ROOT, "target", "release", "cnnkit")])
+    parser.add_argument("--first", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    engines = {"cnnkit": Cnnkit}
-    for name, module, engine in [("PyTorch", "torch", Torch), ("ONNX Runtime", "onnxruntime", OnnxRuntime)]:
+    if args.first:
+        return first_here(*json.loads(args.first))
+    versions = {}
+    for library in ["onnxruntime", "onnx", "torch", "torchvision"]:
         try:
-            version = __import__(module).__version__
-            engines[f"{name} {version}"] = engine
+            versions[library] = importlib.import_module(library).__version__
         except Exception as error:  # a broken installation is as good as none
-            print(f"left out: {name} ({error}); pip install torch onnx onnxruntime numpy", file=sys.stderr)
-    print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    width = max(map(len, engines))
+            print(f"left out: {library} ({error})", file=sys.stderr)
+    print(f"{versions}; load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as folder:
+        table(args, versions, folder)
+    print(f"load average after: {os.getloadavg()[0]:.1f}")
+
+
+def table(args, versions, folder):
+    peaks = {}
+    if {"onnxruntime", "onnx"} <= versions.keys():
+        peaks = {threads: peak(threads, folder) for threads in args.threads}
+        print("; ".join(f"peak with {threads} threads: {value / 1e9:.0f} GFLOP/s" for threads, value in peaks.items()))
+    print(f"{'network':19} threads {'engine':14} {'median ms':>10} {'least ms':>9} {'ratio':>6} {'peak':>6} {'first s':>8} {'MiB':>6}")
     for name in args.networks:
-        ops = NETWORKS[name]()
-        out = subprocess.run([os.path.join(ROOT, "target", "release", "cnnkit"), "params", f"zoo:{name}", "--format", "json"], check=True, capture_output=True, text=True).stdout
-        spec = json.loads(out)["totals"]["params"]
-        if spec != parameters(ops):
-            sys.exit(f"{name}: the spec has {spec} parameters, the module {parameters(ops)}: not the same network")
+        batch, source = NETWORKS[name]
+        program = args.cnnkit[0]
+        path = written(program, name, batch, source, folder)
+        if path is None:
+            print(f"left out: {name} (needs torch and torchvision)", file=sys.stderr)
+            continue
+        out = subprocess.run([program, "params", path, "--format", "json"], check=True, capture_output=True, text=True).stdout
+        found = json.loads(out)
+        totals, shape = found["totals"], [batch, *found["layers"][0]["output_shape"]]
         for threads in args.threads:
-            running = {label: engine(name, ops, threads) for label, engine in engines.items()}
-            times = {label: [] for label in running}
+            engines = {f"cnnkit {i}" if i else "cnnkit": Cnnkit(own, path, threads) for i, own in enumerate(args.cnnkit)}
+            if "onnxruntime" in versions:
+                engines["ONNX Runtime"] = OnnxRuntime(path, threads)
+            own = module(source) if source and "torchvision" in versions else None
+            if own is not None and sum(p.numel() for p in own.parameters()) == totals["params"]:
+                engines["PyTorch"] = Torch(source, shape, threads)
+            times = {label: [] for label in engines}
             for _ in range(args.rounds):
-                for label, engine in running.items():
+                for label, engine in engines.items():
                     times[label].append(engine.measure(args.repeat))
-            own = times["cnnkit"]
-            for label in running:
-                ratio = statistics.median(other / mine for other, mine in zip(times[label], own))
+            for label, engine in engines.items():
+                if isinstance(engine, Cnnkit):
+                    first, memory = engine.first()
+                else:
+                    argument = source if isinstance(engine, Torch) else path
+                    first, memory = first_of(type(engine).__name__, argument, shape, threads)
+                ratio = statistics.median(other / mine for other, mine in zip(times[label], times["cnnkit"]))
                 least, middle = min(times[label]), statistics.median(times[label])
+                share = f"{2 * batch * totals['macs'] / least / peaks[threads]:6.2f}" if peaks else f"{'':6}"
                 print(
-                    f"{name:13} {threads} thread{'s' if threads > 1 else ' '} {label:{width}}"
-                    f" {1e3 * middle:8.1f} ms {ratio:6.2f}   least {1e3 * least:8.1f} ms {least / min(own):6.2f}",
+                    f"{name:19} {threads:7} {label:14} {1e3 * middle:10.1f} {1e3 * least:9.1f} {ratio:6.2f} {share} {first:8.2f} {memory:6.0f}",
                     flush=True,
                 )
-    print(f"load average after: {os.getloadavg()[0]:.1f}")
+            del engines
+        os.remove(path)
 
 
 if __name__ == "__main__":

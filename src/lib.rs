@@ -94,6 +94,7 @@
 pub mod cli;
 pub mod disk;
 pub mod load;
+pub mod page;
 #[doc(hidden)]
 pub mod resized;
 #[doc(hidden)]

@@ -8,9 +8,10 @@
 //!
 //! The extension of a file determines its format; without a known extension, its first byte does.
 
+mod format;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, Read};
 use std::path::Path;
 
 use cnnkit_check::rules::Facts;
@@ -23,14 +24,14 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::source::Sources;
 use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::files::{Files, Text};
-use cnnkit_core::spec::{self, Overrides, yaml};
+use cnnkit_core::spec::{self, Overrides};
 use cnnkit_exec::fast::Plan;
 use cnnkit_exec::network::{Fill, Network as Weighted};
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::onnx::bind::Bindings;
 use cnnkit_formats::onnx::file_output::FileOutput;
 use cnnkit_formats::onnx::import::{self, Imported};
-use cnnkit_formats::onnx::source::{ModelSource, looks_like_model};
+use cnnkit_formats::onnx::source::ModelSource;
 use cnnkit_formats::onnx::weights::Stored;
 use cnnkit_formats::pt2;
 use cnnkit_report::imported::{Figures, Import};
@@ -38,9 +39,8 @@ use cnnkit_report::{Entry, Spec};
 
 use crate::disk::Disk;
 use crate::zoo::Zoo;
-
-/// Maximum number of bytes of a model that is read from a pipe into memory: the limit of its format.
-const MOST_STREAMED: u64 = 1 << 31;
+use format::{Format, begins_as_model, ending, is_model};
+pub use format::{names_network, read_stream};
 
 /// The name of standard input in messages.
 const STDIN: &str = "<stdin>";
@@ -89,6 +89,8 @@ pub struct Model {
     pub channels_last: Vec<String>,
     /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
     pub empty: Vec<(usize, String, Vec<u64>)>,
+    /// For each node of the graph, the name of the file's node from which it was made, if that has one.
+    pub nodes: Vec<Option<String>>,
     weights: Stored,
     /// What an exported program was imported with: its weights are looked at only when it is run.
     archive: Option<Bindings>,
@@ -148,6 +150,7 @@ pub struct Loader {
     overrides: Overrides,
     stdin: Option<Vec<u8>>,
     memory: HashMap<String, Vec<u8>>,
+    exported: HashMap<String, Vec<u8>>,
 }
 
 impl Loader {
@@ -185,12 +188,23 @@ impl Loader {
         self
     }
 
+    /// Gives the bytes of a model that `name` stands for, which was exported with the inputs of the call: nothing is replaced
+    /// in it.
+    #[must_use]
+    pub fn exported(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.exported.insert(name.into(), bytes);
+        self
+    }
+
     /// Loads the network that `name` names: the path of a spec or model, `zoo:NAME`, or `-` for standard
     /// input.
     ///
     /// # Errors
     /// If the input cannot be read or is invalid; the error lists every flaw.
     pub fn load(&self, name: &str) -> Result<Network, LoadError> {
+        if let Some(bytes) = self.exported.get(name) {
+            return Self::default().bytes(name, bytes.clone());
+        }
         self.build(name, self.find(name)?)
     }
 
@@ -200,6 +214,9 @@ impl Loader {
     /// # Errors
     /// If it cannot be read.
     pub fn draft(&self, name: &str) -> Result<Draft, LoadError> {
+        if self.exported.contains_key(name) {
+            return Ok(Draft::Model(Box::new(self.load(name)?)));
+        }
         match self.find(name)? {
             Found::Model(source) => Ok(Draft::Model(Box::new(self.model(name, source)?))),
             Found::Spec(files, path) => {
@@ -295,13 +312,24 @@ impl Loader {
         let archive = pt2::is_archive(&source);
         let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
         let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
-        let Imported { graph, weights, tensors, source, batches, outputs, channels_last, empty, remarks } =
-            imported;
+        let Imported {
+            graph,
+            weights,
+            tensors,
+            source,
+            batches,
+            outputs,
+            channels_last,
+            empty,
+            nodes,
+            remarks,
+            sources,
+        } = imported;
         Ok(Network {
             path: name.to_owned(),
             graph,
             document: None,
-            sources: Sources::default(),
+            sources,
             demonstrates: None,
             model: Some(Model {
                 remarks,
@@ -309,6 +337,7 @@ impl Loader {
                 outputs,
                 channels_last,
                 empty,
+                nodes,
                 weights: Stored { weights, tensors, source },
                 archive: archive.then_some(bindings),
             }),
@@ -377,10 +406,10 @@ impl Network {
     /// # Errors
     /// If the inputs do not match the network, or weights of the model cannot be read.
     pub fn run(&self, inputs: &[Tensor<f32>]) -> Result<Vec<Tensor<f32>>, Problem> {
-        let mut network = Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?;
-        if let Some(weights) = self.weights()? {
-            network.replace(weights)?;
-        }
+        let network = match self.weights()? {
+            Some(weights) => Weighted::of_weights(&self.graph, weights)?,
+            None => Weighted::<f32>::seeded(&self.graph, 0, Fill::Declared)?,
+        };
         let batch = inputs.first().map_or(1, Tensor::batch);
         Ok(Plan::new(&network, batch)?.run(inputs, |_| {})?.outputs)
     }
@@ -395,6 +424,11 @@ impl Network {
             None => model.weights.load(&self.graph),
         };
         self.model.as_ref().map(load).transpose()
+    }
+
+    /// Returns, for each node of the graph, the name of the model's node from which it was made; empty for a spec.
+    pub fn node_names(&self) -> &[Option<String>] {
+        self.model.as_ref().map_or(&[], |model| &model.nodes)
     }
 
     /// Returns the remarks about these figures that follow from the import; none for a spec.
@@ -439,52 +473,4 @@ impl Found {
             Format::Spec => Self::Spec(Box::new(Text { name: shown.to_owned(), bytes }), name.to_owned()),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Spec,
-    Model,
-}
-
-/// Returns the format that the extension of a name determines.
-fn ending(name: &str) -> Option<Format> {
-    let ending = Path::new(name).extension()?.to_str()?.to_ascii_lowercase();
-    match ending.as_str() {
-        "yaml" | "yml" => Some(Format::Spec),
-        "onnx" | "pt2" => Some(Format::Model),
-        _ => None,
-    }
-}
-
-/// Returns whether `text` can only name a network: standard input, a built-in spec, a file with a known
-/// extension.
-pub fn names_network(text: &str) -> bool {
-    text == "-" || text.starts_with("zoo:") || ending(text).is_some()
-}
-
-/// Bytes that say whether something is a model.
-const FIRST: u64 = 4;
-
-/// Whether `bytes` begin as a model of any format does.
-fn is_model(bytes: &[u8]) -> bool {
-    looks_like_model(bytes) || pt2::looks_like_archive(bytes)
-}
-
-fn begins_as_model(path: &Path) -> bool {
-    let mut first = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FIRST).read_to_end(&mut first));
-    read.is_ok_and(|_| is_model(&first))
-}
-
-/// Reads a spec or model from a pipe, at most one byte more than the limit of its format.
-///
-/// # Errors
-/// If the pipe cannot be read.
-pub fn read_stream(mut reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.by_ref().take(FIRST).read_to_end(&mut bytes)?;
-    let limit = if is_model(&bytes) { MOST_STREAMED } else { yaml::MAX_BYTES as u64 };
-    reader.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -56,14 +56,19 @@ impl Zoo {
 impl Zoo {
     /// Returns the `description` of the built-in spec `name`; empty if it has none.
     pub fn description(name: &str) -> String {
-        let mut sources = Sources::default();
-        let source = sources.add(name, Self::text(name).unwrap_or_default());
-        let root = yaml::parse(&sources, source).map(|root| root.value);
-        let Ok(Value::Map(entries)) = root else { return String::new() };
-        match entries.into_iter().find(|(key, _)| key.name == "description").map(|(_, value)| value.value) {
-            Some(Value::Text(text)) => text.split_whitespace().collect::<Vec<_>>().join(" "),
-            _ => String::new(),
-        }
+        description_of(name, Self::text(name).unwrap_or_default())
+    }
+}
+
+/// Returns the `description` of the spec `text`; empty if it has none.
+pub(crate) fn description_of(name: &str, text: &str) -> String {
+    let mut sources = Sources::default();
+    let source = sources.add(name, text);
+    let root = yaml::parse(&sources, source).map(|root| root.value);
+    let Ok(Value::Map(entries)) = root else { return String::new() };
+    match entries.into_iter().find(|(key, _)| key.name == "description").map(|(_, value)| value.value) {
+        Some(Value::Text(text)) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        _ => String::new(),
     }
 }
 

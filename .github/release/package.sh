@@ -19,6 +19,8 @@ folder=$(mktemp -d)
 name=cnnkit-$target
 mkdir -p "$folder/$name/man" "$folder/$name/completions"
 cp "$program" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$folder/$name/"
+# The font of figures is in the program.
+cp crates/report/fonts/OFL.txt "$folder/$name/LICENSE-FONT"
 "$program" man -o "$folder/$name/man"
 for shell in bash elvish fish powershell zsh; do
     "$program" completions "$shell" >"$folder/$name/completions/cnnkit.$shell"

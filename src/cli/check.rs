@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use clap::ValueEnum;
 
 use crate::cli::load::Replace;
-use crate::cli::{Failure, machine};
+use crate::cli::objects::{self, Request};
+use crate::cli::{Failure, machine, memory};
 use cnnkit::LoadError;
 use cnnkit::zoo::Zoo;
 use cnnkit_check::rules::Severity;
-use cnnkit_check::{Baseline, Checked, Choices, Located, Plan, Project, Rewrite, Selector, Subject};
+use cnnkit_check::{Baseline, Checked, Choices, Located, Object, Plan, Project, Rewrite, Selector, Subject};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_files::{Replacement, WriteError};
 use cnnkit_report::changes::ChangesSummary;
@@ -28,11 +29,12 @@ use cnnkit_report::{Entry, Report, Spec};
   cnnkit check spec.yaml --select all           the rules that give advice as well
   cnnkit check net.yaml --set width=32          with another value of a variable
   cnnkit check --fix                            apply the fixes that are safe
+  cnnkit check nets:Net --input 3,224,224       a module of Python, where cnnkit's package is installed
   cnnkit check --update                         write the computed values into `expect:`
   cnnkit check --format github                  annotations on the lines of a pull request
   cnnkit check --output sarif=cnnkit.sarif      a file for code scanning, beside what is printed")]
 pub struct Args {
-    /// Files (specs, .onnx models), folders, globs, `zoo:NAME`, `-` for standard input
+    /// Files (specs, .onnx and .pt2 models), folders, globs, `zoo:NAME`, `package.module:Name` of Python, `-` for standard input
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
     /// What is replaced in the specs.
@@ -105,7 +107,9 @@ const MAX_ROUNDS: usize = 8;
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
     let choices = choices(&args)?;
-    if !args.replace.is_empty() && (args.fix || args.update || args.diff || args.update_baseline) {
+    // The shape and the arguments of an object of Python are no replacements.
+    let replaced = !args.replace.is_empty() && !args.paths.iter().all(|path| objects::is_object(path));
+    if replaced && (args.fix || args.update || args.diff || args.update_baseline) {
         return Err(Failure::usage(
             "figures of a changed network are not written into files",
             "leave `--input` and `--set` out, or what changes files: `--fix`, `--update`, `--diff`, `--update-baseline`",
@@ -115,14 +119,25 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Zoo::find(name)?;
     }
     let project = if args.no_config { Project::default() } else { project()? };
-    // A model in memory is no file.
-    let given = super::embedded::models();
+    // A model in memory is no file, and an object of Python neither.
     let (held, named): (Vec<String>, Vec<String>) =
-        args.paths.iter().cloned().partition(|path| given.iter().any(|(name, _)| name == path));
-    let mut targets = cnnkit_check::targets(&named)?;
+        args.paths.iter().cloned().partition(|path| memory::has(path) || objects::is_object(path));
+    let listed: Vec<&Object> = project.objects.iter().filter(|object| lists(&args, &held, object)).collect();
+    let mut targets = match cnnkit_check::targets(&named) {
+        Err(_) if !listed.is_empty() && searches(&args) => cnnkit_check::Targets::default(),
+        targets => targets?,
+    };
     targets.specs.extend(held);
     targets.specs.retain(|spec| args.paths.contains(spec) || !project.exclude.is_match(project.inside(spec)));
-    let loader = args.replace.loader(&targets.specs)?;
+    let own = |spec: &&String| listed.iter().any(|object| object.model == **spec);
+    let loaded: Vec<String> = targets.specs.iter().filter(|spec| !own(spec)).cloned().collect();
+    let mut loader = args.replace.loader(&loaded)?;
+    for object in listed {
+        loader = loader.exported(&object.model, archive(&args, object)?);
+        if !targets.specs.contains(&object.model) {
+            targets.specs.push(object.model.clone());
+        }
+    }
     let file = baseline_file(&args, &project)?;
     // A baseline that will be written need not exist.
     let old = match &file {
@@ -166,6 +181,9 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             rewrites = cnnkit_check::rewrites(&checked, wanted);
         }
     }
+    if args.fix {
+        explain_python(&mut checked);
+    }
     let mut stale = 0;
     if let (Some(path), true) = (&file, args.update_baseline) {
         let new = old.unwrap_or_default().updated(&checked);
@@ -186,6 +204,35 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     findings.summary.fixed = fixed;
     let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);
     Ok(Report::of_networks(vec![Entry { spec, summary: findings.judged(limit) }]))
+}
+
+/// Returns whether the call names no file: it checks the whole project.
+fn searches(args: &Args) -> bool {
+    args.paths == ["."]
+}
+
+/// Returns whether a network of the project's file is checked: all are with the project, one is if it is named.
+fn lists(args: &Args, named: &[String], object: &Object) -> bool {
+    searches(args) || named.contains(&object.model)
+}
+
+/// Has Python import a network of the project's file; what the call says of inputs and arguments goes first.
+fn archive(args: &Args, object: &Object) -> Result<Vec<u8>, Failure> {
+    let own = object.inputs.iter().map(|sizes| (String::new(), sizes.clone())).collect();
+    let inputs = if args.replace.input.is_empty() { own } else { args.replace.input.clone() };
+    let arguments = [object.arguments.as_slice(), args.replace.arg.as_slice()].concat();
+    objects::archive(&Request { object: &object.model, inputs: &inputs, arguments: &arguments })
+}
+
+/// Says of the findings in Python that they are not fixed.
+fn explain_python(checked: &mut [Checked]) {
+    for Checked { sources, outcome, .. } in checked {
+        for finding in &mut outcome.findings {
+            if finding.span.is_some_and(|span| sources.get(span.source).name.ends_with(".py")) {
+                finding.help.push("`--fix` does not edit Python: change this line by hand".into());
+            }
+        }
+    }
 }
 
 fn choices(args: &Args) -> Result<Choices, Failure> {

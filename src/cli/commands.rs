@@ -56,11 +56,16 @@ const fn entry(name: &'static str, group: Group, formats: &'static [Format]) -> 
 
 /// Every command, in the order of `cnnkit --help`.
 const COMMANDS: &[Entry] = &[
-    entry("params", Group::Look, Format::TABLES),
-    entry("rf", Group::Look, Format::TABLES),
+    entry("params", Group::Look, Format::LAYERS),
+    entry("rf", Group::Look, Format::LAYERS),
     entry("graph", Group::Look, Format::GRAPH),
+    entry("report", Group::Look, Format::TEXT_OR_JSON),
     entry("compare", Group::Look, Format::TABLES),
     entry("sizes", Group::Look, Format::TABLES),
+    entry("train", Group::Look, Format::TABLES),
+    entry("plan", Group::Look, Format::TABLES),
+    entry("tile", Group::Look, Format::TABLES),
+    entry("stream", Group::Look, Format::TABLES),
     entry("channels", Group::Look, Format::TABLES),
     entry("paths", Group::Look, Format::TABLES),
     entry("gridding", Group::Look, Format::TABLES),

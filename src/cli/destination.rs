@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::Failure;
+use cnnkit_report::figure::Picture;
 use cnnkit_report::render::Format;
 
 /// How the command line names standard output.
@@ -49,6 +50,8 @@ pub struct Asked<'a> {
     pub file: Option<&'a str>,
     /// `--output`, in order.
     pub outputs: &'a [(Format, String)],
+    /// Whether the command has a figure.
+    pub draws: bool,
 }
 
 impl Destinations {
@@ -110,9 +113,21 @@ fn format_of(asked: &Asked<'_>, file: &str, known: &[Format]) -> Result<Format, 
         Some(format) if known.contains(&format) => Ok(format),
         // YAML, a JSON Schema and the like: text, whatever the file is called.
         None if !known.contains(&Format::Csv) => Ok(Format::default()),
+        _ if asked.draws && Picture::of(file).is_some() => Err(Failure::usage(
+            format!("`{file}` would be a second figure"),
+            "leave `-o` out, or draw each figure by a call of its own",
+        )),
+        _ if asked.draws && ["pdf", "eps", "ps"].contains(&ending.as_str()) => Err(Failure::usage(
+            format!("`cnnkit {}` writes no .{ending} file", asked.command),
+            format!("draw .svg and convert it: `rsvg-convert -f {ending} figure.svg -o figure.{ending}`"),
+        )),
         _ => Err(Failure::usage(
             format!("`cnnkit {}` writes no .{ending} file", asked.command),
-            format!("its endings are {}, or name the format: `--format json`", endings(known)),
+            format!(
+                "its endings are {}{}, or name the format: `--format json`",
+                endings(known),
+                if asked.draws { ", .svg, .png" } else { "" }
+            ),
         )),
     }
 }
@@ -128,11 +143,6 @@ fn endings(known: &[Format]) -> String {
     known.iter().filter_map(of).map(|(name, _)| format!(".{name}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the file of `-o` if its ending says that it is a picture.
-pub fn is_picture(file: &str) -> bool {
-    ending(file).is_some_and(|ending| ["svg", "png"].contains(&ending.as_str()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +154,7 @@ mod tests {
     ) -> Result<Destinations, String> {
         let outputs: Vec<(Format, String)> =
             outputs.iter().map(|&(format, file)| (format, file.into())).collect();
-        let asked = Asked { command: "params", format, file, outputs: &outputs };
+        let asked = Asked { command: "params", format, file, outputs: &outputs, draws: false };
         Destinations::of(&asked, Format::TABLES).map_err(|failure| format!("{failure:?}"))
     }
 

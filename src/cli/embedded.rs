@@ -1,12 +1,14 @@
 //! The program inside another one: the Python package calls commands with models that are in its memory.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 
 use clap::FromArgMatches as _;
 
+pub use super::framework::{Array, Output, Reference};
+pub use super::objects::{Importer, Request};
 use super::output::explain;
-use super::{Cli, commands};
+use super::{Cli, commands, framework, memory, objects};
 use cnnkit_report::render::{self, Canvas, Format};
 
 /// What a command reports.
@@ -24,14 +26,10 @@ pub struct Called {
     pub partial: bool,
 }
 
-thread_local! {
-    /// Models in memory, by the names under which a call of this thread names them.
-    static MODELS: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
-}
-
-/// Takes the models of the call.
-pub(super) fn models() -> Vec<(String, Vec<u8>)> {
-    MODELS.with_borrow(|models| models.iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect())
+/// Runs the program as [`super::main`] does; `importer` imports the networks of Python that the arguments name.
+pub fn program(arguments: impl IntoIterator<Item = OsString>, importer: Importer) -> u8 {
+    objects::set_importer(importer);
+    super::main(arguments)
 }
 
 /// Forgets the models at the end of a call, whatever ends it.
@@ -39,21 +37,25 @@ struct Forget;
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        MODELS.with_borrow_mut(HashMap::clear);
+        memory::set(HashMap::new());
+        framework::set_reference(None);
     }
 }
 
-/// Runs a command, whose SPEC arguments may be names of `models`. `width` is the number of columns of the text.
+/// Runs a command, whose SPEC arguments may be names of `models`. `width` is the number of columns of the text; `verify`
+/// compares with `reference`.
 ///
 /// # Errors
 /// What the program would print on standard error.
 pub fn call(
     arguments: &[String],
     models: impl IntoIterator<Item = (String, Vec<u8>)>,
+    reference: Option<Reference>,
     width: usize,
 ) -> Result<Called, String> {
     let _forget = Forget;
-    MODELS.set(models.into_iter().collect());
+    framework::set_reference(reference);
+    memory::set(models.into_iter().collect());
     let words = std::iter::once("cnnkit").chain(arguments.iter().map(String::as_str));
     let matches = commands::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?;

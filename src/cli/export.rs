@@ -7,7 +7,7 @@ use crate::cli::load::{Loaded, Replace};
 use crate::cli::{Failure, machine, output};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::number;
-use cnnkit_exec::network::{Fill, Network};
+use cnnkit_exec::network::{Fill, Network, weight_sizes};
 use cnnkit_formats::arrays;
 use cnnkit_formats::export::{onnx, pytorch};
 use cnnkit_report::render::Format;
@@ -103,12 +103,14 @@ fn model(args: &Args, loaded: &Loaded, file: &str) -> Result<String, Failure> {
         // The model is made in memory too, unless its weights are beside it.
         let copies = if beside { 1 } else { 3 };
         machine::room_for("exporting", graph, bytes.saturating_mul(copies))?;
-        let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
-        if let Some(path) = &args.weights {
-            let wanted = network.sizes();
-            network.replace(arrays::read_wanted(path, &wanted).map_err(failed)?).map_err(failed)?;
-        }
-        Some(network)
+        let network = match &args.weights {
+            Some(path) => {
+                let wanted = weight_sizes(graph).map_err(failed)?;
+                Network::of_weights(graph, arrays::read_wanted(path, &wanted).map_err(failed)?)
+            }
+            None => Network::<f32>::seeded(graph, args.seed, Fill::Declared),
+        };
+        Some(network.map_err(failed)?)
     };
     let model = onnx::write(graph, network.as_ref(), &options)
         .map_err(|refused| Failure::rejected(&loaded.sources, refused))?;

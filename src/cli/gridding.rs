@@ -1,14 +1,15 @@
 //! `cnnkit gridding`
 
 use crate::cli::load::{Complete, Replace};
+use crate::cli::plot::Plot;
 use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::Gridding;
 use cnnkit_report::Report;
 use cnnkit_report::chains::NetworkGriddingSummary;
+use cnnkit_report::figure::coverage;
 use cnnkit_report::gridding::{GriddingSummary, Options};
 use cnnkit_report::imported::{Figures, StatusAndImport};
-use cnnkit_report::render::plot::{self, Picture};
 
 /// Show which input positions a stack of dilated convolutions reads
 ///
@@ -23,7 +24,8 @@ use cnnkit_report::render::plot::{self, Picture};
   cnnkit gridding 1,1,2 --strides 2,1,1       behind strides
   cnnkit gridding 1,2,4,8 --kernel 2 --axes 1 a WaveNet stack
   cnnkit gridding 2,2,2 --verify              the map against a run on an impulse
-  cnnkit gridding zoo:deeplabv3_resnet50      every chain of a network, and its taps on the real maps")]
+  cnnkit gridding zoo:deeplabv3_resnet50      every chain of a network, and its taps on the real maps
+  cnnkit gridding 2,2,2 --steps -o grid.svg --theme print   for a paper")]
 pub struct Args {
     /// Dilation rates from the input to the output: 2,2,2 (per axis: 2x1,1x2); or a network, to show its chains
     #[arg(value_name = "RATES|SPEC")]
@@ -47,9 +49,8 @@ pub struct Args {
     /// Show the map and the figures after each layer
     #[arg(long)]
     steps: bool,
-    /// Draw the map into FILE.svg or FILE.png
-    #[arg(long, value_name = "FILE")]
-    pub plot: Option<String>,
+    #[command(flatten)]
+    pub plot: Plot,
     /// List every multiplicity in the JSON output, however wide the box
     #[arg(long)]
     multiplicity: bool,
@@ -59,8 +60,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
-    // The file's extension is checked first, so that nothing is computed for a picture that cannot be drawn.
-    let picture = args.plot.as_deref().map(rates::picture).transpose()?;
+    let drawn = args.plot.asked(1)?;
     let rates = match rates::Target::parse(&args.target)? {
         rates::Target::Rates(groups) => groups.concat(),
         rates::Target::Spec(spec) => return network(&spec, &args),
@@ -80,8 +80,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     if args.verify {
         summary.verify = Some(rates::verify(&[(None, stack)])?);
     }
-    if let (Some(file), Some(picture)) = (&args.plot, picture) {
-        save(file, &summary, picture)?;
+    if drawn {
+        args.plot.save(&coverage::of(&summary))?;
     }
     Ok(Report::of(summary))
 }
@@ -104,27 +104,12 @@ fn network(spec: &str, args: &Args) -> Result<Report, Failure> {
     let chains = dilated::chains(&loaded.graph).map_err(rates::failure)?;
     let options = Options { steps: args.steps, multiplicity: args.multiplicity };
     let mut summary = NetworkGriddingSummary::of(&loaded.graph, &chains, options).map_err(rates::failure)?;
-    if let Some(file) = &args.plot {
-        let picture = rates::picture(file)?;
-        let [only] = summary.chains.as_slice() else {
-            let all: Vec<String> = summary.chains.iter().map(|chain| chain.gridding.name()).collect();
-            return Err(Failure::usage(
-                format!("a picture shows one chain, `{spec}` has {}: {}", all.len(), all.join("; ")),
-                "draw one of them by its rates: `cnnkit gridding 1,2,5 --plot map.svg`",
-            ));
-        };
-        save(file, &only.gridding, picture)?;
+    if args.plot.asked(1)? {
+        args.plot.save(&coverage::of_network(&summary, loaded.graph.name()))?;
     }
     if args.verify {
         summary.verify = Some(rates::verify(&rates::stacks(&loaded.graph, &chains)?)?);
     }
     summary.import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
     Ok(Report::of_networks(vec![loaded.entry(summary)]))
-}
-
-fn save(file: &str, summary: &GriddingSummary, picture: Picture) -> Result<(), Failure> {
-    let title = format!("Gridding of {}", summary.name());
-    let bytes = plot::draw(&summary.map, &title, &summary.sentence(), picture)
-        .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
-    rates::save(file, &bytes)
 }

@@ -1,11 +1,13 @@
 //! `cnnkit hdc-design`
 
+use crate::cli::plot::Plot;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::design::{self, Search};
 use cnnkit_core::analysis::survey::survey;
 use cnnkit_report::Report;
 use cnnkit_report::design::DesignSummary;
+use cnnkit_report::figure::front;
 use cnnkit_report::survey::SurveySummary;
 
 /// Find dilation rates: the best trade-offs of receptive field, layers and evenness
@@ -18,6 +20,7 @@ use cnnkit_report::survey::SurveySummary;
   cnnkit hdc-design --rf 31                           at least 31 positions per axis
   cnnkit hdc-design --layers 6 --period 3 --max-rate 9  a sawtooth of two groups
   cnnkit hdc-design --layers 4 --kernel 3,5           a front for each kernel
+  cnnkit hdc-design --layers 2..4 --plot front.svg    the front as a figure
   cnnkit hdc-design --survey 4,12                     rule against exact coverage, 20,736 schedules")]
 pub struct Args {
     /// Number of layers, or a range: 3, 2..5 [default: 1..4, or what --rf needs]
@@ -42,6 +45,8 @@ pub struct Args {
     #[arg(long, value_name = "N,RMAX", value_parser = pair,
           conflicts_with_all = ["layers", "max_rate", "rf", "period", "require"])]
     survey: Option<(usize, u64)>,
+    #[command(flatten)]
+    pub plot: Plot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,7 +60,11 @@ enum Require {
 }
 
 pub fn run(args: Args) -> Result<Report, Failure> {
+    let drawn = args.plot.asked(1)?;
     if let Some((layers, largest)) = args.survey {
+        if drawn {
+            return Err(Failure::usage("a survey has no figure", "leave `--survey` out to draw the front"));
+        }
         let [kernel] = args.kernel[..] else {
             return Err(Failure::usage("a survey takes one kernel", "run it once for each"));
         };
@@ -86,7 +95,11 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let Some((first, more)) = searches.split_first() else {
         return Err(Failure::usage("no kernel size is given", "give one: `--kernel 3`"));
     };
-    Ok(Report::of(DesignSummary::of(first, more)))
+    let summary = DesignSummary::of(first, more);
+    if drawn {
+        args.plot.save(&front::of(&summary))?;
+    }
+    Ok(Report::of(summary))
 }
 
 /// Parses `3`, `2..5` or `2..=5`, both ends included.

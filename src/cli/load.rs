@@ -2,14 +2,15 @@
 
 use clap::Args;
 
-use crate::cli::Failure;
+use crate::cli::objects::{self, Request};
+use crate::cli::{Failure, memory};
 pub use cnnkit::Network as Loaded;
 use cnnkit::{LoadError, Loader};
 
 /// The SPEC arguments, and what is replaced in them.
 #[derive(Debug, Args)]
 pub struct SpecArgs {
-    /// Networks: spec files (.yaml), models (.onnx, .pt2), `zoo:NAME`, or `-` for standard input
+    /// Networks: spec files (.yaml), models (.onnx, .pt2), `zoo:NAME`, `package.module:Name` of Python, or `-` for standard input
     #[arg(required = true, value_name = "SPEC")]
     pub specs: Vec<String>,
     /// What is replaced in them.
@@ -34,6 +35,9 @@ pub struct Replace {
     /// Replace a variable of the spec, or an open size of a model
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
+    /// Pass an argument to the constructor of `package.module:Name`: `depth=50`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub arg: Vec<(String, String)>,
 }
 
 pub(super) fn input_shape(text: &str) -> Result<(String, Vec<u64>), String> {
@@ -79,7 +83,8 @@ impl SpecArgs {
 }
 
 impl Replace {
-    /// Returns the loader of the networks `specs`; reads standard input if one of them is `-`.
+    /// Returns the loader of the networks `specs`; reads standard input if one of them is `-`, and has Python import those
+    /// that it names.
     pub fn loader(&self, specs: &[String]) -> Result<Loader, Failure> {
         let mut loader = Loader::new();
         for (name, sizes) in &self.input {
@@ -88,8 +93,12 @@ impl Replace {
         for (name, value) in &self.set {
             loader = loader.set(name, value);
         }
-        for (name, bytes) in crate::cli::embedded::models() {
+        for (name, bytes) in memory::models() {
             loader = loader.memory(name, bytes);
+        }
+        for object in specs.iter().filter(|spec| objects::is_object(spec)) {
+            let request = Request { object, inputs: &self.input, arguments: &self.arg };
+            loader = loader.exported(object, objects::archive(&request)?);
         }
         Ok(if specs.iter().any(|spec| spec == "-") { loader.stdin(stdin()?) } else { loader })
     }
@@ -101,7 +110,7 @@ impl Replace {
 
     /// Returns whether nothing is replaced.
     pub fn is_empty(&self) -> bool {
-        self.input.is_empty() && self.set.is_empty()
+        self.input.is_empty() && self.set.is_empty() && self.arg.is_empty()
     }
 }
 

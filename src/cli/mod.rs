@@ -1,6 +1,7 @@
 //! The command line: one file per command, no arithmetic. A command turns its arguments into a
 //! [`Report`]; this file prints it and chooses the exit status.
 
+mod bytes;
 mod channels;
 mod check;
 mod commands;
@@ -14,6 +15,7 @@ pub mod embedded;
 mod errors;
 mod export;
 mod export_target;
+mod framework;
 mod graph;
 mod gridding;
 mod hdc_check;
@@ -24,18 +26,26 @@ mod layers;
 pub mod load;
 mod machine;
 mod man;
+mod memory;
 mod new;
+mod objects;
 mod output;
 mod outputs;
 mod params;
 mod paths;
+mod plan;
+mod plot;
 mod progress;
 mod rates;
+mod report;
 mod rf;
 mod rules;
 mod run;
 mod schema;
 mod sizes;
+mod stream;
+mod tile;
+mod train;
 mod verify;
 mod version;
 mod zoo;
@@ -75,6 +85,10 @@ enum Command {
     Params(params::Args),
     Compare(compare::Args),
     Sizes(sizes::Args),
+    Train(train::Args),
+    Plan(plan::Args),
+    Tile(tile::Args),
+    Stream(stream::Args),
     Run(run::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -94,6 +108,7 @@ enum Command {
     HdcDesign(hdc_design::Args),
     Layers(layers::Args),
     Graph(graph::Args),
+    Report(report::Args),
     Zoo(zoo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -101,6 +116,19 @@ enum Command {
 }
 
 impl Command {
+    /// Returns where the figure of the command goes, if it has one.
+    fn plot(&mut self) -> Option<&mut plot::Plot> {
+        match self {
+            Self::Graph(args) => Some(&mut args.plot),
+            Self::Params(args) => Some(&mut args.plot),
+            Self::Rf(args) => Some(&mut args.plot),
+            Self::Paths(args) => Some(&mut args.plot),
+            Self::Gridding(args) => Some(&mut args.plot),
+            Self::HdcDesign(args) => Some(&mut args.plot),
+            _ => None,
+        }
+    }
+
     /// Returns whether a partial figure is a failure: `--strict`.
     fn strict(&self) -> bool {
         match self {
@@ -108,10 +136,15 @@ impl Command {
             Self::Compare(args) => args.complete.strict,
             Self::Diff(args) => args.complete.strict,
             Self::Sizes(args) => args.complete.strict,
+            Self::Train(args) => args.complete.strict,
+            Self::Plan(args) => args.complete.strict,
+            Self::Tile(args) => args.complete.strict,
+            Self::Stream(args) => args.complete.strict,
             Self::Verify(args) => args.complete.strict,
             Self::Rf(args) => args.complete.strict,
             Self::Channels(args) => args.complete.strict,
             Self::Paths(args) => args.complete.strict,
+            Self::Report(args) => args.complete.strict,
             Self::Gridding(args) => args.complete.strict,
             _ => false,
         }
@@ -188,10 +221,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     machine::bound_threads();
     let name = named(&matches);
     let fail = |output: &Output, failure: &Failure| output.fail(&name, failure);
-    match &mut cli.command {
-        Command::Gridding(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
-        Command::Rf(args) if args.plot.is_none() => args.plot = cli.output.take_picture(),
-        _ => {}
+    if let Some(plot) = cli.command.plot() {
+        cli.output.take_picture(&mut plot.plot);
+    }
+    if let Command::Report(args) = &mut cli.command {
+        args.file = cli.output.take_file();
     }
     if let Command::Man(args) = &mut cli.command {
         args.folder = cli.output.take_file();
@@ -237,6 +271,10 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::Params(args) => params::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Sizes(args) => sizes::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Tile(args) => tile::run(args),
+        Command::Stream(args) => stream::run(args),
         Command::Run(args) => run::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Check(args) => check::run(args),
@@ -256,6 +294,7 @@ fn run(command: Command) -> Result<Report, Failure> {
         Command::HdcDesign(args) => hdc_design::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Graph(args) => graph::run(args),
+        Command::Report(args) => report::run(args),
         Command::Zoo(args) => zoo::run(args),
         Command::Schema(args) => Ok(schema::run(args)),
         Command::Completions(args) => Ok(completions::run(args)),

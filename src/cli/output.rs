@@ -5,11 +5,12 @@ use std::path::Path;
 
 use clap::{Args, ColorChoice, ValueEnum as _};
 
-use crate::cli::destination::{Asked, Destinations, is_picture};
+use crate::cli::destination::{Asked, Destinations, STDOUT};
 use crate::cli::export_target::Target;
 use crate::cli::{Failure, errors};
 use cnnkit_formats::arrays;
 use cnnkit_report::Report;
+use cnnkit_report::figure::Picture;
 use cnnkit_report::render::{self, Canvas, Format, data, diagnostics};
 
 /// Output options, common to all commands.
@@ -43,6 +44,21 @@ pub struct Output {
     /// Exit with 0 even if a check failed
     #[arg(long, global = true, help_heading = "Output")]
     pub exit_zero: bool,
+    /// Whether the command has a figure, and whether `-o` names its file.
+    #[arg(skip)]
+    figure: Figure,
+}
+
+/// The figure of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Figure {
+    /// There is none.
+    #[default]
+    None,
+    /// It may be drawn.
+    Possible,
+    /// It is drawn instead of the report.
+    Drawn,
 }
 
 fn format_and_file(text: &str) -> Result<(Format, String), String> {
@@ -61,8 +77,13 @@ impl Output {
     /// What is written where, so that a wrong format or ending costs no work; `known` are the command's formats.
     pub fn destinations(&self, command: &str, known: &[Format]) -> Result<Destinations, Failure> {
         let file = self.file.as_deref();
-        let found =
-            Destinations::of(&Asked { command, format: self.format, file, outputs: &self.outputs }, known)?;
+        let draws = self.figure != Figure::None;
+        let asked = Asked { command, format: self.format, file, outputs: &self.outputs, draws };
+        let mut found = Destinations::of(&asked, known)?;
+        let to_stdout = self.format.is_some() || self.outputs.iter().any(|(_, file)| file == STDOUT);
+        if self.figure == Figure::Drawn && !to_stdout {
+            found.stdout = None;
+        }
         let mut formats = found.stdout.iter().chain(found.files.iter().map(|(format, _)| format));
         let whole = |format: &&Format| {
             !matches!(format, Format::Table | Format::Csv | Format::Latex | Format::Markdown)
@@ -93,9 +114,15 @@ impl Output {
         Ok(Target { format: self.format.take(), file: self.file.take() })
     }
 
-    /// The file of `-o`, if its name says that it is a picture.
-    pub fn take_picture(&mut self) -> Option<String> {
-        self.file.take_if(|file| is_picture(file))
+    /// Moves the file of `-o` to `plot`, if its ending is that of a figure and no other file is named there.
+    pub fn take_picture(&mut self, plot: &mut Option<String>) {
+        self.figure = Figure::Possible;
+        if plot.is_none() {
+            *plot = self.file.take_if(|file| Picture::of(file).is_some());
+            if plot.is_some() {
+                self.figure = Figure::Drawn;
+            }
+        }
     }
 
     /// Takes the file of `-o`, if its extension is that of tensors.
@@ -105,6 +132,14 @@ impl Output {
 
     /// Prints `report` and writes the files that were asked for.
     pub fn write(&self, report: &Report, to: &Destinations) -> Result<(), Failure> {
+        let netron =
+            to.stdout.iter().chain(to.files.iter().map(|(format, _)| format)).any(|f| *f == Format::Netron);
+        if netron && report.json.value().get("results").is_some() {
+            return Err(Failure::usage(
+                "an attachment of Netron is about one model",
+                "write one for each, beside the model's file",
+            ));
+        }
         let chosen = self.table.as_deref().map(|name| data::only(report, name)).transpose()?;
         let report = chosen.as_ref().unwrap_or(report);
         for (format, file) in &to.files {

@@ -3,9 +3,11 @@
 use rayon::prelude::*;
 
 use crate::cli::load::{Complete, SpecArgs};
+use crate::cli::plot::Plot;
 use crate::cli::{Failure, rates};
 use cnnkit_core::analysis::convention::Convention;
 use cnnkit_core::analysis::memory::Dtype;
+use cnnkit_report::figure::treemap::{self, Area};
 use cnnkit_report::imported::Figures;
 use cnnkit_report::params::{By, Sort, View, summary};
 use cnnkit_report::{Report, convention};
@@ -17,7 +19,9 @@ use cnnkit_report::{Report, convention};
   cnnkit params zoo:resnet50 --depth all          every layer
   cnnkit params net.yaml --by layer --sort macs --top 10
   cnnkit params zoo:resnet50 --convention thop    why another tool prints other MACs
-  cnnkit params net.yaml --input 3,512,512 --set classes=21 --format json")]
+  cnnkit params net.yaml --input 3,512,512 --set classes=21 --format json
+  cnnkit params net.onnx --format netron -o net.metrics.json   figures for Netron: drop it on the open model
+  cnnkit params zoo:resnet50 -o treemap.svg       where the parameters are; --area macs, --area bytes")]
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
@@ -41,6 +45,11 @@ pub struct Args {
     /// Data type of the byte figures in JSON
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
+    /// What the areas of the figure show
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT", help_heading = "Output")]
+    area: Area,
+    #[command(flatten)]
+    pub plot: Plot,
     /// Show what another counter prints, and why it differs from our MACs
     #[arg(long, value_enum, value_name = "TOOL")]
     convention: Option<Convention>,
@@ -70,6 +79,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         batch: args.batch,
         dtype: args.dtype,
     };
+    let drawn = args.plot.asked(args.spec.specs.len())?;
     let networks = args.spec.load_all()?;
     // Many networks are counted on all cores, as they were loaded.
     let entries = networks
@@ -78,7 +88,12 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             let convention = |tool| convention::summary(&network.graph, tool, view.batch);
             let convention = args.convention.map(convention).transpose().map_err(rates::failure)?;
             let import = network.import(Figures::Counts);
-            Ok(network.entry(summary(&network.graph, view.clone(), convention, import)))
+            let found =
+                summary(&network.graph, view.clone(), convention, import).with_nodes(network.node_names());
+            if drawn {
+                args.plot.save(&treemap::of(&found, args.area))?;
+            }
+            Ok(network.entry(found))
         })
         .collect::<Result<_, Failure>>()?;
     Ok(Report::of_networks(entries))

@@ -7,7 +7,6 @@ use cnnkit_core::analysis::gridding::{Layer, MOST_LAYERS, Stack};
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::{SourceId, Sources, Span};
-use cnnkit_report::render::plot::Picture;
 use cnnkit_report::verify::Measured;
 use cnnkit_verify::gridding::claims;
 use cnnkit_verify::{Analysis, Claim};
@@ -175,23 +174,6 @@ pub fn stacks(graph: &Graph, chains: &Chains) -> Result<Vec<(Option<String>, Sta
 /// Returns a flaw of the arguments as a whole.
 pub fn failure(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
-}
-
-/// Returns the file format of `--plot FILE`.
-pub fn picture(file: &str) -> Result<Picture, Failure> {
-    match file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).as_deref() {
-        Some("svg") => Ok(Picture::Svg),
-        Some("png") => Ok(Picture::Png),
-        _ => Err(Failure::usage(
-            format!("--plot cannot tell the format of `{file}`"),
-            "name the file with the ending .svg or .png",
-        )),
-    }
-}
-
-/// Writes a picture.
-pub fn save(file: &str, bytes: &[u8]) -> Result<(), Failure> {
-    super::output::save(file, bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `cnnkit rf`
 
 use crate::cli::load::{Complete, SpecArgs};
+use crate::cli::plot::Plot;
 use crate::cli::{Failure, rates};
 use cnnkit_report::Report;
+use cnnkit_report::figure::{growth, support};
 use cnnkit_report::imported::Figures;
-use cnnkit_report::render::plot::{self, Picture};
-use cnnkit_report::rf::{Question, summary};
-use cnnkit_report::support::Exact;
+use cnnkit_report::rf::{Question, RfSummary, summary};
 
 /// Compute the receptive field of every layer
 ///
@@ -17,7 +17,8 @@ use cnnkit_report::support::Exact;
   cnnkit rf zoo:resnet50                     where the field grows, and the outputs
   cnnkit rf zoo:inception_v3 --exact         the support itself: its holes, drawn
   cnnkit rf zoo:resnet50 --node stage4 --unit 3,3
-  cnnkit rf net.yaml --effective --format json")]
+  cnnkit rf net.yaml --effective --format json
+  cnnkit rf zoo:resnet50 --plot growth.svg   how the field grows; with --exact, its positions")]
 pub struct Args {
     #[command(flatten)]
     spec: SpecArgs,
@@ -41,9 +42,8 @@ pub struct Args {
     /// Replace the largest offset of deformable convolutions
     #[arg(long, value_name = "PIXELS", value_parser = offset)]
     max_offset: Option<f64>,
-    /// Draw the exact support into FILE.svg or FILE.png
-    #[arg(long, value_name = "FILE", requires = "exact")]
-    pub plot: Option<String>,
+    #[command(flatten)]
+    pub plot: Plot,
 }
 
 #[derive(Debug, Clone)]
@@ -64,11 +64,11 @@ fn offset(text: &str) -> Result<f64, String> {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Report, Failure> {
-    let picture = args.plot.as_deref().map(rates::picture).transpose()?;
-    if let (Some(file), false) = (&args.plot, args.exact) {
+    let drawn = args.plot.asked(args.spec.specs.len())?;
+    if drawn && !args.exact && args.node.is_some() {
         return Err(Failure::usage(
-            format!("`{file}` would show the exact support, which was not asked for"),
-            "add `--exact`, or name a file for the report: .txt, .json, .csv, .md, .tex",
+            "the figure shows how the field grows over all layers",
+            "leave `--node` out, or add `--exact` to draw what the node reads",
         ));
     }
     let networks = args.spec.load_all()?;
@@ -83,9 +83,9 @@ pub fn run(args: Args) -> Result<Report, Failure> {
             max_offset: args.max_offset,
         };
         let found = summary(&network.graph, question, network.import(Figures::Dependences));
-        let found = found.map_err(rates::failure)?;
-        if let (Some(file), Some(picture), Some(exact)) = (&args.plot, picture, found.supports.first()) {
-            save(file, exact, network.graph.name(), picture)?;
+        let found = found.map_err(rates::failure)?.with_nodes(network.node_names());
+        if drawn {
+            args.plot.save(&figure(&found, &network.graph)?)?;
         }
         entries.push(network.entry(found));
     }
@@ -102,26 +102,16 @@ fn block_end(graph: &cnnkit_core::graph::Graph, id: &str) -> String {
     }
 }
 
-fn save(file: &str, exact: &Exact, name: &str, picture: Picture) -> Result<(), Failure> {
-    let [rows, columns] = exact.hull.as_slice() else {
-        return Err(Failure::usage(
-            "not supported: a picture of a support without two axes",
-            "leave `--plot` out",
-        ));
-    };
-    let subtitle = format!(
-        "{} x {}, {} positions read, {} holes",
-        rows.size(),
-        columns.size(),
-        exact.positions,
-        exact.holes
-    );
-    let cells = exact.region.densities(
-        &exact.hull,
-        usize::try_from(rows.size()).unwrap_or(usize::MAX).min(plot::MOST_CELLS),
-        usize::try_from(columns.size()).unwrap_or(usize::MAX).min(plot::MOST_CELLS),
-    );
-    let bytes = plot::draw_cells(&cells, &format!("Receptive field of {name}"), &subtitle, picture)
-        .map_err(|error| Failure::usage(format!("cannot draw `{file}`: {error}"), "try the ending .svg"))?;
-    rates::save(file, &bytes)
+/// Returns the figure: the exact support, if it was asked for, else how the field grows.
+fn figure(
+    found: &RfSummary,
+    graph: &cnnkit_core::graph::Graph,
+) -> Result<cnnkit_report::figure::Scene, Failure> {
+    let none = |message: &str| Failure::usage(message, "leave the figure out");
+    if found.question.exact {
+        let drawn = found.supports.first().and_then(|exact| support::of(exact, &found.name));
+        return drawn.ok_or_else(|| none("not supported: a figure of a support without two axes"));
+    }
+    growth::of(found, graph)
+        .ok_or_else(|| none("not supported: a figure of a network without local receptive fields"))
 }

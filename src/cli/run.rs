@@ -10,7 +10,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::shape::Shape;
 use cnnkit_exec::fast::Plan;
-use cnnkit_exec::network::{Fill, Network, random_inputs};
+use cnnkit_exec::network::{Fill, Network, random_inputs, weight_sizes};
 use cnnkit_exec::run::{Reference, Run};
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_formats::arrays;
@@ -289,7 +289,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         Input::Shape(shape) => Some((name.clone(), shape.clone())),
         _ => None,
     });
-    let replace = Replace { input: shapes.collect(), set: args.set.clone() };
+    let replace = Replace { input: shapes.collect(), set: args.set.clone(), arg: vec![] };
     let loaded = load(&args, &replace)?;
     let graph = &loaded.graph;
     if let Some(path) = args.tensors.as_ref().filter(|path| arrays::is(path, "npy"))
@@ -302,13 +302,18 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     }
     let inputs = inputs(&args, &loaded)?;
     let batch = inputs.first().map_or(1, Tensor::batch);
-    let mut network = Network::<f32>::seeded(graph, args.seed, Fill::Declared).map_err(failed)?;
-    if let Some(path) = &args.weights {
-        let wanted = network.sizes();
-        network.replace(arrays::read_wanted(path, &wanted).map_err(failed)?).map_err(failed)?;
-    } else if let Some(weights) = loaded.weights().map_err(failed)? {
-        network.replace(weights).map_err(failed)?;
-    }
+    let given = match &args.weights {
+        Some(path) => {
+            let wanted = weight_sizes(graph).map_err(failed)?;
+            Some(arrays::read_wanted(path, &wanted).map_err(failed)?)
+        }
+        None => loaded.weights().map_err(failed)?,
+    };
+    let network = match given {
+        Some(weights) => Network::of_weights(graph, weights),
+        None => Network::<f32>::seeded(graph, args.seed, Fill::Declared),
+    };
+    let network = network.map_err(failed)?;
     if let Some(path) = &args.save_weights {
         let named = network.named().map(|(name, _, _, tensor)| (name, tensor.as_ref()));
         arrays::write_weights(path, named).map_err(failed)?;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use crate::cli::framework;
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, machine};
@@ -117,6 +118,14 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         0 => {}
         1 => return Err(failures.swap_remove(0)),
         _ => return Err(Failure::Several(failures)),
+    }
+    if let ([network], [outcome], Some(reference)) =
+        (networks.as_slice(), outcomes.as_mut_slice(), framework::reference())
+    {
+        match framework::claims(network, &reference) {
+            Ok(claims) => outcome.claims.extend(claims),
+            Err(problem) => outcome.notes.push(format!("not compared with PyTorch: {}", problem.message)),
+        }
     }
     let summaries = networks.iter().zip(outcomes).map(|(network, outcome)| {
         let import = network.import(Figures::Dependences);

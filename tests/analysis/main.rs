@@ -6,7 +6,9 @@ mod expand;
 mod field_oracle;
 mod field_published;
 mod field_random;
+mod figures;
 mod layers;
+mod layout;
 mod networks;
 mod oracle;
 mod oracle_layers;
@@ -18,3 +20,4 @@ mod rival_cases;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;

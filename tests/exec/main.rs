@@ -1,6 +1,7 @@
 //! Execution: the definition against PyTorch, gradients against finite differences, the layers' closed forms
 //! and dependences against the executed computation.
 
+mod arena;
 mod command;
 mod contract;
 mod fast;
@@ -8,8 +9,11 @@ mod gradients;
 mod graph;
 mod oracle;
 mod plan;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tile;
+mod training;
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use cnnkit::zoo::Zoo;
 use super::build;
 
 /// The built-in networks with inputs that a plain loop gets through: small, and a multiple of what they halve to.
-fn small(name: &str) -> Graph {
+pub(super) fn small(name: &str) -> Graph {
     let load = |inputs: Vec<(String, Vec<u64>)>| {
         let overrides = Overrides { inputs, ..Overrides::default() };
         let path = Zoo::path(name).expect("it is built in");

@@ -338,6 +338,9 @@ fn a_wrong_project_file_is_explained_at_its_place() {
             "counts are given in k, M, G",
         ),
         ("[[budget]]\nspecs = [\"**\"]\nratchet = [\"output\"]\n", "3:13", "cannot be ratcheted"),
+        ("[[python]]\nmodel = \"nets:Net\"\n", "1:", "`input` is missing"),
+        ("[[python]]\nmodel = \"nets:Net\"\ninput = [3, \"x\"]\n", "3:14", "expected a size"),
+        ("[[python]]\nmodel = \"nets:Net\"\ninput = [3]\narg = {}\n", "4:1", "did you mean `args`?"),
         ("exclud = []\n", "1:1", "did you mean `exclude`?"),
         ("a = = 3\n", "1:", "docs/check.md"),
     ] {
@@ -630,4 +633,32 @@ fn a_budget_that_matches_nothing_is_told() {
     folder.write("cnnkit.toml", &(budget("\"nets/**\"") + &budget("\"zoo:resnet*\"")));
     assert!(folder.found(&["b.yaml"]).is_empty());
     assert_eq!(folder.json(&["b.yaml"])["spec"]["path"], "b.yaml");
+}
+
+#[test]
+fn network_of_python_needs_the_python_package() {
+    let table = "[[python]]\nmodel = \"nets:Net\"\ninput = [3, 8, 8]\n";
+    let listed = Folder::new("listed", &[("a.yaml", CLEAN), ("cnnkit.toml", table)]);
+    let in_pyproject = format!("[project]\nname = \"x\"\n{}", table.replace("[[", "[[tool.cnnkit."));
+    let without = |name: &str, text: &str| {
+        let folder = Folder::new(name, &[("a.yaml", CLEAN), ("pyproject.toml", text)]);
+        fs::remove_file(folder.0.join("cnnkit.toml")).expect("the file is there");
+        folder
+    };
+    let pyproject = without("pyproject", &in_pyproject);
+    let calls: [(&Folder, &[&str]); 3] =
+        [(&listed, &[]), (&pyproject, &[]), (&pyproject, &["nets:Other", "--input", "3,8,8"])];
+    for (folder, arguments) in calls {
+        let output = folder.run(arguments);
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            error.contains("names an object of Python") && error.contains("pip install cnnkit"),
+            "{error}"
+        );
+    }
+    // What is named is checked without it, and so is a project that lists none.
+    assert_eq!(listed.run(&["a.yaml"]).status.code(), Some(0));
+    let other = without("other", "[tool.black]\n");
+    assert_eq!(other.run(&[]).status.code(), Some(0));
 }

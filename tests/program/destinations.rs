@@ -22,7 +22,7 @@ fn the_ending_of_the_file_decides_the_format() {
     }
     for name in ["o.svg", "o.png", "o.xyz", "o.dot"] {
         let path = folder.join(name);
-        let (status, _, errors) = call(&["params", SPEC, "-o", &path.to_string_lossy()]);
+        let (status, _, errors) = call(&["channels", SPEC, "-o", &path.to_string_lossy()]);
         assert_eq!(status, Some(2), "{name}");
         assert!(errors.contains(".json, .csv, .md, .tex") && !path.exists(), "{name}: {errors}");
     }

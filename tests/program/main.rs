@@ -4,15 +4,18 @@ mod check;
 mod cli;
 mod csv;
 mod destinations;
+mod figures;
 mod git;
 mod gridding;
 mod invalid;
 mod load;
+mod memory;
 mod mutations;
 mod names;
 mod narrow;
 mod output;
 mod readme;
+mod report;
 mod schema;
 mod standalone;
 #[path = "../support/mod.rs"]

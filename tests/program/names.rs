@@ -12,7 +12,7 @@ use cnnkit::onnx::proto::{
 };
 
 /// Names that something obeys.
-const HOSTILE: &[&str] = &[
+pub const HOSTILE: &[&str] = &[
     "a\n::error file=README.md,line=1::pwned\n::add-mask::e\n",
     "::stop-commands::x",
     "##[error]pwned ##vso[task.setvariable variable=x]y",
@@ -32,7 +32,7 @@ const HOSTILE: &[&str] = &[
 ];
 
 /// Whether a terminal or an editor obeys `c`; a line break and a tab are layout.
-fn is_obeyed(c: char) -> bool {
+pub fn is_obeyed(c: char) -> bool {
     (c.is_control() && !"\n\t".contains(c))
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
@@ -80,7 +80,7 @@ fn flaw(format: &str, text: &str) -> Option<String> {
 }
 
 /// A model whose names are `name`, with an operator that stays opaque.
-fn model(name: &str) -> Vec<u8> {
+pub fn model(name: &str) -> Vec<u8> {
     let dim = |size: i64| Dimension { value: Some(DimensionValue::Value(size)) };
     let shape = TensorShapeProto { dim: [1, 3, 8, 8].map(dim).to_vec() };
     let tensor_type = TensorTypeProto { elem_type: 1, shape: Some(shape) };

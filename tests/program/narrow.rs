@@ -9,6 +9,8 @@ const CALLS: &[&str] = &[
     "rf zoo:shuffle-unit --effective --all",
     "rf zoo:residual --exact --unit 3,3",
     "sizes zoo:unet --near 500",
+    "tile zoo:context_module_basic --image 400 --tile 200",
+    "stream zoo:tcn --rate 16000",
     "channels zoo:group-conv",
     "paths zoo:residual",
     "paths zoo:dense",

@@ -146,6 +146,10 @@ const CALLS: &[&str] = &[
     "paths zoo:resnet18 zoo:dense",
     "sizes zoo:unet",
     "sizes zoo:bottleneck --near 30",
+    "tile zoo:context_module_basic --image 400 --tile 200",
+    "tile zoo:squeeze-excite zoo:context_module_basic",
+    "stream zoo:tcn --rate 16000",
+    "stream zoo:squeeze-excite zoo:tcn",
     "graph zoo:bottleneck",
     "graph zoo:resnet18 zoo:shuffle-unit --depth 1",
     "run zoo:bottleneck --repeat 2",
@@ -197,6 +201,9 @@ fn what_the_commands_print_is_valid_and_described() {
     let new = ["new", "--from", "zoo:bottleneck", "mine.yaml"];
     check(&schema, "new", &printed_in(&folder, &new), "new");
     seen.insert("new".to_owned());
+    let report = ["report", "zoo:bottleneck", "zoo:dense", "-o", "report.html"];
+    check(&schema, "report", &printed_in(&folder, &report), "report");
+    seen.insert("report".to_owned());
     let all: BTreeSet<String> = output::OUTPUTS.iter().map(|form| form.command.to_owned()).collect();
     assert_eq!(all, seen, "a call of every command");
 }
@@ -213,7 +220,7 @@ fn an_imported_model_prints_valid_json() {
     let schema = output::schema();
     let models = Path::new("tests/data/onnx");
     let model = model(&root().join(models));
-    for command in ["params", "rf", "channels", "paths", "sizes", "graph"] {
+    for command in ["params", "rf", "channels", "paths", "sizes", "tile", "stream", "graph"] {
         let value = printed(&[command, model.to_str().expect("UTF-8")]);
         check(&schema, command, &value, command);
         assert!(value["not_analysed"].is_array() && value["remarks"].is_array(), "{command}");

@@ -33,6 +33,13 @@ pub fn network(text: &str) -> Graph {
     }
 }
 
+/// The network `name` of the zoo.
+pub fn zoo(name: &str) -> Graph {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/zoo/{name}.yaml"));
+    let path = path.to_string_lossy();
+    spec::load(&Disk::of(&path), &path, &Overrides::default()).expect("a valid spec").graph
+}
+
 /// The networks in some folders of `specs/`, by path.
 pub fn shipped(folders: &[&str]) -> Vec<(String, Graph)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");

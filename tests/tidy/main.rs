@@ -181,6 +181,8 @@ const OWN_ARITHMETIC: &[&str] = &[
     "crates/core/src/analysis/dead_weights.rs",
     "crates/core/src/analysis/gradient.rs",
     "crates/core/src/analysis/support/pullback.rs",
+    "crates/core/src/analysis/training/reads.rs",
+    "crates/core/src/analysis/training/saved.rs",
     "crates/exec/src/reference/mod.rs",
     "crates/formats/src/export/onnx/layers.rs",
     "crates/formats/src/export/pytorch/layers.rs",

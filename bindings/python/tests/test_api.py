@@ -74,7 +74,9 @@ def test_rates_and_networks():
     assert cnnkit.hdc_check([1, 2, 5]).ok
     assert not cnnkit.hdc_check([2, 4, 8])
     assert cnnkit.gridding([1, 2, 3]).ok is not None
-    assert cnnkit.rf("zoo:resnet18").outputs[0]["size"] == [435, 435]
+    field = {layer.id: layer for layer in cnnkit.rf("zoo:resnet18").layers}
+    assert field["stage4.basic_block2.add1"].size == [435, 435]
+    assert cnnkit.rf("zoo:resnet18").outputs[0]["global"]
     assert cnnkit.diff(SPEC, "zoo:resnet18").quantities[0].old == 4 * 27 + 4
 
 
@@ -102,3 +104,7 @@ def test_docstrings_are_true():
     for module in (cnnkit, cnnkit._api, cnnkit._result):
         result = doctest.testmod(module)
         assert result.failed == 0 and result.attempted > 0
+    # Each function that is a command has an example.
+    for name in cnnkit.__all__:
+        if callable(getattr(cnnkit, name)) and name[0].islower():
+            assert ">>>" in getattr(cnnkit, name).__doc__, name

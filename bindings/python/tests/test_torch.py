@@ -96,10 +96,13 @@ def test_live_module_and_archive_give_the_same_json():
     arguments = (torch.rand(1, 3, 16, 16), inputs()[1])
     archive = io.BytesIO()
     torch.export.save(torch.export.export(module, arguments, strict=False), archive)
-    for command in (cnnkit.summary, cnnkit.rf, cnnkit.check):
-        live = command(cnnkit.load(module, *inputs(), name="net.pt2")).to_dict()
-        read = command(cnnkit.load(archive.getvalue(), name="net.pt2")).to_dict()
-        assert json.dumps(live) == json.dumps(read), command.__name__
+    live, read = cnnkit.load(module, *inputs(), name="net.pt2"), cnnkit.load(archive.getvalue(), name="net.pt2")
+    for command in (cnnkit.summary, cnnkit.rf, cnnkit.sizes, cnnkit.channels, cnnkit.paths, cnnkit.gridding):
+        assert command(live).to_json() == command(read).to_json(), command.__name__
+    # Only a live module has lines.
+    found = [{(item.rule, item.node, item.message) for item in cnnkit.check(side).findings} for side in (live, read)]
+    assert found[0] == found[1] and found[0]
+    assert all(item.line is None for item in cnnkit.check(read).findings)
 
 
 def test_module_on_meta_is_read():
@@ -132,5 +135,31 @@ def test_diff_of_a_module_and_a_spec():
     assert all(quantity.old == quantity.new for quantity in result.quantities)
 
 
-def test_verify_runs_the_module_that_was_exported():
-    assert cnnkit.verify(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), (3, 8, 8)).ok
+def test_verify_compares_with_what_pytorch_computes():
+    result = cnnkit.verify(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), (3, 8, 8))
+    assert result.ok
+    (claim,) = [claim for claim in result.claims if "PyTorch" in claim.predicted]
+    assert claim.claim == "numerics" and "against PyTorch in f64" in claim.method
+
+
+def test_verify_finds_a_module_that_computes_something_else():
+    class Lies(nn.Module):
+        """Exported it is a convolution, and in Python another one."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x) if torch.compiler.is_exporting() else self.conv(x) * 1.001
+
+    result = cnnkit.verify(Lies(), (3, 8, 8))
+    assert not result.ok
+    assert [claim.predicted[:7] for claim in result.claims if not claim.ok] == ["PyTorch"]
+
+
+def test_verify_of_a_module_without_weights_says_so():
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Conv2d(3, 4, 3))
+    result = cnnkit.verify(module, torch.empty(1, 3, 8, 8, device="meta"))
+    assert result.ok and "meta device" in result.remarks[0]

@@ -18,7 +18,16 @@
 //! specs = ["specs/mobile/**"]
 //! limit = {params = {max = "5M"}, macs = {max = "600M"}}
 //! ratchet = ["params", "macs"]     # may only improve against the baseline
+//!
+//! [[python]]                       # a network that the Python package of cnnkit imports
+//! model = "package.models:Net"
+//! input = [3, 224, 224]
+//! args = {depth = 50}
 //! ```
+//!
+//! `pyproject.toml` may have the same, below `[tool.cnnkit]`.
+
+mod python;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -33,8 +42,14 @@ use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation, Quantity};
 use cnnkit_core::value::{Key, Located, Value};
 
+pub use python::Object;
+
 /// The file's name.
 pub const FILE: &str = "cnnkit.toml";
+/// The file of a Python project, which may have the settings in a table of its own.
+const PYPROJECT: &str = "pyproject.toml";
+/// The table's names there, one below the other.
+const TABLE: [&str; 2] = ["tool", "cnnkit"];
 /// Size limit of the file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -57,6 +72,8 @@ pub struct Project {
     pub overrides: Vec<(GlobSet, Choices)>,
     /// Limits for some specs.
     pub budgets: Vec<Budget>,
+    /// Networks of Python that are checked with the project.
+    pub objects: Vec<Object>,
 }
 
 /// Which rules run, and how severe their findings are; one set of choices may override another.
@@ -131,10 +148,11 @@ impl Project {
     /// Returns the project that contains `folder`; the default if there is none, or all errors in its file.
     pub fn find(folder: &Path) -> Result<Self, Box<Rejected>> {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-        let Some(home) = folder.ancestors().find(|dir| dir.join(FILE).is_file()) else {
+        let found = folder.ancestors().find_map(|dir| Some((dir, settings_in(dir)?)));
+        let Some((home, file)) = found else {
             return Ok(Self { folder, ..Self::default() });
         };
-        let path = home.join(FILE);
+        let path = home.join(file);
         let shown = std::env::current_dir()
             .ok()
             .and_then(|here| path.strip_prefix(here).map(Path::to_path_buf).ok())
@@ -161,7 +179,12 @@ impl Project {
         let source = sources.add(name, text);
         let (root, errors) = toml::parse(text, source);
         let mut reader = Reader { errors, project: Self { folder: folder.to_path_buf(), ..Self::default() } };
-        reader.root(&root);
+        let pyproject = Path::new(name).file_name().is_some_and(|name| name == PYPROJECT);
+        let below = if pyproject { &TABLE[..] } else { &[] };
+        let settings = below.iter().try_fold(&root, |table, name| find(table, name));
+        if let Some(settings) = settings {
+            reader.root(settings);
+        }
         if reader.errors.is_empty() {
             reader.project.sources = sources;
             Ok(reader.project)
@@ -216,12 +239,30 @@ impl Project {
     }
 }
 
+/// Returns the file in `folder` that has the settings of a project.
+fn settings_in(folder: &Path) -> Option<&'static str> {
+    if folder.join(FILE).is_file() {
+        return Some(FILE);
+    }
+    let header = format!("[{}", TABLE.join("."));
+    let bytes = cnnkit_files::read(&folder.join(PYPROJECT), MAX_BYTES).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    // Also `[[tool.cnnkit.python]]`.
+    let has = text.lines().any(|line| line.trim_start().trim_start_matches('[').starts_with(&header[1..]));
+    has.then_some(PYPROJECT)
+}
+
+/// Returns whether `path` is a project's file.
+pub fn is_project_file(path: &str) -> bool {
+    Path::new(path).file_name().is_some_and(|name| name == FILE || name == PYPROJECT)
+}
+
 struct Reader {
     project: Project,
     errors: Vec<Diagnostic>,
 }
 
-const ROOT: [&str; 6] = ["fail-on", "baseline", "exclude", "rules", "override", "budget"];
+const ROOT: [&str; 7] = ["fail-on", "baseline", "exclude", "rules", "override", "budget", "python"];
 
 impl Reader {
     fn error(&mut self, code: Code, message: String, span: Span, help: impl Into<String>) {
@@ -248,6 +289,7 @@ impl Reader {
                         self.budget(table);
                     }
                 }
+                "python" => items(value).iter().for_each(|table| self.object(table)),
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! Budgets that apply to no spec, for example after a folder was renamed: they no longer guard anything.
 
 use crate::rules::IDLE_BUDGET;
-use crate::{Checked, Figures, Located, Outcome, Project, targets};
+use crate::{Checked, Located, Outcome, Project, targets};
 use cnnkit_core::diagnostic::{Code, Diagnostic};
 
 /// Returns the findings on the project's own file if the globs of a budget match none of the `specs` of the
@@ -33,12 +33,6 @@ pub fn idle_budgets(project: &Project, specs: &[String], built_in: &[&str]) -> O
         path: file.name.clone(),
         name: None,
         sources: project.sources.clone(),
-        outcome: Outcome {
-            findings,
-            suppressed: vec![],
-            accepted: 0,
-            figures: Figures::new(),
-            skipped: vec![],
-        },
+        outcome: Outcome { findings, ..Outcome::default() },
     })
 }

@@ -9,6 +9,7 @@
 mod baseline;
 mod budget;
 mod checked;
+mod comments;
 mod condition;
 mod config;
 mod figures;
@@ -28,7 +29,7 @@ pub use baseline::{Accepted, Baseline};
 pub use budget::judge;
 pub use checked::Checked;
 pub use condition::Condition;
-pub use config::{Budget, Choices, FILE as PROJECT_FILE, Project};
+pub use config::{Budget, Choices, FILE as PROJECT_FILE, Object, Project, is_project_file};
 pub use figures::Figures;
 pub use files::{Targets, looks_like_spec, targets};
 pub use fingerprint::{fingerprints, in_project};
@@ -39,17 +40,22 @@ pub use run::{Plan, Subject, run};
 pub use selection::{Active, Selection, Selector};
 pub use suppress::Suppressions;
 
-use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, of_code};
+use std::collections::HashSet;
+
+use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, UNUSED_SUPPRESSION, of_code};
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::source::{SourceId, Sources, Span};
 use cnnkit_core::spec::Loaded;
 
 /// The result of checking one spec.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// Its findings, in the order of their positions.
     pub findings: Vec<Located>,
     /// Findings that a comment with a reason suppresses.
     pub suppressed: Vec<Located>,
+    /// Comments that suppress a finding: the text's name, and the first byte of the rule's name.
+    pub used: HashSet<(String, usize)>,
     /// The number of findings that the baseline accepts.
     pub accepted: usize,
     /// Figures of the network that may only improve.
@@ -89,9 +95,8 @@ pub fn network(loaded: &Loaded, selection: &Selection) -> Outcome {
 
 /// Runs the rules of `selection`, and `extra`, over a network.
 pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts<'_>) -> Extra) -> Outcome {
-    let files = facts.document.map_or(&[][..], |document| &document.files);
     let comments: Vec<Suppressions> =
-        files.iter().map(|file| Suppressions::read(facts.sources, file.source)).collect();
+        facts.texts().into_iter().map(|source| Suppressions::read(facts.sources, source)).collect();
     let (mut findings, mut suppressed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     let mut sort_out =
         |skipped: &mut Vec<Skipped>, meta: &'static Meta, severity: Severity, mut found: Vec<Finding>| {
@@ -125,13 +130,15 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     skipped.extend(extra.skipped);
     let errors = facts.document.into_iter().flat_map(|document| &document.expectation_errors);
     findings.extend(errors.map(|error| Located::of_error(of_code(error.code), error.clone())));
-    // Other specs may include the same file: a suppression that is unused here may be used there.
     let ran = |meta: &Meta| selection.runs(meta.id) || OTHERS.iter().any(|other| other.id == meta.id);
-    findings.extend(comments.first().map(|own| own.unused(ran)).unwrap_or_default());
+    let concerns = |source: SourceId, line: Option<usize>| facts.concerns(source, line);
+    findings.extend(comments.iter().flat_map(|comments| comments.unused(ran, concerns)));
+    let used =
+        comments.iter().flat_map(Suppressions::used).map(|token| place(facts.sources, token)).collect();
     findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));
     sort(&mut findings);
     sort(&mut suppressed);
-    Outcome { findings, suppressed, accepted: 0, figures: extra.figures, skipped }
+    Outcome { findings, suppressed, used, accepted: 0, figures: extra.figures, skipped }
 }
 
 /// Returns the findings of a spec that could not be built.
@@ -139,7 +146,25 @@ pub fn rejected(errors: Vec<Diagnostic>) -> Outcome {
     let mut findings: Vec<Located> =
         errors.into_iter().map(|error| Located::of_error(of_code(error.code), error)).collect();
     sort(&mut findings);
-    Outcome { findings, suppressed: vec![], accepted: 0, figures: Figures::new(), skipped: vec![] }
+    Outcome { findings, ..Outcome::default() }
+}
+
+/// Returns a position that is the same for all networks that read a text.
+fn place(sources: &Sources, span: Span) -> (String, usize) {
+    (sources.get(span.source).name.clone(), span.start)
+}
+
+/// Removes the findings about comments that suppress nothing in one network, but something in another one of `checked`.
+fn settle(checked: &mut [Checked]) {
+    let used: HashSet<(String, usize)> =
+        checked.iter_mut().flat_map(|spec| std::mem::take(&mut spec.outcome.used)).collect();
+    for Checked { sources, outcome, .. } in checked {
+        let elsewhere = |finding: &Located| {
+            finding.rule.id == UNUSED_SUPPRESSION.id
+                && finding.span.is_some_and(|span| used.contains(&place(sources, span)))
+        };
+        outcome.findings.retain(|finding| !elsewhere(finding));
+    }
 }
 
 impl Outcome {

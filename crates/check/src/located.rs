@@ -90,7 +90,7 @@ fn span(facts: &Facts<'_>, place: Location) -> Option<Span> {
         Location::Node(node) => facts.origin(node).span,
         Location::Argument(node, name) => facts.origin(node).argument(name),
         Location::Token(span) => Some(span),
-        Location::Network => facts.document.map(|document| document.input_span),
+        Location::Network => facts.whole(),
     }
 }
 

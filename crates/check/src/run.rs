@@ -8,7 +8,7 @@ use crate::rules::{FAILED_CLAIM, Facts, OVER_BUDGET};
 use crate::verified::measure;
 use crate::{
     Baseline, Budget, Checked, Choices, Extra, Outcome, Project, Skipped, in_project, judge, judge_all,
-    rejected,
+    rejected, settle,
 };
 use cnnkit_core::diagnostic::{Code, Problem, Rejected};
 use cnnkit_core::graph::Graph;
@@ -46,11 +46,13 @@ pub struct Subject {
 
 /// Checks every spec, on all cores.
 pub fn run(specs: &[String], plan: &Plan<'_>) -> Vec<Checked> {
-    match specs {
+    let mut checked: Vec<Checked> = match specs {
         // The thread pool costs more than checking one network.
         [only] => vec![one(only, plan)],
         several => several.par_iter().map(|spec| one(spec, plan)).collect(),
-    }
+    };
+    settle(&mut checked);
+    checked
 }
 
 fn one(path: &str, plan: &Plan<'_>) -> Checked {

@@ -8,8 +8,8 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use crate::Located;
 use crate::rules::{self, Family, MALFORMED_SUPPRESSION, Meta, Severity, UNUSED_SUPPRESSION};
+use crate::{Located, comments};
 use cnnkit_core::diagnostic::did_you_mean;
 use cnnkit_core::source::{SourceId, Sources, Span};
 
@@ -54,8 +54,8 @@ impl Suppressions {
         }
         let mut waiting = 0;
         let mut start = 0;
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            let (code, comment) = split(line);
+        let lines = comments::lines(&sources.get(source).name, text);
+        for (index, (line, (code, comment))) in text.split_inclusive('\n').zip(lines).enumerate() {
             let blank = code.trim().is_empty();
             if !blank {
                 for suppression in &mut found.list[waiting..] {
@@ -177,10 +177,21 @@ impl Suppressions {
         covered
     }
 
-    /// Returns findings about suppressions of rules that ran and found nothing there.
-    pub fn unused(&self, ran: impl Fn(&Meta) -> bool) -> Vec<Located> {
+    /// Returns the tokens of the suppressions that were used.
+    pub fn used(&self) -> impl Iterator<Item = Span> {
+        self.list.iter().filter(|suppression| suppression.used.get()).map(|suppression| suppression.token)
+    }
+
+    /// Returns findings about suppressions of rules that ran and found nothing there; `concerns` returns whether a line
+    /// of the text, or all of it, belongs to the network.
+    pub fn unused(
+        &self,
+        ran: impl Fn(&Meta) -> bool,
+        concerns: impl Fn(SourceId, Option<usize>) -> bool,
+    ) -> Vec<Located> {
         let unused = self.list.iter().filter(|suppression| !suppression.used.get() && ran(suppression.rule));
         unused
+            .filter(|suppression| concerns(suppression.token.source, suppression.line))
             .map(|suppression| {
                 let (id, name) = (suppression.rule.id, suppression.rule.name);
                 let message = format!("`{id}` ({name}) has no finding here");
@@ -227,23 +238,6 @@ fn rule_id(text: &str) -> Option<&str> {
     })
 }
 
-/// Splits a line into code and comment; the comment without its `#`. Quoted text is code.
-fn split(line: &str) -> (&str, Option<&str>) {
-    let line = line.trim_end_matches(['\n', '\r']);
-    let (mut quote, mut before) = (None, ' ');
-    for (i, c) in line.char_indices() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') if before.is_whitespace() || "[{,:(".contains(before) => quote = Some(c),
-            (None, '#') if before.is_whitespace() => return (&line[..i], Some(&line[i + 1..])),
-            _ => {}
-        }
-        before = c;
-    }
-    (line, None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,13 +254,5 @@ mod tests {
         {
             assert!(!looks_like_one(no), "{no}");
         }
-    }
-
-    #[test]
-    fn a_comment_starts_behind_a_blank_and_outside_of_quotes() {
-        assert_eq!(split("a: 1 # b"), ("a: 1 ", Some(" b")));
-        assert_eq!(split("a: 'x # y' # b"), ("a: 'x # y' ", Some(" b")));
-        assert_eq!(split("a: b#c"), ("a: b#c", None));
-        assert_eq!(split("# c\n"), ("", Some(" c")));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod diagnostic;
+pub mod dtype;
 pub mod graph;
 pub mod layers;
 pub mod number;

@@ -40,6 +40,20 @@ fn owner(graph: &Graph, id: NodeId) -> NodeId {
     id
 }
 
+/// Returns the sizes of a weight.
+fn sizes(weight: &Weight) -> Result<Vec<usize>, Problem> {
+    let mut sizes = batched(1, &weight.shape)?;
+    sizes.remove(0);
+    Ok(sizes)
+}
+
+/// Returns the sizes of all weights of `graph` by their full names, such as `stage1.conv.weight`.
+pub fn weight_sizes(graph: &Graph) -> Result<HashMap<String, Vec<usize>>, Problem> {
+    let own = graph.nodes().iter().filter(|node| node.shares.is_none());
+    let weights = own.flat_map(|node| node.weights.iter().map(move |weight| (node, weight)));
+    weights.map(|(node, weight)| Ok((format!("{}.{}", node.id, weight.name), sizes(weight)?))).collect()
+}
+
 impl<'g, S: Scalar> Network<'g, S> {
     /// Returns a network with random weights, which depend only on the seed, on every machine.
     pub fn seeded(graph: &'g Graph, seed: u64, fill: Fill) -> Result<Self, Problem> {
@@ -72,10 +86,8 @@ impl<'g, S: Scalar> Network<'g, S> {
             let mut tensors = Vec::new();
             if node.shares.is_none() {
                 for weight in &node.weights {
-                    let mut sizes = batched(1, &weight.shape)?;
-                    sizes.remove(0);
                     let mut next = fill(&format!("{}.{}", node.id, weight.name), weight);
-                    tensors.push(Arc::new(Tensor::from_fn(&sizes, |_| next())));
+                    tensors.push(Arc::new(Tensor::from_fn(&sizes(weight)?, |_| next())));
                 }
             }
             own.push(tensors);
@@ -103,11 +115,6 @@ impl<'g, S: Scalar> Network<'g, S> {
         })
     }
 
-    /// Returns the sizes of all weights by their full names.
-    pub fn sizes(&self) -> HashMap<String, Vec<usize>> {
-        self.named().map(|(name, _, _, tensor)| (name, tensor.sizes().to_vec())).collect()
-    }
-
     /// Returns the number of allocated elements, buffers included; a tensor that several nodes use counts once.
     pub fn elements(&self) -> u64 {
         let lists = self.graph.nodes().iter().zip(&self.own);
@@ -123,41 +130,58 @@ impl<'g, S: Scalar> Network<'g, S> {
         self.own.iter().flatten().map(|tensor| tensor.bytes()).sum()
     }
 
-    /// Replaces weights by name. `given` must contain every weight of the network and nothing else; the error lists
-    /// all mismatches.
-    pub fn replace(&mut self, mut given: HashMap<String, Tensor<S>>) -> Result<(), Problem> {
-        let names: Vec<(String, NodeId, usize)> = self
-            .graph
-            .iter()
-            .flat_map(|(id, node)| {
-                (0..self.own[id.index()].len())
-                    .map(move |i| (format!("{}.{}", node.id, node.weights[i].name), id, i))
-            })
-            .collect();
-        let mut flaws = Vec::new();
-        for (name, id, i) in &names {
-            let wanted = self.own[id.index()][*i].sizes().to_vec();
-            match given.remove(name) {
-                None => flaws.push(format!("`{name}` {wanted:?} is missing")),
-                Some(tensor) if tensor.sizes() == wanted => self.own[id.index()][*i] = Arc::new(tensor),
-                Some(tensor) => {
-                    flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()));
+    /// Replaces the weights: see [`Network::of_weights`].
+    pub fn replace(&mut self, given: HashMap<String, Tensor<S>>) -> Result<(), Problem> {
+        *self = Self::of_weights(self.graph, given)?;
+        Ok(())
+    }
+
+    /// Returns a network with these weights, by name. `given` must contain every weight of the network and nothing else;
+    /// the error lists all mismatches.
+    pub fn of_weights(graph: &'g Graph, mut given: HashMap<String, Tensor<S>>) -> Result<Self, Problem> {
+        let mut own = Vec::with_capacity(graph.nodes().len());
+        let (mut names, mut flaws) = (Vec::new(), Vec::new());
+        for node in graph.nodes() {
+            let mut tensors = Vec::new();
+            for weight in node.weights.iter().filter(|_| node.shares.is_none()) {
+                let (name, wanted) = (format!("{}.{}", node.id, weight.name), sizes(weight)?);
+                match given.remove(&name) {
+                    None => flaws.push(format!("`{name}` {wanted:?} is missing")),
+                    Some(tensor) if tensor.sizes() == wanted => tensors.push(Arc::new(tensor)),
+                    Some(tensor) => {
+                        flaws.push(format!("`{name}` is {:?}, the network needs {wanted:?}", tensor.sizes()));
+                    }
                 }
+                names.push(name);
             }
+            own.push(tensors);
         }
         // PyTorch stores this counter with every batch norm; inference does not use it.
         given.retain(|name, _| !name.ends_with("num_batches_tracked"));
         let mut strangers: Vec<&String> = given.keys().collect();
         strangers.sort();
         flaws.extend(strangers.iter().map(|name| format!("`{name}` belongs to no layer")));
-        let Some(first) = flaws.first() else { return Ok(()) };
+        let Some(first) = flaws.first() else { return Ok(Self { graph, own }) };
         let more = if flaws.len() > 1 { format!(" (and {} more)", flaws.len() - 1) } else { String::new() };
         let problem = Problem::new(Code::Missing, format!("the weights do not fit: {first}{more}"));
-        let known: Vec<&str> = names.iter().map(|(name, ..)| name.as_str()).collect();
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
         let close = strangers.first().and_then(|name| did_you_mean(name, &known));
         Err(problem.help(
             close.unwrap_or_else(|| "names are `layer.weight`; `--save-weights` writes all of them".into()),
         ))
+    }
+
+    /// Returns the same weights on `graph`, the network at another input size; an error if it declares others.
+    pub fn on<'h>(&self, graph: &'h Graph) -> Result<Network<'h, S>, Problem> {
+        let fits = graph.nodes().len() == self.graph.nodes().len()
+            && graph.nodes().iter().zip(self.graph.nodes()).all(|(node, mine)| {
+                let shapes = |weights: &[Weight]| weights.iter().map(|w| w.shape.clone()).collect::<Vec<_>>();
+                node.shares == mine.shares && shapes(&node.weights) == shapes(&mine.weights)
+            });
+        if fits {
+            return Ok(Network { graph, own: self.own.clone() });
+        }
+        Err(Problem::shape("the network has other weights at another input size"))
     }
 
     /// Returns the same network in another number type.

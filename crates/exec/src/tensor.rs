@@ -1,6 +1,6 @@
 //! Tensors: [`ndarray`] arrays in row-major order, batch axis first.
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
 use crate::scalar::Scalar;
 use cnnkit_core::diagnostic::{Code, Problem};
@@ -138,6 +138,31 @@ impl<S: Scalar> Tensor<S> {
         }
         let order: Vec<usize> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();
         Self::from_array(self.0.permuted_axes(IxDyn(&order)))
+    }
+
+    /// Returns the elements whose index along `axis` (0 is the batch) lies in `range`, which must lie inside it.
+    #[must_use]
+    pub fn section(&self, axis: usize, range: std::ops::Range<usize>) -> Self {
+        Self::from_array(self.0.slice_axis(Axis(axis), Slice::from(range)).to_owned())
+    }
+
+    /// Returns the tensors one behind the other along `axis`; an error if their other sizes differ.
+    pub fn joined(axis: usize, parts: &[&Self]) -> Result<Self, Problem> {
+        let views: Vec<_> = parts.iter().map(|part| part.0.view()).collect();
+        let joined = ndarray::concatenate(Axis(axis), &views);
+        joined
+            .map(Self::from_array)
+            .map_err(|_| Problem::shape("tensors of different sizes cannot be joined"))
+    }
+
+    /// Overwrites the elements from the indices `at` on (one per axis, batch first) with those of `part`, which must
+    /// lie inside.
+    pub fn place(&mut self, at: &[usize], part: &Self) {
+        let mut view = self.0.view_mut();
+        for (axis, (&from, &size)) in at.iter().zip(part.sizes()).enumerate() {
+            view.slice_axis_inplace(Axis(axis), Slice::from(from..from + size));
+        }
+        view.assign(&part.0);
     }
 
     /// Returns the same elements with other sizes; an error if the number of elements differs.

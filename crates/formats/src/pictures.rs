@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
 
@@ -28,6 +29,9 @@ const IMAGENET: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225
 /// Maximum number of pixels: 12 bytes each while they are scaled.
 const MAX_PIXELS: u64 = 1 << 26;
 
+/// Quality of JPEG at which nobody sees the difference below a grid.
+const JPEG_QUALITY: u8 = 85;
+
 fn failure(path: &str, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::Io, format!("cannot read `{path}`: {error}"))
 }
@@ -50,23 +54,7 @@ pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f3
     }
     let size = |size: u64| u32::try_from(size).map_err(|_| Problem::overflow("the size of the picture"));
     let (height, width) = (size(height)?, size(width)?);
-    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
-    let guess = |file: File| ImageReader::new(BufReader::new(file)).with_guessed_format();
-    let reader = guess(file);
-    // A few bytes may stand for any number of pixels: their number is read before they are.
-    if let Ok((width, height)) = reader
-        .map_err(|error| failure(path, error))
-        .and_then(|reader| reader.into_dimensions().map_err(|error| failure(path, error)))
-        && u64::from(width) * u64::from(height) > MAX_PIXELS
-    {
-        let message = format!("`{path}` has {width} x {height} pixels, the limit is {MAX_PIXELS} in all");
-        return Err(Problem::new(Code::Limit, message).help("make the picture smaller"));
-    }
-    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
-    let picture = guess(file).map_err(|error| failure(path, error))?;
-    let picture = picture.decode().map_err(|error| {
-        failure(path, error).help("a PNG or JPEG file; anything else as a .npy file of [C, H, W]")
-    })?;
+    let picture = decoded(path)?;
     // Semi-transparent pixels keep their colour: their background is unknown.
     let picture = DynamicImage::ImageRgb32F(picture.to_rgb32f());
     let values = picture.resize_exact(width, height, FilterType::Triangle).to_rgb32f().into_raw();
@@ -83,4 +71,36 @@ pub fn read(path: &str, shape: &Shape, normalize: Normalize) -> Result<Tensor<f3
             Normalize::Imagenet => (value - IMAGENET[channel].0) / IMAGENET[channel].1,
         }
     }))
+}
+
+/// Decodes a PNG or JPEG file of a bounded number of pixels.
+fn decoded(path: &str) -> Result<DynamicImage, Problem> {
+    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
+    let guess = |file: File| ImageReader::new(BufReader::new(file)).with_guessed_format();
+    let reader = guess(file);
+    // A few bytes may stand for any number of pixels: their number is read before they are.
+    if let Ok((width, height)) = reader
+        .map_err(|error| failure(path, error))
+        .and_then(|reader| reader.into_dimensions().map_err(|error| failure(path, error)))
+        && u64::from(width) * u64::from(height) > MAX_PIXELS
+    {
+        let message = format!("`{path}` has {width} x {height} pixels, the limit is {MAX_PIXELS} in all");
+        return Err(Problem::new(Code::Limit, message).help("make the picture smaller"));
+    }
+    let (file, _) = cnnkit_files::open(Path::new(path)).map_err(|error| failure(path, error))?;
+    let picture = guess(file).map_err(|error| failure(path, error))?;
+    picture.decode().map_err(|error| {
+        failure(path, error).help("a PNG or JPEG file; anything else as a .npy file of [C, H, W]")
+    })
+}
+
+/// Reads a PNG or JPEG file as a JPEG file whose sides have at most `longest` pixels.
+pub fn small_jpeg(path: &str, longest: u32) -> Result<Vec<u8>, Problem> {
+    let picture = decoded(path)?;
+    let fits = picture.width().max(picture.height()) <= longest;
+    let picture = if fits { picture } else { picture.resize(longest, longest, FilterType::Triangle) };
+    let mut bytes = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
+    picture.to_rgb8().write_with_encoder(encoder).map_err(|error| failure(path, error))?;
+    Ok(bytes)
 }

@@ -188,7 +188,8 @@ impl SearchSummary {
         }
     }
 
-    fn title(&self) -> String {
+    /// Formats `Schedules for kernel 3, 3 layers, rates up to 12`.
+    pub fn title(&self) -> String {
         let layers = match self.layers {
             [first, last] if first == last => format!("{first} layers"),
             [first, last] => format!("{first} to {last} layers"),
@@ -304,7 +305,8 @@ impl DesignSummary {
         Self::Several(SearchesSummary { first, results })
     }
 
-    fn searches(&self) -> &[SearchSummary] {
+    /// Returns the searches, one per kernel.
+    pub fn searches(&self) -> &[SearchSummary] {
         match self {
             Self::One(search) => std::slice::from_ref(search),
             Self::Several(searches) => &searches.results,

@@ -4,7 +4,6 @@ pub use crate::item::{Change, Item, Spot};
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,7 +11,7 @@ use serde::Serialize;
 use crate::summary::Summary;
 use crate::{Block, Page};
 use cnnkit_check::rules::{Meta, Severity};
-use cnnkit_check::{Checked, PROJECT_FILE, fingerprints};
+use cnnkit_check::{Checked, fingerprints, is_project_file};
 
 /// What `cnnkit check` finds.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -83,8 +82,7 @@ impl Findings {
     /// have it.
     pub fn of(checked: &[Checked]) -> Self {
         // A finding about the project's own file belongs to no spec.
-        let project =
-            |spec: &&Checked| Path::new(&spec.path).file_name().is_some_and(|name| name == PROJECT_FILE);
+        let project = |spec: &&Checked| is_project_file(&spec.path);
         let specs = || checked.iter().filter(|spec| !project(spec));
         let mut all = Self { specs: specs().map(|spec| spec.path.clone()).collect(), ..Self::default() };
         let mut known = HashMap::new();

@@ -92,6 +92,9 @@ pub struct GriddingSummary {
     /// The coverage map.
     #[serde(skip)]
     pub map: Map,
+    /// Classes of outputs that share no input, per axis; none if no two outputs share any.
+    #[serde(skip)]
+    pub classes: Vec<Option<u64>>,
     /// The largest multiplicity of all positions; none if it was not computed.
     #[serde(skip)]
     largest: Option<BigUint>,
@@ -238,6 +241,7 @@ impl GriddingSummary {
             steps: if options.steps { Some(steps(stack)?) } else { None },
             verify: None,
             map,
+            classes: facts.axes.iter().map(|axis| axis.sub_grids).collect(),
             largest,
         })
     }

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::summary::{SCHEMA_VERSION, Spec, Summary};
 use crate::{
-    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, import,
-    init, layers, network, params, paths, rf, rules, run, sizes, survey, verify, zoo,
+    chains, changes, channels, compare, demo, design, diff, findings, gridding, hdc, hdc_chains, html,
+    import, init, layers, network, params, paths, plan, rf, rules, run, sizes, stream, survey, tile, train,
+    verify, zoo,
 };
 
 /// One form of a command's output.
@@ -42,6 +43,10 @@ pub const OUTPUTS: &[Output] = &[
     Output::of_networks::<channels::ChannelsSummary>(),
     Output::of_networks::<paths::PathsSummary>(),
     Output::of_networks::<sizes::SizesSummary>(),
+    Output::of_networks::<train::TrainSummary>(),
+    Output::of_networks::<plan::PlanSummary>(),
+    Output::of_networks::<tile::TileSummary>(),
+    Output::of_networks::<stream::StreamSummary>(),
     Output::of_networks::<run::RunSummary>(),
     Output::of::<diff::DiffSummary>(),
     Output::of::<diff::DiffsSummary>(),
@@ -61,6 +66,7 @@ pub const OUTPUTS: &[Output] = &[
     Output::of::<rules::ExplainSummary>(),
     Output::of::<init::InitSummary>(),
     Output::of::<init::NewSummary>(),
+    Output::of::<html::ReportSummary>(),
     Output::of::<import::ImportSummary>(),
     Output::of::<layers::LayersSummary>(),
     Output::of::<layers::LayerSummary>(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::convention::ConventionSummary;
 use crate::imported::{Import, Status};
 use crate::{Page, Summary};
+use cnnkit_core::analysis::deployment;
 use cnnkit_core::analysis::memory::{self, Dtype};
 use cnnkit_core::analysis::totals::{self, Counts, FLOPS_PER_MAC};
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
@@ -152,6 +153,18 @@ pub struct ParamsMemory {
     /// Activations alive at the step with the most; assumes no in-place operations and no fusion.
     #[schemars(extend("unit" = "bytes"))]
     pub peak: u64,
+    /// The peak if elementwise layers overwrite their input, and depthwise convolutions do so plane by plane.
+    #[schemars(extend("unit" = "bytes"))]
+    pub in_place: u64,
+    /// The peak if norms with stored statistics and activations produce no tensor and concatenations are views.
+    #[schemars(extend("unit" = "bytes"))]
+    pub fused: u64,
+    /// `fused` in the best order of operators that was found.
+    #[schemars(extend("unit" = "bytes"))]
+    pub reordered: u64,
+    /// An arena with all tensors of that order at offsets of their own (`cnnkit plan`).
+    #[schemars(extend("unit" = "bytes"))]
+    pub arena: u64,
     /// Id of the layer that runs at that step; null for an empty network.
     pub peak_step: Option<String>,
     /// Tensors alive at that step, largest first.
@@ -181,6 +194,9 @@ pub struct ParamsTensor {
 pub struct ParamsLayer {
     /// The node's id.
     pub id: String,
+    /// Name of the model's node from which the layer was made; absent for a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// The layer's name in the spec language: `conv`; `input` for an input.
     pub op: &'static str,
     /// Its settings in a few words: `64 k7 s2 p3`.
@@ -287,12 +303,18 @@ fn memory(graph: &Graph, counts: Counts, view: &View) -> ParamsMemory {
         shape: graph.node(id).shape.clone(),
         bytes: bytes(elements.saturating_mul(view.batch)),
     });
+    let deployed = deployment::peaks(graph, view.dtype.bytes());
+    let images = |bytes: u64| bytes.saturating_mul(view.batch);
     let peak_elements = peak.as_ref().map_or(0, |peak| peak.elements.saturating_mul(view.batch));
     ParamsMemory {
         params: bytes(counts.params),
         buffers: bytes(counts.buffers),
         activations: bytes(counts.activations),
         peak: bytes(peak_elements),
+        in_place: images(deployed.in_place),
+        fused: images(deployed.fused),
+        reordered: images(deployed.reordered),
+        arena: images(deployed.arena),
         peak_step: peak.as_ref().map(|peak| graph.node(peak.step).id.clone()),
         peak_tensors: tensors.collect(),
         activation_elements: counts.activations,
@@ -304,6 +326,7 @@ fn layer(graph: &Graph, node: &Node, batch: u64) -> ParamsLayer {
     let counts = batched(totals::of_node(node), batch);
     ParamsLayer {
         id: node.id.clone(),
+        node: None,
         op: node.op.name(),
         settings: match &node.op {
             Op::Input => String::new(),
@@ -324,6 +347,15 @@ fn layer(graph: &Graph, node: &Node, batch: u64) -> ParamsLayer {
 
 fn output(graph: &Graph, id: NodeId) -> ParamsOutput {
     ParamsOutput { id: graph.node(id).id.clone(), shape: graph.node(id).known_shape().cloned() }
+}
+
+impl ParamsSummary {
+    /// Returns the same with the names of the nodes in the model's file, one per node of the graph.
+    #[must_use]
+    pub fn with_nodes(mut self, names: &[Option<String>]) -> Self {
+        self.layers.iter_mut().zip(names).for_each(|(layer, name)| layer.node.clone_from(name));
+        self
+    }
 }
 
 impl ParamsLayer {

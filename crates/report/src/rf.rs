@@ -75,6 +75,9 @@ pub struct RfSummary {
 pub struct RfLayer {
     /// The layer's id.
     pub id: String,
+    /// Name of the model's node from which the layer was made; absent for a spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Id of the input.
     pub input: String,
     /// Size of the box, the largest over all units; the input's size if the field is global.
@@ -103,6 +106,10 @@ pub struct RfLayer {
     pub bound: bool,
     /// Whether the size depends on the unit.
     pub varies: bool,
+    /// How far the units read before and after the positions that they stand on (unit u on `u * jump`, rounded down), the
+    /// worst over all units; null if the field is the whole axis or empty.
+    #[schemars(extend("unit" = "input positions"))]
+    pub reach: Vec<Option<[i128; 2]>>,
     /// Fraction of the input in the field of the unit in the middle of the map, from 0 to 1.
     #[schemars(extend("unit" = "share"))]
     pub seen: f64,
@@ -129,6 +136,9 @@ pub struct RfLayer {
     /// Whether it is an output of the network.
     #[serde(skip)]
     pub returned: bool,
+    /// Whether the field differs from that of the layer's first input.
+    #[serde(skip)]
+    pub changes: bool,
     /// Whether the page shows it.
     #[serde(skip)]
     pub shown: bool,
@@ -206,10 +216,16 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
         let shown = target.is_some()
             || question.all
             || merges.contains_key(&facts.node)
-            || changes(graph, &all, facts);
+            || all.returned[facts.node.index()];
+        let changes = changes(graph, &all, facts);
         let exact = known.get(&(facts.node, facts.input)).copied();
         let returned = all.returned[facts.node.index()];
-        RfLayer { shown, returned, ..of_layer(graph, facts, question.effective, exact) }
+        RfLayer {
+            shown: shown || changes,
+            changes,
+            returned,
+            ..of_layer(graph, facts, question.effective, exact)
+        }
     };
     let asked = match target {
         Some(node) => all.of(node),
@@ -274,11 +290,8 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-/// Returns whether the field differs from that of the layer's first input: a window, an output.
+/// Returns whether the field differs from that of the layer's first input, as after a window.
 fn changes(graph: &Graph, all: &AllFacts, facts: &Facts) -> bool {
-    if all.returned[facts.node.index()] {
-        return true;
-    }
     let before = graph.node(facts.node).inputs.first();
     let before = before.and_then(|node| all.about(*node, facts.input));
     let same = |other: &Facts| {
@@ -329,6 +342,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         |axis: &AxisFacts| axis.effective.map(|found| RfEffective { std: found.std, share: found.share });
     RfLayer {
         id: node.id.clone(),
+        node: None,
         input: graph.node(facts.input).id.clone(),
         size: axes.iter().map(|axis| axis.size).collect(),
         smallest: axes.iter().map(|axis| axis.smallest).collect(),
@@ -340,6 +354,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         aligned: facts.aligned,
         bound: facts.bound,
         varies: axes.iter().any(|axis| axis.varies),
+        reach: axes.iter().map(|axis| axis.reach).collect(),
         seen: facts.seen,
         sampling: facts.sampling.as_ref().map(|sampling| match sampling {
             Sampling::Unbounded => RfSampling::Unbounded,
@@ -351,6 +366,7 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
         returned: false,
+        changes: false,
         shown: true,
     }
 }
@@ -368,6 +384,17 @@ fn merge(graph: &Graph, found: &Misaligned) -> RfMerge {
         offset: Fraction(found.offset()),
         drifts: found.drifts(),
         paths: found.paths.iter().map(path).collect(),
+    }
+}
+
+impl RfSummary {
+    /// Returns the same with the names of the nodes in the model's file, one per node of the graph.
+    #[must_use]
+    pub fn with_nodes(mut self, names: &[Option<String>]) -> Self {
+        for layer in self.layers.iter_mut().chain(&mut self.outputs) {
+            layer.node = names.get(layer.facts.node.index()).cloned().flatten();
+        }
+        self
     }
 }
 

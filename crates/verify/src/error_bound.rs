@@ -13,6 +13,7 @@
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use cnnkit_exec::fast::{FUNCTION_ERROR, FUNCTION_FLUSHED};
 use cnnkit_exec::scalar::Scalar;
 
 /// Unit roundoff of f32.
@@ -149,8 +150,8 @@ impl Scalar for Rounded {
     }
 
     /// Bounds the error of a function by its largest change at the ends of the argument's error interval (so
-    /// narrow that there is no relevant extremum inside). The fast kernels evaluate functions with an error
-    /// of 12 u of the result, or of 3 where it is smaller.
+    /// narrow that there is no relevant extremum inside), plus the error with which the fast kernels evaluate
+    /// functions.
     fn map(self, function: impl Fn(f64) -> f64) -> Self {
         let (value, error) = (function(self.value), self.error());
         let moved = if error == 0.0 {
@@ -159,7 +160,7 @@ impl Scalar for Rounded {
             let ends = [self.value + error, self.value - error];
             ends.map(|end| (function(end) - value).abs()).into_iter().fold(0.0, f64::max)
         };
-        Self::one(value, 1.01 * moved + 12.0 * U * value.abs().max(3.0))
+        Self::one(value, 1.01 * moved + FUNCTION_ERROR * value.abs() + FUNCTION_FLUSHED)
     }
 
     fn is_nan(self) -> bool {

@@ -109,6 +109,7 @@ case('weight_standardised_by_a_norm', [
     N('ReduceMean', 'w', 'm', axes=[0, 2], keepdims=0), N('ReduceMean', 'w', 'k', axes=[0, 2], keepdims=1), N('Sub', ['w', 'k'], 'd'), N('Mul', ['d', 'd'], 's'), N('ReduceMean', 's', 'v', axes=[0, 2], keepdims=0),
     N('BatchNormalization', ['w', 'a', 'b', 'm', 'v'], 'n', epsilon=1e-8), N('Reshape', ['n', 'r'], 'q'), N('Conv', ['x', 'q'])],
     x4, dict(w=f32(1, 4, 27), a=f32(4), b=f32(4), r=I(4, 3, 3, 3)), opset=17)
+case('part_of_a_stored_table', [N('Gather', ['t', 'i'], 'g', axis=0), N('Add', ['x', 'g'])], x4, dict(t=f32(4, 6, 7), i=np.int64(-2)))
 
 out = sys.argv[1]
 with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:

@@ -1,6 +1,7 @@
 """Writes the archives of this folder with the PyTorch that runs it, and what PyTorch says of them.
 
-    python make.py GENERATION    writes small-GENERATION.pt2, views-GENERATION.pt2 and GENERATION.json
+    python make.py GENERATION    writes small-GENERATION.pt2, views-GENERATION.pt2 and GENERATION.json: of PyTorch 2.15, and of
+                                 2.6.0, which wrote the layout before 2.8
     python make.py older         writes small-older.pt2: the program and weights of small-2.15.pt2 in the layout that PyTorch
                                  2.5 to 2.7 wrote (`torch/export/__init__.py`, `save`, of these versions)
 """

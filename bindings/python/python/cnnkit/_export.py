@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import io
 import json
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
+from . import _source
 from ._native import CnnkitError
+from ._result import Computed
 
 #: Most elements of a tensor that stays as it is if it has whole numbers: indices, not weights.
 MOST_INDICES = 1 << 22
@@ -27,18 +32,45 @@ class Exported:
 
     archive: bytes
     remarks: list[str] = field(default_factory=list)
+    #: What the module computes, if the weights are in the archive.
+    computed: Computed | None = None
 
 
-def export(model: torch.nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Exported:
-    """Exports ``model`` for these inputs: shapes without the batch, or example tensors."""
+def export(
+    model: torch.nn.Module,
+    inputs: Sequence[Any],
+    keywords: Mapping[str, Any],
+    *,
+    origin: object = None,
+    uses: _source.Uses | None = None,
+    weights: bool = False,
+) -> Exported:
+    """Exports ``model`` for these inputs: shapes without the batch, or example tensors.
+
+    With ``origin``, the class or function that made it, the archive states where its layers were written; ``uses`` returns
+    the calls that constructed a module, if they were recorded. With ``weights`` the archive has the weights, and what the
+    module computes goes with it.
+    """
     if not inputs and not keywords:
         raise TypeError("give the shape of each input without the batch, such as (3, 224, 224), or example tensors")
+    unknown: list[str] = []
+
+    def written(program: torch.export.ExportedProgram) -> dict[str, Any] | None:
+        try:
+            return None if origin is None else _source.written(model, program, uses, origin)
+        except Exception as error:
+            # The figures do not depend on it.
+            unknown.append(f"where the layers were written is not known: {reason(error)}")
+            return None
+
     device, dtype = _place(model)
-    arguments = tuple(_example(value, device, dtype) for value in inputs)
-    named = {name: _example(value, device, dtype) for name, value in keywords.items()}
+    # An exported network does not depend on the values; what it computes does.
+    drawn = torch.Generator().manual_seed(0) if weights else None
+    arguments = tuple(_example(value, device, dtype, drawn) for value in inputs)
+    named = {name: _example(value, device, dtype, drawn) for name, value in keywords.items()}
     ways: list[tuple[str, Callable[[], bytes]]] = [
-        ("torch.export", lambda: _archive(model, arguments, named, strict=False)),
-        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, strict=True)),
+        ("torch.export", lambda: _archive(model, arguments, named, written, weights, strict=False)),
+        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, written, weights, strict=True)),
     ]
     if importlib.util.find_spec("onnxscript") is not None:
         ways.append(("torch.onnx.export", lambda: _onnx(model, arguments, named)))
@@ -49,10 +81,16 @@ def export(model: torch.nn.Module, inputs: Sequence[Any], keywords: Mapping[str,
             try:
                 archive = way()
             except Exception as error:
-                failures.append(f"{name}: {_reason(error, model)}")
+                failures.append(f"{name}: {reason(error)}")
                 continue
-            said = [f"{failure}; read by {name} instead" for failure in failures]
-            return Exported(archive, said)
+            said = [*(f"{failure}; read by {name} instead" for failure in failures), *unknown]
+            computed = None
+            if weights:
+                try:
+                    computed = _computed(model, arguments, named)
+                except Exception as error:
+                    said.append(f"not compared with PyTorch: {reason(error)}")
+            return Exported(archive, said, computed)
     reasons = "\n".join(f"  {failure}" for failure in failures)
     raise CnnkitError(
         f"{type(model).__name__} cannot be exported:\n{reasons}\n"
@@ -68,16 +106,44 @@ def _place(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.get_default_dtype()
 
 
-def _example(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def _computed(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Computed:
+    """What a module returns for these inputs, in double precision, and how far that is from single precision."""
+    given = [tensor for tensor in tree_leaves((arguments, named)) if isinstance(tensor, torch.Tensor)]
+    if any(tensor.is_meta for tensor in [*given, *model.parameters(), *model.buffers()]):
+        raise ValueError("the module has no weights: it is on the meta device")
+
+    def double(value: Any) -> Any:
+        return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    single = tree_leaves(model(*arguments, **named))
+    own = {name: double(tensor) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    exact = torch.func.functional_call(model, own, tree_map(double, arguments), tree_map(double, named))
+    outputs = []
+    for result, other in zip(tree_leaves(exact), single, strict=True):
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            error = (result - other.double()).abs().nan_to_num(0.0).max().item() if result.numel() else 0.0
+            outputs.append((list(result.shape), _bytes(result), error))
+    return [(list(tensor.shape), _bytes(tensor)) for tensor in given], outputs
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    """The elements of a tensor in single precision."""
+    flat = tensor.detach().to("cpu", torch.float32).contiguous().view(-1)
+    return ctypes.string_at(flat.data_ptr(), 4 * flat.numel()) if flat.numel() else b""
+
+
+def _example(value: Any, device: torch.device, dtype: torch.dtype, drawn: torch.Generator | None = None) -> Any:
     """A tensor for a shape without the batch; tensors, also in dictionaries and lists, as they are."""
     if isinstance(value, (tuple, list, torch.Size)) and value and all(type(size) is int for size in value):
+        if drawn is not None and device.type != "meta":
+            return torch.randn(1, *value, generator=drawn).to(device, dtype)
         return torch.zeros(1, *value, device=device, dtype=dtype)
     if isinstance(value, torch.Tensor):
         return value.detach().to(device)
     if isinstance(value, dict):
-        return {key: _example(item, device, dtype) for key, item in value.items()}
+        return {key: _example(item, device, dtype, drawn) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(_example(item, device, dtype) for item in value)
+        return type(value)(_example(item, device, dtype, drawn) for item in value)
     return value
 
 
@@ -97,16 +163,26 @@ class _Evaluated:
 
 
 def _archive(
-    model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], *, strict: bool
+    model: torch.nn.Module,
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    written: Callable[[torch.export.ExportedProgram], dict[str, Any] | None],
+    weights: bool,
+    *,
+    strict: bool,
 ) -> bytes:
     program = torch.export.export(model, arguments, named or None, strict=strict)
-    ties = _ties(model)
-    _drop(program.state_dict, MOST_INDICES, whole_only=True)
-    _drop(program.constants, MOST_NUMBERS, whole_only=False)
+    extra = {"cnnkit_ties.json": json.dumps(_ties(model))}
+    source = written(program)
+    if source is not None:
+        extra["cnnkit_source.json"] = json.dumps(source)
+    if not weights:
+        _drop(program.state_dict, MOST_INDICES, whole_only=True)
+        _drop(program.constants, MOST_NUMBERS, whole_only=False)
     # The example would be saved too.
     program.example_inputs = None
     archive = io.BytesIO()
-    torch.export.save(program, archive, extra_files={"cnnkit_ties.json": json.dumps(ties)})
+    torch.export.save(program, archive, extra_files=extra)
     return archive.getvalue()
 
 
@@ -145,13 +221,13 @@ def _onnx(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, A
     return model_proto
 
 
-def _reason(error: Exception, model: torch.nn.Module) -> str:
+def reason(error: BaseException) -> str:
     """The first line of an error, with the line of the user's code where it happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if "/torch/" not in frame.filename and not frame.filename.startswith("<")]
-    inside = [frame for frame in inside if frame.filename != __file__]
+    inside = [frame for frame in inside if os.path.dirname(frame.filename) != os.path.dirname(__file__)]
     if inside:
         last = inside[-1]
         text = f"{text} ({last.filename}:{last.lineno}: {last.line})"

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._result import Computed
+
 if TYPE_CHECKING:
     import torch
 
@@ -25,12 +27,14 @@ class Network:
         models: dict[str, bytes],
         replaced: Sequence[str] = (),
         remarks: Sequence[str] = (),
+        computed: Computed | None = None,
     ) -> None:
         #: How messages name it.
         self.name = name
         self._models = models
         self._replaced = list(replaced)
         self._remarks = list(remarks)
+        self._computed = computed
 
     def __repr__(self) -> str:
         return f"<cnnkit.Network {self.name}>"
@@ -48,17 +52,21 @@ def network(
     keywords: Mapping[str, Any] | None = None,
     variables: Mapping[str, object] | None = None,
     name: str | None = None,
+    *,
+    written: bool = False,
+    weights: bool = False,
 ) -> Network:
-    """The network that ``model`` names, with other inputs if ``inputs`` are given."""
+    """The network that ``model`` names, with other inputs if ``inputs`` are given. ``written`` is whether messages show where
+    the layers of a live module were written, ``weights`` whether its weights are handed over, and what it computes."""
     keywords, variables = keywords or {}, variables or {}
     if is_module(model):
         if variables:
             raise TypeError("`set` replaces variables of a spec; a live module has none")
         from . import _export
 
-        exported = _export.export(model, inputs, keywords)
+        exported = _export.export(model, inputs, keywords, origin=type(model) if written else None, weights=weights)
         name = name or f"{type(model).__name__}.pt2"
-        return Network(name, {name: exported.archive}, remarks=exported.remarks)
+        return Network(name, {name: exported.archive}, remarks=exported.remarks, computed=exported.computed)
     if keywords:
         raise TypeError(f"unknown arguments: {', '.join(keywords)}; only a live module has arguments of its own")
     replaced = [f"--set={key}={value}" for key, value in variables.items()]

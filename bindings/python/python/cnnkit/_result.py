@@ -7,12 +7,16 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _native
 
 if TYPE_CHECKING:
     import pandas
+
+
+#: What a module was given, and what it returned: sizes, elements in f32, and the error of each output in f32.
+Computed: TypeAlias = "tuple[list[tuple[list[int], bytes]], list[tuple[list[int], bytes, float]]]"
 
 
 class Section(Mapping[str, Any]):
@@ -169,7 +173,12 @@ def _inline(text: str) -> str:
     return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
 
 
-def call(arguments: list[str], models: dict[str, bytes], remarks: list[str] | None = None) -> Result:
-    """Runs a command."""
+def call(
+    arguments: list[str],
+    models: dict[str, bytes],
+    remarks: list[str] | None = None,
+    computed: Computed | None = None,
+) -> Result:
+    """Runs a command; ``verify`` compares with what PyTorch computed."""
     width = shutil.get_terminal_size((100, 24)).columns
-    return Result(_native.call(arguments, models, width), remarks)
+    return Result(_native.call(arguments, models, computed, width), remarks)

@@ -58,16 +58,17 @@ impl Rule for BiasBeforeNorm {
                 number::grouped(biases),
                 norm.op.name()
             );
-            let edit = edit::set_argument(facts.sources, &node.origin, "bias", "false");
+            // Python is not edited.
+            let edit =
+                facts.document.and_then(|_| edit::set_argument(facts.sources, &node.origin, "bias", "false"));
             let fix = edit.map(|edit| Fix {
                 title: "set `bias: false`".into(),
                 edits: vec![edit],
                 safe: true,
                 params: -i64::try_from(biases).unwrap_or(i64::MAX),
             });
-            found.push(
-                Finding::new(Location::Argument(id, "bias"), message).help("write `bias: false`").fix(fix),
-            );
+            let help = if facts.document.is_some() { "write `bias: false`" } else { "write `bias=False`" };
+            found.push(Finding::new(Location::Argument(id, "bias"), message).help(help).fix(fix));
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::window::Window;
 use cnnkit_core::layers::{AxisReach, Layer, Role};
-use cnnkit_core::source::{Origin, Sources};
+use cnnkit_core::source::{Origin, SourceId, Sources, Span};
 use cnnkit_core::spec::document::Document;
 use cnnkit_core::spec::names;
 
@@ -35,6 +35,7 @@ pub struct Facts<'a> {
     pub document: Option<&'a Document>,
     /// The texts.
     pub sources: &'a Sources,
+    lines: OnceCell<HashSet<(SourceId, usize)>>,
     consumers: OnceCell<Vec<Vec<NodeId>>>,
     supports: OnceCell<Supports>,
     outputs: OnceCell<HashSet<NodeId>>,
@@ -69,6 +70,7 @@ impl<'a> Facts<'a> {
             graph,
             document,
             sources,
+            lines: OnceCell::new(),
             consumers: OnceCell::new(),
             supports: OnceCell::new(),
             outputs: OnceCell::new(),
@@ -99,6 +101,51 @@ impl<'a> Facts<'a> {
     /// Returns where the node was written.
     pub fn origin(&self, id: NodeId) -> &'a Origin {
         &self.graph.node(id).origin
+    }
+
+    /// Returns the texts in which the network was written, its own first; none for a model file.
+    pub fn texts(&self) -> Vec<SourceId> {
+        if let Some(document) = self.document {
+            return document.files.iter().map(|file| file.source).collect();
+        }
+        let mut texts: Vec<SourceId> = self.lines().iter().map(|&(source, _)| source).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let own = self.whole().map(|span| span.source);
+        texts.sort_by_key(|&source| Some(source) != own);
+        texts
+    }
+
+    /// Returns the position of the network as a whole: the input of a spec, the class of a module.
+    pub fn whole(&self) -> Option<Span> {
+        match self.document {
+            Some(document) => Some(document.input_span),
+            None => self.graph.nodes().first()?.origin.span,
+        }
+    }
+
+    /// Returns whether a comment of a text, for `line` or for all of it, is about this network alone. Other networks
+    /// include the files of a spec's blocks as well, and a file of Python defines several networks.
+    pub fn concerns(&self, source: SourceId, line: Option<usize>) -> bool {
+        match (self.document, line) {
+            (Some(document), _) => document.files.first().is_some_and(|own| own.source == source),
+            (None, Some(line)) => self.lines().contains(&(source, line)),
+            (None, None) => self.whole().is_some_and(|own| own.source == source),
+        }
+    }
+
+    /// Returns the lines on which layers were written, or modules that contain them.
+    fn lines(&self) -> &HashSet<(SourceId, usize)> {
+        self.lines.get_or_init(|| {
+            let spans = self.graph.nodes().iter().flat_map(|node| {
+                node.origin.span.into_iter().chain(node.origin.used_at.iter().map(|(_, span)| *span))
+            });
+            let spans: HashSet<Span> = spans.collect();
+            spans
+                .into_iter()
+                .map(|span| (span.source, self.sources.line_column(span.source, span.start).0))
+                .collect()
+        })
     }
 
     /// Returns the nodes that read `id`, in execution order; a node that reads it twice appears twice.

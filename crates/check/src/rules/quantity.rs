@@ -3,6 +3,7 @@
 use num_traits::ToPrimitive as _;
 
 use crate::rules::Facts;
+use cnnkit_core::analysis::deployment;
 use cnnkit_core::analysis::dilated::Chain;
 use cnnkit_core::analysis::field::{self, Facts as Field, Interval as Range};
 use cnnkit_core::analysis::hdc::Check;
@@ -104,6 +105,7 @@ pub fn measure(facts: &Facts<'_>, subject: &Subject, quantity: Quantity) -> Resu
             let count = count.to_i128().ok_or_else(|| unknown("there are 2^127 paths or more"))?;
             Found::Numbers(vec![Number::from_integer(count)])
         }
+        Quantity::Arena(dtype) => whole(deployment::plan(graph, dtype.bytes()).arena.bytes),
     })
 }
 

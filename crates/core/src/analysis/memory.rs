@@ -4,6 +4,7 @@
 //! Steps run in the graph's order. Assumes no in-place operations and no fusion, so an engine that does
 //! either needs less than these figures. Weights are not part of the peak.
 
+pub use crate::dtype::Dtype;
 use crate::graph::{Graph, NodeId};
 
 /// The step with the largest memory use.
@@ -63,31 +64,4 @@ pub fn peak(graph: &Graph) -> Option<Peak> {
         .collect();
     tensors.sort_by_key(|&(id, size)| (std::cmp::Reverse(size), id));
     Some(Peak { elements: most, step: NodeId(step), alive: tensors })
-}
-
-/// Number formats of weights and activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, schemars::JsonSchema)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[serde(rename_all = "snake_case")]
-pub enum Dtype {
-    /// IEEE 754 single precision, 4 bytes.
-    #[default]
-    F32,
-    /// IEEE 754 half precision, 2 bytes.
-    F16,
-    /// bfloat16, 2 bytes.
-    Bf16,
-    /// 8-bit integers, 1 byte.
-    I8,
-}
-
-impl Dtype {
-    /// Returns the bytes of one element.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::I8 => 1,
-        }
-    }
 }

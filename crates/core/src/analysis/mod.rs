@@ -1,10 +1,12 @@
 //! Analyses: pure functions from a graph (or a list of rates) to facts.
 
+pub mod along;
 mod bits;
 mod channel_sets;
 pub mod channels;
 pub mod convention;
 pub mod dead_weights;
+pub mod deployment;
 pub mod design;
 pub mod dilated;
 pub mod field;
@@ -18,12 +20,16 @@ pub mod offsets;
 mod parallel;
 pub mod pareto;
 pub mod paths;
+pub mod probe;
 pub mod proposal;
 pub mod relation;
 pub mod savings;
 pub mod sizes;
+pub mod streaming;
 pub mod support;
 pub mod survey;
 pub mod taps;
+pub mod tiling;
 pub mod totals;
+pub mod training;
 pub mod unread_positions;

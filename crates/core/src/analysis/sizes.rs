@@ -14,6 +14,7 @@ pub use set::SizeSet;
 pub use trial::{Fixed, Sized, Trial, inputs_of};
 
 use search::Search;
+pub(crate) use search::modulus;
 
 use crate::shape::Shape;
 
@@ -142,7 +143,7 @@ fn candidates(open: &[AxisSizes], size: impl Fn(&Slot) -> u64) -> Vec<Vec<Slot>>
 const MAX_TRIED: u64 = 2048;
 
 /// Returns input shapes near `own` that the network fits.
-fn fitting(trial: &dyn Trial, own: &[Shape]) -> Result<Vec<Shape>, Unsupported> {
+pub(crate) fn fitting(trial: &dyn Trial, own: &[Shape]) -> Result<Vec<Shape>, Unsupported> {
     let with = |change: &dyn Fn(u64) -> u64| -> Vec<Shape> {
         let shape = |shape: &Shape| {
             let spatial = shape.spatial().iter().map(|&size| change(size).max(1));

@@ -20,12 +20,34 @@ pub struct Pointwise {
     /// How often ptflops counts each element: once for a module that it has a counter for, twice if it wraps
     /// the function too.
     pub ptflops: u64,
+    /// What PyTorch keeps of it for the backward pass.
+    pub kept: KeptByActivation,
+}
+
+/// What PyTorch keeps of a function of one number for the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptByActivation {
+    /// Its input. In place, a copy of it, which takes as much.
+    Input,
+    /// Its output.
+    Output,
+    /// Its output if it overwrites its input, as the usual networks have it; else its input.
+    OutputInPlace,
+    /// Nothing: its slope is constant.
+    Nothing,
 }
 
 impl Pointwise {
-    /// Returns a nonlinearity without known bounds, which ptflops does not count.
+    /// Returns a nonlinearity without known bounds, which ptflops does not count and whose input is kept.
     pub const fn new(activation: Activation) -> Self {
-        Self { activation, range: UNBOUNDED, fixed: None, nonlinearity: true, ptflops: 0 }
+        Self {
+            activation,
+            range: UNBOUNDED,
+            fixed: None,
+            nonlinearity: true,
+            ptflops: 0,
+            kept: KeptByActivation::Input,
+        }
     }
 
     /// Returns what it does to values.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise};
+use crate::layers::activation::{Activation, KeptByActivation, NOT_NEGATIVE, Pointwise};
 use crate::layers::interchange::{OnnxAttribute, OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind, defaults};
 
@@ -54,6 +54,7 @@ impl PointwiseKind for Elu {
             range: [(-self.alpha).min(0.0), f64::INFINITY],
             fixed: Some(NOT_NEGATIVE),
             ptflops: 2,
+            kept: KeptByActivation::OutputInPlace,
             ..Pointwise::new(Activation::Exponential { height: self.alpha, width: 1.0, slope: self.alpha })
         }
     }

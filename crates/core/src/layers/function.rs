@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED};
+use crate::layers::activation::{Activation, KeptByActivation, NOT_NEGATIVE, Pointwise, RealFunction, UNBOUNDED};
 use crate::layers::interchange::{OnnxNode, OnnxOperator, Operand, PyTorch};
 use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach};
 use crate::shape::Shape;
@@ -114,11 +114,13 @@ static ABS: RealFunction = RealFunction {
     slope: |_, x| if x == 0.0 { 0.0 } else { x.signum() },
 };
 static COS: RealFunction = RealFunction { value: |_, x| libm::cos(x), slope: |_, x| -libm::sin(x) };
-static ERF: RealFunction = RealFunction {
+/// The error function.
+pub static ERF: RealFunction = RealFunction {
     value: |_, x| libm::erf(x),
     slope: |_, x| std::f64::consts::FRAC_2_SQRT_PI * libm::exp(-x * x),
 };
-static EXP: RealFunction = RealFunction { value: |_, x| libm::exp(x), slope: |_, x| libm::exp(x) };
+/// The exponential function.
+pub static EXP: RealFunction = RealFunction { value: |_, x| libm::exp(x), slope: |_, x| libm::exp(x) };
 static LOG: RealFunction = RealFunction { value: |_, x| libm::log(x), slope: |_, x| 1.0 / x };
 static RECIPROCAL: RealFunction = RealFunction { value: |_, x| 1.0 / x, slope: |_, x| -1.0 / (x * x) };
 static SIN: RealFunction = RealFunction { value: |_, x| libm::sin(x), slope: |_, x| libm::cos(x) };
@@ -148,7 +150,15 @@ impl PointwiseKind for Function {
             FunctionKind::Sqrt => (&SQRT, NOT_NEGATIVE),
         };
         let fixed = (self.function == FunctionKind::Abs).then_some(NOT_NEGATIVE);
-        Pointwise { range, fixed, nonlinearity: false, ..Pointwise::new(Activation::real(function)) }
+        let kept = match self.function {
+            FunctionKind::Exp | FunctionKind::Reciprocal | FunctionKind::Sqrt => KeptByActivation::Output,
+            FunctionKind::Abs
+            | FunctionKind::Cos
+            | FunctionKind::Erf
+            | FunctionKind::Log
+            | FunctionKind::Sin => KeptByActivation::Input,
+        };
+        Pointwise { range, fixed, nonlinearity: false, kept, ..Pointwise::new(Activation::real(function)) }
     }
 
     fn onnx(&self) -> Vec<OnnxNode> {

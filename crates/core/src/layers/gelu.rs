@@ -86,7 +86,7 @@ fn normal(x: f64) -> f64 {
 }
 
 /// Returns the argument of the tanh in the approximation, and its slope.
-fn argument(x: f64) -> (f64, f64) {
+pub fn argument(x: f64) -> (f64, f64) {
     let scale = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
     (scale * (x + 0.044_715 * x * x * x), scale * (1.0 + 3.0 * 0.044_715 * x * x))
 }
@@ -100,8 +100,10 @@ pub static EXACT: RealFunction = RealFunction {
     },
 };
 
-static TANH: RealFunction = RealFunction {
-    value: |_, x| 0.5 * x * (1.0 + libm::tanh(argument(x).0)),
+/// The approximation by a hyperbolic tangent.
+pub static TANH: RealFunction = RealFunction {
+    // (1 + tanh y) / 2 = 1 / (1 + e^(-2 y)), which keeps its significant digits for large negative y.
+    value: |_, x| x / (1.0 + libm::exp(-2.0 * argument(x).0)),
     slope: |_, x| {
         let (argument, slope) = argument(x);
         let tanh = libm::tanh(argument);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise, UNBOUNDED};
+use crate::layers::activation::{Activation, KeptByActivation, NOT_NEGATIVE, Pointwise, UNBOUNDED};
 use crate::layers::interchange::{OnnxAttribute, OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
@@ -58,6 +58,7 @@ impl PointwiseKind for LeakyRelu {
             range: if self.negative_slope < 0.0 { NOT_NEGATIVE } else { UNBOUNDED },
             fixed: Some(NOT_NEGATIVE),
             ptflops: 1,
+            kept: KeptByActivation::OutputInPlace,
             ..Pointwise::new(Activation::Kinked(self.negative_slope))
         }
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::activation::{Activation, NOT_NEGATIVE, Pointwise};
+use crate::layers::activation::{Activation, KeptByActivation, NOT_NEGATIVE, Pointwise};
 use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
@@ -40,7 +40,8 @@ impl PointwiseKind for Relu {
 
     fn pointwise(&self) -> Pointwise {
         let range = NOT_NEGATIVE;
-        Pointwise { range, fixed: Some(range), ptflops: 2, ..Pointwise::new(Activation::Ramp) }
+        let kept = KeptByActivation::Output;
+        Pointwise { range, fixed: Some(range), ptflops: 2, kept, ..Pointwise::new(Activation::Ramp) }
     }
 
     fn onnx(&self) -> Vec<OnnxNode> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Problem;
-use crate::layers::activation::{Activation, Pointwise, UNBOUNDED};
+use crate::layers::activation::{Activation, KeptByActivation, Pointwise, UNBOUNDED};
 use crate::layers::interchange::{Binds, OnnxNode, OnnxOperator, Operand, PyTorch};
 use crate::layers::{Arity, Category, Cost, Doc, Example, Io, LayerKind, PointwiseKind, Reach, defaults};
 use crate::shape::Shape;
@@ -77,6 +77,7 @@ impl PointwiseKind for Rescale {
         Pointwise {
             fixed: same.then_some(UNBOUNDED),
             nonlinearity: false,
+            kept: KeptByActivation::Nothing,
             ..Pointwise::new(Activation::Affine { scale: self.scale, shift: self.shift })
         }
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::activation::{Activation, Pointwise, RealFunction};
+use crate::layers::activation::{Activation, KeptByActivation, Pointwise, RealFunction};
 use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
@@ -38,10 +38,13 @@ impl LayerKind for Selu {
     }
 }
 
-const ALPHA: f64 = 1.673_263_242_354_377_2;
-const SCALE: f64 = 1.050_700_987_355_480_5;
+/// The factor of the exponential.
+pub const ALPHA: f64 = 1.673_263_242_354_377_2;
+/// The factor of everything.
+pub const SCALE: f64 = 1.050_700_987_355_480_5;
 
-static FUNCTION: RealFunction = RealFunction {
+/// The function.
+pub static FUNCTION: RealFunction = RealFunction {
     value: |_, x| if x > 0.0 { SCALE * x } else { SCALE * ALPHA * libm::expm1(x) },
     slope: |_, x| if x > 0.0 { SCALE } else { SCALE * ALPHA * libm::exp(x) },
 };
@@ -57,7 +60,12 @@ impl PointwiseKind for Selu {
     }];
 
     fn pointwise(&self) -> Pointwise {
-        Pointwise { range: [-SCALE * ALPHA, f64::INFINITY], ..Pointwise::new(Activation::real(&FUNCTION)) }
+        let kept = KeptByActivation::OutputInPlace;
+        Pointwise {
+            range: [-SCALE * ALPHA, f64::INFINITY],
+            kept,
+            ..Pointwise::new(Activation::real(&FUNCTION))
+        }
     }
 
     fn onnx(&self) -> Vec<OnnxNode> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::activation::{Activation, Pointwise, RealFunction, sigmoid};
+use crate::layers::activation::{Activation, KeptByActivation, Pointwise, RealFunction, sigmoid};
 use crate::layers::interchange::{OnnxNode, OnnxOperator, PyTorch};
 use crate::layers::{Arity, Category, Doc, Example, LayerKind, PointwiseKind};
 
@@ -47,7 +47,8 @@ impl PointwiseKind for Sigmoid {
         &[OnnxOperator { name: "Sigmoid", read: |_| Some(Self {}), write: |_| vec![] }];
 
     fn pointwise(&self) -> Pointwise {
-        Pointwise { range: [0.0, 1.0], ..Pointwise::new(Activation::real(&FUNCTION)) }
+        let kept = KeptByActivation::Output;
+        Pointwise { range: [0.0, 1.0], kept, ..Pointwise::new(Activation::real(&FUNCTION)) }
     }
 
     fn onnx(&self) -> Vec<OnnxNode> {

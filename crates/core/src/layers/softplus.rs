@@ -49,7 +49,8 @@ impl LayerKind for Softplus {
     }
 }
 
-static FUNCTION: RealFunction = RealFunction {
+/// `ln(1 + e^(beta x)) / beta`, and `x` where `beta x` is above the threshold.
+pub static FUNCTION: RealFunction = RealFunction {
     value: |&[beta, threshold], x| if beta * x > threshold { x } else { softplus(beta * x) / beta },
     slope: |&[beta, threshold], x| if beta * x > threshold { 1.0 } else { sigmoid(beta * x) },
 };

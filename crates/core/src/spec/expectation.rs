@@ -15,11 +15,12 @@ use std::sync::Arc;
 use num_traits::{Signed as _, ToPrimitive as _};
 
 use crate::diagnostic::{Code, Diagnostic, did_you_mean};
+use crate::dtype::Dtype;
 use crate::source::Span;
 use crate::spec::env::Env;
 use crate::spec::evaluate::evaluate;
 pub use crate::spec::quantity::{Better, EXPECTABLE, Expectable, Quantity, Unit};
-use crate::value::{Located, Number, Value, parse_decimal};
+use crate::value::{Key, Located, Number, Value, parse_decimal};
 
 /// The key under which layers and groups have their own expectations.
 pub const NODES: &str = "nodes";
@@ -169,8 +170,16 @@ impl Reader<'_> {
             let message = format!("`{}` needs a bound", expectable.name);
             return self.error(Code::Missing, message, value.span, example(expectable));
         }
+        let quantity = match quantity {
+            Quantity::Arena(_) => match self.dtype(entries) {
+                Some(dtype) => Quantity::Arena(dtype),
+                None => return,
+            },
+            other => other,
+        };
         for (key, value) in entries {
             match key.name.as_str() {
+                "dtype" if matches!(quantity, Quantity::Arena(_)) => {}
                 "min" => self.limit(quantity, Limit::Min, value, node),
                 "max" => self.limit(quantity, Limit::Max, value, node),
                 other => {
@@ -180,6 +189,35 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// Returns the number format among the bounds of an arena, f32 if there is none; none if it is wrong, which is
+    /// reported.
+    fn dtype(&mut self, entries: &[(Key, Located)]) -> Option<Dtype> {
+        let bounded = entries.iter().any(|(key, _)| key.name != "dtype");
+        let Some((key, value)) = entries.iter().find(|(key, _)| key.name == "dtype") else {
+            return Some(Dtype::F32);
+        };
+        if !bounded {
+            self.error(
+                Code::Missing,
+                "`arena` needs a bound".into(),
+                key.span,
+                "for example `arena: {max: 320KiB, dtype: i8}`",
+            );
+            return None;
+        }
+        let found = if let Value::Text(name) = &value.value { Dtype::named(name) } else { None };
+        if found.is_none() {
+            let message = format!("expected a number format, found {}", value.value.describe());
+            self.error(
+                Code::InvalidValue,
+                message,
+                value.span,
+                "the number formats are f32, f16, bf16 and i8",
+            );
+        }
+        found
     }
 
     fn limit(&mut self, quantity: Quantity, limit: Limit, written: &Located, node: Option<&(String, Span)>) {

@@ -1,6 +1,8 @@
 //! Quantities that can be expected of a network or a layer: the keys of `expect`, of budgets and of
 //! conditions on a change.
 
+use crate::dtype::Dtype;
+
 /// A quantity of a network or a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quantity {
@@ -47,12 +49,18 @@ pub enum Quantity {
     Aligned,
     /// Number of paths from an input to an output.
     Paths,
+    /// Bytes of an arena with all activations of one inference in this number format (`cnnkit plan`).
+    Arena(Dtype),
 }
 
 impl Quantity {
     /// Returns its key, its unit, and whether networks and layers have it.
     pub fn expectable(self) -> &'static Expectable {
-        &EXPECTABLE[self as usize]
+        let same = |expectable: &&Expectable| {
+            std::mem::discriminant(&expectable.quantity) == std::mem::discriminant(&self)
+        };
+        // Each has a line, as a test checks.
+        EXPECTABLE.iter().find(same).unwrap_or(&EXPECTABLE[0])
     }
 }
 
@@ -230,6 +238,14 @@ pub static EXPECTABLE: &[Expectable] = &[
         "every merge on the way joins paths with the same jump and centre",
     ),
     key(Quantity::Paths, "paths", Unit::Count, NETWORK, None, "paths from an input to an output"),
+    key(
+        Quantity::Arena(Dtype::F32),
+        "arena",
+        Unit::Bytes,
+        NETWORK,
+        Some(Better::Less),
+        "arena with all activations of one inference, `dtype` f32 unless given: `{max: 320KiB, dtype: i8}`",
+    ),
 ];
 
 #[cfg(test)]
@@ -238,11 +254,13 @@ mod tests {
 
     #[test]
     fn each_quantity_has_its_own_line() {
-        for (index, expectable) in EXPECTABLE.iter().enumerate() {
-            assert_eq!(expectable.quantity as usize, index, "{}", expectable.name);
+        for expectable in EXPECTABLE {
             assert_eq!(expectable.quantity.expectable().name, expectable.name);
         }
-        // The last variant: a variant without a line would be past the end.
-        assert_eq!(Quantity::Paths as usize + 1, EXPECTABLE.len());
+        let names: std::collections::BTreeSet<&str> = EXPECTABLE.iter().map(|e| e.name).collect();
+        assert_eq!(names.len(), EXPECTABLE.len());
+        // The last variant has its line, so no other's is missing in between: it would return the first.
+        assert_eq!(Quantity::Arena(Dtype::I8).expectable().name, "arena");
+        assert_eq!(Quantity::Paths.expectable().name, "paths");
     }
 }

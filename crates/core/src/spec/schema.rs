@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::dtype::Dtype;
 use crate::layers;
-use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Unit};
+use crate::spec::expectation::{EXPECTABLE, Expectable, NODES, Quantity, Unit};
 use crate::spec::grammar::{self, Field, FieldKind};
 
 /// Aliases of arguments; schemars does not read serde's aliases.
@@ -305,9 +306,12 @@ fn expectable(quantity: &Expectable) -> Value {
     let mut forms = numbers.clone();
     if !matches!(quantity.unit, Unit::Shape | Unit::Flag) {
         let bound = json!({"anyOf": numbers});
+        let mut bounds = json!({"min": bound, "max": bound});
+        if matches!(quantity.quantity, Quantity::Arena(_)) {
+            bounds["dtype"] = json!({"enum": Dtype::ALL.map(Dtype::name)});
+        }
         forms.push(json!({
-            "type": "object", "minProperties": 1, "additionalProperties": false,
-            "properties": {"min": bound, "max": bound}
+            "type": "object", "minProperties": 1, "additionalProperties": false, "properties": bounds
         }));
     }
     json!({"description": quantity.doc, "anyOf": forms})

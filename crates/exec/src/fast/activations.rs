@@ -1,18 +1,24 @@
 //! Activations over slices, in loops that the compiler turns into vector instructions.
 //!
-//! Exponentials are evaluated in f64, so that the formulas built on them keep all digits of an f32 despite
-//! cancellation; the result is rounded once. Functions without a form here are computed by their definition.
+//! The functions on f32 are in `functions`. Where an argument is itself the result of several roundings, whose error the
+//! exponential would multiply, the formula is evaluated in f64 and rounded once. Functions without a form here are
+//! computed by their definition.
 
+use pulp::{Simd, WithSimd};
+
+use super::functions;
 use crate::reference;
 use cnnkit_core::layers::activation::{Activation, RealFunction};
-use cnnkit_core::layers::{gelu, hardsigmoid, hardswish, mish, sigmoid, silu, tanh};
+use cnnkit_core::layers::{
+    function, gelu, hardsigmoid, hardswish, mish, selu, sigmoid, silu, softplus, tanh,
+};
 
 /// `ln 2` split in two parts: the product of the first with an integer below 2^11 is exact.
 const LN2: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
 
 /// Computes `e^x` to about 2 units in the last place of an f64; 0 below -708, infinite above 709.
 #[inline(always)]
-pub(super) fn exp(x: f64) -> f64 {
+fn exp(x: f64) -> f64 {
     let bounded = x.clamp(-708.0, 709.0);
     // Adding and subtracting 1.5 * 2^52 rounds to the nearest integer, whose low bits are those of the sum.
     let magic = 6_755_399_441_055_744.0;
@@ -44,119 +50,179 @@ pub(super) fn exp(x: f64) -> f64 {
     if x.is_nan() { x } else { result }
 }
 
-/// Computes `e^x - 1` accurately for small `x` too.
-#[inline(always)]
-fn exp_minus_one(x: f64) -> f64 {
-    // Below 1e-5 the cubic term is smaller than the last digit of an f32.
-    if x.abs() < 1e-5 { x + 0.5 * x * x } else { exp(x) - 1.0 }
-}
+/// Elements that are computed together: whole vectors of every instruction set.
+const BLOCK: usize = 16;
 
+/// Replaces every value by its `function`, in whole blocks: the compiler would compute a remainder one by one.
 #[inline(always)]
-fn hyperbolic_tangent(x: f64) -> f64 {
-    let size = x.abs();
-    let power = exp(-2.0 * size);
-    let far = (1.0 - power) / (1.0 + power);
-    let result = if size < 1e-5 { size } else { far };
-    result.copysign(x)
-}
-
-#[inline(always)]
-fn logistic(x: f64) -> f64 {
-    1.0 / (1.0 + exp(-x))
-}
-
-/// Computes the cumulative distribution function of the standard normal distribution with a relative error of 1.2e-7:
-/// the Chebyshev fit of erfc in Numerical Recipes (section 6.2, `erfcc`).
-#[inline(always)]
-fn normal(x: f64) -> f64 {
-    let z = -x * std::f64::consts::FRAC_1_SQRT_2;
-    let size = z.abs();
-    let t = 1.0 / (1.0 + 0.5 * size);
-    let mut sum = 0.170_872_77;
-    for factor in [
-        -0.822_152_23,
-        1.488_515_87,
-        -1.135_203_98,
-        0.278_868_07,
-        -0.186_288_06,
-        0.096_784_18,
-        0.374_091_96,
-        1.000_023_68,
-        -1.265_512_23,
-    ] {
-        sum = sum * t + factor;
-    }
-    let tail = t * exp(-size * size + sum);
-    0.5 * if z >= 0.0 { tail } else { 2.0 - tail }
-}
-
-/// Applies the activation `curve` to every element.
-#[inline(always)]
-pub(super) fn apply(curve: Activation, values: &mut [f32]) {
-    #[inline(always)]
-    fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
-        for value in values {
+pub(super) fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
+    let (blocks, rest) = values.as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        for value in block {
             *value = function(*value);
         }
     }
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
+    if !rest.is_empty() {
+        let mut block = [0.0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        for value in &mut block {
+            *value = function(*value);
+        }
+        rest.copy_from_slice(&block[..rest.len()]);
+    }
+}
+
+/// As [`each`], computed in f64 and rounded.
+#[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
+#[inline(always)]
+fn wide(values: &mut [f32], function: impl Fn(f64) -> f64) {
+    each(
+        values,
+        #[inline(always)]
+        |x| function(f64::from(x)) as f32,
+    );
+}
+
+/// Applies the activation `curve` to every element.
+///
+/// It is compiled once per instruction set, not once per call.
+#[inline(always)]
+pub(super) fn apply<S: Simd>(simd: S, curve: Activation, values: &mut [f32]) {
+    simd.vectorize(Apply { curve, values });
+}
+
+/// An activation and what it is applied to.
+pub(super) struct Apply<'a> {
+    pub curve: Activation,
+    pub values: &'a mut [f32],
+}
+
+// Closures are marked too: one that is not inlined is not compiled for the vector instructions of its caller.
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn wide(values: &mut [f32], function: impl Fn(f64) -> f64) {
-        for value in values {
-            *value = function(f64::from(*value)) as f32;
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { curve, values } = self;
+        match curve {
+            Activation::Ramp => each(
+                values,
+                #[inline(always)]
+                |x| if x <= 0.0 { 0.0 } else { x },
+            ),
+            #[expect(clippy::cast_possible_truncation, reason = "as the definition does")]
+            Activation::BoundedRamp(limit) => {
+                let limit = limit as f32;
+                each(
+                    values,
+                    #[inline(always)]
+                    |x| {
+                        let x = if x <= 0.0 { 0.0 } else { x };
+                        if x >= limit { limit } else { x }
+                    },
+                );
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "as the definition does")]
+            Activation::Kinked(slope) => {
+                let slope = slope as f32;
+                each(
+                    values,
+                    #[inline(always)]
+                    |x| if x < 0.0 { slope * x } else { x },
+                );
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "constants of an f32 function")]
+            Activation::Exponential { height, width, .. } => {
+                exponential::<S>(values, 1.0, height as f32, width as f32);
+            }
+            Activation::Real(function, parameters) => real::<S>(values, (function, parameters), curve),
+            Activation::Square | Activation::Affine { .. } | Activation::Clamp(..) => each(
+                values,
+                #[inline(always)]
+                |x| reference::apply(curve, x),
+            ),
         }
     }
-    match curve {
-        Activation::Ramp => each(values, |x| if x <= 0.0 { 0.0 } else { x }),
-        #[expect(clippy::cast_possible_truncation, reason = "as the definition does")]
-        Activation::BoundedRamp(limit) => {
-            let limit = limit as f32;
-            each(values, |x| {
-                let x = if x <= 0.0 { 0.0 } else { x };
-                if x >= limit { limit } else { x }
-            });
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "as the definition does")]
-        Activation::Kinked(slope) => {
-            let slope = slope as f32;
-            each(values, |x| if x < 0.0 { slope * x } else { x });
-        }
-        Activation::Exponential { height, width, .. } => {
-            wide(values, |x| if x > 0.0 { x } else { height * exp_minus_one(x / width) });
-        }
-        Activation::Real(function, _) => {
-            let is = |other: &'static RealFunction| std::ptr::eq(function, other);
-            if is(&sigmoid::FUNCTION) {
-                wide(values, logistic);
-            } else if is(&silu::FUNCTION) {
-                wide(values, |x| x * logistic(x));
-            } else if is(&tanh::FUNCTION) {
-                wide(values, hyperbolic_tangent);
-            } else if is(&hardsigmoid::FUNCTION) {
-                wide(values, |x| (x + 3.0).clamp(0.0, 6.0) / 6.0);
-            } else if is(&hardswish::FUNCTION) {
-                wide(values, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0);
-            } else if is(&gelu::EXACT) {
-                wide(values, |x| x * normal(x));
-            } else if is(&mish::FUNCTION) {
-                wide(values, |x| {
-                    // tanh(ln(1 + e^x)) without the logarithm; for large x it is 1.
-                    let power = exp(x.min(40.0));
-                    let product = power * (power + 2.0);
-                    x * (product / (product + 2.0))
-                });
-            } else {
-                each(values, |x| reference::apply(curve, x));
-            }
-        }
-        Activation::Square | Activation::Affine { .. } | Activation::Clamp(..) => {
-            each(values, |x| reference::apply(curve, x));
-        }
+}
+
+/// Computes `scale * x` above 0, else `height * (e^(x / width) - 1)`.
+#[inline(always)]
+fn exponential<S: Simd>(values: &mut [f32], scale: f32, height: f32, width: f32) {
+    each(
+        values,
+        #[inline(always)]
+        |x| {
+            // The result for a positive number is not used, but must exist.
+            let below = if x > 0.0 { 0.0 } else { x };
+            let below = height * functions::exp_minus_one::<S>(below / width);
+            if x > 0.0 { scale * x } else { below }
+        },
+    );
+}
+
+/// Applies a function without a form of its own in [`Activation`].
+#[inline(always)]
+fn real<S: Simd>(
+    values: &mut [f32],
+    (function, parameters): (&'static RealFunction, [f64; 2]),
+    curve: Activation,
+) {
+    let is = |other: &'static RealFunction| std::ptr::eq(function, other);
+    if is(&silu::FUNCTION) {
+        each(
+            values,
+            #[inline(always)]
+            |x| x * functions::sigmoid::<S>(x),
+        );
+    } else if is(&gelu::EXACT) {
+        each(values, functions::gelu::<S>);
+    } else if is(&sigmoid::FUNCTION) {
+        each(values, functions::sigmoid::<S>);
+    } else if is(&tanh::FUNCTION) {
+        each(values, functions::tanh::<S>);
+    } else if is(&hardsigmoid::FUNCTION) {
+        each(
+            values,
+            #[inline(always)]
+            |x| (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        );
+    } else if is(&hardswish::FUNCTION) {
+        each(
+            values,
+            #[inline(always)]
+            |x| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
+        );
+    } else if is(&mish::FUNCTION) {
+        each(values, functions::mish::<S>);
+    } else if is(&softplus::FUNCTION) && parameters[0] == 1.0 {
+        let threshold = parameters[1];
+        each(
+            values,
+            #[inline(always)]
+            |x| if f64::from(x) > threshold { x } else { functions::softplus::<S>(x) },
+        );
+    } else if is(&selu::FUNCTION) {
+        #[expect(clippy::cast_possible_truncation, reason = "constants of an f32 function")]
+        exponential::<S>(values, selu::SCALE as f32, (selu::SCALE * selu::ALPHA) as f32, 1.0);
+    } else if is(&function::ERF) {
+        each(values, functions::erf::<S>);
+    } else if is(&function::EXP) {
+        wide(values, exp);
+    } else if is(&gelu::TANH) {
+        wide(
+            values,
+            #[inline(always)]
+            |x| x / (1.0 + exp(-2.0 * gelu::argument(x).0)),
+        );
+    } else {
+        each(values, |x| reference::apply(curve, x));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::functions::{ERROR, FLUSHED};
+    use super::super::isa::Isa;
     use super::*;
     use cnnkit_core::source::{Sources, Span};
     use cnnkit_core::spec::yaml;
@@ -197,17 +263,18 @@ mod tests {
             .collect();
         assert!(examples().count() > 40);
         for (name, curve) in examples() {
-            let mut values = inputs.clone();
-            apply(curve, &mut values);
-            for (&x, &found) in inputs.iter().zip(&values) {
-                let expected: f64 = reference::apply(curve, f64::from(x));
-                let same = expected.is_nan() && found.is_nan() || f64::from(found) == expected;
-                // Two units in the last place; where an affine form adds a constant, the sum rounds in the
-                // last place of its terms.
-                let close = (f64::from(found) - expected).abs()
-                    <= 2.4e-7 * (expected.abs() + straight(curve, f64::from(x))) + 1e-37;
-                let large = expected.abs() > f64::from(f32::MAX) && found.is_infinite();
-                assert!(same || close || large, "{name}: {curve:?} of {x} is {found}, not {expected}");
+            for isa in Isa::all() {
+                let mut values = inputs.clone();
+                isa.run(Apply { curve, values: &mut values });
+                for (&x, &found) in inputs.iter().zip(&values) {
+                    let expected: f64 = reference::apply(curve, f64::from(x));
+                    let same = expected.is_nan() && found.is_nan() || f64::from(found) == expected;
+                    // Where an affine form adds a constant, the sum rounds in the last place of its terms.
+                    let close = (f64::from(found) - expected).abs()
+                        <= ERROR * (expected.abs() + straight(curve, f64::from(x))) + FLUSHED;
+                    let large = expected.abs() > f64::from(f32::MAX) && found.is_infinite();
+                    assert!(same || close || large, "{name}: {curve:?} of {x} is {found}, not {expected}");
+                }
             }
         }
     }

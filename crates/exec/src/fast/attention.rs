@@ -9,10 +9,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
+use super::data_movement::transpose;
 use super::disjoint_slices::Shared;
 use super::layer_use::LayerUse;
 use super::microkernel::{ROWS, Store, VECTORS, heights, multiply};
-use super::norms::column;
+use super::norms::Softmax;
 use crate::tensor::Tensor;
 use cnnkit_core::layers::attention::{Attention as Layer, OPERANDS};
 
@@ -111,16 +112,11 @@ impl Attention {
         (0..self.starts.len() * parts).into_par_iter().with_min_len(least).for_each(each);
     }
 
-    /// Returns the scratch elements that a task needs: packed keys and values, columns, scores, the softmax of one
-    /// row.
+    /// Returns the scratch elements that a task needs: packed keys and values, columns, scores.
     fn scratch(&self, lanes: usize) -> usize {
         let keys = self.keys.next_multiple_of(lanes);
         let values = self.values.next_multiple_of(lanes);
-        self.features * keys
-            + self.keys * values
-            + ROWS * self.features.max(self.keys)
-            + ROWS * keys
-            + self.keys
+        self.features * keys + self.keys * values + ROWS * self.features.max(self.keys) + ROWS * keys
     }
 }
 
@@ -152,23 +148,15 @@ impl WithSimd for Head<'_> {
         let (packed_keys, rest) = scratch.split_at_mut(features * wide_keys);
         let (packed_values, rest) = rest.split_at_mut(keys * wide_values);
         let (columns, rest) = rest.split_at_mut(ROWS * features.max(keys));
-        let (scores, shares) = rest.split_at_mut(ROWS * wide_keys);
-        let shares = &mut shares[..keys];
+        let scores = &mut rest[..ROWS * wide_keys];
 
         let source = &inputs[1][starts[1]..][..keys * features];
         for (start, vectors) in panels(keys, lanes) {
             let width = vectors * lanes;
+            let count = width.min(keys - start);
             let panel = &mut packed_keys[start * features..][..width * features];
-            for column in 0..width {
-                match source.get((start + column) * features..(start + column + 1) * features) {
-                    Some(key) if start + column < keys => {
-                        for (row, &element) in panel.chunks_exact_mut(width).zip(key) {
-                            row[column] = element;
-                        }
-                    }
-                    _ => panel.chunks_exact_mut(width).for_each(|row| row[column] = 0.0),
-                }
-            }
+            transpose(&source[start * features..], features, panel, (width, count));
+            panel.chunks_exact_mut(width).for_each(|row| row[count..].fill(0.0));
         }
         let source = &inputs[2][starts[2]..][..keys * values];
         for (start, vectors) in panels(values, lanes) {
@@ -184,12 +172,8 @@ impl WithSimd for Head<'_> {
         let query = &inputs[0][starts[0]..][..queries * features];
         for (first, height) in heights(rows.len()) {
             let first = rows.start + first;
-            for row in 0..height {
-                let query = &query[(first + row) * features..][..features];
-                for (column, &element) in columns.chunks_exact_mut(height).zip(query) {
-                    column[row] = element;
-                }
-            }
+            let rows = &query[first * features..];
+            transpose(rows, features, &mut columns[..features * height], (height, height));
             for (start, vectors) in panels(keys, lanes) {
                 let panel = &packed_keys[start * features..][..vectors * lanes * features];
                 let mut store = ToScores { scores, stride: wide_keys, start };
@@ -211,11 +195,9 @@ impl WithSimd for Head<'_> {
                         _ => scores.iter_mut().zip(data).for_each(|(score, &term)| *score += term),
                     }
                 }
-                column(scores, shares, keys, 1);
-                for (column, &share) in columns.chunks_exact_mut(height).zip(&*shares) {
-                    column[row] = share;
-                }
+                simd.vectorize(Softmax(scores));
             }
+            transpose(scores, wide_keys, &mut columns[..keys * height], (height, height));
             for (start, vectors) in panels(values, lanes) {
                 let panel = &packed_values[start * keys..][..vectors * lanes * keys];
                 let at = (outer * queries + first) * values + start;

@@ -1,6 +1,8 @@
 //! Convolution as implicit GEMM: the weights times the columns that the windows read. The columns are
 //! gathered panel by panel; the full im2col matrix is never built.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -8,7 +10,8 @@ use super::Context;
 use super::disjoint_slices::Shared;
 use super::epilogue::{Finish, clipped};
 use super::isa::{WIDEST, multiply_add};
-use super::microkernel::{Store, VECTORS, multiply};
+use super::live_taps::LiveTaps;
+use super::microkernel::{Store, VECTORS, multiply, product};
 use super::packing::Packed;
 use super::padded_input::{Frame, Run};
 use cnnkit_core::layers::activation::Activation;
@@ -24,6 +27,8 @@ pub(super) struct Convolution {
     pub channels: usize,
     /// Applied to the input first (prologue); only for windows that read no padding.
     pub front: Option<Prologue>,
+    /// The taps to multiply, if others lie in the padding; the weights are then in the order (taps x input channels).
+    pub live: Option<LiveTaps>,
 }
 
 /// A norm, optionally followed by ReLU, applied to each channel of the gathered columns.
@@ -66,8 +71,8 @@ impl Convolution {
         self.weights.groups * self.weights.rows * self.frame.positions()
     }
 
-    /// Returns the multiply-adds of one image, padding included: what the tiles compute, except the unused part of
-    /// incomplete ones.
+    /// Returns the multiply-adds of one image, padding included: what the tiles compute without the unused part of
+    /// incomplete ones, and with the taps that they [skip](LiveTaps).
     pub(super) fn macs(&self) -> u64 {
         self.outputs() as u64 * self.weights.depth as u64
     }
@@ -184,8 +189,12 @@ impl WithSimd for Block<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if let Some(live) = &self.convolution.live {
+            self.live(simd, live);
+            return;
+        }
         let Self {
-            convolution: Convolution { frame, weights, channels, front },
+            convolution: Convolution { frame, weights, channels, front, .. },
             task,
             columns,
             out,
@@ -210,6 +219,54 @@ impl WithSimd for Block<'_> {
             let channel = task.group * weights.rows + panel.first;
             let mut store = Rows { out, finish, channel, positions, first, count, image };
             multiply(simd, (panel.rows, vectors), weights.panel(task.group, panel), columns, &mut store);
+        }
+    }
+}
+
+impl Block<'_> {
+    /// Multiplies by the live taps alone, which are gathered one after another.
+    #[inline(always)]
+    fn live<S: Simd>(self, simd: S, live: &LiveTaps) {
+        let Self {
+            convolution: Convolution { frame, weights, channels, .. },
+            task,
+            columns,
+            out,
+            finish,
+            ..
+        } = self;
+        let members = channels / weights.groups;
+        let count = task.end - task.first;
+        let vectors = count.div_ceil(S::F32_LANES);
+        let width = vectors * S::F32_LANES;
+        let group = &self.frame[task.group * members * frame.plane..];
+        let mut runs = Vec::new();
+        frame.runs(task.first, task.end, &mut runs);
+        let taps: Vec<Range<usize>> = live.runs(task.first, task.end).collect();
+        let mut at = 0;
+        for &tap in taps.iter().flat_map(|taps| &frame.taps[taps.clone()]) {
+            gather(group, frame.plane, members, &[tap], &runs, width, &mut columns[at..]);
+            at += members * width;
+        }
+        for &panel in &weights.panels[task.panels.0..task.panels.1] {
+            let factors = weights.panel(task.group, panel);
+            let mut sums = product(simd, (panel.rows, vectors), &[], &[]);
+            let mut columns = &*columns;
+            for taps in &taps {
+                let (own, rest) = columns.split_at(taps.len() * members * width);
+                columns = rest;
+                let factors = &factors[panel.rows * members * taps.start..panel.rows * members * taps.end];
+                let part = product(simd, (panel.rows, vectors), factors, own);
+                for (sum, &part) in sums.as_flattened_mut().iter_mut().zip(part.as_flattened()) {
+                    *sum = simd.add_f32s(*sum, part);
+                }
+            }
+            let channel = task.group * weights.rows + panel.first;
+            let (positions, first) = (frame.positions(), task.first);
+            let mut store = Rows { out, finish, channel, positions, first, count, image: self.first };
+            for (row, sums) in sums[..panel.rows].iter().enumerate() {
+                store.row(simd, row, &sums[..vectors]);
+            }
         }
     }
 }

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use super::Context;
 use super::conv::gather;
+use super::data_movement::transpose;
 use super::disjoint_slices::Shared;
-use super::epilogue::Finish;
+use super::epilogue::{Finish, straight};
 use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
 use super::padded_input::{Frame, Run};
@@ -55,10 +56,14 @@ impl Across {
         let mut panels = Aligned::new(groups * blocks * width * depth);
         let fill = |(panel, target): (usize, &mut [f32])| {
             let (group, first) = (panel / blocks, panel % blocks * width);
-            for (k, target) in target.chunks_exact_mut(width).enumerate() {
-                for (row, target) in (first..rows).zip(target) {
-                    let channel = group * rows + row;
-                    *target = weight.data()[channel * depth + k] * scale.map_or(1.0, |scale| scale[channel]);
+            let (channel, count) = (group * rows + first, width.min(rows - first));
+            transpose(&weight.data()[channel * depth..], depth, target, (width, count));
+            if let Some(scale) = scale {
+                for target in target.chunks_exact_mut(width) {
+                    target
+                        .iter_mut()
+                        .zip(&scale[channel..channel + count])
+                        .for_each(|(to, scale)| *to *= scale);
                 }
             }
         };
@@ -193,14 +198,14 @@ impl WithSimd for Panel<'_> {
             multiply(simd, (height, VECTORS), columns, self.weights, &mut sums);
             // A constant height lets the compiler unroll the small loops.
             match height {
-                8 => turned::<8>(&sums.rows, first, self.place, finish),
-                7 => turned::<7>(&sums.rows, first, self.place, finish),
-                6 => turned::<6>(&sums.rows, first, self.place, finish),
-                5 => turned::<5>(&sums.rows, first, self.place, finish),
-                4 => turned::<4>(&sums.rows, first, self.place, finish),
-                3 => turned::<3>(&sums.rows, first, self.place, finish),
-                2 => turned::<2>(&sums.rows, first, self.place, finish),
-                _ => turned::<1>(&sums.rows, first, self.place, finish),
+                8 => turned::<S, 8>(simd, &sums.rows, first, self.place, finish),
+                7 => turned::<S, 7>(simd, &sums.rows, first, self.place, finish),
+                6 => turned::<S, 6>(simd, &sums.rows, first, self.place, finish),
+                5 => turned::<S, 5>(simd, &sums.rows, first, self.place, finish),
+                4 => turned::<S, 4>(simd, &sums.rows, first, self.place, finish),
+                3 => turned::<S, 3>(simd, &sums.rows, first, self.place, finish),
+                2 => turned::<S, 2>(simd, &sums.rows, first, self.place, finish),
+                _ => turned::<S, 1>(simd, &sums.rows, first, self.place, finish),
             }
         }
     }
@@ -208,13 +213,14 @@ impl WithSimd for Panel<'_> {
 
 /// Writes the columns of a tile: each is one channel at `H` positions from `first` on.
 #[inline(always)]
-fn turned<const H: usize>(
+fn turned<S: Simd, const H: usize>(
+    simd: S,
     sums: &[[f32; VECTORS * WIDEST]; ROWS],
     first: usize,
     Place { out, image, positions, channel, count }: Place<'_>,
     finish: Finish<'_>,
 ) {
-    let straight = matches!(finish.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)));
+    let straight = straight(finish.curve);
     for i in 0..count {
         let at = image + (channel + i) * positions + first;
         #[expect(unsafe_code, reason = "see `Shared`")]
@@ -225,7 +231,7 @@ fn turned<const H: usize>(
             *value = sums[i];
         }
         let Some(out) = out.first_chunk_mut::<H>().filter(|_| straight) else {
-            finish.row(channel + i, at, &row, out);
+            finish.row(simd, channel + i, at, &row, out);
             continue;
         };
         if let Some(add) = finish.add.and_then(|add| add[at..].first_chunk::<H>()) {

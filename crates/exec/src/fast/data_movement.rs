@@ -67,16 +67,25 @@ impl Strided {
                 copy(&[(size, stride)], source, target);
                 continue;
             }
-            let block = self.target / size;
-            let each = |(i, target): (usize, &mut [f32])| copy(inner, &source[i * stride..], target);
-            let least = (SMALL / block.max(1)).max(1);
-            target.par_chunks_exact_mut(block.max(1)).enumerate().with_min_len(least).for_each(each);
+            let block = (self.target / size).max(1);
+            // A transposition goes by blocks of rows.
+            let rows = if inner.len() == 1 && stride == 1 { SIDE } else { 1 };
+            let each = |(i, target): (usize, &mut [f32])| {
+                let source = &source[i * rows * stride..];
+                match inner {
+                    &[(columns, step)] if rows > 1 => transpose(source, step, target, (columns, columns)),
+                    _ => copy(inner, source, target),
+                }
+            };
+            let least = (SMALL / (rows * block)).max(1);
+            target.par_chunks_mut(rows * block).enumerate().with_min_len(least).for_each(each);
         }
     }
 }
 
 fn copy(axes: &[(usize, usize)], source: &[f32], target: &mut [f32]) {
     match axes {
+        [(_, 1), (columns, stride)] => transpose(source, *stride, target, (*columns, *columns)),
         [(size, 1)] => target.copy_from_slice(&source[..*size]),
         [(_, stride)] => {
             for (i, target) in target.iter_mut().enumerate() {
@@ -90,6 +99,27 @@ fn copy(axes: &[(usize, usize)], source: &[f32], target: &mut [f32]) {
             }
         }
         [] => {}
+    }
+}
+
+/// Rows and columns of the blocks of a transposition.
+const SIDE: usize = 16;
+
+/// Writes every column of a matrix, whose rows are `stride` apart, as a row of `target`: `count` elements, which are
+/// `width` elements apart.
+///
+/// It goes by square blocks: each takes as many cache lines as it has rows, and all of each is used.
+pub(super) fn transpose(source: &[f32], stride: usize, target: &mut [f32], (width, count): (usize, usize)) {
+    for (block, target) in target.chunks_mut((SIDE * width).max(1)).enumerate() {
+        let rows = target.len() / width;
+        for first in (0..count).step_by(SIDE) {
+            for column in first..count.min(first + SIDE) {
+                let read = &source[column * stride + block * SIDE..][..rows];
+                for (target, &element) in target.chunks_exact_mut(width).zip(read) {
+                    target[column] = element;
+                }
+            }
+        }
     }
 }
 

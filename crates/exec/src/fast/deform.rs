@@ -5,7 +5,6 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::activations;
 use super::conv::{Convolution, Rows};
 use super::disjoint_slices::Shared;
 use super::epilogue::Finish;
@@ -141,7 +140,7 @@ impl Deformable {
             // The last third of the channels are the masks.
             for raw in raw.chunks_exact_mut(per_image.max(1)) {
                 let first = per_image / 3 * 2;
-                raw[first..].par_chunks_mut(4096).for_each(|raw| activations::apply(SIGMOID, raw));
+                raw[first..].par_chunks_mut(4096).for_each(|raw| context.activate(Some(SIGMOID), raw));
             }
         }
         let raw = &*raw;

@@ -41,7 +41,7 @@ impl Sums<'_> {
             }
         }
         if !self.finish.straight() {
-            self.finish.last(out);
+            self.finish.last(simd, out);
         }
     }
 
@@ -51,18 +51,28 @@ impl Sums<'_> {
     fn narrow<S: Simd>(&self, simd: S, (width, distance): (usize, usize), row: &mut [f32], out: &mut [f32]) {
         let rows = out.len() / width;
         let all = (rows.max(1) - 1) * distance + width;
-        for at in (0..all).step_by(ACROSS * S::F32_LANES) {
+        let mut at = 0;
+        while at < all {
             let target = &mut row[at..];
-            match (all - at).div_ceil(S::F32_LANES).min(ACROSS) {
-                1 => self.store(simd, &self.taps::<S, 1>(simd, at), None, target),
-                2 => self.store(simd, &self.taps::<S, 2>(simd, at), None, target),
-                3 => self.store(simd, &self.taps::<S, 3>(simd, at), None, target),
-                _ => self.store(simd, &self.taps::<S, ACROSS>(simd, at), None, target),
-            }
+            let vectors = match (all - at).div_ceil(S::F32_LANES) {
+                1 => self.few::<S, 1>(simd, at, target),
+                2 => self.few::<S, 2>(simd, at, target),
+                3 => self.few::<S, 3>(simd, at, target),
+                4..8 => self.few::<S, ACROSS>(simd, at, target),
+                _ => self.few::<S, { 2 * ACROSS }>(simd, at, target),
+            };
+            at += vectors * S::F32_LANES;
         }
         for (r, (out, row)) in out.chunks_exact_mut(width).zip(row.chunks(distance)).enumerate() {
-            self.finish.rest(r * width, &row[..width], out);
+            self.finish.rest(simd, r * width, &row[..width], out);
         }
+    }
+
+    /// Computes `V` vectors from `at` on and returns how many they are.
+    #[inline(always)]
+    fn few<S: Simd, const V: usize>(&self, simd: S, at: usize, target: &mut [f32]) -> usize {
+        self.store(simd, &self.taps::<S, V>(simd, at), None, target);
+        V
     }
 
     /// Computes `V` vectors of columns from `at` on, in all rows.
@@ -83,7 +93,13 @@ impl Sums<'_> {
             Some(three) if three.rows == 1 => self.down::<S, V>(simd, three, (at, width, whole), out),
             Some(three) => self.down_by_two::<S, V>(simd, three, (at, width, whole), out),
             None => {
-                for r in 0..whole {
+                // Few vectors per row: several rows at a time keep the multiply-add units busy.
+                let done = match V {
+                    1 => self.rows::<S, V, 8>(simd, (at, width, whole), out),
+                    2 => self.rows::<S, V, 4>(simd, (at, width, whole), out),
+                    _ => self.rows::<S, V, 2>(simd, (at, width, whole), out),
+                };
+                for r in done..whole {
                     let sums = self.taps::<S, V>(simd, self.windows.row(r) + at);
                     self.put(simd, &sums, r * width + at, out);
                 }
@@ -93,8 +109,35 @@ impl Sums<'_> {
         for r in whole..rows {
             let to = r * width + at;
             self.store(simd, &self.taps::<S, V>(simd, self.windows.row(r) + at), None, row);
-            self.finish.straight_rest(to, &row[..count], &mut out[to..to + count]);
+            self.finish.straight_rest(simd, to, &row[..count], &mut out[to..to + count]);
         }
+    }
+
+    /// Computes `R` rows at a time and returns how many rows it computed.
+    #[inline(always)]
+    fn rows<S: Simd, const V: usize, const R: usize>(
+        &self,
+        simd: S,
+        (at, width, rows): (usize, usize, usize),
+        out: &mut [f32],
+    ) -> usize {
+        let whole = rows / R * R;
+        for first in (0..whole).step_by(R) {
+            let starts: [usize; R] = std::array::from_fn(|i| self.windows.row(first + i) + at);
+            let mut sums = [[simd.splat_f32s(0.0); V]; R];
+            for (&tap, &factor) in self.windows.taps.iter().zip(self.factors) {
+                let factor = simd.splat_f32s(factor);
+                for (sums, start) in sums.iter_mut().zip(starts) {
+                    for (sum, &element) in sums.iter_mut().zip(self.read::<S, V>(start + tap)) {
+                        *sum = multiply_add(simd, factor, element, *sum);
+                    }
+                }
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                self.put(simd, sums, (first + i) * width + at, out);
+            }
+        }
+        whole
     }
 
     /// Computes 3 x 3 taps with row stride 1: each padded row is read once for three rows of outputs.

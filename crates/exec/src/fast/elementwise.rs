@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::activations;
+use super::activations::Apply;
 use super::data_movement::SMALL;
 use cnnkit_core::layers::activation::Activation;
 
@@ -23,13 +23,8 @@ impl<F: FnOnce()> WithSimd for Vectors<F> {
 /// Applies an activation.
 pub(super) fn curve(context: &Context, curve: Activation, input: &[f32], out: &mut [f32]) {
     let each = |(source, target): (&[f32], &mut [f32])| {
-        context.isa.run(Vectors(
-            #[inline(always)]
-            || {
-                target.copy_from_slice(source);
-                activations::apply(curve, target);
-            },
-        ));
+        target.copy_from_slice(source);
+        context.isa.run(Apply { curve, values: target });
     };
     // A few pages at a time, so that the copy stays in the L1 cache.
     input.par_chunks(4096).zip(out.par_chunks_mut(4096)).with_min_len(4).for_each(each);
@@ -61,11 +56,9 @@ impl Affine {
                         {
                             *target = x * scale + shift;
                         }
-                        if let Some(curve) = self.curve {
-                            activations::apply(curve, target);
-                        }
                     },
                 ));
+                context.activate(self.curve, target);
             };
             let least = (SMALL / channels.max(1)).max(1);
             let rows = input.par_chunks_exact(channels.max(1));
@@ -74,24 +67,17 @@ impl Affine {
         }
         let each = |(map, (source, target)): (usize, (&[f32], &mut [f32]))| {
             let (scale, shift) = (self.scale[map % channels], shift(map % channels));
+            let relu = self.curve == Some(Activation::Ramp);
             context.isa.run(Vectors(
                 #[inline(always)]
                 || {
-                    if self.curve == Some(Activation::Ramp) {
-                        for (target, &x) in target.iter_mut().zip(source) {
-                            let value = x * scale + shift;
-                            *target = if value <= 0.0 { 0.0 } else { value };
-                        }
-                        return;
-                    }
                     for (target, &x) in target.iter_mut().zip(source) {
-                        *target = x * scale + shift;
-                    }
-                    if let Some(curve) = self.curve {
-                        activations::apply(curve, target);
+                        let value = x * scale + shift;
+                        *target = if relu && value <= 0.0 { 0.0 } else { value };
                     }
                 },
             ));
+            context.activate(self.curve.filter(|_| !relu), target);
         };
         let least = (SMALL / self.inner).max(1);
         let maps = input.par_chunks_exact(self.inner).zip(out.par_chunks_exact_mut(self.inner));
@@ -136,11 +122,9 @@ impl Joining {
                             self.join(place, target, std::iter::repeat(input[i]));
                         }
                     }
-                    if let Some(curve) = self.curve {
-                        activations::apply(curve, target);
-                    }
                 },
             ));
+            context.activate(self.curve, target);
         };
         out.par_chunks_mut(block).enumerate().with_min_len((SMALL / block).max(1)).for_each(each);
     }

@@ -2,6 +2,7 @@
 
 use pulp::Simd;
 
+use super::Context;
 use super::activations;
 use super::isa::WIDEST;
 use super::microkernel::VECTORS;
@@ -37,6 +38,11 @@ pub(super) fn clipped<S: Simd>(simd: S, curve: Option<Activation>, value: S::f32
     value
 }
 
+/// Returns whether an activation takes only a few vector instructions: see [`clipped`].
+pub(super) fn straight(curve: Option<Activation>) -> bool {
+    matches!(curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)))
+}
+
 /// Maximum number of elements of a tile row.
 const ROW: usize = VECTORS * WIDEST;
 
@@ -53,15 +59,16 @@ impl Finish<'_> {
         out: &mut [f32],
     ) {
         let (vectors, rest) = S::as_mut_simd_f32s(out);
-        let straight = matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)));
-        if !straight || !rest.is_empty() || vectors.len() != sums.len() {
+        if !rest.is_empty() || vectors.len() != sums.len() {
             let mut row = [0.0; ROW];
             for (to, &sum) in S::as_mut_simd_f32s(&mut row).0.iter_mut().zip(sums) {
                 *to = sum;
             }
-            self.row(channel, at, &row, out);
+            self.row(simd, channel, at, &row, out);
             return;
         }
+        let straight = straight(self.curve);
+        let clip = self.curve.filter(|_| straight);
         let bias = simd.splat_f32s(self.bias.map_or(0.0, |bias| bias[channel]));
         let add = self.add.map(|add| S::as_simd_f32s(&add[at..]).0);
         for (i, (out, &sum)) in vectors.iter_mut().zip(sums).enumerate() {
@@ -69,13 +76,16 @@ impl Finish<'_> {
             if let Some(add) = add {
                 value = simd.add_f32s(value, add[i]);
             }
-            *out = clipped(simd, self.curve, value);
+            *out = clipped(simd, clip, value);
+        }
+        if let Some(curve) = self.curve.filter(|_| !straight) {
+            activations::apply(simd, curve, out);
         }
     }
 
     /// Applies the epilogue to the outputs of channel `channel` that begin at output element `at`.
     #[inline(always)]
-    pub(super) fn row(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
+    pub(super) fn row<S: Simd>(&self, simd: S, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
         let bias = self.bias.map_or(0.0, |bias| bias[channel]);
         let relu = self.curve == Some(Activation::Ramp);
         match self.add {
@@ -99,37 +109,50 @@ impl Finish<'_> {
             }
         }
         if let Some(curve) = self.curve {
-            activations::apply(curve, out);
+            activations::apply(simd, curve, out);
         }
     }
 
     /// As [`Finish::row`], for neighbouring channels of one position.
     #[inline(always)]
-    pub(super) fn across(&self, channel: usize, at: usize, sums: &[f32], out: &mut [f32]) {
-        out.copy_from_slice(sums);
-        if let Some(bias) = self.bias {
-            out.iter_mut().zip(&bias[channel..]).for_each(|(out, &bias)| *out += bias);
-        }
-        if let Some(add) = self.add {
-            out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
+    pub(super) fn across<S: Simd>(
+        &self,
+        simd: S,
+        channel: usize,
+        at: usize,
+        sums: &[S::f32s],
+        out: &mut [f32],
+    ) {
+        let others = [self.bias.map(|bias| &bias[channel..]), self.add.map(|add| &add[at..])];
+        let (vectors, rest) = S::as_mut_simd_f32s(out);
+        if rest.is_empty() && vectors.len() == sums.len() {
+            vectors.copy_from_slice(sums);
+            for other in others.into_iter().flatten() {
+                let other = S::as_simd_f32s(other).0;
+                vectors.iter_mut().zip(other).for_each(|(to, &other)| *to = simd.add_f32s(*to, other));
+            }
+        } else {
+            let mut row = [0.0; ROW];
+            S::as_mut_simd_f32s(&mut row).0[..sums.len()].copy_from_slice(sums);
+            out.copy_from_slice(&row[..out.len()]);
+            for other in others.into_iter().flatten() {
+                out.iter_mut().zip(other).for_each(|(to, &other)| *to += other);
+            }
         }
         if let Some(curve) = self.curve {
-            activations::apply(curve, out);
+            activations::apply(simd, curve, out);
         }
     }
 
     /// As [`Finish::row`], for sums that are already stored.
-    #[inline(always)]
-    pub(super) fn in_place(&self, channel: usize, at: usize, out: &mut [f32]) {
+    pub(super) fn in_place(&self, context: &Context, channel: usize, at: usize, out: &mut [f32]) {
         if let Some(bias) = self.bias {
             out.iter_mut().for_each(|out| *out += bias[channel]);
         }
         if let Some(add) = self.add {
             out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
         }
-        if let Some(curve) = self.curve {
-            activations::apply(curve, out);
-        }
+        context.activate(self.curve, out);
     }
 }
 
@@ -158,42 +181,42 @@ impl Channel<'_> {
     /// Returns whether its activation takes only a few vector instructions.
     #[inline(always)]
     pub(super) fn straight(&self) -> bool {
-        matches!(self.curve, None | Some(Activation::Ramp | Activation::BoundedRamp(_)))
+        straight(self.curve)
     }
 
     /// Completes outputs from the channel's `at`-th on that already have their bias, and, if nothing is added and the
     /// epilogue is [straight](Self::straight), their activation.
     #[inline(always)]
-    pub(super) fn rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
-        self.straight_rest(at, sums, out);
+    pub(super) fn rest<S: Simd>(&self, simd: S, at: usize, sums: &[f32], out: &mut [f32]) {
+        self.straight_rest(simd, at, sums, out);
         if !self.straight() {
-            self.from(at, out);
+            self.from(simd, at, out);
         }
     }
 
     /// As [`rest`](Self::rest), but only if the epilogue is straight; otherwise [`last`](Self::last)
     /// completes the outputs.
     #[inline(always)]
-    pub(super) fn straight_rest(&self, at: usize, sums: &[f32], out: &mut [f32]) {
+    pub(super) fn straight_rest<S: Simd>(&self, simd: S, at: usize, sums: &[f32], out: &mut [f32]) {
         copy(out, sums);
         if self.add.is_some() && self.straight() {
-            self.from(at, out);
+            self.from(simd, at, out);
         }
     }
 
     /// Adds the other tensor to all outputs of the channel and applies the activation.
     #[inline(always)]
-    pub(super) fn last(&self, out: &mut [f32]) {
-        self.from(0, out);
+    pub(super) fn last<S: Simd>(&self, simd: S, out: &mut [f32]) {
+        self.from(simd, 0, out);
     }
 
     #[inline(always)]
-    fn from(&self, at: usize, out: &mut [f32]) {
+    fn from<S: Simd>(&self, simd: S, at: usize, out: &mut [f32]) {
         if let Some(add) = self.add {
             out.iter_mut().zip(&add[at..]).for_each(|(out, &other)| *out += other);
         }
         if let Some(curve) = self.curve {
-            activations::apply(curve, out);
+            activations::apply(simd, curve, out);
         }
     }
 }

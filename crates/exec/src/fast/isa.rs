@@ -58,6 +58,12 @@ impl Isa {
     }
 }
 
+/// Computes `a * b + c` of single numbers, as [`multiply_add`] does: loops over it become vector instructions.
+#[inline(always)]
+pub(super) fn fused<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
+    if S::IS_SCALAR || cfg!(target_family = "wasm") { a * b + c } else { a.mul_add(b, c) }
+}
+
 /// Computes `a * b + c`, rounded once where the machine has a fused multiply-add.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {

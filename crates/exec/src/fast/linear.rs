@@ -4,9 +4,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
+use super::data_movement::transpose;
 use super::disjoint_slices::Shared;
 use super::epilogue::Finish;
-use super::isa::{WIDEST, multiply_add};
+use super::isa::multiply_add;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
 use super::scratch::Aligned;
 use crate::tensor::Tensor;
@@ -42,11 +43,13 @@ impl Linear {
         let mut panels = Aligned::new(outputs.div_ceil(width) * width * features);
         panels.elements_mut().par_chunks_exact_mut((width * features).max(1)).enumerate().for_each(
             |(panel, target)| {
-                for (i, target) in target.chunks_exact_mut(width).enumerate() {
-                    for (o, target) in (panel * width..outputs).zip(target) {
-                        *target = weight.data()[o * features + i];
-                    }
-                }
+                let first = panel * width;
+                transpose(
+                    &weight.data()[first * features..],
+                    features,
+                    target,
+                    (width, width.min(outputs - first)),
+                );
             },
         );
         Self { features, outputs, weights: Weights::Panels(panels) }
@@ -67,12 +70,12 @@ impl Linear {
             Weights::Rows(weights) => {
                 let dot = |(o, weights): (usize, &[f32])| {
                     for (row, input) in input.chunks_exact(self.features.max(1)).enumerate() {
-                        let sum = [context.isa.run(Dot(weights, input))];
+                        let sum = context.isa.run(Dot(weights, input));
                         let at = row * self.outputs + o;
                         #[expect(unsafe_code, reason = "see `Shared`")]
                         // SAFETY: each output belongs to one task.
                         let out = unsafe { shared.part(at, 1) };
-                        finish.row(o, at, &sum, out);
+                        context.isa.run(One { finish, output: o, at, sum, out });
                     }
                 };
                 let least = (100_000 / (self.features * rows).max(1)).max(1);
@@ -89,11 +92,8 @@ impl Linear {
                 let each = |&(first, height): &(usize, usize)| {
                     context.scratch.with(self.features * ROWS, |columns| {
                         let columns = &mut columns[..self.features * height];
-                        for (i, column) in columns.chunks_exact_mut(height).enumerate() {
-                            for (row, element) in (first..).zip(column) {
-                                *element = input[row * self.features + i];
-                            }
-                        }
+                        let rows = &input[first * self.features..];
+                        transpose(rows, self.features, columns, (height, height));
                         context.isa.run(Block {
                             linear: self,
                             panels,
@@ -137,6 +137,24 @@ impl WithSimd for Dot<'_> {
     }
 }
 
+/// One output, without its epilogue.
+struct One<'a> {
+    finish: Finish<'a>,
+    output: usize,
+    at: usize,
+    sum: f32,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for One<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.finish.row(simd, self.output, self.at, &[self.sum], self.out);
+    }
+}
+
 /// A range of rows of the output.
 struct Block<'a> {
     linear: &'a Linear,
@@ -177,13 +195,11 @@ struct Across<'a> {
 
 impl<S: Simd> Store<S> for Across<'_> {
     #[inline(always)]
-    fn row(&mut self, _: S, row: usize, sums: &[S::f32s]) {
-        let mut elements = [0.0; VECTORS * WIDEST];
-        S::as_mut_simd_f32s(&mut elements).0[..sums.len()].copy_from_slice(sums);
+    fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]) {
         let at = (self.first + row) * self.outputs + self.start;
         #[expect(unsafe_code, reason = "see `Shared`")]
         // SAFETY: each task writes rows of its own.
         let out = unsafe { self.out.part(at, self.count) };
-        self.finish.across(self.start, at, &elements[..self.count], out);
+        self.finish.across(simd, self.start, at, sums, out);
     }
 }

@@ -1,6 +1,6 @@
 //! The inner loop of all matrix products: one tile of the result, held in registers.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::isa::multiply_add;
 
@@ -37,10 +37,13 @@ pub(super) trait Store<S: Simd> {
     fn row(&mut self, simd: S, row: usize, sums: &[S::f32s]);
 }
 
-/// Computes, for each row `i`, `sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
+/// The sums of a tile: rows of vectors, of which a smaller tile has the first ones.
+pub(super) type Sums<V> = [[V; VECTORS]; ROWS];
+
+/// Computes a tile and stores its rows.
 ///
-/// `a` has `depth` columns of `rows` elements, `b` has `depth` rows of `vectors` vectors. There are at most [`ROWS`]
-/// rows and [`VECTORS`] vectors; row counts other than 8, 4, 2 and 1 need all vectors.
+/// The tile is a function of its own: it is compiled once for each of its sizes, not again for every way to store it. Its
+/// sums pass through the L1 cache, which takes as long as two or three columns of a product.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,
@@ -49,28 +52,61 @@ pub(super) fn multiply<S: Simd>(
     b: &[f32],
     store: &mut impl Store<S>,
 ) {
-    match (rows, vectors) {
-        (8, 3) => tile::<S, 8, 3>(simd, a, b, store),
-        (8, 2) => tile::<S, 8, 2>(simd, a, b, store),
-        (8, 1) => tile::<S, 8, 1>(simd, a, b, store),
-        (7, _) => tile::<S, 7, 3>(simd, a, b, store),
-        (6, _) => tile::<S, 6, 3>(simd, a, b, store),
-        (5, _) => tile::<S, 5, 3>(simd, a, b, store),
-        (4, 3) => tile::<S, 4, 3>(simd, a, b, store),
-        (4, 2) => tile::<S, 4, 2>(simd, a, b, store),
-        (4, 1) => tile::<S, 4, 1>(simd, a, b, store),
-        (3, _) => tile::<S, 3, 3>(simd, a, b, store),
-        (2, 3) => tile::<S, 2, 3>(simd, a, b, store),
-        (2, 2) => tile::<S, 2, 2>(simd, a, b, store),
-        (2, 1) => tile::<S, 2, 1>(simd, a, b, store),
-        (1, 3) => tile::<S, 1, 3>(simd, a, b, store),
-        (1, 2) => tile::<S, 1, 2>(simd, a, b, store),
-        _ => tile::<S, 1, 1>(simd, a, b, store),
+    let sums = product(simd, (rows, vectors), a, b);
+    for (row, sums) in sums[..rows].iter().enumerate() {
+        store.row(simd, row, &sums[..vectors]);
+    }
+}
+
+/// Computes, for each row `i`, `sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
+///
+/// `a` has `depth` columns of `rows` elements, `b` has `depth` rows of `vectors` vectors. There are at most [`ROWS`]
+/// rows and [`VECTORS`] vectors; row counts other than 8, 4, 2 and 1 need all vectors.
+#[inline(always)]
+pub(super) fn product<S: Simd>(simd: S, size: (usize, usize), a: &[f32], b: &[f32]) -> Sums<S::f32s> {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    simd.vectorize(Product { size, a, b, sums: bytemuck::cast_slice_mut(sums.as_flattened_mut()) });
+    sums
+}
+
+/// A tile.
+struct Product<'a> {
+    size: (usize, usize),
+    a: &'a [f32],
+    b: &'a [f32],
+    /// Where the sums go, row after row of all vectors.
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { size, a, b, sums } = self;
+        match size {
+            (8, 3) => tile::<S, 8, 3>(simd, a, b, sums),
+            (8, 2) => tile::<S, 8, 2>(simd, a, b, sums),
+            (8, 1) => tile::<S, 8, 1>(simd, a, b, sums),
+            (7, _) => tile::<S, 7, 3>(simd, a, b, sums),
+            (6, _) => tile::<S, 6, 3>(simd, a, b, sums),
+            (5, _) => tile::<S, 5, 3>(simd, a, b, sums),
+            (4, 3) => tile::<S, 4, 3>(simd, a, b, sums),
+            (4, 2) => tile::<S, 4, 2>(simd, a, b, sums),
+            (4, 1) => tile::<S, 4, 1>(simd, a, b, sums),
+            (3, _) => tile::<S, 3, 3>(simd, a, b, sums),
+            (2, 3) => tile::<S, 2, 3>(simd, a, b, sums),
+            (2, 2) => tile::<S, 2, 2>(simd, a, b, sums),
+            (2, 1) => tile::<S, 2, 1>(simd, a, b, sums),
+            (1, 3) => tile::<S, 1, 3>(simd, a, b, sums),
+            (1, 2) => tile::<S, 1, 2>(simd, a, b, sums),
+            _ => tile::<S, 1, 1>(simd, a, b, sums),
+        }
     }
 }
 
 #[inline(always)]
-fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], store: &mut impl Store<S>) {
+fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], out: &mut [f32]) {
     let columns = a.as_chunks::<R>().0;
     let rows = S::as_simd_f32s(b).0.as_chunks::<V>().0;
     let mut sums = [[simd.splat_f32s(0.0); V]; R];
@@ -82,8 +118,8 @@ fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], 
             }
         }
     }
-    for (row, sums) in sums.iter().enumerate() {
-        store.row(simd, row, sums);
+    for (out, sums) in S::as_mut_simd_f32s(out).0.as_chunks_mut::<VECTORS>().0.iter_mut().zip(sums) {
+        out[..V].copy_from_slice(&sums);
     }
 }
 

@@ -27,11 +27,13 @@ mod depthwise_sums;
 mod disjoint_slices;
 mod elementwise;
 mod epilogue;
+mod functions;
 mod fusion;
 mod isa;
 mod kernel;
 mod layer_use;
 mod linear;
+mod live_taps;
 mod memory_plan;
 mod microkernel;
 mod norms;
@@ -47,14 +49,17 @@ mod squeeze_excite;
 mod transposed;
 mod winograd;
 
+pub use functions::{ERROR as FUNCTION_ERROR, FLUSHED as FUNCTION_FLUSHED};
 pub use isa::Isa;
 pub use plan::Plan;
 
 use crate::reference::{Call, Counter};
 use crate::run::Kernels;
 use crate::tensor::{Tensor, batched};
+use activations::Apply;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::activation::Activation;
 use cnnkit_core::shape::Shape;
 use layer_use::LayerUse;
 use scratch::Scratch;
@@ -64,6 +69,15 @@ use scratch::Scratch;
 struct Context {
     isa: Isa,
     scratch: Scratch,
+}
+
+impl Context {
+    /// Applies an activation, if there is one.
+    fn activate(&self, curve: Option<Activation>, values: &mut [f32]) {
+        if let Some(curve) = curve {
+            self.isa.run(Apply { curve, values });
+        }
+    }
 }
 
 /// Fast kernels for single layers.

@@ -1,12 +1,15 @@
 //! Norms that compute their own statistics, and softmax. The elements of a set either lie together or are those of
 //! all channels at one position.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
-use super::activations::exp;
+use super::activations::each;
 use super::data_movement::SMALL;
 use super::elementwise::{Sum, Vectors};
+use super::functions::exp;
+use super::isa::WIDEST;
 
 /// Which elements form a set.
 #[derive(Debug, Clone, Copy)]
@@ -135,41 +138,87 @@ impl Norm {
 
 /// Computes the softmax of every set.
 pub(super) fn softmax(context: &Context, sets: Sets, input: &[f32], out: &mut [f32]) {
-    let (set, stride, image) = match sets {
-        Sets::Rows(len) => (len, 1, len),
-        Sets::Channels { channels, plane } => (channels, plane, channels * plane),
+    let image = match sets {
+        Sets::Rows(len) => len,
+        Sets::Channels { channels, plane } => channels * plane,
     };
-    let each = |(source, target): (&[f32], &mut [f32])| {
-        context.isa.run(Vectors(
-            #[inline(always)]
-            || {
-                for position in 0..stride {
-                    column(&source[position..], &mut target[position..], set, stride);
-                }
-            },
-        ));
+    let each = |(source, target): (&[f32], &mut [f32])| match sets {
+        Sets::Rows(_) => {
+            target.copy_from_slice(source);
+            context.isa.run(Softmax(target));
+        }
+        Sets::Channels { plane, .. } => context.isa.run(SoftmaxOfChannels { plane, source, target }),
     };
     let images = input.par_chunks_exact(image.max(1)).zip(out.par_chunks_exact_mut(image.max(1)));
     images.with_min_len((SMALL / image.max(1)).max(1)).for_each(each);
 }
 
-/// Computes the softmax of `len` elements that are `stride` apart.
-#[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
+/// Returns the larger number, as the reference chooses it: a NaN that comes first in its set is the maximum, a later one
+/// never is.
 #[inline(always)]
-pub(super) fn column(source: &[f32], target: &mut [f32], len: usize, stride: usize) {
-    // As in the reference: a NaN that comes first in its set is the maximum, a later one never is.
-    let mut most = source[0];
-    for i in 1..len {
-        let value = source[i * stride];
-        most = if value > most { value } else { most };
+fn larger(most: f32, value: f32) -> f32 {
+    if value > most { value } else { most }
+}
+
+/// Replaces a row by its softmax.
+pub(super) struct Softmax<'a>(pub &'a mut [f32]);
+
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self(row) = self;
+        let Some(&first) = row.first() else { return };
+        let mut maxima = [first; WIDEST];
+        let (blocks, rest) = row.as_chunks::<WIDEST>();
+        for block in blocks {
+            maxima.iter_mut().zip(block).for_each(|(most, &value)| *most = larger(*most, value));
+        }
+        let most = maxima.iter().chain(rest).fold(first, |most, &value| larger(most, value));
+        each(
+            row,
+            #[inline(always)]
+            |x| exp::<S>(x - most),
+        );
+        let sum = Sum(row).with_simd(simd);
+        row.iter_mut().for_each(|power| *power /= sum);
     }
-    let mut sum = 0.0f32;
-    for i in 0..len {
-        let power = exp(f64::from(source[i * stride] - most)) as f32;
-        target[i * stride] = power;
-        sum += power;
-    }
-    for i in 0..len {
-        target[i * stride] /= sum;
+}
+
+/// The softmax over all channels at every position.
+struct SoftmaxOfChannels<'a> {
+    plane: usize,
+    source: &'a [f32],
+    target: &'a mut [f32],
+}
+
+impl WithSimd for SoftmaxOfChannels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        // A block of positions at a time, so that the second and third pass find them in the cache.
+        const BLOCK: usize = 128;
+        let Self { plane, source, target } = self;
+        for first in (0..plane).step_by(BLOCK) {
+            let range = first..plane.min(first + BLOCK);
+            let (mut maxima, mut sums) = ([0.0; BLOCK], [0.0; BLOCK]);
+            maxima[..range.len()].copy_from_slice(&source[range.clone()]);
+            for map in source.chunks_exact(plane) {
+                maxima.iter_mut().zip(&map[range.clone()]).for_each(|(most, &x)| *most = larger(*most, x));
+            }
+            for (map, target) in source.chunks_exact(plane).zip(target.chunks_exact_mut(plane)) {
+                let target = &mut target[range.clone()];
+                for ((to, &x), &most) in target.iter_mut().zip(&map[range.clone()]).zip(&maxima) {
+                    *to = x - most;
+                }
+                each(target, exp::<S>);
+                sums.iter_mut().zip(&*target).for_each(|(sum, &power)| *sum += power);
+            }
+            for target in target.chunks_exact_mut(plane) {
+                target[range.clone()].iter_mut().zip(&sums).for_each(|(power, &sum)| *power /= sum);
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::depthwise::{Depthwise, Reduction};
 use super::kernel::{Kernel, Prepared};
 use super::layer_use::{Fold, LayerUse};
 use super::linear::Linear;
+use super::live_taps::LiveTaps;
 use super::packing::Packed;
 use super::padded_input::Frame;
 use super::transposed::Transposed;
@@ -79,6 +80,18 @@ fn packed(weight: &Tensor<f32>, groups: usize, fold: Option<&Fold>) -> Packed {
     }
 }
 
+/// As [`packed`], with the columns in the order (taps x input channels).
+fn taps_first(weight: &Tensor<f32>, groups: usize, scale: Option<&[f32]>) -> Packed {
+    let (rows, members, data) = (weight.sizes()[0], weight.sizes()[1], weight.data());
+    let depth = weight.len() / rows.max(1);
+    let taps = depth / members.max(1);
+    let element = |row: usize, k: usize| {
+        let value = data[row * depth + k % members * taps + k / members];
+        scale.map_or(value, |scale| value * scale[row])
+    };
+    Packed::new(groups, rows / groups.max(1), depth, element)
+}
+
 fn convolution(
     context: &Context,
     site: &LayerUse<'_>,
@@ -111,12 +124,13 @@ fn convolution(
     if conv_channels_last::pays(context.isa.lanes(), frame.positions(), weight.sizes()[0] / groups.max(1)) {
         return Ok(Some(Kernel::Across(Box::new(Across::new(context, frame, channels, weight, scale)))));
     }
-    Ok(Some(Kernel::Convolution(Box::new(Convolution {
-        frame,
-        weights: packed(weight, groups, fold),
-        channels,
-        front: None,
-    }))))
+    let padded = !frame.direct && mode == PaddingMode::Zeros;
+    let live = padded.then(|| LiveTaps::new(site.space(), &site.output[2..], windows)).flatten();
+    let weights = match live {
+        Some(_) => taps_first(weight, groups, scale),
+        None => packed(weight, groups, fold),
+    };
+    Ok(Some(Kernel::Convolution(Box::new(Convolution { frame, weights, channels, front: None, live }))))
 }
 
 fn transposed(
@@ -182,11 +196,11 @@ fn deformable(
             modulated: layer.modulated,
         },
         Offsets::PerChannel => {
-            Use::Channels(Box::new(Convolution { frame: after, weights, channels, front: None }))
+            Use::Channels(Box::new(Convolution { frame: after, weights, channels, front: None, live: None }))
         }
     };
     Ok(Some(Deformable {
-        offsets: Convolution { frame, weights: packed(offset, 1, None), channels, front: None },
+        offsets: Convolution { frame, weights: packed(offset, 1, None), channels, front: None, live: None },
         offset_bias: site.weight("offset.bias").map(|bias| bias.data().to_vec()),
         image,
         channels,

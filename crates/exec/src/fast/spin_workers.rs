@@ -13,6 +13,9 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// How long to wait for threads to wake up.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// How often a thread looks for work in vain before it offers its core to others: some ten microseconds.
+const YIELD: u32 = 256;
+
 #[derive(Debug, Default)]
 struct State {
     /// Number of spinning threads, and [`CLOSED`].
@@ -60,10 +63,18 @@ fn look(state: &State) {
     if state.present.fetch_add(1, Ordering::SeqCst) & CLOSED != 0 {
         return;
     }
+    let mut idle = 0u32;
     while !state.done.load(Ordering::Acquire) {
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            std::hint::spin_loop();
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            idle = 0;
+            continue;
         }
+        idle = idle.wrapping_add(1);
+        if idle.is_multiple_of(YIELD) {
+            // Another process may hold a core that this network's thread needs.
+            std::thread::yield_now();
+        }
+        std::hint::spin_loop();
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::activations;
 use super::elementwise::{Join, Joining, global};
 use super::epilogue::Finish;
 use super::linear::Linear;
@@ -37,10 +36,10 @@ impl Gates {
         let (first, second) = (bias(&self.first_bias), bias(&self.second_bias));
         let finish = Finish { bias: first.as_ref().map(|bias| bias.data()), ..Finish::default() };
         self.first.run(context, &means, &mut inner, finish);
-        activations::apply(self.activation, &mut inner);
+        context.activate(Some(self.activation), &mut inner);
         let finish = Finish { bias: second.as_ref().map(|bias| bias.data()), ..Finish::default() };
         self.second.run(context, &inner, &mut means, finish);
-        activations::apply(self.gate, &mut means);
+        context.activate(Some(self.gate), &mut means);
         let repeats = vec![1, self.plane];
         Joining { join: Join::Product, repeats, curve: None }.run(context, &[input, &means], out);
     }

@@ -113,7 +113,7 @@ impl Transposed {
                 context.isa.run(Chunk { transposed: self, source, columns, first, out });
             });
             for (i, out) in out.chunks_exact_mut(plane.max(1)).enumerate() {
-                finish.in_place(first + i, (task * chunk + i) * plane, out);
+                finish.in_place(context, first + i, (task * chunk + i) * plane, out);
             }
         });
     }

@@ -80,24 +80,29 @@ impl Winograd {
             windows.iter().map(|window| Window { kernel: 4, stride: 2, ..*window }).collect();
         let tiles = [height.div_ceil(2), width.div_ceil(2)];
         let Some(frame) = Frame::new(image, &tiles, &patches, mode, 0.0)? else { return Ok(None) };
-        let transformed: Vec<[f32; PRODUCTS]> = weight
-            .data()
-            .par_chunks_exact(9)
-            .enumerate()
-            .map(|(i, taps)| transform_weights(taps, scale.map_or(1.0, |scale| scale[i / channels])))
-            .collect();
         let panels: Vec<(usize, usize)> = heights(rows).collect();
         let mut weights = Aligned::new(PRODUCTS * channels * rows);
-        let mut order = (panels.chunks(CHUNK))
-            .flat_map(|chunk| (0..PRODUCTS).flat_map(move |p| chunk.iter().map(move |panel| (p, *panel))))
-            .flat_map(|(p, (first, height))| {
-                (0..channels)
-                    .flat_map(move |k| (first..first + height).map(move |row| (p, row * channels + k)))
-            });
-        for weight in weights.elements_mut() {
-            let Some((p, place)) = order.next() else { break };
-            *weight = transformed[place][p];
+        let mut parts = Vec::new();
+        let mut rest = weights.elements_mut();
+        for chunk in panels.chunks(CHUNK) {
+            let rows: usize = chunk.iter().map(|(_, height)| height).sum();
+            let (part, after) = rest.split_at_mut(PRODUCTS * channels * rows);
+            parts.push((part, chunk));
+            rest = after;
         }
+        parts.into_par_iter().for_each(|(part, chunk)| {
+            let product = part.len() / PRODUCTS;
+            for &(first, height) in chunk {
+                let start = channels * (first - chunk[0].0);
+                for (k, row) in (0..channels).flat_map(|k| (0..height).map(move |row| (k, row))) {
+                    let channel = first + row;
+                    let taps = &weight.data()[9 * (channel * channels + k)..][..9];
+                    let products = transform_weights(taps, scale.map_or(1.0, |scale| scale[channel]));
+                    let targets = part[start + k * height + row..].iter_mut().step_by(product);
+                    targets.zip(products).for_each(|(target, product)| *target = product);
+                }
+            }
+        });
         Ok(Some(Self { frame, outputs: [height, width], channels, rows, panels, weights }))
     }
 
@@ -353,7 +358,7 @@ impl Winograd {
                 #[expect(unsafe_code, reason = "see `Shared`")]
                 // SAFETY: tasks differ in image, patches or chunks, so no two write the same element.
                 let out = unsafe { place.out.part(at, len) };
-                place.finish.row(channel, at, &line[2 * (tile - task.first)..], out);
+                place.finish.row(simd, channel, at, &line[2 * (tile - task.first)..], out);
             }
             tile += count;
         }

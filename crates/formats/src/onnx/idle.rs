@@ -79,6 +79,7 @@ impl Idle {
                 inputs: vec![0],
                 shape: Shape::from([1]),
                 weights: vec![flat],
+                origin: lower.origins.of_tensor(&tensor.name),
             });
         }
         idle

@@ -18,7 +18,7 @@ use super::read::{self, Failure};
 use super::source::ModelSource;
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::graph::{Builder, Graph, NodeId, Unbuilt};
-use cnnkit_core::source::Origin;
+use cnnkit_core::source::{Origin, Sources};
 
 /// The oldest supported operator set.
 pub const OLDEST: i64 = 7;
@@ -47,8 +47,12 @@ pub struct Imported {
     pub channels_last: Vec<String>,
     /// Outputs without elements, which no node of the graph makes: place among the file's outputs, name, sizes.
     pub empty: Vec<(usize, String, Vec<u64>)>,
+    /// For each node of the graph, the name of the file's node from which it was made, if that has one.
+    pub nodes: Vec<Option<String>>,
     /// Remarks about the whole model.
     pub remarks: Vec<String>,
+    /// The texts that its layers were written in, if the file has them.
+    pub sources: Sources,
 }
 
 /// Reads the model of `source` and returns its graph.
@@ -136,6 +140,7 @@ pub fn import_declared(
     }
     let Finished { mut drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
     let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
+    let nodes = drafts.iter().map(|draft| super::inline::name_in(&draft.title).map(str::to_owned)).collect();
     let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
     Ok(Imported {
         graph,
@@ -146,7 +151,9 @@ pub fn import_declared(
         outputs,
         channels_last,
         empty,
+        nodes,
         remarks: lower.remarks,
+        sources: Sources::default(),
     })
 }
 
@@ -202,7 +209,8 @@ fn lowered(
         return Err(one(Problem::new(Code::InvalidValue, message)
             .help("`onnx.version_converter.convert_version(model, 17)` brings it up to date")));
     }
-    let mut lower = Lower { room: 1 << 25, exact: declared.every, ..Lower::default() };
+    let mut lower =
+        Lower { room: 1 << 25, exact: declared.every, origins: declared.origins.clone(), ..Lower::default() };
     if version > NEWEST {
         lower.remark(format!(
             "the model uses operator set {version}; this version of cnnkit knows up to {NEWEST}"
@@ -237,6 +245,7 @@ fn lowered(
             inputs: vec![],
             shape,
             weights: vec![],
+            origin: lower.origins.whole.clone(),
         });
         if stand_for_others(input.data_type) {
             lower.whole.insert(draft, input.data_type);
@@ -407,7 +416,7 @@ fn finish(lower: &mut Lower, names: &[String]) -> Result<Finished, Vec<Diagnosti
     }
     // Removed first, so that dead layers do not count as readers.
     drafts = compact(drafts, &mut ends);
-    patterns::recognise(&mut drafts, &ends);
+    patterns::recognise(&mut drafts, &ends, lower.exact);
     without_identities(&mut drafts, &mut ends);
     let drafts = compact(drafts, &mut ends);
     Ok(Finished { drafts, ends, outputs, empty })
@@ -432,7 +441,7 @@ fn build(
     for draft in &drafts {
         let id = names.next().unwrap_or_default();
         let Some(layer) = &draft.layer else {
-            builder.input(&id, draft.shape.clone(), Origin::default());
+            builder.input(&id, draft.shape.clone(), draft.origin.clone());
             weights.push(vec![]);
             continue;
         };
@@ -440,7 +449,7 @@ fn build(
         // Layers with the same stored weights share them.
         let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
-        let node = builder.layer(&id, layer.clone(), reads, owner, Origin::default());
+        let node = builder.layer(&id, layer.clone(), reads, owner, draft.origin.clone());
         let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));
         let freezable = cnnkit_core::layers::FREEZABLE.contains(&layer.doc().name);
         if freezable && !draft.weights.is_empty() && fixed().count() == draft.weights.len() {

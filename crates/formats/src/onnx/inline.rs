@@ -31,6 +31,12 @@ pub fn title(node: &NodeProto) -> String {
     }
 }
 
+/// Returns the name of the node in its [`title`], if it has one.
+pub fn name_in(title: &str) -> Option<&str> {
+    let (name, _) = title.strip_prefix('`')?.rsplit_once("` (")?;
+    Some(name)
+}
+
 /// Returns the version of ONNX's own operators among `imports`.
 pub fn opset(imports: &[super::proto::OperatorSetIdProto]) -> Option<i64> {
     imports.iter().find(|import| import.domain.is_empty() || import.domain == "ai.onnx").map(|i| i.version)

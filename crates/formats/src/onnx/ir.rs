@@ -5,6 +5,7 @@ use super::constant::Constant;
 use super::names::ModulePath;
 use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::Shape;
+use cnnkit_core::source::Origin;
 
 /// A layer, or an input, before it becomes a node of the graph.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Draft {
     pub shape: Shape,
     /// One constant per weight that the layer declares, in the layer's order.
     pub weights: Vec<Constant>,
+    /// Where it was written, if the file states that.
+    pub origin: Origin,
 }
 
 impl Draft {

@@ -58,6 +58,10 @@ impl ModelSource {
         let path = match self {
             Self::File(path) => path.as_path(),
             Self::Memory { name, .. } if name.starts_with('<') => return String::new(),
+            // An object of Python: `package.module:Name`.
+            Self::Memory { name, .. } if name.contains(':') && !name.contains(['/', '\\']) => {
+                return name.rsplit(':').next().unwrap_or_default().to_owned();
+            }
             Self::Memory { name, .. } => Path::new(name),
         };
         path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()

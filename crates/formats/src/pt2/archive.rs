@@ -18,6 +18,7 @@ use cnnkit_core::shape::product;
 use super::messages::{data_type, width};
 use super::schema::{Payload, Payloads, Program, TensorMeta, Versioned};
 use super::state::{self, StateDict, damaged};
+use super::written::Written;
 use crate::onnx::archived::{self, Part};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::source::{ModelSource, Readable};
@@ -76,7 +77,7 @@ impl<'a> Archive<'a> {
                 file(&mut archive, "serialized_constants.pt")?,
             ];
         }
-        if let Some(name) = archive.entry("extra/cnnkit_ties.json") {
+        if let Some(name) = archive.extra("cnnkit_ties.json") {
             archive.ties = archive.parsed(&name)?;
         }
         Ok(archive)
@@ -87,6 +88,20 @@ impl<'a> Archive<'a> {
         let folder = self.program.split_once("models/").map_or("", |(folder, _)| folder);
         let full = format!("{folder}{name}");
         self.zip.index_for_name(&full).map(|_| full)
+    }
+
+    /// The entry of an extra file, as both generations store them.
+    fn extra(&self, name: &str) -> Option<String> {
+        let entry = self.entry(&format!("extra/{name}"));
+        entry.or_else(|| self.entry(&format!("extra_files/{name}")))
+    }
+
+    /// Where the layers were written; nothing if the archive does not state it.
+    pub fn written(&mut self) -> Result<Written, Problem> {
+        match self.extra("cnnkit_source.json") {
+            Some(name) => self.parsed(&name),
+            None => Ok(Written::default()),
+        }
     }
 
     fn text(&mut self, name: &str) -> Result<Vec<u8>, Problem> {

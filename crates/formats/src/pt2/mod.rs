@@ -19,6 +19,7 @@ mod pickle;
 pub mod schema;
 mod state;
 mod translate;
+mod written;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -73,13 +74,17 @@ pub fn weights(
 
 fn imported(source: ModelSource, bindings: &Bindings, values: bool) -> Result<Imported, Vec<Diagnostic>> {
     let flaw = |problem: Problem| vec![problem.in_layer("", &Origin::default())];
-    let mut translated = {
+    let (mut translated, (sources, origins)) = {
         let mut archive = archive::Archive::open(&source).map_err(flaw)?;
         let program = archive.program().map_err(flaw)?;
-        translate::translate(&program, &mut archive).map_err(flaw)?
+        let written = archive.written().map_err(flaw)?;
+        (translate::translate(&program, &mut archive).map_err(flaw)?, written.resolved())
     };
     translated.declared.values = values;
-    import_declared(translated.model, source, bindings, &translated.declared)
+    translated.declared.origins = origins;
+    let imported = import_declared(translated.model, source, bindings, &translated.declared);
+    // The flaws have no positions in the texts: they are those of the program.
+    imported.map(|imported| Imported { sources, ..imported })
 }
 
 /// Returns whether `source` is an archive: by its ending, or by how it begins.

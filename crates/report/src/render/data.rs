@@ -61,7 +61,11 @@ pub fn only(report: &Report, name: &str) -> Result<Report, Problem> {
             Block::Title(..) => title = Some(block),
             _ if table(block).is_some_and(|table| table.name == name) => {
                 page.blocks.extend(title.take().cloned());
-                page.blocks.push(block.clone());
+                // A table that people read in another form is drawn if it is asked for by its name.
+                page.blocks.push(match block {
+                    Block::Data(table) => Block::Table(table.clone()),
+                    _ => block.clone(),
+                });
             }
             _ => {}
         }

@@ -212,7 +212,7 @@ fn joined_entries(entries: Vec<Vec<StyledText>>, width: usize) -> Vec<Vec<Styled
 /// Returns the position on the colour scale, 0..=1, by the fourth root of the multiplicity: corners are reached once
 /// and the middle by thousands of paths, so a linear scale would show nothing but the middle, and a logarithmic one a
 /// plateau.
-pub(super) fn share(log: f64, hottest: f64) -> f64 {
+pub(crate) fn share(log: f64, hottest: f64) -> f64 {
     let whole = (hottest / 4.0).exp_m1();
     if hottest > 0.0 { ((log / 4.0).exp_m1() / whole).clamp(0.0, 1.0) } else { 1.0 }
 }

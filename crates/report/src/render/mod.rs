@@ -11,8 +11,8 @@ pub mod lanes;
 pub mod latex;
 pub mod markdown;
 pub mod mermaid;
+pub mod netron;
 pub mod paint;
-pub mod plot;
 pub mod safe;
 mod table;
 pub mod terminal;
@@ -59,6 +59,8 @@ pub enum Format {
     Gitlab,
     /// JUnit XML.
     Junit,
+    /// An attachment of Netron, which shows the figures of each node.
+    Netron,
     /// An ONNX model.
     Onnx,
     /// A Python file with an `nn.Module`.
@@ -68,6 +70,9 @@ pub enum Format {
 impl Format {
     /// Formats of every command with tables.
     pub const TABLES: &[Self] = &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex];
+    /// Formats of figures of layers.
+    pub const LAYERS: &[Self] =
+        &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex, Self::Netron];
     /// Formats of a layer graph.
     pub const GRAPH: &[Self] =
         &[Self::Table, Self::Json, Self::Csv, Self::Markdown, Self::Latex, Self::Dot, Self::Mermaid];
@@ -108,6 +113,7 @@ impl Format {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
             Self::Junit => "junit",
+            Self::Netron => "netron",
             Self::Onnx => "onnx",
             Self::Pytorch => "pytorch",
         }
@@ -141,6 +147,7 @@ pub fn render(report: &Report, format: Format, canvas: Canvas) -> String {
     match format {
         // JSON has escapes of its own, and programs want the text as it is.
         Format::Json => return report.json.text(),
+        Format::Netron => return netron::render(&report.json.value()),
         Format::Jsonl => return safe::json(&found(&report.page, &findings::jsonl)).into_owned(),
         Format::Sarif => return found(&report.page, &findings::sarif),
         Format::Gitlab => return found(&report.page, &findings::gitlab),

@@ -37,7 +37,7 @@ fn style(tone: Tone) -> Style {
 
 /// Returns a colour of a perceptually even scale from dark blue to light yellow (five points of matplotlib's
 /// viridis, interpolated).
-pub fn heat_color(heat: u8) -> RgbColor {
+fn heat_color(heat: u8) -> RgbColor {
     const STOPS: [[u8; 3]; 5] = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
     let position = f64::from(heat) / 255.0 * 4.0;
     let low = (position.floor() as usize).min(3);

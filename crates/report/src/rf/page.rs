@@ -150,7 +150,7 @@ fn remarks(layer: &RfLayer, merges: &[&RfMerge]) -> (String, Tone) {
         remarks.push("global context".into());
     }
     if layer.varies {
-        remarks.push("size depends on the unit".into());
+        remarks.push(format!("size depends on the unit{}", worst(facts.axes.as_slice())));
     }
     match facts.sampling.as_ref().filter(|_| !facts.global) {
         Some(Sampling::Unbounded) => remarks.push("samples anywhere".into()),
@@ -161,6 +161,17 @@ fn remarks(layer: &RfLayer, merges: &[&RfMerge]) -> (String, Tone) {
         None => {}
     }
     (remarks.join(", "), tone)
+}
+
+/// Formats the worst reach over all units: `, at most 52 before and 52 after its position`.
+fn worst(axes: &[AxisFacts]) -> String {
+    let reaches: Vec<[i128; 2]> = axes.iter().filter_map(|axis| axis.reach).collect();
+    let side = |side: usize| {
+        let mut values: Vec<String> = reaches.iter().map(|reach| reach[side].to_string()).collect();
+        values.dedup();
+        values.join(" x ")
+    };
+    if reaches.is_empty() { String::new() } else { format!(": up to {} before, {} after", side(0), side(1)) }
 }
 
 fn misalignments(page: &mut Page, summary: &RfSummary) {

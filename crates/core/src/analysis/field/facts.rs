@@ -48,6 +48,9 @@ pub struct AxisFacts {
     /// Whether the size depends on the unit: on its phase under upsampling, or because paths have different
     /// jumps.
     pub varies: bool,
+    /// How far the units read before and after the positions that they stand on, the worst over all units and phases;
+    /// `None` if the field is the whole axis or empty. Unit u stands on position `u * jump`, rounded down.
+    pub reach: Option<[i128; 2]>,
     /// The box of the unit in the middle of the map, clipped to the input.
     pub middle: Option<Interval>,
     /// The distribution of taps.
@@ -109,7 +112,7 @@ impl Field {
         // If all units are empty on one axis (a stride that hits only gaps), they are empty altogether.
         if axes.iter().any(|axis| axis.size == 0) && axes.iter().all(|axis| !axis.global) {
             for axis in &mut axes {
-                (axis.size, axis.first, axis.middle) = (0, None, None);
+                (axis.size, axis.first, axis.middle, axis.reach) = (0, None, None, None);
             }
         }
         let seen = axes
@@ -175,16 +178,39 @@ impl AxisField {
             // A field of one element is fully covered.
             Effective { std, share: ((4.0 * std).max(1.0) / size as f64).min(1.0) }
         });
+        let reach = if self.whole || !local { None } else { self.worst(jump, units)? };
         Some(AxisFacts {
             size,
             smallest,
             jump,
+            reach,
             first,
             global: self.whole,
             varies,
             middle: centre.and_then(|span| span.clipped(extent)),
             effective,
         })
+    }
+
+    /// Returns how far the units read before and after their own positions; the inner option is empty if they read
+    /// nothing. One piece repeats with its period; the distance to units with other jumps is largest at an end of
+    /// the map.
+    fn worst(&self, jump: Jump, units: &[u64]) -> Option<Option<[i128; 2]>> {
+        let alone = self.union.len() == 1;
+        let mut worst: Option<[i128; 2]> = None;
+        for piece in &self.union {
+            let period = piece.family.period;
+            let extent = piece.by.map_or(1, |by| i128::from(units.get(by).copied().unwrap_or(1)));
+            let few = if alone { period } else { period.min(extent) };
+            let last = if alone { 0..0 } else { (extent - few).max(few)..extent };
+            for unit in (0..few).chain(last) {
+                let Some(span) = piece.family.at(unit)? else { continue };
+                let own = unit.checked_mul(*jump.numer())?.div_euclid(*jump.denom());
+                let reach = [own.checked_sub(span.lo)?, span.hi.checked_sub(own)?];
+                worst = Some(worst.map_or(reach, |[a, b]| [a.max(reach[0]), b.max(reach[1])]));
+            }
+        }
+        Some(worst)
     }
 
     /// Returns the box of the unit at `unit` (one index per axis of the node, channel first); a whole axis has no

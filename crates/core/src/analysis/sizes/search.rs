@@ -198,7 +198,7 @@ fn bisect(low: u64, high: u64, holds: impl Fn(u64) -> bool) -> u64 {
 
 /// Computes the period of the axis: the least common multiple of the denominators of all nodes' scales
 /// relative to the input.
-fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
+pub(crate) fn modulus(graph: &Graph, axis: usize) -> Result<u64, Unsupported> {
     // Scale of each node's axis relative to the input, as numerator and denominator.
     let mut scales: Vec<(u64, u64)> = Vec::with_capacity(graph.nodes.len());
     let mut modulus = 1u64;

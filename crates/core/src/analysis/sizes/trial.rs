@@ -34,6 +34,17 @@ impl Sized<'_> {
         }
     }
 
+    /// Returns the network with the shapes of this size, a graph of its own; `None` if it cannot be built.
+    pub fn into_graph(self) -> Option<Graph> {
+        match self {
+            Self::Built(graph) => Some(*graph),
+            Self::Reshaped(graph, shapes) => {
+                let inputs: Vec<Shape> = graph.inputs().map(|(id, _)| shapes[id.0].clone()).collect();
+                graph.rebuilt(&inputs, |node, layer, _| Ok((layer.clone(), node.inputs.clone()))).ok()
+            }
+        }
+    }
+
     fn shape(&self, node: usize) -> &Shape {
         match self {
             Self::Reshaped(_, shapes) => &shapes[node],

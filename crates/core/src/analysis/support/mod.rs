@@ -15,7 +15,7 @@ mod set;
 
 pub(crate) use pullback::folded;
 use pullback::{Ground, read_by as read_of};
-pub use pullback::{Way, follow};
+pub use pullback::{Way, channels_only, follow, padding_mode};
 pub use region::Region;
 pub use set::Set;
 

@@ -92,7 +92,7 @@ pub(super) fn read_by(
             let bounded =
                 |axis: usize| ground.borders == Borders::Real || axis == 0 && ground.unpadded[operand.0];
             let sizes = graph.node(operand).shape.sizes();
-            all.push((operand, image(region, reach, sizes, (&bounded, mirror(node)), budget)?));
+            all.push((operand, image(region, reach, sizes, (&bounded, padding_mode(node)), budget)?));
         }
     }
     Ok(all)
@@ -100,7 +100,7 @@ pub(super) fn read_by(
 
 /// Returns, for each node, whether its first axis contains channels only: indices beyond them are then not padding
 /// but belong to another operand. A permutation may have made it an axis of positions.
-fn channels_only(graph: &Graph) -> Vec<bool> {
+pub fn channels_only(graph: &Graph) -> Vec<bool> {
     let mut carries: Vec<Vec<bool>> = Vec::with_capacity(graph.nodes.len());
     for (_, node) in graph.iter() {
         let Op::Layer(layer) = &node.op else {
@@ -168,7 +168,7 @@ fn image(
 }
 
 /// Returns how the border of `node`'s input is padded.
-fn mirror(node: &Node) -> PaddingMode {
+pub fn padding_mode(node: &Node) -> PaddingMode {
     let Op::Layer(layer) = &node.op else { return PaddingMode::Zeros };
     match layer.arithmetic() {
         A::Conv(conv) => conv.padding_mode,

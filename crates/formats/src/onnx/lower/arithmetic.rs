@@ -318,7 +318,7 @@ pub(super) fn expand(lower: &mut Lower, used: Use<'_>) -> Outcome {
             let dims = super::elements::broadcast(&constant.dims, &wanted)?;
             // A learned token that is repeated for each image of the batch is still one token.
             if dims.first() == Some(&lower.batch)
-                && dims[1..] == constant.dims[1..]
+                && dims.get(1..) == constant.dims.get(1..)
                 && constant.dims.first() == Some(&1)
             {
                 return Ok(vec![Value::Constant(constant)]);

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::onnx::blocks::Blocks;
 use crate::onnx::constant::Constant;
+use crate::onnx::declared::Origins;
 use crate::onnx::inline::title;
 use crate::onnx::ir::Draft;
 use crate::onnx::names::{ModulePath, place};
@@ -13,6 +14,7 @@ use crate::onnx::quantisation::Quantised;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
+use cnnkit_core::source::Origin;
 
 /// Operator set of nodes for which the version does not matter.
 pub(super) const LATEST: i64 = i64::MAX;
@@ -122,6 +124,10 @@ pub struct Lower {
     pub lowered: usize,
     /// Whether every stored tensor counts, numbers too, and every shape is stated: an exported program of PyTorch.
     pub exact: bool,
+    /// Where the nodes of the file were written.
+    pub origins: Origins,
+    /// Where the node that is being lowered was written.
+    pub origin: Origin,
     /// Number of elements of large computed constants that may still be stored: 2^25 in total, 256 MiB.
     pub room: u64,
 }
@@ -335,7 +341,8 @@ impl Lower {
         }
         let draft = self.drafts.len();
         let inputs = inputs.iter().map(|tensor| tensor.draft).collect();
-        self.drafts.push(Draft { place, title, layer: Some(layer), inputs, shape: output, weights });
+        let origin = self.origin.clone();
+        self.drafts.push(Draft { place, title, layer: Some(layer), inputs, shape: output, weights, origin });
         Ok(Tensor { draft, dims, batch })
     }
 

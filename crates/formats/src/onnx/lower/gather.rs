@@ -3,8 +3,8 @@
 use super::choice::chosen;
 use super::context::{Lower, Outcome, Use, Value};
 use super::elements::{computed, small};
-use super::slice_concat::{Part, dims, taken};
-use crate::onnx::constant::Constant;
+use super::slice_concat::{Part, dims, of_constant, taken};
+use crate::onnx::constant::{Change, Constant};
 use cnnkit_core::diagnostic::{Code, Problem};
 
 /// Lowers Gather: a known scalar index selects one part, a run of indices a range.
@@ -33,13 +33,21 @@ pub(super) fn gather(lower: &mut Lower, used: Use<'_>) -> Outcome {
         Value::Constant(constant) if places.len() as u64 > size && stored(lower, &constant) => {
             Value::Tensor(super::constant_source::tensor(lower, used, &constant)?)
         }
+        // A part of a weight that stays in the file.
+        Value::Constant(constant) if constant.root.is_some() && is_run(&places) => {
+            let part = Part { axis, first: places[0], count: places.len() as u64, step: 1 };
+            let mut dims = constant.dims.clone();
+            dims.splice(axis..=axis, indices.dims.iter().copied());
+            let taken = of_constant(&constant, part);
+            return Ok(vec![Value::Constant(taken.changed(Change::Reshape(dims.clone()), dims))]);
+        }
         Value::Constant(constant) => {
             return Ok(vec![Value::Constant(picked(&constant, axis, &places, &indices.dims))]);
         }
         other => other,
     };
     let Some(&first) = places.first() else { return used.unsupported("no indices") };
-    let taken = if places.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
+    let taken = if is_run(&places) {
         taken(lower, used, &value, Part { axis, first, count: places.len() as u64, step: 1 })?
     } else if let Value::Tensor(tensor) = &value {
         chosen(lower, used, tensor, axis, places)?
@@ -103,6 +111,11 @@ pub(super) fn gather_nd(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let dims = [outer, rest].concat();
     let made = lower.viewed(used, &taken, &dims, batch.map(|batch| batch - depth + outer.len()))?;
     Ok(vec![Value::Tensor(super::slice_concat::settled(lower, used, made)?)])
+}
+
+/// Returns whether the indices are one or more in a row.
+fn is_run(places: &[u64]) -> bool {
+    !places.is_empty() && places.windows(2).all(|pair| pair[0] + 1 == pair[1])
 }
 
 /// Returns whether `constant` is a complete weight of the file.

@@ -199,6 +199,7 @@ fn output(
         inputs,
         shape,
         weights: given,
+        origin: lower.origin.clone(),
     });
     if known.is_some() {
         return Value::Tensor(Tensor { draft, dims, batch });

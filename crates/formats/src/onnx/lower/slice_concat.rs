@@ -40,7 +40,8 @@ pub(super) fn part(axis: usize, size: u64, start: i64, end: i64, step: i64) -> R
     Ok(Part { axis, first: whole(start.max(0))?, count: whole(count)?, step })
 }
 
-fn of_constant(constant: &Constant, part: Part) -> Constant {
+/// Returns the part of a constant; of one that is stored, as a view of it.
+pub(super) fn of_constant(constant: &Constant, part: Part) -> Constant {
     let mut dims = constant.dims.clone();
     let mut moves = steps(&constant.dims);
     let first = (part.first as usize).saturating_mul(moves[part.axis]);

@@ -97,6 +97,7 @@ impl Lower {
             return Err(Problem::new(Code::Limit, format!("the model has more than {MAX_NODES} nodes")));
         }
         let node = used.node;
+        self.origin = self.origins.of_node(&node.name);
         let outcome = self.outcome(used).and_then(|values| self.as_stated(used, values));
         let values = match outcome {
             Ok(values) => self.limited(used, values),

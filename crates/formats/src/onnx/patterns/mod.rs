@@ -32,7 +32,6 @@ static PATTERNS: &[Pattern] = &[
     normalisation::group_norm,
     shuffle::channel_shuffle,
     shuffle::pixel_shuffle,
-    excitation::squeeze_excite,
     deformable::deform_conv,
     normalisation::over_channels,
     movement::stretched,
@@ -41,6 +40,9 @@ static PATTERNS: &[Pattern] = &[
     movement::still,
     movement::joined,
 ];
+
+/// The patterns that join the weights of several modules. Not of an exported program, which is counted by module.
+static ACROSS_MODULES: &[Pattern] = &[excitation::squeeze_excite];
 
 /// The replacement of a pattern.
 pub(super) struct Match {
@@ -88,8 +90,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// Replaces all patterns. Drafts that only replaced layers read are dead afterwards.
-pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
+/// Replaces all patterns; those that join modules unless `by_module`. Drafts that only replaced layers read are dead
+/// afterwards.
+pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize], by_module: bool) {
+    let joining = if by_module { &[] } else { ACROSS_MODULES };
     let mut view_uses = uses(drafts, outputs);
     // Before permutations are joined: the transposition of the keys is part of attention.
     for index in 0..drafts.len() {
@@ -102,17 +106,19 @@ pub(super) fn recognise(drafts: &mut [Draft], outputs: &[usize]) {
         // A replaced layer may be the end of a larger pattern.
         for _ in 0..4 {
             let view = View { drafts, uses: std::mem::take(&mut view_uses) };
-            let found = PATTERNS.iter().find_map(|pattern| pattern(&view, index));
+            let here = &drafts[index].place.module;
+            let fits = |found: &Match| !by_module || drafts[found.named].place.module == *here;
+            let found = PATTERNS.iter().chain(joining).find_map(|pattern| pattern(&view, index).filter(fits));
             view_uses = view.uses;
             let Some(found) = found else { break };
-            let place = drafts[found.named].place.clone();
+            let (place, origin) = (drafts[found.named].place.clone(), drafts[found.named].origin.clone());
             // First the new inputs, so that no draft that is still read is removed.
             for &input in &found.inputs {
                 view_uses[input] += 1;
             }
             release(drafts, &mut view_uses, index);
             let draft = &mut drafts[index];
-            draft.place = place;
+            (draft.place, draft.origin) = (place, origin);
             draft.layer = Some(found.layer);
             draft.inputs = found.inputs;
             draft.weights = found.weights;

@@ -4,6 +4,7 @@ use super::super::messages::{data_type, int};
 use super::call::values::returned;
 use super::call::{Call, Outcome, Unsupported, one, unsupported};
 use crate::onnx::constant::is_integer;
+use crate::onnx::proto::DataType;
 
 /// Whether the output has whole numbers.
 fn makes_whole(call: &Call<'_, '_>) -> bool {
@@ -97,6 +98,24 @@ pub(super) fn linspace(call: &mut Call<'_, '_>) -> Outcome {
     let (step, start) = (call.number(step), call.number(start));
     let scaled = call.emit("Mul", vec![indices, step], vec![]);
     one(call.emit("Add", vec![scaled, start], vec![]))
+}
+
+/// Ones where row and column are the same.
+pub(super) fn eye(call: &mut Call<'_, '_>) -> Outcome {
+    let dims = call.output_dims(0)?;
+    let &[rows, columns] = dims.as_slice() else { return unsupported("an identity that is no matrix") };
+    let names = returned(call.node);
+    let meta = names.first().and_then(|name| call.values.meta(name.as_ref()?));
+    let to = meta.map_or(DataType::Float, |meta| data_type(meta.dtype));
+    let indices = |call: &mut Call<'_, '_>, count: i64, sizes: [i64; 2]| {
+        let bounds = [0, count, 1].map(|bound| call.whole(bound));
+        let list = call.emit("Range", bounds.to_vec(), vec![]);
+        let sizes = call.constant(sizes.to_vec());
+        call.emit("Reshape", vec![list, sizes], vec![])
+    };
+    let (down, right) = (indices(call, rows, [-1, 1]), indices(call, columns, [1, -1]));
+    let same = call.emit("Equal", vec![down, right], vec![]);
+    one(call.emit("Cast", vec![same], vec![int("to", to as i64)]))
 }
 
 /// Each list along an axis of its own, repeated along the others.

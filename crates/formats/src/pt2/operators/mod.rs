@@ -133,6 +133,7 @@ static TABLE: &[(&str, Translate)] = operators! {
     create::arange => "aten.arange";
     create::linspace => "aten.linspace";
     create::meshgrid => "aten.meshgrid";
+    create::eye => "aten.eye";
     resize::resize => "aten.upsample_nearest1d" "aten.upsample_nearest2d" "aten.upsample_nearest3d" "aten.upsample_linear1d"
         "aten.upsample_bilinear2d" "aten.upsample_trilinear3d" "aten.upsample_bicubic2d" "aten._upsample_nearest_exact2d"
         "aten._upsample_nearest_exact1d" "aten._upsample_nearest_exact3d";
