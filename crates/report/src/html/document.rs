@@ -82,10 +82,7 @@ fn script() -> String {
 /// Returns JSON that stands inside a `script` element: no `<` begins a tag or ends the element, and no line separator
 /// ends a line. All of these occur inside strings only.
 fn in_script(json: &str) -> String {
-    crate::render::safe::json(json.to_owned())
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
+    crate::render::safe::json(json).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 /// Returns text with the characters escaped that HTML reads as markup.
