@@ -213,12 +213,7 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
         let shown = target.is_some()
             || question.all
             || merges.contains_key(&facts.node)
-<<<<<<< HEAD
             || changes(graph, &all, facts);
-=======
-            || all.returned[facts.node.index()];
-        let changes = changes(graph, &all, facts);
->>>>>>> h-scale
         let exact = known.get(&(facts.node, facts.input)).copied();
         let returned = all.returned[facts.node.index()];
         RfLayer {
@@ -291,16 +286,11 @@ fn find(graph: &Graph, id: &str) -> Result<NodeId, Problem> {
     })
 }
 
-<<<<<<< HEAD
 /// Returns whether the field differs from that of the layer's first input: a window, an output.
 fn changes(graph: &Graph, all: &AllFacts, facts: &Facts) -> bool {
     if all.returned[facts.node.index()] {
         return true;
     }
-=======
-/// Returns whether the field differs from that of the layer's first input, as after a window.
-fn changes(graph: &Graph, all: &AllFacts, facts: &Facts) -> bool {
->>>>>>> h-scale
     let before = graph.node(facts.node).inputs.first();
     let before = before.and_then(|node| all.about(*node, facts.input));
     let same = |other: &Facts| {
@@ -375,10 +365,6 @@ fn of_layer(graph: &Graph, facts: &Facts, effective: bool, exact: Option<&Exact>
         facts: facts.clone(),
         layer: format!("{} {settings}", node.op.name()).trim_end().to_owned(),
         returned: false,
-<<<<<<< HEAD
-=======
-        changes: false,
->>>>>>> h-scale
         shown: true,
     }
 }
