@@ -216,12 +216,7 @@ pub fn summary(graph: &Graph, question: Question, import: Option<Import>) -> Res
             || changes(graph, &all, facts);
         let exact = known.get(&(facts.node, facts.input)).copied();
         let returned = all.returned[facts.node.index()];
-        RfLayer {
-            shown: shown || changes,
-            changes,
-            returned,
-            ..of_layer(graph, facts, question.effective, exact)
-        }
+        RfLayer { shown, returned, ..of_layer(graph, facts, question.effective, exact) }
     };
     let asked = match target {
         Some(node) => all.of(node),
