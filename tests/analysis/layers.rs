@@ -27,6 +27,26 @@ fn arguments(kind: &Kind) -> Vec<String> {
 }
 
 #[test]
+fn infinite_and_large_numbers_are_arguments() {
+    let (pad, _) = find("pad").expect("a layer");
+    for (text, value) in [
+        ("-inf", f64::NEG_INFINITY),
+        ("inf", f64::INFINITY),
+        ("-3", -3.0),
+        ("-1e38", -1e38),
+        ("-3.4028234663852886e38", f64::from(f32::MIN)),
+    ] {
+        let Layer::Pad(built) = build(pad, &format!("{{padding: 1, value: {text}}}")) else {
+            panic!("no pad")
+        };
+        assert_eq!(built.value, value, "{text}");
+        // What is infinite is a word, because JSON has no such number.
+        let written = serde_json::to_value(&built).expect("JSON");
+        assert_eq!(written["value"].is_string(), value.is_infinite(), "{written}");
+    }
+}
+
+#[test]
 fn names_and_aliases_are_words_of_their_own() {
     let fold = |name: &str| name.replace('_', "").to_lowercase();
     let mut seen = HashSet::new();

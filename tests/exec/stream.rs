@@ -117,7 +117,16 @@ impl<'a> Case<'a> {
         for &count in hops {
             let (outputs, states, units) = self.stream(count);
             if bits(&outputs) != expected {
-                return Err(format!("{name}: chunks of {count} hops differ from the whole"));
+                let found = bits(&outputs);
+                let place = expected.iter().zip(&found).enumerate().find_map(|(output, (a, b))| {
+                    let at = a.iter().zip(b).position(|(a, b)| a != b)?;
+                    Some((output, at, f32::from_bits(a[at]), f32::from_bits(b[at])))
+                });
+                let lengths = |all: &[Vec<u32>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+                let (expected, found) = (lengths(&expected), lengths(&found));
+                return Err(format!(
+                    "{name}: chunks of {count} hops differ from the whole: {place:?}, {found:?} elements for {expected:?}"
+                ));
             }
             let whole = usize::try_from(plan.hop * count).expect("small");
             let full = self.length / whole;

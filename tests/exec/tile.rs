@@ -33,8 +33,7 @@ fn seeded<'g>(graph: &'g Graph, whole: &Graph) -> (Network<'g, f64>, Vec<Tensor<
     let network = Network::filled(graph, |name, weight| {
         let sizes = weight.shape.sizes().to_vec();
         let taps = sizes.get(2..).unwrap_or(&[]).to_vec();
-        let spread = 1u64 << taps.iter().filter(|&&taps| taps > 1).count();
-        let share = 1.0 / (sizes.get(1).copied().unwrap_or(1) * spread) as f64;
+        let share = 1.0 / sizes.get(1).copied().unwrap_or(1) as f64;
         let mut random =
             Seed(name.bytes().fold(9, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte))));
         let constant = match weight.name {
@@ -47,7 +46,7 @@ fn seeded<'g>(graph: &'g Graph, whole: &Graph) -> (Network<'g, f64>, Vec<Tensor<
         move || {
             let mut rest = index;
             index += 1;
-            let outer = taps.iter().rev().all(|&taps| {
+            let outer = taps.iter().rev().any(|&taps| {
                 let tap = rest % taps;
                 rest /= taps;
                 tap == 0 || tap + 1 == taps

@@ -73,10 +73,8 @@ impl Graph {
 
 /// Returns the axis of a concatenation.
 fn axis(node: &Node) -> Option<u64> {
-    match &node.op {
-        Op::Layer(Layer::Concat(concat)) => Some(concat.axis),
-        _ => None,
-    }
+    let Op::Layer(Layer::Concat(concat)) = &node.op else { return None };
+    Some(concat.axis)
 }
 
 /// Adds `value` to the hash of a list.

@@ -44,11 +44,16 @@ impl Scale {
     /// Returns multiples of 1, 2 or 5 times a power of ten.
     fn steps(&self, wanted: usize) -> Vec<f64> {
         let rough = (self.to - self.from) / wanted.max(1) as f64;
-        let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= rough);
-        let step = step.unwrap_or(power);
+        let exponent = rough.log10().floor() as i32;
+        // A division by a whole power rounds once: 15 / 100 is the number that `0.15` is.
+        let value = |times: f64| {
+            let power = 10f64.powi(exponent.abs());
+            if exponent < 0 { times / power } else { times * power }
+        };
+        let factor = [1.0, 2.0, 5.0].into_iter().find(|&factor| value(factor) >= rough).unwrap_or(10.0);
+        let step = value(factor);
         let (first, last) = ((self.from / step - 1e-9).ceil() as i64, (self.to / step + 1e-9).floor() as i64);
-        (first..=last).map(|n| n as f64 * step).collect()
+        (first..=last).map(|n| value(n as f64 * factor)).collect()
     }
 
     /// Returns powers of ten, or of two where there are few of them.

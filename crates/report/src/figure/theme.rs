@@ -74,9 +74,8 @@ impl Theme {
             Paint::Tint(n) => pick(LIGHT_TINTS[n % SERIES], DARK_TINTS[n % SERIES], PRINT_TINTS[n % SERIES]),
             Paint::Heat(share) => self.heat(share),
             Paint::OnHeat(share) => {
-                let RgbColor(r, g, b) = self.heat(share);
-                let luminance = (u32::from(r) * 299 + u32::from(g) * 587 + u32::from(b) * 114) / 1000;
-                rgb(if luminance > 130 { 0x10_14_18 } else { 0xff_ff_ff })
+                let (behind, dark, light) = (self.heat(share), rgb(0x10_14_18), rgb(0xff_ff_ff));
+                if contrast(dark, behind) > contrast(light, behind) { dark } else { light }
             }
             Paint::Alert => pick(0xd5_5e_00, 0xf5_8b_4b, 0x00_00_00),
             Paint::AlertTint => pick(0xfd_f0_e6, 0x2e_1d_12, 0xff_ff_ff),
@@ -103,6 +102,21 @@ impl Theme {
     }
 }
 
+/// Relative luminance, 0 to 1 (WCAG 2.2).
+fn luminance(RgbColor(r, g, b): RgbColor) -> f64 {
+    let linear = |byte: u8| {
+        let share = f64::from(byte) / 255.0;
+        if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+}
+
+/// Contrast of two colours, 1 to 21 (WCAG 2.2).
+fn contrast(a: RgbColor, b: RgbColor) -> f64 {
+    let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+    a.max(b) / a.min(b)
+}
+
 fn rgb(code: u32) -> RgbColor {
     let [_, r, g, b] = code.to_be_bytes();
     RgbColor(r, g, b)
@@ -111,20 +125,6 @@ fn rgb(code: u32) -> RgbColor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Relative luminance (WCAG 2.2).
-    fn luminance(RgbColor(r, g, b): RgbColor) -> f64 {
-        let linear = |byte: u8| {
-            let share = f64::from(byte) / 255.0;
-            if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
-        };
-        0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
-    }
-
-    fn contrast(a: RgbColor, b: RgbColor) -> f64 {
-        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
-        a.max(b) / a.min(b)
-    }
 
     #[test]
     fn words_stand_out_from_what_lies_behind_them() {

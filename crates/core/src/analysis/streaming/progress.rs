@@ -10,6 +10,9 @@ pub struct Ends {
     pub start: i128,
     /// Elements at the end that units which read beyond it need.
     pub end: i128,
+    /// Units at the end that read only what is known and yet are not there, because the layer cuts them off: a
+    /// transposed convolution with padding, a crop. They are held back until more elements come.
+    pub cut: i128,
 }
 
 /// Returns what `edge` needs at the ends of an operand of `inputs` units, for a node of `outputs` units.
@@ -21,7 +24,9 @@ pub fn ends(edge: &Edge, inputs: u64, outputs: u64) -> Option<Ends> {
         Border::Repeated => 1,
     };
     let after = edge.relation.at(i128::from(outputs) - 1)?.last().unwrap_or(0) - (i128::from(inputs) - 1);
-    Some(Ends { start: inside(-edge.relation.at(0)?.first), end: inside(after) })
+    let ends = Ends { start: inside(-edge.relation.at(0)?.first), end: inside(after), cut: 0 };
+    let cut = (ready(edge, ends, i128::from(inputs)) - i128::from(outputs)).max(0);
+    Some(Ends { cut, ..ends })
 }
 
 /// Returns how many units, from the first on, can be computed if the first `known` units of the operand are.
@@ -37,7 +42,10 @@ pub fn ready(edge: &Edge, ends: Ends, known: i128) -> i128 {
         units = units.min(phase.saturating_add((rounds + 1).saturating_mul(relation.period)));
     }
     // A relation in which no phase reads anything says nothing about time: as many units as there are periods.
-    if units == i128::MAX { known.div_euclid(relation.advance) * relation.period } else { units.max(0) }
+    if units == i128::MAX {
+        units = known.div_euclid(relation.advance) * relation.period;
+    }
+    (units - ends.cut).max(0)
 }
 
 /// Returns the first unit of the operand that the units from `done` on need, if `known` units of it are computed.
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn progress_is_what_trying_every_unit_finds() {
-        let none = Ends { start: 0, end: 0 };
+        let none = Ends { start: 0, end: 0, cut: 0 };
         for relation in relations() {
             let reads = |u: i128| relation.at(u).expect("small numbers");
             for known in 1..40 {

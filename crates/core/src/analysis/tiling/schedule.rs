@@ -193,7 +193,7 @@ pub(super) fn plan(
         }
     }
     let mut loads = Loads { sizes, known: HashMap::new() };
-    let weights = graph.nodes().iter().flat_map(|node| node.own_weights());
+    let weights = graph.nodes().iter().flat_map(crate::graph::Node::own_weights);
     let weights =
         weights.map(|(_, weight)| weight.shape.elements().unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
     let bytes = |elements: u64| elements.saturating_add(weights).saturating_mul(options.dtype.bytes());

@@ -67,12 +67,12 @@ fn chain(graph: &Graph, training: &Training, kept: &Kept) -> Chain {
     let first_output = graph.outputs().iter().map(|output| output.index()).min().unwrap_or(0).min(end);
     let last_input = graph.inputs().map(|(id, _)| id.index()).last().unwrap_or(0);
     let (mut cuts, mut furthest) = (Vec::new(), 0);
-    for at in 0..first_output {
+    for (at, &read) in last.iter().enumerate().take(first_output) {
         let own = kept.outputs[at].is_some_and(|storage| kept.storages[storage].node == at);
         if furthest <= at && own && at >= last_input {
             cuts.push(at);
         }
-        furthest = furthest.max(last[at]);
+        furthest = furthest.max(read);
     }
     // Segments of more than two cuts remain possible if some cuts are left out.
     let step = cuts.len().div_ceil(MOST_CUTS).max(1);

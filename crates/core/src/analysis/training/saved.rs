@@ -57,7 +57,7 @@ pub(super) enum Width {
 }
 
 impl Own {
-    fn new(name: &'static str, per_image: u64) -> Saved {
+    fn activation(name: &'static str, per_image: u64) -> Saved {
         Saved::Own(Self { name, per_image, once: 0, width: Width::Activation })
     }
 
@@ -123,7 +123,7 @@ pub(super) fn saved(layer: &Layer, io: Io<'_>, needs: Needs<'_>, attention: Atte
             // Offsets and a mask that the layer owns are parameters.
             let mut kept: Vec<Saved> = (0..io.inputs.len()).map(Saved::Input).collect();
             if !layer.modulated {
-                kept.push(Own::new("empty mask", 1));
+                kept.push(Own::activation("empty mask", 1));
             }
             if !layer.bias {
                 kept.push(Own::once("empty bias", layer.out_channels));
@@ -182,15 +182,15 @@ pub(super) fn saved(layer: &Layer, io: Io<'_>, needs: Needs<'_>, attention: Atte
             let padded = plane.saturating_mul(channels.saturating_add(layer.size.saturating_sub(1)));
             vec![
                 Saved::Input(0),
-                Own::new("padded squares", padded),
-                Own::new("sums", elements),
-                Own::new("denominators", elements),
+                Own::activation("padded squares", padded),
+                Own::activation("sums", elements),
+                Own::activation("denominators", elements),
             ]
         }
 
         A::Dropout(layer) if layer.p == 0.0 => vec![],
         A::Dropout(layer) if layer.p >= 1.0 => vec![Own::once("factor", 1)],
-        A::Dropout(_) => vec![Own::new("mask", input.elements().unwrap_or(u64::MAX))],
+        A::Dropout(_) => vec![Own::activation("mask", input.elements().unwrap_or(u64::MAX))],
         A::Pointwise(function) => match function.kept {
             KeptByActivation::Input => vec![Saved::Input(0)],
             KeptByActivation::Output | KeptByActivation::OutputInPlace => vec![Saved::Output],
@@ -247,11 +247,15 @@ fn convolved(mode: PaddingMode, windows: &[Window], io: Io<'_>) -> Vec<Saved> {
         let sizes = sizes.map(|(window, &size)| size.saturating_add_signed(amount(window)));
         sizes.fold(io.input().channels(), u64::saturating_mul)
     };
-    let whole = || Own::new("padded input", padded(|window| window.before.saturating_add(window.after)));
+    let whole =
+        || Own::activation("padded input", padded(|window| window.before.saturating_add(window.after)));
     match mode {
         // The operator pads both sides alike; what one side has more is added before.
         PaddingMode::Zeros if windows.iter().any(|window| window.before != window.after) => {
-            vec![Own::new("padded input", padded(|window| window.before.abs_diff(window.after) as i64))]
+            vec![Own::activation(
+                "padded input",
+                padded(|window| window.before.abs_diff(window.after) as i64),
+            )]
         }
         PaddingMode::Zeros => vec![Saved::Input(0)],
         _ if windows.iter().all(|window| window.before == 0 && window.after == 0) => vec![Saved::Input(0)],
@@ -268,11 +272,11 @@ fn deformed(layer: &DeformConv, io: Io<'_>) -> Vec<Saved> {
     let mut kept = vec![Saved::Input(0)];
     if layer.modulated {
         // The split leaves views of one tensor, offsets and mask; the mask's sigmoid is a tensor of its own.
-        kept.push(Own::new("offsets", planes.saturating_mul(3)));
-        kept.push(Own::new("mask", planes));
+        kept.push(Own::activation("offsets", planes.saturating_mul(3)));
+        kept.push(Own::activation("mask", planes));
     } else {
-        kept.push(Own::new("offsets", planes.saturating_mul(2)));
-        kept.push(Own::new("empty mask", 1));
+        kept.push(Own::activation("offsets", planes.saturating_mul(2)));
+        kept.push(Own::activation("empty mask", 1));
     }
     if !layer.bias {
         kept.push(Own::once("empty bias", layer.out_channels));
@@ -299,13 +303,13 @@ fn attended(io: Io<'_>, needs: Needs<'_>, kernel: AttentionKernel) -> Vec<Saved>
     let scores = query || key || terms || needs.weights;
     let mut kept = vec![];
     if query {
-        kept.push(Own::new("scaled keys", matrices.saturating_mul(keys).saturating_mul(last(1))));
+        kept.push(Own::activation("scaled keys", matrices.saturating_mul(keys).saturating_mul(last(1))));
     }
     if key {
-        kept.push(Own::new("scaled queries", queries.saturating_mul(last(0))));
+        kept.push(Own::activation("scaled queries", queries.saturating_mul(last(0))));
     }
     if scores || value {
-        kept.push(Own::new("attention weights", queries.saturating_mul(keys)));
+        kept.push(Own::activation("attention weights", queries.saturating_mul(keys)));
     }
     if scores {
         kept.push(Saved::Matrices(2, matrices));
@@ -336,7 +340,7 @@ fn multiplied(io: Io<'_>, needs: Needs<'_>) -> Vec<Saved> {
             kept.push(Saved::Input(index));
         }
         if needs.input(index) {
-            let partial = || Own::new("partial product", product(&sizes).unwrap_or(u64::MAX));
+            let partial = || Own::activation("partial product", product(&sizes).unwrap_or(u64::MAX));
             kept.push(if index == 1 { Saved::Input(0) } else { partial() });
         }
         trained |= needs.input(index);
@@ -351,13 +355,17 @@ fn multiplied(io: Io<'_>, needs: Needs<'_>) -> Vec<Saved> {
 /// product.
 fn squeezed(layer: &SqueezeExcite, channels: u64) -> Vec<Saved> {
     let inner = layer.inner(channels).unwrap_or(u64::MAX);
-    let mut kept = vec![Saved::Input(0), Own::new("means", channels), Own::new("inner activations", inner)];
+    let mut kept = vec![
+        Saved::Input(0),
+        Own::activation("means", channels),
+        Own::activation("inner activations", inner),
+    ];
     if layer.activation.pointwise().kept == KeptByActivation::Input {
-        kept.push(Own::new("inner values", inner));
+        kept.push(Own::activation("inner values", inner));
     }
     if layer.gate.pointwise().kept == KeptByActivation::Input {
-        kept.push(Own::new("gate values", channels));
+        kept.push(Own::activation("gate values", channels));
     }
-    kept.push(Own::new("gates", channels));
+    kept.push(Own::activation("gates", channels));
     kept
 }
