@@ -49,7 +49,7 @@ fn built_in_networks_run_in_an_arena_of_the_planned_size() {
         checked += 1;
         views += usize::from(plan.operators.has_views());
     }
-    assert!(checked > 60 && views > 5, "{checked} networks, {views} with views");
+    assert!(checked > 60 && views >= 5, "{checked} networks, {views} with views");
 }
 
 #[test]

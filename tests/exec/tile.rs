@@ -11,7 +11,8 @@ use cnnkit::exec::network::Network;
 use cnnkit::exec::run::Reference;
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::exec::tile;
-use cnnkit::graph::{Builder, Graph, NodeId};
+use cnnkit::graph::{Builder, Graph, NodeId, Op};
+use cnnkit::layers::Layer;
 use cnnkit::resized::Spec;
 use cnnkit::source::Origin;
 use cnnkit::spec::{self, Overrides};
@@ -386,6 +387,17 @@ fn random(number: u64) -> Graph {
         .unwrap_or_else(|errors| panic!("{number}: {errors:?}"))
 }
 
+/// Whether a transposed convolution leaves units that read nothing: margins are bounds behind it.
+fn has_gaps(graph: &Graph) -> bool {
+    graph.nodes().iter().any(|node| {
+        let Op::Layer(Layer::ConvTranspose(layer)) = &node.op else { return false };
+        let rank = node.shape.spatial().len();
+        let kernel = layer.kernel.resolve(rank, "kernel", 1).expect("a kernel");
+        let stride = layer.stride.resolve(rank, "stride", 1).expect("a stride");
+        kernel.iter().zip(&stride).any(|(kernel, stride)| kernel < stride)
+    })
+}
+
 fn text(graph: &Graph) -> String {
     let line = |node: &cnnkit::graph::Node| {
         let inputs: Vec<&str> = node.inputs.iter().map(|&input| graph.node(input).id.as_str()).collect();
@@ -412,7 +424,7 @@ fn random_networks_equal_their_tiles_bit_for_bit() {
         let tiling =
             [1 + number % 3, 6, 24].into_iter().map(|parts| cut(&trial, parts, &along)).find(Result::is_ok);
         let result = match tiling.unwrap_or_else(|| cut(&trial, 48, &along)) {
-            Ok(Some(tiling)) => proved(graph.name(), &trial, &tiling, true),
+            Ok(Some(tiling)) => proved(graph.name(), &trial, &tiling, !has_gaps(&graph)),
             Ok(None) => {
                 blocked += 1;
                 continue;

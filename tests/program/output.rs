@@ -147,6 +147,10 @@ const CALLS: &[&str] = &[
     "sizes zoo:unet",
     "sizes zoo:bottleneck --near 30",
     "tile zoo:context_module_basic --image 400 --tile 200",
+    "train zoo:bottleneck --batch 8 --memory 1GiB",
+    "train zoo:bottleneck zoo:dense --optimizer adamw --dtype bf16",
+    "plan zoo:bottleneck --dtype i8 --arena 4MiB",
+    "plan zoo:bottleneck zoo:dense",
     "tile zoo:squeeze-excite zoo:context_module_basic",
     "stream zoo:tcn --rate 16000",
     "stream zoo:squeeze-excite zoo:tcn",
@@ -220,7 +224,8 @@ fn an_imported_model_prints_valid_json() {
     let schema = output::schema();
     let models = Path::new("tests/data/onnx");
     let model = model(&root().join(models));
-    for command in ["params", "rf", "channels", "paths", "sizes", "tile", "stream", "graph"] {
+    for command in ["params", "rf", "channels", "paths", "sizes", "train", "plan", "tile", "stream", "graph"]
+    {
         let value = printed(&[command, model.to_str().expect("UTF-8")]);
         check(&schema, command, &value, command);
         assert!(value["not_analysed"].is_array() && value["remarks"].is_array(), "{command}");

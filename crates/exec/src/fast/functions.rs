@@ -183,8 +183,10 @@ mod tests {
         arguments: Vec<f32>,
     }
 
-    /// The functions with their definitions, and the largest argument that each supports.
-    const FUNCTIONS: [(&str, fn(f64) -> f64, f32); 8] = [
+    /// A function's name, its definition, and the largest argument that it supports.
+    type Defined = (&'static str, fn(f64) -> f64, f32);
+
+    const FUNCTIONS: [Defined; 8] = [
         ("exp", libm::exp, 88.0),
         ("exp_minus_one", libm::expm1, 0.0),
         (

@@ -56,6 +56,7 @@ fn inside(window: &Window, tap: u64, size: usize, outputs: usize) -> Range<usize
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a list of one run of taps is meant")]
 mod tests {
     use super::*;
 
