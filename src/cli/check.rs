@@ -228,7 +228,8 @@ fn archive(args: &Args, object: &Object) -> Result<Vec<u8>, Failure> {
 fn explain_python(checked: &mut [Checked]) {
     for Checked { sources, outcome, .. } in checked {
         for finding in &mut outcome.findings {
-            if finding.span.is_some_and(|span| sources.get(span.source).name.ends_with(".py")) {
+            let of_python = |name: &str| Path::new(name).extension().is_some_and(|end| end == "py");
+            if finding.span.is_some_and(|span| of_python(&sources.get(span.source).name)) {
                 finding.help.push("`--fix` does not edit Python: change this line by hand".into());
             }
         }

@@ -10,7 +10,7 @@ use cnnkit::{LoadError, Loader};
 use cnnkit_check::{Choices, Plan, Project, Subject};
 use cnnkit_formats::pictures;
 use cnnkit_report::findings::Findings;
-use cnnkit_report::html::{Book, ReportSummary, ReportedNetwork};
+use cnnkit_report::html::{Book, NetworkData, ReportSummary, ReportedNetwork};
 use cnnkit_report::imported::Figures;
 use cnnkit_report::verify::VerifySummary;
 use cnnkit_report::{Page, Report};
@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         return Ok(Report::text(Page::default()));
     }
     output::save(&file, &html)?;
-    let ok = book.networks.iter().all(|network| network.holds());
+    let ok = book.networks.iter().all(NetworkData::holds);
     let networks = book.networks.iter().map(ReportedNetwork::of).collect();
     Ok(Report::of(ReportSummary { file, bytes: html.len(), networks, ok }))
 }

@@ -161,7 +161,7 @@ fn lines_of_a_network_begin_and_end_at_boxes() {
             .collect();
         assert!(lines.len() > 20, "{name}");
         for (n, line) in lines.iter().enumerate() {
-            for &(x, y) in [line[0], line[line.len() - 1]].iter() {
+            for &(x, y) in &[line[0], line[line.len() - 1]] {
                 let near = |a: f64, b: f64| (a - b).abs() < 0.02;
                 let at_box = boxes.iter().any(|place| {
                     (near(y, place[0].1) || near(y, place[1].1)) && (place[0].0..=place[1].0).contains(&x)

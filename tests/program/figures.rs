@@ -50,7 +50,7 @@ fn pictures_of_the_documentation_are_what_their_calls_draw() {
         .expect("docs/images")
         .map(|file| format!("docs/images/{}", file.expect("readable").file_name().to_string_lossy()))
         // The others are photographs of the page that `report` writes.
-        .filter(|file| file.ends_with(".svg"))
+        .filter(|file| Path::new(file).extension().is_some_and(|end| end == "svg"))
         .collect();
     kept.sort();
     files.sort();
@@ -152,7 +152,7 @@ fn netron_finds_the_figures_of_every_node() {
             assert_eq!(sum("parameters"), report["totals"]["params"]);
             assert_eq!(sum("MACs"), report["totals"]["macs"]);
         } else {
-            let last = of("receptive field").last().expect("fields");
+            let last = of("receptive field").next_back().expect("fields");
             assert_eq!(last["value"], "global");
             assert_eq!(of("receptive field").next().expect("fields")["value"], "3 x 3");
         }

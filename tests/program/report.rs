@@ -43,7 +43,7 @@ fn report_names_are_text() {
         let lower = page.to_lowercase();
         assert_eq!((lower.matches("<script").count(), lower.matches("</script").count()), (2, 2), "{name}");
         assert!(!lower.contains("<img") && !lower.contains("<!--"), "{name}");
-        assert!(!page.contains(|c| is_obeyed(c)), "{name}");
+        assert!(!page.contains(is_obeyed), "{name}");
         assert!(data(&page)["networks"][0]["graph"]["nodes"][0]["id"].is_string());
     }
 }

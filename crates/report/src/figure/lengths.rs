@@ -22,7 +22,7 @@ const MOST_BARS: u64 = 160;
 /// Returns the figure of `summary`.
 pub fn of(summary: &PathsSummary) -> Scene {
     let title = format!("Paths of {}", summary.name);
-    let counts: Vec<String> = summary.outputs.iter().map(|output| sentence(output)).collect();
+    let counts: Vec<String> = summary.outputs.iter().map(sentence).collect();
     let remark = match counts.as_slice() {
         [only] => only.clone(),
         several => format!("{} outputs", several.len()),
@@ -154,7 +154,7 @@ fn chart(
     let slot = x.at(step as f64) - x.at(0.0);
     let wide = (slot * 0.78).max(0.8);
     for ((from, to, count), &part) in bars.iter().zip(&shares).filter(|((.., count), _)| count.bits() > 0) {
-        let centre = x.at((*from as f64 + *to as f64) / 2.0);
+        let centre = x.at(f64::midpoint(*from as f64, *to as f64));
         // A length that has paths has a visible bar.
         let height = (frame.bottom - y.at(part)).max(0.75);
         let bar = Rect::filled([centre - wide / 2.0, frame.bottom - height, wide, height], Paint::Heat(0.5));

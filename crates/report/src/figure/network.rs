@@ -227,7 +227,9 @@ impl Page<'_> {
         let (fill, stroke, radius) = match placed.item {
             Shown::Node(index) => match &self.graph.nodes()[index].op {
                 Op::Input => (Paint::Paper, Stroke::new(Paint::Ink, 1.25), height / 2.0),
-                op => (Paint::Tint(KINDS[kind::of(op.name())].1), Stroke::new(Paint::Rule, 1.0), 3.0),
+                op @ Op::Layer(_) => {
+                    (Paint::Tint(KINDS[kind::of(op.name())].1), Stroke::new(Paint::Rule, 1.0), 3.0)
+                }
             },
             Shown::Block(_) => (Paint::Paper, Stroke::new(Paint::Ink, 1.25), 3.0),
         };

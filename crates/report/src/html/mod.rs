@@ -55,7 +55,7 @@ impl Book {
     }
 
     fn title(&self) -> String {
-        let names = || self.networks.iter().map(|network| network.name());
+        let names = || self.networks.iter().map(NetworkData::name);
         match names().collect::<Vec<_>>().as_slice() {
             [] => "cnnkit".to_owned(),
             [only] => format!("{only} - cnnkit"),

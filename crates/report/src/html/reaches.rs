@@ -117,7 +117,7 @@ fn axis(reach: &AxisReach) -> Option<Value> {
 
 fn by(relation: &Relation) -> Option<Value> {
     let Relation { by, period, advance, reads } = relation;
-    let number = |value: i128| (value.abs() < MOST).then(|| value as i64);
+    let number = |value: i128| (value.abs() < MOST).then_some(value as i64);
     let triple = |reads: &Reads| Some([number(reads.first)?, number(reads.step)?, number(reads.count)?]);
     let (period, advance) = (number(*period)?, number(*advance)?);
     match reads.as_slice() {

@@ -194,10 +194,10 @@ fn blocks(layers: &[ParamsLayer], view: &View) -> Vec<Line> {
             lines.extend(groups.take(block).map(|line| Line { heading: true, ..line }));
         }
         let (row, more) = prefix(&layer.id, depth);
-        if !more {
-            lines.push(line(layer));
-        } else {
+        if more {
             lines.extend(groups.take(row));
+        } else {
+            lines.push(line(layer));
         }
     }
     lines

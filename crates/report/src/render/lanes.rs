@@ -311,7 +311,7 @@ const MORE: char = '…';
 /// Draws the line above a node in lane `own`: the lanes in `joined` are connected, the others pass.
 fn connectors(before: &Used, after: &Used, joined: &[usize], own: usize, pitch: usize) -> String {
     let (first, last) = joined.iter().fold((own, own), |(low, high), &lane| (low.min(lane), high.max(lane)));
-    let mut meets = vec![false; MOST];
+    let mut meets = [false; MOST];
     joined.iter().filter(|&&lane| lane < MOST).for_each(|&lane| meets[lane] = true);
     let cell = |lane: usize| {
         let (inside, right) = (first <= lane && lane <= last, first <= lane && lane < last);

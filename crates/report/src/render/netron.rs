@@ -42,7 +42,7 @@ pub fn render(report: &Value) -> String {
             let of = if inputs.len() > 1 { format!(", input {}", text(input)) } else { String::new() };
             metrics.push(item("node", target, &format!("receptive field{of}"), json!(field(layer))));
             if layer.get("global") != Some(&Value::Bool(true)) {
-                let jump = layer.get("jump").map(|jump| axes(jump)).unwrap_or_default();
+                let jump = layer.get("jump").map(axes).unwrap_or_default();
                 metrics.push(item("node", target, &format!("jump{of}"), json!(jump)));
             }
         }
