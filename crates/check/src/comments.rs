@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn comment_of_python_is_outside_of_its_strings() {
-        let text = r##"
+        let text = r#"
 x = 1#a
 y = '#'  # b
 """doc # no
@@ -94,7 +94,7 @@ r = r'\' # no'
 c = '# no \
 # no'
 q = '' # d
-"##;
+"#;
         assert_eq!(only("net.py", text), ["a", " b", " c", " d"]);
     }
 }
