@@ -170,8 +170,8 @@ impl<'a> Case<'a> {
         let period = usize::try_from(plan.step).expect("small");
         let middle = self.length / 2 / period * period;
         let mut furthest = 0;
-        // A small change may be lost in rounding, a large one in a gate that is closed.
-        let changes = [0.3f32, 4.0, -4.0];
+        // A small change may be lost in rounding, a large one in a gate that it closes.
+        let changes = [0.3f32, 4.0, -4.0, 1e3, -1e3];
         let all = (middle..middle + period).flat_map(|position| changes.map(|change| (position, change)));
         for (position, change) in all {
             let mut inputs = self.inputs.clone();

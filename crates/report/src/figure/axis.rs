@@ -64,7 +64,7 @@ impl Scale {
             (first..=last).map(|power| base.powi(power)).collect()
         };
         let (tens, twos) = (of(10.0), of(2.0));
-        let mut found = if twos.len() > 4 * wanted { tens } else { twos };
+        let mut found = if tens.len() > 3 { tens } else { twos };
         let every = found.len().div_ceil(wanted.max(1) + 1).max(1);
         let mut n = 0;
         found.retain(|_| {
