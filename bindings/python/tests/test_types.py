@@ -19,7 +19,7 @@ reveal_type(result.ok)
 reveal_type(result.to_json())
 reveal_type(result.to_dict())
 reveal_type(cnnkit.version())
-cnnkit.summary(3)
+cnnkit.summary("zoo:resnet18", depth=1.5)
 cnnkit.gridding([1, 2, 5], kernel="three")
 """
 
