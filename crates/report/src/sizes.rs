@@ -156,7 +156,7 @@ impl Summary for SizesSummary {
 }
 
 /// Returns the names of spatial axes in formulas.
-fn axis_name(axes: usize, axis: usize) -> &'static str {
+pub(crate) fn axis_name(axes: usize, axis: usize) -> &'static str {
     match (axes, axis) {
         (1, _) => "L",
         (2, 0) | (3, 1) => "H",

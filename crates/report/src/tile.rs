@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::imported::{Import, StatusAndImport};
+use crate::sizes::axis_name;
 use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Summary, Table, Tone, Value};
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::tiling::{Blocked, Schedule, Tiling};
@@ -256,15 +257,6 @@ impl Summary for TileSummary {
 
     fn partial(&self) -> bool {
         self.import.as_ref().is_some_and(StatusAndImport::partial)
-    }
-}
-
-fn axis_name(axes: usize, axis: usize) -> &'static str {
-    match (axes, axis) {
-        (1, _) => "L",
-        (2, 0) | (3, 1) => "H",
-        (2, _) | (3, 2) => "W",
-        _ => "D",
     }
 }
 
