@@ -10,3 +10,13 @@ mod outline;
 pub mod pytorch;
 pub mod same;
 pub mod yaml;
+
+use cnnkit_core::graph::Node;
+use cnnkit_core::layers::WeightRole;
+
+/// Returns whether `learned: false` has an effect on `node`: a layer that has buffers only (an attention's mask) is
+/// the same without.
+fn has_fixed_weights(node: &Node) -> bool {
+    let fixed = node.weights.iter().any(|weight| weight.role == WeightRole::Fixed);
+    node.frozen && (fixed || node.weights.is_empty())
+}

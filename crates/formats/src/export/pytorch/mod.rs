@@ -33,7 +33,7 @@ pub fn write(graph: &Graph) -> Result<String, Vec<Diagnostic>> {
             leaves.push(Leaf::default());
             continue;
         };
-        if node.frozen {
+        if super::has_fixed_weights(node) {
             let help = "leave `learned: false` out, and call `.requires_grad_(False)` on the module";
             refusals.push(leaf::refuse("fixed weights", help).in_layer(&node.id, &node.origin));
         }

@@ -47,7 +47,7 @@ impl Faces {
             let (kind, args) = taken_apart(layer, graph, node);
             let text = format!("{kind}{}", Json::Object(args.clone()));
             let mut face = known.entry(text).or_insert_with(|| face(&kind, &args, span)).clone();
-            if node.frozen {
+            if crate::export::has_fixed_weights(node) {
                 let (name, value) = (layers::LEARNED.to_owned(), "false".to_owned());
                 face.slots.push(Slot { name, value, default: None, fixed: true });
             }
