@@ -139,3 +139,17 @@ fn a_module_reads_like_the_network() {
     }
     assert!(text.lines().all(|line| line.len() <= 100), "a line is longer than 100 columns");
 }
+
+#[test]
+fn a_layer_with_a_mask_only_is_not_frozen() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx/tiny_swin_v2.legacy.onnx");
+    let imported =
+        cnnkit::onnx::import::load(&path, &cnnkit::onnx::bind::Bindings::default()).expect("a model");
+    let text = yaml::write(&imported.graph).expect("a spec");
+    assert!(text.contains("mask: [") && !text.contains("learned: false"), "{text}");
+    assert!(pytorch::write(&imported.graph).is_ok());
+    // What is learned otherwise is refused.
+    let frozen = read("{input: [3, 8, 8], layers: [conv: {out_channels: 4, kernel: 3, learned: false}]}");
+    assert!(pytorch::write(&frozen).is_err());
+}
