@@ -43,7 +43,7 @@ enum Request {
     Written { name: String },
     /// The map of a stack of dilated convolutions, and its verdicts.
     Rates { rates: String, kernel: String, axes: usize },
-    /// What `cnnkit COMMAND SPEC --format json` prints.
+    /// What `cnnkit COMMAND SPEC --format json` prints; the spec is built in, a list of rates, or the file.
     Command { command: Command, spec: String },
 }
 
@@ -121,7 +121,7 @@ pub fn answer(request: &[u8], file: Vec<u8>) -> String {
         Request::Model { name } => text(&analysed(Loader::new().bytes(&name, file))),
         Request::Written { name } => text(&written(&name, file)),
         Request::Rates { rates, kernel, axes } => text(&rates_of(&rates, &kernel, axes)),
-        Request::Command { command, spec } => match command.run(&spec) {
+        Request::Command { command, spec } => match command.run(&spec, file) {
             Ok(report) => render::render(&report, Format::Json, CANVAS),
             Err(error) => text(&serde_json::json!({"flaw": error.to_string()})),
         },
@@ -250,11 +250,12 @@ fn hdc(groups: &[Vec<Item>], kernels: &[Item], axes: usize) -> Result<HdcSummary
 }
 
 impl Command {
-    /// Runs the command on the built-in spec or the list of rates `spec`, without options.
-    fn run(self, spec: &str) -> Result<Report, LoadError> {
+    /// Runs the command without options.
+    fn run(self, spec: &str, file: Vec<u8>) -> Result<Report, LoadError> {
+        let load = || if file.is_empty() { Network::load(spec) } else { Network::from_bytes(spec, file) };
         match self {
             Self::Params => {
-                let network = Network::load(spec)?;
+                let network = load()?;
                 let view = View {
                     depth: Some(1),
                     by: By::default(),
@@ -267,7 +268,7 @@ impl Command {
                 Ok(Report::of_networks(vec![network.entry(found.with_nodes(network.node_names()))]))
             }
             Self::Rf => {
-                let network = Network::load(spec)?;
+                let network = load()?;
                 let import = network.import(Figures::Dependences);
                 let found = rf::summary(&network.graph, Question::default(), import)?;
                 Ok(Report::of_networks(vec![network.entry(found.with_nodes(network.node_names()))]))
