@@ -23,7 +23,7 @@ const MOST_MODEL = 1 << 30;
 const MOST_SPEC = 1 << 20;
 const MODEL = /\.(onnx|pt2)$/i;
 
-const FIRST = `# A small segmentation head. Change anything: the report beside it follows.
+const FIRST = `# Change anything: the report follows.
 description: Three dilated convolutions after a stem
 input: [3, 128, 128]
 variables: {width: 32, classes: 21}
@@ -77,15 +77,15 @@ async function start() {
   const pane = el('section.pane', { 'aria-label': 'Editor' },
     el('div.pane-head', {}, title, status, stop),
     editor.root, modelCard,
-    el('p.keys', { id: 'editor-keys' }, 'Ctrl+Space completes. Tab indents; Esc, then Tab leaves the editor.'),
+    el('p.editor-keys', { id: 'editor-keys' }, 'Ctrl+Space completes. Tab indents; Esc, then Tab leaves the editor.'),
     el('div.problems-box', {}, editor.problems));
-  const network = el('div.view.network', { id: 'network' }, pane, el('div.beside', {}, stale, report));
+  const network = el('div.room.network', { id: 'network' }, pane, el('div.beside', {}, stale, report));
 
   const rates = ratesView(engine, (name, text) => edit(name, text));
   const tour = tourView(engine, specs, (name) => example(name), (list) => { view('rates'); rates.set(list, '3', 2); });
 
   const views = /** @type {Record<string, HTMLElement>} */ ({ network, rates: rates.root, tour });
-  const tabs = /** @type {[string, string][]} */ ([['network', 'Network'], ['rates', 'Dilation rates'], ['tour', 'Techniques']]).map(([name, text]) => el('button.tab', { type: 'button', 'data-view': name, 'aria-pressed': String(name === 'network'), onclick: () => view(name) }, text));
+  const tabs = /** @type {[string, string][]} */ ([['network', 'Network'], ['rates', 'Dilation'], ['tour', 'Techniques']]).map(([name, text]) => el('button.tab', { type: 'button', 'data-view': name, 'aria-pressed': String(name === 'network'), onclick: () => view(name) }, text));
   const chooser = el('select', { 'aria-label': 'Examples' }, el('option', { value: '' }, 'Examples'),
     ...['zoo', 'techniques'].map((folder) => el('optgroup', { label: folder === 'zoo' ? 'Networks' : 'Techniques' }, ...begun.specs.filter((/** @type {BuiltIn} */ spec) => spec.folder === folder).map((/** @type {BuiltIn} */ spec) => el('option', { value: spec.name }, spec.name)))));
   chooser.addEventListener('change', () => { if (chooser.value) example(chooser.value); chooser.value = ''; });
@@ -213,7 +213,7 @@ async function start() {
     editor.setMarks(all);
     stale.hidden = true;
     report.classList.remove('stale');
-    const word = all.length ? plural(all.length, 'remark') : 'no remark';
+    const word = all.length ? plural(all.length, 'finding') : 'no findings';
     status.textContent = `${word} \u00b7 ${seconds < 0.0095 ? '<10' : Math.round(seconds * 1000)} ms`;
     status.className = `status ${marks.some((mark) => mark.severity === 'error') || unmet.length ? 'error' : all.length ? 'warning' : 'good'}`;
     draw(json.book);

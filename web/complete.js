@@ -117,7 +117,10 @@ export function completions(schema, text, caret, known = {}) {
   };
   const all = [...found.values()].map((item, order) => ({ item, order, rank: rank(item) })).filter((one) => one.rank < 2);
   all.sort((a, b) => a.rank - b.rank || a.order - b.order);
-  const items = all.slice(0, MOST).map((one) => one.item);
+  // An alias of an argument says the same as the argument.
+  const said = new Set();
+  const distinct = all.filter(({ item }) => layers || role !== 'key' || !item.detail || (said.has(item.detail) ? false : said.add(item.detail)));
+  const items = distinct.slice(0, MOST).map((one) => one.item);
   // What is written already needs no list.
   return { from, items: items.length === 1 && items[0].label === prefix ? [] : items };
 }

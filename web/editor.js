@@ -124,6 +124,22 @@ export class Editor {
     } else if (event.key === 'Enter' && !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.isComposing) {
       event.preventDefault();
       this.newline();
+    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && this.area.selectionStart === this.area.selectionEnd) this.bracket(event);
+  }
+
+  /** Closes a bracket that is opened where nothing follows, and steps over one that is there. @param {KeyboardEvent} event */
+  bracket(event) {
+    const { value, selectionStart: caret } = this.area;
+    const next = value[caret] ?? '\n';
+    const closing = { '{': '}', '[': ']' }[event.key];
+    if (closing && /[\s}\],]/.test(next)) {
+      event.preventDefault();
+      this.replace(caret, caret, event.key + closing, 1);
+      this.suggest();
+    } else if ((event.key === '}' || event.key === ']') && next === event.key) {
+      event.preventDefault();
+      this.area.setSelectionRange(caret + 1, caret + 1);
+      this.close();
     }
   }
 

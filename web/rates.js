@@ -51,7 +51,7 @@ export function ratesView(engine, open) {
   const network = el('button', { type: 'button' }, 'Open as a network');
   const map = el('div.map', {}, canvas, at, el('label.layers-shown', {}, layerText, layer), el('div.bar', {}, figure, network));
   const result = el('div.rates-result', {}, map, el('div', {}, verdicts, better, facts));
-  const root = el('main.view.rates-view', { id: 'rates', hidden: true },
+  const root = el('main.room.rates-view', { id: 'rates', hidden: true },
     el('h1', {}, 'Which positions does a stack of dilated convolutions read?'),
     el('p.description', {}, 'Type dilation rates from the input to the output. The map shows every position of the receptive field, shaded by the number of ways in which it reaches the output; what stays empty is never read, whatever the weights.'),
     el('form.rates-form', { onsubmit: (/** @type {Event} */ event) => event.preventDefault() },

@@ -84,7 +84,7 @@ export const TECHNIQUES = [
 
 /** @param {Engine} engine @param {Map<string, BuiltIn>} specs @param {(name: string) => void} open shows a built-in spec in the editor @param {(rates: string) => void} toy */
 export function tourView(engine, specs, open, toy) {
-  const root = el('main.view.tour', { id: 'tour', hidden: true },
+  const root = el('main.room.tour', { id: 'tour', hidden: true },
     el('h1', {}, 'Ten techniques, with what can be proved about them'),
     el('p.description', {}, 'Each card has networks to open, to change and to compare. The figures are computed here, now; what needs training is not claimed.'),
     el('div.cards', {}, ...TECHNIQUES.map((technique, i) => card(technique, i + 1))));

@@ -52,7 +52,7 @@ async function type(page, text) {
 
 /** Waits for a report about the text that is in the editor. */
 async function reported(page) {
-  await page.waitForFunction(() => !document.querySelector('.report.stale') && document.querySelector('.report main') && /remark/.test(document.querySelector('.status').textContent), null, { timeout: 60_000 });
+  await page.waitForFunction(() => !document.querySelector('.report.stale') && document.querySelector('.report main') && /finding/.test(document.querySelector('.status').textContent), null, { timeout: 60_000 });
 }
 
 /** Waits until a figure of the head has a value. */
@@ -347,7 +347,7 @@ test('axe finds no serious fault in any view', async () => {
     await type(page, 'input: [3, 8, 8]\nlayers: [rellu]\n');
     await page.waitForSelector('.flaw.error');
     await look('an error');
-    await page.getByRole('button', { name: 'Dilation rates' }).click();
+    await page.getByRole('button', { name: 'Dilation' }).click();
     await page.waitForSelector('.verdict');
     await look('rates');
     await page.getByRole('button', { name: 'Techniques' }).click();
