@@ -175,13 +175,13 @@ async function start() {
 
   function later() {
     clearTimeout(timer);
-    timer = window.setTimeout(now, PAUSE);
+    // What the user typed is kept, not what a link or an example says.
+    timer = window.setTimeout(() => { remember(editor.name, editor.text); now(); }, PAUSE);
   }
 
   async function now() {
     clearTimeout(timer);
     const { name, text } = editor;
-    remember(name, text);
     if (new Blob([text]).size > MOST_SPEC) {
       failed([problem(`the spec has more than ${bytes(MOST_SPEC)}`, 'the program reads no larger one either')]);
       return;

@@ -1,9 +1,11 @@
 // cnnkit behind the page: requests wait for their turn, and a run that takes too long ends with its thread.
 
-/** @typedef {{request: any, file?: ArrayBuffer, slot: string, resolve: (answer: Answer) => void, id: number, started: number}} Job */
+/** @typedef {{request: any, file?: ArrayBuffer, large: boolean, slot: string, resolve: (answer: Answer) => void, id: number, started: number}} Job */
 /** What comes back: `json` is the answer, `flaw` why there is none. A request that a newer one replaced has neither.
  * @typedef {{json?: any, text?: string, flaw?: string, stopped?: boolean, replaced?: boolean, seconds?: number}} Answer */
 
+/** A file of so many bytes leaves a memory behind that does not shrink: its thread ends with it. */
+const LARGE = 1 << 26;
 /** A run that a newer request replaces may take this long, in milliseconds, before its thread is ended. */
 const PATIENCE = 1500;
 
@@ -45,7 +47,7 @@ export class Engine {
           return job.slot !== slot;
         });
       }
-      this.waiting.push({ request, file, slot, resolve, id: (this.count += 1), started: 0 });
+      this.waiting.push({ request, file, large: (file?.byteLength ?? 0) > LARGE, slot, resolve, id: (this.count += 1), started: 0 });
       if (slot && this.running?.slot === slot) this.hurry(this.running);
       this.next();
     });
@@ -95,6 +97,10 @@ export class Engine {
     }
     this.running = null;
     this.onchange(null);
+    if (job.large) {
+      this.worker?.terminate();
+      this.start();
+    }
     if (data.flaw !== undefined) job.resolve({ flaw: data.flaw });
     else {
       const text = data.answer ?? '';
