@@ -166,9 +166,13 @@ async function start() {
     if (spec) edit(`${name}.yaml`, spec.text);
   }
 
-  /** Another network has other blocks: nothing of the old report is kept. */
+  /** Another network is no change of the old one: nothing of its report is kept. */
   function forget() {
     delete (/** @type {any} */ (report).model);
+    fill(report);
+    stale.hidden = true;
+    status.className = 'status';
+    status.textContent = 'Computing\u2026';
     const beside = /** @type {HTMLElement} */ (report.parentElement);
     beside.scrollTop = 0;
   }
@@ -286,7 +290,6 @@ async function start() {
     modelCard.hidden = false;
     fill(modelCard, el('p', {}, el('strong', {}, file.name)), el('p', {}, `${bytes(file.size)}. It is read here and stays on your machine.`),
       el('div.bar', {}, el('button', { type: 'button', onclick: () => written() }, 'Write it as a spec'), el('button', { type: 'button', onclick: () => { edit(editor.name, editor.text); } }, 'Back to the spec')));
-    status.textContent = 'Reading\u2026';
     const answer = await engine.ask({ do: 'model', name: file.name }, { slot: 'live', file: await file.arrayBuffer() });
     if (answer.replaced || model?.file !== file) return;
     answered(answer);
