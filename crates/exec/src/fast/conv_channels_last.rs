@@ -5,6 +5,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
+use super::activations;
 use super::conv::gather;
 use super::data_movement::transpose;
 use super::disjoint_slices::Shared;
@@ -192,10 +193,20 @@ impl WithSimd for Panel<'_> {
             bias[..count].copy_from_slice(&all[channel..channel + count]);
         }
         let mut sums = Sums { rows: [[0.0; VECTORS * WIDEST]; ROWS], bias: &bias };
-        let finish = Finish { bias: None, ..self.finish };
+        let mut finish = Finish { bias: None, ..self.finish };
+        // A function is computed in whole vectors, before the tile is turned, unless a tensor is added first.
+        let function = finish.curve.filter(|_| finish.add.is_none() && !straight(finish.curve));
+        if function.is_some() {
+            finish.curve = None;
+        }
         for (columns, &(first, height)) in self.all.chunks_exact(self.room).zip(self.tiles) {
             let columns = &columns[..self.depth * height];
             multiply(simd, (height, VECTORS), columns, self.weights, &mut sums);
+            if let Some(curve) = function {
+                for row in &mut sums.rows[..height] {
+                    activations::apply(simd, curve, &mut row[..VECTORS * S::F32_LANES]);
+                }
+            }
             // A constant height lets the compiler unroll the small loops.
             match height {
                 8 => turned::<S, 8>(simd, &sums.rows, first, self.place, finish),

@@ -117,7 +117,14 @@ fn convolution(
     }
     let scale = fold.map(|fold| fold.scale.as_slice());
     if groups == 1
-        && let Some(kernel) = Winograd::new(site.space(), &site.output[2..], (windows, mode), weight, scale)?
+        && let Some(kernel) = Winograd::new(
+            context.isa.lanes(),
+            site.space(),
+            &site.output[2..],
+            (windows, mode),
+            weight,
+            scale,
+        )?
     {
         return Ok(Some(Kernel::Winograd(Box::new(kernel))));
     }
