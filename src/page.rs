@@ -3,7 +3,7 @@
 use cnnkit_check::{Checked, Selection, judge_all};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_report::findings::Findings;
-use cnnkit_report::html::{About, Book, NetworkData};
+use cnnkit_report::html::{About, Book, NetworkData, Profile};
 use cnnkit_report::imported::Figures;
 use cnnkit_report::verify::VerifySummary;
 use cnnkit_report::{Spec, compare, diff};
@@ -20,6 +20,8 @@ pub struct Section<'a> {
     pub findings: Findings,
     /// The claims, if it was verified.
     pub verified: Option<VerifySummary>,
+    /// The times of its layers, if it was measured.
+    pub profile: Option<Profile>,
 }
 
 impl<'a> Section<'a> {
@@ -33,11 +35,11 @@ impl<'a> Section<'a> {
             sources: network.sources.clone(),
             outcome,
         };
-        Self { network, findings: Findings::of(&[checked]), verified: None }
+        Self { network, findings: Findings::of(&[checked]), verified: None, profile: None }
     }
 
     fn data(self) -> NetworkData {
-        let Self { network, findings, verified } = self;
+        let Self { network, findings, verified, profile } = self;
         let description =
             network.sources.iter().next().map(|source| description_of(&source.name, &source.text));
         let about = About {
@@ -45,6 +47,7 @@ impl<'a> Section<'a> {
             description: description.unwrap_or_default(),
             findings,
             verified,
+            profile,
             counts: network.import(Figures::Counts),
             dependences: network.import(Figures::Dependences),
         };

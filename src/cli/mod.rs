@@ -35,6 +35,7 @@ mod params;
 mod paths;
 mod plan;
 mod plot;
+mod profile;
 mod progress;
 mod rates;
 mod report;

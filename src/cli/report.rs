@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use crate::cli::load::{Complete, Loaded, SpecArgs};
 use crate::cli::progress::Progress;
-use crate::cli::{Failure, check, destination, machine, output};
+use crate::cli::{Failure, check, destination, machine, output, profile};
 use cnnkit::page::{Section, book};
 use cnnkit::{LoadError, Loader};
 use cnnkit_check::{Choices, Plan, Project, Subject};
@@ -26,6 +26,7 @@ use cnnkit_verify::{Analysis, Options, verify};
   cnnkit report net.yaml --picture cat.jpg -o report.html    a picture below the input grid
   cnnkit report net.yaml --diff old.yaml -o report.html      what changed, on top
   cnnkit report net.yaml --verify -o report.html             with every claim measured
+  cnnkit report net.yaml --profile -o report.html            with the time of every layer
   cnnkit report zoo:resnet18 zoo:resnet50 -o report.html     side by side")]
 pub struct Args {
     #[command(flatten)]
@@ -41,6 +42,9 @@ pub struct Args {
     /// Run the networks as well, and compare every prediction with a measurement
     #[arg(long)]
     verify: bool,
+    /// Run the networks as well, and show the time of every layer beside what this machine can do
+    #[arg(long)]
+    profile: bool,
     /// The file given by `-o`.
     #[arg(skip)]
     pub file: Option<String>,
@@ -66,11 +70,13 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loader = args.spec.replace.loader(&specs)?;
     let networks = load(&specs, &loader)?;
     let project = check::project()?;
+    let rates = args.profile.then(profile::rates).transpose()?;
     let sections = networks
         .iter()
         .map(|network| {
             let verified = args.verify.then(|| measured(network)).transpose()?;
-            Ok(Section { network, findings: findings(&network.path, &loader, &project), verified })
+            let profile = rates.map(|rates| profile::profile(network, rates)).transpose()?;
+            Ok(Section { network, findings: findings(&network.path, &loader, &project), verified, profile })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
     let mut book = book(sections, args.diff.is_some())?;

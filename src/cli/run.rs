@@ -103,7 +103,8 @@ fn input(text: &str) -> Result<(String, Input), String> {
     Ok((name.to_owned(), input))
 }
 
-fn failed(problem: Problem) -> Failure {
+/// Returns the failure of a run.
+pub fn failed(problem: Problem) -> Failure {
     Failure::Usage(problem.message, problem.help)
 }
 
@@ -207,20 +208,20 @@ fn inputs(args: &Args, loaded: &Loaded) -> Result<Vec<Tensor<f32>>, Failure> {
     Ok(inputs)
 }
 
-/// Runs the network repeatedly with one engine.
+/// Runs the network `repeat` times with one engine.
 fn measure(
-    args: &Args,
+    repeat: u32,
     graph: &Graph,
     mut run: impl FnMut(&mut dyn FnMut(NodeId)) -> Result<Run<f32>, Problem>,
 ) -> Result<Measured, Failure> {
     let progress = Progress::start("running");
     let total: u64 = graph.nodes().iter().map(|node| node.cost.macs).fold(0, u64::saturating_add).max(1);
     let mut measured = Measured::default();
-    for repeat in 0..u64::from(args.repeat) {
+    for finished in 0..u64::from(repeat) {
         let mut done = 0u64;
         let mut tell = |id: NodeId| {
             let share = (done as f64 / total as f64).min(1.0);
-            progress.at((1000.0 * (repeat as f64 + share) / f64::from(args.repeat)) as u64);
+            progress.at((1000.0 * (finished as f64 + share) / f64::from(repeat)) as u64);
             done = done.saturating_add(graph.node(id).cost.macs);
         };
         let start = Instant::now();
@@ -235,16 +236,24 @@ fn execute(
     network: &Network<'_, f32>,
     inputs: &[Tensor<f32>],
 ) -> Result<(Measured, Engine), Failure> {
-    let threads = rayon::current_num_threads();
     if args.kernels == Kernels::Definition {
         let run = |tell: &mut dyn FnMut(NodeId)| network.run(inputs.to_vec(), &Reference, tell);
-        return Ok((measure(args, network.graph, run)?, Engine::definition()));
+        return Ok((measure(args.repeat, network.graph, run)?, Engine::definition()));
     }
+    fast(network, inputs, args.repeat)
+}
+
+/// Runs the network `repeat` times with the fast kernels, on the threads of the current pool.
+pub fn fast(
+    network: &Network<'_, f32>,
+    inputs: &[Tensor<f32>],
+    repeat: u32,
+) -> Result<(Measured, Engine), Failure> {
     let start = Instant::now();
     let mut plan = Plan::new(network, inputs.first().map_or(1, Tensor::batch)).map_err(failed)?;
     let planning: Duration = start.elapsed();
-    let measured = measure(args, network.graph, |tell| plan.run(inputs, tell))?;
-    Ok((measured, Engine::fast(&plan, threads, planning)))
+    let measured = measure(repeat, network.graph, |tell| plan.run(inputs, tell))?;
+    Ok((measured, Engine::fast(&plan, rayon::current_num_threads(), planning)))
 }
 
 /// Loads the network; the given arrays determine the open sizes of a model.

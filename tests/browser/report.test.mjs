@@ -250,6 +250,32 @@ test('the memory part agrees with the peak of `params`', async () => {
   }
 });
 
+test('a profile gives each layer its time, and the roof of this machine', async () => {
+  const page = await browser.open(report('profile', 'zoo:mobilenet_v2', '--input', '3,64,64', '--profile').file);
+  const found = await page.evaluate(() => {
+    const { model } = document.getElementById('app');
+    const { profile } = model.network;
+    const sum = model.seconds.reduce((all, one) => all + one, 0);
+    const fused = model.hosts.filter((host, node) => host !== node);
+    return { profile, sum, fused: fused.length, hosted: fused.every((host) => model.seconds[host] > 0), layers: model.layers.length, slowest: model.nodes[model.seconds.indexOf(Math.max(...model.seconds))].id };
+  });
+  assert.ok(found.profile.rates.flops > 1e8 && found.profile.rates.bytes > 1e8, JSON.stringify(found.profile.rates));
+  assert.equal(found.profile.runs, 5);
+  assert.ok(found.sum > 0 && found.sum <= found.profile.seconds, `${found.sum} of ${found.profile.seconds} s`);
+  assert.ok(found.fused > 30 && found.hosted, `${found.fused} layers are fused`);
+  // One point for each step that computes something.
+  const points = await page.locator('#intensity circle').count();
+  assert.ok(points > 30 && points <= found.layers - found.fused, `${points} points`);
+  const peak = Number(await page.getByLabel('peak GFLOP/s').inputValue()) * 1e9;
+  assert.ok(Math.abs(peak / found.profile.rates.flops - 1) < 0.01);
+  await page.locator('#graph').getByRole('button', { name: 'Time', exact: true }).click();
+  assert.ok((await page.locator('#graph [data-heat]').count()) > 5);
+  await choose(page, found.slowest);
+  assert.match(await page.locator('#layer').innerText(), /Time\s+[\d.]+\s(s|ms|\u00b5s)/);
+  assert.deepEqual(page.faults, []);
+  await page.context().close();
+});
+
 const HOSTILE = '</script><img src=x onerror="globalThis.ran = 1"><svg onload=globalThis.ran=1>';
 
 test('hostile names are text', async () => {

@@ -395,12 +395,13 @@ fn line(n: usize) -> Stroke {
     }
 }
 
-/// Returns the points of a line that changes at each depth; a depth without a value keeps the last one.
+/// Returns the points of a line in which each depth is one step wide and ends at its number, as the blocks' ranges do; a
+/// depth without a value keeps the last one.
 fn stairs(levels: &[Option<Level>], x: &Scale, y: &Scale, of: fn(&Level) -> f64) -> Vec<(f64, f64)> {
     let mut out: Vec<(f64, f64)> = Vec::new();
     for (depth, level) in levels.iter().enumerate() {
         let Some(level) = level else { continue };
-        let (at, value) = (x.at(depth as f64), y.at(of(level)));
+        let (at, value) = (x.at(depth.saturating_sub(1) as f64), y.at(of(level)));
         match out.last() {
             Some(&(_, before)) if before != value => out.extend([(at, before), (at, value)]),
             _ => out.push((at, value)),

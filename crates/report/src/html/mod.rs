@@ -10,6 +10,7 @@
 mod digest;
 mod document;
 mod network;
+mod profile;
 mod reaches;
 mod written;
 
@@ -20,6 +21,7 @@ use crate::compare::CompareSummary;
 use crate::diff::DiffSummary;
 
 pub use network::{About, NetworkData};
+pub use profile::{Profile, Rates};
 pub use written::{ReportSummary, ReportedNetwork};
 
 /// The contents of a report.

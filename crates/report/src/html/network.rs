@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::profile::Profile;
 use super::reaches::Reaches;
 use crate::findings::Findings;
 use crate::imported::Import;
@@ -33,6 +34,8 @@ pub struct About {
     pub findings: Findings,
     /// The claims, if it was verified.
     pub verified: Option<VerifySummary>,
+    /// The times of its layers, if it was measured.
+    pub profile: Option<Profile>,
     /// Remarks about sums over an imported model.
     pub counts: Option<Import>,
     /// Remarks about dependences in an imported model.
@@ -56,6 +59,8 @@ pub struct NetworkData {
     expectations: Vec<Expected>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<VerifySummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
     graph: GraphData,
     /// Parts that could not be computed, with the reason.
     pub(super) missing: BTreeMap<&'static str, String>,
@@ -185,6 +190,7 @@ impl NetworkData {
             check: about.findings,
             expectations: expectations(facts),
             verify: about.verified,
+            profile: about.profile,
             graph: GraphData {
                 nodes: graph.nodes().iter().map(|node| data(node, facts.sources)).collect(),
                 outputs: graph.outputs().iter().map(|id| id.index()).collect(),

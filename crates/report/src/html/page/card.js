@@ -2,7 +2,7 @@
 
 import { dotted, el, fill, section } from './dom.js';
 import { ELEMENT, elements } from './model.js';
-import { bytes, grouped, magnitude, percent, plural, shapeText, visible } from './text.js';
+import { bytes, duration, grouped, magnitude, percent, plural, shapeText, visible } from './text.js';
 
 /** @typedef {import('./model.js').Model} Model */
 
@@ -39,6 +39,10 @@ export function cardPart(model) {
       if (layer.other_ops) facts.push(['Other ops', grouped(layer.other_ops)]);
       const moved = model.traffic(node);
       if (layer.flops) facts.push(['Intensity', `${(layer.flops / moved).toFixed(2)} FLOPs per byte (${magnitude(layer.flops)} FLOPs, ${bytes(moved)})`]);
+    }
+    if (model.network.profile && !model.isInput(node)) {
+      const host = model.hosts[node];
+      facts.push(['Time', host === node ? `${duration(model.seconds[node])} (${percent(model.seconds[node], model.network.profile.seconds)})` : el('span', {}, 'computed with ', links([host]))]);
     }
     for (const field of model.fields[node] ?? []) {
       const several = model.network.params.layers.filter((other) => other.op === 'input').length > 1;

@@ -2,7 +2,7 @@
 
 import { choice, el, fill, responsive, section, set, svg } from './dom.js';
 import { chooser } from './head.js';
-import { bytes, grouped, magnitude, percent, plural, shapeText } from './text.js';
+import { bytes, duration, grouped, magnitude, percent, plural, shapeText } from './text.js';
 
 /** @typedef {import('./model.js').Model} Model */
 
@@ -70,7 +70,7 @@ export function treemapPart(model) {
   let quantity = 'params';
   const chart = svg('svg.treemap', { role: 'img' });
   const text = el('p.headline', { 'aria-live': 'polite' });
-  const switcher = choice('Quantity', [['params', 'Parameters'], ['macs', 'MACs'], ['memory', 'Output bytes']], quantity, (value) => { quantity = value; draw(); });
+  const switcher = choice('Quantity', [['params', 'Parameters'], ['macs', 'MACs'], ['memory', 'Output bytes'], ...(model.network.profile ? [/** @type {[string, string]} */ (['time', 'Time'])] : [])], quantity, (value) => { quantity = value; draw(); });
   model.onChoose((node) => mark(node));
   responsive(chart, height, (wide) => { width = wide; draw(); });
   return section('cost', 'Where the cost lies', 'Areas are proportional; layers of one block lie together. The table of layers has the same figures.', el('div.bar', {}, switcher), chart, text);
@@ -80,11 +80,12 @@ export function treemapPart(model) {
     const layer = model.layers[node];
     if (quantity === 'params') return layer.params;
     if (quantity === 'macs') return layer.macs;
+    if (quantity === 'time') return model.seconds[node];
     return model.isInput(node) ? 0 : model.outputBytes(node);
   }
 
   function format() {
-    return quantity === 'memory' ? bytes : grouped;
+    return quantity === 'memory' ? bytes : quantity === 'time' ? duration : grouped;
   }
 
   /** Layers by the first part of their names. */
@@ -118,7 +119,7 @@ export function treemapPart(model) {
         const tile = svg('g.tile', { 'data-node': child.node },
           svg('rect', { x: cx + 0.5, y: cy + 0.5, width: Math.max(0, cw - 1), height: Math.max(0, ch - 1), 'data-heat': Math.max(1, Math.ceil(Math.sqrt(child.value / most) * 7)) }),
           cw > 44 && ch > 18 ? svg('text', { x: cx + 6, y: cy + 14 }, fits(child.name, cw - 8)) : null,
-          cw > 60 && ch > 34 ? svg('text.amount', { x: cx + 6, y: cy + 28 }, fits(quantity === 'memory' ? bytes(child.value) : magnitude(child.value), cw - 8)) : null);
+          cw > 60 && ch > 34 ? svg('text.amount', { x: cx + 6, y: cy + 28 }, fits(quantity === 'params' || quantity === 'macs' ? magnitude(child.value) : format()(child.value), cw - 8)) : null);
         tile.addEventListener('pointerenter', () => tell(child.node, total));
         tile.addEventListener('click', () => model.choose(child.node, 'treemap'));
         chart.append(tile);
@@ -182,22 +183,29 @@ function squarified(tiles, box) {
   return out;
 }
 
-/** FLOPs of each layer over its arithmetic intensity. @param {Model} model */
+/** FLOPs of each layer, or its measured FLOPs per second, over its arithmetic intensity. @param {Model} model */
 export function rooflinePart(model) {
-  const points = model.layers.flatMap((layer, node) => {
-    const moved = model.traffic(node);
-    return layer.flops > 0 && moved > 0 && !model.isInput(node) ? [{ node, flops: layer.flops, moved, intensity: layer.flops / moved }] : [];
+  const { profile } = model.network;
+  const points = model.steps().flatMap(({ node, all }) => {
+    const flops = all.reduce((sum, one) => sum + model.layers[one].flops, 0);
+    const moved = model.traffic(...all);
+    const tall = profile ? flops / model.seconds[node] : flops;
+    return flops > 0 && moved > 0 && Number.isFinite(tall) ? [{ node, fused: all.length - 1, flops, moved, intensity: flops / moved, tall }] : [];
   });
-  const lead = 'FLOPs per byte of each layer, if it reads its inputs and weights once and writes its output once, in f32. Left of a machine\u2019s ridge, its memory is the limit.';
+  const once = 'if it reads its inputs and weights once and writes its output once, in f32. Left of a machine\u2019s ridge, its memory is the limit.';
+  const lead = profile
+    ? `Measured FLOPs per second of each layer over its FLOPs per byte, ${once} The line is the most that this machine does: a product of large matrices, and a copy of a large array (${plural(profile.threads, 'thread')}, the fastest of ${plural(profile.runs, 'run')}). A layer whose data is still in a cache may lie above it.`
+    : `FLOPs per byte of each layer, ${once}`;
   if (!points.length) return section('intensity', 'Arithmetic intensity', lead, el('p.missing', {}, 'No layer computes anything.'));
   const height = 320;
   let width = 1000;
   const [low, high] = [Math.floor(Math.log10(Math.min(...points.map((p) => p.intensity), 0.5))), Math.ceil(Math.log10(Math.max(...points.map((p) => p.intensity), 10)))];
-  const [least, most] = [Math.floor(Math.log10(Math.min(...points.map((p) => p.flops)))), Math.ceil(Math.log10(Math.max(...points.map((p) => p.flops), 10)))];
+  const talls = points.map((p) => p.tall).concat(profile ? profile.rates.flops : []);
+  const [least, most] = [Math.floor(Math.log10(Math.min(...talls))), Math.ceil(Math.log10(Math.max(...talls, 10)))];
   const x = (/** @type {number} */ intensity) => 56 + ((width - 76) * (Math.log10(intensity) - low)) / Math.max(1, high - low);
-  const y = (/** @type {number} */ flops) => height - 40 - ((height - 56) * (Math.log10(flops) - least)) / Math.max(1, most - least);
-  const chart = svg('svg.roofline', { role: 'img', 'aria-label': 'FLOPs of each layer over FLOPs per byte, both logarithmic' });
-  const ridge = svg('line.ridge', { y1: 10, y2: height - 40 });
+  const y = (/** @type {number} */ tall) => height - 40 - ((height - 56) * (Math.log10(tall) - least)) / Math.max(1, most - least);
+  const chart = svg('svg.roofline', { role: 'img', 'aria-label': `${profile ? 'FLOPs per second' : 'FLOPs'} of each layer over FLOPs per byte, both logarithmic` });
+  const ridge = svg('path.ridge');
   /** @type {Map<number, SVGCircleElement>} */
   const dots = new Map();
   const tell = el('p.headline', { 'aria-live': 'polite' });
@@ -212,8 +220,8 @@ export function rooflinePart(model) {
     field.addEventListener('input', bound);
     return { field, label: el('label', {}, label, field) };
   };
-  const peak = number('peak GFLOP/s', 1000);
-  const rate = number('memory GB/s', 100);
+  const peak = number('peak GFLOP/s', profile ? rounded(profile.rates.flops / 1e9) : 1000);
+  const rate = number('memory GB/s', profile ? rounded(profile.rates.bytes / 1e9) : 100);
   const verdict = el('p', { 'aria-live': 'polite' });
   model.onChoose((node) => dots.forEach((dot, other) => dot.classList.toggle('chosen', other === node)));
   responsive(chart, height, (wide) => {
@@ -225,10 +233,10 @@ export function rooflinePart(model) {
     for (let power = least; power <= most; power += Math.max(1, Math.ceil((most - least) / 6))) {
       chart.append(svg('line.tick', { x1: 56, x2: width - 20, y1: y(10 ** power), y2: y(10 ** power) }), svg('text.tick-name.end', { x: 50, y: y(10 ** power) + 4 }, short(10 ** power)));
     }
-    chart.append(svg('text.tick-name', { x: width / 2, y: height - 5 }, 'FLOPs per byte'), ridge);
+    chart.append(svg('text.tick-name', { x: width / 2, y: height - 5 }, 'FLOPs per byte'), svg('text.tick-name.start', { x: 60, y: 8 }, profile ? 'FLOP/s' : 'FLOPs'), ridge);
     for (const point of points) {
       const dot = /** @type {SVGCircleElement} */ (dots.get(point.node));
-      set(dot, { cx: x(point.intensity), cy: y(point.flops) });
+      set(dot, { cx: x(point.intensity), cy: y(point.tall) });
       chart.append(dot);
     }
     bound();
@@ -239,7 +247,9 @@ export function rooflinePart(model) {
 
   /** @param {typeof points[number]} point */
   function say(point) {
-    fill(tell, chooser(model, model.nodes[point.node].id), ` ${point.intensity.toFixed(2)} FLOPs per byte: ${magnitude(point.flops)} FLOPs, ${bytes(point.moved)} moved`);
+    const fused = point.fused ? ` with ${plural(point.fused, 'layer')} fused into it` : '';
+    const speed = profile ? ` in ${duration(model.seconds[point.node])}, ${(point.tall / 1e9).toFixed(1)} GFLOP/s` : '';
+    fill(tell, chooser(model, model.nodes[point.node].id), `${fused} ${point.intensity.toFixed(2)} FLOPs per byte: ${magnitude(point.flops)} FLOPs, ${bytes(point.moved)} moved${speed}`);
   }
 
   /** Draws the ridge of the machine in the fields. */
@@ -251,24 +261,37 @@ export function rooflinePart(model) {
       return;
     }
     const at = flops / speed;
-    const place_ = Math.min(width - 20, Math.max(56, x(at)));
-    set(ridge, { x1: place_, x2: place_ });
+    set(ridge, { d: profile ? roof(flops, speed) : `M${inside(x(at))} 10V${height - 40}` });
     const memory = points.filter((point) => point.intensity < at);
     const time = points.reduce((sum, point) => sum + Math.max(point.flops / flops, point.moved / speed), 0);
     const slow = memory.reduce((sum, point) => sum + point.moved / speed, 0);
-    fill(verdict, `On such a machine the ridge lies at ${at.toFixed(1)} FLOPs per byte; memory limits ${memory.length} of ${plural(points.length, 'layer')}. No run takes less than `, el('strong', {}, seconds(time)), ` layer by layer, ${percent(slow, time)} of it in these layers.`);
+    fill(verdict, `${profile ? 'On this machine' : 'On such a machine'} the ridge lies at ${at.toFixed(1)} FLOPs per byte; memory limits ${memory.length} of ${plural(points.length, 'layer')}. No run takes less than `, el('strong', {}, duration(time)), ` layer by layer, ${percent(slow, time)} of it in these layers.`, profile ? ` It took ${duration(profile.seconds)}.` : '');
   }
+
+  /** @param {number} at */
+  function inside(at) {
+    return Math.min(width - 20, Math.max(56, at)).toFixed(1);
+  }
+
+  /** What a machine does at most, for each intensity. @param {number} flops @param {number} speed */
+  function roof(flops, speed) {
+    // Where the slope enters the drawing: at its left side, or at its bottom.
+    const first = Math.min(10 ** high, Math.max(10 ** low, 10 ** least / speed));
+    const at = Math.min(10 ** high, Math.max(10 ** low, flops / speed));
+    const level = (/** @type {number} */ intensity) => Math.max(10, y(Math.min(flops, intensity * speed))).toFixed(1);
+    return `M${inside(x(first))} ${level(first)}L${inside(x(at))} ${level(at)}H${width - 20}`;
+  }
+}
+
+/** Three digits of a measured rate. @param {number} value */
+function rounded(value) {
+  return Number(value.toPrecision(3));
 }
 
 /** `10 M` for a power of ten. @param {number} n */
 function short(n) {
   const power = Math.floor(Math.log10(n) / 3 + 1e-9);
   return `${grouped(Math.round(n / 1000 ** power))}${['', '\u2009k', '\u2009M', '\u2009G', '\u2009T', '\u2009P'][power] ?? ''}`;
-}
-
-/** @param {number} s */
-function seconds(s) {
-  return s >= 1 ? `${s.toFixed(2)}\u2009s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)}\u2009ms` : `${(s * 1e6).toFixed(1)}\u2009\u00b5s`;
 }
 
 /** @param {Model} model */

@@ -2,7 +2,7 @@
 
 import { choice, el, fill, section, set, svg } from './dom.js';
 import { SPACING, place } from './place.js';
-import { bytes, grouped, magnitude, plural } from './text.js';
+import { bytes, duration, grouped, magnitude, plural } from './text.js';
 
 /** @typedef {import('./model.js').Model} Model */
 /** @typedef {import('./model.js').Shown} Shown */
@@ -46,7 +46,7 @@ export function graphPart(model) {
   search.addEventListener('keydown', (event) => { if (event.key === 'Enter') { event.preventDefault(); next(); } });
   const bar = el('div.bar', {},
     el('div.search', {}, search, found),
-    choice('Colour by', COLOURS, view.colour, (value) => { view.colour = value; paint(); }),
+    choice('Colour by', model.network.profile ? [...COLOURS, ['time', 'Time']] : COLOURS, view.colour, (value) => { view.colour = value; paint(); }),
     el('div.choice', { role: 'group', 'aria-label': 'Blocks' },
       el('button', { type: 'button', onclick: () => { open.fill(true); draw(); } }, 'Open all'),
       el('button', { type: 'button', onclick: () => { open.fill(false); open[0] = true; draw(); } }, 'Fold all')),
@@ -121,6 +121,7 @@ export function graphPart(model) {
       const layer = model.layers[node];
       if (quantity === 'params') sum += layer.params;
       else if (quantity === 'macs') sum += layer.macs;
+      else if (quantity === 'time') sum += model.seconds[node];
       else if (quantity === 'memory') sum = Math.max(sum, model.outputBytes(node));
       else sum = Math.max(sum, ...(model.fields[node] ?? []).map((field) => Math.max(0, ...field.size)));
     }
@@ -331,10 +332,10 @@ export function graphPart(model) {
       const level = most && values[i] ? Math.max(1, Math.ceil(Math.sqrt(values[i] / most) * LEVELS)) : 0;
       set(/** @type {SVGGElement} */ (boxes.get(key(box.shown))), { 'data-heat': view.colour === 'kind' || box.open ? null : level });
     });
-    const unit = { params: magnitude, macs: magnitude, memory: bytes, field: grouped }[view.colour];
+    const unit = { params: magnitude, macs: magnitude, memory: bytes, field: grouped, time: duration }[view.colour];
     if (!unit) fill(legend, el('span.key.k-weighted', {}), 'weights', el('span.key.k-plain', {}), 'none', el('span.key.k-input', {}), 'input');
     else {
-      const words = { params: 'parameters of the box', macs: 'MACs of the box', memory: 'largest output of the box', field: 'largest side of the receptive field' }[view.colour];
+      const words = { params: 'parameters of the box', macs: 'MACs of the box', memory: 'largest output of the box', field: 'largest side of the receptive field', time: 'time of the box' }[view.colour];
       fill(legend, '0', ...Array.from({ length: LEVELS }, (_, i) => el('span.swatch', { 'data-heat': i + 1 })), `${unit(most)} \u00b7 ${words}`);
     }
   }

@@ -24,6 +24,7 @@
  * @property {{findings: Finding[], suppressed: Finding[], skipped: any[], summary: any}} check
  * @property {Expected[]} expectations
  * @property {{claims: Claim[], notes: string[], choices: string[], ok: boolean}} [verify]
+ * @property {{seconds: number, runs: number, threads: number, rates: {flops: number, bytes: number}, steps: {node: number, seconds: number, with?: number}[]}} [profile]
  * @property {{nodes: NodeData[], outputs: number[], last_uses: number[], tree: {blocks: Block[]} | null, reaches: import('./support.js').Reaches, kinds: Record<string, {summary: string, formulas: [string, string][], source: string}>}} graph
  * @property {Record<string, string>} missing
  */
@@ -52,6 +53,14 @@ export class Model {
     /** @type {Rf[][]} */
     this.fields = this.nodes.map(() => []);
     for (const field of network.rf?.layers ?? []) this.fields[this.index.get(field.id) ?? -1]?.push(field);
+    /** Measured seconds of each node; 0 where another one's step computes it. */
+    this.seconds = this.nodes.map(() => 0);
+    /** The node whose step computes a node. */
+    this.hosts = this.nodes.map((_, node) => node);
+    for (const step of network.profile?.steps ?? []) {
+      this.seconds[step.node] = step.seconds;
+      this.hosts[step.node] = step.with ?? step.node;
+    }
     this.chosen = -1;
     /** @type {((node: number, from: string) => void)[]} */
     this.listeners = [];
@@ -72,12 +81,38 @@ export class Model {
     return elements(this.nodes[node].shape) * ELEMENT;
   }
 
-  /** Bytes that a layer moves if it reads inputs and weights once and writes its output once, in f32. @param {number} node */
-  traffic(node) {
+  /** Bytes of a layer's weights, shared ones included, in f32. @param {number} node */
+  weightBytes(node) {
     const { params, buffers } = this.layers[node];
-    const read = this.nodes[node].inputs.reduce((sum, from) => sum + this.outputBytes(from), 0);
     const weights = params + buffers || (this.nodes[node].weights ?? []).reduce((sum, weight) => sum + elements(weight.shape), 0);
-    return read + weights * ELEMENT + this.outputBytes(node);
+    return weights * ELEMENT;
+  }
+
+  /**
+   * The nodes that are computed at once, each with the node that they are named after; without measured times, every
+   * layer is computed by itself.
+   * @returns {{node: number, all: number[]}[]}
+   */
+  steps() {
+    /** @type {Map<number, number[]>} */
+    const all = new Map();
+    this.hosts.forEach((host, node) => {
+      if (!this.isInput(node)) all.set(host, [...(all.get(host) ?? []), node]);
+    });
+    return [...all].map(([node, nodes]) => ({ node, all: nodes }));
+  }
+
+  /**
+   * Bytes that nodes computed at once move, if they read each input and weight once and write each output once, in f32;
+   * what only they themselves read is not moved.
+   * @param {number[]} nodes
+   */
+  traffic(...nodes) {
+    const inside = new Set(nodes);
+    const read = new Set(nodes.flatMap((node) => this.nodes[node].inputs).filter((from) => !inside.has(from)));
+    const left = nodes.filter((node) => this.network.graph.outputs.includes(node) || !this.readers[node].length || this.readers[node].some((reader) => !inside.has(reader)));
+    const sum = (/** @type {Iterable<number>} */ some) => [...some].reduce((bytes, node) => bytes + this.outputBytes(node), 0);
+    return sum(read) + sum(left) + nodes.reduce((bytes, node) => bytes + this.weightBytes(node), 0);
   }
 
   /** @param {(node: number, from: string) => void} listener */

@@ -1,7 +1,7 @@
 // Tables that sort and save.
 
 import { el, fill, save, section, set } from './dom.js';
-import { bytes, csvField, grouped, shapeText } from './text.js';
+import { bytes, csvField, duration, grouped, shapeText } from './text.js';
 
 /** @typedef {import('./model.js').Model} Model */
 /** A column: its title, its value for sorting and CSV, its text, and whether it is a number. @typedef {{title: string, key: string, value: (node: number) => string | number, text?: (node: number) => string, number?: boolean}} Column */
@@ -23,6 +23,10 @@ export function layersPart(model) {
     { title: 'Field', key: 'field', value: (n) => (field(n) ? Math.max(0, ...field(n).size) : 0), text: (n) => (!field(n) ? '' : field(n).global ? 'all' : [...new Set(field(n).size)].join('\u00d7')), number: true },
     { title: 'Jump', key: 'jump', value: (n) => number(field(n)?.jump?.[0]), text: (n) => (field(n) ? [...new Set(field(n).jump)].join('\u00d7') : ''), number: true },
   ];
+  if (model.network.profile) {
+    const fused = (/** @type {number} */ n) => model.hosts[n] !== n;
+    columns.push({ title: 'Time', key: 'seconds', value: (n) => model.seconds[n], text: (n) => (model.isInput(n) ? '\u2013' : fused(n) ? 'fused' : duration(model.seconds[n])), number: true });
+  }
   const all = model.nodes.map((_, node) => node);
   let sorted = { column: -1, down: false };
   let query = '';

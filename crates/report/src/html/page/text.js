@@ -42,6 +42,11 @@ export function percent(part, whole) {
   return share > 0 && share < 0.1 ? '<0.1\u2009%' : `${share.toFixed(1)}\u2009%`;
 }
 
+/** `1.25 ms`. @param {number} s seconds */
+export function duration(s) {
+  return s >= 1 ? `${s.toFixed(2)}\u2009s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)}\u2009ms` : `${(s * 1e6).toFixed(1)}\u2009\u00b5s`;
+}
+
 /** `[64, 56, 56]`, `?` where it is open. @param {number[] | null | undefined} shape */
 export function shapeText(shape) {
   return shape ? shape.join('\u2009\u00d7\u2009') : '?';
