@@ -13,6 +13,10 @@ use super::epilogue::Finish;
 use super::isa::WIDEST;
 use super::padded_input::{Frame, Square, Three};
 
+/// Largest padded channel, in elements, that is written ahead of its use: 14 x 14 positions. The parts of a larger one have long
+/// left the store buffer when they are read.
+const AHEAD: usize = 512;
+
 /// How a window reduces the elements it reads.
 #[derive(Debug, Clone)]
 pub(super) enum Reduction {
@@ -64,8 +68,10 @@ impl Depthwise {
         let taps = self.frame.taps.len() * block + self.frame.plane;
         let some = (200_000 / taps.max(1)).max(1);
         let each = |task: usize| {
-            context.scratch.with(self.frame.plane + slack + row, |scratch| {
-                let (frame, row) = scratch.split_at_mut(self.frame.plane + slack);
+            let padded = self.frame.plane + slack;
+            context.scratch.with(2 * padded + row, |scratch| {
+                let (frames, row) = scratch.split_at_mut(2 * padded);
+                let frames = frames.split_at_mut(padded).into();
                 let maps = task * some..maps.min((task + 1) * some);
                 context.isa.run(Maps {
                     depthwise: self,
@@ -74,7 +80,7 @@ impl Depthwise {
                     maps,
                     plane,
                     input,
-                    frame,
+                    frames,
                     row,
                     out,
                     finish,
@@ -99,8 +105,8 @@ struct Maps<'a> {
     /// Elements of one input channel.
     plane: usize,
     input: &'a [f32],
-    /// Buffer for a padded channel.
-    frame: &'a mut [f32],
+    /// Buffers for padded channels, used in turn where they are small.
+    frames: [&'a mut [f32]; 2],
     /// Buffer for one row of outputs; for all rows where they are narrow.
     row: &'a mut [f32],
     out: Shared<'a>,
@@ -114,34 +120,52 @@ impl WithSimd for Maps<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let windows = &self.depthwise.frame;
         let block = self.depthwise.multiplier * windows.positions();
-        for (i, map) in self.maps.clone().enumerate() {
-            let source = &self.input[map * self.plane..(map + 1) * self.plane];
-            if windows.direct {
-                self.frame[..source.len()].copy_from_slice(source);
-            } else if i == 0 {
-                windows.write(source, &mut self.frame[..windows.plane]);
-            } else {
-                windows.rewrite(source, &mut self.frame[..windows.plane]);
+        // A small map is padded one step ahead: wide loads of what was just written in parts would wait for it.
+        let ahead = windows.plane <= AHEAD;
+        let maps = self.maps.clone();
+        for (i, map) in maps.clone().enumerate() {
+            if i == 0 || !ahead {
+                self.pad(i, ahead);
+            }
+            if ahead && map + 1 < maps.end {
+                self.pad(i + 1, ahead);
             }
             #[expect(unsafe_code, reason = "see `Shared`")]
             // SAFETY: each map writes a block of the output of its own.
             let out = unsafe { self.out.part(map * block, block) };
-            self.map(simd, map, out);
+            self.map(simd, map, if ahead { i % 2 } else { 0 }, out);
         }
     }
 }
 
 impl Maps<'_> {
+    /// Writes the `i`-th channel of the range, padded, into its buffer.
+    #[inline(always)]
+    fn pad(&mut self, i: usize, ahead: bool) {
+        let windows = &self.depthwise.frame;
+        let map = self.maps.start + i;
+        let source = &self.input[map * self.plane..(map + 1) * self.plane];
+        let buffers = if ahead { 2 } else { 1 };
+        let frame = &mut self.frames[i % buffers][..windows.plane];
+        if windows.direct {
+            frame[..source.len()].copy_from_slice(source);
+        } else if i < buffers {
+            windows.write(source, frame);
+        } else {
+            windows.rewrite(source, frame);
+        }
+    }
+
     /// Returns whether [`strips`] supports the windows.
     fn pools_in_strips(&self) -> bool {
         self.square.is_some_and(|square| square.columns.len() == 3)
     }
 
-    /// Computes the outputs of the channel in the padded buffer.
+    /// Computes the outputs of the channel in a padded buffer.
     #[inline(always)]
-    fn map<S: Simd>(&mut self, simd: S, map: usize, out: &mut [f32]) {
+    fn map<S: Simd>(&mut self, simd: S, map: usize, buffer: usize, out: &mut [f32]) {
         let Depthwise { frame: windows, channels, multiplier, reduction } = self.depthwise;
-        let frame = &*self.frame;
+        let frame = &*self.frames[buffer];
         let width = windows.outputs.last().copied().unwrap_or(1);
         let taps = windows.taps.as_slice();
         for extra in 0..*multiplier {

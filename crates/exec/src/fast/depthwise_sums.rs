@@ -29,15 +29,15 @@ impl Sums<'_> {
     #[inline(always)]
     pub(super) fn map<S: Simd>(&self, simd: S, row: &mut [f32], out: &mut [f32]) {
         let width = self.windows.outputs.last().copied().unwrap_or(1).max(1);
-        if let Some(square) = self.square.filter(|square| square.columns.len() > 3 || width < S::F32_LANES) {
-            match (square.columns.len(), square.rows) {
-                (3, 1) => self.strips::<S, 3, 1>(simd, square, width, row, out),
-                (3, _) => self.strips::<S, 3, 2>(simd, square, width, row, out),
-                (5, 1) => self.strips::<S, 5, 1>(simd, square, width, row, out),
-                (5, _) => self.strips::<S, 5, 2>(simd, square, width, row, out),
-                _ => self.strips::<S, 7, 1>(simd, square, width, row, out),
+        match self.square.map(|square| (square, square.columns.len(), square.rows)) {
+            // With stride 1, short rows of 3 x 3 taps are faster as one long row.
+            Some((square, 3, 2)) if width < S::F32_LANES => {
+                return self.strips::<S, 3, 2>(simd, square, width, row, out);
             }
-            return;
+            Some((square, 5, 1)) => return self.strips::<S, 5, 1>(simd, square, width, row, out),
+            Some((square, 5, 2)) => return self.strips::<S, 5, 2>(simd, square, width, row, out),
+            Some((square, 7, 1)) => return self.strips::<S, 7, 1>(simd, square, width, row, out),
+            _ => {}
         }
         if let Some(distance) = self.windows.follow().filter(|_| width < S::F32_LANES) {
             self.narrow(simd, (width, distance), row, out);

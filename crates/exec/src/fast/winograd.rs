@@ -80,7 +80,8 @@ impl Winograd {
         let patches: Vec<Window> =
             windows.iter().map(|window| Window { kernel: 4, stride: 2, ..*window }).collect();
         let tiles = [height.div_ceil(2), width.div_ceil(2)];
-        // A tile of one vector loads a weight for every product, and there are 16/9 as many weights.
+        // A tile of one vector loads a weight for a single multiplication, and there are 16/9 as many weights as in the plain
+        // product.
         if lanes > 1 && tiles[0] * tiles[1] <= lanes {
             return Ok(None);
         }
