@@ -62,7 +62,6 @@ impl Winograd {
     /// Prepares the kernel for `windows` on an image of these sizes, without groups; each output channel is
     /// multiplied by its `scale`. `None` where the plain product is faster or required.
     pub(super) fn new(
-        lanes: usize,
         image: &[usize],
         outputs: &[usize],
         (windows, mode): (&[Window], PaddingMode),
@@ -80,11 +79,6 @@ impl Winograd {
         let patches: Vec<Window> =
             windows.iter().map(|window| Window { kernel: 4, stride: 2, ..*window }).collect();
         let tiles = [height.div_ceil(2), width.div_ceil(2)];
-        // A tile of one vector loads a weight for a single multiplication, and there are 16/9 as many weights as in the plain
-        // product.
-        if lanes > 1 && tiles[0] * tiles[1] <= lanes {
-            return Ok(None);
-        }
         let Some(frame) = Frame::new(image, &tiles, &patches, mode, 0.0)? else { return Ok(None) };
         let panels: Vec<(usize, usize)> = heights(rows).collect();
         let mut weights = Aligned::new(PRODUCTS * channels * rows);
