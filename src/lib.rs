@@ -95,6 +95,7 @@ pub mod cli;
 pub mod disk;
 pub mod load;
 pub mod page;
+pub mod rates;
 #[doc(hidden)]
 pub mod resized;
 #[doc(hidden)]

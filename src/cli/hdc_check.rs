@@ -6,6 +6,7 @@ use cnnkit_core::analysis::dilated;
 use cnnkit_core::analysis::gridding::Stack;
 use cnnkit_core::analysis::hdc::Check;
 use cnnkit_core::analysis::proposal::proposals;
+use cnnkit_core::diagnostic::Problem;
 use cnnkit_report::Report;
 use cnnkit_report::hdc::{self, HdcSummary};
 use cnnkit_report::hdc_chains::NetworkHdcSummary;
@@ -69,8 +70,8 @@ pub fn run(args: Args) -> Result<Report, Failure> {
         rates::Target::Rates(groups) => groups,
         rates::Target::Spec(spec) => return network(&spec, &args, require),
     };
-    let groups = groups.into_iter().map(|group| group.into_iter().map(square).collect());
-    let groups = groups.collect::<Result<Vec<Vec<u64>>, Failure>>()?;
+    let groups = groups.iter().map(|group| group.iter().map(rates::square).collect());
+    let groups = groups.collect::<Result<Vec<Vec<u64>>, Problem>>()?;
     let check = Check::of(args.kernel, &groups, usize::from(args.axes)).map_err(rates::failure)?;
     let failed = !check.rule.ok || !check.exact.hole_free();
     let proposals = failed.then(|| proposals(&check)).transpose().map_err(rates::failure)?;
@@ -94,15 +95,4 @@ fn network(spec: &str, args: &Args, require: hdc::Require) -> Result<Report, Fai
     }
     summary.import = loaded.import(Figures::Dependences).map(StatusAndImport::from);
     Ok(Report::of_networks(vec![loaded.entry(summary)]))
-}
-
-/// Returns the rate of a layer, because the rule has one rate per layer; an error for one per axis.
-fn square(item: rates::Item) -> Result<u64, Failure> {
-    match item[..] {
-        [first, ref rest @ ..] if rest.iter().all(|&rate| rate == first) => Ok(first),
-        _ => Err(Failure::usage(
-            "the published rule knows one rate per layer, not one per axis",
-            "check each axis by itself, or use `cnnkit gridding`",
-        )),
-    }
 }

@@ -77,7 +77,7 @@ export function graphPart(model) {
       if (visible > FIRST && depth > 1) break;
       best = trial;
     }
-    return best;
+    return best.map((first, i) => model.opened.get(blocks[i].name) ?? first);
   }
 
   /** @param {Shown} shown */
@@ -130,6 +130,7 @@ export function graphPart(model) {
 
   /** Places and draws everything. @param {boolean} [keep] whether what is chosen stays in view */
   function draw(keep = true) {
+    blocks.forEach((block, i) => model.opened.set(block.name, open[i]));
     const layout = place(blocks, open, size);
     placed = layout.boxes;
     const margin = 16;

@@ -14,8 +14,9 @@ import { layersPart } from './table.js';
 
 const THEME = 'cnnkit-theme';
 
-/** Shows a report inside `root`. @param {HTMLElement} root @param {Book} book @param {number} [first] */
-export function show(root, book, first = 0) {
+/** Shows a report inside `root`; `embedded` in a page that has a bar of its own, where a report that is shown again keeps
+ * what was opened and chosen. @param {HTMLElement} root @param {Book} book @param {{first?: number, embedded?: boolean}} [options] */
+export function show(root, book, { first = 0, embedded = false } = {}) {
   const image = book.picture ? new Image() : null;
   if (image && book.picture) {
     image.src = book.picture;
@@ -32,7 +33,8 @@ export function show(root, book, first = 0) {
       fill(root, el('p', {}, 'This report has no network.'));
       return;
     }
-    const model = new Model(network);
+    const before = embedded ? /** @type {{model?: Model}} */ (root).model : undefined;
+    const model = new Model(network, before?.opened);
     const ready = image && image.complete && image.naturalWidth > 0 ? image : null;
     const parts = [
       book.compare ? comparePart(book.compare, index, (next) => { draw(next); document.getElementById('top')?.scrollIntoView(); }) : null,
@@ -50,18 +52,21 @@ export function show(root, book, first = 0) {
     const links = /** @type {[string, string][]} */ ([['checks', 'Checks'], ['graph', 'Graph'], ['field', 'Field'], ['memory', 'Memory'], ['cost', 'Cost'], ['intensity', 'Intensity'], ['channels', 'Channels'], ['paths', 'Paths'], ['layers', 'Layers']]);
     if (book.diff) links.unshift(['diff', 'Changes']);
     if (book.compare) links.unshift(['compare', 'Networks']);
+    const bar = el('nav', { 'aria-label': 'Parts of the report' }, ...links.map(([id, text]) => el('a', { href: `#${id}` }, text)));
     fill(root,
-      el('a.skip', { href: '#main' }, 'Skip to the figures'),
-      el('div.top', {}, el('a.brand', { href: '#top' }, 'cnnkit'), el('nav', { 'aria-label': 'Parts of the report' }, ...links.map(([id, text]) => el('a', { href: `#${id}` }, text))), themeButton()),
+      embedded ? null : el('a.skip', { href: '#main' }, 'Skip to the figures'),
+      embedded ? el('div.top', {}, bar) : el('div.top', {}, el('a.brand', { href: '#top' }, 'cnnkit'), bar, themeButton()),
       el('main', { id: 'main', tabindex: '-1' }, headPart(model), ...parts),
-      el('footer', {}, 'Made by cnnkit. Every figure follows from the layers; this file makes no request.'));
-    // For tests, and for whoever looks into the page.
+      embedded ? null : el('footer', {}, 'Made by cnnkit. Every figure follows from the layers; this file makes no request.'));
+    // For the next one, for tests, and for whoever looks into the page.
     Object.assign(root, { model });
+    const again = before && before.chosen >= 0 ? model.index.get(before.nodes[before.chosen].id) : undefined;
+    if (again !== undefined) model.choose(again, 'before');
   }
 }
 
 /** A button between light and dark; without a choice the page follows the system. */
-function themeButton() {
+export function themeButton() {
   const root = document.documentElement;
   try {
     const stored = localStorage.getItem(THEME);
@@ -94,5 +99,5 @@ if (data && app) {
   /** @type {Book} */
   const book = JSON.parse(data.textContent ?? '{"networks": []}');
   // Of two versions the newer one comes first into view.
-  show(app, book, book.diff ? 1 : 0);
+  show(app, book, { first: book.diff ? 1 : 0 });
 }

@@ -79,7 +79,11 @@ export function microscopePart(model, image) {
     cursor = sizes().length > 2 ? [slice, ...at.slice(1)] : at;
     drawReaders(cursor);
   }, () => drawUnit());
-  document.addEventListener('theme', () => later());
+  document.addEventListener('theme', function again() {
+    // A report that was replaced needs no colours.
+    if (part.isConnected) later();
+    else document.removeEventListener('theme', again);
+  });
   begin();
   return part;
 

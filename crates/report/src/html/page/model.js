@@ -39,8 +39,9 @@ export function elements(shape) {
 
 /** A network with its figures per node and the choice that all parts share. */
 export class Model {
-  /** @param {Network} network */
-  constructor(network) {
+  /** @param {Network} network @param {Map<string, boolean>} [opened] which blocks are open, by their names */
+  constructor(network, opened = new Map()) {
+    this.opened = opened;
     this.network = network;
     this.nodes = network.graph.nodes;
     this.layers = network.params.layers;
