@@ -97,8 +97,9 @@ def module(name):
 
 
 class Cnnkit:
-    def __init__(self, program, path, threads):
-        self.command = [program, "run", path, "--threads", str(threads), "--format", "json"]
+    def __init__(self, program, path, batch, threads):
+        options = ["--batch", str(batch), "--threads", str(threads), "--format", "json"]
+        self.command = [program, "run", path, *options]
         self.warm = 2
 
     def run(self, repeat):
@@ -243,7 +244,7 @@ def table(args, versions, folder):
         found = json.loads(out)
         totals, shape = found["totals"], [batch, *found["layers"][0]["output_shape"]]
         for threads in args.threads:
-            engines = {f"cnnkit {i}" if i else "cnnkit": Cnnkit(own, path, threads) for i, own in enumerate(args.cnnkit)}
+            engines = {f"cnnkit {i}" if i else "cnnkit": Cnnkit(own, path, batch, threads) for i, own in enumerate(args.cnnkit)}
             if "onnxruntime" in versions:
                 engines["ONNX Runtime"] = OnnxRuntime(path, threads)
             own = module(source) if source and "torchvision" in versions else None

@@ -18,7 +18,7 @@ struct Measured {
     batch: BTreeMap<u64, Step>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Step {
     kept: u64,
     stochastic_depth: u64,
@@ -50,7 +50,7 @@ fn kept_bytes_are_those_of_pytorch_on_27_networks() {
 }
 
 /// Whether PyTorch's counter is right about the network: for a convolution in groups, `FlopCounterMode` counts the
-/// gradient of the weight as if there were none (`conv_backward_flop`).
+/// gradient of the weight as if there were none (`conv_backward_flop`). `programs.py` corrects that.
 fn counted_right(graph: &Graph) -> bool {
     let grouped =
         |node: &Node| matches!(&node.op, Op::Layer(Layer::Conv(conv)) if conv.groups != Groups::Number(1));
@@ -89,6 +89,59 @@ fn kept_bytes_are_those_of_pytorch_with_frozen_parts() {
         cases += 1;
     }
     assert_eq!(cases, 5);
+}
+
+#[test]
+fn programs_keep_and_multiply_what_pytorch_does() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/training/");
+    let text = std::fs::read_to_string(format!("{folder}programs.json")).expect("the file is there");
+    let mut found: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    found.remove("_about");
+    let measured: BTreeMap<String, Measured> =
+        serde_json::from_value(found.into()).expect("the form of programs.py");
+    let file = std::fs::File::open(format!("{folder}programs.zip")).expect("the file is there");
+    let mut archive = zip::ZipArchive::new(file).expect("an archive");
+    let target = super::support::program::temporary("training_programs");
+    std::fs::create_dir_all(&target).expect("a folder");
+    let (mut networks, mut wrong) = (0, Vec::new());
+    for (name, measured) in &measured {
+        let path = target.join(format!("{name}.pt2"));
+        let mut entry = archive.by_name(&format!("{name}.pt2")).expect("a program");
+        std::io::copy(&mut entry, &mut std::fs::File::create(&path).expect("a file")).expect("it is written");
+        let loader = cnnkit::Loader::new();
+        let graph = loader.load(&path.to_string_lossy()).unwrap_or_else(|e| panic!("{name}: {e}")).graph;
+        networks += 1;
+        for (&batch, step) in &measured.batch {
+            let training = Training { batch, ..Training::default() };
+            let kept = kept(&graph, &training);
+            let macs: u64 = backward_macs(&graph, &training, &kept).iter().sum();
+            if (kept.torch, 2 * macs) != (step.kept, step.backward_flops) {
+                wrong.push(format!(
+                    "{name}, batch {batch}: {} and {}, measured {step:?}",
+                    kept.torch,
+                    2 * macs
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(networks >= 30, "{networks} programs");
+}
+
+#[test]
+fn a_drop_path_keeps_a_number_per_image() {
+    let of = |layer: &str| {
+        let graph = network(&format!(
+            "input: [4, 8, 8]\nlayers:\n  - conv: {{out_channels: 4, kernel: 1}}\n  - {layer}\n"
+        ));
+        kept(&graph, &Training { batch: 3, ..Training::default() }).torch - 3 * 4 * 4 * 64
+    };
+    assert_eq!(of("dropout: {p: 0.1}"), 3 * 4 * 4 * 64);
+    assert_eq!(of("Dropout2d: {p: 0.1}"), 3 * 4 * 4);
+    assert_eq!(of("drop_path: {p: 0.1}"), 3 * 4);
+    assert_eq!(of("stochastic_depth: {p: 0.1}"), 3 * 4);
+    assert_eq!(of("dropout: {p: 0.1, mask: image}"), 3 * 4);
+    assert_eq!(of("drop_path: {p: 0.1, mask: element}"), 3 * 4 * 4 * 64, "what is written counts");
 }
 
 /// The ids in the zoo of parts that torchvision names.

@@ -57,6 +57,27 @@ fn convolutions() {
     assert!(fast.get() > 1990, "{} of 2000 have a fast kernel", fast.get());
 }
 
+#[test]
+fn depthwise_square_windows_of_3_5_and_7_taps() {
+    let case = |numbers: &Draw| {
+        let kernel = [3, 5, 7][numbers.below(3) as usize];
+        let args = format!(
+            "{{out_channels: {}, kernel: {kernel}, stride: {}, dilation: {}, padding: {}, groups: depthwise, bias: {}}}",
+            4 * (1 + numbers.below(2)),
+            1 + numbers.below(2),
+            numbers.list(2, 1, 2),
+            numbers.list(2, 0, 3),
+            numbers.pick(&["true", "false"]),
+        );
+        // From fewer rows than a strip and columns than a vector to several of each.
+        let sizes = [4, 1 + numbers.below(40), 1 + numbers.below(40)];
+        Case::random(numbers, "conv", &args, 1 + numbers.below(2) as usize, &[Shape::new(sizes)])
+    };
+    draw(14, 300, case, |case| {
+        case.check_sum(terms(case));
+    });
+}
+
 /// The bound. Winograd's products are of sums of taps and of pixels; written out, no product of a tap and a pixel of the
 /// window occurs more than twice on either axis. So sizes are those of the convolution with each tap as large as all nine, 4
 /// times; roundings are those of the channels, 7 in the transforms, and the bias.
@@ -419,7 +440,9 @@ fn threads_change_nothing() {
         ("conv", "{out_channels: 40, kernel: 5, groups: depthwise, stride: 2}", Shape::new([40, 40, 40])),
         ("conv_transpose", "{out_channels: 40, kernel: 4, stride: 2}", Shape::new([20, 15, 15])),
         ("deform_conv", "{out_channels: 20, kernel: 3, padding: 1}", Shape::new([16, 20, 20])),
+        ("conv", "{out_channels: 12, kernel: 7, groups: depthwise, padding: 3}", Shape::new([12, 30, 30])),
         ("linear", "{out_features: 1000}", Shape::new([700])),
+        ("linear", "{out_features: 1000}", Shape::new([150, 700])),
         ("global_avg_pool", "{}", Shape::new([64, 30, 30])),
         ("layer_norm", "{axis: channels}", Shape::new([64, 30, 30])),
     ];

@@ -10,13 +10,12 @@ use cnnkit::exec::network::{Fill, Network, random_inputs};
 use cnnkit::exec::run::Reference;
 use cnnkit::exec::stream::Stream;
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::graph::{Builder, Graph, NodeId};
+use cnnkit::graph::Graph;
 use cnnkit::resized::Spec;
-use cnnkit::source::Origin;
 use cnnkit::spec::{self, Overrides};
-use cnnkit::verify::Seed;
 
-use crate::support::network::{layer, network};
+use crate::support::convolutional::{Style, random, text};
+use crate::support::network::network;
 
 /// Random networks of an ordinary run.
 const NETWORKS: u64 = 40;
@@ -357,99 +356,6 @@ fn a_pool_over_time_is_what_does_not_stream() {
     assert_eq!(streaming.blockers.iter().map(|b| graph.node(b.node).id.as_str()).collect::<Vec<_>>(), ["se"]);
 }
 
-/// A network of one axis: windows, resizes, transposed convolutions with trimming, pads, skips with different delays.
-fn random(number: u64, causal: bool) -> Graph {
-    let mut random = Seed(number.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x57e4);
-    let mut builder = Builder::new();
-    let mut nodes: Vec<NodeId> = vec![builder.input("input", vec![2, 96].into(), Origin::default())];
-    let count = 2 + random.below(8);
-    let mut tries = 0;
-    while (nodes.len() as u64) < count && tries < 80 {
-        tries += 1;
-        let last = nodes[nodes.len() - 1];
-        let shape = builder.shape(last).expect("a shape").clone();
-        let mut sources = vec![last];
-        let (kernel, dilation, out) = (1 + random.below(5), 1 + random.below(4), 1 + random.below(3));
-        let stride = if random.below(3) == 0 { 1 + random.below(3) } else { 1 };
-        let extent = (kernel - 1) * dilation;
-        let sides = if causal { [extent, 0] } else { [random.below(extent + 1), random.below(extent + 1)] };
-        let (name, args) = match random.below(13) {
-            0..5 => (
-                "conv",
-                format!(
-                    "{{out_channels: {out}, kernel: {kernel}, dilation: {dilation}, stride: {stride}, padding: [{sides:?}]}}"
-                ),
-            ),
-            5 => {
-                let stride = 1 + random.below(3);
-                // What reaches beyond `size * stride` is trimmed; without causality, anything else, too.
-                let trim = if causal {
-                    [0, kernel.saturating_sub(stride)]
-                } else {
-                    [random.below(kernel), random.below(kernel)]
-                };
-                (
-                    "conv_transpose",
-                    format!(
-                        "{{out_channels: {out}, kernel: {kernel}, stride: {stride}, padding: [{trim:?}]}}"
-                    ),
-                )
-            }
-            6 => {
-                let kernel = 1 + random.below(3);
-                let padding = if causal { format!("[[{}, 0]]", kernel / 2) } else { "0".into() };
-                ("avg_pool", format!("{{kernel: {kernel}, stride: {stride}, padding: {padding}}}"))
-            }
-            7 => ("upsample", format!("{{scale_factor: {}}}", 1 + random.below(3))),
-            8 if !causal => ("upsample", "{scale_factor: 2, mode: linear}".into()),
-            8 | 9 => ("silu", "{}".into()),
-            10 => {
-                let mode = ["zeros", "replicate", "reflect"][random.below(3) as usize];
-                let after = if causal { 0 } else { random.below(4) };
-                ("pad", format!("{{padding: [[{}, {after}]], mode: {mode}}}", random.below(4)))
-            }
-            _ => {
-                let fits = |node: &&NodeId| {
-                    builder.shape(**node).expect("a shape").spatial() == shape.spatial() && **node != last
-                };
-                let others: Vec<NodeId> = nodes.iter().filter(fits).copied().collect();
-                let Some(&other) = others.get(random.below(others.len().max(1) as u64) as usize) else {
-                    continue;
-                };
-                sources.push(other);
-                ("concat", "{}".into())
-            }
-        };
-        let made = layer(name, &args);
-        let shapes: Vec<_> =
-            sources.iter().map(|&node| builder.shape(node).expect("a shape").clone()).collect();
-        let Ok(shape) = made.infer(&shapes) else { continue };
-        if shape.elements().is_ok_and(|elements| elements > 1000) || shape.spatial()[0] < 8 {
-            continue;
-        }
-        nodes.push(builder.layer(&format!("n{}", nodes.len()), made, sources, None, Origin::default()));
-    }
-    let last = nodes[nodes.len() - 1];
-    let head = builder.layer(
-        "head",
-        layer("conv", "{out_channels: 2, kernel: 1}"),
-        vec![last],
-        None,
-        Origin::default(),
-    );
-    builder
-        .finish(&format!("network {number}"), vec![head])
-        .unwrap_or_else(|errors| panic!("{number}: {errors:?}"))
-}
-
-fn text(graph: &Graph) -> String {
-    let line = |node: &cnnkit::graph::Node| {
-        let inputs: Vec<&str> = node.inputs.iter().map(|&input| graph.node(input).id.as_str()).collect();
-        format!("  {} = {:?} of {inputs:?}: {}", node.id, node.op, node.shape)
-    };
-    graph.nodes().iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures of a run of hundreds by hand")]
 fn random_networks_equal_their_chunks_bit_for_bit() {
@@ -459,7 +365,8 @@ fn random_networks_equal_their_chunks_bit_for_bit() {
     let (mut streamed, mut causal, mut stateful) = (0, 0, 0);
     let mut failures = Vec::new();
     for number in first..first + wanted {
-        let graph = random(number, number % 2 == 0);
+        let style = if number % 2 == 0 { Style::Causal } else { Style::Sequence };
+        let graph = random(number, style);
         let trial = Fixed::new(&graph);
         let result = std::panic::catch_unwind(|| {
             let streaming = analyse(&trial, None).map_err(|problem| problem.to_string())?;

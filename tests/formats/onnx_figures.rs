@@ -7,7 +7,7 @@ use cnnkit::analysis::{field, totals};
 use cnnkit::export::{same, yaml};
 use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
-use cnnkit::onnx::proto::{DataType, ModelProto, StringStringEntryProto};
+use cnnkit::onnx::proto::{AttributeProto, DataType, ModelProto, NodeProto, StringStringEntryProto, TensorProto};
 
 use super::onnx_cases::{compared, floats, ints, list, made, model, node, number, ones, opaque, value};
 use crate::support::network::network as read;
@@ -181,4 +181,98 @@ fn a_unit_of_a_channels_last_map_reads_all_rows() {
     let boxes = fields.input_box(&graph, output, input, &[9, 3]).expect("a box");
     let ends: Vec<_> = boxes.iter().map(|side| side.map(|side| (side.lo, side.hi))).collect();
     assert_eq!(ends, [Some((-1, 16)), Some((8, 10))]);
+}
+
+/// A node that has `tensor` as its output.
+fn in_code(tensor: TensorProto) -> NodeProto {
+    let name = tensor.name.clone();
+    let value = AttributeProto { name: "value".into(), t: Some(tensor), ..AttributeProto::default() };
+    node("Constant", &[], &[&name], vec![value])
+}
+
+#[test]
+fn weights_beyond_the_analysis_are_standardised_by_layers() {
+    // Their elements are not read: BiT and NFNet have more of them than the analysis looks at.
+    let away = |name: &str, dims: &[i64]| TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: DataType::Float as i32,
+        data_location: 1,
+        ..TensorProto::default()
+    };
+    let start = || {
+        vec![
+            in_code(floats("zero", &[8], &[0.0; 8])),
+            in_code(ints("flat", &[3], &[1, 8, -1])),
+            in_code(ints("shape", &[4], &[8, 3, 3, 3])),
+            node("Reshape", &["w", "flat"], &["view"], vec![]),
+        ]
+    };
+    let end = || {
+        vec![
+            node("Reshape", &["standard", "shape"], &["kernel"], vec![]),
+            node("Conv", &["x", "kernel"], &["y"], vec![]),
+        ]
+    };
+    let statistics = || {
+        vec![
+            in_code(ints("axes", &[2], &[0, 2])),
+            node("ReduceMean", &["view", "axes"], &["mean"], vec![number("keepdims", 0)]),
+            node("ReduceMean", &["view", "axes"], &["centre"], vec![]),
+            node("Sub", &["view", "centre"], &["centred"], vec![]),
+            node("Mul", &["centred", "centred"], &["squares"], vec![]),
+            node("ReduceMean", &["squares", "axes"], &["variance"], vec![number("keepdims", 0)]),
+        ]
+    };
+    let own = vec![node(
+        "BatchNormalization",
+        &["view", "gain", "zero", "zero", "zero"],
+        &["standard", "", ""],
+        vec![number("training_mode", 1)],
+    )];
+    let given = vec![node(
+        "BatchNormalization",
+        &["view", "gain", "zero", "mean", "variance"],
+        &["standard"],
+        vec![],
+    )];
+    for norm in [own, [statistics(), given].concat()] {
+        let weights = vec![away("w", &[8, 3, 3, 3]), floats("gain", &[8], &[1.5; 8])];
+        let nodes = [start(), norm, end()].concat();
+        let imported = made(model(&[1, 3, 8, 8], nodes, weights, &["y"]));
+        let counts = totals::of_graph(&imported.graph);
+        assert_eq!(opaque(&imported.graph), 0, "{:?}", imported.remarks);
+        assert_eq!((counts.params, counts.macs), (216 + 8, 216 * 36));
+    }
+}
+
+#[test]
+fn a_norm_with_ones_of_the_exporter_has_no_weights() {
+    let nodes = vec![
+        node("LayerNormalization", &["x", "val_85"], &["a"], vec![]),
+        node("MatMul", &["a", "val_0"], &["y"], vec![]),
+    ];
+    // The parameter `q.weight` is stored in another form: `val_0`, transposed.
+    let mut model = model(&[1, 5, 4], nodes, vec![ones("val_85", &[4]), ones("val_0", &[4, 6])], &["y"]);
+    if let Some(graph) = &mut model.graph {
+        graph.metadata_props.push(StringStringEntryProto {
+            key: "pkg.torch.export.ExportedProgram.graph_signature".into(),
+            value: "p_q_weight: PARAMETER target='q.weight'\n".into(),
+        });
+    }
+    assert_eq!(counts(model), (24, 0));
+}
+
+#[test]
+fn two_axes_that_swap_are_channels_last_only_before_images() {
+    let swap = || node("Transpose", &["x"], &["t"], vec![list("perm", &[0, 2, 1])]);
+    // Channels first, turned into tokens.
+    let tokens = vec![swap(), node("MatMul", &["t", "w"], &["y"], vec![])];
+    let imported = made(model(&[1, 32, 10], tokens, vec![ones("w", &[32, 8])], &["y"]));
+    assert!(imported.channels_last.is_empty());
+    assert_eq!(imported.graph.inputs().next().expect("an input").1.shape.sizes(), [32, 10]);
+    let images = vec![swap(), node("Conv", &["t", "w"], &["y"], vec![])];
+    let imported = made(model(&[1, 10, 32], images, vec![ones("w", &[8, 32, 1])], &["y"]));
+    assert_eq!(imported.channels_last, ["x"]);
+    assert_eq!(imported.graph.inputs().next().expect("an input").1.shape.sizes(), [32, 10]);
 }

@@ -3,5 +3,6 @@
 
 #![allow(dead_code, reason = "no binary needs all of it")]
 
+pub mod convolutional;
 pub mod network;
 pub mod program;

@@ -19,13 +19,24 @@ const CANARIES: usize = 64;
 struct Memory<S> {
     cells: Vec<S>,
     canary: S,
+    /// The end of the last element that was written.
+    used: u64,
+}
+
+/// The results of a run in an arena.
+#[derive(Debug, Clone)]
+pub struct InArena<S> {
+    /// The network's outputs, in order.
+    pub outputs: Vec<Tensor<S>>,
+    /// Elements of the arena up to the last one that was written.
+    pub used: u64,
 }
 
 impl<S: Scalar> Memory<S> {
     fn new(elements: usize) -> Self {
         // Every cell starts as a canary, so that a value that is read before it is written is seen, too.
         let canary = S::from_f64(-1234.5);
-        Self { cells: vec![canary; elements.saturating_add(2 * CANARIES)], canary }
+        Self { cells: vec![canary; elements.saturating_add(2 * CANARIES)], canary, used: 0 }
     }
 
     fn read(&self, offset: u64, elements: u64) -> Result<&[S], Problem> {
@@ -37,6 +48,7 @@ impl<S: Scalar> Memory<S> {
         let start = place(offset)? + CANARIES;
         let cells = self.cells.get_mut(start..start + values.len()).ok_or_else(outside)?;
         cells.copy_from_slice(values);
+        self.used = self.used.max(offset.saturating_add(values.len() as u64));
         let end = self.cells.len() - CANARIES;
         if self.cells[..CANARIES].iter().chain(&self.cells[end..]).all(|&cell| cell == self.canary) {
             Ok(())
@@ -62,7 +74,7 @@ impl<S: Scalar> Network<'_, S> {
         inputs: &[Tensor<S>],
         plan: &Plan,
         kernels: &impl Kernels<S>,
-    ) -> Result<Vec<Tensor<S>>, Problem> {
+    ) -> Result<InArena<S>, Problem> {
         checked(self.graph, inputs)?;
         if inputs.iter().any(|input| input.batch() != 1) {
             return Err(Problem::shape("a plan is for a batch of one image"));
@@ -84,7 +96,8 @@ impl<S: Scalar> Network<'_, S> {
                 self.store(&mut memory, plan, last, &value)?;
             }
         }
-        self.graph.outputs().iter().map(|&id| self.load(&memory, plan, id)).collect()
+        let outputs = self.graph.outputs().iter().map(|&id| self.load(&memory, plan, id));
+        Ok(InArena { outputs: outputs.collect::<Result<_, _>>()?, used: memory.used })
     }
 
     /// Computes the value of a layer from memory, and from the values that its operator passes on.

@@ -4,6 +4,7 @@
 //! remarks, drawings), a JSON value for programs, and the exit status. Only the `render` module formats
 //! numbers, so a figure has the same form in every command, and CSV and JSON have the exact integer.
 
+pub mod blocker;
 pub mod chains;
 pub mod changes;
 pub mod channels;

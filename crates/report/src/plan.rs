@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::imported::{Import, Status};
 use crate::{Block, Cell, Column, Fact, Page, Row, Summary, Table, Tone, Value};
+use cnnkit_core::analysis::deployment::patches::{self, Patches};
 use cnnkit_core::analysis::deployment::{Peaks, Plan, peaks, plan};
 use cnnkit_core::analysis::memory::{self, Dtype};
 use cnnkit_core::graph::{Graph, NodeId, Op};
@@ -29,7 +30,7 @@ pub struct PlanSummary {
     /// The bytes that `--arena` gives; null without it.
     #[schemars(extend("unit" = "bytes"))]
     pub budget: Option<u64>,
-    /// Whether the arena fits into `budget`; true without one.
+    /// Whether the arena fits into `budget`, or the peak with patches; true without one.
     pub fits: bool,
     /// Ids of the layers in the order in which they run; layers that are fused run with the layer that they are next to.
     pub order: Vec<String>,
@@ -37,12 +38,18 @@ pub struct PlanSummary {
     pub steps: Vec<Vec<String>>,
     /// Every tensor in the arena, in order of creation.
     pub tensors: Vec<PlanTensor>,
+    /// The first layers run patch by patch, as they need the least memory; null without `--patches`, or if patches save
+    /// nothing.
+    pub patches: Option<PlanPatches>,
     /// What is not analysed.
     #[serde(flatten)]
     pub import: Option<Import>,
     /// The network's name.
     #[serde(skip)]
     pub name: String,
+    /// Whether patches were asked for.
+    #[serde(skip)]
+    pub patched: bool,
     /// Rows of the table that people read.
     #[serde(skip)]
     pub top: usize,
@@ -75,6 +82,62 @@ pub struct PlanPeaks {
     pub reordered_bound: u64,
 }
 
+/// The first layers of a network, run on parts of the image one after the other.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PlanPatches {
+    /// Id of the last layer that runs patch by patch.
+    pub last: String,
+    /// Number of patches along each axis.
+    pub grid: Vec<usize>,
+    /// Input sizes of the largest patch, margins included.
+    #[schemars(extend("unit" = "input positions"))]
+    pub input: Vec<u64>,
+    /// What a patch reads before and after its part of the image, per axis.
+    #[schemars(extend("unit" = "input positions"))]
+    pub margin: Vec<[u64; 2]>,
+    /// Bytes of the arena of the patch that needs the most.
+    #[schemars(extend("unit" = "bytes"))]
+    pub patch: u64,
+    /// Bytes while the patches run: input, output of the last of these layers, and the arena of a patch.
+    #[schemars(extend("unit" = "bytes"))]
+    pub stage_peak: u64,
+    /// Bytes of the arena of the layers behind it.
+    #[schemars(extend("unit" = "bytes"))]
+    pub rest_peak: u64,
+    /// The larger of the two.
+    #[schemars(extend("unit" = "bytes"))]
+    pub peak: u64,
+    /// Multiply-accumulates of all patches.
+    #[schemars(extend("unit" = "MACs"))]
+    pub macs: u64,
+    /// Multiply-accumulates of these layers on the whole image.
+    #[schemars(extend("unit" = "MACs"))]
+    pub macs_whole: u64,
+    /// What is computed twice, over the multiply-accumulates of the network.
+    #[schemars(extend("unit" = "share"))]
+    pub macs_share: f64,
+}
+
+impl PlanPatches {
+    fn of(graph: &Graph, patches: &Patches) -> Self {
+        let all = graph.nodes().iter().map(|node| node.cost.macs).fold(0, u64::saturating_add);
+        let [macs_whole, macs] = patches.macs;
+        Self {
+            last: graph.node(patches.last).id.clone(),
+            grid: patches.spans.iter().map(Vec::len).collect(),
+            input: patches.input.clone(),
+            margin: patches.tiling.axes.iter().map(|axis| axis.margin.unwrap_or_default()).collect(),
+            patch: patches.patch,
+            stage_peak: patches.stage_peak,
+            rest_peak: patches.rest_peak,
+            peak: patches.peak(),
+            macs,
+            macs_whole,
+            macs_share: macs.saturating_sub(macs_whole) as f64 / all.max(1) as f64,
+        }
+    }
+}
+
 /// A tensor in the arena.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PlanTensor {
@@ -99,6 +162,8 @@ pub struct View {
     pub dtype: Dtype,
     /// Bytes that the arena may have.
     pub budget: Option<u64>,
+    /// Whether the first layers may run patch by patch, with so many patches along each axis if that is given.
+    pub patches: Option<Option<u64>>,
     /// Rows of the table that people read.
     pub top: usize,
 }
@@ -117,6 +182,11 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> PlanSummar
         .filter_map(|&operator| operators.get(operator))
         .map(|operator| operator.nodes.iter().map(|&node| id(node)).collect())
         .collect();
+    let patches = view.patches.and_then(|per_axis| {
+        let arena = plan.arena.bytes;
+        patches::best(graph, &patches::Options { width, per_axis, arena, budget: view.budget })
+    });
+    let least = patches.as_ref().map_or(plan.arena.bytes, |patches| patches.peak().min(plan.arena.bytes));
     let separate = memory::peak(graph).map_or(0, |peak| peak.elements.saturating_mul(width));
     PlanSummary {
         dtype: view.dtype,
@@ -125,7 +195,7 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> PlanSummar
         lower_bound: plan.arena.bound,
         peaks: PlanPeaks { separate, in_place, fused, reordered, reordered_bound },
         budget: view.budget,
-        fits: view.budget.is_none_or(|budget| plan.arena.bytes <= budget),
+        fits: view.budget.is_none_or(|budget| least <= budget),
         order: order(graph, &plan).into_iter().map(id).collect(),
         steps,
         tensors: plan
@@ -140,8 +210,10 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> PlanSummar
                 last: tensor.last,
             })
             .collect(),
+        patches: patches.map(|patches| PlanPatches::of(graph, &patches)),
         import,
         name: graph.name().to_owned(),
+        patched: view.patches.is_some(),
         top: view.top,
         moved: plan.ordered.order.windows(2).any(|pair| pair[0] > pair[1]),
         views: graph
@@ -186,6 +258,7 @@ impl Summary for PlanSummary {
         page.title_with(&self.name, format!("memory of an inference, {dtype}, batch 1"));
         page.table(self.table());
         page.push(Block::Facts(self.facts()));
+        self.patches(&mut page);
         if let Some(import) = &self.import {
             import.explain(&mut page);
         }
@@ -247,6 +320,44 @@ impl PlanSummary {
         table
     }
 
+    /// Adds what patches save.
+    fn patches(&self, page: &mut Page) {
+        let Some(patches) = &self.patches else {
+            if self.patched {
+                page.text(
+                    "Patches save nothing: no part of the network that can be cut has the largest maps.",
+                );
+            }
+            return;
+        };
+        let times = |sizes: &[u64]| sizes.iter().map(|&size| number::grouped(size)).collect::<Vec<_>>();
+        let grid: Vec<u64> = patches.grid.iter().map(|&count| count as u64).collect();
+        let margins: Vec<String> =
+            patches.margin.iter().map(|[before, after]| format!("{before} and {after}")).collect();
+        let fact =
+            |name: &str, bytes: u64, remark: String| Fact::new(name, Value::Count(bytes)).remark(remark);
+        page.push(Block::Facts(vec![
+            Fact::new("patches", Cell::text(times(&grid).join(" x "))).remark(format!(
+                "up to {}; the largest reads {}, margins {}",
+                patches.last,
+                times(&patches.input).join(" x "),
+                margins.join(", ")
+            )),
+            fact(
+                "while they run",
+                patches.stage_peak,
+                format!("input, output, and {} for a patch", number::grouped(patches.patch)),
+            ),
+            fact("behind them", patches.rest_peak, "the arena of the other layers".into()),
+            Fact {
+                remark: Some(format!("{} of the arena without patches", percent(patches.peak, self.arena))),
+                ..Fact::new("with patches", Cell::count(patches.peak).tone(Tone::Strong))
+            },
+            Fact::new("computed again", Cell::magnitude(patches.macs.saturating_sub(patches.macs_whole)))
+                .remark(format!("MACs, {:.1} % of the network's", patches.macs_share * 100.0)),
+        ]));
+    }
+
     fn facts(&self) -> Vec<Fact> {
         let peaks = &self.peaks;
         let fact = |name: &str, bytes: u64, remark: &str| {
@@ -284,8 +395,10 @@ impl PlanSummary {
             Fact { remark: Some(arena), ..Fact::new("arena", Cell::count(self.arena).tone(Tone::Strong)) },
         ];
         if let Some(budget) = self.budget {
-            let (text, tone) = if self.fits {
+            let (text, tone) = if self.arena <= budget {
                 (format!("{} are left", number::grouped(budget.saturating_sub(self.arena))), Tone::Good)
+            } else if self.fits {
+                ("with patches only".to_owned(), Tone::Good)
             } else {
                 (format!("{} too many", number::grouped(self.arena.saturating_sub(budget))), Tone::Bad)
             };
@@ -293,4 +406,8 @@ impl PlanSummary {
         }
         facts
     }
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.0} %", part as f64 * 100.0 / whole.max(1) as f64)
 }

@@ -3,14 +3,13 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::blocker::{self, Blocker};
 use crate::imported::{Import, StatusAndImport};
 use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Summary, Table, Tone, Value};
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::streaming::{Buffer, Plan, Streaming};
 use cnnkit_core::graph::NodeId;
 
-/// Maximum number of layers that the page lists of one kind.
-const MOST: usize = 12;
 /// Maximum number of buffers on the page.
 const MOST_BUFFERS: usize = 40;
 
@@ -26,7 +25,7 @@ pub struct StreamSummary {
     /// Ids of the layers that need the whole sequence.
     pub blockers: Vec<String>,
     /// The same layers, with reasons.
-    pub reasons: Vec<StreamBlocker>,
+    pub reasons: Vec<Blocker>,
     /// The furthest position that an output reads beyond its own; null if the network does not stream, as are all keys
     /// below.
     #[schemars(extend("unit" = "positions"))]
@@ -66,17 +65,6 @@ pub struct StreamSummary {
     /// The network's name.
     #[serde(skip)]
     pub name: String,
-}
-
-/// A layer that needs the whole sequence.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct StreamBlocker {
-    /// The layer's id.
-    pub id: String,
-    /// The layer's name in a spec.
-    pub op: String,
-    /// The reason.
-    pub reason: String,
 }
 
 /// A layer that looks further ahead than what it reads.
@@ -178,10 +166,7 @@ pub fn summary(
         reasons: streaming
             .blockers
             .iter()
-            .map(|blocker| {
-                let op = graph.node(blocker.node).op.name();
-                StreamBlocker { id: id(blocker.node), op: op.to_owned(), reason: blocker.reason.describe(op) }
-            })
+            .map(|blocker| Blocker::of(graph, blocker.node, blocker.reason, vec![streaming.axis]))
             .collect(),
         look_ahead: plan.map(|plan| plan.look_ahead),
         breaks: streaming
@@ -308,23 +293,6 @@ fn page(summary: &StreamSummary) -> Page {
     page
 }
 
-fn line(page: &mut Page, id: &str, text: String) {
-    page.push(Block::Text(vec![
-        StyledText::plain("- "),
-        StyledText::new(id, Tone::Name),
-        StyledText::plain(text),
-    ]));
-}
-
-fn more(page: &mut Page, all: usize) {
-    if all > MOST {
-        page.push(Block::Text(vec![StyledText::new(
-            format!("  and {} more, all in the JSON", all - MOST),
-            Tone::Quiet,
-        )]));
-    }
-}
-
 fn blockers(page: &mut Page, summary: &StreamSummary) {
     if summary.streams {
         return;
@@ -333,10 +301,10 @@ fn blockers(page: &mut Page, summary: &StreamSummary) {
         StyledText::new("Does not stream", Tone::Warn),
         StyledText::plain(": outputs depend on the whole sequence, because of"),
     ]));
-    for blocker in summary.reasons.iter().take(MOST) {
-        line(page, &blocker.id, format!(" ({}): {}", blocker.op, blocker.reason));
-    }
-    more(page, summary.reasons.len());
+    blocker::first(
+        page,
+        summary.reasons.iter().map(|one| (one.id.as_str(), one.op.clone(), one.reason.clone())),
+    );
 }
 
 fn breaks(page: &mut Page, summary: &StreamSummary) {
@@ -347,10 +315,10 @@ fn breaks(page: &mut Page, summary: &StreamSummary) {
         StyledText::new("Not causal", Tone::Warn),
         StyledText::plain(": these layers look further ahead than what they read"),
     ]));
-    for found in summary.breaks.iter().take(MOST) {
-        line(page, &found.id, format!(" ({}): {} more", found.layer, found.adds));
-    }
-    more(page, summary.breaks.len());
+    blocker::first(
+        page,
+        summary.breaks.iter().map(|one| (one.id.as_str(), one.layer.clone(), format!("{} more", one.adds))),
+    );
 }
 
 fn buffers(page: &mut Page, summary: &StreamSummary) {

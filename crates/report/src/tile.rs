@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::blocker::{self, Blocker};
 use crate::imported::{Import, StatusAndImport};
 use crate::sizes::axis_name;
 use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Summary, Table, Tone, Value};
@@ -13,8 +14,6 @@ use cnnkit_core::number::{bytes, grouped};
 
 /// Maximum number of tiles along an axis that the JSON lists.
 const MOST_SPANS: usize = 4096;
-/// Maximum number of blockers on the page.
-const MOST_BLOCKERS: usize = 12;
 
 /// How a network runs on an image tile by tile, with the same result. Arrays have one entry per spatial axis.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -24,7 +23,7 @@ pub struct TileSummary {
     /// Ids of the layers that need a whole axis.
     pub blockers: Vec<String>,
     /// The same layers, with reasons.
-    pub reasons: Vec<TileBlocker>,
+    pub reasons: Vec<Blocker>,
     /// How far the outputs read before and after the positions that they stand on, the worst over all units; of the
     /// ends of `part` if the network is not tileable. Null if nothing can be tiled.
     #[schemars(extend("unit" = "input positions"))]
@@ -70,19 +69,6 @@ pub struct TileSummary {
     /// The network's name.
     #[serde(skip)]
     pub name: String,
-}
-
-/// A layer that needs a whole axis.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct TileBlocker {
-    /// The layer's id.
-    pub id: String,
-    /// The layer's name in a spec.
-    pub op: String,
-    /// The reason.
-    pub reason: String,
-    /// The spatial axes, from 0.
-    pub axes: Vec<usize>,
 }
 
 /// The layers of which no unit needs a whole axis.
@@ -165,15 +151,7 @@ pub struct TileBioimage {
 pub fn summary(name: &str, tiling: &Tiling, dtype: Dtype, import: Option<Import>) -> TileSummary {
     let graph = &tiling.graph;
     let id = |node: NodeId| graph.node(node).id.clone();
-    let blocker = |blocked: &Blocked| {
-        let op = graph.node(blocked.node).op.name();
-        TileBlocker {
-            id: id(blocked.node),
-            op: op.to_owned(),
-            reason: blocked.reason.describe(op),
-            axes: blocked.axes.clone(),
-        }
-    };
+    let blocker = |blocked: &Blocked| Blocker::of(graph, blocked.node, blocked.reason, blocked.axes.clone());
     let part = &tiling.part;
     let schedule = tiling.schedule.as_ref();
     let share = |all: u64, whole: u64| if whole == 0 { 0.0 } else { all as f64 / whole as f64 - 1.0 };
@@ -356,26 +334,11 @@ fn blockers(page: &mut Page, summary: &TileSummary) {
     if summary.tileable {
         return;
     }
-    let axes = summary.lattice.len();
     page.push(Block::Text(vec![
         StyledText::new("Not tileable", Tone::Warn),
         StyledText::plain(": outputs depend on a whole axis, because of"),
     ]));
-    for blocker in summary.reasons.iter().take(MOST_BLOCKERS) {
-        let along: Vec<&str> = blocker.axes.iter().map(|&axis| axis_name(axes, axis)).collect();
-        let along = if along.len() == axes { String::new() } else { format!(" (axis {})", along.join(", ")) };
-        page.push(Block::Text(vec![
-            StyledText::plain("- "),
-            StyledText::new(&blocker.id, Tone::Name),
-            StyledText::plain(format!(" ({}): {}{along}", blocker.op, blocker.reason)),
-        ]));
-    }
-    if summary.reasons.len() > MOST_BLOCKERS {
-        page.push(Block::Text(vec![StyledText::new(
-            format!("  and {} more, all in the JSON", summary.reasons.len() - MOST_BLOCKERS),
-            Tone::Quiet,
-        )]));
-    }
+    blocker::list(page, &summary.reasons, summary.lattice.len());
     let part = &summary.part;
     if part.ends.is_empty() {
         page.text("No layer can be tiled on all axes.");

@@ -11,7 +11,7 @@ use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::training::checkpoint;
 use cnnkit_core::analysis::training::optimizer::Optimizer;
 use cnnkit_core::analysis::training::{
-    AttentionKernel, KeptTensor, Part, Training, backward_macs, kept, largest_batch, peak,
+    AttentionKernel, KeptTensor, Part, Training, backward_macs, inexact, kept, largest_batch, peak,
 };
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, Op};
@@ -49,6 +49,8 @@ pub struct TrainSummary {
     pub optimizer: u64,
     /// Tensors kept for the backward pass.
     pub kept: TrainKept,
+    /// Why `kept.torch`, and with it `total` and `peak`, are not exact; empty if they are.
+    pub bounds: Vec<TrainBound>,
     /// The most, at any step, of activations and their gradients that are not kept.
     #[schemars(extend("unit" = "bytes"))]
     pub temporary: u64,
@@ -99,6 +101,15 @@ pub struct TrainKept {
     /// What PyTorch's autograd keeps: unique storages.
     #[schemars(extend("unit" = "bytes"))]
     pub torch: u64,
+}
+
+/// A reason why what PyTorch keeps is not known exactly.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct TrainBound {
+    /// Id of the layer; null if it is the whole model.
+    pub id: Option<String>,
+    /// The reason.
+    pub reason: String,
 }
 
 /// A step of the forward or of the backward pass.
@@ -253,6 +264,7 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
         gradients: fixed.gradients,
         optimizer: fixed.optimizer,
         kept: TrainKept { cnnkit: kept.cnnkit, torch: kept.torch },
+        bounds: bounds(graph, import.is_some()),
         temporary: peak.temporary,
         total,
         peak: peak.bytes,
@@ -263,7 +275,8 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
         forward_macs: sum(&mut graph
             .nodes()
             .iter()
-            .map(|node| node.cost.macs.saturating_mul(training.batch))),
+            .zip(training.batches(graph))
+            .map(|(node, batch)| node.cost.macs.saturating_mul(batch))),
         backward_macs: sum(&mut work.iter().copied()),
         fit: view.memory.map(|memory| {
             let best = largest_batch(graph, training, memory);
@@ -291,6 +304,32 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
         attends,
         other_attention,
     })
+}
+
+/// Returns why what is kept is not exact.
+fn bounds(graph: &Graph, imported: bool) -> Vec<TrainBound> {
+    let drops = |node: &Node| matches!(&node.op, Op::Layer(Layer::Dropout(_)));
+    let evaluated = (imported && !graph.nodes().iter().any(drops)).then(|| TrainBound {
+        id: None,
+        reason: "a model that was exported in evaluation mode has no dropout and no stochastic depth: their masks are \
+                 missing"
+            .to_owned(),
+    });
+    // Exporters that take attention apart leave no trace of how it was written.
+    let written_out = |node: &Node| {
+        matches!(node.op, Op::Layer(Layer::Attention(_))) && !node.id.contains("scaled_dot_product_attention")
+    };
+    let written_out =
+        graph.nodes().iter().filter(|node| imported && written_out(node)).map(|node| TrainBound {
+            id: Some(node.id.clone()),
+            reason: "attention that is written out is counted as `scaled_dot_product_attention` keeps it"
+                .to_owned(),
+        });
+    let of_layers = inexact(graph).into_iter().map(|(node, reason)| TrainBound {
+        id: Some(graph.node(node).id.clone()),
+        reason: reason.to_owned(),
+    });
+    evaluated.into_iter().chain(of_layers).chain(written_out).collect()
 }
 
 /// Returns the tensor with its name.

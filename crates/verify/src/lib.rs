@@ -10,8 +10,10 @@
 //!
 //! Not measured: anything that is not a property of a single run. `docs/verify.md` lists it.
 
+mod arena;
 mod channel_sample;
 mod channels;
+mod chunks;
 pub mod demo;
 mod dependence_bits;
 mod error_bound;
@@ -19,6 +21,7 @@ mod execution;
 mod field;
 mod global_field;
 pub mod gridding;
+mod kept;
 mod memory;
 pub mod numerics;
 mod perturb;
@@ -29,6 +32,7 @@ mod read_positions;
 mod rebuild;
 mod run;
 mod sets;
+mod tiles;
 mod trace;
 mod zeros;
 
@@ -91,6 +95,14 @@ pub enum Kind {
     Gridding,
     /// The input channels that each output channel reads
     Channels,
+    /// Tiles put together equal the whole image, and no smaller margin is enough
+    Tiles,
+    /// Chunks of a sequence equal the whole; what is kept between them, and the look-ahead
+    Chunks,
+    /// The network runs inside an arena of exactly the planned size
+    Arena,
+    /// The tensors that cnnkit's own gradients read
+    Kept,
     /// The identity behind the technique that the spec demonstrates
     Technique,
 }
@@ -227,11 +239,21 @@ pub fn verify(
         channels::measure(graph, predict, options, &mut outcome, &bar)?;
         Ok::<_, Problem>(outcome)
     };
-    let (first, second) = rayon::join(first, second);
-    let (mut all, second) = (first?, second?);
-    all.claims.extend(second.claims);
-    all.notes.extend(second.notes);
-    all.choices.extend(second.choices);
+    let third = || {
+        let mut outcome = Outcome::default();
+        tiles::measure(graph, predict, options, &mut outcome)?;
+        chunks::measure(graph, predict, options, &mut outcome)?;
+        arena::measure(graph, predict, options, &mut outcome)?;
+        kept::measure(graph, predict, options, &mut outcome)?;
+        Ok::<_, Problem>(outcome)
+    };
+    let (first, (second, third)) = rayon::join(first, || rayon::join(second, third));
+    let mut all = first?;
+    for more in [second?, third?] {
+        all.claims.extend(more.claims);
+        all.notes.extend(more.notes);
+        all.choices.extend(more.choices);
+    }
     Ok(all)
 }
 

@@ -2,10 +2,14 @@
 
 use num_bigint::BigUint;
 
+use cnnkit_core::analysis::deployment::{self, Plan};
 use cnnkit_core::analysis::field::{self, Facts, Interval};
 use cnnkit_core::analysis::gridding::{self, Gridding, Stack};
+use cnnkit_core::analysis::sizes::Trial;
+use cnnkit_core::analysis::streaming::{self, Streaming};
 use cnnkit_core::analysis::support::{Borders, Region, support};
-use cnnkit_core::analysis::{channels, dead_weights, memory, totals};
+use cnnkit_core::analysis::tiling::{self, Tiling};
+use cnnkit_core::analysis::{channels, dead_weights, memory, totals, training};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId};
 use cnnkit_core::shape::Shape;
@@ -114,6 +118,26 @@ pub trait Predict {
     fn multiplicities(&self, stack: &Stack) -> Result<Vec<Vec<BigUint>>, Problem> {
         let lines = Gridding::of(stack)?.multiplicities()?;
         Ok(lines.iter().map(|line| line.iter().collect()).collect())
+    }
+
+    /// Returns how the network of `trial` is cut into tiles.
+    fn tiling(&self, trial: &dyn Trial, options: &tiling::Options) -> Result<Tiling, Problem> {
+        tiling::analyse(trial, options)
+    }
+
+    /// Returns how the network of `trial` runs on a sequence in chunks.
+    fn streaming(&self, trial: &dyn Trial) -> Result<Streaming, Problem> {
+        streaming::analyse(trial, None)
+    }
+
+    /// Returns the plan of an inference with elements of one byte.
+    fn plan(&self, graph: &Graph) -> Plan {
+        deployment::plan(graph, 1)
+    }
+
+    /// Returns, for each node, whether our gradients read its output.
+    fn read_by_gradients(&self, graph: &Graph) -> Vec<bool> {
+        training::kept(graph, &training::Training::default()).read
     }
 
     /// Returns coverage, gaps and sub-grids along each axis.

@@ -1,7 +1,7 @@
 """Measures what PyTorch's autograd keeps for the backward pass, and the FLOPs of the backward pass.
 
 Unique storages seen by `torch.autograd.graph.saved_tensors_hooks` on the meta device, in training mode, f32; storages of
-parameters and buffers are left out. Run with torch, torchvision and timm: `python measure_training.py > torch.json`.
+parameters and buffers are left out. Run with torch, torchvision and timm: `python measure.py > torch.json`.
 """
 
 import json
@@ -37,7 +37,7 @@ def outputs(result):
     return list(result.values()) if isinstance(result, dict) else [result]
 
 
-def measure(model, batch, size, frozen=()):
+def measure(model, batch, size, frozen=(), formulas=None):
     owned = {t.untyped_storage()._cdata for t in [*model.parameters(), *model.buffers()]}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not any(name.startswith(part + ".") for part in frozen))
@@ -57,7 +57,7 @@ def measure(model, batch, size, frozen=()):
     # The masks of stochastic depth have one element per image and block.
     paths = [m for m in model.modules() if isinstance(m, torchvision.ops.StochasticDepth) and m.p > 0]
     depth = 4 * batch * len(paths)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         sum(out.sum() for out in outputs(result)).backward()
     return {"kept": kept, "stochastic_depth": depth, "backward_flops": counter.get_total_flops()}
 
@@ -84,4 +84,5 @@ def main():
     print(json.dumps(found, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

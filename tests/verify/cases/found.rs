@@ -447,4 +447,40 @@ layers:
 ",
         &[Kind::Numerics],
     ),
+    (
+        "channels that a convolution runs along as a row (ECA) read their neighbours",
+        "
+input: [6, 7, 7]
+layers:
+  - global_avg_pool
+  - reshape: {shape: [1, 6]}
+  - conv: {out_channels: 1, kernel: 3, padding: 1, bias: false}
+  - reshape: {shape: [6, 1, 1]}
+  - sigmoid
+  - multiply: [input, previous]
+",
+        &[Kind::Channels],
+    ),
+    (
+        "channels that became a row stay apart",
+        "
+input: [2, 9, 9]
+layers:
+  - global_avg_pool: {keepdim: true}
+  - reshape: {shape: [1, 2, 1]}
+  - permute: {axes: [1, 0, 2]}
+",
+        &[Kind::Channels],
+    ),
+    (
+        "a resize whose unit lies on a position of the input reads that one alone",
+        "
+input: [1, 5, 7]
+layers:
+  - gather: {axis: 1, indices: [0]}
+  - gather: {axis: 0, indices: [0, 0, 0, 0]}
+  - upsample: {size: [2, 13], mode: bilinear}
+",
+        &[Kind::Support],
+    ),
 ];

@@ -1,8 +1,12 @@
 //! An analyser that tells one lie.
 
+use cnnkit::analysis::deployment::Plan;
 use cnnkit::analysis::field::{Facts, Interval, Jump};
 use cnnkit::analysis::gridding::Stack;
+use cnnkit::analysis::sizes::Trial;
+use cnnkit::analysis::streaming::Streaming;
 use cnnkit::analysis::support::{Borders, Region, Set};
+use cnnkit::analysis::tiling::{Options, Tiling};
 use cnnkit::diagnostic::Problem;
 use cnnkit::graph::{Graph, NodeId};
 use cnnkit::shape::Shape;
@@ -58,6 +62,14 @@ pub(super) enum Lie {
     AnotherGap,
     AnotherNumberOfSubGrids,
     SubGridsDenied,
+    MarginOneStepMore,
+    MarginOneStepLess,
+    LookAheadOneMore,
+    LookAheadOneLess,
+    OneUnitKeptMore,
+    ArenaOneMore,
+    ArenaOneLess,
+    ATensorReadLess,
 }
 
 pub(super) const LIES: &[(Lie, &[Kind])] = &[
@@ -108,6 +120,14 @@ pub(super) const LIES: &[(Lie, &[Kind])] = &[
     (Lie::AnotherGap, &[Kind::Gridding]),
     (Lie::AnotherNumberOfSubGrids, &[Kind::Gridding]),
     (Lie::SubGridsDenied, &[Kind::Gridding]),
+    (Lie::MarginOneStepMore, &[Kind::Tiles]),
+    (Lie::MarginOneStepLess, &[Kind::Tiles]),
+    (Lie::LookAheadOneMore, &[Kind::Chunks]),
+    (Lie::LookAheadOneLess, &[Kind::Chunks]),
+    (Lie::OneUnitKeptMore, &[Kind::Chunks]),
+    (Lie::ArenaOneMore, &[Kind::Arena]),
+    (Lie::ArenaOneLess, &[Kind::Arena]),
+    (Lie::ATensorReadLess, &[Kind::Kept]),
 ];
 
 /// Tells `lie` about the node named `at`, or about the whole network.
@@ -171,6 +191,64 @@ pub(super) fn without_last(region: &Region) -> Region {
 }
 
 impl Predict for Liar {
+    fn tiling(&self, trial: &dyn Trial, options: &Options) -> Result<Tiling, Problem> {
+        let mut tiling = Analysis.tiling(trial, options)?;
+        let more = match self.lie {
+            Lie::MarginOneStepMore => true,
+            Lie::MarginOneStepLess => false,
+            _ => return Ok(tiling),
+        };
+        let Some(schedule) = &mut tiling.schedule else { return Ok(tiling) };
+        for ((axis, spans), size) in tiling.axes.iter_mut().zip(&mut schedule.spans).zip(&schedule.image) {
+            let by = axis.step;
+            let change = |margin: u64| if more { margin + by } else { margin.saturating_sub(by) };
+            axis.margin = axis.margin.map(|margin| margin.map(change));
+            for span in spans {
+                let [start, end] = span.read;
+                if start > 0 {
+                    span.read[0] = if more { start.saturating_sub(by) } else { start + by };
+                }
+                if end < *size {
+                    span.read[1] = if more { (end + by).min(*size) } else { end - by };
+                }
+            }
+        }
+        Ok(tiling)
+    }
+
+    fn streaming(&self, trial: &dyn Trial) -> Result<Streaming, Problem> {
+        let mut streaming = Analysis.streaming(trial)?;
+        if let Some(plan) = &mut streaming.plan {
+            match self.lie {
+                Lie::LookAheadOneMore => plan.look_ahead += 1,
+                Lie::LookAheadOneLess => plan.look_ahead -= 1,
+                Lie::OneUnitKeptMore => plan.kept[0].elements += 1,
+                _ => {}
+            }
+        }
+        Ok(streaming)
+    }
+
+    fn plan(&self, graph: &Graph) -> Plan {
+        let mut plan = Analysis.plan(graph);
+        match self.lie {
+            Lie::ArenaOneMore => plan.arena.bytes += 1,
+            Lie::ArenaOneLess => plan.arena.bytes -= 1,
+            _ => {}
+        }
+        plan
+    }
+
+    fn read_by_gradients(&self, graph: &Graph) -> Vec<bool> {
+        let mut read = Analysis.read_by_gradients(graph);
+        // The input of the first convolution: that of a max pool of single elements would not be missed.
+        if self.lie == Lie::ATensorReadLess {
+            let first = read.iter().position(|&read| read).expect("a tensor");
+            read[first] = false;
+        }
+        read
+    }
+
     fn parameters(&self, graph: &Graph) -> (u64, u64) {
         let (params, buffers) = Analysis.parameters(graph);
         match self.lie {

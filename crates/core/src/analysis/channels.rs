@@ -280,7 +280,11 @@ fn rearranges(graph: &Graph, node: &Node, reaches: &[Reach]) -> bool {
     let Op::Layer(layer) = &node.op else { return false };
     let shapes = graph.input_shapes(node);
     match layer.rearrangement(Io { inputs: &shapes, output: &node.shape }) {
-        Some(Rearrangement::Regroup(runs)) => runs.iter().any(|run| run.input.len() + run.output.len() > 2),
+        // Axes of size 1 are in no run: a run of one axis on each side may still make positions of the channels.
+        Some(Rearrangement::Regroup(runs)) => runs.iter().any(|run| {
+            let moved = (run.input.first() == Some(&0)) != (run.output.first() == Some(&0));
+            moved || run.input.len() + run.output.len() > 2
+        }),
         Some(_) => true,
         None => crosses(reaches),
     }

@@ -56,7 +56,7 @@ pub fn proposals(check: &Check) -> Result<Proposals, Problem> {
         nodes: 0,
     };
     let mut candidate = blocks.rates.clone();
-    search.descend(blocks.rates.len(), 0, 0, &mut candidate);
+    search.run(&mut candidate);
     let proven = search.nodes <= MOST_NODES;
     let mut nearest = search.found;
     nearest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.groups.cmp(&b.groups)));
@@ -159,16 +159,70 @@ struct Nearest<'a> {
     nodes: u64,
 }
 
+/// A rate that is being chosen, at `at`; those after it are chosen.
+struct Choice {
+    at: usize,
+    /// M of the next layer in the same group (0 if there is none).
+    above: u64,
+    /// The change of the rates after it.
+    change: u64,
+    /// The largest rate that the rule or the exact criterion allows.
+    allowed: u64,
+    /// The allowed rate nearest to the given one.
+    nearest: u64,
+    /// How far from it the next rates lie that are tried.
+    distance: u64,
+    /// The rates at the last distance that are still to be tried.
+    waiting: [Option<u64>; 2],
+    /// Whether a rate at the last distance was near enough.
+    any: bool,
+}
+
 impl Nearest<'_> {
-    /// Chooses the rate at `i - 1`; `above` is M of the next layer in the same group (0 if there is none).
-    fn descend(&mut self, i: usize, above: u64, change: u64, candidate: &mut Vec<u64>) {
+    /// Tries schedules until none can be nearer. The choices are a list and not calls, because there are as many as
+    /// rates: thousands.
+    fn run(&mut self, candidate: &mut [u64]) {
+        let mut choices: Vec<Choice> = Vec::new();
+        choices.extend(self.choice(candidate.len(), 0, 0, candidate));
+        while let Some(choice) = choices.last_mut() {
+            let (at, allowed) = (choice.at, choice.allowed);
+            let (start, uses) = self.blocks.homes[at];
+            let Some(rate) = choice.waiting.iter_mut().find_map(Option::take) else {
+                if !self.farther(choice) {
+                    candidate[at] = self.given[at];
+                    choices.pop();
+                }
+                continue;
+            };
+            let cost = choice.change.saturating_add(rate.abs_diff(self.given[at]).saturating_mul(uses));
+            if cost > self.best {
+                continue;
+            }
+            choice.any = true;
+            let group_end = self.blocks.homes.get(at + 1).is_none_or(|next| next.0 != start);
+            let m = if group_end {
+                rate
+            } else {
+                let (m, r) = (i128::from(choice.above), i128::from(rate));
+                u64::try_from((m - 2 * r).max(2 * r - m).max(r)).unwrap_or(u64::MAX)
+            };
+            if at > start && m > allowed {
+                continue;
+            }
+            candidate[at] = rate;
+            choices.extend(self.choice(at, m, cost, candidate));
+        }
+    }
+
+    /// Returns the choice of the rate at `i - 1`; none if there is nothing left to choose or to gain.
+    fn choice(&mut self, i: usize, above: u64, change: u64, candidate: &[u64]) -> Option<Choice> {
         self.nodes += 1;
         if change > self.best || self.nodes > MOST_NODES {
-            return;
+            return None;
         }
         let Some(at) = i.checked_sub(1) else {
-            // Checking a complete schedule costs as much as its length.
-            self.nodes += candidate.len() as u64;
+            // Checking a complete schedule costs as much as its length, with every use of its groups.
+            self.nodes += self.check.rates.len() as u64;
             if let Some(proposal) = self.blocks.passing(candidate, self.check) {
                 if proposal.change < self.best {
                     self.best = proposal.change;
@@ -176,17 +230,16 @@ impl Nearest<'_> {
                 }
                 self.found.push(proposal);
             }
-            return;
+            return None;
         };
-        let (start, uses) = self.blocks.homes[at];
         let kernel = self.check.rule.kernel;
-        let place = at - start;
-        let group_end = self.blocks.homes.get(at + 1).is_none_or(|next| next.0 != start);
+        let place = at - self.blocks.homes[at].0;
         // M shrinks by at most a factor of three per layer, so M_2 <= K bounds every M and rate above it. The first
         // rate of a group is bounded only by the exact criterion: once all others are chosen, by their reach.
         let power = |exponent: usize| 3u64.saturating_pow(u32::try_from(exponent).unwrap_or(u32::MAX));
         let allowed = match (place, at) {
             (0, 0) => {
+                self.nodes += candidate.len() as u64;
                 let others = candidate.iter().zip(&self.blocks.homes).skip(1);
                 let reach =
                     others.fold(0u64, |sum, (rate, home)| sum.saturating_add(rate.saturating_mul(home.1)));
@@ -195,44 +248,26 @@ impl Nearest<'_> {
             (0, _) => u64::MAX,
             _ => kernel.saturating_mul(power(place - 1)),
         };
-        let given = self.given[at].min(allowed);
-        for distance in 0.. {
-            self.nodes += 1;
-            if change.saturating_add((self.given[at] - given).saturating_add(distance).saturating_mul(uses))
-                > self.best
-                && distance > self.given[at]
-            {
-                break;
-            }
-            let up = given.checked_add(distance).filter(|&rate| rate <= allowed);
-            let down = given.checked_sub(distance).filter(|&rate| rate >= 1 && distance > 0);
-            if up.is_none() && down.is_none() || self.nodes > MOST_NODES {
-                break;
-            }
-            let mut any = false;
-            for rate in [down, up].into_iter().flatten() {
-                let cost = change.saturating_add(rate.abs_diff(self.given[at]).saturating_mul(uses));
-                if cost > self.best {
-                    continue;
-                }
-                any = true;
-                let m = if group_end {
-                    rate
-                } else {
-                    let (m, r) = (i128::from(above), i128::from(rate));
-                    u64::try_from((m - 2 * r).max(2 * r - m).max(r)).unwrap_or(u64::MAX)
-                };
-                if place > 0 && m > allowed {
-                    continue;
-                }
-                candidate[at] = rate;
-                self.descend(at, m, cost, candidate);
-            }
-            if !any {
-                break;
-            }
+        let nearest = self.given[at].min(allowed);
+        Some(Choice { at, above, change, allowed, nearest, distance: 0, waiting: [None; 2], any: true })
+    }
+
+    /// Goes one step farther from the given rate; returns whether there are rates to try.
+    fn farther(&mut self, choice: &mut Choice) -> bool {
+        let (given, uses) = (self.given[choice.at], self.blocks.homes[choice.at].1);
+        let (nearest, distance) = (choice.nearest, choice.distance);
+        self.nodes += 1;
+        let least = (given - nearest).saturating_add(distance).saturating_mul(uses);
+        let beyond = choice.change.saturating_add(least) > self.best && distance > given;
+        let up = nearest.checked_add(distance).filter(|&rate| rate <= choice.allowed);
+        let down = nearest.checked_sub(distance).filter(|&rate| rate >= 1 && distance > 0);
+        if !choice.any || beyond || up.is_none() && down.is_none() || self.nodes > MOST_NODES {
+            return false;
         }
-        candidate[at] = self.given[at];
+        choice.waiting = [down, up];
+        choice.any = false;
+        choice.distance += 1;
+        true
     }
 }
 
@@ -297,5 +332,11 @@ mod tests {
         assert_eq!(mended.widest.expect("exists").groups, [[1, 3]]);
         let long: Vec<u64> = (1..60).map(|i| i * i * 1_000_003).collect();
         of(3, &[long]);
+    }
+
+    #[test]
+    fn thousands_of_rates_take_no_stack() {
+        let long: Vec<u64> = (0..20_000).map(|i| i % 7 + 2).collect();
+        assert!(!of(3, &[long]).proven);
     }
 }

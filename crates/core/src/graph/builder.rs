@@ -70,6 +70,7 @@ struct Pending {
     cost: Cost,
     shares: Option<NodeId>,
     tied: Vec<usize>,
+    computed: Vec<usize>,
     frozen: bool,
     counts: Vec<(usize, u64)>,
     origin: Origin,
@@ -159,6 +160,13 @@ impl Builder {
     pub fn tie(&mut self, node: NodeId, index: usize) {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.tied.push(index);
+        }
+    }
+
+    /// Declares that the model computes weight number `index` of `node` in every run.
+    pub fn compute(&mut self, node: NodeId, index: usize) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.computed.push(index);
         }
     }
 
@@ -287,6 +295,7 @@ impl Builder {
                 cost: pending.cost,
                 shares: pending.shares,
                 tied: pending.tied,
+                computed: pending.computed,
                 frozen: pending.frozen,
                 counts: pending.counts,
                 origin: pending.origin,
@@ -373,6 +382,7 @@ impl Builder {
             cost,
             shares,
             tied: vec![],
+            computed: vec![],
             frozen: false,
             counts: vec![],
             origin,
@@ -390,6 +400,7 @@ impl Builder {
             cost: Cost::FREE,
             shares: None,
             tied: vec![],
+            computed: vec![],
             frozen: false,
             counts: vec![],
             origin,

@@ -62,6 +62,7 @@ impl Graph {
                 cost: node.cost,
                 shares: node.shares,
                 tied: node.tied.clone(),
+                computed: node.computed.clone(),
                 frozen: node.frozen,
                 counts: node.counts.clone(),
                 origin: node.origin.clone(),

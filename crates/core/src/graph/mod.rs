@@ -7,6 +7,7 @@
 mod builder;
 mod joined;
 mod rebuild;
+mod split;
 
 pub use builder::{Builder, Unbuilt};
 
@@ -59,6 +60,9 @@ pub struct Node {
     pub shares: Option<NodeId>,
     /// Indices of `weights` that are the same tensor as an earlier node's weight and are counted there.
     pub tied: Vec<usize>,
+    /// Indices of `weights` that the model computes from stored tensors in every run: weight standardisation, a bias from a
+    /// small network of its own.
+    pub computed: Vec<usize>,
     /// Whether its weights are not learned (`learned: false`).
     pub frozen: bool,
     /// Weights that count as a number of elements other than their own, as (index, elements): a stored tensor

@@ -14,6 +14,33 @@ pub struct Dropout {
     /// Probability of zeroing an element in training
     #[serde(default = "half")]
     pub p: f64,
+    /// What is zeroed together: an element, a channel (`Dropout2d`), or all of an image (stochastic depth)
+    #[serde(default)]
+    pub mask: Mask,
+}
+
+/// What a dropout zeroes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// Each element by itself.
+    #[default]
+    Element,
+    /// Each channel.
+    Channel,
+    /// Each image: the residual branch of a block is left out.
+    Image,
+}
+
+impl Dropout {
+    /// Returns the elements of the mask for an image of `shape`.
+    pub fn mask_elements(&self, shape: &Shape) -> u64 {
+        match self.mask {
+            Mask::Element => shape.elements().unwrap_or(u64::MAX),
+            Mask::Channel => shape.channels(),
+            Mask::Image => 1,
+        }
+    }
 }
 
 fn half() -> f64 {
@@ -27,7 +54,7 @@ impl LayerKind for Dropout {
         category: Category::Normalisation,
         summary: "zeroes elements at random in training; does nothing at inference",
         formulas: formulas!("0 at inference"),
-        source: "Srivastava et al. 2014; PyTorch nn.Dropout; as drop_path: Huang et al. 2016",
+        source: "Srivastava et al. 2014; PyTorch nn.Dropout; `drop_path`, one number per image: Huang et al. 2016",
         inputs: Arity::One,
     };
 
@@ -49,10 +76,20 @@ impl LayerKind for Dropout {
     }
 
     fn describe(&self) -> String {
-        format!("p{}", self.p)
+        let of = match self.mask {
+            Mask::Element => "",
+            Mask::Channel => " of channels",
+            Mask::Image => " of images",
+        };
+        format!("p{}{of}", self.p)
     }
 
     fn examples() -> Vec<Example> {
-        vec![Example::new("{}", &[&[3, 4, 5]]), Example::new("{p: 0.2}", &[&[7]])]
+        vec![
+            Example::new("{}", &[&[3, 4, 5]]),
+            Example::new("{p: 0.2}", &[&[7]]),
+            Example::new("{p: 0.1, mask: channel}", &[&[3, 4, 5]]),
+            Example::new("{p: 0.1, mask: image}", &[&[3, 4, 5]]),
+        ]
     }
 }

@@ -2,6 +2,8 @@
 //! This file is the only place for them: a name with the same meaning is accepted, any other gets a hint.
 
 use super::Kind;
+use crate::source::Span;
+use crate::value::{Key, Located, Value};
 
 /// Module paths that qualify the names of layers in other frameworks.
 const PREFIXES: &[&str] = &[
@@ -395,6 +397,27 @@ pub(super) fn unqualified(name: &str) -> &str {
 /// Returns the layer that a normalised name of another framework means.
 pub(super) fn same(folded: &str) -> Option<&'static str> {
     SAME.iter().find(|(name, _)| *name == folded).map(|&(_, ours)| ours)
+}
+
+/// Returns the argument that the written name of a layer implies, unless it is `given`: `Dropout2d` zeroes whole channels.
+pub fn implied(name: &str, given: &[(Key, Located)], span: Span) -> Vec<(Key, Located)> {
+    let folded: String =
+        unqualified(name).chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect();
+    let mask = match folded.as_str() {
+        "dropout1d"
+        | "dropout2d"
+        | "dropout3d"
+        | "spatialdropout1d"
+        | "spatialdropout2d"
+        | "spatialdropout3d"
+        | "featurealphadropout" => "channel",
+        "droppath" | "stochasticdepth" => "image",
+        _ => return vec![],
+    };
+    if given.iter().any(|(key, _)| key.name == "mask") {
+        return vec![];
+    }
+    vec![(Key { name: "mask".into(), span }, Located { value: Value::Text(mask.into()), span })]
 }
 
 /// Returns what to use for a layer of another framework that no single layer of ours corresponds to.

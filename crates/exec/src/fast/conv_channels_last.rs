@@ -5,10 +5,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
+use super::activations;
 use super::conv::gather;
 use super::data_movement::transpose;
 use super::disjoint_slices::Shared;
-use super::epilogue::{Finish, straight};
+use super::epilogue::{Finish, clipped, straight};
 use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, balanced, multiply};
 use super::padded_input::{Frame, Run};
@@ -164,10 +165,11 @@ struct Panel<'a> {
     finish: Finish<'a>,
 }
 
-/// The sums of a tile, plus one value per channel.
+/// The sums of a tile, plus one value per channel, with an activation of few instructions.
 struct Sums<'a> {
     rows: [[f32; VECTORS * WIDEST]; ROWS],
     bias: &'a [f32; VECTORS * WIDEST],
+    clip: Option<Activation>,
 }
 
 impl<S: Simd> Store<S> for Sums<'_> {
@@ -176,7 +178,7 @@ impl<S: Simd> Store<S> for Sums<'_> {
         let bias = S::as_simd_f32s(self.bias).0;
         let to = S::as_mut_simd_f32s(&mut self.rows[row]).0;
         for ((to, &sum), &bias) in to.iter_mut().zip(sums).zip(bias) {
-            *to = simd.add_f32s(sum, bias);
+            *to = clipped(simd, self.clip, simd.add_f32s(sum, bias));
         }
     }
 }
@@ -191,11 +193,20 @@ impl WithSimd for Panel<'_> {
         if let Some(all) = self.finish.bias {
             bias[..count].copy_from_slice(&all[channel..channel + count]);
         }
-        let mut sums = Sums { rows: [[0.0; VECTORS * WIDEST]; ROWS], bias: &bias };
-        let finish = Finish { bias: None, ..self.finish };
+        // Unless a tensor is added first, the activation is computed in whole vectors, before the tile is turned.
+        let curve = self.finish.curve.filter(|_| self.finish.add.is_none());
+        let finish =
+            Finish { bias: None, curve: self.finish.curve.filter(|_| curve.is_none()), ..self.finish };
+        let clip = curve.filter(|_| straight(curve));
+        let mut sums = Sums { rows: [[0.0; VECTORS * WIDEST]; ROWS], bias: &bias, clip };
         for (columns, &(first, height)) in self.all.chunks_exact(self.room).zip(self.tiles) {
             let columns = &columns[..self.depth * height];
             multiply(simd, (height, VECTORS), columns, self.weights, &mut sums);
+            if let Some(curve) = curve.filter(|_| clip.is_none()) {
+                for row in &mut sums.rows[..height] {
+                    activations::apply(simd, curve, &mut row[..VECTORS * S::F32_LANES]);
+                }
+            }
             // A constant height lets the compiler unroll the small loops.
             match height {
                 8 => turned::<S, 8>(simd, &sums.rows, first, self.place, finish),
@@ -220,32 +231,30 @@ fn turned<S: Simd, const H: usize>(
     Place { out, image, positions, channel, count }: Place<'_>,
     finish: Finish<'_>,
 ) {
-    let straight = straight(finish.curve);
+    let curve = finish.curve.filter(|_| straight(finish.curve));
+    let limit = match curve {
+        #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
+        Some(Activation::BoundedRamp(limit)) => limit as f32,
+        _ => f32::INFINITY,
+    };
     for i in 0..count {
         let at = image + (channel + i) * positions + first;
         #[expect(unsafe_code, reason = "see `Shared`")]
         // SAFETY: each task writes channels of its own.
-        let out = unsafe { out.part(at, H) };
-        let mut row = [0.0; H];
-        for (value, sums) in row.iter_mut().zip(sums) {
-            *value = sums[i];
-        }
-        let Some(out) = out.first_chunk_mut::<H>().filter(|_| straight) else {
-            finish.row(simd, channel + i, at, &row, out);
+        let Some(out) = unsafe { out.part(at, H) }.first_chunk_mut::<H>() else { return };
+        // Straight to memory: wide loads of a row that was just put together would wait for its parts.
+        let Some(add) = finish.add.and_then(|add| add[at..].first_chunk::<H>()) else {
+            out.iter_mut().zip(sums).for_each(|(out, sums)| *out = sums[i]);
             continue;
         };
-        if let Some(add) = finish.add.and_then(|add| add[at..].first_chunk::<H>()) {
-            row.iter_mut().zip(add).for_each(|(value, other)| *value += other);
+        for ((out, sums), other) in out.iter_mut().zip(sums).zip(add) {
+            let value = sums[i] + other;
+            // Comparisons as in the reference: NaN stays NaN.
+            let value = if curve.is_some() && value <= 0.0 { 0.0 } else { value };
+            *out = if value >= limit { limit } else { value };
         }
-        // Comparisons as in the reference: NaN stays NaN.
-        if finish.curve.is_some() {
-            row.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
+        if let Some(curve) = finish.curve.filter(|_| curve.is_none()) {
+            activations::apply(simd, curve, out);
         }
-        if let Some(Activation::BoundedRamp(limit)) = finish.curve {
-            #[expect(clippy::cast_possible_truncation, reason = "as the definition does in f32")]
-            let limit = limit as f32;
-            row.iter_mut().for_each(|value| *value = if *value >= limit { limit } else { *value });
-        }
-        *out = row;
     }
 }

@@ -6,11 +6,16 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Context;
+use super::depthwise_strips;
 use super::depthwise_sums::{ACROSS, Sums};
 use super::disjoint_slices::Shared;
 use super::epilogue::Finish;
 use super::isa::WIDEST;
-use super::padded_input::{Frame, Three};
+use super::padded_input::{Frame, Square, Three};
+
+/// Largest padded channel, in elements, that is written ahead of its use: 14 x 14 positions. The parts of a larger one have long
+/// left the store buffer when they are read.
+const AHEAD: usize = 512;
 
 /// How a window reduces the elements it reads.
 #[derive(Debug, Clone)]
@@ -52,18 +57,34 @@ impl Depthwise {
         let plane = input.len() / (out.len() / block.max(1)).max(1);
         let out = Shared::new(out);
         // Loads reach past the last row by less than the vectors computed together.
-        let slack = (ACROSS + 1) * WIDEST;
+        let square = depthwise_strips::supported(&self.frame);
+        let rows = self.frame.outputs.first().copied().unwrap_or(1);
+        let excess = square.as_ref().map_or(0, |square| depthwise_strips::excess(square, rows));
+        let slack = (ACROSS + 1) * WIDEST + excess;
         let maps = input.len() / plane.max(1);
         let row = self.frame.plane.max(self.frame.outputs.last().copied().unwrap_or(1)) + slack;
-        let three = self.frame.three();
+        let (three, square) = (self.frame.three(), square.as_ref());
         // Several maps per task, so that the work is worth waking a thread.
         let taps = self.frame.taps.len() * block + self.frame.plane;
         let some = (200_000 / taps.max(1)).max(1);
         let each = |task: usize| {
-            context.scratch.with(self.frame.plane + slack + row, |scratch| {
-                let (frame, row) = scratch.split_at_mut(self.frame.plane + slack);
+            let padded = self.frame.plane + slack;
+            context.scratch.with(2 * padded + row, |scratch| {
+                let (frames, row) = scratch.split_at_mut(2 * padded);
+                let frames = frames.split_at_mut(padded).into();
                 let maps = task * some..maps.min((task + 1) * some);
-                context.isa.run(Maps { depthwise: self, three, maps, plane, input, frame, row, out, finish });
+                context.isa.run(Maps {
+                    depthwise: self,
+                    three,
+                    square,
+                    maps,
+                    plane,
+                    input,
+                    frames,
+                    row,
+                    out,
+                    finish,
+                });
             });
         };
         let tasks = maps.div_ceil(some);
@@ -79,12 +100,13 @@ impl Depthwise {
 struct Maps<'a> {
     depthwise: &'a Depthwise,
     three: Option<Three>,
+    square: Option<&'a Square>,
     maps: Range<usize>,
     /// Elements of one input channel.
     plane: usize,
     input: &'a [f32],
-    /// Buffer for a padded channel.
-    frame: &'a mut [f32],
+    /// Buffers for padded channels, used in turn where they are small.
+    frames: [&'a mut [f32]; 2],
     /// Buffer for one row of outputs; for all rows where they are narrow.
     row: &'a mut [f32],
     out: Shared<'a>,
@@ -98,29 +120,52 @@ impl WithSimd for Maps<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let windows = &self.depthwise.frame;
         let block = self.depthwise.multiplier * windows.positions();
-        for (i, map) in self.maps.clone().enumerate() {
-            let source = &self.input[map * self.plane..(map + 1) * self.plane];
-            if windows.direct {
-                self.frame[..source.len()].copy_from_slice(source);
-            } else if i == 0 {
-                windows.write(source, &mut self.frame[..windows.plane]);
-            } else {
-                windows.rewrite(source, &mut self.frame[..windows.plane]);
+        // A small map is padded one step ahead: wide loads of what was just written in parts would wait for it.
+        let ahead = windows.plane <= AHEAD;
+        let maps = self.maps.clone();
+        for (i, map) in maps.clone().enumerate() {
+            if i == 0 || !ahead {
+                self.pad(i, ahead);
+            }
+            if ahead && map + 1 < maps.end {
+                self.pad(i + 1, ahead);
             }
             #[expect(unsafe_code, reason = "see `Shared`")]
             // SAFETY: each map writes a block of the output of its own.
             let out = unsafe { self.out.part(map * block, block) };
-            self.map(simd, map, out);
+            self.map(simd, map, if ahead { i % 2 } else { 0 }, out);
         }
     }
 }
 
 impl Maps<'_> {
-    /// Computes the outputs of the channel in the padded buffer.
+    /// Writes the `i`-th channel of the range, padded, into its buffer.
     #[inline(always)]
-    fn map<S: Simd>(&mut self, simd: S, map: usize, out: &mut [f32]) {
+    fn pad(&mut self, i: usize, ahead: bool) {
+        let windows = &self.depthwise.frame;
+        let map = self.maps.start + i;
+        let source = &self.input[map * self.plane..(map + 1) * self.plane];
+        let buffers = if ahead { 2 } else { 1 };
+        let frame = &mut self.frames[i % buffers][..windows.plane];
+        if windows.direct {
+            frame[..source.len()].copy_from_slice(source);
+        } else if i < buffers {
+            windows.write(source, frame);
+        } else {
+            windows.rewrite(source, frame);
+        }
+    }
+
+    /// Returns whether [`strips`] supports the windows.
+    fn pools_in_strips(&self) -> bool {
+        self.square.is_some_and(|square| square.columns.len() == 3)
+    }
+
+    /// Computes the outputs of the channel in a padded buffer.
+    #[inline(always)]
+    fn map<S: Simd>(&mut self, simd: S, map: usize, buffer: usize, out: &mut [f32]) {
         let Depthwise { frame: windows, channels, multiplier, reduction } = self.depthwise;
-        let frame = &*self.frame;
+        let frame = &*self.frames[buffer];
         let width = windows.outputs.last().copied().unwrap_or(1);
         let taps = windows.taps.as_slice();
         for extra in 0..*multiplier {
@@ -131,7 +176,16 @@ impl Maps<'_> {
                 Reduction::Weights(weights) => {
                     let factors = &weights[channel * taps.len()..(channel + 1) * taps.len()];
                     let finish = self.finish.of(channel, first * windows.positions());
-                    Sums { windows, three: self.three, frame, factors, finish }.map(simd, self.row, target);
+                    let (three, square) = (self.three, self.square);
+                    Sums { windows, three, square, frame, factors, finish }.map(simd, self.row, target);
+                }
+                Reduction::Largest if self.pools_in_strips() => {
+                    let reduce = (f32::NEG_INFINITY, larger);
+                    strips(simd, self.square, (frame, width), self.row, target, reduce);
+                }
+                Reduction::Mean(divisors) if self.pools_in_strips() => {
+                    strips(simd, self.square, (frame, width), self.row, target, (0.0, S::add_f32s));
+                    target.iter_mut().zip(divisors).for_each(|(sum, &divisor)| *sum /= divisor);
                 }
                 Reduction::Largest => {
                     for (r, target) in target.chunks_exact_mut(width.max(1)).enumerate() {
@@ -150,6 +204,36 @@ impl Maps<'_> {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Reduces windows of 3 x 3 elements in strips of rows; `row` has room for a vector.
+#[inline(always)]
+fn strips<S: Simd>(
+    simd: S,
+    square: Option<&Square>,
+    (frame, width): (&[f32], usize),
+    row: &mut [f32],
+    out: &mut [f32],
+    reduce: (f32, impl Fn(S, S::f32s, S::f32s) -> S::f32s + Copy),
+) {
+    let (Some(square), rows) = (square, out.len() / width.max(1)) else { return };
+    for (at, first) in depthwise_strips::places(width, rows, S::F32_LANES) {
+        let frame = &frame[first * square.rows * square.down + at..];
+        let results = match square.rows {
+            1 => depthwise_strips::reduced::<S, 3, 1>(simd, square, frame, reduce),
+            _ => depthwise_strips::reduced::<S, 3, 2>(simd, square, frame, reduce),
+        };
+        for (r, &result) in (first..rows).zip(&results) {
+            let to = r * width + at;
+            if let Some(out) = out.get_mut(to..to + S::F32_LANES) {
+                S::as_mut_simd_f32s(out).0[0] = result;
+            } else {
+                let count = (width - at).min(S::F32_LANES);
+                S::as_mut_simd_f32s(&mut *row).0[0] = result;
+                out[to..to + count].copy_from_slice(&row[..count]);
             }
         }
     }

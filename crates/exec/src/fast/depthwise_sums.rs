@@ -2,9 +2,10 @@
 
 use pulp::Simd;
 
+use super::depthwise_strips;
 use super::epilogue::{Channel, clipped};
 use super::isa::multiply_add;
-use super::padded_input::{Frame, Three};
+use super::padded_input::{Frame, Square, Three};
 
 /// Vectors of a row that are computed together.
 pub(super) const ACROSS: usize = 4;
@@ -14,6 +15,8 @@ pub(super) struct Sums<'a> {
     pub windows: &'a Frame,
     /// The windows' geometry if they have 3 x 3 taps.
     pub three: Option<Three>,
+    /// The windows' geometry if strips of rows are faster.
+    pub square: Option<&'a Square>,
     /// The padded map; loads reach past its end by less than the vectors computed together.
     pub frame: &'a [f32],
     /// One per tap.
@@ -26,6 +29,16 @@ impl Sums<'_> {
     #[inline(always)]
     pub(super) fn map<S: Simd>(&self, simd: S, row: &mut [f32], out: &mut [f32]) {
         let width = self.windows.outputs.last().copied().unwrap_or(1).max(1);
+        match self.square.map(|square| (square, square.columns.len(), square.rows)) {
+            // With stride 1, short rows of 3 x 3 taps are faster as one long row.
+            Some((square, 3, 2)) if width < S::F32_LANES => {
+                return self.strips::<S, 3, 2>(simd, square, width, row, out);
+            }
+            Some((square, 5, 1)) => return self.strips::<S, 5, 1>(simd, square, width, row, out),
+            Some((square, 5, 2)) => return self.strips::<S, 5, 2>(simd, square, width, row, out),
+            Some((square, 7, 1)) => return self.strips::<S, 7, 1>(simd, square, width, row, out),
+            _ => {}
+        }
         if let Some(distance) = self.windows.follow().filter(|_| width < S::F32_LANES) {
             self.narrow(simd, (width, distance), row, out);
             return;
@@ -64,7 +77,42 @@ impl Sums<'_> {
             at += vectors * S::F32_LANES;
         }
         for (r, (out, row)) in out.chunks_exact_mut(width).zip(row.chunks(distance)).enumerate() {
-            self.finish.rest(simd, r * width, &row[..width], out);
+            self.finish.straight_rest(simd, r * width, &row[..width], out);
+        }
+        // One call for the whole map, not one for every short row.
+        if !self.finish.straight() {
+            self.finish.last(simd, out);
+        }
+    }
+
+    /// Computes square windows in strips of rows, one vector wide.
+    #[inline(always)]
+    fn strips<S: Simd, const SIDE: usize, const STEP: usize>(
+        &self,
+        simd: S,
+        square: &Square,
+        width: usize,
+        row: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let rows = out.len() / width;
+        // Stores whole vectors, as in `map`.
+        for (at, first) in depthwise_strips::places(width, rows, S::F32_LANES) {
+            let frame = &self.frame[first * STEP * square.down + at..];
+            let sums = depthwise_strips::sums::<S, SIDE, STEP>(simd, square, frame, self.factors);
+            for (r, &sum) in (first..rows).zip(&sums) {
+                let to = r * width + at;
+                if to + S::F32_LANES <= out.len() {
+                    self.put(simd, &[sum], to, out);
+                } else {
+                    let end = to + (width - at).min(S::F32_LANES);
+                    self.store(simd, &[sum], None, row);
+                    self.finish.straight_rest(simd, to, &row[..end - to], &mut out[to..end]);
+                }
+            }
+        }
+        if !self.finish.straight() {
+            self.finish.last(simd, out);
         }
     }
 

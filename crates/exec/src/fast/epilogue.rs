@@ -185,17 +185,8 @@ impl Channel<'_> {
     }
 
     /// Completes outputs from the channel's `at`-th on that already have their bias, and, if nothing is added and the
-    /// epilogue is [straight](Self::straight), their activation.
-    #[inline(always)]
-    pub(super) fn rest<S: Simd>(&self, simd: S, at: usize, sums: &[f32], out: &mut [f32]) {
-        self.straight_rest(simd, at, sums, out);
-        if !self.straight() {
-            self.from(simd, at, out);
-        }
-    }
-
-    /// As [`rest`](Self::rest), but only if the epilogue is straight; otherwise [`last`](Self::last)
-    /// completes the outputs.
+    /// epilogue is [straight](Self::straight), their activation. Does so only if the epilogue is straight; otherwise
+    /// [`last`](Self::last) completes the outputs.
     #[inline(always)]
     pub(super) fn straight_rest<S: Simd>(&self, simd: S, at: usize, sums: &[f32], out: &mut [f32]) {
         copy(out, sums);

@@ -23,6 +23,7 @@ mod conv_channels_last;
 mod data_movement;
 mod deform;
 mod depthwise;
+mod depthwise_strips;
 mod depthwise_sums;
 mod disjoint_slices;
 mod elementwise;

@@ -91,6 +91,17 @@ pub(super) struct Three {
     pub rows: usize,
 }
 
+/// The geometry of windows of as many rows of taps as columns, where the row stride of the outputs is one or two rows of taps.
+#[derive(Debug, Clone)]
+pub(super) struct Square {
+    /// Elements that the taps of the first row read.
+    pub columns: Vec<usize>,
+    /// Distance in the padded channel between rows of taps.
+    pub down: usize,
+    /// Row stride of the outputs, in rows of taps: 1 or 2.
+    pub rows: usize,
+}
+
 fn size(value: u64) -> Result<usize, Problem> {
     usize::try_from(value).map_err(|_| Problem::overflow("a window"))
 }
@@ -265,6 +276,21 @@ impl Frame {
         let regular = [down, 2 * down].into_iter().flat_map(|down| [a + down, b + down, c + down]);
         let rows = [1, 2].into_iter().find(|rows| rows * down == step)?;
         below.iter().copied().eq(regular).then_some(Three { columns: [a, b, c], down, rows })
+    }
+
+    /// Returns the geometry of square windows of at least 3 x 3 taps.
+    pub(super) fn square(&self) -> Option<Square> {
+        let &[step] = &self.steps[..] else { return None };
+        let side = self.taps.len().isqrt();
+        if side < 3 || side * side != self.taps.len() {
+            return None;
+        }
+        let columns = &self.taps[..side];
+        let down = self.taps[side].checked_sub(columns[0])?;
+        let regular = (0..side).flat_map(|row| columns.iter().map(move |column| column + row * down));
+        let rows = [1, 2].into_iter().find(|rows| rows * down == step)?;
+        let regular = self.taps.iter().copied().eq(regular);
+        regular.then(|| Square { columns: columns.to_vec(), down, rows })
     }
 
     /// Fills the padded channels of `image`, on all cores.

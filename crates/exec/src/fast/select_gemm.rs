@@ -116,12 +116,17 @@ fn convolution(
         return Ok(Some(Kernel::Depthwise(Box::new(Depthwise { frame, channels, multiplier, reduction }))));
     }
     let scale = fold.map(|fold| fold.scale.as_slice());
+    let lanes = context.isa.lanes();
+    let across = conv_channels_last::pays(lanes, frame.positions(), weight.sizes()[0] / groups.max(1));
+    // One vector of Winograd's patches loads a weight for a single multiplication, and there are 16/9 as many weights.
+    let patches: usize = site.output[2..].iter().map(|size| size.div_ceil(2)).product();
     if groups == 1
+        && !(across && patches <= lanes)
         && let Some(kernel) = Winograd::new(site.space(), &site.output[2..], (windows, mode), weight, scale)?
     {
         return Ok(Some(Kernel::Winograd(Box::new(kernel))));
     }
-    if conv_channels_last::pays(context.isa.lanes(), frame.positions(), weight.sizes()[0] / groups.max(1)) {
+    if across {
         return Ok(Some(Kernel::Across(Box::new(Across::new(context, frame, channels, weight, scale)))));
     }
     let padded = !frame.direct && mode == PaddingMode::Zeros;

@@ -162,15 +162,22 @@ impl Axis {
         }
     }
 
+    /// Returns where position `u` of the output lies on the input, in positions of the input. Rounded once, from whole
+    /// numbers: where it is a position of the input, it is exactly that one, and its neighbours are not read.
+    fn place(self, u: usize) -> f64 {
+        let (input, output, u) = (self.input as f64, self.output as f64, u as f64);
+        if self.align_corners {
+            return if self.output > 1 { u * (input - 1.0) / (output - 1.0) } else { 0.0 };
+        }
+        match self.factor {
+            Some(factor) if input * factor != output => 1.0 / factor * (u + 0.5) - 0.5,
+            _ => ((2.0 * u + 1.0) * input - output) / (2.0 * output),
+        }
+    }
+
     /// Returns the two neighbours with their weights; a single one if the other has weight 0.
     pub(crate) fn linear(self, u: usize) -> Vec<(usize, f64)> {
-        let (input, output) = (self.input as f64, self.output as f64);
-        let at = if self.align_corners {
-            if self.output > 1 { u as f64 * ((input - 1.0) / (output - 1.0)) } else { 0.0 }
-        } else {
-            let ratio = self.factor.map_or(input / output, |factor| 1.0 / factor);
-            (ratio * (u as f64 + 0.5) - 0.5).max(0.0)
-        };
+        let at = self.place(u).max(0.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the axis")]
         let first = (at.floor() as usize).min(self.input - 1);
         let share = (at - first as f64).clamp(0.0, 1.0);
@@ -182,12 +189,7 @@ impl Axis {
 
     /// Returns the four neighbours with their weights; beyond the border, those on it are repeated.
     pub(crate) fn cubic(self, u: usize) -> Vec<(usize, f64)> {
-        let (input, output) = (self.input as f64, self.output as f64);
-        let at = if self.align_corners {
-            if self.output > 1 { u as f64 * ((input - 1.0) / (output - 1.0)) } else { 0.0 }
-        } else {
-            self.factor.map_or(input / output, |factor| 1.0 / factor) * (u as f64 + 0.5) - 0.5
-        };
+        let (at, input) = (self.place(u), self.input as f64);
         let mut taps: Vec<(usize, f64)> = Vec::with_capacity(4);
         for step in -1..=2 {
             let index = at.floor() + f64::from(step);

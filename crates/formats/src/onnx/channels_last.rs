@@ -20,7 +20,11 @@ pub(super) fn moved(graph: &mut GraphProto) -> Vec<String> {
             let own = |read: &&str| node.input.iter().any(|input| input == read);
             reads(node).iter().any(|read| given.iter().any(|value| value == read) && !own(read))
         };
-        if readers.is_empty() || !plain || of_graph(&name) || graph.node.iter().any(inside) {
+        // Two axes change places in either direction: what reads them states which is the channels'.
+        let two = readers.iter().any(|node| order(node).is_some_and(|order| order.len() == 3));
+        let images = |value: &String| graph.node.iter().any(|node| of_images(node) && node.input.first() == Some(value));
+        let ambiguous = two && !given.iter().any(images);
+        if readers.is_empty() || !plain || ambiguous || of_graph(&name) || graph.node.iter().any(inside) {
             continue;
         }
         graph.node.retain(|node| !(to_front(node) && node.input.first() == Some(&name)));
@@ -46,10 +50,20 @@ fn is_map(input: &ValueInfoProto) -> bool {
     shape.is_some_and(|shape| (3..=5).contains(&shape.dim.len()))
 }
 
+/// Returns the order in which a transposition puts the axes, if it is stated.
+fn order(node: &NodeProto) -> Option<&[i64]> {
+    node.attribute.iter().find(|attribute| attribute.name == "perm").map(|a| a.ints.as_slice())
+}
+
+/// Whether a node reads the channels of its input from the axis behind the batch.
+fn of_images(node: &NodeProto) -> bool {
+    let parts = ["Conv", "Pool", "Pad", "InstanceNormalization", "BatchNormalization"];
+    parts.iter().any(|part| node.op_type.contains(part))
+}
+
 /// Whether a node moves the last axis behind the batch.
 fn to_front(node: &NodeProto) -> bool {
-    let order = node.attribute.iter().find(|attribute| attribute.name == "perm").map(|a| a.ints.as_slice());
-    let Some([0, rest @ ..]) = order else { return false };
+    let Some([0, rest @ ..]) = order(node) else { return false };
     let last = rest.len() as i64;
     let front = rest.first() == Some(&last) && rest[1..].iter().copied().eq(1..last);
     node.op_type == "Transpose" && node.domain.is_empty() && rest.len() > 1 && front

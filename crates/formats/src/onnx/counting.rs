@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::constant::{Change, Constant, sizes};
 use super::proto::TensorProto;
 use cnnkit_core::graph::{Builder, NodeId};
+use cnnkit_core::layers::Layer;
 use cnnkit_core::shape::product;
 
 /// A weight of a node that is a stored tensor or computed from stored tensors.
@@ -53,6 +54,12 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
         shared.extend(place.constant.sources.iter().filter(|root| counted.contains(root)));
         let elements = fresh.iter().filter_map(|&root| stored(root)).fold(0, u64::saturating_add);
         builder.count(NodeId::new(place.node), place.index, elements);
+        // A part of one table (relative positions) is not kept by the layer that adds it.
+        let node = NodeId::new(place.node);
+        let conv = matches!(builder.layer_of(node), Some(Layer::Conv(_)));
+        if conv || place.constant.sources.len() > 1 {
+            builder.compute(node, place.index);
+        }
         counted.extend(fresh);
     }
     shared.len()

@@ -258,6 +258,7 @@ fn lowered(
     // An exported program says itself what is learned.
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
+    let made = super::provenance::made(&graph);
     let single = if declared.every {
         HashSet::new()
     } else {
@@ -306,6 +307,9 @@ fn lowered(
     for tensor in graph.initializer {
         if fixed.contains(&tensor.name) {
             lower.fixed.insert(lower.tensors.len());
+        }
+        if made.contains(&tensor.name) {
+            lower.made.insert(lower.tensors.len());
         }
         if single.contains(&tensor.name) {
             lower.single.insert(lower.tensors.len());

@@ -27,6 +27,18 @@ pub(super) fn no_parameters(graph: &GraphProto) -> HashSet<String> {
     fixed
 }
 
+/// Names of the initialisers that PyTorch's newer exporter numbered (`val_85`), where it lists the module's parameters.
+pub(super) fn made(graph: &GraphProto) -> HashSet<String> {
+    if !graph.metadata_props.iter().any(|entry| entry.key == SIGNATURE) {
+        return HashSet::new();
+    }
+    let numbered = |name: &str| {
+        name.strip_prefix("val_").is_some_and(|rest| rest.chars().all(|digit| digit.is_ascii_digit()))
+    };
+    let names = graph.initializer.iter().map(|tensor| &tensor.name);
+    names.filter(|name| numbered(name)).cloned().collect()
+}
+
 /// Names of the initialisers of one element that are parameters of a PyTorch module: by the file's own list, else by their
 /// names, which are the module's. Numbers that the exporter stored have names of its own (`onnx::Mul_12`, `val_3`).
 pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<String> {

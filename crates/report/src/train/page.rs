@@ -1,7 +1,7 @@
 //! The page of `cnnkit train`.
 
 use super::{Pass, TrainCheckpoint, TrainLayer, TrainSummary};
-use crate::{Block, Cell, Column, Fact, Page, Row, Table, Tone, Value};
+use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Table, Tone, Value};
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::training::optimizer::Optimizer;
 use cnnkit_core::analysis::training::{AttentionKernel, MOST_IMAGES};
@@ -30,8 +30,25 @@ pub fn of(summary: &TrainSummary) -> Page {
             number::bytes(summary.other_attention)
         ));
     }
+    bounds(&mut page, summary);
     checkpoint(&mut page, summary);
     page
+}
+
+/// Lists why what is kept is not exact.
+fn bounds(page: &mut Page, summary: &TrainSummary) {
+    if summary.bounds.is_empty() {
+        return;
+    }
+    page.push(Block::Text(vec![
+        StyledText::new("A bound", Tone::Warn),
+        StyledText::plain(": what PyTorch keeps, the total and the peak are not exact"),
+    ]));
+    let lines = summary
+        .bounds
+        .iter()
+        .map(|bound| (bound.id.as_deref().unwrap_or(&summary.name), String::new(), bound.reason.clone()));
+    crate::blocker::first(page, lines);
 }
 
 fn dtype(dtype: Dtype) -> &'static str {
@@ -124,9 +141,11 @@ fn facts(summary: &TrainSummary) -> Vec<Fact> {
     let gradients = bytes("gradients", summary.gradients);
     facts.push(if trained.is_empty() { gradients } else { gradients.remark(trained) });
     facts.push(bytes("optimiser states", summary.optimizer));
-    facts.push(
-        bytes("kept, torch", summary.kept.torch).remark("what PyTorch's autograd keeps: unique storages"),
-    );
+    facts.push(bytes("kept, torch", summary.kept.torch).remark(if summary.bounds.is_empty() {
+        "what PyTorch's autograd keeps: unique storages"
+    } else {
+        "what PyTorch's autograd keeps, a bound: unique storages"
+    }));
     facts.push(
         bytes("kept, cnnkit", summary.kept.cnnkit)
             .remark("what cnnkit's own gradients read; not part of the total"),

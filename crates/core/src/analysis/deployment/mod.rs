@@ -2,11 +2,12 @@
 //! their neighbours, concatenations as views, operators in the best order, all tensors at offsets of one arena.
 //!
 //! `operators` turns a graph into operators and tensors under one of these habits, `order` finds the order with the
-//! smallest peak, `arena` the offsets. Everything is for one image: a batch of one.
+//! smallest peak, `arena` the offsets, `patches` what it saves to run the first layers patch by patch. Everything is for one image: a batch of one.
 
 mod arena;
 mod operators;
 mod order;
+pub mod patches;
 
 pub use arena::{Arena, Placed};
 pub use operators::{Habit, Operator, Operators, Tensor};

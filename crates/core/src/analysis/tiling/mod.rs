@@ -231,7 +231,7 @@ fn margin(
     let lattice = i128::from(probe.lattice);
     let (mut before, mut end) = (0i128, i128::from(tile));
     for &node in ends {
-        let (Some(kept), Some(scale)) = (units[node.index()], probe.along.scale(node)) else { continue };
+        let (Some(kept), Some(scale)) = (&units[node.index()], probe.along.scale(node)) else { continue };
         let position = |unit: i128| {
             let scaled = unit.checked_mul(*scale.denom()).ok_or_else(|| Problem::overflow("the margin"))?;
             Ok::<_, Problem>((scaled, *scale.numer()))

@@ -437,7 +437,7 @@ fn check(place: &Place<'_>, division: &Division) -> Result<(), Problem> {
         let units = kept(&axis.along, whole, &tracks[&length], i128::from(span.read[0]))
             .map_err(|misfit| wrong(&format!("has other windows in `{}`", graph.node(misfit.node).id)))?;
         for &output in graph.outputs() {
-            let (Some(kept), Some(scale)) = (units[output.index()], axis.along.scale(output)) else {
+            let (Some(kept), Some(scale)) = (&units[output.index()], axis.along.scale(output)) else {
                 continue;
             };
             let unit = |position: u64| (scale * i128::from(position)).ceil().to_integer();

@@ -4,7 +4,7 @@ use super::Training;
 use super::layout::{self, Layout, batched};
 use super::reads::{Target, reads};
 use super::saved::{Needs, Own, Saved, Width, saved};
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{Io, Layer};
 
 /// What is kept of a network.
@@ -79,19 +79,19 @@ pub(super) struct Storage {
     pub(super) keeper: Option<usize>,
 }
 
-/// Returns the bytes of a tensor of which every image has `shape`.
-fn bytes(training: &Training, elements: u64) -> u64 {
-    elements.saturating_mul(training.batch).saturating_mul(training.dtype.bytes())
+/// Returns the bytes of a tensor of `batch` images with so many elements each.
+fn bytes(training: &Training, batch: u64, elements: u64) -> u64 {
+    elements.saturating_mul(batch).saturating_mul(training.dtype.bytes())
 }
 
 impl Own {
-    fn bytes(&self, training: &Training) -> u64 {
+    fn bytes(&self, training: &Training, batch: u64) -> u64 {
         let width = match self.width {
             Width::Activation => training.dtype.bytes(),
             Width::Single => 4,
             Width::Index => 8,
         };
-        self.per_image.saturating_mul(training.batch).saturating_add(self.once).saturating_mul(width)
+        self.per_image.saturating_mul(batch).saturating_add(self.once).saturating_mul(width)
     }
 }
 
@@ -101,6 +101,7 @@ pub fn kept(graph: &Graph, training: &Training) -> Kept {
     let mut walk = Walk {
         graph,
         training,
+        batches: training.batches(graph),
         last: crate::analysis::memory::last_uses(graph),
         layouts: Vec::with_capacity(count),
         kept: Kept {
@@ -117,7 +118,7 @@ pub fn kept(graph: &Graph, training: &Training) -> Kept {
         let elements = node.shape.elements().unwrap_or(u64::MAX);
         match &node.op {
             Op::Input => {
-                walk.create(id.index(), bytes(training, elements));
+                walk.create(id.index(), bytes(training, training.batch, elements));
                 walk.layouts.push(Layout::contiguous(&batched(training.batch, node.shape.sizes())));
                 walk.kept.gradients.push(false);
                 walk.kept.layers.push(LayerKept::default());
@@ -134,6 +135,8 @@ pub fn kept(graph: &Graph, training: &Training) -> Kept {
 struct Walk<'a> {
     graph: &'a Graph,
     training: &'a Training,
+    /// The batch of each node.
+    batches: Vec<u64>,
     last: Vec<usize>,
     layouts: Vec<Layout>,
     kept: Kept,
@@ -159,7 +162,9 @@ impl Walk<'_> {
         self.kept.gradients.push(if constant { needs.weights } else { needs.any() });
         self.output(at, layer, io, learned_tensor);
         let mut found = LayerKept { cnnkit: self.read_by(node, layer, needs), ..LayerKept::default() };
-        for item in saved(layer, io, needs, training.attention) {
+        let own = saved(layer, io, needs, training.attention);
+        let computed = if own.is_empty() { vec![] } else { standardised(node, layer, needs.weights) };
+        for item in own.into_iter().chain(computed) {
             self.keep(at, &item, &mut found);
         }
         self.kept.layers.push(found);
@@ -169,13 +174,14 @@ impl Walk<'_> {
     fn output(&mut self, at: usize, layer: &Layer, io: Io<'_>, parameter: bool) {
         let node = &self.graph.nodes()[at];
         let elements = io.output.elements().unwrap_or(u64::MAX);
-        let fresh = bytes(self.training, elements);
+        let batch = self.batches[at];
+        let fresh = bytes(self.training, batch, elements);
         let first = node.inputs.first().map(|input| input.index());
-        let layout = first.map(|first| layout::output(layer, io, self.training.batch, &self.layouts[first]));
+        let layout = first.map(|first| layout::output(layer, io, batch, &self.layouts[first]));
         if parameter {
             // A parameter that is expanded to the batch: a view of memory that exists anyway.
             self.kept.outputs.push(None);
-            self.layouts.push(Layout::contiguous(&batched(self.training.batch, io.output.sizes())));
+            self.layouts.push(Layout::contiguous(&batched(batch, io.output.sizes())));
             return;
         }
         match (layout, first) {
@@ -201,7 +207,7 @@ impl Walk<'_> {
                 }
             }
             _ => {
-                self.layouts.push(Layout::contiguous(&batched(self.training.batch, io.output.sizes())));
+                self.layouts.push(Layout::contiguous(&batched(batch, io.output.sizes())));
                 self.create(at, fresh);
             }
         }
@@ -227,7 +233,7 @@ impl Walk<'_> {
         let node = &self.graph.nodes()[at];
         let own = |part: Part, bytes: u64| (part, None, bytes);
         let (part, storage, size) = match item {
-            Saved::Own(tensor) => own(Part::Own(tensor.name), tensor.bytes(self.training)),
+            Saved::Own(tensor) => own(Part::Own(tensor.name), tensor.bytes(self.training, self.batches[at])),
             Saved::Output => {
                 // An activation that could not overwrite its input keeps that input.
                 let kept_in_place = matches!(&node.op, Op::Layer(layer) if layer.pointwise()
@@ -249,7 +255,7 @@ impl Walk<'_> {
                         let inner = shape.sizes().iter().rev().take(2);
                         elements = inner.fold(*matrices, |product, &size| product.saturating_mul(size));
                     }
-                    own(Part::Copy(*index), bytes(self.training, elements))
+                    own(Part::Copy(*index), bytes(self.training, self.batches[at], elements))
                 } else {
                     match self.kept.outputs[input] {
                         Some(storage) => (Part::Input(*index), Some(storage), 0),
@@ -286,7 +292,7 @@ impl Walk<'_> {
     }
 
     /// Returns the bytes that our gradients of `node` read and no earlier layer's did.
-    fn read_by(&mut self, node: &crate::graph::Node, layer: &Layer, needs: Needs<'_>) -> u64 {
+    fn read_by(&mut self, node: &Node, layer: &Layer, needs: Needs<'_>) -> u64 {
         let inputs = node.inputs.len();
         let trained = (0..inputs).filter(|&index| needs.input(index)).map(Target::Input);
         let targets = trained.chain(needs.weights.then_some(Target::Weights));
@@ -295,9 +301,37 @@ impl Walk<'_> {
             let Some(input) = node.inputs.get(index) else { continue };
             if !std::mem::replace(&mut self.kept.read[input.index()], true) {
                 let elements = self.graph.node(*input).shape.elements().unwrap_or(u64::MAX);
-                total = total.saturating_add(bytes(self.training, elements));
+                total = total.saturating_add(bytes(self.training, self.batches[input.index()], elements));
             }
         }
         total
     }
+}
+
+/// Returns what a convolution keeps of a weight that a batch norm standardises in every step (NFNet: Brock et al. 2021,
+/// section 4): the computed weight, mean and deviation of each output channel, and their gain, if there is one.
+fn standardised(node: &Node, layer: &Layer, trained: bool) -> Vec<Saved> {
+    let [index] = node.computed.as_slice() else { return vec![] };
+    let (Layer::Conv(conv), Some(weight)) = (layer, node.weights.get(*index)) else { return vec![] };
+    let elements = weight.shape.elements().unwrap_or(u64::MAX);
+    if !trained || *index != 0 {
+        return vec![];
+    }
+    let vectors = if node.counted(*index, elements) > elements { 3 } else { 2 };
+    let name = "standardised weight, its mean and deviation";
+    let once = elements.saturating_add(conv.out_channels.saturating_mul(vectors));
+    vec![Saved::Own(Own { name, per_image: 0, once, width: Width::Activation })]
+}
+
+/// Returns the nodes of which the bytes kept by PyTorch are not exact, with the reason.
+pub fn inexact(graph: &Graph) -> Vec<(NodeId, &'static str)> {
+    let reason = |node: &Node| {
+        let Op::Layer(layer) = &node.op else { return None };
+        let conv = matches!(layer, Layer::Conv(_)) && node.computed == [0];
+        if !node.computed.is_empty() && !conv {
+            return Some("a weight is computed in every step: what that keeps is not counted");
+        }
+        matches!(layer, Layer::Opaque(_)).then_some("the operator is not analysed")
+    };
+    graph.iter().filter_map(|(id, node)| Some((id, reason(node)?))).collect()
 }

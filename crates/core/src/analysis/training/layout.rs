@@ -127,7 +127,8 @@ pub(super) fn batched(batch: u64, sizes: &[u64]) -> Vec<u64> {
 pub(super) fn output(layer: &Layer, io: Io<'_>, batch: u64, input: &Layout) -> Result {
     let sizes = batched(batch, io.output.sizes());
     let fresh = || Result::New(Layout::contiguous(&sizes));
-    if layer.passes() && !drops(layer) {
+    // PyTorch computes a product with 1, too.
+    if layer.passes() && !drops(layer) && !matches!(layer, Layer::Rescale(_)) {
         return Result::View(input.clone());
     }
     let part = |axis: u64, step: u64| {
@@ -143,6 +144,9 @@ pub(super) fn output(layer: &Layer, io: Io<'_>, batch: u64, input: &Layout) -> R
     }
     if let Layer::Chunk(layer) = layer {
         return part(layer.axis, 1);
+    }
+    if let Some(layout) = projections(layer, io, batch) {
+        return Result::New(layout);
     }
     if let Layer::Permute(layer) = layer {
         let axes =
@@ -175,6 +179,27 @@ pub(super) fn output(layer: &Layer, io: Io<'_>, batch: u64, input: &Layout) -> R
                 | Layer::BatchNorm(_)
         );
     if elementwise && input.sizes() == sizes { Result::New(input.dense()) } else { fresh() }
+}
+
+/// Returns the layout of the projections of `nn.MultiheadAttention`, if `layer` is the permutation that puts them first:
+/// `[length, 1, 3, features]` becomes `[3, length, 1, features]`, or 2 in place of 3 for keys and values alone
+/// (`_in_projection_packed` in `torch/nn/functional.py`). PyTorch makes this tensor contiguous, with the batch, which the
+/// axis of size 1 once was, behind the sequence.
+fn projections(layer: &Layer, io: Io<'_>, batch: u64) -> Option<Layout> {
+    let Layer::Permute(permute) = layer else { return None };
+    let &[length, 1, parts @ (2 | 3), features] = io.input().sizes() else { return None };
+    if permute.axes != [2, 0, 1, 3] {
+        return None;
+    }
+    let row = batch.saturating_mul(features);
+    let axis = |size: u64, stride: u64| Axis { size, stride };
+    Some(Layout(vec![
+        axis(batch, features),
+        axis(parts, length.saturating_mul(row)),
+        axis(length, row),
+        axis(1, features),
+        axis(features, 1),
+    ]))
 }
 
 /// Returns whether the layer is a dropout that drops something in training.

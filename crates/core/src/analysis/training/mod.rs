@@ -14,14 +14,14 @@ mod reads;
 mod saved;
 mod work;
 
-pub use kept::{Kept, KeptTensor, LayerKept, Part, kept};
+pub use kept::{Kept, KeptTensor, LayerKept, Part, inexact, kept};
 pub use reads::{Target, reads};
 pub use saved::AttentionKernel;
 pub use work::backward_macs;
 
 use crate::analysis::memory::Dtype;
 use crate::diagnostic::{Code, Problem, suggest};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, Op};
 use crate::layers::WeightRole;
 use optimizer::Optimizer;
 
@@ -95,6 +95,16 @@ impl Training {
             });
         }
         Ok(())
+    }
+
+    /// Returns the batch of each node: 1 where it depends on no input of the network, so that it is computed once.
+    pub fn batches(&self, graph: &Graph) -> Vec<u64> {
+        let mut batches: Vec<u64> = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
+            let below = node.sources().iter().map(|source| batches[source.index()]).max();
+            batches.push(if node.op == Op::Input { self.batch } else { below.unwrap_or(1) });
+        }
+        batches
     }
 
     /// Returns whether the weights of `node` are not trained.

@@ -109,8 +109,11 @@ fn gradients(graph: &Graph, training: &Training, kept: &Kept) -> Vec<(usize, usi
     let moments = 2 * count;
     let back = |node: usize| moments - 1 - node;
     let last = crate::analysis::memory::last_uses(graph);
-    let width = training.dtype.bytes().saturating_mul(training.batch);
-    let size = |node: usize| graph.nodes()[node].shape.elements().unwrap_or(u64::MAX).saturating_mul(width);
+    let batches = training.batches(graph);
+    let size = |node: usize| {
+        let elements = graph.nodes()[node].shape.elements().unwrap_or(u64::MAX);
+        elements.saturating_mul(training.dtype.bytes()).saturating_mul(batches[node])
+    };
     // A node that is a view of all of its input passes its gradient on as a view: both are one interval.
     let whole_view = |node: usize| {
         let input = graph.nodes()[node].inputs.first()?.index();

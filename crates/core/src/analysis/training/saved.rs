@@ -9,6 +9,7 @@ use crate::layers::attention::OPERANDS;
 use crate::layers::conv::PaddingMode;
 use crate::layers::conv_transpose::ConvTranspose;
 use crate::layers::deform_conv::DeformConv;
+use crate::layers::dropout::Mask;
 use crate::layers::layer_norm::{LayerNorm, NormAxis};
 use crate::layers::reduce::Reduction;
 use crate::layers::squeeze_excite::SqueezeExcite;
@@ -189,8 +190,8 @@ pub(super) fn saved(layer: &Layer, io: Io<'_>, needs: Needs<'_>, attention: Atte
         }
 
         A::Dropout(layer) if layer.p == 0.0 => vec![],
-        A::Dropout(layer) if layer.p >= 1.0 => vec![Own::once("factor", 1)],
-        A::Dropout(_) => vec![Own::activation("mask", input.elements().unwrap_or(u64::MAX))],
+        A::Dropout(layer) if layer.p >= 1.0 && layer.mask != Mask::Image => vec![Own::once("factor", 1)],
+        A::Dropout(layer) => vec![Own::activation("mask", layer.mask_elements(input))],
         A::Pointwise(function) => match function.kept {
             KeptByActivation::Input => vec![Saved::Input(0)],
             KeptByActivation::Output | KeptByActivation::OutputInPlace => vec![Saved::Output],

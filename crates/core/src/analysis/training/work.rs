@@ -12,15 +12,15 @@ use crate::shape::Shape;
 /// the weights, and one for that of the inputs if something below is trained. A product of two computed matrices has
 /// one gradient for each. Nothing is recomputed; a fused attention kernel, which recomputes its weights, does more.
 pub fn backward_macs(graph: &Graph, training: &Training, kept: &Kept) -> Vec<u64> {
-    let of = |node: &Node| {
+    let batches = training.batches(graph);
+    let of = |(node, &batch): (&Node, &u64)| {
         let Op::Layer(layer) = &node.op else { return 0 };
         let below: Vec<bool> = node.inputs.iter().map(|input| kept.gradients[input.index()]).collect();
         let shapes = graph.input_shapes(node);
         let io = Io { inputs: &shapes, output: &node.shape };
-        of_layer(layer, io, node.cost.macs, &below, training.trains(graph, node))
-            .saturating_mul(training.batch)
+        of_layer(layer, io, node.cost.macs, &below, training.trains(graph, node)).saturating_mul(batch)
     };
-    graph.nodes().iter().map(of).collect()
+    graph.nodes().iter().zip(&batches).map(of).collect()
 }
 
 /// Returns the multiply-accumulates of the gradients of a layer for one image.

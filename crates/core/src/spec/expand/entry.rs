@@ -378,16 +378,18 @@ impl<'a> Expander<'a> {
             }
         };
         let ours = |name| layers::foreign::argument(kind.doc.name, name);
+        let implied = layers::foreign::implied(&item.key.name, written, item.key.span);
+        let given = || written.iter().chain(&implied);
         let file = self.frame().file;
         let defaults = self.document.files[file].defaults.get(kind.doc.name);
         let missing = defaults
             .into_iter()
             .flatten()
-            .filter(|(key, _)| !written.iter().any(|(w, _)| ours(&w.name) == ours(&key.name)));
+            .filter(|(key, _)| !given().any(|(w, _)| ours(&w.name) == ours(&key.name)));
         let env = self.env();
         let mut args = Vec::new();
         let mut failed = false;
-        for (key, value) in written.iter().chain(missing) {
+        for (key, value) in given().chain(missing) {
             match evaluate(value, &env) {
                 Ok(value) => args.push((key.clone(), value)),
                 Err(unevaluated) => {

@@ -6,6 +6,7 @@ use super::windows::{self, amounts, mode, ranked};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::attention::{Attention, OPERANDS};
 use cnnkit_core::layers::conv::PaddingMode;
+use cnnkit_core::layers::dropout::{Dropout, Mask};
 use cnnkit_core::layers::interchange::{Argument, ArgumentValue, PyTorch};
 use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::layer_scale::ScaleAxis;
@@ -15,6 +16,22 @@ use cnnkit_core::layers::softmax::SoftmaxAxis;
 use cnnkit_core::layers::squeeze_excite::{Gate, SqueezeActivation, SqueezeExcite};
 use cnnkit_core::layers::upsample::{Interpolation, Upsample};
 use cnnkit_core::layers::{Arithmetic, Io, Layer};
+
+/// One random number per image has no module of its own in `torch.nn`.
+fn dropout(layer: &Dropout, rank: usize) -> Leaf {
+    let p = float(layer.p);
+    match layer.mask {
+        Mask::Channel if rank > 0 => {
+            Leaf::module(ranked(["nn.Dropout1d", "nn.Dropout2d", "nn.Dropout3d"], rank)).with("p", p)
+        }
+        Mask::Element | Mask::Channel => Leaf::module("nn.Dropout").with("p", p),
+        Mask::Image => {
+            let ones = vec!["1"; rank + 1].join(", ");
+            let mask = format!("{{0!}}.new_ones({{0!}}.shape[0], {ones})");
+            Leaf::call(format!("{{0!}} * torch.dropout({mask}, {p}, self.training)")).binding(Binds::Product)
+        }
+    }
+}
 
 /// Returns `layer` in PyTorch, or why PyTorch cannot express it.
 pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
@@ -61,7 +78,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
             .key("alpha", float(layer.alpha), "0.0001")
             .key("beta", float(layer.beta), "0.75")
             .key("k", float(layer.k), "1.0"),
-        Arithmetic::Dropout(layer) => Leaf::module("nn.Dropout").with("p", float(layer.p)),
+        Arithmetic::Dropout(layer) => dropout(layer, rank),
         Arithmetic::Pointwise(_) => match layer.pytorch() {
             Some(own) => pointwise(&own),
             None => return Err(refuse(format!("`{}`", layer.doc().name), "use another layer")),

@@ -9,6 +9,7 @@ use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::adaptive_avg_pool::AdaptiveAvgPool;
 use cnnkit_core::layers::adaptive_max_pool::AdaptiveMaxPool;
 use cnnkit_core::layers::axes::OutputSize;
+use cnnkit_core::layers::dropout::{Dropout, Mask};
 use cnnkit_core::layers::glu::Glu;
 use cnnkit_core::layers::opaque::Opaque;
 use cnnkit_core::layers::softplus::Softplus;
@@ -33,6 +34,15 @@ pub(super) fn outcome(lower: &mut Lower, used: Use<'_>) -> Outcome {
             let input = lower.tensor(used, 0)?;
             let layer = Softplus { beta: used.float("beta", 1.0), threshold: used.float("threshold", 20.0) };
             lower.simple(used, Layer::Softplus(layer), &input)
+        }
+        "Dropout" => {
+            let input = lower.tensor(used, 0)?;
+            let mask = match used.int("mask", 0) {
+                1 => Mask::Channel,
+                2 => Mask::Image,
+                _ => Mask::Element,
+            };
+            lower.simple(used, Layer::Dropout(Dropout { p: used.float("p", 0.5), mask }), &input)
         }
         "Glu" => {
             let input = lower.tensor(used, 0)?;

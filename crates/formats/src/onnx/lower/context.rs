@@ -96,6 +96,8 @@ pub struct Lower {
     pub drafts: Vec<Draft>,
     /// Which of `tensors` are fixed: they stood in nodes, or the file lists them as no parameters.
     pub fixed: HashSet<usize>,
+    /// Which of `tensors` have a name of PyTorch's newer exporter and none of the module's: made in code, or folded.
+    pub made: HashSet<usize>,
     /// Which of `tensors` are parameters of a module that have one element.
     pub single: HashSet<usize>,
     /// Inputs whose elements are integers.

@@ -9,6 +9,7 @@ use crate::onnx::proto::DataType;
 use crate::onnx::quantisation::rounds;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::dropout::{Dropout, Mask};
 use cnnkit_core::shape::product;
 
 /// Maximum nesting of branches.
@@ -42,16 +43,34 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Constant(constant)])
 }
 
-/// Returns its first input, unchanged: the layer has no effect at inference.
+/// Returns its first input, unchanged: the layer has no effect at inference. A dropout that was exported in training mode is
+/// a layer.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
-    // Its third input says whether a dropout drops.
-    let stays = |value: &Value| matches!(value, Value::Constant(training) if training.scalar() == Some(0.0));
-    let drops = used.node.op_type == "Dropout" && used.has(2) && !lower.value(used, 2).is_ok_and(stays);
-    if drops {
-        return used.unsupported("a dropout in training mode");
+    let mask = || Value::Unknown("the mask of a dropout".into());
+    if used.node.op_type == "Dropout"
+        && used.has(2)
+        && let Value::Tensor(input) = lower.value(used, 0)?
+    {
+        // Its third input says whether it drops, the second how much.
+        let input = input.clone();
+        let number = |value: &Value| match value {
+            Value::Constant(constant) => constant.scalar(),
+            Value::Tensor(_) | Value::Unknown(_) => None,
+        };
+        let drops = number(lower.value(used, 2)?);
+        let p = if used.has(1) { number(lower.value(used, 1)?) } else { Some(0.5) };
+        let (Some(drops), Some(p)) = (drops, p) else {
+            return used.unsupported("a dropout that may be in training mode");
+        };
+        if drops != 0.0 && p > 0.0 {
+            let mut values =
+                lower.simple(used, Layer::Dropout(Dropout { p, mask: Mask::Element }), &input)?;
+            values.resize_with(used.outputs().max(1), mask);
+            return Ok(values);
+        }
     }
     let mut values = vec![lower.value(used, 0)?.clone()];
-    values.resize_with(used.outputs().max(1), || Value::Unknown("the mask of a dropout".into()));
+    values.resize_with(used.outputs().max(1), mask);
     Ok(values)
 }
 

@@ -5,6 +5,7 @@ use super::conv::image;
 use crate::onnx::constant::{Change, Constant, Values};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::add::Add;
 use cnnkit_core::layers::batch_norm::BatchNorm;
 use cnnkit_core::layers::group_norm::GroupNorm;
 use cnnkit_core::layers::instance_norm::InstanceNorm;
@@ -12,13 +13,20 @@ use cnnkit_core::layers::layer_norm::{LayerNorm, NormAxis};
 use cnnkit_core::layers::layer_scale::{LayerScale, ScaleAxis};
 use cnnkit_core::layers::learned_bias::LearnedBias;
 use cnnkit_core::layers::local_response_norm::LocalResponseNorm;
+use cnnkit_core::layers::multiply::Multiply;
+use cnnkit_core::layers::power::Power;
+use cnnkit_core::layers::rescale::Rescale;
 
 pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let input = lower.tensor(used, 0)?;
+    let computed = matches!(lower.value(used, 3), Ok(Value::Tensor(_)));
+    if input.batch.is_none() && (trains(used) || computed) {
+        return of_a_weight(lower, used, &input);
+    }
     if input.batch != Some(0) {
         return used.unsupported("its input does not have the batch as its first axis");
     }
-    if used.int("training_mode", 0) != 0 {
+    if trains(used) {
         let at = crate::onnx::inline::title(used.node);
         lower.remark(format!("{at} is exported in training mode; it is taken with its running statistics"));
     }
@@ -34,6 +42,52 @@ pub(super) fn batch_norm(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let output = lower.map(used, Layer::BatchNorm(layer), &input, weights)?;
     // Training mode also returns running statistics, which are not analysed.
     let mut values = vec![Value::Tensor(output)];
+    values.resize_with(used.outputs().max(1), || Value::Unknown("statistics of a training run".into()));
+    Ok(values)
+}
+
+/// Whether a batch norm computes its statistics from its input; before version 14, the outputs for them state it.
+pub(super) fn trains(used: Use<'_>) -> bool {
+    let stated = used.int("training_mode", 0) != 0;
+    used.node.op_type == "BatchNormalization" && (stated || used.opset < 14 && used.outputs() > 1)
+}
+
+/// Lowers a batch norm over a tensor that is the same for all images, a weight `[1, C, N]`: weight standardisation (Qiao et
+/// al. 2019) as PyTorch computes it. Each channel has its own statistics, as in an instance norm; the newer exporter
+/// computes them before the norm.
+fn of_a_weight(lower: &mut Lower, used: Use<'_>, input: &Tensor) -> Outcome {
+    let &[1, channels, ref rest @ ..] = input.dims.as_slice() else {
+        return used.unsupported(format!("statistics of a tensor {:?} without a batch", input.dims));
+    };
+    let (scale, shift) = (lower.constant(used, 1)?, lower.constant(used, 2)?);
+    let Some(inner) = cnnkit_core::shape::product(rest) else {
+        return Err(Problem::overflow("the joined axis").into());
+    };
+    let eps = used.float("epsilon", 1e-5);
+    let open = lower.viewed(used, input, &[channels, inner], None)?;
+    let mut current = if trains(used) {
+        let norm = InstanceNorm { eps, affine: false, track_running_stats: false };
+        lower.map(used, Layer::InstanceNorm(norm), &open, vec![])?
+    } else {
+        let (mean, variance) = (lower.tensor(used, 3)?, lower.tensor(used, 4)?);
+        let mean = lower.viewed(used, &mean, &[channels, 1], None)?;
+        let variance = lower.viewed(used, &variance, &[channels, 1], None)?;
+        let minus = Layer::Add(Add { weights: Some(vec![1.0, -1.0]) });
+        let centred = lower.emit(used, minus, &[&open, &mean], vec![], None)?;
+        let shifted = lower.map(used, Layer::Rescale(Rescale { scale: 1.0, shift: eps }), &variance, vec![])?;
+        let factor = lower.map(used, Layer::Power(Power { exponent: -0.5 }), &shifted, vec![])?;
+        lower.emit(used, Layer::Multiply(Multiply {}), &[&centred, &factor], vec![], None)?
+    };
+    if !fixed_at(lower, &scale, 1.0) {
+        let layer = LayerScale { init: 1.0, axis: ScaleAxis::Channels };
+        current = lower.map(used, Layer::LayerScale(layer), &current, vec![scale])?;
+    }
+    if !fixed_at(lower, &shift, 0.0) {
+        let layer = LearnedBias { shape: Some(vec![channels, 1]), learned: true };
+        let shift = shift.changed(Change::Reshape(vec![channels, 1]), vec![channels, 1]);
+        current = lower.map(used, Layer::LearnedBias(layer), &current, vec![shift])?;
+    }
+    let mut values = vec![Value::Tensor(lower.viewed(used, &current, &input.dims, None)?)];
     values.resize_with(used.outputs().max(1), || Value::Unknown("statistics of a training run".into()));
     Ok(values)
 }
@@ -74,7 +128,8 @@ fn trivial(lower: &Lower, scale: &Constant, shift: Option<&Constant>) -> bool {
 /// Returns whether a constant is not learned and every element is `wanted`.
 fn fixed_at(lower: &Lower, constant: &Constant, wanted: f64) -> bool {
     let all = |values: &Values| values.floats().into_iter().all(|value| value == wanted);
-    !lower.is_learned(constant) && constant.values.as_ref().is_some_and(all)
+    let made = || constant.root.is_some_and(|root| lower.made.contains(&root));
+    (!lower.is_learned(constant) || made()) && constant.values.as_ref().is_some_and(all)
 }
 
 /// Lowers version 18 of the operator, since withdrawn: one scale and shift per group instead of per channel.

@@ -7,7 +7,7 @@ use super::{
     fold, gather, integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize,
     runtime, shapes, slice_concat, stack,
 };
-use crate::onnx::constant::Constant;
+use crate::onnx::constant::{Constant, Values};
 use crate::onnx::inline::{MAX_NODES, title};
 use crate::onnx::proto::DataType;
 use cnnkit_core::diagnostic::{Code, Problem};
@@ -157,7 +157,9 @@ impl Lower {
     /// computed from weights.
     fn limited(&mut self, used: Use<'_>, mut values: Vec<Value>) -> Vec<Value> {
         let mut sources: Vec<usize> = Vec::new();
-        for index in 0..used.node.input.len() {
+        // Running statistics do not enter the result of a norm that computes its own.
+        let read = if norm::trains(used) { 3 } else { usize::MAX };
+        for index in 0..used.node.input.len().min(read) {
             let Ok(Value::Constant(constant)) = self.value(used, index) else { continue };
             let own = constant.root.filter(|root| self.holds_weights(constant, *root));
             sources.extend(own.iter().chain(&constant.sources));
@@ -195,6 +197,7 @@ impl Lower {
         (!constant.is_integer() || small)
             && constant.elements().is_ok_and(|count| count > 1 || self.exact || self.single.contains(&root))
             && !self.fixed.contains(&root)
+            && !(self.made.contains(&root) && uniform(constant))
     }
 
     /// Drops the values of all large known constants, so that nothing more is computed from them.
@@ -247,4 +250,10 @@ impl Lower {
         }
         stack::of_maps(self, used, lower).unwrap_or_else(|| lower(self, used))
     }
+}
+
+/// Whether all elements of a constant are one known number.
+fn uniform(constant: &Constant) -> bool {
+    let values = constant.values.as_ref().map(Values::floats);
+    values.is_some_and(|values| values.windows(2).all(|pair| pair[0] == pair[1]))
 }

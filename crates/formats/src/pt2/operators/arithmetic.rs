@@ -59,8 +59,11 @@ pub(super) fn rsub(call: &mut Call<'_, '_>) -> Outcome {
 }
 
 pub(super) fn mul(call: &mut Call<'_, '_>) -> Outcome {
-    let [a, b] = operands(call)?;
-    one(call.emit("Mul", vec![a, b], vec![]))
+    let operands = operands(call)?;
+    if let Some(dropped) = super::random::product(call, &operands) {
+        return dropped;
+    }
+    one(call.emit("Mul", operands.into(), vec![]))
 }
 
 /// A quotient of whole numbers is none; of tensors it is a floating-point number.
@@ -71,6 +74,9 @@ pub(super) fn div(call: &mut Call<'_, '_>) -> Outcome {
         Some(mode) => return unsupported(format!("a quotient that is rounded ({mode})")),
     }
     let [mut a, mut b] = operands(call)?;
+    if super::random::is_mask(call, &a) {
+        return one(a);
+    }
     if whole_operands(call) {
         a = call.as_float(a);
         b = call.as_float(b);

@@ -10,6 +10,7 @@ mod norm;
 mod patches;
 mod pool;
 mod product;
+mod random;
 mod resize;
 mod select;
 mod shapes;
@@ -92,8 +93,10 @@ static TABLE: &[(&str, Translate)] = operators! {
     arithmetic::variance => "aten.var" "aten.std" "aten.var_mean" "aten.std_mean";
     arithmetic::addcmul => "aten.addcmul";
     arithmetic::lerp => "aten.lerp";
-    shapes::same => "aten.dropout" "aten.feature_dropout" "aten.alpha_dropout" "aten.feature_alpha_dropout"
-        "aten.native_dropout" "aten.detach" "aten.alias" "aten.clone" "aten.contiguous" "aten.lift_fresh"
+    random::dropout => "aten.dropout" "aten.feature_dropout" "aten.alpha_dropout" "aten.feature_alpha_dropout"
+        "aten.native_dropout";
+    random::bernoulli => "aten.bernoulli";
+    shapes::same => "aten.detach" "aten.alias" "aten.clone" "aten.contiguous" "aten.lift_fresh"
         "aten.lift_fresh_copy" "aten.positive" "aten.requires_grad" "aten.view_as_real_copy" "aten._conj" "aten.resolve_conj"
         "aten.resolve_neg" "aten.lift";
     shapes::cast => "aten.to" "aten._to_copy" "aten.type_as" "aten.float" "aten._autocast_to_full_precision" "aten.half";

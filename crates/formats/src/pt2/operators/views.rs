@@ -37,19 +37,13 @@ fn contiguous(meta: &TensorMeta) -> Option<bool> {
 pub(crate) fn makes(call: &Call<'_, '_>) -> Makes {
     let compact = || call.first_meta().ok().and_then(contiguous).unwrap_or(true);
     match call.operator {
-        "aten.detach"
-        | "aten.alias"
-        | "aten.lift_fresh"
-        | "aten.lift"
-        | "aten.positive"
-        | "aten.requires_grad"
-        | "aten.dropout"
-        | "aten.feature_dropout"
-        | "aten.alpha_dropout"
-        | "aten.feature_alpha_dropout"
-        | "aten._conj"
-        | "aten.resolve_conj"
-        | "aten.resolve_neg" => Makes::Same,
+        "aten.detach" | "aten.alias" | "aten.lift_fresh" | "aten.lift" | "aten.positive"
+        | "aten.requires_grad" | "aten._conj" | "aten.resolve_conj" | "aten.resolve_neg" => Makes::Same,
+        "aten.dropout" | "aten.feature_dropout" | "aten.alpha_dropout" | "aten.feature_alpha_dropout"
+            if !super::random::drops(call) =>
+        {
+            Makes::Same
+        }
         "aten.contiguous" if compact() => Makes::Same,
         "aten.to" | "aten.type_as" | "aten.float" | "aten.half"
             if !call.flag("copy", false) && same_type(call) =>
