@@ -33,9 +33,8 @@ export class Editor {
     this.copy = el('div.copy', { 'aria-hidden': 'true' });
     this.numbers = el('div.line-numbers', { 'aria-hidden': 'true' });
     this.list = el('ul.completions', { id: 'completions', role: 'listbox', 'aria-label': 'Completions', hidden: true });
-    this.detail = el('div.completion-detail', { hidden: true, 'aria-live': 'polite' });
     this.problems = el('ul.problems', { 'aria-label': 'Errors, warnings and notes' });
-    this.sheet = el('div.sheet', {}, this.copy, this.area, this.list, this.detail);
+    this.sheet = el('div.sheet', {}, this.copy, this.area, this.list);
     this.root = el('div.editor', {}, el('div.gutter', {}, this.numbers), this.sheet);
     /** @type {string[]} */
     this.shown = [];
