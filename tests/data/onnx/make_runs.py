@@ -110,6 +110,11 @@ case('weight_standardised_by_a_norm', [
     N('BatchNormalization', ['w', 'a', 'b', 'm', 'v'], 'n', epsilon=1e-8), N('Reshape', ['n', 'r'], 'q'), N('Conv', ['x', 'q'])],
     x4, dict(w=f32(1, 4, 27), a=f32(4), b=f32(4), r=I(4, 3, 3, 3)), opset=17)
 case('part_of_a_stored_table', [N('Gather', ['t', 'i'], 'g', axis=0), N('Add', ['x', 'g'])], x4, dict(t=f32(4, 6, 7), i=np.int64(-2)))
+# A mask selects, it does not multiply: a score that two masks exclude, and a row of which nothing is left.
+first, second = np.tril(np.ones((5, 5), bool)), np.arange(25).reshape(5, 5) % 3 > 0
+second[1] = False
+rows_left = np.logical_and(first, second).any(1, keepdims=True)
+case('scores_masked_twice', [N('Where', ['a', 'x', 'l'], 's'), N('Where', ['b', 's', 'l'], 't'), N('Softmax', 't', 'w'), N('Where', ['r', 'w', 'z'], 'p'), N('MatMul', ['p', 'v'])], f32(1, 2, 5, 5), dict(a=first, b=second, l=np.float32(-np.inf), r=rows_left, z=np.float32(0), v=f32(5, 3)))
 
 out = sys.argv[1]
 with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:

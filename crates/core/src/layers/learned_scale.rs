@@ -15,9 +15,12 @@ pub struct LearnedScale {
     /// Its shape, without the batch; axes of size 1 are broadcast. The input's shape if not given
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Vec<u64>>,
-    /// Whether training changes it; a fixed one (a mask) is a buffer
+    /// Whether training changes it; a fixed one is a buffer
     #[serde(default = "defaults::yes")]
     pub learned: bool,
+    /// Whether it selects: where a fixed factor is 0, the output is 0, even if the input is infinite or not a number
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mask: bool,
 }
 
 impl LayerKind for LearnedScale {
@@ -28,15 +31,20 @@ impl LayerKind for LearnedScale {
         summary: "multiplies by a learned tensor of any shape that broadcasts",
         formulas: &[
             ("output", "the input's shape"),
+            ("mask", "0 where the factor is 0, whatever the input is"),
             ("params", "prod(shape), a buffer if not learned"),
             ("macs", "0"),
             ("other ops", "1 multiplication an element"),
         ],
-        source: "ONNX Mul with an initialiser",
+        source: "ONNX Mul with an initialiser; with `mask`, Where and PyTorch masked_fill",
         inputs: Arity::One,
     };
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, Problem> {
+        if self.mask && self.learned {
+            return Err(Problem::argument("mask", "a mask is fixed, and `learned` is true")
+                .help("add `learned: false`"));
+        }
         fitting(self.shape.as_deref(), &inputs[0])?;
         Ok(inputs[0].clone())
     }
@@ -56,7 +64,8 @@ impl LayerKind for LearnedScale {
     computed!();
 
     fn describe(&self) -> String {
-        described(self.shape.as_ref(), self.learned)
+        let what = described(self.shape.as_ref(), self.learned);
+        if self.mask { format!("{what} mask") } else { what }
     }
 
     fn examples() -> Vec<Example> {
@@ -64,6 +73,7 @@ impl LayerKind for LearnedScale {
             Example::new("{}", &[&[5, 4]]),
             Example::new("{shape: [1, 4, 1]}", &[&[3, 4, 5]]),
             Example::new("{shape: [3, 1], learned: false}", &[&[3, 4]]),
+            Example::new("{shape: [4, 1], learned: false, mask: true}", &[&[4, 3]]),
         ]
     }
 }

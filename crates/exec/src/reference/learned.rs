@@ -5,6 +5,7 @@ use super::space::unravel;
 use crate::scalar::Scalar;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::layers::learned_scale::LearnedScale;
 use cnnkit_core::layers::learned_tokens::LearnedTokens;
 
 /// Returns, for each element of an image, the element of the learned tensor that is broadcast to it.
@@ -41,13 +42,20 @@ pub(super) fn bias_backward<S: Scalar>(
     Ok(gradients)
 }
 
-pub(super) fn scale<S: Scalar>(call: Call<'_, S>) -> Result<Tensor<S>, Problem> {
+/// Returns `value * factor`; a mask selects, so that an infinity does not become a number that is none.
+fn scaled<S: Scalar>(layer: &LearnedScale, value: S, factor: S) -> S {
+    if layer.mask && factor == S::ZERO { S::ZERO } else { value * factor }
+}
+
+pub(super) fn scale<S: Scalar>(layer: &LearnedScale, call: Call<'_, S>) -> Result<Tensor<S>, Problem> {
     let (input, weight) = (call.input(), call.need("weight")?);
     let places = places(weight.sizes(), input.image_sizes());
-    Ok(Tensor::from_fn(input.sizes(), |flat| input.data()[flat] * weight.data()[places[flat % places.len()]]))
+    let factor = |flat: usize| weight.data()[places[flat % places.len()]];
+    Ok(Tensor::from_fn(input.sizes(), |flat| scaled(layer, input.data()[flat], factor(flat))))
 }
 
 pub(super) fn scale_backward<S: Scalar>(
+    layer: &LearnedScale,
     call: Call<'_, S>,
     vector: &Tensor<S>,
 ) -> Result<Gradients<S>, Problem> {
@@ -57,7 +65,7 @@ pub(super) fn scale_backward<S: Scalar>(
     let to_input = Tensor::from_fn(input.sizes(), |flat| {
         let place = places[flat % places.len()];
         to_weight[place] += vector.data()[flat] * input.data()[flat];
-        vector.data()[flat] * weight.data()[place]
+        scaled(layer, vector.data()[flat], weight.data()[place])
     });
     let mut gradients = call.input_gradient(to_input);
     call.put(&mut gradients, "weight", to_weight);

@@ -180,6 +180,10 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
         Arithmetic::Attention(layer) => attention(layer, io),
         Arithmetic::Divide(_) => Leaf::call("torch.div({*})"),
         Arithmetic::Reduce(layer) => reduce(layer, io),
+        Arithmetic::LearnedScale(layer) if layer.mask => {
+            tensor(&broadcast(layer.shape.as_deref(), io), false)
+                .called("torch.where({self}() == 0, 0.0, {0})")
+        }
         Arithmetic::LearnedScale(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
             .called("{0*} * {self}()")
             .binding(Binds::Product),

@@ -72,9 +72,18 @@ pub(super) fn multiply_constant(
         Some((weight, axis)) => (Layer::LayerScale(LayerScale { init: 1.0, axis }), weight),
         None => {
             let (shape, weight, learned) = learned(lower, used, constant, tensor)?;
-            (Layer::LearnedScale(LearnedScale { shape, learned }), weight)
+            (Layer::LearnedScale(LearnedScale { shape, learned, mask: false }), weight)
         }
     };
+    let output = lower.emit_at(place, title(used.node), layer, &[tensor], vec![weight], tensor.batch)?;
+    Ok(vec![Value::Tensor(Tensor { dims: tensor.dims.clone(), ..output })])
+}
+
+/// Selects: `tensor` where `mask` is 1, and 0 where it is 0, even if `tensor` is infinite there or not a number.
+pub(super) fn select(lower: &mut Lower, used: Use<'_>, tensor: &Tensor, mask: &Constant) -> Outcome {
+    let (shape, weight, _) = learned(lower, used, mask, tensor)?;
+    let layer = Layer::LearnedScale(LearnedScale { shape, learned: false, mask: true });
+    let place = place_of(lower, used, mask);
     let output = lower.emit_at(place, title(used.node), layer, &[tensor], vec![weight], tensor.batch)?;
     Ok(vec![Value::Tensor(Tensor { dims: tensor.dims.clone(), ..output })])
 }

@@ -3,7 +3,7 @@
 use super::context::{Lower, Outcome, Use, Value};
 use crate::onnx::constant::Constant;
 
-/// Lowers a known mask with one computed side and one constant side: `x * mask + other`.
+/// Lowers a known mask with one computed side and one constant side: what the mask selects, plus the constants elsewhere.
 pub(super) fn choice(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let Value::Constant(mask) = lower.value(used, 0)?.clone() else {
         return super::attention::guarded(lower, used);
@@ -37,7 +37,7 @@ pub(super) fn choice(lower: &mut Lower, used: Use<'_>) -> Outcome {
         Value::Tensor(tensor)
     } else {
         let factors = Constant::floats(dims.clone(), factors);
-        super::arithmetic::multiply_constant(lower, used, &tensor, &factors)?.remove(0)
+        super::arithmetic::select(lower, used, &tensor, &factors)?.remove(0)
     };
     match masked {
         Value::Tensor(masked) if addends.iter().any(|&addend| addend != 0.0) => {
