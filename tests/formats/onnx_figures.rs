@@ -7,7 +7,9 @@ use cnnkit::analysis::{field, totals};
 use cnnkit::export::{same, yaml};
 use cnnkit::graph::{Graph, Op};
 use cnnkit::layers::Layer;
-use cnnkit::onnx::proto::{AttributeProto, DataType, ModelProto, NodeProto, StringStringEntryProto, TensorProto};
+use cnnkit::onnx::proto::{
+    AttributeProto, DataType, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+};
 
 use super::onnx_cases::{compared, floats, ints, list, made, model, node, number, ones, opaque, value};
 use crate::support::network::network as read;

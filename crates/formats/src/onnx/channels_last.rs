@@ -22,7 +22,9 @@ pub(super) fn moved(graph: &mut GraphProto) -> Vec<String> {
         };
         // Two axes change places in either direction: what reads them states which is the channels'.
         let two = readers.iter().any(|node| order(node).is_some_and(|order| order.len() == 3));
-        let images = |value: &String| graph.node.iter().any(|node| of_images(node) && node.input.first() == Some(value));
+        let images = |value: &String| {
+            graph.node.iter().any(|node| of_images(node) && node.input.first() == Some(value))
+        };
         let ambiguous = two && !given.iter().any(images);
         if readers.is_empty() || !plain || ambiguous || of_graph(&name) || graph.node.iter().any(inside) {
             continue;

@@ -74,7 +74,8 @@ fn of_a_weight(lower: &mut Lower, used: Use<'_>, input: &Tensor) -> Outcome {
         let variance = lower.viewed(used, &variance, &[channels, 1], None)?;
         let minus = Layer::Add(Add { weights: Some(vec![1.0, -1.0]) });
         let centred = lower.emit(used, minus, &[&open, &mean], vec![], None)?;
-        let shifted = lower.map(used, Layer::Rescale(Rescale { scale: 1.0, shift: eps }), &variance, vec![])?;
+        let shifted =
+            lower.map(used, Layer::Rescale(Rescale { scale: 1.0, shift: eps }), &variance, vec![])?;
         let factor = lower.map(used, Layer::Power(Power { exponent: -0.5 }), &shifted, vec![])?;
         lower.emit(used, Layer::Multiply(Multiply {}), &[&centred, &factor], vec![], None)?
     };
