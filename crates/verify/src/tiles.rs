@@ -210,9 +210,9 @@ fn needs(
     // A layer that trims its map may leave fewer units than the field allows.
     let mut less = tile.to_vec();
     if side == 0 {
-        less[axis].read[0] += by
+        less[axis].read[0] += by;
     } else {
-        less[axis].read[1] -= by
+        less[axis].read[1] -= by;
     }
     Ok(tiles.piece(&less, inputs, &Reference).map_or(true, |pieces| !equal(&kept, &pieces)))
 }
