@@ -1,7 +1,7 @@
 //! Claims about tiles: put together they equal the whole image bit for bit, and no smaller margin is enough.
 //!
-//! The network runs with as few channels as its structure allows, on an image of a few tiles along one axis. A smaller
-//! margin is not enough if the outermost step of the margin reaches what is kept (it is set to NaN, which no weight is too
+//! The network runs with as few channels as its structure allows, on an image of a few tiles along one axis. That a smaller
+//! margin is not enough is claimed where each position of the reach matters. It is not enough if the outermost step of the margin reaches what is kept (it is set to NaN, which no weight is too
 //! small to pass on), or if a tile without it lacks what should be kept.
 
 use crate::predict::Predict;
@@ -14,8 +14,9 @@ use cnnkit_core::analysis::tiling::{self, Schedule, Span, Tiling, Want};
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Node, Op};
-use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::upsample::Interpolation;
+use cnnkit_core::layers::window::Window;
+use cnnkit_core::layers::{Arithmetic, Layer};
 use cnnkit_exec::network::{Fill, Network, random_inputs};
 use cnnkit_exec::run::Reference;
 use cnnkit_exec::scalar::Scalar as _;
@@ -85,6 +86,34 @@ pub(super) fn may_round(graph: &Graph) -> bool {
     graph.nodes().iter().any(resizes)
 }
 
+/// Returns whether every position of the predicted reach changes an output: nothing selects channels, whose reach may be
+/// smaller, no resampling leaves gaps, and no kernel is larger than its map, so that it may read padding only.
+pub(super) fn is_tight(graph: &Graph) -> bool {
+    use Arithmetic as A;
+    graph.nodes().iter().all(|node| {
+        let Op::Layer(layer) = &node.op else { return true };
+        let inputs = graph.input_shapes(node);
+        let map = inputs.first().map_or(&[] as &[u64], |shape| shape.spatial());
+        let windows = match layer.arithmetic() {
+            A::Pointwise(_)
+            | A::BatchNorm(_)
+            | A::LayerScale(_)
+            | A::Identity(_)
+            | A::Dropout(_)
+            | A::Pad(_) => {
+                return true;
+            }
+            A::Add(_) | A::Multiply(_) | A::Concat(_) => return true,
+            A::Conv(layer) => layer.windows(map),
+            A::MaxPool(layer) => layer.windows(map),
+            A::AvgPool(layer) => layer.windows(map),
+            _ => return false,
+        };
+        let fits = |(window, &size): (&Window, &u64)| window.extent().is_ok_and(|extent| extent <= size);
+        windows.is_ok_and(|windows| windows.iter().zip(map).all(fits))
+    })
+}
+
 /// Returns whether some layer is not analysed: it cannot be run.
 pub(super) fn is_opaque(graph: &Graph) -> bool {
     graph.nodes().iter().any(|node| matches!(node.op, Op::Layer(Layer::Opaque(_))))
@@ -151,8 +180,9 @@ fn one(
     let equal = stitched.is_ok_and(|stitched| same(&expected, &stitched));
     // Numbers that overflow equal each other by chance.
     let finite = expected.iter().all(|output| output.data().iter().all(|value| value.is_finite()));
+    let tight = is_tight(&tiling.graph);
     let mut enough = Vec::new();
-    if equal && finite {
+    if equal && finite && tight {
         for (side, margin) in [before, after].into_iter().enumerate() {
             let inner = spans[axis].iter().find(|span| {
                 span.read[0] > 0 && span.read[1] < image[axis] && room(span, side) >= lattice && margin > 0
@@ -167,15 +197,16 @@ fn one(
     }
     let text =
         |what: &str| format!("{count} tiles along {}, margins {before} and {after}: {what}", names[axis]);
-    let predicted = text("equal, none smaller");
+    let predicted = text(if tight { "equal, none smaller" } else { "equal" });
     let measured = match enough.as_slice() {
         _ if !equal => text("different"),
         [] => predicted.clone(),
         sides => text(&format!("equal, {lattice} less suffices {}", sides.join(" and "))),
     };
+    let smaller =
+        if tight { format!("; then the outermost {lattice} of each margin changed") } else { String::new() };
     outcome.claim(Kind::Tiles, None, predicted, measured).method(format!(
-        "tiles put together against the run on the whole image of {}, bit for bit in f64; then the outermost {lattice} \
-         of each margin changed, {how}",
+        "tiles put together against the run on the whole image of {}, bit for bit in f64{smaller}, {how}",
         crate::sizes(image)
     ));
     Ok(())
