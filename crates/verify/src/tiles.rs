@@ -72,10 +72,14 @@ pub(super) fn measure(
 }
 
 /// Returns whether parts of a map may round otherwise than the whole: a linear or cubic resize by a factor that is no power
-/// of 2 computes its shares from the index in floating point.
+/// of 2, and a deformable convolution, compute their shares from the index in floating point.
 pub(super) fn may_round(graph: &Graph) -> bool {
     let resizes = |node: &Node| {
-        let Op::Layer(Layer::Upsample(layer)) = &node.op else { return false };
+        let Op::Layer(layer) = &node.op else { return false };
+        if matches!(layer, Layer::DeformConv(_) | Layer::DeformSample(_)) {
+            return true;
+        }
+        let Layer::Upsample(layer) = layer else { return false };
         let input = graph.input_shapes(node);
         let sizes = input.first().map_or(&[] as &[u64], |shape| shape.spatial());
         let exact = |(&before, &after): (&u64, &u64)| {
