@@ -52,8 +52,9 @@ export class Browser {
     page.on('pageerror', (error) => page.faults.push(String(error.stack)));
     page.on('dialog', (dialog) => { page.faults.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
     page.on('request', (request) => { if (!/^(file|data|blob):/.test(request.url())) page.faults.push(`request: ${request.url()}`); });
-    await page.goto(`file://${file}`);
-    await page.waitForSelector('main', { timeout: 30_000 });
+    // A machine that compiles at the same time is slow.
+    await page.goto(`file://${file}`, { timeout: 120_000 });
+    await page.waitForSelector('main', { timeout: 120_000 });
     return page;
   }
 

@@ -98,20 +98,22 @@ pub(super) fn is_tight(graph: &Graph) -> bool {
         let Op::Layer(layer) = &node.op else { return true };
         let inputs = graph.input_shapes(node);
         let map = inputs.first().map_or(&[] as &[u64], |shape| shape.spatial());
-        let windows = match layer.arithmetic() {
-            A::Pointwise(_)
-            | A::BatchNorm(_)
-            | A::LayerScale(_)
-            | A::Identity(_)
-            | A::Dropout(_)
-            | A::Pad(_) => {
-                return true;
-            }
-            A::Add(_) | A::Multiply(_) | A::Concat(_) => return true,
-            A::Conv(layer) => layer.windows(map),
-            A::MaxPool(layer) => layer.windows(map),
-            A::AvgPool(layer) => layer.windows(map),
-            _ => return false,
+        let arithmetic = layer.arithmetic();
+        let windows = if let A::Conv(layer) = arithmetic {
+            layer.windows(map)
+        } else if let A::MaxPool(layer) = arithmetic {
+            layer.windows(map)
+        } else if let A::AvgPool(layer) = arithmetic {
+            layer.windows(map)
+        } else {
+            // Of any other layer, less is claimed.
+            #[rustfmt::skip]
+            let plain = matches!(
+                arithmetic,
+                A::Pointwise(_) | A::BatchNorm(_) | A::LayerScale(_) | A::Identity(_) | A::Dropout(_) | A::Pad(_)
+                | A::Add(_) | A::Multiply(_) | A::Concat(_)
+            );
+            return plain;
         };
         let fits = |(window, &size): (&Window, &u64)| window.extent().is_ok_and(|extent| extent <= size);
         windows.is_ok_and(|windows| windows.iter().zip(map).all(fits))
