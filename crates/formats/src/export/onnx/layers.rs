@@ -155,9 +155,10 @@ pub(super) fn write(out: &mut Out<'_>, layer: &Layer, inputs: &[Value], io: Io<'
         Arithmetic::Divide(_) => out.last("Div", both(inputs), vec![], sizes),
         Arithmetic::Reduce(layer) => reduce(out, x, layer, sizes),
         Arithmetic::LearnedScale(layer) if layer.mask => {
-            let (mask, zero) = (out.weight("weight"), out.scalar("zero", 0.0));
-            let away = out.choice("away", "Equal", vec![mask, zero.clone()]);
-            out.last("Where", vec![away, zero, x.name.clone()], vec![], sizes);
+            let (factor, zero) = (out.weight("weight"), out.scalar("zero", 0.0));
+            let away = out.choice("away", "Equal", vec![factor.clone(), zero.clone()]);
+            let scaled = out.before("scaled", "Mul", vec![x.name.clone(), factor], vec![], sizes.clone());
+            out.last("Where", vec![away, zero, scaled.name], vec![], sizes);
         }
         Arithmetic::LearnedScale(_) => {
             let factor = out.weight("weight");

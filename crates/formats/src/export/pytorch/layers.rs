@@ -199,7 +199,7 @@ pub(super) fn leaf(layer: &Layer, io: Io<'_>) -> Result<Leaf, Problem> {
         Arithmetic::Reduce(layer) => reduce(layer, io),
         Arithmetic::LearnedScale(layer) if layer.mask => {
             tensor(&broadcast(layer.shape.as_deref(), io), false)
-                .called("torch.where({self}() == 0, 0.0, {0})")
+                .called("torch.where({self}() == 0, 0.0, {0*} * {self}())")
         }
         Arithmetic::LearnedScale(layer) => tensor(&broadcast(layer.shape.as_deref(), io), layer.learned)
             .called("{0*} * {self}()")
