@@ -263,6 +263,12 @@ fn baseline_file(args: &Args, project: &Project) -> Result<Option<String>, Failu
     Ok(file)
 }
 
+/// Returns the project's baseline, if it names one.
+pub(super) fn baseline(project: &Project) -> Result<Option<Baseline>, Failure> {
+    let path = project.baseline_path()?;
+    path.map(|path| read_baseline(&path.to_string_lossy())).transpose()
+}
+
 fn read_baseline(path: &str) -> Result<Baseline, Failure> {
     let refused = |why: String| {
         let help = "`cnnkit check --update-baseline` writes it";

@@ -7,7 +7,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{Failure, check, destination, machine, output, profile};
 use cnnkit::page::{Section, book};
 use cnnkit::{LoadError, Loader};
-use cnnkit_check::{Choices, Plan, Project, Subject};
+use cnnkit_check::{Baseline, Choices, Plan, Project, Subject};
 use cnnkit_formats::pictures;
 use cnnkit_report::findings::Findings;
 use cnnkit_report::html::{Book, NetworkData, ReportSummary, ReportedNetwork};
@@ -70,13 +70,15 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     let loader = args.spec.replace.loader(&specs)?;
     let networks = load(&specs, &loader)?;
     let project = check::project()?;
+    let baseline = check::baseline(&project)?;
     let rates = args.profile.then(profile::rates).transpose()?;
     let sections = networks
         .iter()
         .map(|network| {
             let verified = args.verify.then(|| measured(network)).transpose()?;
             let profile = rates.map(|rates| profile::profile(network, rates)).transpose()?;
-            Ok(Section { network, findings: findings(&network.path, &loader, &project), verified, profile })
+            let findings = findings(&network.path, &loader, &project, baseline.as_ref());
+            Ok(Section { network, findings, verified, profile })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
     let mut book = book(sections, args.diff.is_some())?;
@@ -123,8 +125,8 @@ fn load(specs: &[String], loader: &Loader) -> Result<Vec<Loaded>, Failure> {
     Failure::unless_none(failures).map(|()| networks)
 }
 
-/// Returns what `cnnkit check` finds.
-fn findings(path: &str, loader: &Loader, project: &Project) -> Findings {
+/// Returns what `cnnkit check` finds: what the baseline accepts is left out, and counted.
+fn findings(path: &str, loader: &Loader, project: &Project, baseline: Option<&Baseline>) -> Findings {
     let load = |path: &str| {
         loader.load(path).map(Subject::from).map_err(|error| match error {
             LoadError::Rejected(rejected) => rejected,
@@ -132,8 +134,12 @@ fn findings(path: &str, loader: &Loader, project: &Project) -> Findings {
         })
     };
     let choices = Choices::default();
-    let plan = Plan { project, choices: &choices, baseline: None, verify: false, memory: None, load: &load };
-    Findings::of(&cnnkit_check::run(&[path.to_owned()], &plan))
+    let plan = Plan { project, choices: &choices, baseline, verify: false, memory: None, load: &load };
+    let mut checked = cnnkit_check::run(&[path.to_owned()], &plan);
+    if let Some(baseline) = baseline {
+        baseline.accept(&mut checked);
+    }
+    Findings::of(&checked)
 }
 
 fn measured(network: &Loaded) -> Result<VerifySummary, Failure> {

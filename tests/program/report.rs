@@ -91,6 +91,25 @@ fn report_has_findings_expectations_and_claims() {
 }
 
 #[test]
+fn report_has_no_finding_that_the_baseline_accepts() {
+    let folder = temporary("report-baseline");
+    let spec = "input: [3, 16, 16]\nlayers:\n  - conv: {out_channels: 4, kernel: 3}\n  - batch_norm\n";
+    std::fs::write(folder.join("net.yaml"), spec).expect("a spec");
+    std::fs::write(folder.join("cnnkit.toml"), "baseline = \"base.json\"\n").expect("a project");
+    let run = |args: &[&str]| {
+        let output = cnnkit(args).current_dir(&folder).output().expect("the program runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    // A baseline that is named and missing is an error, as it is for `check`.
+    assert_eq!(run(&["report", "net.yaml", "-o", "-"]), "");
+    run(&["check", "net.yaml", "--update-baseline"]);
+    let page = run(&["report", "net.yaml", "-o", "-"]);
+    let check = &data(&page)["networks"][0]["check"];
+    assert_eq!(check["findings"], serde_json::json!([]));
+    assert_eq!(check["summary"]["accepted"], 1);
+}
+
+#[test]
 fn report_goes_to_standard_output_and_is_the_same_again() {
     let (status, first, _) = call(&["report", "zoo:dense", "-o", "-"]);
     assert_eq!(status, Some(0));

@@ -1,8 +1,9 @@
 //! Claims about tiles: put together they equal the whole image bit for bit, and no smaller margin is enough.
 //!
 //! The network runs with as few channels as its structure allows, on an image of a few tiles along one axis. That a smaller
-//! margin is not enough is claimed where each position of the reach matters. It is not enough if the outermost step of the margin reaches what is kept (it is set to NaN, which no weight is too
-//! small to pass on), or if a tile without it lacks what should be kept.
+//! margin is not enough is claimed where each position of the reach matters. It is not enough if the outermost step of the
+//! margin reaches what is kept (it is set to NaN, which no weight is too small to pass on), or if a tile without it lacks what
+//! should be kept.
 
 use crate::predict::Predict;
 use crate::rebuild::slim;

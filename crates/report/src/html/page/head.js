@@ -50,6 +50,7 @@ export function checkPart(model) {
           el('p', {}, el('code', {}, [finding.file, finding.line, finding.column].filter((x) => x !== null && x !== undefined).join(':'))))))
       : el('p', {}, el('span.badge.good', {}, 'none'), ' The default rules find nothing.'),
     check.suppressed.length ? el('p.quiet', {}, `${plural(check.suppressed.length, 'finding')} suppressed by a comment.`) : null,
+    check.summary.accepted ? el('p.quiet', {}, `${plural(check.summary.accepted, 'finding')} accepted by the baseline.`) : null,
     check.skipped.length ? el('p.quiet', {}, `${plural(check.skipped.length, 'rule')} could not be applied: ${check.skipped.map((skip) => `${skip.rule} (${skip.reason})`).join(', ')}.`) : null));
   if (expectations.length) {
     const met = expectations.filter((one) => one.ok).length;
