@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 const CNNKIT = process.env.CNNKIT ?? 'target/debug/cnnkit';
-const module = new WebAssembly.Module(readFileSync(join(process.env.CNNKIT_WEB ?? 'web/dist', 'cnnkit.wasm')));
+const module = new WebAssembly.Module(readFileSync(join(process.env.CNNKIT_PAGE ?? 'web/dist', 'cnnkit.wasm')));
 const fresh = () => new WebAssembly.Instance(module, {}).exports;
 let cnnkit = fresh();
 

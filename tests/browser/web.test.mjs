@@ -7,7 +7,7 @@ import { join, normalize } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Browser, cnnkit, written } from './browser.mjs';
 
-const FOLDER = process.env.CNNKIT_WEB ?? 'web/dist';
+const FOLDER = process.env.CNNKIT_PAGE ?? 'web/dist';
 const TYPES = { html: 'text/html', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm' };
 const KIND = /\.(\w+)$/;
 /** @type {Browser} */
