@@ -34,9 +34,10 @@ function reason(exports, error) {
   return error instanceof RangeError ? `too deep for a page: ${error.message}` : String(error);
 }
 
-self.onmessage = async ({ data }) => {
+self.onmessage = ({ data }) => {
   if (data.module) {
-    const instance = await WebAssembly.instantiate(/** @type {WebAssembly.Module} */ (data.module), {});
+    // Not asynchronously: a request that came meanwhile would find no instance.
+    const instance = new WebAssembly.Instance(/** @type {WebAssembly.Module} */ (data.module), {});
     cnnkit = /** @type {Exports} */ (/** @type {unknown} */ (instance.exports));
     return;
   }
