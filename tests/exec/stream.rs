@@ -356,6 +356,22 @@ fn a_pool_over_time_is_what_does_not_stream() {
     assert_eq!(streaming.blockers.iter().map(|b| graph.node(b.node).id.as_str()).collect::<Vec<_>>(), ["se"]);
 }
 
+/// Random network 20861: a quarter of the sequence, whose length is not known; and its first positions, of which there are no
+/// more later. A crop of the end grows with the sequence.
+#[test]
+fn a_part_of_the_sequence_does_not_stream() {
+    let blockers = |layer: &str| {
+        let graph = network(&format!("input: [3, 64]\nlayers:\n  - relu\n  - {{id: part, {layer}}}\n"));
+        let streaming = analyse(&Fixed::new(&graph), None).expect("an answer");
+        streaming.blockers.iter().map(|blocker| graph.node(blocker.node).id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(blockers("chunk: {chunks: 4, index: 0, axis: 1}"), ["part"]);
+    assert_eq!(blockers("chunk: {chunks: 63, index: 0, axis: 1}"), ["part"]);
+    assert_eq!(blockers("slice: {axis: 1, start: 0, end: 16}"), ["part"]);
+    assert!(blockers("crop: {amount: [[0, 5]]}").is_empty());
+    assert!(blockers("max_pool: {kernel: 3, stride: 2}").is_empty());
+}
+
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures of a run of hundreds by hand")]
 fn random_networks_equal_their_chunks_bit_for_bit() {

@@ -8,6 +8,7 @@ mod onnx_cases;
 mod onnx_commands;
 mod onnx_figures;
 mod onnx_hostile;
+mod onnx_tied;
 mod pt2;
 #[path = "../support/mod.rs"]
 mod support;

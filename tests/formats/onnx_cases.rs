@@ -20,7 +20,7 @@ use cnnkit::onnx::proto::{
 };
 use serde_json::Value;
 
-fn archive(name: &str) -> Vec<(String, Vec<u8>)> {
+pub fn archive(name: &str) -> Vec<(String, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(name);
     let bytes = std::fs::read(path).expect("a file");
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).expect("an archive");

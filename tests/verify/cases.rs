@@ -2,7 +2,7 @@
 
 mod found;
 
-use cnnkit::verify::{Analysis, Kind, Options};
+use cnnkit::verify::{Analysis, Effort, Kind, Options};
 
 use super::{broken, load, measure};
 use found::CASES;
@@ -152,4 +152,38 @@ fn boxes_behind_a_slice() {
     let graph = load(case("a slice of an unshuffled map reads some positions of each cell"));
     let fields = analyse(&graph, Options::default()).expect("small");
     assert!(fields.facts(&graph, graph.outputs()[0]).expect("small")[0].bound);
+}
+
+/// A weight that is an input is read tap by tap: those that fall on padding are not, and each phase of a transposed
+/// convolution reads its own.
+#[test]
+fn taps_of_a_weight_that_is_an_input_are_exact() {
+    for (inputs, layer, more) in [
+        (
+            "map: [3, 4, 4], weight: [3, 2, 3, 3]",
+            "transposed: true, stride: 2, padding: 1, output_padding: 1",
+            "",
+        ),
+        (
+            "map: [4, 5, 5], weight: [4, 1, 3, 3]",
+            "groups: depthwise, padding: same",
+            "  - slice: {axis: 1, start: 0, end: 1}\n",
+        ),
+        ("map: [4, 5], weight: [4, 3, 2]", "transposed: true, stride: 2, groups: 2", ""),
+        (
+            "map: [2, 6], weight: [3, 2, 4]",
+            "stride: 3, dilation: 2, padding: 5",
+            "  - avg_pool: {kernel: 2, stride: 1}\n",
+        ),
+    ] {
+        let yaml = format!(
+            "input: {{{inputs}}}\nlayers:\n  - {{from: [map, weight], dynamic_conv: {{{layer}}}}}\n{more}"
+        );
+        let only = vec![Kind::Support, Kind::ReceptiveField, Kind::Perturbation];
+        let options = Options { only, effort: Effort::Fast, ..Options::default() };
+        let outcome = measure(&load(&yaml), &Analysis, &options);
+        assert!(outcome.ok(), "{yaml}\n{}", broken(&outcome));
+        let sets = outcome.claims.iter().filter(|claim| claim.claim == Kind::Support).count();
+        assert!(sets >= 4, "{yaml}: {sets} sets");
+    }
 }

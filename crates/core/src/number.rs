@@ -2,6 +2,16 @@
 
 use num_bigint::BigUint;
 
+/// Formats a number of things: `1 layer`, `1,200 layers`.
+pub fn counted(count: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// Formats how often: `once`, `12 times`.
+pub fn times(count: u64) -> String {
+    if count == 1 { "once".into() } else { format!("{} times", grouped(count)) }
+}
+
 /// Formats `25557032` as `25,557,032`.
 pub fn grouped(value: u64) -> String {
     group_digits(&value.to_string())

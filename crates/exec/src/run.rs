@@ -12,6 +12,7 @@ use cnnkit_core::analysis::memory;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::number::counted;
 
 /// A way to compute layers: the reference, or kernels that are checked against it.
 pub trait Kernels<S: Scalar> {
@@ -221,7 +222,10 @@ impl<S: Scalar> Network<'_, S> {
 pub(super) fn checked<S: Scalar>(graph: &Graph, inputs: &[Tensor<S>]) -> Result<(), Problem> {
     let wanted: Vec<_> = graph.inputs().collect();
     if wanted.len() != inputs.len() {
-        let message = format!("the network has {} inputs, {} tensors are given", wanted.len(), inputs.len());
+        let has = counted(wanted.len() as u64, "input");
+        let given = if inputs.len() == 1 { "is" } else { "are" };
+        let message =
+            format!("the network has {has}, {} {given} given", counted(inputs.len() as u64, "tensor"));
         return Err(Problem::shape(message));
     }
     if inputs.iter().any(|tensor| tensor.batch() == 0) {

@@ -9,7 +9,7 @@ use crate::summary::Summary;
 use crate::{Cell, Column, Page, Row, Table, Tone, Value};
 use cnnkit_core::analysis::design::{self, Outcome, Search};
 use cnnkit_core::analysis::pareto::Design;
-use cnnkit_core::number::{grouped, integer};
+use cnnkit_core::number::{counted, grouped, integer};
 
 /// Published schedules that are compared with the front: HDC's own, and the widest that three layers of 3x3
 /// allow.
@@ -191,7 +191,7 @@ impl SearchSummary {
     /// Formats `Schedules for kernel 3, 3 layers, rates up to 12`.
     pub fn title(&self) -> String {
         let layers = match self.layers {
-            [first, last] if first == last => format!("{first} layers"),
+            [first, last] if first == last => counted(first as u64, "layer"),
             [first, last] => format!("{first} to {last} layers"),
         };
         let period = self.period.map(|period| format!(", period {period}")).unwrap_or_default();

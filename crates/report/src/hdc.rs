@@ -10,7 +10,7 @@ use crate::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
 use cnnkit_core::analysis::gridding::Bound;
 use cnnkit_core::analysis::hdc::{Check, Group, Grouping};
 use cnnkit_core::analysis::proposal::{Proposal, Proposals};
-use cnnkit_core::number::grouped;
+use cnnkit_core::number::{grouped, times};
 
 /// The verdicts that must pass for the check to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -357,11 +357,12 @@ fn once(values: &[String]) -> String {
 }
 
 fn group_remark(check: &HdcSummary, group: &GroupSummary) -> String {
-    let count = check.groups.iter().filter(|other| other.rates == group.rates).count();
+    let count = times(check.groups.iter().filter(|other| other.rates == group.rates).count() as u64);
     let single = if group.rates.len() == 1 { "; one layer has no M_2, so M_1 counts" } else { "" };
     match check.period {
-        _ if check.given => format!("given {count} times{single}"),
-        Some(period) => format!("found {count} times: the rates repeat every {period} layers{single}"),
+        _ if check.given => format!("given {count}{single}"),
+        Some(1) => format!("found {count}: the same rate in every layer{single}"),
+        Some(period) => format!("found {count}: the rates repeat every {period} layers{single}"),
         None if single.is_empty() => "the whole list is one group".into(),
         None => "one layer has no M_2, so M_1 counts".into(),
     }

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::imported::{Import, StatusAndImport};
 use crate::{Block, Cell, Column, Page, Row, Summary, Table};
 use cnnkit_core::graph::{Graph, Op};
+use cnnkit_core::number::counted;
 
 /// A layer graph, ready to be drawn.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -218,7 +219,7 @@ impl Summary for Network {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
-        page.title_with(&self.name, format!("{} nodes", self.nodes.len()));
+        page.title_with(&self.name, counted(self.nodes.len() as u64, "node"));
         page.push(Block::Network(self.clone()));
         page
     }

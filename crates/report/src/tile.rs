@@ -10,7 +10,7 @@ use crate::{Block, Cell, Column, Fact, Page, Row, StyledText, Summary, Table, To
 use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::tiling::{Blocked, Schedule, Tiling};
 use cnnkit_core::graph::NodeId;
-use cnnkit_core::number::{bytes, grouped};
+use cnnkit_core::number::{bytes, counted, grouped};
 
 /// Maximum number of tiles along an axis that the JSON lists.
 const MOST_SPANS: usize = 4096;
@@ -347,8 +347,8 @@ fn blockers(page: &mut Page, summary: &TileSummary) {
     let share = Value::Share(if part.of_macs == 0 { 0.0 } else { part.macs as f64 / part.of_macs as f64 });
     page.push(Block::Facts(vec![
         Fact::new("part that can be tiled", Cell::count(part.layers)).remark(format!(
-            "of {} layers, up to {}",
-            part.of_layers,
+            "of {}, up to {}",
+            counted(part.of_layers, "layer"),
             some(&part.ends)
         )),
         Fact::new("of the MACs", share),

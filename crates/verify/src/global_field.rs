@@ -131,6 +131,8 @@ struct Look {
     /// The box size of the unit in the middle, per axis; if that unit reads nothing (a gap, or only padding),
     /// the largest box of other units all over the map, if those read something.
     largest: Option<Vec<i128>>,
+    /// Whether `largest` is the box of the unit in the middle.
+    middle: bool,
     /// Whether the node reads anything of the input: a map smaller than the padding around it may leave nothing.
     reads: bool,
 }
@@ -172,6 +174,7 @@ impl Look {
             most
         };
         let mut largest = widest(&marks, 1, None);
+        let middle = largest.is_some();
         if largest.is_none() && reads {
             largest = widest(&marks, place.units.len(), None);
             for units in rest.take(usize::try_from(runs).unwrap_or(1)) {
@@ -185,7 +188,7 @@ impl Look {
                 largest = widest(&read(&others, false)?.1, units.len(), largest);
             }
         }
-        Ok(Some(Self { place, facts, sizes, marks, largest, reads }))
+        Ok(Some(Self { place, facts, sizes, marks, largest, middle, reads }))
     }
 
     /// Compares the exact sets of the unit in the middle and another one.
@@ -244,10 +247,17 @@ impl Look {
         let grows = |old: i128, new: i128, by: u64| (new - old) * 4 >= i128::from(by) * 3;
         // Copies side by side are one map width apart, and a slice keeps only the ends: such a box grows with the
         // input although it is not whole and is not predicted to be.
+        // A box from a fixed position to the unit's own grows at the end of the map, not in its middle: what is
+        // predicted is the unit that is measured.
+        let middle = self.middle && larger.middle;
+        let size = |axis: &AxisFacts| match axis.middle {
+            Some(span) if middle => span.size(),
+            _ => axis.size,
+        };
         let claims = |(index, (axis, more)): (usize, (&AxisFacts, &AxisFacts))| {
             let part = axis.middle.is_none_or(|span| span.size() < i128::from(self.sizes[index]));
             let moves = axis.jump != Jump::from_integer(0);
-            axis.global || by[index] > 0 && (moves || part) && grows(axis.size, more.size, by[index])
+            axis.global || by[index] > 0 && (moves || part) && grows(size(axis), size(more), by[index])
         };
         let claimed = self.facts.axes.iter().zip(&larger.facts.axes).enumerate().map(claims).collect();
         let found = self.largest.as_ref().map(|before| {

@@ -116,6 +116,19 @@ second[1] = False
 rows_left = np.logical_and(first, second).any(1, keepdims=True)
 case('scores_masked_twice', [N('Where', ['a', 'x', 'l'], 's'), N('Where', ['b', 's', 'l'], 't'), N('Softmax', 't', 'w'), N('Where', ['r', 'w', 'z'], 'p'), N('MatMul', ['p', 'v'])], f32(1, 2, 5, 5), dict(a=first, b=second, l=np.float32(-np.inf), r=rows_left, z=np.float32(0), v=f32(5, 3)))
 
+# What ONNX Runtime saves of a quantised model for its own processor (weights of half the range, so that no kernel saturates):
+# channels last, a softmax that says which operator set it
+# follows; and products of stacks whose rows come first.
+MS = dict(domain='com.microsoft')
+u8l = rng.integers(0, 256, (1, 6, 5, 3)).astype(np.uint8)
+steps = dict(xs=np.float32(.01), xz=np.uint8(100), ys=np.float32(.05), yz=np.uint8(120))
+case('qlinearconv_channels_last', [N('QLinearConv', ['x', 'xs', 'xz', 'w', 'ws', 'wz', 'ys', 'yz'], 'q', channels_last=1, pads=[1, 0, 1, 0], strides=[2, 1], **MS), N('DequantizeLinear', ['q', 'ys', 'yz'])], u8l, dict(steps, w=w8 // 2, ws=S(.02, .03, .01, .02), wz=np.zeros(4, np.int8), ys=np.float32(.08)), tol=2e-2)
+case('maxpool_channels_last', [N('NhwcMaxPool', 'x', 'q', kernel_shape=[2, 3], strides=[2, 1], **MS), N('DequantizeLinear', ['q', 'xs', 'xz'])], u8l, dict(xs=np.float32(.01), xz=np.uint8(100)))
+case('qlinear_global_pool_channels_last', [N('QLinearGlobalAveragePool', ['x', 'xs', 'xz', 'ys', 'yz'], 'q', channels_last=1, **MS), N('DequantizeLinear', ['q', 'ys', 'yz'])], u8l, dict(steps, ys=np.float32(.01)), tol=2e-2)
+case('qlinearsoftmax', [N('QLinearSoftmax', ['x', 'xs', 'xz', 'ys', 'yz'], 'q', axis=-1, opset=13, **MS), N('DequantizeLinear', ['q', 'ys', 'yz'])], u8, dict(steps, ys=np.float32(1 / 256), yz=np.uint8(0)), tol=2e-2)
+case('qlinearsoftmax_of_all', [N('QLinearSoftmax', ['x', 'xs', 'xz', 'ys', 'yz'], 'q', axis=1, opset=12, **MS), N('DequantizeLinear', ['q', 'ys', 'yz'])], u8, dict(steps, ys=np.float32(1 / 1024), yz=np.uint8(0)), tol=4e-2)
+case('product_of_turned_stacks', [N('Transpose', 'x', 'a', perm=[1, 0, 2, 3]), N('Transpose', 'b', 'c', perm=[1, 0, 2, 3]), N('FusedMatMul', ['a', 'c'], transBatchA=1, transBatchB=1, transB=1, alpha=.5, **MS)], f32(1, 5, 2, 4), more=dict(b=f32(1, 6, 2, 4)))
+
 out = sys.argv[1]
 with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:
     put = lambda n, b: z.writestr(zipfile.ZipInfo(n, (2026, 1, 1, 0, 0, 0)), b, zipfile.ZIP_DEFLATED)

@@ -483,4 +483,15 @@ layers:
 ",
         &[Kind::Support],
     ),
+    (
+        "a column that a slice fixes, beside the unit's own: the box grows with the unit's distance, half in the middle",
+        "
+input: [4, 9, 4]
+layers:
+  - permute: {axes: [0, 2, 1]}
+  - slice: {axis: 1, start: 1, end: 2, step: 2}
+  - matmul: [previous, input]
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
 ];

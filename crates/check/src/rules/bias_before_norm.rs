@@ -53,11 +53,14 @@ impl Rule for BiasBeforeNorm {
             if !removes_constants(node, norm) || facts.shares_weights(id) {
                 continue;
             }
-            let message = format!(
-                "the {} biases have no effect: `{}` subtracts them again",
-                number::grouped(biases),
-                norm.op.name()
-            );
+            let norm = norm.op.name();
+            let message = match biases {
+                1 => format!("the bias has no effect: `{norm}` subtracts it again"),
+                _ => {
+                    let biases = number::grouped(biases);
+                    format!("the {biases} biases have no effect: `{norm}` subtracts them again")
+                }
+            };
             // Python is not edited.
             let edit =
                 facts.document.and_then(|_| edit::set_argument(facts.sources, &node.origin, "bias", "false"));

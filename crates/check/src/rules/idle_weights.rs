@@ -57,8 +57,9 @@ impl Rule for IdleWeights {
             if unused >= params {
                 continue;
             }
+            let act = if unused == 1 { "acts" } else { "act" };
             let mut message = format!(
-                "{} of the {} parameters of `{}` act on no output ({})",
+                "{} of the {} parameters of `{}` {act} on no output ({})",
                 number::grouped(unused),
                 number::grouped(params),
                 node.id,

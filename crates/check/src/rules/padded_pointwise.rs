@@ -60,8 +60,9 @@ impl Rule for PaddedPointwise {
             if frame == 0 {
                 continue;
             }
+            let read = if frame == 1 { "reads" } else { "read" };
             let message = format!(
-                "{} of the {} outputs read only padding: the kernel has one tap on spatial axis {axis}",
+                "{} of the {} outputs {read} only padding: the kernel has one tap on spatial axis {axis}",
                 number::grouped(frame),
                 number::grouped(all)
             );

@@ -48,11 +48,12 @@ impl Rule for SeveredGradient {
         for cut in facts.severed() {
             let layer = facts.node(cut.at);
             let params: u64 = cut.weights.iter().map(|&id| facts.counts(id).params).sum();
+            let receive = if params == 1 { "receives" } else { "receive" };
             let message = format!(
-                "`{}` {}: the {} parameters before it receive no gradient",
+                "`{}` {}: the {} before it {receive} no gradient",
                 layer.id,
                 cut.why.phrase(),
-                number::grouped(params)
+                number::counted(params, "parameter")
             );
             let mut finding = Finding::new(Location::Node(cut.at), message);
             if let Some(&last) = cut.weights.last() {

@@ -85,7 +85,7 @@ impl Rule for UnusedLayer {
                 let weights = if params == 0 {
                     String::new()
                 } else {
-                    format!(" ({} parameters)", number::grouped(params))
+                    format!(" ({})", number::counted(params, "parameter"))
                 };
                 let message = format!("no layer reads `{}`, and it is no output{others}{weights}", node.id);
                 found.push(

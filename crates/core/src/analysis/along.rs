@@ -66,6 +66,8 @@ pub enum Reason {
     Sampled,
     /// Its windows depend on the size of the input.
     Size,
+    /// It keeps a share of the axis, or a fixed part.
+    Part,
     /// Its weights fit one size of the input.
     Weights,
     /// Its padding reads the opposite end.
@@ -108,6 +110,7 @@ impl Reason {
             (Self::Whole, _) => "it reads the whole axis".into(),
             (Self::Sampled, _) => "it samples at positions without a bound (--max-offset gives one)".into(),
             (Self::Size, _) => "its windows depend on the size of the input".into(),
+            (Self::Part, _) => "it keeps a part of the axis that does not grow with the input".into(),
             (Self::Weights, _) => "its weights fit one input size".into(),
             (Self::Wraps, _) => "its padding reads the opposite border".into(),
             (Self::Jumps, _) => "its operands have different jumps".into(),
@@ -263,6 +266,28 @@ impl Along {
             }
             if !tainted && !same {
                 self.blockers.push(Blocker { node: NodeId::new(index), reason: Reason::Size });
+            }
+        }
+        self.blockers.sort_by_key(|blocker| blocker.node);
+    }
+
+    /// Compares the numbers of units with those of `longer`, the same network on `more` positions: a node that keeps a share
+    /// of the axis, or a fixed part, becomes a blocker.
+    pub fn growing(&mut self, longer: &Self, more: u64) {
+        for index in 0..self.tracks.len() {
+            let Track::Follows { scale, .. } = self.tracks[index] else { continue };
+            let tainted =
+                self.edges[index].iter().any(|edge| self.tracks[edge.operand.index()] == Track::Whole);
+            let grown =
+                longer.units.get(index).map(|&units| i128::from(units) - i128::from(self.units[index]));
+            let due = scale.checked_mul(&Scale::from_integer(i128::from(more)));
+            let steady = grown.map(Scale::from_integer) == due;
+            if tainted || !steady {
+                self.tracks[index] = Track::Whole;
+                self.edges[index].clear();
+            }
+            if !tainted && !steady {
+                self.blockers.push(Blocker { node: NodeId::new(index), reason: Reason::Part });
             }
         }
         self.blockers.sort_by_key(|blocker| blocker.node);

@@ -271,6 +271,14 @@ const HINTS: &[(&[&str], &str)] = &[
         ],
         "not supported: `cnnkit layers` lists what is",
     ),
+    (&["abs"], "write `- function: {function: abs}`"),
+    (&["cos"], "write `- function: {function: cos}`"),
+    (&["erf"], "write `- function: {function: erf}`"),
+    (&["exp"], "write `- function: {function: exp}`"),
+    (&["log"], "write `- function: {function: log}`"),
+    (&["reciprocal"], "write `- function: {function: reciprocal}`"),
+    (&["sin"], "write `- function: {function: sin}`"),
+    (&["sqrt"], "write `- function: {function: sqrt}`"),
     (&["crossentropyloss", "mseloss", "loss"], "losses are no part of a network: leave it out"),
     (&["to", "cuda", "contiguous", "detach"], "it changes no value: leave it out"),
 ];
@@ -356,7 +364,7 @@ const ARGUMENT_HINTS: &[(&[&str], &str)] = &[
         &["dim", "dims", "start_dim", "end_dim"],
         "axes are counted without the batch: PyTorch's `dim: 1` is axis 0 (`axis`, `axes`, `start_axis`)",
     ),
-    (&["name"], "write `id` beside the layer: `- {id: NAME, conv: {...}}`"),
+    (&["name", "label"], "write `id` beside the layer: `- {id: NAME, LAYER: {...}}`"),
     (
         &[
             "filter",
@@ -388,6 +396,13 @@ const ARGUMENT_HINTS: &[(&[&str], &str)] = &[
     (&["alpha", "slope"], "of `leaky_relu` it is `negative_slope`"),
     (&["trainable", "requires_grad", "frozen"], "write `learned: false` for weights that are not trained"),
 ];
+
+/// What a name means as an argument of one layer, where it means another thing elsewhere.
+const OWN_HINTS: &[(&str, &[&str], &str)] = &[(
+    "function",
+    &["name", "fn", "op", "kind", "type", "func"],
+    "its argument is `function`: `- function: {function: abs}`",
+)];
 
 /// Returns `name` without the module that qualifies it.
 pub(super) fn unqualified(name: &str) -> &str {
@@ -438,10 +453,13 @@ pub fn argument<'a>(layer: &str, name: &'a str) -> &'a str {
 }
 
 /// Returns what to do instead of giving `kind` the argument `name`, which is another framework's.
-pub(super) fn argument_hint(kind: &Kind, name: &str) -> Option<&'static str> {
-    let hint = ARGUMENT_HINTS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, hint)| hint)?;
+pub(super) fn argument_hint(kind: &Kind, name: &str) -> Option<String> {
+    let layer = kind.doc.name;
+    let own = OWN_HINTS.iter().find(|(of, names, _)| *of == layer && names.contains(&name));
+    let general = || ARGUMENT_HINTS.iter().find(|(names, _)| names.contains(&name)).map(|&(_, hint)| hint);
+    let hint = own.map(|&(.., hint)| hint).or_else(general)?;
     // Some layers have an argument of that name themselves.
-    (!kind.argument_names().iter().any(|own| own == name)).then_some(hint)
+    (!kind.argument_names().iter().any(|own| own == name)).then(|| hint.replace("LAYER", layer))
 }
 
 #[cfg(test)]

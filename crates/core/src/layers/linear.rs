@@ -74,7 +74,7 @@ impl LayerKind for Linear {
         // On [C, H, W] PyTorch would map the width: nearly always a forgotten flatten.
         if input.rank() == 3 && input.sizes()[1..].iter().all(|&size| size == 1) && features(input) == 1 {
             return Err(Problem::shape(format!("`linear` maps the last axis, which has size 1 in {input}"))
-                .help("add `- flatten` before it"));
+                .help(format!("add `- flatten` before it: it makes [{}] of {input}", input.channels())));
         }
         let mut sizes = input.sizes().to_vec();
         if let Some(last) = sizes.last_mut() {

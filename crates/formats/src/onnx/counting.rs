@@ -1,9 +1,10 @@
 //! Counts of stored tensors: each counts once, with the elements that it has in the file, in whatever form
 //! layers use it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::constant::{Change, Constant, sizes};
+use super::copies::Copy;
 use super::proto::TensorProto;
 use cnnkit_core::graph::{Builder, NodeId};
 use cnnkit_core::layers::Layer;
@@ -17,8 +18,23 @@ struct StoredUse<'a> {
 }
 
 /// Declares as how many elements each node's weights count; returns the number of stored tensors that several
-/// weights use.
-pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &[TensorProto]) -> usize {
+/// weights use. What the exporter copied counts where the original does.
+pub(super) fn count(
+    builder: &mut Builder,
+    weights: &[Vec<Constant>],
+    tensors: &[TensorProto],
+    copies: &[Copy],
+) -> usize {
+    let originals: HashMap<usize, usize> =
+        copies.iter().filter(|copy| copy.made).map(|copy| (copy.copy, copy.of)).collect();
+    let original = |root: usize| {
+        let mut root = root;
+        // A copy may be one of a copy.
+        for _ in 0..originals.len() {
+            root = originals.get(&root).copied().unwrap_or(root);
+        }
+        root
+    };
     let places = weights.iter().enumerate().flat_map(|(node, list)| {
         list.iter().enumerate().map(move |(index, constant)| StoredUse { node, index, constant })
     });
@@ -35,9 +51,16 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
         let tensor = tensors.get(root)?;
         product(&sizes(&tensor.dims).ok()?)
     };
-    let mut counted: HashSet<usize> = whole.keys().copied().collect();
+    let mut counted: HashSet<usize> = whole.keys().map(|&root| original(root)).collect();
     let mut shared = HashSet::new();
+    // Copies whose original no layer has.
+    let mut first = HashMap::new();
     for (&root, places) in &whole {
+        let of = original(root);
+        if of != root && (whole.contains_key(&of) || *first.entry(of).or_insert(root) != root) {
+            places.iter().for_each(|place| builder.tie(NodeId::new(place.node), place.index));
+            continue;
+        }
         // Channels that only fill a block up are none of the network's.
         let filled = places.iter().find_map(|place| {
             let unblocked = place.constant.view.iter().any(|change| matches!(change, Change::Unblock { .. }));
@@ -49,9 +72,9 @@ pub(super) fn count(builder: &mut Builder, weights: &[Vec<Constant>], tensors: &
     }
     // A weight computed from stored tensors counts as those of them that count nowhere else.
     for place in computed {
-        let fresh: Vec<usize> =
-            place.constant.sources.iter().copied().filter(|root| !counted.contains(root)).collect();
-        shared.extend(place.constant.sources.iter().filter(|root| counted.contains(root)));
+        let sources: BTreeSet<usize> = place.constant.sources.iter().map(|&root| original(root)).collect();
+        let fresh: Vec<usize> = sources.iter().copied().filter(|root| !counted.contains(root)).collect();
+        shared.extend(sources.iter().filter(|root| counted.contains(root)));
         let elements = fresh.iter().filter_map(|&root| stored(root)).fold(0, u64::saturating_add);
         builder.count(NodeId::new(place.node), place.index, elements);
         // A part of one table (relative positions) is not kept by the layer that adds it.

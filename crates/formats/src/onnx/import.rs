@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bind::{Bindings, bind};
 use super::constant::Constant;
+use super::copies;
 use super::declared::Declared;
 use super::file_output::FileOutput;
 use super::idle::Idle;
@@ -141,7 +142,7 @@ pub fn import_declared(
     let Finished { mut drafts, ends, outputs, empty } = finish(&mut lower, &outputs)?;
     let idle = if declared.every { Idle::of(&mut drafts, &lower, declared) } else { Idle::default() };
     let nodes = drafts.iter().map(|draft| super::inline::name_in(&draft.title).map(str::to_owned)).collect();
-    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle)?;
+    let (graph, weights) = build(&name, drafts, ends, &inputs, &mut lower, &idle, &source)?;
     Ok(Imported {
         graph,
         weights,
@@ -259,6 +260,11 @@ fn lowered(
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
     let made = super::provenance::made(&graph);
+    if !declared.every {
+        lower.exporters = super::provenance::exporters(&graph);
+        lower.folded = super::provenance::folded(&graph);
+        super::provenance::unstored(&graph).into_iter().for_each(|remark| lower.remark(remark));
+    }
     let single = if declared.every {
         HashSet::new()
     } else {
@@ -434,6 +440,7 @@ fn build(
     inputs: &[String],
     lower: &mut Lower,
     idle: &Idle,
+    source: &ModelSource,
 ) -> Result<(Graph, Vec<Vec<Constant>>), Vec<Diagnostic>> {
     let places: Vec<ModulePath> =
         drafts.iter().filter(|draft| draft.layer.is_some()).map(|draft| draft.place.clone()).collect();
@@ -468,7 +475,9 @@ fn build(
     }
     // First: what counts beyond a weight goes before what counting finds.
     idle.count(&mut builder);
-    let shared = super::counting::count(&mut builder, &weights, &lower.tensors);
+    let copies = if lower.exact { vec![] } else { copies::of_weights(&weights, lower, source) };
+    let shared = super::counting::count(&mut builder, &weights, &lower.tensors, &copies);
+    copies::remarks(&copies, &lower.tensors).into_iter().for_each(|remark| lower.remark(remark));
     if shared > 0 {
         let plural = if shared == 1 { " is" } else { "s are" };
         lower.remark(format!("{shared} stored tensor{plural} used by several layers and counted once"));

@@ -18,6 +18,7 @@ pub mod bind;
 pub mod blocks;
 mod channels_last;
 pub(crate) mod constant;
+mod copies;
 mod counting;
 pub mod declared;
 pub mod file_output;

@@ -322,6 +322,9 @@ pub struct ValueInfoProto {
     /// A remark.
     #[prost(string, tag = "3")]
     pub doc_string: String,
+    /// Other metadata.
+    #[prost(message, repeated, tag = "4")]
+    pub metadata_props: Vec<StringStringEntryProto>,
 }
 
 /// The type of a value.

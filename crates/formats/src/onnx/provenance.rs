@@ -10,6 +10,12 @@ const PARAMETERS: &[&str] = &[".weight", ".bias", ".running_mean", ".running_var
 /// The metadata in which PyTorch's newer exporter lists a module's parameters and buffers.
 const SIGNATURE: &str = "pkg.torch.export.ExportedProgram.graph_signature";
 
+/// The metadata in which it lists what a stored tensor was computed from.
+const FOLDED: &str = "pkg.onnxscript.optimizer.folded_from";
+
+/// The metadata in which it writes the traced operation from which a node comes.
+const TRACED: &str = "pkg.torch.onnx.fx_node";
+
 /// Names of the initialisers that are no parameters by the file's own list. Without a list there are none; where a listed
 /// parameter is stored under another name, whatever is not listed may come from it.
 pub(super) fn no_parameters(graph: &GraphProto) -> HashSet<String> {
@@ -24,7 +30,46 @@ pub(super) fn no_parameters(graph: &GraphProto) -> HashSet<String> {
     let listed =
         stored.into_iter().filter(|name| buffers.contains(name) || (all && !parameters.contains(name)));
     fixed.extend(listed.map(str::to_owned));
+    // Initial states, masks and grids are computed from no parameter.
+    fixed.extend(folded(graph).into_iter().filter(|(_, from)| from.is_empty()).map(|(name, _)| name));
     fixed
+}
+
+/// Returns the module's parameters from which PyTorch's newer exporter computed a stored tensor, for each of which the file
+/// says it.
+pub(super) fn folded(graph: &GraphProto) -> HashMap<String, Vec<String>> {
+    let Some(list) = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE) else {
+        return HashMap::new();
+    };
+    let parameters = targets(&list.value, ": PARAMETER");
+    if parameters.is_empty() {
+        return HashMap::new();
+    }
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let of = |value: &ValueInfoProto| {
+        let list = value.metadata_props.iter().find(|entry| entry.key == FOLDED)?;
+        // ['a.weight', 'val_3']
+        let names = list.value.split('\'').skip(1).step_by(2).filter(|name| parameters.contains(name));
+        Some((value.name.clone(), names.map(str::to_owned).collect()))
+    };
+    graph.value_info.iter().filter(|value| stored.contains(value.name.as_str())).filter_map(of).collect()
+}
+
+/// Returns the initialisers that an exporter made: those that are not in the list of a module's parameters and buffers;
+/// without a list, those with names that no module gives.
+pub(super) fn exporters(graph: &GraphProto) -> HashSet<String> {
+    let list = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE);
+    let listed = list.map(|list| (targets(&list.value, ": PARAMETER"), targets(&list.value, ": BUFFER")));
+    let made = |name: &str| match &listed {
+        Some((parameters, buffers)) => !parameters.contains(name) && !buffers.contains(name),
+        None => {
+            name.contains("::")
+                || name.starts_with("val_")
+                || name.starts_with('/')
+                || name.starts_with("const_fold_opt__")
+        }
+    };
+    graph.initializer.iter().map(|tensor| &tensor.name).filter(|name| made(name)).cloned().collect()
 }
 
 /// Names of the initialisers that PyTorch's newer exporter numbered (`val_85`), where it lists the module's parameters.
@@ -62,6 +107,54 @@ pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<S
         None => named(&tensor.name),
     });
     known.map(|tensor| tensor.name.clone()).collect()
+}
+
+/// Says that parameters of the file's list, which its nodes used before the export, are in no stored tensor of their own;
+/// nothing if all are, or if the file does not say what its tensors were computed from.
+pub(super) fn unstored(graph: &GraphProto) -> Option<String> {
+    let list = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE)?;
+    let folded = folded(graph);
+    let made = exporters(graph);
+    // Other tools (quantisers, optimisers) store weights under names of their own.
+    let weight = |tensor: &&TensorProto| {
+        let settings = matches!(
+            DataType::try_from(tensor.data_type),
+            Ok(DataType::Int64 | DataType::Int32 | DataType::Bool)
+        );
+        !settings && tensor.dims.iter().any(|&size| size > 1)
+    };
+    let known = |name: &str| {
+        // The bias of a convolution into which a norm was folded.
+        let bias = name.strip_suffix("_bias").is_some_and(|of| !made.contains(of));
+        !made.contains(name) || folded.contains_key(name) || bias
+    };
+    if !graph.initializer.iter().filter(weight).all(|tensor| known(&tensor.name)) {
+        return None;
+    }
+    let mut stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    stored.extend(folded.values().flatten().map(String::as_str));
+    let texts = graph.node.iter().flat_map(|node| &node.metadata_props).filter(|entry| entry.key == TRACED);
+    let used: HashSet<&str> =
+        texts.flat_map(|entry| entry.value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();
+    let listed = || list.value.lines().filter_map(|line| line.split_once(": PARAMETER target='"));
+    // The value that stands for a tied parameter is used nowhere.
+    let absent = |(value, rest): (&'_ str, &'_ str)| {
+        let name = rest.split('\'').next()?;
+        (used.contains(value) && !stored.contains(name)).then(|| name.to_owned())
+    };
+    let missing: Vec<String> = listed().filter_map(absent).collect();
+    let all = listed().count();
+    let why = "norms are folded into convolutions, or equal tensors are stored once; PyTorch counts more before the export";
+    Some(match missing.as_slice() {
+        [] => return None,
+        [one] => {
+            format!("1 of the {all} parameters that the file lists, `{one}`, is no stored tensor: {why}")
+        }
+        [first, ..] => format!(
+            "{} of the {all} parameters that the file lists, `{first}` among them, are no stored tensors: {why}",
+            missing.len()
+        ),
+    })
 }
 
 /// Returns the entries of a kind in the list of a module's parameters and buffers.
@@ -148,7 +241,8 @@ impl Joined {
         } else {
             String::new()
         };
-        let counts = format!("before the export PyTorch counts {plain} parameters{biased}");
+        let tied = if self.copies > 0 { "; fewer where equal tensors were one" } else { "" };
+        let counts = format!("before the export PyTorch counts {plain} parameters{biased}{tied}");
         (!what.is_empty()).then(|| format!("{}: {counts}", what.join(", ")))
     }
 }
@@ -224,6 +318,53 @@ mod tests {
         found.sort();
         // Weight norm has a `weight_v` too, which is learned.
         assert_eq!(found, ["c.weight_u", "c.weight_v", "e.parametrizations.weight.0._u"]);
+    }
+
+    #[test]
+    fn what_is_computed_from_no_parameter_is_fixed() {
+        let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+        let value = |name: &str, from: &str| ValueInfoProto {
+            name: name.into(),
+            metadata_props: vec![entry(FOLDED, from)],
+            ..ValueInfoProto::default()
+        };
+        let tensor = |&name: &&str| TensorProto { name: name.into(), ..TensorProto::default() };
+        let graph = GraphProto {
+            initializer: ["val_1", "val_2", "b", "val_4"].iter().map(tensor).collect(),
+            value_info: vec![
+                value("val_1", "['val_0', 'zeros']"),
+                value("val_2", "['a', 't']"),
+                value("val_3", "[]"),
+            ],
+            metadata_props: vec![entry(SIGNATURE, "p_a: PARAMETER target='a'\np_b: PARAMETER target='b'\n")],
+            ..GraphProto::default()
+        };
+        // `a` is stored in another form, so that `val_4`, of which the file says nothing, may be it.
+        assert_eq!(no_parameters(&graph), HashSet::from(["val_1".to_owned()]));
+        assert_eq!(folded(&graph)["val_2"], ["a"]);
+        assert_eq!(exporters(&graph).len(), 3);
+    }
+
+    #[test]
+    fn parameters_without_a_tensor_are_named() {
+        let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+        let tensor = |&name: &&str| TensorProto { name: name.into(), ..TensorProto::default() };
+        let list = ["a", "b", "c", "d"].map(|name| format!("p_{name}: PARAMETER target='{name}'\n")).concat();
+        let traced = entry(TRACED, "%y = call_function[target=linear](args = (%x, %p_a, %p_b, %p_c))");
+        let graph = GraphProto {
+            initializer: ["a", "val_1"].iter().map(tensor).collect(),
+            value_info: vec![ValueInfoProto {
+                name: "val_1".into(),
+                metadata_props: vec![entry(FOLDED, "['b']")],
+                ..ValueInfoProto::default()
+            }],
+            node: vec![super::super::proto::NodeProto { metadata_props: vec![traced], ..Default::default() }],
+            metadata_props: vec![entry(SIGNATURE, &list)],
+            ..GraphProto::default()
+        };
+        // `d` is used by no node: it is tied to another one.
+        let remark = unstored(&graph).expect("a remark");
+        assert!(remark.starts_with("1 of the 4 parameters that the file lists, `c`, is"), "{remark}");
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Kind {
             | (Self::Node | Self::Function, 9)
             | (Self::Graph, 16)
             | (Self::Tensor, 13)
-            | (Self::Shape, 1) => Self::Leaf,
+            | (Self::Shape, 1)
+            | (Self::ValueInfo, 4) => Self::Leaf,
             (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
             (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Self::Tensor,
             (Self::Graph, 15) | (Self::Attribute, 22) => Self::Sparse,
@@ -120,7 +121,7 @@ impl Kind {
             Self::Tensor => !matches!(field, 1 | 2 | 4..=14),
             Self::Sparse => !matches!(field, 1..=3),
             Self::Function => !matches!(field, 1 | 4..=7 | 9..=11 | 13),
-            Self::ValueInfo => !matches!(field, 1..=3),
+            Self::ValueInfo => !matches!(field, 1..=4),
             Self::Type | Self::Shape => field != 1,
             Self::TensorType => !matches!(field, 1 | 2),
             Self::Leaf => false,

@@ -251,6 +251,31 @@ fn stored(tensor: &TensorProto, dims: &[u64], source: &ModelSource) -> Result<Ve
     Ok(values)
 }
 
+/// Reads `length` of a tensor's bytes from `first` on; none if the file has its elements in another form, or not at all.
+pub(super) fn bytes_at(
+    tensor: &TensorProto,
+    first: u64,
+    length: u64,
+    source: &ModelSource,
+) -> Option<Vec<u8>> {
+    let end = first.checked_add(length)?;
+    if tensor.data_location == 1 {
+        let (path, offset) = beside_model(tensor, source).ok()?;
+        let (mut file, _) = cnnkit_files::open(&path).ok()?;
+        return ModelSource::File(path).section(&mut file, offset.checked_add(first)?, length).ok();
+    }
+    if tensor.data_location == ARCHIVED {
+        return None;
+    }
+    if let Some(left) = tensor.left.first() {
+        let plain = matches!(left.field, 4 | 9 | 10) && left.length == bytes_of(tensor).ok()?;
+        return if plain { inside(source, left.offset.checked_add(first)?, length).ok() } else { None };
+    }
+    let stored = [&tensor.raw_data, &tensor.float_data, &tensor.double_data];
+    let bytes = stored.into_iter().find(|bytes| !bytes.is_empty())?;
+    bytes.get(usize::try_from(first).ok()?..usize::try_from(end).ok()?).map(<[u8]>::to_vec)
+}
+
 /// Reads `length` bytes of the model from `offset` on.
 fn inside(source: &ModelSource, offset: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let mut file = source.open().map_err(|error| source.unreadable(&error))?;
@@ -322,26 +347,11 @@ pub fn beside(path: &Path, location: &str) -> Result<PathBuf, Problem> {
     if inside || beside { Ok(file) } else { Err(refused("a link that leads out of the model's folder")) }
 }
 
+/// Reads a tensor whose data are in a file beside the model.
 fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Problem> {
-    let entry = |key: &str| {
-        tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
-    };
-    let number = |key: &str| {
-        entry(key).map(|text| {
-            text.parse::<u64>().map_err(|_| {
-                Problem::new(Code::InvalidValue, format!("its `{key}` is `{text}`, not a number"))
-            })
-        })
-    };
-    let location = entry("location").unwrap_or_default();
-    let Some(path) = source.file() else {
-        let message = format!("its data are in `{location}`, and `{}` is not a file", source.shown());
-        return Err(Problem::new(Code::Io, message).help(
-            "name the model's file, so that the data beside it are found, or give other weights: `--weights FILE`",
-        ));
-    };
-    let file_path = beside(path, location)?;
-    let (mut file, _) = cnnkit_files::open(&file_path).map_err(|error| match error {
+    let (path, offset) = beside_model(tensor, source)?;
+    let location = stated(tensor, "location").unwrap_or_default();
+    let (mut file, _) = cnnkit_files::open(&path).map_err(|error| match error {
         Unreadable::NotAFile => {
             Problem::new(Code::Io, format!("its data are in `{location}`, which is not a file"))
                 .help("the model is incomplete: copy its data files again")
@@ -349,6 +359,31 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
         error => Problem::new(Code::Io, format!("cannot read its data in `{location}`: {error}"))
             .help("parameters, MACs and shapes need no weights; `--weights FILE` gives others"),
     })?;
+    ModelSource::File(path).section(&mut file, offset, bytes_of(tensor)?)
+}
+
+/// Returns what the model says about a tensor's data.
+fn stated<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+}
+
+/// Returns in which file a tensor's data are, and from which byte on.
+fn beside_model(tensor: &TensorProto, source: &ModelSource) -> Result<(PathBuf, u64), Problem> {
+    let number = |key: &str| {
+        stated(tensor, key).map(|text| {
+            text.parse::<u64>().map_err(|_| {
+                Problem::new(Code::InvalidValue, format!("its `{key}` is `{text}`, not a number"))
+            })
+        })
+    };
+    let location = stated(tensor, "location").unwrap_or_default();
+    let Some(path) = source.file() else {
+        let message = format!("its data are in `{location}`, and `{}` is not a file", source.shown());
+        return Err(Problem::new(Code::Io, message).help(
+            "name the model's file, so that the data beside it are found, or give other weights: `--weights FILE`",
+        ));
+    };
+    let file_path = beside(path, location)?;
     let offset = number("offset").transpose()?.unwrap_or(0);
     let length = number("length").transpose()?;
     // The sizes say how much there is to read, whatever the file says or has.
@@ -357,7 +392,7 @@ fn external(tensor: &TensorProto, source: &ModelSource) -> Result<Vec<u8>, Probl
         let message = format!("its data in `{location}` are {length} bytes, its sizes need {needed}");
         return Err(Problem::shape(message).help("the file is damaged, or belongs to another model"));
     }
-    ModelSource::File(file_path).section(&mut file, offset, needed)
+    Ok((file_path, offset))
 }
 
 /// The bytes of a tensor's elements, as its sizes and its type say.

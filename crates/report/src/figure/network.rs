@@ -10,7 +10,7 @@ use crate::layout::{Block, Drawing, Placed, Shown, Slot, Spacing, Tree, Wire, pl
 use cnnkit_core::analysis::totals;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::graph::{Graph, Node, Op};
-use cnnkit_core::number::{grouped, magnitude};
+use cnnkit_core::number::{counted, magnitude};
 
 const MARGIN: f64 = 16.0;
 /// Without a depth, as many levels of blocks are open as give no more boxes than this.
@@ -40,8 +40,8 @@ pub fn of(graph: &Graph, depth: Option<usize>) -> Result<Scene, Problem> {
     let counts = totals::of_graph(graph);
     let inputs: Vec<String> = graph.inputs().map(|(_, node)| shape(node)).collect();
     let remark = format!(
-        "{} parameters, {} MACs, input {}",
-        grouped(counts.params),
+        "{}, {} MACs, input {}",
+        counted(counts.params, "parameter"),
         magnitude(counts.macs),
         inputs.join(" and ")
     );
@@ -120,7 +120,7 @@ impl Page<'_> {
             Shown::Block(index) => {
                 let nodes = &self.tree.blocks[index].nodes;
                 let output = nodes.clone().last().map(|last| shape(&self.graph.nodes()[last]));
-                (name, format!("{} layers → {}", nodes.len(), output.unwrap_or_default()))
+                (name, format!("{} → {}", counted(nodes.len() as u64, "layer"), output.unwrap_or_default()))
             }
         }
     }

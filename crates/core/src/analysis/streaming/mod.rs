@@ -87,13 +87,19 @@ pub fn analyse(trial: &dyn Trial, axis: Option<usize>) -> Result<Streaming, Prob
         .help("axes are counted from 0"));
     }
     let own = sizes.own();
-    let probe = sizes.probe(&own, axis)?;
+    let mut probe = sizes.probe(&own, axis)?;
     let at = |size: u64| {
         let mut input = own.clone();
         input[axis] = size;
         sizes.at(&input)
     };
     let graph = at(probe.base).ok_or_else(|| Problem::shape("the network does not run at its own size"))?;
+    // A sequence has no length of which a layer could keep a part. A share may grow with it at two sizes by chance.
+    for more in [probe.step, probe.step.saturating_mul(5)] {
+        if let Some(longer) = at(probe.base.saturating_add(more)) {
+            probe.along.growing(&sizes.along(&longer, axis), more);
+        }
+    }
     let fields = field::analyse(&graph, field::Options::default())?;
     let look_ahead = look_ahead(&graph, &fields, &probe.along, axis)?;
     let breaks = breaks(&graph, &probe.along, &look_ahead);

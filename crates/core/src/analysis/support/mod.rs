@@ -12,6 +12,7 @@ mod pullback;
 mod rearrange;
 mod region;
 mod set;
+mod taps;
 
 pub(crate) use pullback::folded;
 use pullback::{Ground, read_by as read_of};

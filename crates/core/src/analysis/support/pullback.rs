@@ -4,7 +4,7 @@
 //! those channels need, and a permutation may turn channels into positions.
 
 use super::rearrange::before;
-use super::{Borders, Budget, Region, Set};
+use super::{Borders, Budget, Region, Set, taps};
 use crate::analysis::field::Interval;
 use crate::analysis::relation::Link;
 use crate::diagnostic::Problem;
@@ -87,12 +87,25 @@ pub(super) fn read_by(
             return Ok(all);
         }
     }
-    for reach in graph.reach(node).iter().filter(|reach| ground.gates || reach.role != Role::Context) {
+    let reaches = graph.reach(node);
+    let weight = matches!(&node.op, Op::Layer(layer) if matches!(layer.arithmetic(), A::DynamicConv(_)));
+    for reach in reaches.iter().filter(|reach| ground.gates || reach.role != Role::Context) {
         if let Some(&operand) = node.inputs.get(reach.input).filter(|operand| useful(**operand)) {
             let bounded =
                 |axis: usize| ground.borders == Borders::Real || axis == 0 && ground.unpadded[operand.0];
             let sizes = graph.node(operand).shape.sizes();
-            all.push((operand, image(region, reach, sizes, (&bounded, padding_mode(node)), budget)?));
+            let read = match reaches.first().filter(|_| weight && reach.input == 1) {
+                Some(map) => {
+                    let along = graph.node(node.inputs[map.input]).shape.sizes();
+                    let taps = |product: &[Set], axis: usize| {
+                        let size = (along[axis], sizes[axis + 1]);
+                        taps::met(&map.axes[axis], &product[axis], size, ground.borders, budget)
+                    };
+                    image(region, reach, sizes, (&bounded, padding_mode(node), Some(&taps)), budget)?
+                }
+                None => image(region, reach, sizes, (&bounded, padding_mode(node), None), budget)?,
+            };
+            all.push((operand, read));
         }
     }
     Ok(all)
@@ -143,12 +156,16 @@ fn inside(region: &Region, sizes: &[u64], borders: Borders, budget: &Budget) -> 
     Ok(all)
 }
 
-/// Returns what `region` reads of an operand with these sizes.
+/// Returns the taps along an axis of the map that a product of a region uses, where a weight is an input.
+type Taps<'a> = &'a dyn Fn(&[Set], usize) -> Result<Set, Problem>;
+
+/// Returns what `region` reads of an operand with these sizes; of a weight, whose axes are its two kinds of channels and
+/// the map's others, the taps that meet the map.
 fn image(
     region: &Region,
     reach: &Reach,
     sizes: &[u64],
-    (bounded, mirror): (&dyn Fn(usize) -> bool, PaddingMode),
+    (bounded, mirror, taps): (&dyn Fn(usize) -> bool, PaddingMode, Option<Taps<'_>>),
     budget: &Budget,
 ) -> Result<Region, Problem> {
     let links = reach.axes.iter().map(Step::new).collect::<Result<Vec<_>, _>>()?;
@@ -156,7 +173,10 @@ fn image(
     for product in region.products() {
         let mut sets = Vec::with_capacity(sizes.len());
         for (axis, (link, &size)) in links.iter().zip(sizes).enumerate() {
-            let mut set = link.image(&product, size, budget)?;
+            let mut set = match taps.filter(|_| axis > 1) {
+                Some(taps) => taps(&product, axis - 1)?,
+                None => link.image(&product, size, budget)?,
+            };
             if bounded(axis) {
                 set = if axis == 0 { set.within(size) } else { folded(&set, size, mirror) };
             }

@@ -15,6 +15,12 @@ use crate::spec::identifier::Kind;
 use crate::value::{Key, Located, Number, Value};
 use num_traits::ToPrimitive as _;
 
+/// What others call the fields of constructs.
+const OTHER_NAMES: &[(&str, &[&str])] = &[
+    ("body", &["layers", "layer", "modules", "block", "blocks", "do"]),
+    ("times", &["n", "count", "num", "number", "repeats", "repeat", "depth"]),
+];
+
 impl<'a> Expander<'a> {
     /// Expands a construct; with an `id`, in a level of its own.
     pub(super) fn construct(
@@ -400,8 +406,19 @@ impl<'a> Expander<'a> {
         let mut broken = false;
         for (key, _) in entries.iter().filter(|(key, _)| !names.contains(&key.name.as_str())) {
             broken = true;
-            meant.extend(suggest(&key.name, names.iter().copied()));
-            let help = did_you_mean(&key.name, &names).unwrap_or_default();
+            let other = OTHER_NAMES
+                .iter()
+                .find(|(ours, others)| names.contains(ours) && others.contains(&key.name.as_str()));
+            meant.extend(other.map(|&(ours, _)| ours).or_else(|| suggest(&key.name, names.iter().copied())));
+            let beside = grammar::MODIFIERS.iter().any(|modifier| modifier.name == key.name);
+            let help = match other {
+                Some((ours, _)) => format!("write `{ours}`"),
+                None if beside => {
+                    let (key, construct) = (&key.name, construct.name);
+                    format!("write it beside `{construct}`: `- {{{key}: ..., {construct}: {{...}}}}`")
+                }
+                None => did_you_mean(&key.name, &names).unwrap_or_default(),
+            };
             self.report(
                 Code::UnknownName,
                 format!("unknown key `{}` in `{}`", key.name, construct.name),

@@ -98,6 +98,10 @@ pub struct Lower {
     pub fixed: HashSet<usize>,
     /// Which of `tensors` have a name of PyTorch's newer exporter and none of the module's: made in code, or folded.
     pub made: HashSet<usize>,
+    /// Names of the stored tensors that an exporter made, and the parameters from which it did, as far as it says so.
+    pub exporters: HashSet<String>,
+    /// See `exporters`.
+    pub folded: HashMap<String, Vec<String>>,
     /// Which of `tensors` are parameters of a module that have one element.
     pub single: HashSet<usize>,
     /// Inputs whose elements are integers.

@@ -67,7 +67,8 @@ impl Sources {
             let Some(Value::Constant(constant)) = lower.values.get(name) else { continue };
             let slot = slot(&node.op_type, index);
             let list = match slot {
-                Slot::Weight | Slot::Operand => &mut self.weights,
+                Slot::State if is_zero(constant) => continue,
+                Slot::Weight | Slot::Operand | Slot::State => &mut self.weights,
                 Slot::Buffer => &mut self.buffers,
                 Slot::Setting => continue,
             };
@@ -213,9 +214,13 @@ fn output(
     })
 }
 
+/// Returns whether all elements are known to be 0.
+fn is_zero(constant: &Constant) -> bool {
+    constant.values.as_ref().is_some_and(|values| values.floats().iter().all(|&value| value == 0.0))
+}
+
 /// Returns whether a constant is a weight: floating-point numbers, or integers of at most 8 bits, which
 /// quantise them. Wider integers are indices and sizes.
-/// indices and sizes.
 fn is_weight(lower: &Lower, constant: &Constant) -> bool {
     use crate::onnx::proto::DataType as D;
     let small = matches!(constant.data_type, D::Int8 | D::Uint8 | D::Int4 | D::Uint4 | D::Int2 | D::Uint2);

@@ -284,9 +284,9 @@ fn stands_for(lower: &mut Lower, used: Use<'_>, name: &str, inputs: Vec<String>)
     lower.remark(REMARK.into());
     let mut node =
         NodeProto { op_type: name.to_owned(), domain: String::new(), input: inputs, ..used.node.clone() };
-    // An attribute of the quantised operators only.
-    node.attribute.retain(|attribute| attribute.name != "channels_last");
-    lower.outcome(Use { node: &node, opset: used.opset })
+    // Attributes of the quantised operators only: of a softmax, the operator set that it follows.
+    node.attribute.retain(|attribute| !matches!(attribute.name.as_str(), "channels_last" | "opset"));
+    lower.outcome(Use { node: &node, opset: used.int("opset", used.opset) })
 }
 
 /// Returns a new name for input `index`; a constant of integers is converted to the real numbers that it

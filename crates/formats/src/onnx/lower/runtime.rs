@@ -107,7 +107,19 @@ impl<'a, 'n> Parts<'a, 'n> {
 /// Lowers the node as the operators from which it was fused; none if it is another operator.
 pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     let parts = Parts::new(lower, used);
+    let last = used.node.op_type.starts_with("Nhwc") || used.int("channels_last", 0) != 0;
     Some(match used.node.op_type.as_str() {
+        "QLinearConv" if !last => plain(parts),
+        "QLinearConv"
+        | "NhwcConv"
+        | "NhwcFusedConv"
+        | "NhwcMaxPool"
+        | "QLinearAveragePool"
+        | "QLinearGlobalAveragePool"
+            if last =>
+        {
+            channels_last(parts)
+        }
         "FusedConv" => conv(parts),
         "FusedMatMul" | "TransposeMatMul" => matmul(parts),
         "FusedGemm" => gemm(parts),
@@ -116,6 +128,56 @@ pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
         "SimplifiedLayerNormalization" => root_mean_square(parts, 0, 1),
         _ => return None,
     })
+}
+
+/// Lowers an operator of ONNX itself that the runtime lists among its own.
+fn plain(parts: Parts<'_, '_>) -> Outcome {
+    let attribute = parts.without(&["channels_last"]);
+    let node = NodeProto { domain: String::new(), attribute, ..parts.used.node.clone() };
+    let opset = if parts.used.opset > 0 { parts.used.opset } else { super::context::LATEST };
+    parts.lower.outcome(Use { node: &node, opset })
+}
+
+/// Lowers an operator on maps whose channels come last: as the one with channels first, between two permutations.
+fn channels_last(mut parts: Parts<'_, '_>) -> Outcome {
+    let used = parts.used;
+    let (mut input, mut rank) = (used.node.input.clone(), 0);
+    // A fused convolution adds its fourth input, a map too.
+    let fused = used.node.op_type == "NhwcFusedConv";
+    for index in [0, 3].into_iter().filter(|&index| index == 0 || fused && used.has(index)) {
+        let map = parts.lower.tensor(used, index)?;
+        rank = map.dims.len();
+        if rank < 3 {
+            return used.unsupported(format!("a map of the sizes {:?}", map.dims));
+        }
+        let order: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+        let moved = permuted(parts.lower, used, &map, &order)?;
+        let name = parts.named(Value::Tensor(moved));
+        if let Some(quantised) = parts.lower.quantised.get(&input[index]).copied() {
+            parts.lower.quantised.insert(name.clone(), quantised);
+        }
+        input[index] = name;
+    }
+    let (domain, name) = match used.node.op_type.as_str() {
+        "NhwcConv" => ("", "Conv"),
+        "NhwcMaxPool" => ("", "MaxPool"),
+        "NhwcFusedConv" => ("com.microsoft", "FusedConv"),
+        other => ("com.microsoft", other),
+    };
+    let node = NodeProto {
+        op_type: name.into(),
+        domain: domain.into(),
+        input,
+        attribute: parts.without(&["channels_last"]),
+        ..used.node.clone()
+    };
+    let opset = if used.opset > 0 { used.opset } else { super::context::LATEST };
+    let back: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
+    match parts.lower.outcome(Use { node: &node, opset })?.into_iter().next() {
+        Some(Value::Tensor(map)) => Ok(vec![Value::Tensor(permuted(parts.lower, used, &map, &back)?)]),
+        Some(Value::Unknown(reason)) => Err(Flaw::Unsupported(reason)),
+        Some(Value::Constant(_)) | None => used.unsupported("a part without a result"),
+    }
 }
 
 /// Lowers a convolution, a sum with another map, and an activation.
@@ -141,20 +203,24 @@ fn gemm(mut parts: Parts<'_, '_>) -> Outcome {
 
 /// Lowers a product of operands that may be transposed, times a number.
 fn matmul(mut parts: Parts<'_, '_>) -> Outcome {
-    if parts.used.int("transBatchA", 0) != 0 || parts.used.int("transBatchB", 0) != 0 {
-        return parts.used.unsupported("a product of transposed stacks");
-    }
     let mut names = Vec::new();
-    for (index, setting) in ["transA", "transB"].into_iter().enumerate() {
+    for (index, (setting, stack)) in
+        [("transA", "transBatchA"), ("transB", "transBatchB")].into_iter().enumerate()
+    {
         let mut name = parts.input(index);
-        if parts.used.int(setting, 0) != 0 {
+        let (turned, stacked) = (parts.used.int(setting, 0) != 0, parts.used.int(stack, 0) != 0);
+        if turned || stacked {
             let rank = match parts.lower.value(parts.used, index)? {
                 Value::Tensor(tensor) => tensor.dims.len(),
                 Value::Constant(constant) => constant.dims.len(),
                 Value::Unknown(reason) => return Err(Flaw::Unsupported(reason.clone())),
             };
             let mut order: Vec<usize> = (0..rank).collect();
-            if rank > 1 {
+            // The rows come before the axes of the stack.
+            if stacked && rank > 2 {
+                order[..rank - 1].rotate_left(1);
+            }
+            if turned && rank > 1 {
                 order.swap(rank - 1, rank - 2);
             }
             let value = match parts.lower.value(parts.used, index)?.clone() {

@@ -8,6 +8,8 @@ pub(super) enum Slot {
     Weight,
     /// An operand: learned if it has more than one number; a single number would be a setting.
     Operand,
+    /// The state in which a recurrent layer begins: learned, unless it is zero.
+    State,
     /// Stored, not learned: running statistics, windows.
     Buffer,
     /// Not a tensor of the network: sizes, scales, bounds, indices.
@@ -20,6 +22,7 @@ pub(super) fn slot(operator: &str, index: usize) -> Slot {
     match operator {
         "BatchNormalization" if index > 2 => Slot::Buffer,
         "STFT" => Slot::Buffer,
+        "LSTM" | "GRU" | "RNN" if matches!(index, 5 | 6) => Slot::State,
         "LSTM" | "GRU" | "RNN" => among(&[1, 2, 3, 7]),
         "QLinearConv" => among(&[3, 8]),
         "QLinearMatMul" => among(&[0, 3]),
@@ -70,7 +73,8 @@ mod tests {
             ("BatchNormalization", 3, Slot::Buffer),
             ("Resize", 2, Slot::Setting),
             ("GRU", 2, Slot::Weight),
-            ("GRU", 5, Slot::Setting),
+            ("GRU", 5, Slot::State),
+            ("LSTM", 4, Slot::Setting),
             ("QLinearConv", 1, Slot::Setting),
             ("QLinearConv", 3, Slot::Weight),
             ("QuantizeLinear", 1, Slot::Setting),

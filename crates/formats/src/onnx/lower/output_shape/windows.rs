@@ -80,13 +80,15 @@ pub(super) fn shape(node: Asked<'_>) -> Option<Vec<u64>> {
     let name = node.operator();
     let dims = node.dims(0).filter(|dims| !dims.is_empty())?;
     match name {
-        "Conv" | "ConvInteger" | "DeformConv" | "FusedConv" | "QLinearConv" => {
+        "Conv" | "ConvInteger" | "DeformConv" | "FusedConv" | "QLinearConv"
+            if node.used.int("channels_last", 0) == 0 =>
+        {
             let weight = node.dims(if name == "QLinearConv" { 3 } else { 1 })?;
             let (&outputs, kernel) = (weight.first()?, weight.get(2..)?);
             Some([&[dims[0], outputs], slid(node, dims.get(2..)?, kernel)?.as_slice()].concat())
         }
-        "NhwcConv" | "NhwcFusedConv" => {
-            let weight = node.dims(1)?;
+        "NhwcConv" | "NhwcFusedConv" | "QLinearConv" => {
+            let weight = node.dims(if name == "QLinearConv" { 3 } else { 1 })?;
             let (&outputs, kernel) = (weight.first()?, weight.get(2..)?);
             let space = dims.get(1..dims.len().checked_sub(1)?)?;
             Some([&[dims[0]], slid(node, space, kernel)?.as_slice(), &[outputs]].concat())
