@@ -1,0 +1,133 @@
+//! Graphs inside of nodes, which run once: their nodes take the place of the node.
+//!
+//! PyTorch writes a part of `forward` as a graph of its own where something is different in it: `torch.autocast`,
+//! `torch.no_grad`, a checkpoint.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::schema::{Argument, Graph, NamedArgument, Node, Size};
+use crate::onnx::inline::MAX_NODES;
+
+/// Operators that run their only graph once, with the arguments that stand behind it.
+const RUNS_ONCE: &[&str] = &[
+    "torch.ops.higher_order.wrap_with_autocast",
+    "torch.ops.higher_order.wrap_with_set_grad_enabled",
+    "torch.ops.higher_order.tag_activation_checkpoint",
+    "torch.ops.higher_order.wrap_activation_checkpoint",
+    "torch.ops.higher_order.invoke_subgraph",
+    "torch.ops.higher_order.wrap",
+];
+
+/// Puts the nodes of graphs inside of nodes in their place, as far as `graph` stays below the limit of nodes.
+pub(super) fn inline(graph: &mut Graph) {
+    // A graph may be inside of a graph.
+    while let Some(at) = graph.nodes.iter().position(|node| parts(node).is_some()) {
+        let node = graph.nodes.remove(at);
+        let nodes = match parts(&node) {
+            Some((inner, given)) if inner.nodes.len() + graph.nodes.len() < MAX_NODES => {
+                replaced(inner, given, &node, &mut graph.tensor_values)
+            }
+            _ => return graph.nodes.insert(at, node),
+        };
+        graph.nodes.splice(at..at, nodes);
+    }
+}
+
+/// The graph that a node runs once, and what it is given.
+fn parts(node: &Node) -> Option<(&Graph, &[NamedArgument])> {
+    if !RUNS_ONCE.contains(&node.target.as_str()) {
+        return None;
+    }
+    let at = node.inputs.iter().position(|input| matches!(input.arg, Argument::Graph(_)))?;
+    let Argument::Graph(inner) = &node.inputs[at].arg else { return None };
+    let given = &node.inputs[at + 1..];
+    // A name of the graph may stand before its arguments.
+    let given = given.get(given.len().checked_sub(inner.inputs.len())?..)?;
+    let fits =
+        |(inner, given): (&Argument, &NamedArgument)| name(inner).is_some() && name(&given.arg).is_some();
+    let returned = outputs(node).len() == inner.outputs.len()
+        && inner.outputs.iter().all(|output| name(output).is_some());
+    (returned && inner.inputs.iter().zip(given).all(fits)).then_some((inner, given))
+}
+
+fn name(argument: &Argument) -> Option<&str> {
+    match argument {
+        Argument::Tensor(name) | Argument::Size(Size::Name(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// The names of what a node returns.
+fn outputs(node: &Node) -> Vec<&str> {
+    let names = |output| match output {
+        &Argument::Tensors(ref list) => list.iter().flatten().map(String::as_str).collect(),
+        other => name(other).into_iter().collect::<Vec<_>>(),
+    };
+    node.outputs.iter().flat_map(names).collect()
+}
+
+/// The nodes of `inner` with the names that they have outside.
+fn replaced(
+    inner: &Graph,
+    given: &[NamedArgument],
+    node: &Node,
+    values: &mut BTreeMap<String, super::schema::TensorMeta>,
+) -> Vec<Node> {
+    let mut names: HashMap<String, String> = HashMap::new();
+    for (own, given) in inner.inputs.iter().zip(given) {
+        if let (Some(own), Some(given)) = (name(own), name(&given.arg)) {
+            names.insert(own.to_owned(), given.to_owned());
+        }
+    }
+    let outside: HashSet<&str> = outputs(node).into_iter().collect();
+    for (own, meta) in &inner.tensor_values {
+        if names.contains_key(own) {
+            continue;
+        }
+        let mut free = own.clone();
+        while values.contains_key(&free) || outside.contains(free.as_str()) {
+            free.push('_');
+        }
+        values.insert(free.clone(), meta.clone());
+        names.insert(own.clone(), free);
+    }
+    let mut nodes: Vec<Node> = inner.nodes.iter().map(|node| renamed(node, &names)).collect();
+    for (own, outer) in inner.outputs.iter().zip(outputs(node)) {
+        let own = name(own).unwrap_or_default();
+        let own = names.get(own).cloned().unwrap_or_else(|| own.to_owned());
+        nodes.push(Node {
+            target: "torch.ops.aten.alias.default".into(),
+            inputs: vec![NamedArgument { name: "self".into(), arg: Argument::Tensor(own) }],
+            outputs: vec![Argument::Tensor(outer.to_owned())],
+            metadata: node.metadata.clone(),
+        });
+    }
+    nodes
+}
+
+fn renamed(node: &Node, names: &HashMap<String, String>) -> Node {
+    let new = |name: &String| names.get(name).unwrap_or(name).clone();
+    let size = |size: &Size| match size {
+        Size::Name(name) => Size::Name(new(name)),
+        Size::Known(size) => Size::Known(*size),
+    };
+    let argument = |argument: &Argument| match argument {
+        Argument::Tensor(name) => Argument::Tensor(new(name)),
+        Argument::Tensors(list) => {
+            Argument::Tensors(list.iter().map(|name| name.as_ref().map(new)).collect())
+        }
+        Argument::Size(given) => Argument::Size(size(given)),
+        Argument::Sizes(list) => Argument::Sizes(list.iter().map(size).collect()),
+        other => other.clone(),
+    };
+    Node {
+        target: node.target.clone(),
+        inputs: node
+            .inputs
+            .iter()
+            .map(|given| NamedArgument { name: given.name.clone(), arg: argument(&given.arg) })
+            .collect(),
+        outputs: node.outputs.iter().map(argument).collect(),
+        metadata: node.metadata.clone(),
+    }
+}
