@@ -37,8 +37,12 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
             }
         } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
             if !Path::new(path).exists() {
-                return Err(Problem::new(Code::Io, format!("there is no file `{path}`"))
-                    .help("check the path; `cnnkit zoo` lists the built-in specs"));
+                let help = if is_python(path) {
+                    "a network of Python is named `package.module:Name`, with dots and without `.py`"
+                } else {
+                    "check the path; `cnnkit zoo` lists the built-in specs"
+                };
+                return Err(Problem::new(Code::Io, format!("there is no file `{path}`")).help(help));
             }
             found.add(path.clone());
         } else {
@@ -165,6 +169,17 @@ fn kind(text: &str) -> Kind {
     } else {
         Kind::Other
     }
+}
+
+/// Whether a path that does not exist was meant as a module of Python: `models/net.py:Net`, `models.net`.
+fn is_python(path: &str) -> bool {
+    let module = path.split(':').next().unwrap_or_default();
+    let dotted = module.contains('.')
+        && module.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+        && !["yaml", "yml", "onnx", "pt2", "json"]
+            .iter()
+            .any(|ending| module.ends_with(&format!(".{ending}")));
+    module.ends_with(".py") || dotted
 }
 
 #[cfg(test)]
