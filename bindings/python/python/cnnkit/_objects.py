@@ -90,9 +90,11 @@ def _named(name: str) -> Any:
 
 
 def _networks(found: Any, module: str) -> list[str]:
-    """Names of the networks that a module or class has, its own first."""
+    """Names of the networks that a module of Python, a class or a network has, its own first."""
     import torch
 
+    if isinstance(found, torch.nn.Module):
+        return [name for name, _ in found.named_children()]
     entries = getattr(found, "__dict__", {})
     kinds = [
         key
