@@ -174,12 +174,12 @@ fn kind(text: &str) -> Kind {
 /// Whether a path that does not exist was meant as a module of Python: `models/net.py:Net`, `models.net`.
 fn is_python(path: &str) -> bool {
     let module = path.split(':').next().unwrap_or_default();
-    let dotted = module.contains('.')
-        && module.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
-        && !["yaml", "yml", "onnx", "pt2", "json"]
-            .iter()
-            .any(|ending| module.ends_with(&format!(".{ending}")));
-    module.ends_with(".py") || dotted
+    let words = module.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    match Path::new(module).extension().and_then(|ending| ending.to_str()) {
+        Some("py") => true,
+        Some("yaml" | "yml" | "onnx" | "pt2" | "json") | None => false,
+        Some(_) => words,
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::schema::{Argument, Graph, NamedArgument, Node, Size};
+use super::schema::{Argument, Graph, NamedArgument, Node, Size, TensorMeta};
 use crate::onnx::inline::MAX_NODES;
 
 /// Operators that run their only graph once, with the arguments that stand behind it.
@@ -20,16 +20,30 @@ const RUNS_ONCE: &[&str] = &[
 
 /// Puts the nodes of graphs inside of nodes in their place, as far as `graph` stays below the limit of nodes.
 pub(super) fn inline(graph: &mut Graph) {
-    // A graph may be inside of a graph.
-    while let Some(at) = graph.nodes.iter().position(|node| parts(node).is_some()) {
-        let node = graph.nodes.remove(at);
-        let nodes = match parts(&node) {
-            Some((inner, given)) if inner.nodes.len() + graph.nodes.len() < MAX_NODES => {
-                replaced(inner, given, &node, &mut graph.tensor_values)
+    let nodes = std::mem::take(&mut graph.nodes);
+    let mut room = MAX_NODES.saturating_sub(nodes.len());
+    place(nodes, &mut graph.tensor_values, &mut graph.nodes, &mut room);
+}
+
+/// Adds `nodes` to `made`, with the nodes of their graphs, which may have graphs themselves: the format bounds how deep.
+fn place(
+    nodes: Vec<Node>,
+    values: &mut BTreeMap<String, TensorMeta>,
+    made: &mut Vec<Node>,
+    room: &mut usize,
+) {
+    for node in nodes {
+        let inner = match parts(&node) {
+            Some((inner, given)) if inner.nodes.len() < *room => {
+                *room -= inner.nodes.len();
+                replaced(inner, given, &node, values)
             }
-            _ => return graph.nodes.insert(at, node),
+            _ => {
+                made.push(node);
+                continue;
+            }
         };
-        graph.nodes.splice(at..at, nodes);
+        place(inner, values, made, room);
     }
 }
 
@@ -59,11 +73,14 @@ fn name(argument: &Argument) -> Option<&str> {
 
 /// The names of what a node returns.
 fn outputs(node: &Node) -> Vec<&str> {
-    let names = |output| match output {
-        &Argument::Tensors(ref list) => list.iter().flatten().map(String::as_str).collect(),
-        other => name(other).into_iter().collect::<Vec<_>>(),
-    };
-    node.outputs.iter().flat_map(names).collect()
+    let mut names = Vec::with_capacity(node.outputs.len());
+    for output in &node.outputs {
+        match output {
+            Argument::Tensors(list) => names.extend(list.iter().flatten().map(String::as_str)),
+            other => names.extend(name(other)),
+        }
+    }
+    names
 }
 
 /// The nodes of `inner` with the names that they have outside.
@@ -71,7 +88,7 @@ fn replaced(
     inner: &Graph,
     given: &[NamedArgument],
     node: &Node,
-    values: &mut BTreeMap<String, super::schema::TensorMeta>,
+    values: &mut BTreeMap<String, TensorMeta>,
 ) -> Vec<Node> {
     let mut names: HashMap<String, String> = HashMap::new();
     for (own, given) in inner.inputs.iter().zip(given) {
@@ -80,16 +97,29 @@ fn replaced(
         }
     }
     let outside: HashSet<&str> = outputs(node).into_iter().collect();
-    for (own, meta) in &inner.tensor_values {
+    let suffix = outputs(node).first().copied().unwrap_or_default();
+    let mut rename = |own: &str, meta: Option<&TensorMeta>| {
         if names.contains_key(own) {
-            continue;
+            return;
         }
-        let mut free = own.clone();
+        // Sizes have no entry among the values.
+        let mut free = if meta.is_some() { own.to_owned() } else { format!("{own}.{suffix}") };
+        if values.contains_key(&free) || outside.contains(free.as_str()) {
+            free = format!("{own}.{suffix}");
+        }
         while values.contains_key(&free) || outside.contains(free.as_str()) {
             free.push('_');
         }
-        values.insert(free.clone(), meta.clone());
-        names.insert(own.clone(), free);
+        if let Some(meta) = meta {
+            values.insert(free.clone(), meta.clone());
+        }
+        names.insert(own.to_owned(), free);
+    };
+    for (own, meta) in &inner.tensor_values {
+        rename(own, Some(meta));
+    }
+    for own in inner.nodes.iter().flat_map(outputs) {
+        rename(own, None);
     }
     let mut nodes: Vec<Node> = inner.nodes.iter().map(|node| renamed(node, &names)).collect();
     for (own, outer) in inner.outputs.iter().zip(outputs(node)) {
