@@ -13,6 +13,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 const ARCHIVES: &[(&str, &str, &str)] = &[
     ("small-2.15", "2.15", "small"),
     ("views-2.15", "2.15", "views"),
+    ("calls-2.15", "2.15", "calls"),
     ("small-2.6", "2.6", "small"),
     ("views-2.6", "2.6", "views"),
     ("small-older", "2.15", "small"),
@@ -108,6 +109,28 @@ fn pt2_of_both_layouts_counts_and_runs_as_pytorch() {
         assert_eq!(opaque(&network.graph), Vec::<&str>::new(), "{what}");
         compare_outputs(&network, said, what);
     }
+}
+
+#[test]
+fn pt2_recurrent_layers_multiply_as_pytorch_counts() {
+    let network = Network::from_bytes("a.pt2", bytes("recurrent-2.15.pt2")).expect("a network");
+    let (totals, described) = (network.totals(), described("2.15"));
+    let said =
+        ["params", "buffers", "macs"].map(|key| described["recurrent"][key].as_u64().expect("a number"));
+    assert_eq!([totals.params, totals.buffers, totals.macs], said);
+    // Each is opaque, with its multiply-accumulates: nothing that multiplies is left out.
+    let layers = network.graph.nodes().iter();
+    let macs = |node: &cnnkit::Node| match &node.op {
+        Op::Layer(Layer::Opaque(opaque)) => Some((node.id.clone(), opaque.may_multiply(), node.cost.macs)),
+        _ => None,
+    };
+    let found: Vec<_> = layers.filter_map(macs).filter(|(.., macs)| *macs > 0).collect();
+    let weights = [7 * (24 * (5 + 3) + 3 * 6 + 24 * (6 + 3) + 3 * 6) * 2, 7 * 12 * (6 + 4), 3 * (4 + 3)];
+    let wanted = ["lstm", "gru", "cell"];
+    for ((id, multiplies, macs), (name, count)) in found.iter().zip(wanted.iter().zip(weights)) {
+        assert_eq!((id.as_str(), *multiplies, *macs), (*name, false, count));
+    }
+    assert_eq!(found.len(), 3);
 }
 
 #[test]

@@ -263,10 +263,30 @@ def test_other_commands_take_objects_too(run):
         (("nets.net:Block", *INPUT), "cannot be constructed: TypeError"),
         (("nets.net:PLACES", *INPUT), "has no `PLACES`"),
         (("nets.net:torch", *INPUT), "is no class, factory or instance"),
+        (("nets.net:Net.x.y", *INPUT), "has no `Net.x.y`"),
+        (("nets.net:net.closee", *INPUT), "did you mean `net.closed`?"),
+        (("nets.net:Net", "--input", "4,32,32"), "have 3 channels, but got 4 channels instead"),
+        (("nets/net.py:Net", *INPUT), "a network of Python is named `package.module:Name`, with dots"),
+        (("nets.net", *INPUT), "a network of Python is named `package.module:Name`, with dots"),
     ],
 )
 def test_errors_name_the_object(words, message, run):
     assert message in run("check", *words, status=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("import nothing_here", "No module named 'nothing_here'"),
+        ("x = 1\ndef f(:", "bad.py:2: def f(:"),
+        ("raise RuntimeError('no\\x1b[31m')", "RuntimeError: no ("),
+    ],
+)
+def test_module_that_cannot_be_imported_says_why(text, message, project, run):
+    (project / "bad.py").write_text(text)
+    error = run("check", "bad:Net", *INPUT, status=2)
+    assert "`bad` cannot be imported" in error and message in error and "\x1b" not in error
 
 
 def test_error_in_the_users_code_names_its_line(project, run):

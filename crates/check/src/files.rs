@@ -37,8 +37,12 @@ pub fn targets(paths: &[String]) -> Result<Targets, Problem> {
             }
         } else if Path::new(path).exists() || !path.contains(['*', '?', '[', '{']) {
             if !Path::new(path).exists() {
-                return Err(Problem::new(Code::Io, format!("there is no file `{path}`"))
-                    .help("check the path; `cnnkit zoo` lists the built-in specs"));
+                let help = if is_python(path) {
+                    "a network of Python is named `package.module:Name`, with dots and without `.py`"
+                } else {
+                    "check the path; `cnnkit zoo` lists the built-in specs"
+                };
+                return Err(Problem::new(Code::Io, format!("there is no file `{path}`")).help(help));
             }
             found.add(path.clone());
         } else {
@@ -164,6 +168,17 @@ fn kind(text: &str) -> Kind {
         Kind::Spec
     } else {
         Kind::Other
+    }
+}
+
+/// Whether a path that does not exist was meant as a module of Python: `models/net.py:Net`, `models.net`.
+fn is_python(path: &str) -> bool {
+    let module = path.split(':').next().unwrap_or_default();
+    let words = module.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    match Path::new(module).extension().and_then(|ending| ending.to_str()) {
+        Some("py") => true,
+        Some("yaml" | "yml" | "onnx" | "pt2" | "json") | None => false,
+        Some(_) => words,
     }
 }
 

@@ -100,6 +100,7 @@ fn opaque(graph: &Graph) -> impl Iterator<Item = (&str, &Opaque)> {
 /// Returns what is not known about the node.
 fn meaning(node: &Opaque) -> String {
     let counted = match (node.weights.is_empty(), node.may_multiply()) {
+        _ if node.macs.is_some() => "parameters and MACs counted; other ops not",
         (false, true) => "parameters counted; MACs and other ops not",
         (false, false) => "parameters counted; multiplies nothing",
         (true, true) => "MACs and other ops not counted",

@@ -11,11 +11,12 @@ use cnnkit_core::analysis::memory::Dtype;
 use cnnkit_core::analysis::training::checkpoint;
 use cnnkit_core::analysis::training::optimizer::Optimizer;
 use cnnkit_core::analysis::training::{
-    AttentionKernel, KeptTensor, Part, Training, backward_macs, inexact, kept, largest_batch, peak,
+    AttentionKernel, KeptTensor, LayerKept, Part, Training, backward_macs, inexact, kept, largest_batch, peak,
 };
 use cnnkit_core::diagnostic::Problem;
-use cnnkit_core::graph::{Graph, Node, Op};
+use cnnkit_core::graph::{Graph, Node, NodeId, Op};
 use cnnkit_core::layers::Layer;
+use cnnkit_core::shape::product;
 
 /// Memory and work of one training step.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -264,7 +265,7 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
         gradients: fixed.gradients,
         optimizer: fixed.optimizer,
         kept: TrainKept { cnnkit: kept.cnnkit, torch: kept.torch },
-        bounds: bounds(graph, import.is_some()),
+        bounds: bounds(graph, &kept.layers, import.is_some()),
         temporary: peak.temporary,
         total,
         peak: peak.bytes,
@@ -307,7 +308,7 @@ pub fn summary(graph: &Graph, view: &View, import: Option<Import>) -> Result<Tra
 }
 
 /// Returns why what is kept is not exact.
-fn bounds(graph: &Graph, imported: bool) -> Vec<TrainBound> {
+fn bounds(graph: &Graph, kept: &[LayerKept], imported: bool) -> Vec<TrainBound> {
     let drops = |node: &Node| matches!(&node.op, Op::Layer(Layer::Dropout(_)));
     let evaluated = (imported && !graph.nodes().iter().any(drops)).then(|| TrainBound {
         id: None,
@@ -325,11 +326,32 @@ fn bounds(graph: &Graph, imported: bool) -> Vec<TrainBound> {
             reason: "attention that is written out is counted as `scaled_dot_product_attention` keeps it"
                 .to_owned(),
         });
+    // A copy in another layout is no layer.
+    let parts =
+        graph.nodes().iter().zip(kept).filter(|(node, kept)| imported && keeps_part(graph, node, kept));
+    let parts = parts.map(|(node, _)| TrainBound {
+        id: Some(node.id.clone()),
+        reason: "it keeps the whole tensor of which it multiplies a part: a model does not show whether the part was \
+                 copied first (`contiguous()`)"
+            .to_owned(),
+    });
     let of_layers = inexact(graph).into_iter().map(|(node, reason)| TrainBound {
         id: Some(graph.node(node).id.clone()),
         reason: reason.to_owned(),
     });
-    evaluated.into_iter().chain(of_layers).chain(written_out).collect()
+    evaluated.into_iter().chain(of_layers).chain(written_out).chain(parts).collect()
+}
+
+/// Returns whether a product keeps the storage of a larger tensor than it multiplies.
+fn keeps_part(graph: &Graph, node: &Node, kept: &LayerKept) -> bool {
+    let elements = |id: NodeId| product(graph.node(id).shape.sizes());
+    matches!(node.op, Op::Layer(Layer::Attention(_) | Layer::Matmul(_)))
+        && kept.tensors.iter().any(|tensor| match (tensor.part, tensor.node) {
+            (Part::Input(index), Some(storage)) => {
+                node.inputs.get(index).is_some_and(|&input| elements(storage) > elements(input))
+            }
+            _ => false,
+        })
 }
 
 /// Returns the tensor with its name.

@@ -1,11 +1,12 @@
 """Writes the archives of this folder with the PyTorch that runs it, and what PyTorch says of them.
 
     python make.py GENERATION    writes small-GENERATION.pt2, views-GENERATION.pt2 and GENERATION.json: of PyTorch 2.15, and of
-                                 2.6.0, which wrote the layout before 2.8
+                                 2.6.0, which wrote the layout before 2.8; of 2.15 also calls and recurrent
     python make.py older         writes small-older.pt2: the program and weights of small-2.15.pt2 in the layout that PyTorch
                                  2.5 to 2.7 wrote (`torch/export/__init__.py`, `save`, of these versions)
 """
 
+import copy
 import io
 import json
 import sys
@@ -93,8 +94,55 @@ class Views(nn.Module):
         return y, flat * 2
 
 
+class Calls(nn.Module):
+    """Patches there and back, windows, masks and shared keys of attention, a graph inside of a node."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(12, 24)
+        self.norm = nn.BatchNorm2d(3)
+        self.register_buffer("mask", torch.rand(9, 9) > 0.3)
+        with torch.no_grad():
+            self.mask.fill_diagonal_(True)
+            self.norm.running_mean.uniform_(-0.5, 0.5)
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):
+            x = self.norm(x)
+            y = x * 2
+        patches = F.unfold(x, (2, 3), dilation=(2, 1), padding=(0, 2), stride=(3, 2))
+        image = F.fold(patches, x.shape[2:], (2, 3), dilation=(2, 1), padding=(0, 2), stride=(3, 2))
+        windows = image.unfold(2, 3, 2).unfold(3, 4, 2)
+        tokens = F.unfold(y, 2, stride=2).transpose(1, 2)[:, :9]
+        q, k, v = self.qkv(tokens).view(1, 9, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        masked = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
+        shared = F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True)
+        apart = (part.reshape(6, 1, 3, 4) for part in (q, k, v))
+        return windows, causal + masked + shared, F.scaled_dot_product_attention(*apart).reshape(1, 6, 3, 4)
+
+
+class Recurrent(nn.Module):
+    """Layers whose steps are not followed."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(5, 6, num_layers=2, bidirectional=True, proj_size=3, batch_first=True)
+        self.gru = nn.GRU(6, 4, batch_first=True)
+        self.cell = nn.RNNCell(4, 3)
+
+    def forward(self, x):
+        return self.cell(self.gru(self.lstm(x)[0])[0][:, -1])
+
+
 def described(module, example):
+    device = example.device
+    if isinstance(module, Recurrent):
+        # On a processor a library runs it, which the counter does not see.
+        device = torch.device("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(module).to(device)(example.to(device))
+    with torch.no_grad():
         made = module(example.clone())
     made = made if isinstance(made, tuple) else (made,)
     return {
@@ -127,7 +175,10 @@ def main():
     if generation == "older":
         return older()
     found = {"torch": torch.__version__}
-    for name, make, size in (("small", Small, (1, 3, 16, 16)), ("views", Views, (1, 2, 3, 5))):
+    networks = [("small", Small, (1, 3, 16, 16)), ("views", Views, (1, 2, 3, 5))]
+    if generation == "2.15":
+        networks += [("calls", Calls, (1, 3, 9, 10)), ("recurrent", Recurrent, (1, 7, 5))]
+    for name, make, size in networks:
         torch.manual_seed(7)
         module = make().eval()
         example = torch.rand(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -243,6 +244,11 @@ def _rates(
     return _run(command, network(model, inputs, keywords, variables), options)
 
 
+def _path_of(model: Model) -> str | None:
+    """The path that names a network."""
+    return os.fspath(model) if isinstance(model, (str, os.PathLike)) else None
+
+
 def diff(
     old: Model,
     new: Model,
@@ -263,9 +269,10 @@ def diff(
         given = inputs if is_module(model) else ()
         side = network(model, given, kwargs if is_module(model) else None)
         name = side.name
-        if name in models:
+        if side._models and (name in sides or name == _path_of(new)):
+            # A name in memory is no file's, and no other network's.
             stem, _, ending = name.rpartition(".")
-            name = f"{stem} (new).{ending}" if number else name
+            name = f"{stem} ({'new' if number else 'old'}).{ending}"
         models.update({name: data for data in side._models.values()})
         sides.append(name)
         remarks.extend(side._remarks)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import io
 import json
+import logging
+import numbers
 import os
+import re
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +26,8 @@ from ._result import Computed
 
 #: Most elements of a tensor that stays as it is if it has whole numbers: indices, not weights.
 MOST_INDICES = 1 << 22
+#: Most objects one inside the other in what a module returns.
+MOST_LEVELS = 16
 #: Most elements of a tensor that stood in the code and stays as it is.
 MOST_NUMBERS = 64
 
@@ -53,6 +59,10 @@ def export(
     """
     if not inputs and not keywords:
         raise TypeError("give the shape of each input without the batch, such as (3, 224, 224), or example tensors")
+    _reject(inputs)
+    if inputs and all(type(value) is int for value in inputs):
+        given = ", ".join(str(value) for value in inputs)
+        raise TypeError(f"a shape is one argument: ({given}{',' if len(inputs) == 1 else ''}), not {given}")
     unknown: list[str] = []
 
     def written(program: torch.export.ExportedProgram) -> dict[str, Any] | None:
@@ -75,13 +85,15 @@ def export(
     if importlib.util.find_spec("onnxscript") is not None:
         ways.append(("torch.onnx.export", lambda: _onnx(model, arguments, named)))
     failures: list[str] = []
-    with _Evaluated(model), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _Evaluated(model), _Plain(model), torch.no_grad(), _Quiet():
         for name, way in ways:
             try:
                 archive = way()
             except Exception as error:
                 failures.append(f"{name}: {reason(error)}")
+                if len(failures) == 1:
+                    # Where the module itself fails, no other way of exporting it would be of use.
+                    _run(model, arguments, named)
                 continue
             said = [*(f"{failure}; read by {name} instead" for failure in failures), *unknown]
             computed = None
@@ -92,10 +104,80 @@ def export(
                     said.append(f"not compared with PyTorch: {reason(error)}")
             return Exported(archive, said, computed)
     reasons = "\n".join(f"  {failure}" for failure in failures)
-    raise CnnkitError(
-        f"{type(model).__name__} cannot be exported:\n{reasons}\n"
-        "help: a detector whose last steps depend on the data is analysed in parts: its backbone, its neck, its heads"
-    )
+    raise CnnkitError(f"{type(model).__name__} cannot be exported:\n{reasons}\nhelp: {_remedy(failures)}")
+
+
+def _reject(inputs: Sequence[Any]) -> None:
+    """An error for what is meant as a shape, and is none."""
+    for value in inputs:
+        numbers_only = isinstance(value, (tuple, list)) and all(isinstance(size, (int, float)) for size in value)
+        if isinstance(value, str) or (numbers_only and _sizes(value) is None):
+            raise TypeError(f"a shape has whole numbers, without the batch, such as (3, 224, 224), not {value!r}")
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The module that was written: without what compiles it or spreads it over devices. An error if it cannot be exported."""
+    while True:
+        compiled = type(model).__module__.startswith("torch._dynamo")
+        inside = getattr(model, "_orig_mod", None) if compiled else None
+        if isinstance(model, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)):
+            inside = model.module
+        if not isinstance(inside, torch.nn.Module):
+            break
+        model = inside
+    name = type(model).__name__
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CnnkitError(
+            f"{getattr(model, 'original_name', name)} is a TorchScript module, which cannot be exported\n"
+            "help: give the module that it was made from"
+        )
+    lazy = [key for key, tensor in [*model.named_parameters(), *model.named_buffers()] if _has_no_shape(tensor)]
+    if lazy:
+        raise CnnkitError(
+            f"{name} has parameters without a shape, which its first run gives them: {', '.join(lazy[:3])}"
+            f"{', ...' if len(lazy) > 3 else ''}\nhelp: run it once on an example, then ask again"
+        )
+    return model
+
+
+def _has_no_shape(tensor: torch.Tensor) -> bool:
+    return isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
+
+
+def _run(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Runs a module that could not be exported: an error if it cannot run with these inputs at all."""
+    try:
+        model(*arguments, **named)
+    except Exception as error:
+        given = [tensor for tensor in tree_leaves((arguments, named)) if isinstance(tensor, torch.Tensor)]
+        # A tensor without numbers has none to decide by: that is no fault of the inputs.
+        if any(tensor.is_meta for tensor in given) and (isinstance(error, NotImplementedError) or "meta" in str(error)):
+            return
+        shapes = [list(tensor.shape) for tensor in given]
+        remedy = "give each shape without the batch, such as (3, 224, 224), in the order of `forward`, or example tensors"
+        if "missing the required" in str(error):
+            remedy = "give a module that has a `forward`: `nn.Sequential(*modules)` runs a list one after another"
+        elif "indices" in str(error) or "Long" in str(error):
+            remedy = "where whole numbers are wanted, give an example: `torch.zeros(1, 77, dtype=torch.long)`"
+        raise CnnkitError(
+            f"{type(model).__name__} does not run with inputs of {', '.join(map(str, shapes)) or 'no shape'}, "
+            f"the batch first: {reason(error)}\nhelp: {remedy}"
+        ) from None
+
+
+def _remedy(failures: list[str]) -> str:
+    """What to do where a module runs, but cannot be exported."""
+    text = " ".join(failures).lower()
+    if "data-dependent" in text or "data dependent" in text:
+        return (
+            "steps that depend on the data cannot be exported: "
+            "a detector is analysed in parts, its backbone, its neck, its heads"
+        )
+    if "packedparams" in text or "quantized" in text:
+        return "a quantised module cannot be exported: analyse the module that it was made from"
+    if "unsupported output type" in text or "unsupported input type" in text or "pytree" in text or "known type" in text:
+        return "register the class of what `forward` takes or returns: `torch.export.register_dataclass(Class)`"
+    return "export a part of it: its backbone, its neck, its heads"
 
 
 def _place(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -132,18 +214,34 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     return ctypes.string_at(flat.data_ptr(), 4 * flat.numel()) if flat.numel() else b""
 
 
+def _sizes(value: Any) -> list[int] | None:
+    """The sizes of a shape, whose integers may be NumPy's; none for anything else."""
+    if not isinstance(value, (tuple, list)) or not value:
+        return None
+    if not all(isinstance(size, numbers.Integral) and not isinstance(size, bool) for size in value):
+        return None
+    return [int(size) for size in value]
+
+
 def _example(value: Any, device: torch.device, dtype: torch.dtype, drawn: torch.Generator | None = None) -> Any:
     """A tensor for a shape without the batch; tensors, also in dictionaries and lists, as they are."""
-    if isinstance(value, (tuple, list, torch.Size)) and value and all(type(size) is int for size in value):
+    sizes = _sizes(value)
+    if sizes is not None:
+        if min(sizes) < 1:
+            raise ValueError(f"a shape has positive sizes, not {value!r}")
         if drawn is not None and device.type != "meta":
-            return torch.randn(1, *value, generator=drawn).to(device, dtype)
-        return torch.zeros(1, *value, device=device, dtype=dtype)
+            return torch.randn(1, *sizes, generator=drawn).to(device, dtype)
+        return torch.zeros(1, *sizes, device=device, dtype=dtype)
     if isinstance(value, torch.Tensor):
         return value.detach().to(device)
+    if hasattr(value, "__array__") and not isinstance(value, (int, float, complex)):
+        return torch.as_tensor(value).to(device)
     if isinstance(value, dict):
         return {key: _example(item, device, dtype, drawn) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(_example(item, device, dtype, drawn) for item in value)
+        items = [_example(item, device, dtype, drawn) for item in value]
+        # A named tuple takes its items one by one.
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
 
@@ -160,6 +258,53 @@ class _Evaluated:
     def __exit__(self, *_: object) -> None:
         for module, training in self.modes:
             module.training = training
+
+
+class _Quiet:
+    """Without what PyTorch logs and prints while it fails: the error says it."""
+
+    def __enter__(self) -> None:
+        self.printed = contextlib.ExitStack()
+        self.printed.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        self.printed.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        self.disabled = logging.root.manager.disable
+        self.caught = warnings.catch_warnings()
+        self.caught.__enter__()
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+
+    def __exit__(self, *error: Any) -> None:
+        logging.disable(self.disabled)
+        self.caught.__exit__(*error)
+        self.printed.close()
+
+
+class _Plain:
+    """The module with outputs that can be exported: objects without meaning to PyTorch are what they consist of."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.hook = self.model.register_forward_hook(lambda _module, _inputs, output: _plain(output))
+
+    def __exit__(self, *_: object) -> None:
+        self.hook.remove()
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Tensors, numbers, lists and dictionaries; objects, also named tuples, become those of their parts that have tensors."""
+    if isinstance(value, torch.Tensor) or depth > MOST_LEVELS:
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item, depth + 1) for item in value]
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return value
+    parts = {key: _plain(item, depth + 1) for key, item in getattr(value, "__dict__", {}).items()}
+    parts = {key: item for key, item in parts.items() if any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(item))}
+    return parts or value
 
 
 def _archive(
@@ -179,8 +324,10 @@ def _archive(
     if not weights:
         _drop(program.state_dict, MOST_INDICES, whole_only=True)
         _drop(program.constants, MOST_NUMBERS, whole_only=False)
-    # The example would be saved too.
+    # The example would be saved too, and how the inputs lie in objects, which not every class can be saved in.
     program.example_inputs = None
+    for entry in program.module_call_graph:
+        entry.signature = None
     archive = io.BytesIO()
     torch.export.save(program, archive, extra_files=extra)
     return archive.getvalue()
@@ -223,12 +370,22 @@ def _onnx(model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, A
 
 def reason(error: BaseException) -> str:
     """The first line of an error, with the line of the user's code where it happened."""
+    # Exporters wrap what they failed of.
+    if type(error).__name__ == "TorchExportError" and error.__cause__ is not None:
+        return reason(error.__cause__)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if "/torch/" not in frame.filename and not frame.filename.startswith("<")]
-    inside = [frame for frame in inside if os.path.dirname(frame.filename) != os.path.dirname(__file__)]
+    foreign = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in (torch.__file__, __file__))
+    inside = [frame for frame in frames if not frame.filename.startswith(("<", *foreign))]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno}: {(error.text or '').strip()})"
+    # A compiler reports the user's code in its message.
+    said = [line for line in re.findall(r'File "([^"]+)", line (\d+)', str(error)) if not line[0].startswith(("<", *foreign))]
     if inside:
         last = inside[-1]
         text = f"{text} ({last.filename}:{last.lineno}: {last.line})"
+    elif said:
+        text = f"{text} ({said[-1][0]}:{said[-1][1]})"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     return f"{type(error).__name__}: {text}"

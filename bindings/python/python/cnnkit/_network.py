@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -46,6 +47,13 @@ def is_module(model: object) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
+def _kind(data: bytes) -> str:
+    """The ending of a model's name, by how its bytes begin."""
+    if data[:4] == b"PK\x03\x04":
+        return "pt2"
+    return "onnx" if data[:1] in (b"\x08", b"\x12", b"\x1a") else "yaml"
+
+
 def network(
     model: Model,
     inputs: Sequence[Any],
@@ -64,8 +72,12 @@ def network(
             raise TypeError("`set` replaces variables of a spec; a live module has none")
         from . import _export
 
+        model = _export.unwrapped(model)
         exported = _export.export(model, inputs, keywords, origin=type(model) if written else None, weights=weights)
-        name = name or f"{type(model).__name__}.pt2"
+        kind = _kind(exported.archive)
+        # A name is one word of the program's arguments, and no option.
+        own = re.sub(r"[^\w.-]", "_", type(model).__name__).lstrip("-") or "network"
+        name = name or f"{own}.{kind}"
         return Network(name, {name: exported.archive}, remarks=exported.remarks, computed=exported.computed)
     if keywords:
         raise TypeError(f"unknown arguments: {', '.join(keywords)}; only a live module has arguments of its own")
@@ -78,14 +90,20 @@ def network(
         return Network(model.name, model._models, [*model._replaced, *replaced], model._remarks)
     if isinstance(model, (bytes, bytearray, memoryview)):
         data = bytes(model)
-        kind = "pt2" if data[:4] == b"PK\x03\x04" else "onnx" if data[:1] in (b"\x08", b"\x12", b"\x1a") else "yaml"
-        name = name or f"network.{kind}"
+        name = name or f"network.{_kind(data)}"
         return Network(name, {name: data}, replaced)
     if isinstance(model, str) and "\n" in model:
         name = name or "network.yaml"
         return Network(name, {name: model.encode()}, replaced)
     if isinstance(model, (str, os.PathLike)):
         return Network(os.fspath(model), {}, replaced)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.export.ExportedProgram):
+        raise TypeError("an exported program: give the file that `torch.export.save` wrote, or `program.module()` and an input")
+    if isinstance(model, type) or hasattr(model, "__code__"):
+        name = getattr(model, "__name__", type(model).__name__)
+        how = f"its instance, `{name}()`" if isinstance(model, type) else f"what it returns, `{name}()`, if that is a module"
+        raise TypeError(f"`{name}` is a {'class' if isinstance(model, type) else 'function'}: give {how}")
     raise TypeError(
         f"a network is a torch.nn.Module, a path, `zoo:NAME`, bytes or the text of a spec, not {type(model).__name__}"
     )

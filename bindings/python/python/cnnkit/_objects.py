@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import difflib
 import importlib
 import os
 import sys
@@ -42,6 +43,7 @@ def archive(name: str, inputs: Sequence[tuple[str, Sequence[int]]], arguments: S
             model = _built(name, made_of, given)
         if not isinstance(model, torch.nn.Module):
             raise CnnkitError(f"`{name}` is no torch.nn.Module, and makes none: {type(model).__name__}")
+        model = _export.unwrapped(model)
         origin = type(model) if isinstance(made_of, torch.nn.Module) else made_of
         positional = [tuple(sizes) for key, sizes in inputs if not key]
         keywords = {key: tuple(sizes) for key, sizes in inputs if key}
@@ -71,16 +73,35 @@ def _named(name: str) -> Any:
                 "help: modules are searched in the current folder and where Python has its packages"
             ) from None
         raise CnnkitError(f"`{module}` cannot be imported: {_reason(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CnnkitError(f"`{module}` cannot be imported: {_reason(error)}") from error
+    inside = ""
     for part in path.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            networks = [key for key, value in vars(found).items() if isinstance(value, type)]
-            near = f"; it has {', '.join(networks[:8])}" if networks else ""
-            raise CnnkitError(f"`{module}` has no `{path}`{near}\nhelp: `package.module:Name`") from None
+            networks = [inside + network for network in _networks(found, module)]
+            near = difflib.get_close_matches(inside + part, networks, 1)
+            listed = f"; it has {', '.join(networks[:8])}" if networks else ""
+            remedy = f"did you mean `{near[0]}`?" if near else "`package.module:Name`"
+            raise CnnkitError(f"`{module}` has no `{path}`{listed}\nhelp: {remedy}") from None
+        inside += part + "."
     return found
+
+
+def _networks(found: Any, module: str) -> list[str]:
+    """Names of the networks that a module of Python, a class or a network has, its own first."""
+    import torch
+
+    if isinstance(found, torch.nn.Module):
+        return [name for name, _ in found.named_children()]
+    entries = getattr(found, "__dict__", {})
+    kinds = [
+        key
+        for key, value in entries.items()
+        if isinstance(value, torch.nn.Module) or (isinstance(value, type) and issubclass(value, torch.nn.Module))
+    ]
+    return sorted(kinds, key=lambda key: getattr(entries[key], "__module__", module) != module)
 
 
 def _built(name: str, made_of: Any, given: dict[str, Any]) -> Any:
@@ -94,7 +115,7 @@ def _built(name: str, made_of: Any, given: dict[str, Any]) -> Any:
         raise CnnkitError(f"`{name}` is no class, factory or instance of torch.nn.Module: {type(made_of).__name__}")
     try:
         return made_of(**given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = "\nhelp: `--arg NAME=VALUE` passes an argument" if isinstance(error, TypeError) else ""
         raise CnnkitError(f"`{name}` cannot be constructed: {_reason(error)}{hint}") from error
 

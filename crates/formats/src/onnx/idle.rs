@@ -72,8 +72,10 @@ impl Idle {
             let first = Change::Slice { axis: 0, start: 0, end: 1 };
             let flat = whole.changed(Change::Reshape(vec![elements]), vec![elements]).changed(first, vec![1]);
             idle.counts.insert((drafts.len(), 0), elements);
+            // Its own name, so that it does not stand for its module.
+            let place = ModulePath { module: tensor.name.clone(), leaf: leaf.to_owned() };
             drafts.push(Draft {
-                place: ModulePath { module: module.to_owned(), leaf: leaf.to_owned() },
+                place,
                 title: format!("the stored tensor `{}`", tensor.name),
                 layer: Some(Layer::LearnedTensor(LearnedTensor { shape: vec![1], learned: !buffer })),
                 inputs: vec![0],

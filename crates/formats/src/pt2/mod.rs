@@ -12,7 +12,7 @@
 //! table becomes an opaque layer of the shape that the file states.
 
 mod archive;
-
+mod inline;
 mod messages;
 mod operators;
 mod pickle;
@@ -76,7 +76,8 @@ fn imported(source: ModelSource, bindings: &Bindings, values: bool) -> Result<Im
     let flaw = |problem: Problem| vec![problem.in_layer("", &Origin::default())];
     let (mut translated, (sources, origins)) = {
         let mut archive = archive::Archive::open(&source).map_err(flaw)?;
-        let program = archive.program().map_err(flaw)?;
+        let mut program = archive.program().map_err(flaw)?;
+        inline::inline(&mut program.graph_module.graph);
         let written = archive.written().map_err(flaw)?;
         (translate::translate(&program, &mut archive).map_err(flaw)?, written.resolved())
     };

@@ -40,8 +40,14 @@ pub struct GraphModule {
 }
 
 /// Nodes in execution order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Graph {
+    /// What it is given.
+    #[serde(default)]
+    pub inputs: Vec<Argument>,
+    /// What it returns.
+    #[serde(default)]
+    pub outputs: Vec<Argument>,
     /// The nodes.
     pub nodes: Vec<Node>,
     /// Type and shape of every tensor, by its name.
@@ -50,7 +56,7 @@ pub struct Graph {
 }
 
 /// A call of an operator.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Node {
     /// The operator: `torch.ops.aten.conv2d.default`.
     pub target: String,
@@ -64,7 +70,7 @@ pub struct Node {
 }
 
 /// Where a node comes from.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Metadata {
     /// Modules one inside the other: `key,path,class;key,path,class`.
     #[serde(default)]
@@ -72,7 +78,7 @@ pub struct Metadata {
 }
 
 /// An argument with its name in the operator's schema.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct NamedArgument {
     /// Its name; empty for operators without a schema.
     #[serde(default)]
@@ -108,6 +114,8 @@ pub enum Argument {
     Sizes(Vec<Size>),
     /// Type of elements.
     ScalarType(i64),
+    /// A graph that the operator runs.
+    Graph(Box<Graph>),
     /// Anything else: its kind.
     Other(String),
 }
@@ -299,8 +307,15 @@ union!(Argument, map, other, {
     "as_bool" => map.next_value::<Option<bool>>()?.map(Argument::Bool),
     "as_sym_int" => map.next_value::<Option<Size>>()?.map(Argument::Size),
     "as_sym_ints" => map.next_value::<Option<Vec<Size>>>()?.map(Argument::Sizes),
+    "as_graph" => map.next_value::<Option<InGraph>>()?.map(|inner| Argument::Graph(Box::new(inner.graph))),
     "as_scalar_type" => map.next_value::<Option<i64>>()?.map(Argument::ScalarType),
 }, Argument::Other(other));
+
+/// A graph with its name.
+#[derive(Deserialize)]
+struct InGraph {
+    graph: Graph,
+}
 
 /// A tensor that may be left out.
 struct Optional(Option<String>);

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cnnkit_core::diagnostic::{Code, Problem};
 
 use super::archive::{Archive, Kind};
-use super::messages::data_type;
+use super::messages::{data_type, int};
 use super::operators::call::values::{Values, returned};
 use super::operators::call::{Call, Unsupported};
 use super::operators::{self, Makes};
 use super::schema::{Argument, Dimension, Input, Node, Output, Program, Size, TensorMeta};
 use crate::onnx::declared::Declared;
 use crate::onnx::inline::MAX_NODES;
-use crate::onnx::lower::ATEN;
+use crate::onnx::lower::{ATEN, MACS};
 use crate::onnx::proto::{
     Dimension as ProtoDimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -77,6 +77,11 @@ fn inputs<'p>(
         let (name, own, kind) = match input {
             Input::User(Argument::Tensor(name)) => {
                 let meta = values.meta(name).ok_or_else(|| unstated(name))?;
+                if graph.input.is_empty()
+                    && let Some(Dimension::Known(size)) = meta.sizes.first()
+                {
+                    values.batch = Some(*size);
+                }
                 graph.input.push(described(name, meta));
                 values.define(name, name.clone());
                 continue;
@@ -127,6 +132,16 @@ fn inputs<'p>(
 fn unstated(name: &str) -> Problem {
     Problem::new(Code::Missing, format!("the shape of `{name}` is not stated"))
         .help("the file is damaged, or its writer is wrong")
+}
+
+/// Whether the sizes of a value are known, or are those of the inputs: sizes that depend on the data, and expressions, are not.
+fn is_stated(meta: &TensorMeta) -> bool {
+    meta.sizes.iter().all(|size| match size {
+        Dimension::Known(_) => true,
+        Dimension::Expression(text) => {
+            text.strip_prefix('s').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        }
+    })
 }
 
 /// Name, type and shape of a value; an open size has its expression as a name.
@@ -228,7 +243,8 @@ fn untranslated<'p>(values: &mut Values<'p>, node: &'p Node, reason: &str) -> Ve
     }
     let (operator, _) = operators::split(&node.target);
     let names = returned(node);
-    let made = values.messages.add((ATEN, operator), inputs, names.len().max(1), vec![]);
+    let macs = operators::macs(values, node).map(|macs| int(MACS, macs));
+    let made = values.messages.add((ATEN, operator), inputs, names.len().max(1), macs.into_iter().collect());
     if let Some(last) = values.messages.nodes.last_mut() {
         reason.clone_into(&mut last.doc_string);
     }
@@ -268,7 +284,7 @@ fn outputs(program: &Program, values: &mut Values<'_>, graph: &mut GraphProto) -
             .help("export a module whose `forward` returns tensors"));
     }
     let mut stated: BTreeMap<String, ValueInfoProto> = BTreeMap::new();
-    for (value, meta) in values.stated() {
+    for (value, meta) in values.stated().filter(|(_, meta)| is_stated(meta)) {
         stated.entry(value.clone()).or_insert_with(|| described(&value, meta));
     }
     graph.value_info = stated.into_values().collect();

@@ -55,6 +55,9 @@ pub(super) fn outcome(lower: &mut Lower, used: Use<'_>) -> Outcome {
     }
 }
 
+/// Products of vectors by which a weight is normalised in every run: PyTorch's counter of FLOPs leaves them out.
+const OF_WEIGHTS: &[&str] = &["aten.mv", "aten.dot", "aten.vdot"];
+
 fn output_size(used: Use<'_>) -> Result<OutputSize, Flaw> {
     let sizes = used.ints("output_size").unwrap_or_default();
     let sizes = sizes.iter().map(|&size| u64::try_from(size));
@@ -71,7 +74,8 @@ fn output_size(used: Use<'_>) -> Result<OutputSize, Flaw> {
 fn of_constants(lower: &mut Lower, used: Use<'_>) -> Outcome {
     let reason =
         if used.node.doc_string.is_empty() { "no layer for it" } else { used.node.doc_string.as_str() };
-    let counted = Opaque { operator: used.node.op_type.clone(), ..Opaque::default() }.may_multiply();
+    let counted = Opaque { operator: used.node.op_type.clone(), ..Opaque::default() }.may_multiply()
+        && !OF_WEIGHTS.contains(&used.node.op_type.as_str());
     let mut constants = used.node.input.iter().map(|name| lower.values.get(name));
     if counted
         || used.node.input.is_empty()

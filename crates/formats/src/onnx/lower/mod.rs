@@ -44,4 +44,5 @@ mod table;
 pub use aten::ATEN;
 pub use constant_source::constant_output;
 pub use context::{Flaw, Lower, Outcome, Tensor, Use, Value, shape};
+pub use opaque::MACS;
 pub use table::{Operator, operators};

@@ -187,6 +187,7 @@ fn output(
         constant,
         weights: weights.iter().map(sizes).collect(),
         buffers,
+        macs: macs(lower, used).map(|macs| if first.is_none() { macs } else { 0 }),
         reason: reason.clone(),
     });
     let given =
@@ -217,6 +218,16 @@ fn output(
 /// Returns whether all elements are known to be 0.
 fn is_zero(constant: &Constant) -> bool {
     constant.values.as_ref().is_some_and(|values| values.floats().iter().all(|&value| value == 0.0))
+}
+
+/// The attribute of a node with its multiply-accumulates for the whole batch, of operators in [`super::ATEN`].
+pub const MACS: &str = "cnnkit_macs";
+
+/// Returns the multiply-accumulates that the node states, for one image.
+fn macs(lower: &Lower, used: Use<'_>) -> Option<u64> {
+    let all = u64::try_from(used.attribute(MACS)?.i?).ok()?;
+    let own = used.node.domain == super::ATEN && all.checked_rem(lower.batch) == Some(0);
+    own.then(|| all / lower.batch)
 }
 
 /// Returns whether a constant is a weight: floating-point numbers, or integers of at most 8 bits, which

@@ -71,6 +71,7 @@ pub(super) fn div(call: &mut Call<'_, '_>) -> Outcome {
     match call.text("rounding_mode") {
         None => {}
         Some("floor" | "trunc") if whole_operands(call) => return floor_divide(call),
+        Some("floor") => return floor_divide(call),
         Some(mode) => return unsupported(format!("a quotient that is rounded ({mode})")),
     }
     let [mut a, mut b] = operands(call)?;

@@ -11,6 +11,7 @@ mod patches;
 mod pool;
 mod product;
 mod random;
+mod recurrent;
 mod resize;
 mod select;
 mod shapes;
@@ -124,6 +125,8 @@ static TABLE: &[(&str, Translate)] = operators! {
     select::pad => "aten.pad" "aten.constant_pad_nd" "aten.reflection_pad1d" "aten.reflection_pad2d" "aten.reflection_pad3d"
         "aten.replication_pad1d" "aten.replication_pad2d" "aten.replication_pad3d";
     patches::unfolded => "aten.im2col";
+    patches::folded => "aten.col2im";
+    patches::windows => "aten.unfold";
     select::roll => "aten.roll";
     select::index => "aten.index";
     select::index_select => "aten.index_select";
@@ -179,6 +182,12 @@ pub(super) fn put_back(
     value: String,
 ) -> Result<String, Unsupported> {
     views::put_back(call, name, whole, value)
+}
+
+/// Multiply-accumulates of a call that is not translated, where they are known.
+pub(super) fn macs<'p>(values: &mut Values<'p>, node: &'p Node) -> Option<i64> {
+    let (operator, overload) = split(&node.target);
+    recurrent::macs(&Call { node, operator, overload, values })
 }
 
 /// The nodes of a call: a value for each tensor that it returns.

@@ -77,6 +77,7 @@ pub(crate) fn makes(call: &Call<'_, '_>) -> Makes {
         | "aten.chunk"
         | "aten.tensor_split"
         | "aten.unbind"
+        | "aten.unfold"
         | "aten._reshape_alias"
         | "aten._unsafe_view" => Makes::View,
         "aten.reshape" | "aten.flatten" | "aten.ravel" | "aten.reshape_as" if compact() => Makes::View,

@@ -38,6 +38,8 @@ pub(in crate::pt2) struct Values<'p> {
     families: HashMap<&'p str, Vec<&'p str>>,
     /// Views whose tensor was written since they were made.
     stale: HashSet<&'p str>,
+    /// The first size of the first input: the batch.
+    pub(in crate::pt2) batch: Option<i64>,
     /// Random masks, with the probability that an element is dropped.
     pub(in crate::pt2) masks: HashMap<String, f64>,
     /// Values with the descriptions of the tensors that they first were.
