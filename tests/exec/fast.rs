@@ -6,7 +6,7 @@
 //! Stability of Numerical Algorithms", section 3.1). The definition computes that sum from the absolute values
 //! of inputs and weights.
 
-mod generated;
+pub(super) mod generated;
 
 use std::sync::Arc;
 

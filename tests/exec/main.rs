@@ -4,6 +4,7 @@
 mod arena;
 mod command;
 mod contract;
+mod expanded;
 mod fast;
 mod gradients;
 mod graph;

@@ -12,10 +12,10 @@ use cnnkit::shape::Shape;
 use crate::{Numbers, build};
 
 /// Unit roundoff of f32.
-pub(super) const U: f64 = 5.960_464_477_539_063e-8;
+pub(crate) const U: f64 = 5.960_464_477_539_063e-8;
 
 /// Random choices.
-pub(super) struct Draw(pub(super) std::cell::RefCell<Numbers>);
+pub(crate) struct Draw(pub(super) std::cell::RefCell<Numbers>);
 
 /// A layer with inputs and weights that f32 represents exactly.
 pub(super) struct Case {
@@ -114,27 +114,27 @@ impl Case {
 }
 
 impl Draw {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(std::cell::RefCell::new(Numbers(seed)))
     }
 
-    pub(super) fn below(&self, end: u64) -> u64 {
+    pub(crate) fn below(&self, end: u64) -> u64 {
         ((f64::midpoint(self.0.borrow_mut().next(), 1.0) * end as f64) as u64).min(end - 1)
     }
 
-    pub(super) fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len() as u64) as usize]
     }
 
     /// `[a, b]` with `rank` numbers from `low` to `high`.
-    pub(super) fn list(&self, rank: usize, low: u64, high: u64) -> String {
+    pub(crate) fn list(&self, rank: usize, low: u64, high: u64) -> String {
         let numbers: Vec<String> =
             (0..rank).map(|_| (low + self.below(high - low + 1)).to_string()).collect();
         format!("[{}]", numbers.join(", "))
     }
 
     /// Padding of its own on each side of each axis.
-    pub(super) fn sides(&self, rank: usize, most: u64) -> String {
+    pub(crate) fn sides(&self, rank: usize, most: u64) -> String {
         let pairs: Vec<String> = (0..rank).map(|_| self.list(2, 0, most)).collect();
         format!("[{}]", pairs.join(", "))
     }

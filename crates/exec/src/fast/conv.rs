@@ -84,15 +84,20 @@ impl Convolution {
         let out = Shared::new(out);
         for (n, source) in input.chunks_exact(image.max(1)).enumerate() {
             let out = (out, n * self.outputs());
-            if self.frame.direct {
-                self.image(context, &tasks, source, out, finish);
-            } else {
-                context.scratch.with(self.frame.elements(self.channels), |frame| {
-                    self.frame.write_all(source, frame);
-                    self.image(context, &tasks, frame, out, finish);
-                });
-            }
+            self.padded(context, source, |frame| self.image(context, &tasks, frame, out, finish));
         }
+    }
+
+    /// Runs `work` on one padded image.
+    pub(super) fn padded(&self, context: &Context, source: &[f32], work: impl FnOnce(&[f32])) {
+        if self.frame.direct {
+            work(source);
+            return;
+        }
+        context.scratch.with(self.frame.elements(self.channels), |frame| {
+            self.frame.write_all(source, frame);
+            work(frame);
+        });
     }
 
     /// Splits the work into enough tasks for all threads. The split changes no sum, so results do not depend on the

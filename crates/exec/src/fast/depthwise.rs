@@ -56,14 +56,10 @@ impl Depthwise {
         let block = self.multiplier * positions;
         let plane = input.len() / (out.len() / block.max(1)).max(1);
         let out = Shared::new(out);
-        // Loads reach past the last row by less than the vectors computed together.
-        let square = depthwise_strips::supported(&self.frame);
-        let rows = self.frame.outputs.first().copied().unwrap_or(1);
-        let excess = square.as_ref().map_or(0, |square| depthwise_strips::excess(square, rows));
-        let slack = (ACROSS + 1) * WIDEST + excess;
+        let shape = Shape::of(&self.frame);
         let maps = input.len() / plane.max(1);
-        let row = self.frame.plane.max(self.frame.outputs.last().copied().unwrap_or(1)) + slack;
-        let (three, square) = (self.frame.three(), square.as_ref());
+        let (row, slack) = (shape.row(&self.frame), shape.slack);
+        let (three, square) = (shape.three, shape.square.as_ref());
         // Several maps per task, so that the work is worth waking a thread.
         let taps = self.frame.taps.len() * block + self.frame.plane;
         let some = (200_000 / taps.max(1)).max(1);
@@ -93,6 +89,31 @@ impl Depthwise {
         } else {
             (0..tasks).into_par_iter().for_each(each);
         }
+    }
+}
+
+/// What the kernels need to know about windows.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The geometry if they have 3 x 3 taps.
+    pub three: Option<Three>,
+    /// The geometry if they can be computed in strips of rows.
+    pub square: Option<Square>,
+    /// Elements after a padded channel that loads may reach: less than the vectors computed together.
+    pub slack: usize,
+}
+
+impl Shape {
+    pub(super) fn of(frame: &Frame) -> Self {
+        let square = depthwise_strips::supported(frame);
+        let rows = frame.outputs.first().copied().unwrap_or(1);
+        let excess = square.as_ref().map_or(0, |square| depthwise_strips::excess(square, rows));
+        Self { three: frame.three(), square, slack: (ACROSS + 1) * WIDEST + excess }
+    }
+
+    /// Returns the elements of a buffer for one row of outputs, or for all rows where they are narrow.
+    pub(super) fn row(&self, frame: &Frame) -> usize {
+        frame.plane.max(frame.outputs.last().copied().unwrap_or(1)) + self.slack
     }
 }
 

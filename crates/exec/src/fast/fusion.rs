@@ -2,6 +2,7 @@
 //! become its prologue.
 
 use super::conv::Prologue;
+use super::expanded::{Expanded, Strip};
 use super::kernel::{Kernel, Prepared};
 use super::layer_use::{Fold, LayerUse};
 use super::select_kernel::{prepare, running};
@@ -56,6 +57,10 @@ pub(super) fn all(
             Some(normed) => normed,
             None => one(network, context, sizes, &consumers, &taken, (id, layer))?,
         };
+        if let Some((next, convolution)) = depthwise(network, &consumers, &taken, &chain) {
+            let second = one(network, context, sizes, &consumers, &taken, (next, convolution))?;
+            (chain, prepared) = expanded(graph, sizes, convolution, (chain, prepared), second)?;
+        }
         extend(graph, &consumers, &mut chain, &mut prepared.kernel);
         chain.members.iter().for_each(|member| taken[member.index()] = true);
         steps.push((chain, prepared));
@@ -140,6 +145,51 @@ fn normed(
     kernel.front = Some(Prologue { scale, shift, relu });
     members.append(&mut chain.members);
     Ok(Some((Chain { members, ..chain }, prepared)))
+}
+
+/// Returns the depthwise convolution that alone reads the result of a chain.
+fn depthwise<'g>(
+    network: &Network<'g, f32>,
+    consumers: &[Vec<NodeId>],
+    taken: &[bool],
+    chain: &Chain,
+) -> Option<(NodeId, &'g Layer)> {
+    let graph = network.graph;
+    let next = reader(graph, consumers, chain.last()).filter(|next| !taken[next.index()])?;
+    let node = graph.node(next);
+    let Op::Layer(layer @ Layer::Conv(_)) = &node.op else { return None };
+    let weight = node.weights.iter().position(|weight| weight.name == "weight")?;
+    let single = network.weights(next).get(weight)?.sizes()[1] == 1;
+    single.then_some((next, layer))
+}
+
+/// Fuses a convolution and the depthwise `convolution` that reads its result, where that saves memory traffic.
+fn expanded(
+    graph: &Graph,
+    sizes: &[Vec<usize>],
+    convolution: &Layer,
+    (mut chain, first): (Chain, Prepared),
+    (second, after): (Chain, Prepared),
+) -> Result<(Chain, Prepared), Problem> {
+    let between = &sizes[chain.last().index()];
+    let elements = |sizes: &[usize]| sizes.iter().product::<usize>();
+    // Its input is needed until the second convolution runs: what lies between must not be the smaller one.
+    let input =
+        graph.node(chain.members[0]).inputs.first().map_or(0, |input| elements(&sizes[input.index()]));
+    let space: Vec<u64> = between.iter().skip(2).map(|&size| size as u64).collect();
+    let (Kernel::Convolution(product), Kernel::Depthwise(rows), Layer::Conv(layer), None, true) =
+        (&first.kernel, &after.kernel, convolution, chain.add, input <= elements(between))
+    else {
+        return Ok((chain, first));
+    };
+    let Some(strips) = Strip::all(product, rows, (&layer.windows(&space)?, layer.padding_mode))? else {
+        return Ok((chain, first));
+    };
+    let Kernel::Convolution(product) = first.kernel else { return Ok((chain, first)) };
+    let kernel = Expanded::new(*product, (first.bias, chain.curve), rows, strips);
+    chain.members.extend(second.members);
+    let chain = Chain { members: chain.members, ..second };
+    Ok((chain, Prepared { kernel: Kernel::Expanded(Box::new(kernel)), bias: after.bias }))
 }
 
 /// Returns the only reader of the last member, unless that member is an output of the network.

@@ -11,6 +11,7 @@ use super::deform::Deformable;
 use super::depthwise::Depthwise;
 use super::elementwise::{self, Affine, Joining};
 use super::epilogue::Finish;
+use super::expanded::Expanded;
 use super::linear::Linear;
 use super::norms::{self, Norm, Sets};
 use super::padded_input::Frame;
@@ -31,6 +32,7 @@ pub(super) enum Kernel {
     Across(Box<Across>),
     Winograd(Box<Winograd>),
     Depthwise(Box<Depthwise>),
+    Expanded(Box<Expanded>),
     Transposed(Box<Transposed>),
     Deformable(Box<Deformable>),
     Linear(Box<Linear>),
@@ -81,6 +83,7 @@ impl Kernel {
             Self::Convolution(_) | Self::Across(_) => "gathered product",
             Self::Winograd(_) => "Winograd",
             Self::Depthwise(_) => "rows",
+            Self::Expanded(_) => "product, rows",
             Self::Transposed(_) => "product, added up",
             Self::Deformable(_) => "sampled product",
             Self::Linear(_) => "product",
@@ -99,6 +102,7 @@ impl Kernel {
         match self {
             Self::Convolution(kernel) => kernel.weights.bytes(),
             Self::Across(kernel) => kernel.bytes(),
+            Self::Expanded(kernel) => kernel.convolution.weights.bytes(),
             Self::Winograd(kernel) => kernel.bytes(),
             Self::Transposed(kernel) => kernel.bytes(),
             Self::Deformable(kernel) => kernel.bytes(),
@@ -113,6 +117,7 @@ impl Kernel {
         match self {
             Self::Convolution(_)
             | Self::Across(_)
+            | Self::Expanded(_)
             | Self::Winograd(_)
             | Self::Transposed(_)
             | Self::Deformable(_)
@@ -162,6 +167,10 @@ impl Prepared {
                 kernel.run(context, input, out, finish);
             }
             Kernel::Depthwise(kernel) => {
+                counter.macs += batch * kernel.macs();
+                kernel.run(context, input, out, finish);
+            }
+            Kernel::Expanded(kernel) => {
                 counter.macs += batch * kernel.macs();
                 kernel.run(context, input, out, finish);
             }

@@ -7,7 +7,7 @@ use super::isa::multiply_add;
 /// Maximum rows of a tile.
 pub(super) const ROWS: usize = 8;
 /// Maximum vectors across a tile. 8 x 3 accumulators keep the multiply-add units of current machines busy (they need
-/// at least 8 in flight) and fit, with the operands, into 32 registers.
+/// at least 8 in flight) and fit, with the operands, into 32 registers. With 16 registers a [tile] is computed in parts.
 pub(super) const VECTORS: usize = 3;
 
 /// Splits `rows` rows into as few tiles as possible, of heights as equal as possible.
@@ -105,21 +105,71 @@ impl WithSimd for Product<'_> {
     }
 }
 
+/// Computes a tile.
+///
+/// With 16 registers (AVX2) it is computed in parts, each with at most nine sums: these, three vectors of operands and two
+/// factors are all that fits. A single sum that is stored and loaded in every step would take twice the time, because the
+/// next step waits for it; reading operands from the L1 cache again costs little. At least eight sums keep the
+/// multiply-add units busy.
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const V: usize>(simd: S, a: &[f32], b: &[f32], out: &mut [f32]) {
+    if S::REGISTER_COUNT >= 32 {
+        return part::<S, R, V, R, V>(simd, (0, 0), a, b, out);
+    }
+    match (R, V) {
+        (8, 3) => {
+            part::<S, R, V, 4, 2>(simd, (0, 0), a, b, out);
+            part::<S, R, V, 4, 2>(simd, (4, 0), a, b, out);
+            part::<S, R, V, 8, 1>(simd, (0, 2), a, b, out);
+        }
+        (8, 2) => {
+            part::<S, R, V, 4, 2>(simd, (0, 0), a, b, out);
+            part::<S, R, V, 4, 2>(simd, (4, 0), a, b, out);
+        }
+        (7, 3) => {
+            part::<S, R, V, 4, 2>(simd, (0, 0), a, b, out);
+            part::<S, R, V, 3, 2>(simd, (4, 0), a, b, out);
+            part::<S, R, V, 7, 1>(simd, (0, 2), a, b, out);
+        }
+        (6, 3) => {
+            part::<S, R, V, 3, 3>(simd, (0, 0), a, b, out);
+            part::<S, R, V, 3, 3>(simd, (3, 0), a, b, out);
+        }
+        (5, 3) => {
+            part::<S, R, V, 3, 3>(simd, (0, 0), a, b, out);
+            part::<S, R, V, 2, 3>(simd, (3, 0), a, b, out);
+        }
+        (4, 3) => {
+            part::<S, R, V, 4, 2>(simd, (0, 0), a, b, out);
+            part::<S, R, V, 4, 1>(simd, (0, 2), a, b, out);
+        }
+        _ => part::<S, R, V, R, V>(simd, (0, 0), a, b, out),
+    }
+}
+
+/// Computes the `H` rows of `W` vectors of a tile of `R` rows of `V` vectors that begin at this row and vector.
+#[inline(always)]
+fn part<S: Simd, const R: usize, const V: usize, const H: usize, const W: usize>(
+    simd: S,
+    (first, at): (usize, usize),
+    a: &[f32],
+    b: &[f32],
+    out: &mut [f32],
+) {
     let columns = a.as_chunks::<R>().0;
     let rows = S::as_simd_f32s(b).0.as_chunks::<V>().0;
-    let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    let mut sums = [[simd.splat_f32s(0.0); W]; H];
     for (column, row) in columns.iter().zip(rows) {
-        for (sums, &factor) in sums.iter_mut().zip(column) {
+        for (sums, &factor) in sums.iter_mut().zip(&column[first..]) {
             let factor = simd.splat_f32s(factor);
-            for (sum, &element) in sums.iter_mut().zip(row) {
+            for (sum, &element) in sums.iter_mut().zip(&row[at..]) {
                 *sum = multiply_add(simd, factor, element, *sum);
             }
         }
     }
-    for (out, sums) in S::as_mut_simd_f32s(out).0.as_chunks_mut::<VECTORS>().0.iter_mut().zip(sums) {
-        out[..V].copy_from_slice(&sums);
+    let out = &mut S::as_mut_simd_f32s(out).0.as_chunks_mut::<VECTORS>().0[first..];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        out[at..at + W].copy_from_slice(&sums);
     }
 }
 

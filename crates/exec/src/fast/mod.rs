@@ -28,6 +28,7 @@ mod depthwise_sums;
 mod disjoint_slices;
 mod elementwise;
 mod epilogue;
+mod expanded;
 mod functions;
 mod fusion;
 mod isa;

@@ -317,7 +317,9 @@ impl Frame {
 
     /// Computes the runs of the outputs from `first` to `end` (exclusive).
     pub(super) fn runs(&self, first: usize, end: usize, runs: &mut Vec<Run>) {
-        let length = self.outputs.last().copied().unwrap_or(1);
+        // Where every element is read once, in order (1 x 1 windows), rows follow each other without a gap.
+        let whole = self.direct && self.plane == self.positions();
+        let length = if whole { self.plane } else { self.outputs.last().copied().unwrap_or(1) };
         runs.clear();
         let mut at = first;
         while at < end {
