@@ -5,6 +5,7 @@
 
 use std::io::{Cursor, Read as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cnnkit::analysis::totals;
 use cnnkit::exec::network::{Fill, Network};
@@ -119,13 +120,17 @@ fn operators_by_themselves_compute_as_onnx_runtime_does() {
     assert!(flaws.is_empty(), "{flaws:#?}");
 }
 
+/// Two tests may unpack the same archive at a time.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
 /// What is wrong with the models of an archive, each of which is also shown to `more`.
 pub fn compared(name: &str, least: usize, more: &dyn Fn(&str, &Graph) -> Option<String>) -> Vec<String> {
     let files = archive(name);
     let file = |name: &str| &files.iter().find(|(other, _)| other == name).expect("an entry").1;
     let cases: Vec<Value> = serde_json::from_slice(file("cases.json")).expect("JSON");
     assert!(cases.len() >= least, "{}", cases.len());
-    let folder = std::env::temp_dir().join(format!("cnnkit-onnx-cases-{}-{name}", std::process::id()));
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("cnnkit-onnx-cases-{}-{call}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let mut flaws = Vec::new();
     for case in &cases {
