@@ -74,7 +74,8 @@ class Features(torch.nn.Module):
         super().__init__()
         children = []
         for child in model.children():
-            if isinstance(child, (torch.nn.AdaptiveAvgPool2d, torch.nn.Linear)):
+            parts = {type(part) for part in child.modules()}
+            if isinstance(child, torch.nn.AdaptiveAvgPool2d) or (torch.nn.Linear in parts and torch.nn.Conv2d not in parts):
                 break
             if type(child).__name__ != "InceptionAux":
                 children.append(child)

@@ -180,8 +180,13 @@ fn read_safetensors(path: &str, wanted: Option<&Wanted>) -> Result<HashMap<Strin
         file.by_ref().take(to - from).read_to_end(&mut bytes).map_err(io)?;
         let data: Vec<f32> = match info.dtype {
             Dtype::F32 => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-            #[expect(clippy::cast_possible_truncation, reason = "rounded to the network's type")]
-            Dtype::F64 => bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
+            Dtype::F64 => {
+                let elements = bytes.as_chunks().0.iter();
+                elements
+                    .map(|&bytes| npy::narrowed(f64::from_le_bytes(bytes)))
+                    .collect::<Result<_, _>>()
+                    .map_err(io)?
+            }
             other => {
                 let message = format!("not supported: `{name}` of `{path}` has elements of type {other:?}");
                 return Err(Problem::new(Code::Io, message).help("the elements must be F32 or F64"));

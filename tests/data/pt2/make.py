@@ -95,7 +95,7 @@ class Views(nn.Module):
 
 
 class Calls(nn.Module):
-    """Patches there and back, windows, masks and shared keys of attention, a graph inside of a node."""
+    """Patches there and back, windows, masks and shared keys of attention, a graph inside of a node, a bias without a part."""
 
     def __init__(self):
         super().__init__()
@@ -114,7 +114,10 @@ class Calls(nn.Module):
         image = F.fold(patches, x.shape[2:], (2, 3), dilation=(2, 1), padding=(0, 2), stride=(3, 2))
         windows = image.unfold(2, 3, 2).unfold(3, 4, 2)
         tokens = F.unfold(y, 2, stride=2).transpose(1, 2)[:, :9]
-        q, k, v = self.qkv(tokens).view(1, 9, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self.qkv.bias.clone()
+        bias[8:16].zero_()
+        tokens = F.linear(tokens, self.qkv.weight, bias)
+        q, k, v = tokens.view(1, 9, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
         causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         masked = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask)
         shared = F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True)

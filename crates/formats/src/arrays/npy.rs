@@ -127,10 +127,14 @@ pub(super) fn elements(reader: &mut impl Read, header: &Header) -> io::Result<Te
             (Element::F32, false) => data.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
             (Element::F32, true) => data.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_be_bytes(b))),
             (Element::F64, false) => {
-                data.extend(bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32));
+                for &element in bytes.as_chunks().0 {
+                    data.push(narrowed(f64::from_le_bytes(element))?);
+                }
             }
             (Element::F64, true) => {
-                data.extend(bytes.as_chunks().0.iter().map(|&b| f64::from_be_bytes(b) as f32));
+                for &element in bytes.as_chunks().0 {
+                    data.push(narrowed(f64::from_be_bytes(element))?);
+                }
             }
         }
         rest -= now;
@@ -138,6 +142,15 @@ pub(super) fn elements(reader: &mut impl Read, header: &Header) -> io::Result<Te
     let shape = IxDyn(&header.sizes);
     let array = ArrayD::from_shape_vec(shape.set_f(header.fortran), data);
     Ok(Tensor::from_array(array.map_err(|error| invalid(error.to_string()))?))
+}
+
+/// Returns the nearest f32; an error if that of a finite number is infinite.
+pub(super) fn narrowed(value: f64) -> io::Result<f32> {
+    let nearest = value as f32;
+    if nearest.is_infinite() && value.is_finite() {
+        return Err(invalid(format!("its element {value:e} is too large for f32, in which networks run")));
+    }
+    Ok(nearest)
 }
 
 #[cfg(test)]
@@ -185,6 +198,11 @@ mod tests {
         }
         let error = read(&file("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", &[0; 8]));
         assert!(error.expect_err("integers").to_string().contains("float32 or float64"));
+        let large = |value: f64| {
+            read(&file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", &value.to_le_bytes()))
+        };
+        assert!(large(-1e198).expect_err("too large").to_string().contains("-1e198 is too large for f32"));
+        assert_eq!(large(f64::NEG_INFINITY).expect("an array").data(), [f32::NEG_INFINITY]);
         assert!(read(b"PK\x03\x04").is_err() && read(b"").is_err());
     }
 }

@@ -57,6 +57,17 @@ pub enum Change {
         /// One past the last index.
         end: u64,
     },
+    /// The elements `start..end` of axis `axis` are this number.
+    Fill {
+        /// The axis.
+        axis: usize,
+        /// The first index.
+        start: u64,
+        /// One past the last index.
+        end: u64,
+        /// The number.
+        value: f64,
+    },
     /// A weight `[O, I, ...]` that is stored in blocks of channels, or its bias.
     Unblock {
         /// Channels in a block; none if the model does not say.
@@ -235,6 +246,12 @@ pub fn changed<T: num_traits::Float>(change: &Change, dims: &[u64], data: Vec<T>
             let steps = steps(dims);
             let places = strided(&sizes, &steps, (*start as usize).saturating_mul(steps[*axis]));
             (sizes, places.into_iter().map(|at| data[at]).collect())
+        }
+        Change::Fill { axis, start, end, value } => {
+            let (step, size) = (steps(dims)[*axis], dims[*axis] as usize);
+            let inside = |flat: usize| (*start..*end).contains(&((flat / step.max(1) % size.max(1)) as u64));
+            let value = |(flat, x)| if inside(flat) { cast(*value) } else { x };
+            (dims.to_vec(), data.into_iter().enumerate().map(value).collect())
         }
         Change::Unblock { block, inputs, channels } => {
             let mut sizes = dims.to_vec();

@@ -36,6 +36,7 @@ pub(super) fn outcome(lower: &mut Lower, used: Use<'_>) -> Outcome {
             lower.simple(used, Layer::Softplus(layer), &input)
         }
         "Dropout" => {
+            lower.remark(super::control::DROPS.into());
             let input = lower.tensor(used, 0)?;
             let mask = match used.int("mask", 0) {
                 1 => Mask::Channel,

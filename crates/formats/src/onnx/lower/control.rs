@@ -43,6 +43,10 @@ pub(super) fn constant(lower: &mut Lower, used: Use<'_>) -> Outcome {
     Ok(vec![Value::Constant(constant)])
 }
 
+/// What is said of a model with a dropout in training mode.
+pub(super) const DROPS: &str =
+    "a dropout is in training mode: `run` computes the evaluation, in which it drops nothing";
+
 /// Returns its first input, unchanged: the layer has no effect at inference. A dropout that was exported in training mode is
 /// a layer.
 pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
@@ -63,6 +67,7 @@ pub(super) fn identity(lower: &mut Lower, used: Use<'_>) -> Outcome {
             return used.unsupported("a dropout that may be in training mode");
         };
         if drops != 0.0 && p > 0.0 {
+            lower.remark(DROPS.into());
             let mut values =
                 lower.simple(used, Layer::Dropout(Dropout { p, mask: Mask::Element }), &input)?;
             values.resize_with(used.outputs().max(1), mask);

@@ -3,6 +3,7 @@
 use super::context::{Flaw, Lower, Outcome, Tensor, Use, Value};
 use super::elements::{computed, small};
 use crate::onnx::constant::{Change, Constant, Values, steps, strided};
+use crate::onnx::proto::TensorProto;
 use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::layers::Layer;
 use cnnkit_core::layers::concat::Concat;
@@ -188,7 +189,11 @@ pub(super) fn concat(lower: &mut Lower, used: Use<'_>) -> Outcome {
         })
         .collect();
     if let Some(constants) = constants {
-        return Ok(vec![Value::Constant(joined(&constants, axis)?)]);
+        let joined = match overwritten(&lower.tensors, &constants, axis) {
+            Some(weight) => weight,
+            None => joined(&constants, axis)?,
+        };
+        return Ok(vec![Value::Constant(joined)]);
     }
     let mut batch = values.iter().find_map(|value| match value {
         Value::Tensor(tensor) => tensor.batch,
@@ -319,6 +324,37 @@ fn joined(constants: &[&Constant], axis: usize) -> Result<Constant, Problem> {
         Values::Floats(all)
     });
     Ok(result)
+}
+
+/// Returns the stored weight of which parts along the axis are joined again where they stood, with parts between them that are
+/// one number each: what writing into a weight becomes (`bias[16:32].zero_()`).
+fn overwritten(tensors: &[TensorProto], parts: &[&Constant], axis: usize) -> Option<Constant> {
+    let root = parts.iter().find_map(|part| part.root)?;
+    let whole = Constant::of_tensor(tensors.get(root)?, root).ok().filter(|whole| !whole.is_integer())?;
+    let size = *whole.dims.get(axis)?;
+    let mut weight = whole.clone();
+    let (mut start, mut kept) = (0u64, 0);
+    for part in parts {
+        let others = part.dims.iter().zip(&whole.dims).enumerate().all(|(at, (a, b))| at == axis || a == b);
+        if part.dims.len() != whole.dims.len() || !others {
+            return None;
+        }
+        let end = start.checked_add(*part.dims.get(axis)?).filter(|&end| end <= size)?;
+        if part.root == Some(root) && part.view == [Change::Slice { axis, start, end }] {
+            kept += 1;
+        } else {
+            // Another stored tensor is no number, even if it is full of one.
+            let made = part.root.is_none() && part.sources.is_empty();
+            let values = part.values.as_ref().filter(|_| made)?.floats();
+            let (&value, rest) = values.split_first()?;
+            if rest.iter().any(|&other| other != value) {
+                return None;
+            }
+            weight = weight.changed(Change::Fill { axis, start, end, value }, whole.dims.clone());
+        }
+        start = end;
+    }
+    (start == size && kept > 0).then_some(weight)
 }
 
 /// The block size and the image of DepthToSpace and SpaceToDepth.
