@@ -278,3 +278,15 @@ fn two_axes_that_swap_are_channels_last_only_before_images() {
     assert_eq!(imported.channels_last, ["x"]);
     assert_eq!(imported.graph.inputs().next().expect("an input").1.shape.sizes(), [32, 10]);
 }
+
+#[test]
+fn a_dropout_in_training_mode_is_a_layer_and_said() {
+    let nodes = vec![
+        in_code(floats("ratio", &[], &[0.25])),
+        in_code(ints("training", &[], &[1])),
+        node("Dropout", &["x", "ratio", "training"], &["y"], vec![]),
+    ];
+    let imported = made(model(&[1, 3, 4, 4], nodes, vec![], &["y"]));
+    assert_eq!((imported.graph.nodes().len(), opaque(&imported.graph)), (2, 0));
+    assert!(imported.remarks.iter().any(|remark| remark.contains("drops nothing")), "{:?}", imported.remarks);
+}
