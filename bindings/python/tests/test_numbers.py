@@ -126,18 +126,19 @@ def test_field_is_where_the_gradient_is_not_zero(name):
 
 
 MEMORY = """
-import resource, sys, gc
+import gc
 import torch, torchvision, cnnkit
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def memory(key):
+    # Not the peak of getrusage, which a process begins with that of the one that started it.
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith(key))
 # What Python and PyTorch load once is no memory of the network.
 cnnkit.summary(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()), (3, 8, 8))
 model = torchvision.models.vgg16(weights=None, init_weights=False)
 gc.collect()
-before = resident()
+before = memory("VmRSS")
 params = cnnkit.summary(model, (3, 224, 224)).params
-print(params, resident() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(params, memory("VmRSS") - before, memory("VmHWM") - before)
 """
 
 
