@@ -10,6 +10,7 @@ use crate::probe::{Place, by_channel};
 use crate::rebuild::without_gates;
 use crate::run::{Seed, run};
 use crate::sets::{raster, spans_text};
+use crate::tiles::swallows;
 use crate::{Kind, Options, Outcome};
 use cnnkit_core::analysis::field;
 use cnnkit_core::diagnostic::Problem;
@@ -122,8 +123,9 @@ pub(super) fn measure(
     // The first and the last position are on the rim of the box; the third is random.
     let mut probes = vec![pixels.first().copied(), pixels.last().copied()];
     probes.push(pixels.get(seed.below(pixels.len() as u64) as usize).copied());
-    // Ordinary changes may vanish in a ReLU or in rounding; only NaN cannot.
-    if deforms {
+    // Ordinary changes may vanish in a ReLU or in rounding; only NaN cannot, but in a power of 0.
+    let swallowed = graph.nodes().iter().any(|node| matches!(&node.op, Op::Layer(layer) if swallows(layer)));
+    if deforms || swallowed {
         probes.clear();
     }
     for pixel in probes.into_iter().flatten() {

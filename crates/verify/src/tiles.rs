@@ -107,6 +107,9 @@ pub(super) fn is_tight(graph: &Graph) -> bool {
         } else if let A::AvgPool(layer) = arithmetic {
             layer.windows(map)
         } else {
+            if swallows(layer) {
+                return false;
+            }
             // Of any other layer, less is claimed.
             #[rustfmt::skip]
             let plain = matches!(
@@ -119,6 +122,11 @@ pub(super) fn is_tight(graph: &Graph) -> bool {
         let fits = |(window, &size): (&Window, &u64)| window.extent().is_ok_and(|extent| extent <= size);
         windows.is_ok_and(|windows| windows.iter().zip(map).all(fits))
     })
+}
+
+/// Returns whether not-a-number does not pass: `x` to the power of 0 is 1, whatever `x` is.
+pub(super) fn swallows(layer: &Layer) -> bool {
+    matches!(layer.arithmetic(), Arithmetic::Pointwise(function) if !function.activation.value(f64::NAN).is_nan())
 }
 
 /// Returns whether some layer is not analysed: it cannot be run.

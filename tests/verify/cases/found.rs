@@ -494,4 +494,14 @@ layers:
 ",
         &[Kind::ReceptiveField, Kind::Support],
     ),
+    (
+        "a power of 0 is 1, even of what is not a number",
+        "
+input: [3, 8, 8]
+layers:
+  - conv: {out_channels: 4, kernel: 3}
+  - power: {exponent: 0}
+",
+        &[Kind::Perturbation, Kind::Tiles],
+    ),
 ];

@@ -71,6 +71,24 @@ impl Stretch {
     }
 }
 
+impl Stretch {
+    /// [`Self::place`] for the nearest element: where two are equally near, the last digit decides, so that it is computed in
+    /// f32, in the order of the operator's definition, as ONNX Runtime does.
+    fn single_place(&self, rule: &str, at: usize) -> Option<f64> {
+        let (factor, from, to) = (self.factor as f32, self.from as f32, self.to as f32);
+        let centre = (at as f32 + 0.5) / factor;
+        match rule {
+            "half_pixel" => Some(f64::from(centre - 0.5)),
+            "pytorch_half_pixel" if self.to > 1 => Some(f64::from(centre - 0.5)),
+            "half_pixel_symmetric" => {
+                let offset = from / 2.0 * (1.0 - to / (factor * from));
+                Some(f64::from(offset + centre - 0.5))
+            }
+            _ => self.place(rule, at),
+        }
+    }
+}
+
 /// Rule, mixing and settings of a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules<'a> {
@@ -112,7 +130,7 @@ impl<'a> Rules<'a> {
             return None;
         }
         let nearest = |at: usize| {
-            let place = axis.place(self.rule, at)?;
+            let place = axis.single_place(self.rule, at)?;
             let whole = match self.rounding {
                 "floor" => place.floor(),
                 "ceil" => place.ceil(),
@@ -216,5 +234,46 @@ fn single(used: Use<'_>, value: Value) -> Result<Tensor, Flaw> {
     match value {
         Value::Tensor(tensor) => Ok(tensor),
         Value::Constant(_) | Value::Unknown(_) => used.unsupported("resizing of a constant"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule, rounding, elements before, factor, and what ONNX Runtime 1.32 chooses.
+    const CHOSEN: &[(&str, &str, u64, f64, &[u64])] = &[
+        ("half_pixel", "floor", 20, 0.6, &[0, 2, 3, 5, 6, 8, 10, 11, 13, 15, 17, 18]),
+        ("half_pixel", "ceil", 20, 0.6, &[1, 2, 4, 6, 7, 9, 11, 12, 14, 16, 17, 19]),
+        ("half_pixel_symmetric", "floor", 20, 0.6, &[0, 1, 3, 5, 6, 8, 10, 11, 13, 15, 17, 18]),
+        ("half_pixel_symmetric", "ceil", 20, 0.6, &[1, 2, 4, 6, 7, 9, 11, 12, 14, 16, 17, 19]),
+        (
+            "half_pixel_symmetric",
+            "floor",
+            13,
+            1.5,
+            &[0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 10, 11, 12],
+        ),
+    ];
+
+    #[test]
+    fn of_two_that_are_equally_near_the_last_digit_in_f32_decides() {
+        for &(rule, rounding, from, factor, wanted) in CHOSEN {
+            let rules = Rules {
+                rule,
+                mode: "nearest",
+                rounding,
+                coefficient: KEYS,
+                antialias: false,
+                inside_only: false,
+            };
+            let factor = f64::from(factor as f32);
+            let axis = Stretch { from, to: wanted.len() as u64, factor, by_size: false, part: None };
+            assert_eq!(
+                rules.nearest(axis).expect("a known rule"),
+                wanted,
+                "{rule} {rounding} {from} {factor}"
+            );
+        }
     }
 }
