@@ -72,17 +72,18 @@ impl Stretch {
 }
 
 impl Stretch {
-    /// [`Self::place`] for the nearest element: where two are equally near, the last digit decides, so that it is computed in
-    /// f32, in the order of the operator's definition, as ONNX Runtime does.
-    fn single_place(&self, rule: &str, at: usize) -> Option<f64> {
+    /// [`Self::place`] for the nearest element: where two are equally near the last digit decides, so that it is rounded to
+    /// f32 where ONNX Runtime rounds.
+    fn rounded_place(&self, rule: &str, at: usize) -> Option<f64> {
         let (factor, from, to) = (self.factor as f32, self.from as f32, self.to as f32);
-        let centre = (at as f32 + 0.5) / factor;
+        let half_pixel = || f64::from((at as f32 + 0.5) / factor - 0.5);
         match rule {
-            "half_pixel" => Some(f64::from(centre - 0.5)),
-            "pytorch_half_pixel" if self.to > 1 => Some(f64::from(centre - 0.5)),
+            "half_pixel" => Some(half_pixel()),
+            "pytorch_half_pixel" if self.to > 1 => Some(half_pixel()),
             "half_pixel_symmetric" => {
                 let offset = from / 2.0 * (1.0 - to / (factor * from));
-                Some(f64::from(offset + centre - 0.5))
+                let place = f64::from(offset) + (at as f64 + 0.5) / f64::from(factor) - 0.5;
+                Some(f64::from(place as f32))
             }
             _ => self.place(rule, at),
         }
@@ -130,7 +131,7 @@ impl<'a> Rules<'a> {
             return None;
         }
         let nearest = |at: usize| {
-            let place = axis.single_place(self.rule, at)?;
+            let place = axis.rounded_place(self.rule, at)?;
             let whole = match self.rounding {
                 "floor" => place.floor(),
                 "ceil" => place.ceil(),
