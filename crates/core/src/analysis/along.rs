@@ -254,40 +254,35 @@ impl Along {
     /// Compares with `other`, the same network at another size that should differ in the number of units only: a
     /// node whose windows differ becomes a blocker, and what depends on it does not follow.
     pub fn restrict(&mut self, other: &Self) {
-        for index in 0..self.tracks.len() {
-            let Track::Follows { .. } = self.tracks[index] else { continue };
-            let tainted =
-                self.edges[index].iter().any(|edge| self.tracks[edge.operand.index()] == Track::Whole);
-            let same = other.tracks.get(index) == Some(&self.tracks[index])
-                && other.edges.get(index) == Some(&self.edges[index]);
-            if tainted || !same {
-                self.tracks[index] = Track::Whole;
-                self.edges[index].clear();
-            }
-            if !tainted && !same {
-                self.blockers.push(Blocker { node: NodeId::new(index), reason: Reason::Size });
-            }
-        }
-        self.blockers.sort_by_key(|blocker| blocker.node);
+        self.block(Reason::Size, |along, index, _| {
+            other.tracks.get(index) == Some(&along.tracks[index])
+                && other.edges.get(index) == Some(&along.edges[index])
+        });
     }
 
     /// Compares the numbers of units with those of `longer`, the same network on `more` positions: a node that keeps a share
     /// of the axis, or a fixed part, becomes a blocker.
     pub fn growing(&mut self, longer: &Self, more: u64) {
+        self.block(Reason::Part, |along, index, scale| {
+            let grown =
+                longer.units.get(index).map(|&units| i128::from(units) - i128::from(along.units[index]));
+            grown.map(Scale::from_integer) == scale.checked_mul(&Scale::from_integer(i128::from(more)))
+        });
+    }
+
+    /// Makes each node that follows the axis and is not `steady` a blocker; what depends on one does not follow either.
+    fn block(&mut self, reason: Reason, steady: impl Fn(&Self, usize, Scale) -> bool) {
         for index in 0..self.tracks.len() {
             let Track::Follows { scale, .. } = self.tracks[index] else { continue };
             let tainted =
                 self.edges[index].iter().any(|edge| self.tracks[edge.operand.index()] == Track::Whole);
-            let grown =
-                longer.units.get(index).map(|&units| i128::from(units) - i128::from(self.units[index]));
-            let due = scale.checked_mul(&Scale::from_integer(i128::from(more)));
-            let steady = grown.map(Scale::from_integer) == due;
+            let steady = steady(self, index, scale);
             if tainted || !steady {
                 self.tracks[index] = Track::Whole;
                 self.edges[index].clear();
             }
             if !tainted && !steady {
-                self.blockers.push(Blocker { node: NodeId::new(index), reason: Reason::Part });
+                self.blockers.push(Blocker { node: NodeId::new(index), reason });
             }
         }
         self.blockers.sort_by_key(|blocker| blocker.node);
