@@ -5,8 +5,10 @@ mod circles;
 mod dependencies;
 mod packages;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Maximum number of lines of a file.
 const MAX_LINES: usize = 500;
@@ -282,4 +284,20 @@ fn files_are_written_and_named_files_read_by_one_crate() {
     // What the system says of memory is no file of anybody.
     let found = found.filter(|line| !line.starts_with("src/cli/machine.rs")).collect();
     never("files are replaced whole and read within limits by crates/files", found);
+}
+
+#[test]
+fn every_folder_is_on_the_code_map() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().expect("git");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8(listed.stdout).expect("names in UTF-8");
+    let folders: BTreeSet<&str> =
+        listed.split('\0').filter_map(|path| path.split_once('/')).map(|(folder, _)| folder).collect();
+    assert!(folders.contains("crates"), "{folders:?}");
+    let page = fs::read_to_string(root.join("docs/architecture.md")).expect("the code map");
+    for folder in folders {
+        let named = [format!("`{folder}`"), format!("`{folder}/")].iter().any(|name| page.contains(name));
+        assert!(named, "docs/architecture.md does not name the folder {folder}");
+    }
 }
