@@ -4,13 +4,13 @@ use cnnkit::analysis::deployment::patches::{Options, Patches, best};
 use cnnkit::analysis::deployment::{Plan, peaks, plan};
 use cnnkit::analysis::probe::Sizes;
 use cnnkit::analysis::sizes::Fixed;
-use cnnkit::analysis::tiling::Span;
 use cnnkit::exec::fast::Fast;
 use cnnkit::exec::network::{Fill, Network, random_inputs};
 use cnnkit::exec::run::Reference;
 use cnnkit::exec::tile::run;
 use cnnkit::graph::Graph;
 use cnnkit::zoo::Zoo;
+use rayon::prelude::*;
 
 use super::plan::small;
 use super::support::network::network as parse;
@@ -39,11 +39,10 @@ fn compare(name: &str, graph: &Graph, plan: &Plan) {
 
 #[test]
 fn built_in_networks_run_in_an_arena_of_the_planned_size() {
-    let (mut checked, mut views) = (0, 0);
-    for (_, name) in Zoo::names() {
+    let checked = Zoo::names().into_par_iter().filter_map(|(_, name)| {
         let graph = small(name);
         if cnnkit::analysis::totals::of_graph(&graph).params > 30_000_000 {
-            continue;
+            return None;
         }
         let plan = plan(&graph, 1);
         for operator in &plan.operators.operators {
@@ -52,10 +51,11 @@ fn built_in_networks_run_in_an_arena_of_the_planned_size() {
         }
         assert!(plan.arena.bytes >= plan.arena.bound && plan.arena.bound >= plan.ordered.peak, "{name}");
         compare(name, &graph, &plan);
-        checked += 1;
-        views += usize::from(plan.operators.has_views());
-    }
-    assert!(checked > 60 && views >= 5, "{checked} networks, {views} with views");
+        Some(plan.operators.has_views())
+    });
+    let views: Vec<bool> = checked.collect();
+    let with_views = views.iter().filter(|&&views| views).count();
+    assert!(views.len() > 60 && with_views >= 5, "{} networks, {with_views} with views", views.len());
 }
 
 #[test]
@@ -119,8 +119,7 @@ fn patched(name: &str, graph: &Graph, per_axis: Option<u64>) -> Patches {
     let mut most = 0;
     for rows in &patches.spans[0] {
         for columns in patches.spans.get(1).map_or(&[] as &[_], |spans| spans) {
-            let length = |span: &Span| span.read[1] - span.read[0];
-            let part = sizes.at(&[length(rows), length(columns)]).expect("a patch");
+            let part = sizes.at(&[rows.length(), columns.length()]).expect("a patch");
             let planned = plan(&part, 1);
             let images = random_inputs::<f32>(&part, 1, 3).expect("small");
             let network = stage.on(&part).expect("the same weights");

@@ -10,7 +10,9 @@ use cnnkit::exec::network::{Fill, Network, random_inputs};
 use cnnkit::exec::run::Reference;
 use cnnkit::exec::stream::Stream;
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::graph::Graph;
+use cnnkit::graph::{Graph, Op};
+use cnnkit::layers::Layer;
+use cnnkit::layers::conv::PaddingMode;
 use cnnkit::resized::Spec;
 use cnnkit::spec::{self, Overrides};
 
@@ -372,6 +374,15 @@ fn a_part_of_the_sequence_does_not_stream() {
     assert!(blockers("max_pool: {kernel: 3, stride: 2}").is_empty());
 }
 
+/// Whether a border holds copies of positions inside: its units may look further ahead than those in the middle, where the
+/// look-ahead is measured.
+fn copies_at_borders(graph: &Graph) -> bool {
+    graph.nodes().iter().any(|node| match &node.op {
+        Op::Layer(Layer::Pad(layer)) => layer.mode != PaddingMode::Zeros,
+        _ => false,
+    })
+}
+
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures of a run of hundreds by hand")]
 fn random_networks_equal_their_chunks_bit_for_bit() {
@@ -391,8 +402,8 @@ fn random_networks_equal_their_chunks_bit_for_bit() {
             case.holds(&[1, 7, 160])?;
             let small = Case::new(graph.name(), &trial, &streaming, 160 + 8 * plan.hop);
             let measured = small.measured_look_ahead();
-            let mirrored = graph.nodes().iter().any(|node| format!("{:?}", node.op).contains("Re"));
-            if measured != i128::from(plan.look_ahead) && !mirrored {
+            let predicted = i128::from(plan.look_ahead);
+            if measured > predicted || (measured < predicted && !copies_at_borders(&graph)) {
                 return Err(format!(
                     "{}: it looks {measured} ahead, predicted {}",
                     graph.name(),

@@ -167,7 +167,7 @@ fn largest(stage: &Graph, spans: &[Vec<Span>], width: u64) -> Option<u64> {
     let sizes = crate::analysis::probe::Sizes::new(&trial, None).ok()?;
     let mut inputs: BTreeSet<Vec<u64>> = BTreeSet::from([vec![]]);
     for spans in spans {
-        let lengths: BTreeSet<u64> = spans.iter().map(|span| span.read[1] - span.read[0]).collect();
+        let lengths: BTreeSet<u64> = spans.iter().map(Span::length).collect();
         let longer = |known: &Vec<u64>| {
             let known = known.clone();
             lengths.iter().map(move |&length| [known.as_slice(), &[length]].concat()).collect::<Vec<_>>()

@@ -7,6 +7,7 @@
 //! kept, and it is what the schedule uses. A border of the image needs no margin: the tile's padding is the image's.
 
 mod kept;
+mod place;
 mod schedule;
 
 pub use kept::{Kept, Misfit, kept};

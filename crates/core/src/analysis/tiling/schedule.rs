@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Options, TileAxis, kept};
+use super::place::Place;
+use super::{Options, TileAxis};
 use crate::analysis::along::Along;
 use crate::analysis::memory;
 use crate::analysis::probe::Sizes;
@@ -31,6 +32,13 @@ pub struct Span {
     pub core: [u64; 2],
     /// The part that the network reads: first position, and the one behind the last.
     pub read: [u64; 2],
+}
+
+impl Span {
+    /// The number of positions that the network reads.
+    pub fn length(&self) -> u64 {
+        self.read[1] - self.read[0]
+    }
 }
 
 /// The tiles of an image.
@@ -92,14 +100,27 @@ impl Loads<'_> {
 
 /// The division of one axis.
 #[derive(Debug, Clone)]
-struct Division {
-    spans: Vec<Span>,
+pub(super) struct Division {
+    pub(super) spans: Vec<Span>,
     /// Size of the largest tile.
     longest: u64,
     /// Positions that all tiles read.
     read: u64,
     /// Size of a kept part.
     core: u64,
+}
+
+impl Division {
+    /// Lets the last tile begin further ahead, by multiples of `step`, until it is about as large as the others: what is left
+    /// of an image can be too small for the network. None if it is as large already.
+    pub(super) fn with_wide_end(mut self, step: u64) -> Option<Self> {
+        let last = self.spans.last_mut()?;
+        let short = self.longest - last.length();
+        let more = short.min(last.read[0]) / step.max(1) * step.max(1);
+        last.read[0] -= more;
+        self.read += more;
+        (more > 0).then_some(self)
+    }
 }
 
 /// The axis of an image that is divided.
@@ -129,9 +150,8 @@ impl Ruler<'_> {
             spans.push(Span { core: [start, end], read: [start.saturating_sub(before), far] });
             start = end;
         }
-        let length = |span: &Span| span.read[1] - span.read[0];
-        let longest = spans.iter().map(length).max()?;
-        let read = spans.iter().map(length).fold(0, u64::saturating_add);
+        let longest = spans.iter().map(Span::length).max()?;
+        let read = spans.iter().map(Span::length).fold(0, u64::saturating_add);
         Some(Division { spans, longest, read, core })
     }
 
@@ -211,16 +231,12 @@ pub(super) fn plan(
         Want::Memory(budget) => choose(&rulers, &places, &mut loads, &whole_load, &bytes, *budget)?,
         Want::Input(most) => {
             let most = super::image(Some(most), image)?;
-            rulers
-                .iter()
-                .zip(&most)
-                .map(|(ruler, &most)| within(ruler, most))
-                .collect::<Result<Vec<_>, _>>()?
+            let divided = |((ruler, place), &most): ((&Ruler<'_>, &Place<'_>), _)| {
+                within(ruler, most).and_then(|division| place.fitted(division))
+            };
+            rulers.iter().zip(&places).zip(&most).map(divided).collect::<Result<Vec<_>, _>>()?
         }
     };
-    for (axis, division) in chosen.iter().enumerate() {
-        check(&places[axis], division)?;
-    }
     let (macs, peak) = totals(&mut loads, &chosen).ok_or_else(|| unfit(image, axes))?;
     let channels: u64 = sizes
         .inputs(image)
@@ -274,24 +290,24 @@ fn choose(
     let mut exact = false;
     while divisions.iter().all(|all| !all.is_empty()) {
         let found = best(&divisions, |input| fits(loads, input, exact));
-        let wrong = |found: &Vec<Division>| {
-            (0..found.len()).find(|&axis| check(&places[axis], &found[axis]).is_err())
-        };
         match found {
             None if exact => break,
             None => exact = true,
             Some(found) => {
-                let Some(axis) = wrong(&found) else {
-                    let input: Vec<u64> = found.iter().map(|division| division.longest).collect();
-                    if exact || fits(loads, &input, true) {
-                        return Ok(found);
-                    }
-                    exact = true;
+                let cores: Vec<u64> = found.iter().map(|division| division.core).collect();
+                let fitted: Vec<_> =
+                    found.into_iter().zip(places).map(|(division, place)| place.fitted(division)).collect();
+                if let Some(axis) = fitted.iter().position(Result::is_err) {
+                    // Tiles that are too small for a layer: smaller ones are no larger.
+                    divisions[axis].retain(|division| division.core > cores[axis]);
                     continue;
-                };
-                // Tiles that are too small for a layer: smaller ones are no larger.
-                let core = found[axis].core;
-                divisions[axis].retain(|division| division.core > core);
+                }
+                let fitted: Vec<Division> = fitted.into_iter().flatten().collect();
+                let input: Vec<u64> = fitted.iter().map(|division| division.longest).collect();
+                if exact || fits(loads, &input, true) {
+                    return Ok(fitted);
+                }
+                exact = true;
             }
         }
     }
@@ -399,65 +415,13 @@ fn best(axes: &[Vec<Division>], mut fits: impl FnMut(&[u64]) -> bool) -> Option<
     Some(indices.iter().zip(axes).map(|(&i, all)| all[i].clone()).collect())
 }
 
-/// An axis of a network on an image.
-struct Place<'a> {
-    sizes: &'a Sizes<'a>,
-    graph: &'a Graph,
-    axis: &'a TileAxis,
-    whole: &'a Along,
-    index: usize,
-    image: &'a [u64],
-}
-
-/// Checks every kind of tile along an axis: the kept part must be right in every output.
-fn check(place: &Place<'_>, division: &Division) -> Result<(), Problem> {
-    let &Place { sizes, graph, axis, whole, index, image } = place;
-    let mut seen: Vec<(u64, u64, bool)> = Vec::new();
-    let mut tracks: HashMap<u64, Along> = HashMap::new();
-    for span in &division.spans {
-        let length = span.read[1] - span.read[0];
-        let kind = (length, span.core[0] - span.read[0], span.read[1] == image[index]);
-        if seen.contains(&kind) || length == image[index] {
-            continue;
-        }
-        seen.push(kind);
-        let wrong = |why: &str| {
-            Problem::new(
-                Code::Limit,
-                format!("not supported: a tile of positions {} to {} {why}", span.read[0], span.read[1] - 1),
-            )
-            .help("use larger tiles, or pad the image to a multiple of the step")
-        };
-        if let std::collections::hash_map::Entry::Vacant(entry) = tracks.entry(length) {
-            let mut input = image.to_vec();
-            input[index] = length;
-            let tile = sizes.at(&input).ok_or_else(|| wrong("is too small for the network"))?;
-            entry.insert(sizes.along(&tile, index));
-        }
-        let units = kept(&axis.along, whole, &tracks[&length], i128::from(span.read[0]))
-            .map_err(|misfit| wrong(&format!("has other windows in `{}`", graph.node(misfit.node).id)))?;
-        for &output in graph.outputs() {
-            let (Some(kept), Some(scale)) = (&units[output.index()], axis.along.scale(output)) else {
-                continue;
-            };
-            let unit = |position: u64| (scale * i128::from(position)).ceil().to_integer();
-            let total = i128::from(whole.units[output.index()]);
-            let (from, to) = (unit(span.core[0]).min(total), unit(span.core[1]).min(total));
-            if from < to && (kept.offset + kept.lo > from || kept.offset + kept.hi < to) {
-                return Err(wrong("does not keep what it should"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Returns the multiply-accumulates of all tiles, and the largest peak in elements.
 fn totals(loads: &mut Loads<'_>, chosen: &[Division]) -> Option<(u128, u64)> {
     let mut kinds: BTreeMap<Vec<u64>, u64> = BTreeMap::from([(vec![], 1)]);
     for division in chosen {
         let mut lengths: BTreeMap<u64, u64> = BTreeMap::new();
         for span in &division.spans {
-            *lengths.entry(span.read[1] - span.read[0]).or_default() += 1;
+            *lengths.entry(span.length()).or_default() += 1;
         }
         let mut next: BTreeMap<Vec<u64>, u64> = BTreeMap::new();
         for (input, count) in &kinds {
