@@ -65,15 +65,18 @@ fn planned(operators: Operators) -> Plan {
 
 /// Computes the peaks with elements of `width` bytes.
 pub fn peaks(graph: &Graph, width: u64) -> Peaks {
-    let in_place = operators::of(graph, Habit::InPlace, width);
-    let views = planned(operators::of(graph, Habit::Fused, width));
-    let mut peaks = Peaks {
-        in_place: order::peak(&in_place, &in_place.given()),
-        fused: order::peak(&views.operators, &views.operators.given()),
-        reordered: views.ordered.peak,
-        reordered_bound: views.ordered.bound,
-        arena: 0,
-    };
-    peaks.arena = smaller(graph, width, views).arena.bytes;
-    peaks
+    let peak = |operators: &Operators| order::peak(operators, &operators.given());
+    // One habit after the other: the operators of a dense block take more memory than its graph.
+    let in_place = peak(&operators::of(graph, Habit::InPlace, width));
+    let Plan { operators, ordered, arena } = planned(operators::of(graph, Habit::Fused, width));
+    let (fused, has_views) = (peak(&operators), operators.has_views());
+    drop(operators);
+    let copies = has_views.then(|| planned(operators::of(graph, Habit::FusedWithCopies, width)).arena.bytes);
+    Peaks {
+        in_place,
+        fused,
+        reordered: ordered.peak,
+        reordered_bound: ordered.bound,
+        arena: copies.map_or(arena.bytes, |copies| copies.min(arena.bytes)),
+    }
 }

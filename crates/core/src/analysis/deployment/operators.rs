@@ -1,5 +1,7 @@
 //! Operators and tensors of a graph, by an engine's habits.
 
+use std::collections::HashSet;
+
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::{AxisReach, Layer, Role};
 
@@ -193,11 +195,11 @@ impl Context<'_> {
                 continue;
             }
             let mut offset = 0u64;
-            for (index, input) in node.inputs.iter().enumerate() {
+            for input in &node.inputs {
                 let part = input.index();
-                let repeated = node.inputs[..index].contains(input);
                 let is_input = self.graph.nodes()[part].op == Op::Input;
-                if homes[part].is_none() && !repeated && !is_input && !self.outputs[part] {
+                // A part that is joined twice has its home at the first place.
+                if homes[part].is_none() && !is_input && !self.outputs[part] {
                     homes[part] = Some((at, offset));
                 }
                 offset = offset.saturating_add(self.bytes(part));
@@ -274,12 +276,13 @@ impl Context<'_> {
         let external = members
             .iter()
             .flat_map(|&node| nodes[node].sources())
-            .filter(|input| !members.contains(&input.index()));
+            .filter(|input| members.binary_search(&input.index()).is_err());
         for input in external {
             uses.extend(&found.values[input.index()]);
         }
         uses.sort_unstable();
         uses.dedup();
+        uses.shrink_to_fit();
         let mut operator = Operator {
             nodes: members.iter().map(|&node| NodeId::new(node)).collect(),
             creates: vec![],
@@ -287,12 +290,12 @@ impl Context<'_> {
             scratch: 0,
         };
         if viewed {
-            let mut copied = Vec::new();
+            let (mut copied, mut placed) = (Vec::new(), HashSet::new());
             let mut offset = 0u64;
-            for (index, input) in nodes[at].inputs.iter().enumerate() {
+            for input in &nodes[at].inputs {
                 let part = input.index();
-                let first = nodes[at].inputs.iter().position(|other| other == input) == Some(index);
-                if homes[part] == Some((at, offset)) && first {
+                // A part without bytes that is joined twice begins at its home again.
+                if homes[part] == Some((at, offset)) && placed.insert(part) {
                     let own = found.values[part].clone();
                     found.values[at].extend(own);
                 } else {
@@ -366,6 +369,7 @@ impl Context<'_> {
             before.retain(|&other| other != number);
             before.sort_unstable();
             before.dedup();
+            before.shrink_to_fit();
             found.before.push(before);
         }
     }
