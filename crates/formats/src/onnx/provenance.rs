@@ -89,12 +89,7 @@ pub(super) fn made(graph: &GraphProto) -> HashSet<String> {
 pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<String> {
     let list = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE);
     let listed = list.map(|list| targets(&list.value, ": PARAMETER"));
-    let named = |name: &str| {
-        producer == "pytorch"
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && !name.starts_with("val_")
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
-    };
+    let named = |name: &str| producer == "pytorch" && is_of_module(name);
     let single = graph.initializer.iter().filter(|tensor| {
         let float = matches!(
             DataType::try_from(tensor.data_type),
@@ -107,6 +102,81 @@ pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<S
         None => named(&tensor.name),
     });
     known.map(|tensor| tensor.name.clone()).collect()
+}
+
+/// Whether a name is one that a module gives, not an exporter.
+fn is_of_module(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && !name.starts_with("val_")
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+}
+
+/// Operations after which a tensor has the elements of those of which it was made, by the names of their values; and those that
+/// make what only has a shape (the states of a recurrent layer).
+const MOVES: &[&str] = &[
+    "alias",
+    "cat",
+    "clone",
+    "concat",
+    "contiguous",
+    "detach",
+    "empty",
+    "flatten",
+    "full",
+    "getitem",
+    "movedim",
+    "ones",
+    "permute",
+    "reshape",
+    "select",
+    "slice",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "t",
+    "to",
+    "transpose",
+    "unsqueeze",
+    "val",
+    "view",
+    "zeros",
+];
+
+/// Says that weights were computed from several parameters each when the model was exported, by more than moving elements
+/// (weight norm): only the results are stored, and nothing says how many elements the parameters had.
+pub(super) fn computed(graph: &GraphProto) -> Option<String> {
+    let listed = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE)?;
+    let parameters = targets(&listed.value, ": PARAMETER");
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    // `mul_1` is the second `mul`.
+    let operation = |name: &str| -> String {
+        let end = name.rfind('_').filter(|&at| name[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+        name[..end.unwrap_or(name.len())].trim_start_matches('_').to_owned()
+    };
+    let moves = |name: &str| MOVES.contains(&operation(name).as_str());
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for value in graph.value_info.iter().filter(|value| stored.contains(value.name.as_str())) {
+        let Some(list) = value.metadata_props.iter().find(|entry| entry.key == FOLDED) else { continue };
+        let names = list.value.split('\'').skip(1).step_by(2);
+        let (sources, steps): (Vec<&str>, Vec<&str>) = names.partition(|name| parameters.contains(name));
+        let gone = sources.iter().any(|source| !stored.contains(source));
+        if sources.len() > 1 && gone && !(moves(&value.name) && steps.into_iter().all(moves)) {
+            found.push((&value.name, sources));
+        }
+    }
+    let (name, sources) = found.first()?;
+    let shown: Vec<String> = sources.iter().map(|source| format!("`{source}`")).collect();
+    let shown = shown.join(" and ");
+    let what = match found.len() {
+        1 => format!("the stored tensor `{name}` from {shown}, which are not stored"),
+        count => format!(
+            "{count} stored tensors from parameters that are not stored, `{name}` from {shown} for one"
+        ),
+    };
+    Some(format!(
+        "the exporter computed {what}: what is stored counts, and before the export PyTorch counts those parameters; `optimize=False` at the export keeps them"
+    ))
 }
 
 /// Says that parameters of the file's list, which its nodes used before the export, are in no stored tensor of their own;
@@ -144,7 +214,7 @@ pub(super) fn unstored(graph: &GraphProto) -> Option<String> {
     };
     let missing: Vec<String> = listed().filter_map(absent).collect();
     let all = listed().count();
-    let why = "norms are folded into convolutions, or equal tensors are stored once; PyTorch counts more before the export";
+    let why = "norms are folded into convolutions, equal tensors are stored once, or the exporter dropped them (an LSTM's projection); PyTorch counts more before the export";
     Some(match missing.as_slice() {
         [] => return None,
         [one] => {
@@ -206,21 +276,23 @@ pub(super) fn parameters_among_inputs(graph: &mut GraphProto) -> usize {
 }
 
 /// What PyTorch's exporter put together: batch norms folded into convolutions, and equal tensors stored once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Joined {
     /// Batch norms.
     pub norms: u64,
     /// Their channels, all together.
     pub channels: u64,
-    /// Tensors that are stored as another one.
-    pub copies: u64,
-    /// Their elements, all together.
-    pub copied: u64,
+    /// The stored tensor and the elements of each parameter that is stored as another one.
+    pub copies: Vec<(String, u64)>,
 }
 
 impl Joined {
-    /// Says what PyTorch counts before the export of a model with `params`; nothing if it is the same.
-    pub(super) fn remark(self, params: u64) -> Option<String> {
+    /// Says what PyTorch counts before the export of a model with `params`; nothing if it is the same. `counts` returns whether
+    /// a stored tensor is a parameter.
+    pub(super) fn remark(&self, params: u64, counts: impl Fn(&str) -> bool) -> Option<String> {
+        let copies: Vec<u64> =
+            self.copies.iter().filter(|(of, _)| counts(of)).map(|(_, size)| *size).collect();
+        let copied = copies.iter().copied().fold(0, u64::saturating_add);
         let of = |count: u64, one: &str, many: &str| match count {
             0 => None,
             1 => Some(format!("1 {one}")),
@@ -231,9 +303,11 @@ impl Joined {
             "batch norm is folded into a convolution",
             "batch norms are folded into convolutions",
         );
-        let copies = of(self.copies, "tensor is stored as an equal one", "tensors are stored as equal ones");
+        let tied = if copies.is_empty() { "" } else { "; fewer where equal tensors were one" };
+        let copies =
+            of(copies.len() as u64, "tensor is stored as an equal one", "tensors are stored as equal ones");
         let what: Vec<String> = norms.into_iter().chain(copies).collect();
-        let all = params.saturating_add(self.copied).saturating_add(self.channels);
+        let all = params.saturating_add(copied).saturating_add(self.channels);
         let plain = cnnkit_core::number::grouped(all);
         let biased = cnnkit_core::number::grouped(all.saturating_add(self.channels));
         let biased = if self.norms > 0 {
@@ -241,7 +315,6 @@ impl Joined {
         } else {
             String::new()
         };
-        let tied = if self.copies > 0 { "; fewer where equal tensors were one" } else { "" };
         let counts = format!("before the export PyTorch counts {plain} parameters{biased}{tied}");
         (!what.is_empty()).then(|| format!("{}: {counts}", what.join(", ")))
     }
@@ -264,15 +337,24 @@ pub(super) fn joined(graph: &GraphProto) -> Joined {
         tensor.dims.iter().fold(1u64, |product, &size| product.saturating_mul(size.unsigned_abs()))
     };
     let mut found = Joined::default();
-    let kept = |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var");
-    for (_, tensor) in copies.iter().filter(|(name, tensor)| kept(name) && is_float(tensor)) {
-        found.copies += 1;
-        found.copied = found.copied.saturating_add(elements(tensor));
-    }
     let numbered = |name: &str| {
         let rest = name.strip_prefix("onnx::ConvTranspose_").or_else(|| name.strip_prefix("onnx::Conv_"));
         rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
     };
+    // Any other `Identity` is an operation of the module (`clone`), or moved nothing (a flattened matrix).
+    let list = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE);
+    let listed = list.map(|list| targets(&list.value, ": PARAMETER"));
+    let kept = |name: &str| match &listed {
+        Some(listed) => listed.contains(name),
+        None => {
+            (is_of_module(name) || numbered(name))
+                && !name.ends_with("running_mean")
+                && !name.ends_with("running_var")
+        }
+    };
+    for (_, tensor) in copies.iter().filter(|(name, tensor)| kept(name) && is_float(tensor)) {
+        found.copies.push((tensor.name.clone(), elements(tensor)));
+    }
     let mut seen = HashSet::new();
     for node in &graph.node {
         let ("Conv" | "ConvTranspose", [_, weight, bias]) = (node.op_type.as_str(), node.input.as_slice())
@@ -365,6 +447,74 @@ mod tests {
         // `d` is used by no node: it is tied to another one.
         let remark = unstored(&graph).expect("a remark");
         assert!(remark.starts_with("1 of the 4 parameters that the file lists, `c`, is"), "{remark}");
+    }
+
+    /// Weight norm: 216 products of a direction and a length are stored, not the 8 lengths. A packed projection is moved only.
+    #[test]
+    fn weights_computed_from_several_parameters_are_named() {
+        let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+        let tensor = |&name: &&str| TensorProto { name: name.into(), ..TensorProto::default() };
+        let value = |name: &str, from: &str| ValueInfoProto {
+            name: name.into(),
+            metadata_props: vec![entry(FOLDED, from)],
+            ..ValueInfoProto::default()
+        };
+        let list = ["g", "v", "q", "k"].map(|name| format!("p_{name}: PARAMETER target='{name}'\n")).concat();
+        let graph = |stored: &[&str]| GraphProto {
+            initializer: stored.iter().map(tensor).collect(),
+            value_info: vec![
+                value("mul_1", "['g', 'v', 'div', 'linalg_vector_norm', 'val_3']"),
+                // The weights of a recurrent layer, and the shape of the state in which it begins.
+                value("val_9", "['q', 'k', 'val_1', 'zeros_1']"),
+            ],
+            metadata_props: vec![entry(SIGNATURE, &list)],
+            ..GraphProto::default()
+        };
+        let remark = computed(&graph(&["mul_1", "val_9"])).expect("a remark");
+        assert!(
+            remark.starts_with(
+                "the exporter computed the stored tensor `mul_1` from `g` and `v`, which are not"
+            ),
+            "{remark}"
+        );
+        assert_eq!(computed(&graph(&["val_9"])), None);
+    }
+
+    /// What an `Identity` renames counts where it is a parameter of its own: neither a copied buffer nor a view.
+    #[test]
+    fn identities_of_operations_are_no_parameters() {
+        let tensor = |name: &str| TensorProto {
+            name: name.into(),
+            dims: vec![5],
+            data_type: DataType::Float as i32,
+            ..TensorProto::default()
+        };
+        let identity = |from: &str, to: &str| super::super::proto::NodeProto {
+            op_type: "Identity".into(),
+            input: vec![from.into()],
+            output: vec![to.into()],
+            ..Default::default()
+        };
+        let mut graph = GraphProto {
+            initializer: vec![tensor("a.weight"), tensor("a.weight_u")],
+            node: vec![
+                identity("a.weight", "b.weight"),
+                identity("a.weight", "onnx::MatMul_5"),
+                identity("a.weight_u", "c.weight_u"),
+            ],
+            ..GraphProto::default()
+        };
+        let found = joined(&graph);
+        assert_eq!(found.copies.len(), 2);
+        let counts = |name: &str| !name.ends_with("_u");
+        let remark = found.remark(5, counts).expect("a remark");
+        assert!(
+            remark.starts_with("1 tensor is stored as an equal one: before the export PyTorch counts 10 "),
+            "{remark}"
+        );
+        let list = "p_a: PARAMETER target='a.weight'\n";
+        graph.metadata_props = vec![StringStringEntryProto { key: SIGNATURE.into(), value: list.into() }];
+        assert_eq!(joined(&graph).remark(5, counts), None);
     }
 
     #[test]
