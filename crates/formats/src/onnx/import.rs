@@ -255,7 +255,7 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
-    lower.joined = super::provenance::joined(&graph);
+    lower.joined = super::joined::joined(&graph);
     // An exported program says itself what is learned.
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
