@@ -124,7 +124,6 @@ const OF_CONV: &[(&str, &[&str])] = &[
 
 /// The activations of a fused Gemm with their settings, attributes that begin with `activation_`.
 const OF_GEMM: &[(&str, &[&str])] = &[
-    ("Celu", &["alpha"]),
     ("Elu", &["alpha"]),
     ("HardSigmoid", &["alpha", "beta"]),
     ("LeakyRelu", &["alpha"]),
