@@ -182,6 +182,37 @@ fn weights_survive_both_file_formats() {
     assert!(arrays::read_weights("weights.bin").is_err());
 }
 
+/// Half precision is exact in f32: the bits of 1.5, of the smallest and of the largest number of each format.
+#[test]
+fn half_precision_in_safetensors_is_read_exactly() {
+    let file = |types: &[(&str, &str)], data: &[u16]| {
+        let tensor = |(at, (name, dtype)): (usize, &(&str, &str))| {
+            format!(
+                r#""{name}":{{"dtype":"{dtype}","shape":[3],"data_offsets":[{},{}]}}"#,
+                6 * at,
+                6 * at + 6
+            )
+        };
+        let header: Vec<String> = types.iter().enumerate().map(tensor).collect();
+        let header = format!("{{{}}}", header.join(","));
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(data.iter().flat_map(|bits| bits.to_le_bytes()));
+        let path = std::env::temp_dir().join(format!("cnnkit-half-{}.safetensors", std::process::id()));
+        std::fs::write(&path, bytes).expect("written");
+        let read = arrays::read_weights(path.to_str().expect("a plain path"));
+        std::fs::remove_file(path).expect("removed");
+        read
+    };
+    let bits = [0x3e00, 0x0001, 0x7bff, 0x3fc0, 0x0001, 0x7f7f];
+    let read = file(&[("half", "F16"), ("brain", "BF16")], &bits).expect("read");
+    assert_eq!(read["half"].data(), [1.5, 2.0f32.powi(-24), 65504.0]);
+    assert_eq!(read["brain"].data(), [1.5, f32::from_bits(1 << 16), f32::from_bits(0x7f7f_0000)]);
+    let error = file(&[("whole", "I16")], &bits[..3]).expect_err("integers");
+    assert!(error.message.contains("`whole`") && error.message.contains("I16"), "{error}");
+    assert_eq!(error.help.as_deref(), Some("the elements must be F16, BF16, F32 or F64"));
+}
+
 fn files_without(
     network: &Network<'_, f32>,
     left_out: &str,

@@ -120,6 +120,101 @@ fn operators_by_themselves_compute_as_onnx_runtime_does() {
     assert!(flaws.is_empty(), "{flaws:#?}");
 }
 
+/// `fused.zip` is made by `make_fused.py` beside it: what ONNX Runtime refuses is refused here too.
+#[test]
+fn fused_operators_compute_as_onnx_runtime_or_are_opaque() {
+    let files = archive("fused.zip");
+    let (_, cases) = files.iter().find(|(name, _)| name == "cases.json").expect("an entry");
+    let cases: Vec<Value> = serde_json::from_slice(cases).expect("JSON");
+    let refused = |name: &str| cases.iter().any(|case| case["name"] == name && case["refused"] == true);
+    let wrong = |name: &str, graph: &Graph| match (refused(name), opaque(graph)) {
+        (true, 0) => Some("a setting that is not known is ignored".to_owned()),
+        (false, 1..) => Some("it is opaque".to_owned()),
+        _ => None,
+    };
+    let flaws = compared("fused.zip", 90, &wrong);
+    assert!(flaws.is_empty(), "{flaws:#?}");
+    assert!(cases.iter().filter(|case| case["refused"] == true).count() >= 9);
+}
+
+/// ONNX 1.5, `resize_downsample_nearest`: of 4 elements, 0.6 times as many are the first and the third.
+#[test]
+fn nearest_of_version_10_rounds_up_where_an_axis_shrinks() {
+    let resize = node("Resize", &["x", "s"], &["y"], vec![]);
+    let mut model =
+        model(&[1, 1, 2, 4], vec![resize], vec![floats("s", &[4], &[1.0, 1.0, 0.6, 0.6])], &["y"]);
+    model.opset_import[0].version = 10;
+    let imported = made(model);
+    let network = Network::<f32>::seeded(&imported.graph, 0, Fill::Declared).expect("small");
+    let input = Tensor::new(&[1, 1, 2, 4], (1..=8u8).map(f32::from).collect()).expect("a tensor");
+    let run = network.run(vec![input], &Reference, |_| {}).expect("it runs");
+    assert_eq!(run.outputs[0].data(), [1.0, 3.0]);
+}
+
+/// PyTorch's newer exporter writes an LSTM with `proj_size` 3 and 8 cells as one of the hidden size 3: ONNX Runtime refuses it.
+#[test]
+fn lstm_whose_tensors_do_not_fit_says_so() {
+    let lstm = node("LSTM", &["x", "w", "r", "b", "", "h", "c"], &["y"], vec![number("hidden_size", 3)]);
+    let stored = vec![
+        ones("w", &[1, 12, 6]),
+        ones("r", &[1, 12, 3]),
+        ones("b", &[1, 24]),
+        ones("h", &[1, 1, 3]),
+        ones("c", &[1, 1, 8]),
+    ];
+    let imported = made(model(&[7, 1, 6], vec![lstm], stored, &["y"]));
+    let Some(Op::Layer(Layer::Opaque(layer))) = imported.graph.nodes().last().map(|node| &node.op) else {
+        panic!("an opaque layer")
+    };
+    assert!(layer.reason.contains("`initial_c` is [1, 1, 8] for a hidden size of 3"), "{}", layer.reason);
+    assert!(layer.reason.contains("proj_size"), "{}", layer.reason);
+}
+
+/// The weights in the body of a loop are those of the node: stored in the body or outside, they are parameters; numbers in
+/// its code are buffers, as everywhere.
+#[test]
+fn weights_in_the_body_of_a_loop_count() {
+    let constant = node(
+        "Constant",
+        &[],
+        &["v"],
+        vec![AttributeProto { name: "value".into(), t: Some(ones("v", &[4])), ..AttributeProto::default() }],
+    );
+    let body = GraphProto {
+        node: vec![
+            constant,
+            node("MatMul", &["h", "w"], &["m"], vec![]),
+            node("Add", &["m", "outer"], &["a"], vec![]),
+            node("Mul", &["a", "v"], &["h2"], vec![]),
+        ],
+        initializer: vec![ones("w", &[4, 4])],
+        input: vec![value("h", Some(&[1, 4]), DataType::Float)],
+        output: vec![value("h2", Some(&[1, 4]), DataType::Float)],
+        ..GraphProto::default()
+    };
+    let looped = NodeProto {
+        attribute: vec![AttributeProto { name: "body".into(), g: Some(body), ..AttributeProto::default() }],
+        ..node("Loop", &["n", "", "x"], &["l"], vec![])
+    };
+    let after = node("MatMul", &["l", "last"], &["y"], vec![]);
+    let stored = vec![ints("n", &[], &[3]), ones("outer", &[4]), ones("last", &[4, 5])];
+    for stated in [true, false] {
+        let mut model = model(&[1, 4], vec![looped.clone(), after.clone()], stored.clone(), &["y"]);
+        if let (true, Some(graph)) = (stated, &mut model.graph) {
+            graph.value_info.push(value("l", Some(&[1, 4]), DataType::Float));
+        }
+        let imported = made(model);
+        let counts = totals::of_graph(&imported.graph);
+        assert_eq!((counts.params, counts.buffers), (16 + 4 + 20, 4), "{stated}");
+        // What comes behind it is known where the file states the shape.
+        assert_eq!(opaque(&imported.graph), if stated { 1 } else { 2 });
+        assert_eq!(counts.macs, if stated { 20 } else { 0 });
+        let network = Network::<f32>::seeded(&imported.graph, 0, Fill::Declared).expect("small");
+        let error = network.run(vec![Tensor::zeros(&[1, 4])], &Reference, |_| {}).expect_err("a loop");
+        assert!(error.message.contains("running the operator Loop (a loop, whose body"), "{}", error.message);
+    }
+}
+
 /// Two tests may unpack the same archive at a time.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 

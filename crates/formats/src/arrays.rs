@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use half::{bf16, f16};
 use ndarray_npy::{NpzWriter, WriteNpyExt as _};
 use safetensors::tensor::{Dtype, Metadata, View};
 use zip::ZipArchive;
@@ -66,7 +67,7 @@ fn npy_header(path: &str, file: &mut impl Read, size: u64) -> Result<npy::Header
     Ok(header)
 }
 
-/// The tensor in a `.npy` file: f32, or f64 rounded to it.
+/// The tensor in a `.npy` file: f32, f16 as it is, or f64 rounded.
 pub fn read_npy(path: &str) -> Result<Tensor<f32>, Problem> {
     let (mut file, size) = open(path)?;
     let header = npy_header(path, &mut file, size)?;
@@ -180,6 +181,13 @@ fn read_safetensors(path: &str, wanted: Option<&Wanted>) -> Result<HashMap<Strin
         file.by_ref().take(to - from).read_to_end(&mut bytes).map_err(io)?;
         let data: Vec<f32> = match info.dtype {
             Dtype::F32 => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+            // Every number of these is one of f32.
+            Dtype::F16 => {
+                bytes.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect()
+            }
+            Dtype::BF16 => {
+                bytes.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32()).collect()
+            }
             Dtype::F64 => {
                 let elements = bytes.as_chunks().0.iter();
                 elements
@@ -189,7 +197,9 @@ fn read_safetensors(path: &str, wanted: Option<&Wanted>) -> Result<HashMap<Strin
             }
             other => {
                 let message = format!("not supported: `{name}` of `{path}` has elements of type {other:?}");
-                return Err(Problem::new(Code::Io, message).help("the elements must be F32 or F64"));
+                return Err(
+                    Problem::new(Code::Io, message).help("the elements must be F16, BF16, F32 or F64")
+                );
             }
         };
         tensors.insert(name, Tensor::new(&info.shape, data)?);

@@ -21,6 +21,7 @@ mod execution;
 mod field;
 mod global_field;
 pub mod gridding;
+mod inexact_functions;
 mod kept;
 mod memory;
 pub mod numerics;

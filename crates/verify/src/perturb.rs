@@ -30,7 +30,7 @@ pub(super) fn measure(
     let (Some(unit), Some(region)) = (place.units.first(), place.regions.first()) else { return Ok(()) };
     let id = place.graph.node(place.node).id.clone();
     let Some(graph) = without_gates(&place.graph)? else {
-        outcome.notes.push(format!("perturbation of {id}: everything passes through a gate"));
+        outcome.notes.push(format!("perturbation of {id}: gates cannot be taken away here"));
         return Ok(());
     };
     // Offsets that are inputs of a layer cannot be kept at 0.

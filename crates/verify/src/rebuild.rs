@@ -10,6 +10,7 @@ use cnnkit_core::layers::args::Groups;
 use cnnkit_core::layers::conv::Conv;
 use cnnkit_core::layers::conv_transpose::ConvTranspose;
 use cnnkit_core::layers::deform_conv::DeformConv;
+use cnnkit_core::layers::gather::Gather;
 use cnnkit_core::layers::group_norm::GroupNorm;
 use cnnkit_core::layers::layer_norm::NormAxis;
 use cnnkit_core::layers::linear::Linear;
@@ -204,7 +205,7 @@ fn narrow(layer: &Layer, before: u64, after: u64, flat: bool, width: &dyn Fn(u64
 }
 
 /// Returns the network without gates and map-wide statistics, which leaves the local field. `None` if a join has
-/// gates only.
+/// gates only, or if a gate stretches the other operands along several axes.
 pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     let inputs: Vec<Shape> = graph.inputs().map(|(_, node)| node.shape.clone()).collect();
     let only_gates = graph.nodes().iter().any(|node| {
@@ -214,16 +215,37 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     if only_gates {
         return Ok(None);
     }
+    // The operands of a product or quotient that are not gates.
+    let kept = |node: &Node| -> Vec<NodeId> {
+        let reaches = graph.reach(node);
+        let read = |index: usize| reaches.iter().any(|r| r.input == index && r.role != Role::Context);
+        (0..).zip(&node.inputs).filter(|(index, _)| read(*index)).map(|(_, &input)| input).collect()
+    };
+    // A gate may have more elements along an axis than what it multiplies, which then is repeated without it.
+    let stretched = |node: &Node, kept: &[NodeId]| -> Vec<usize> {
+        let size = |axis: usize| kept.iter().map(|&input| graph.node(input).shape.sizes()[axis]).max();
+        (0..node.shape.rank()).filter(|&axis| size(axis) != Some(node.shape.sizes()[axis])).collect()
+    };
+    let joins = |node: &Node| matches!(node.op, Op::Layer(Layer::Multiply(_) | Layer::Divide(_)));
+    let too_many = graph.nodes().iter().filter(|node| joins(node)).any(|node| {
+        let kept = kept(node);
+        stretched(node, &kept).len() > usize::from(kept.len() == 1)
+    });
+    if too_many {
+        return Ok(None);
+    }
     let identity = || Layer::Identity(cnnkit_core::layers::identity::Identity {});
     let open = graph.rebuilt(&inputs, |node, layer, _| {
-        if let Layer::Multiply(_) | Layer::Divide(_) = layer {
-            let reaches = graph.reach(node);
-            let kept: Vec<NodeId> = (0..)
-                .zip(&node.inputs)
-                .filter(|(index, _)| reaches.iter().any(|r| r.input == *index && r.role != Role::Context))
-                .map(|(_, &input)| input)
-                .collect();
-            let layer = if kept.len() == 1 { identity() } else { layer.clone() };
+        if joins(node) {
+            let kept = kept(node);
+            let layer = match (kept.len(), stretched(node, &kept).as_slice()) {
+                (1, &[axis]) => {
+                    let indices = vec![0; usize::try_from(node.shape.sizes()[axis]).unwrap_or(0)];
+                    Layer::Gather(Gather { indices, axis: axis as u64 })
+                }
+                (1, _) => identity(),
+                _ => layer.clone(),
+            };
             return Ok((layer, kept));
         }
         Ok((if map_wide(layer) { identity() } else { layer.clone() }, node.inputs.clone()))

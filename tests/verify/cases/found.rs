@@ -504,4 +504,51 @@ layers:
 ",
         &[Kind::Perturbation, Kind::Tiles],
     ),
+    (
+        "rows became channels, columns of a cell too: a unit is one channel, for which the box of the cell is a bound",
+        "
+input: [4, 5, 6]
+layers:
+  - reduce: {reduction: mean, axes: [0]}
+  - pixel_unshuffle: {downscale_factor: 3}
+  - upsample: {scale_factor: 3, mode: linear}
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
+    (
+        "a map of one channel times a gate for each: without the gate it is repeated, so that the layers after it fit",
+        "
+input: {map: [1, 3, 4], query: [2, 3, 4]}
+layers:
+  - {from: query, conv: {out_channels: 6, kernel: [1, 2], groups: 2}}
+  - {id: gate, avg_pool: {kernel: [1, 3], stride: 1}}
+  - {from: [map, gate], multiply: {}}
+  - conv_transpose: {out_channels: 6, kernel: [1, 2], groups: 6}
+",
+        &[Kind::Perturbation],
+    ),
+    (
+        "two channels that two tanh made nearly equal: a norm enlarges the error that their polynomials have and the definition has not",
+        "
+input: {input0: [2, 2, 3, 4], input1: [2, 2, 3, 4], input2: [2, 2, 3, 4]}
+layers:
+  - {id: n3, from: [input0, input1, input2], attention: {bias: [1, 2, 3, 3], mask: [2, 1, 3, 3]}}
+  - {id: n4, crop: {size: [1, 2, 2]}}
+  - {id: n5, tanh: {}}
+  - {id: n6, tanh: {}}
+  - {id: n7, layer_norm: {elementwise_affine: false}}
+",
+        &[Kind::Numerics],
+    ),
+    (
+        "a weight that is an input: a transposed convolution with a stride reads the taps of one phase, not all",
+        "
+input: {map: [3, 4, 4], weight: [3, 2, 3, 3]}
+layers:
+  - {from: [map, weight], dynamic_conv: {transposed: true, stride: 2, padding: 1, output_padding: 1}}
+  - conv_transpose: {out_channels: 6, kernel: [2, 3], dilation: 2}
+  - chunk: {chunks: 4, index: 0, axis: 1}
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
 ];

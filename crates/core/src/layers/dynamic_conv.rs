@@ -120,6 +120,13 @@ impl DynamicConv {
     }
 }
 
+impl DynamicConv {
+    /// Returns whether an output reads some taps only, wherever it is: those of its phase.
+    pub fn skips_taps(&self) -> bool {
+        self.transposed && !self.stride.is(1)
+    }
+}
+
 impl LayerKind for DynamicConv {
     const DOC: Doc = Doc {
         name: "dynamic_conv",

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use half::f16;
 use ndarray::{ArrayD, IxDyn, ShapeBuilder as _};
 
 use cnnkit_exec::tensor::Tensor;
@@ -17,9 +18,39 @@ const MAX_HEADER: u64 = 1 << 16;
 /// Types of elements that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
+    F16,
     F32,
     F64,
 }
+
+impl Element {
+    /// Returns its bytes.
+    fn size(self) -> u64 {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+}
+
+/// What elements are that are not read, by the letter of NumPy's type.
+const OTHERS: &[(char, &str)] = &[
+    ('b', "truth values"),
+    ('?', "truth values"),
+    ('i', "integers"),
+    ('u', "integers"),
+    ('c', "complex numbers"),
+    ('f', "real numbers of another width"),
+    ('U', "text"),
+    ('S', "text"),
+    ('a', "text"),
+    ('O', "Python objects"),
+    ('M', "dates"),
+    ('m', "durations"),
+    ('V', "raw bytes, in which NumPy saves bfloat16, for one,"),
+    ('[', "records"),
+];
 
 /// What a file contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +68,7 @@ pub(super) struct Header {
 impl Header {
     /// Returns the bytes of all elements; none beyond 64 bits.
     pub(super) fn bytes(&self) -> Option<u64> {
-        self.count.checked_mul(if self.element == Element::F32 { 4 } else { 8 })
+        self.count.checked_mul(self.element.size())
     }
 }
 
@@ -48,7 +79,7 @@ fn invalid(message: impl Into<String>) -> io::Error {
 /// Reads the header; the elements follow.
 ///
 /// # Errors
-/// If it is not one of NumPy's format, or of elements other than float32 and float64.
+/// If it is not one of NumPy's format, or of elements other than float16, float32 and float64.
 pub(super) fn header(reader: &mut impl Read) -> io::Result<Header> {
     let mut start = [0; 8];
     reader.read_exact(&mut start).map_err(|_| invalid("it is not a .npy file: it is too short"))?;
@@ -87,12 +118,22 @@ fn parse(text: &str) -> Option<io::Result<Header>> {
     let sizes: Vec<usize> =
         sizes.map(|size| size.trim_end_matches('L').parse().ok()).collect::<Option<_>>()?;
     let element = match descr.trim_start_matches(['<', '>', '=']) {
+        "f2" => Element::F16,
         "f4" => Element::F32,
         "f8" => Element::F64,
-        _ => {
-            let shown: String = descr.chars().take(40).collect();
+        other => {
+            // A list of fields has no quotes around it.
+            let end = if quote.is_some() {
+                descr.len()
+            } else {
+                descr.find(']').map_or(descr.len(), |end| end + 1)
+            };
+            let shown: String = descr[..end].chars().take(40).collect();
+            let kind = other.trim_start_matches('|').chars().next();
+            let what = OTHERS.iter().find(|(letter, _)| Some(*letter) == kind);
+            let what = what.map_or_else(|| "of a type".to_owned(), |(_, what)| (*what).to_owned());
             return Some(Err(invalid(format!(
-                "its elements are `{shown}`; they must be float32 or float64"
+                "its elements are {what} (`{shown}`); they must be float16, float32 or float64 (`astype`)"
             ))));
         }
     };
@@ -109,7 +150,7 @@ fn parse(text: &str) -> Option<io::Result<Header>> {
 pub(super) fn elements(reader: &mut impl Read, header: &Header) -> io::Result<Tensor<f32>> {
     let mut data: Vec<f32> = Vec::new();
     let mut buffer = vec![0; 1 << 16];
-    let size = if header.element == Element::F32 { 4 } else { 8 };
+    let size = header.element.size() as usize;
     let mut rest = header.count;
     while rest > 0 {
         let now = rest.min((buffer.len() / size) as u64);
@@ -124,6 +165,13 @@ pub(super) fn elements(reader: &mut impl Read, header: &Header) -> io::Result<Te
         // The last request makes room for exactly what is left.
         data.reserve_exact(if rest == now { now as usize } else { 0 });
         match (header.element, header.big_endian) {
+            // Every f16 is an f32.
+            (Element::F16, false) => {
+                data.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()))
+            }
+            (Element::F16, true) => {
+                data.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_be_bytes(b).to_f32()))
+            }
             (Element::F32, false) => data.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
             (Element::F32, true) => data.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_be_bytes(b))),
             (Element::F64, false) => {
@@ -179,6 +227,16 @@ mod tests {
         assert_eq!(read(&file(header, &data)).expect("an array").data(), [1.0, 2.0, 3.0, 4.0]);
         let header = "{\"descr\": \">f4\", 'fortran_order': False, 'shape': (1,)}";
         assert_eq!(read(&file(header, &1.5f32.to_be_bytes())).expect("an array").data(), [1.5]);
+        // 1.5, the smallest number, -65504 and infinity, in both orders of bytes.
+        let halves: [u16; 4] = [0x3e00, 0x0001, 0xfbff, 0x7c00];
+        let wanted = [1.5, 2.0f32.powi(-24), -65504.0, f32::INFINITY];
+        for (order, data) in [
+            ('<', halves.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()),
+            ('>', halves.iter().flat_map(|x| x.to_be_bytes()).collect()),
+        ] {
+            let header = format!("{{'descr': '{order}f2', 'fortran_order': False, 'shape': (4,)}}");
+            assert_eq!(read(&file(&header, &data)).expect("an array").data(), wanted);
+        }
         let header = "{'descr': '<f4', 'fortran_order': False, 'shape': ()}";
         assert_eq!(read(&file(header, &2.0f32.to_le_bytes())).expect("a scalar").sizes(), [0usize; 0]);
     }
@@ -196,8 +254,20 @@ mod tests {
             let error = read(&file(&header, &[])).expect_err(shape).to_string();
             assert!(error.contains(why), "{shape}: {error}");
         }
-        let error = read(&file("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", &[0; 8]));
-        assert!(error.expect_err("integers").to_string().contains("float32 or float64"));
+        for (descr, what) in [
+            ("'<i8'", "integers (`<i8`); they must be float16, float32 or float64"),
+            ("'|b1'", "truth values (`|b1`)"),
+            ("'<c8'", "complex numbers (`<c8`)"),
+            ("'<U7'", "text (`<U7`)"),
+            ("'|O'", "Python objects (`|O`)"),
+            ("'<V2'", "raw bytes, in which NumPy saves bfloat16, for one, (`<V2`)"),
+            ("[('a', '<f4')]", "records (`[('a', '<f4')]`)"),
+            ("'<f16'", "real numbers of another width (`<f16`)"),
+        ] {
+            let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (1,)}}");
+            let error = read(&file(&header, &[0; 8])).expect_err(what).to_string();
+            assert!(error.contains(what), "{error}");
+        }
         let large = |value: f64| {
             read(&file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", &value.to_le_bytes()))
         };

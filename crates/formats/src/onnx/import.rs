@@ -255,7 +255,7 @@ fn lowered(
         lower.values.insert(input.name.clone(), Value::Tensor(tensor));
         names.push(input.name);
     }
-    lower.joined = super::provenance::joined(&graph);
+    lower.joined = super::joined::joined(&graph);
     // An exported program says itself what is learned.
     let fixed =
         if declared.every { declared.buffers.clone() } else { super::provenance::no_parameters(&graph) };
@@ -264,6 +264,7 @@ fn lowered(
         lower.exporters = super::provenance::exporters(&graph);
         lower.folded = super::provenance::folded(&graph);
         super::provenance::unstored(&graph).into_iter().for_each(|remark| lower.remark(remark));
+        super::provenance::computed(&graph).into_iter().for_each(|remark| lower.remark(remark));
     }
     let single = if declared.every {
         HashSet::new()
@@ -485,7 +486,13 @@ fn build(
     let graph =
         builder.finish(name, outputs.into_iter().map(NodeId::new).collect()).map_err(Unbuilt::into_flaws)?;
     let params = cnnkit_core::analysis::totals::of_graph(&graph).params;
-    if let Some(remark) = lower.joined.remark(params) {
+    let learned = weights.iter().flatten().filter(|weight| lower.is_learned(weight));
+    let roots = learned.flat_map(|weight| weight.root.iter().chain(&weight.sources));
+    let counted: HashSet<&str> = roots
+        .filter(|root| !lower.fixed.contains(root))
+        .filter_map(|&root| lower.tensors.get(root).map(|tensor| tensor.name.as_str()))
+        .collect();
+    if let Some(remark) = lower.joined.remark(params, |name| counted.contains(name)) {
         lower.remark(remark);
     }
     Ok((graph, weights))

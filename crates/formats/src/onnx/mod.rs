@@ -26,6 +26,7 @@ mod idle;
 pub mod import;
 pub(crate) mod inline;
 mod ir;
+mod joined;
 pub mod lower;
 pub(crate) mod names;
 mod patterns;

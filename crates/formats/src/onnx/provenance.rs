@@ -8,7 +8,7 @@ use super::proto::{DataType, Dimension, DimensionValue, GraphProto, TensorProto,
 const PARAMETERS: &[&str] = &[".weight", ".bias", ".running_mean", ".running_var"];
 
 /// The metadata in which PyTorch's newer exporter lists a module's parameters and buffers.
-const SIGNATURE: &str = "pkg.torch.export.ExportedProgram.graph_signature";
+pub(super) const SIGNATURE: &str = "pkg.torch.export.ExportedProgram.graph_signature";
 
 /// The metadata in which it lists what a stored tensor was computed from.
 const FOLDED: &str = "pkg.onnxscript.optimizer.folded_from";
@@ -89,12 +89,7 @@ pub(super) fn made(graph: &GraphProto) -> HashSet<String> {
 pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<String> {
     let list = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE);
     let listed = list.map(|list| targets(&list.value, ": PARAMETER"));
-    let named = |name: &str| {
-        producer == "pytorch"
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && !name.starts_with("val_")
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
-    };
+    let named = |name: &str| producer == "pytorch" && is_of_module(name);
     let single = graph.initializer.iter().filter(|tensor| {
         let float = matches!(
             DataType::try_from(tensor.data_type),
@@ -107,6 +102,81 @@ pub(super) fn single_parameters(graph: &GraphProto, producer: &str) -> HashSet<S
         None => named(&tensor.name),
     });
     known.map(|tensor| tensor.name.clone()).collect()
+}
+
+/// Whether a name is one that a module gives, not an exporter.
+pub(super) fn is_of_module(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && !name.starts_with("val_")
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+}
+
+/// Operations after which a tensor has the elements of those of which it was made, by the names of their values; and those that
+/// make what only has a shape (the states of a recurrent layer).
+const MOVES: &[&str] = &[
+    "alias",
+    "cat",
+    "clone",
+    "concat",
+    "contiguous",
+    "detach",
+    "empty",
+    "flatten",
+    "full",
+    "getitem",
+    "movedim",
+    "ones",
+    "permute",
+    "reshape",
+    "select",
+    "slice",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "t",
+    "to",
+    "transpose",
+    "unsqueeze",
+    "val",
+    "view",
+    "zeros",
+];
+
+/// Says that weights were computed from several parameters each when the model was exported, by more than moving elements
+/// (weight norm): only the results are stored, and nothing says how many elements the parameters had.
+pub(super) fn computed(graph: &GraphProto) -> Option<String> {
+    let listed = graph.metadata_props.iter().find(|entry| entry.key == SIGNATURE)?;
+    let parameters = targets(&listed.value, ": PARAMETER");
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    // `mul_1` is the second `mul`.
+    let operation = |name: &str| -> String {
+        let end = name.rfind('_').filter(|&at| name[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+        name[..end.unwrap_or(name.len())].trim_start_matches('_').to_owned()
+    };
+    let moves = |name: &str| MOVES.contains(&operation(name).as_str());
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for value in graph.value_info.iter().filter(|value| stored.contains(value.name.as_str())) {
+        let Some(list) = value.metadata_props.iter().find(|entry| entry.key == FOLDED) else { continue };
+        let names = list.value.split('\'').skip(1).step_by(2);
+        let (sources, steps): (Vec<&str>, Vec<&str>) = names.partition(|name| parameters.contains(name));
+        let gone = sources.iter().any(|source| !stored.contains(source));
+        if sources.len() > 1 && gone && !(moves(&value.name) && steps.into_iter().all(moves)) {
+            found.push((&value.name, sources));
+        }
+    }
+    let (name, sources) = found.first()?;
+    let shown: Vec<String> = sources.iter().map(|source| format!("`{source}`")).collect();
+    let shown = shown.join(" and ");
+    let what = match found.len() {
+        1 => format!("the stored tensor `{name}` from {shown}, which are not stored"),
+        count => format!(
+            "{count} stored tensors from parameters that are not stored, `{name}` from {shown} for one"
+        ),
+    };
+    Some(format!(
+        "the exporter computed {what}: what is stored counts, and before the export PyTorch counts those parameters; `optimize=False` at the export keeps them"
+    ))
 }
 
 /// Says that parameters of the file's list, which its nodes used before the export, are in no stored tensor of their own;
@@ -144,7 +214,7 @@ pub(super) fn unstored(graph: &GraphProto) -> Option<String> {
     };
     let missing: Vec<String> = listed().filter_map(absent).collect();
     let all = listed().count();
-    let why = "norms are folded into convolutions, or equal tensors are stored once; PyTorch counts more before the export";
+    let why = "norms are folded into convolutions, equal tensors are stored once, or the exporter dropped them (an LSTM's projection); PyTorch counts more before the export";
     Some(match missing.as_slice() {
         [] => return None,
         [one] => {
@@ -158,7 +228,7 @@ pub(super) fn unstored(graph: &GraphProto) -> Option<String> {
 }
 
 /// Returns the entries of a kind in the list of a module's parameters and buffers.
-fn targets<'a>(list: &'a str, kind: &str) -> HashSet<&'a str> {
+pub(super) fn targets<'a>(list: &'a str, kind: &str) -> HashSet<&'a str> {
     let target = |line: &str| -> Option<(usize, usize)> {
         let at = line.find(kind)? + kind.len();
         let start = at + line[at..].find("target='")? + "target='".len();
@@ -203,98 +273,6 @@ pub(super) fn parameters_among_inputs(graph: &mut GraphProto) -> usize {
     let count = found.len();
     graph.initializer.extend(found);
     count
-}
-
-/// What PyTorch's exporter put together: batch norms folded into convolutions, and equal tensors stored once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Joined {
-    /// Batch norms.
-    pub norms: u64,
-    /// Their channels, all together.
-    pub channels: u64,
-    /// Tensors that are stored as another one.
-    pub copies: u64,
-    /// Their elements, all together.
-    pub copied: u64,
-}
-
-impl Joined {
-    /// Says what PyTorch counts before the export of a model with `params`; nothing if it is the same.
-    pub(super) fn remark(self, params: u64) -> Option<String> {
-        let of = |count: u64, one: &str, many: &str| match count {
-            0 => None,
-            1 => Some(format!("1 {one}")),
-            count => Some(format!("{count} {many}")),
-        };
-        let norms = of(
-            self.norms,
-            "batch norm is folded into a convolution",
-            "batch norms are folded into convolutions",
-        );
-        let copies = of(self.copies, "tensor is stored as an equal one", "tensors are stored as equal ones");
-        let what: Vec<String> = norms.into_iter().chain(copies).collect();
-        let all = params.saturating_add(self.copied).saturating_add(self.channels);
-        let plain = cnnkit_core::number::grouped(all);
-        let biased = cnnkit_core::number::grouped(all.saturating_add(self.channels));
-        let biased = if self.norms > 0 {
-            format!(", or {biased} if those convolutions had a bias of their own")
-        } else {
-            String::new()
-        };
-        let tied = if self.copies > 0 { "; fewer where equal tensors were one" } else { "" };
-        let counts = format!("before the export PyTorch counts {plain} parameters{biased}{tied}");
-        (!what.is_empty()).then(|| format!("{}: {counts}", what.join(", ")))
-    }
-}
-
-/// Finds what PyTorch's exporter put together. Weight and bias of a convolution with a norm have the exporter's numbers
-/// instead of the module's names; an `Identity` gives an equal tensor the name of one that is not stored.
-pub(super) fn joined(graph: &GraphProto) -> Joined {
-    let stored: HashMap<&str, &TensorProto> =
-        graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let mut copies: HashMap<&str, &TensorProto> = HashMap::new();
-    for node in graph.node.iter().filter(|node| node.op_type == "Identity") {
-        if let ([input], [output]) = (node.input.as_slice(), node.output.as_slice())
-            && let Some(tensor) = stored.get(input.as_str())
-        {
-            copies.insert(output, tensor);
-        }
-    }
-    let elements = |tensor: &TensorProto| {
-        tensor.dims.iter().fold(1u64, |product, &size| product.saturating_mul(size.unsigned_abs()))
-    };
-    let mut found = Joined::default();
-    let kept = |name: &str| !name.ends_with("running_mean") && !name.ends_with("running_var");
-    for (_, tensor) in copies.iter().filter(|(name, tensor)| kept(name) && is_float(tensor)) {
-        found.copies += 1;
-        found.copied = found.copied.saturating_add(elements(tensor));
-    }
-    let numbered = |name: &str| {
-        let rest = name.strip_prefix("onnx::ConvTranspose_").or_else(|| name.strip_prefix("onnx::Conv_"));
-        rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let mut seen = HashSet::new();
-    for node in &graph.node {
-        let ("Conv" | "ConvTranspose", [_, weight, bias]) = (node.op_type.as_str(), node.input.as_slice())
-        else {
-            continue;
-        };
-        let tensor = stored.get(bias.as_str()).or_else(|| copies.get(bias.as_str()));
-        if let Some(tensor) = tensor
-            && numbered(weight)
-            && numbered(bias)
-            && seen.insert(weight)
-        {
-            found.norms += 1;
-            found.channels = found.channels.saturating_add(elements(tensor));
-        }
-    }
-    found
-}
-
-/// Whether a stored tensor has numbers that may be learned.
-fn is_float(tensor: &TensorProto) -> bool {
-    DataType::try_from(tensor.data_type).is_ok_and(|data_type| !super::constant::is_integer(data_type))
 }
 
 #[cfg(test)]
@@ -365,6 +343,37 @@ mod tests {
         // `d` is used by no node: it is tied to another one.
         let remark = unstored(&graph).expect("a remark");
         assert!(remark.starts_with("1 of the 4 parameters that the file lists, `c`, is"), "{remark}");
+    }
+
+    /// Weight norm: 216 products of a direction and a length are stored, not the 8 lengths. A packed projection is moved only.
+    #[test]
+    fn weights_computed_from_several_parameters_are_named() {
+        let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+        let tensor = |&name: &&str| TensorProto { name: name.into(), ..TensorProto::default() };
+        let value = |name: &str, from: &str| ValueInfoProto {
+            name: name.into(),
+            metadata_props: vec![entry(FOLDED, from)],
+            ..ValueInfoProto::default()
+        };
+        let list = ["g", "v", "q", "k"].map(|name| format!("p_{name}: PARAMETER target='{name}'\n")).concat();
+        let graph = |stored: &[&str]| GraphProto {
+            initializer: stored.iter().map(tensor).collect(),
+            value_info: vec![
+                value("mul_1", "['g', 'v', 'div', 'linalg_vector_norm', 'val_3']"),
+                // The weights of a recurrent layer, and the shape of the state in which it begins.
+                value("val_9", "['q', 'k', 'val_1', 'zeros_1']"),
+            ],
+            metadata_props: vec![entry(SIGNATURE, &list)],
+            ..GraphProto::default()
+        };
+        let remark = computed(&graph(&["mul_1", "val_9"])).expect("a remark");
+        assert!(
+            remark.starts_with(
+                "the exporter computed the stored tensor `mul_1` from `g` and `v`, which are not"
+            ),
+            "{remark}"
+        );
+        assert_eq!(computed(&graph(&["val_9"])), None);
     }
 
     #[test]

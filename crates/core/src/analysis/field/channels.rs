@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::Field;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::rearrange::Rearrangement;
-use crate::layers::{AxisReach, Io, Reach, Role};
+use crate::layers::{AxisReach, Io, Layer, Reach, Role};
 
 /// Whether all channels of a node have the node's boxes, and whether these may be too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,9 @@ impl Layout {
         all.bound |= local().any(|reach| chosen(reach));
         all.bound |= local().any(|reach| side_by_side(reach, &self.places, of(reach.input)));
         all.bound |= self.stacked(local().copied(), &of);
+        // Of a weight that is an input, "all taps" is a bound where each unit reads those of its phase.
+        let phases = matches!(&node.op, Op::Layer(Layer::DynamicConv(conv)) if conv.skips_taps());
+        all.bound |= phases && local().any(|reach| reach.input == 1);
         let mixed = node.inputs.first().is_some_and(|&operand| apart(operand));
         if let (Some(rearrangement), Some(field)) = (&self.rearrangement, of(0)) {
             rearranged(rearrangement, field, mixed, &mut all);

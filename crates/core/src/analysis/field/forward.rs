@@ -150,6 +150,10 @@ fn merge(
                 table[id.0].push((input, classes));
             }
         }
+        // Where channels are positions of the input, a unit is one channel: boxes that are those of several channels
+        // together (of a cell that became channels) are too large for it.
+        let positions = || field.axes.iter().flat_map(|axis| &axis.union).any(|piece| piece.by == Some(0));
+        bound |= !uniform && positions();
         list.push(Field { context, aligned, uniform, bound, ..field });
     }
     Ok(list)

@@ -31,6 +31,7 @@ mod pad;
 mod pointwise;
 mod pool;
 mod quantised;
+mod recurrent;
 mod resample;
 mod resize;
 mod runtime;

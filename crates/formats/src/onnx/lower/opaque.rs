@@ -46,7 +46,7 @@ impl Sources {
                 Some(Value::Constant(_)) | None => {}
             }
         }
-        sources.constants(lower, used.node);
+        sources.constants(lower, used.node, false);
         for graph in
             used.node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
         {
@@ -61,8 +61,8 @@ impl Sources {
         }
     }
 
-    /// Adds the weights among the node's inputs.
-    fn constants(&mut self, lower: &Lower, node: &NodeProto) {
+    /// Adds the weights among the node's inputs; of a node in the `body` of another one, fixed numbers too.
+    fn constants(&mut self, lower: &Lower, node: &NodeProto, body: bool) {
         for (index, name) in node.input.iter().enumerate() {
             let Some(Value::Constant(constant)) = lower.values.get(name) else { continue };
             let slot = slot(&node.op_type, index);
@@ -74,6 +74,13 @@ impl Sources {
             };
             let known = list.iter().any(|other| other.root == constant.root && other.view == constant.view);
             let several = constant.elements().is_ok_and(|count| count > 1) || slot == Slot::Weight;
+            // What stands in the code of a body is no parameter, but it is stored.
+            if body && several && is_stored_number(constant) && !is_weight(lower, constant) {
+                if !self.buffers.iter().any(|other| other.root == constant.root) {
+                    self.buffers.push(constant.clone());
+                }
+                continue;
+            }
             if several && is_weight(lower, constant) && !(constant.root.is_some() && known) {
                 list.push(constant.clone());
             }
@@ -98,7 +105,7 @@ impl Sources {
                 {
                     lower.values.insert(name.clone(), value);
                 }
-                self.constants(lower, node);
+                self.constants(lower, node, true);
                 stack.extend(
                     node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)),
                 );
@@ -228,6 +235,11 @@ fn macs(lower: &Lower, used: Use<'_>) -> Option<u64> {
     let all = u64::try_from(used.attribute(MACS)?.i?).ok()?;
     let own = used.node.domain == super::ATEN && all.checked_rem(lower.batch) == Some(0);
     own.then(|| all / lower.batch)
+}
+
+/// Returns whether a constant is a stored tensor of floating-point numbers.
+fn is_stored_number(constant: &Constant) -> bool {
+    constant.root.is_some() && !constant.is_integer()
 }
 
 /// Returns whether a constant is a weight: floating-point numbers, or integers of at most 8 bits, which

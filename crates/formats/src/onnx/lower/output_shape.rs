@@ -117,7 +117,8 @@ fn further(node: Asked<'_>, index: usize) -> Option<Vec<u64>> {
         ("BatchNormalization", _) => Some(vec![*node.dims(0)?.get(1)?]),
         ("Dropout", 1) => node.dims(0),
         ("DynamicQuantizeLinear", _) => Some(vec![]),
-        ("LayerNormalization" | "SkipLayerNormalization", 1 | 2) => {
+        ("SimplifiedLayerNormalization", 1)
+        | ("LayerNormalization" | "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 1 | 2) => {
             let mut dims = node.dims(0)?;
             let first = node.axis_of("axis", -1, dims.len())?;
             dims[first..].fill(1);

@@ -396,13 +396,21 @@ pub(super) fn runtime(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
     Some(quantised(lower, used, name, names, scale))
 }
 
-/// Lowers QGemm: A, its scale and zero; B, its scale and zero; C in steps of the product of the scales.
+/// Returns the numbers times a factor.
+fn scaled(values: &Values, factor: f64) -> Values {
+    Values::Floats(values.floats().into_iter().map(|value| value * factor).collect())
+}
+
+/// Lowers QGemm: A, its scale and zero; B, its scale and zero; C in steps of `alpha` times the product of the scales.
 fn gemm(lower: &mut Lower, used: Use<'_>) -> Outcome {
+    let alpha = used.float("alpha", 1.0);
     let (input, scale) = (lower.constant(used, 1)?, lower.constant(used, 4)?);
     let x = operand(lower, used, 0, Some(input.clone()), 2, -1)?;
     let axis = i64::from(used.int("transB", 0) == 0);
     let mut inputs = vec![x, operand(lower, used, 3, Some(scale.clone()), 5, axis)?];
     if used.has(6) {
+        // The whole numbers of C are added before the factor.
+        let input = Constant { values: input.values.as_ref().map(|values| scaled(values, alpha)), ..input };
         let step = step(&input, scale);
         inputs.push(operand(lower, used, 6, Some(step), usize::MAX, -1)?);
     }

@@ -11,6 +11,13 @@ use cnnkit_core::layers::upsample::{KEYS, cubic};
 /// An element of the input with its weight.
 type Tap = (usize, f64);
 
+/// How version 10 finds the nearest element: the one before where the axis grows, the one behind where it shrinks. The
+/// standard does not say so, but its example does (`resize_downsample_nearest` of ONNX 1.5), and ONNX Runtime computes it.
+const OUTWARD: &str = "outward";
+
+/// How close to the middle between two elements ONNX Runtime 1.32 takes a place for the middle, found by trying factors.
+const TIE: f64 = 1e-6;
+
 /// Most neighbours that are mixed along one axis; each is a choice, a product and an addend of its own.
 const MOST_TAPS: usize = 16;
 
@@ -72,12 +79,20 @@ impl Stretch {
 }
 
 impl Stretch {
-    /// [`Self::place`] for the nearest element: where two are equally near the last digit decides, so that it is rounded to
-    /// f32 where ONNX Runtime rounds.
+    /// [`Self::place`] for the nearest element: where two are equally near, or an element is met exactly, the last digit
+    /// decides, so that it is rounded to f32 where ONNX Runtime rounds. Where the file states a size and the rule is the
+    /// plain ratio, the place is exact, as the standard and PyTorch define it.
     fn rounded_place(&self, rule: &str, at: usize) -> Option<f64> {
         let (factor, from, to) = (self.factor as f32, self.from as f32, self.to as f32);
         let half_pixel = || f64::from((at as f32 + 0.5) / factor - 0.5);
         match rule {
+            "asymmetric" if self.by_size && self.fits() => {
+                Some(at as f64 * self.from as f64 / self.to as f64)
+            }
+            "asymmetric" => Some(f64::from(at as f32 / factor)),
+            "align_corners" if self.fits() && self.to > 1 => {
+                Some(f64::from(at as f32 * (from - 1.0) / (to - 1.0)))
+            }
             "half_pixel" => Some(half_pixel()),
             "pytorch_half_pixel" if self.to > 1 => Some(half_pixel()),
             "half_pixel_symmetric" => {
@@ -118,25 +133,30 @@ impl<'a> Rules<'a> {
         Self {
             rule: new("coordinate_transformation_mode", "half_pixel").unwrap_or("asymmetric"),
             mode: if mode == "bilinear" { "linear" } else { mode },
-            rounding: new("nearest_mode", "round_prefer_floor").unwrap_or("floor"),
+            rounding: new("nearest_mode", "round_prefer_floor").unwrap_or(OUTWARD),
             coefficient: used.float("cubic_coeff_a", KEYS),
             antialias: used.int("antialias", 0) != 0,
             inside_only: used.int("exclude_outside", 0) != 0,
         }
     }
 
-    /// The nearest element for each element; none for a rule that is not known, or for too many.
+    /// The nearest element for each element; none for a rule that is not known, or for too many. What is closer than
+    /// [`TIE`] to the middle between two lies there for ONNX Runtime.
     pub fn nearest(&self, axis: Stretch) -> Option<Vec<u64>> {
         if axis.to > KNOWN || axis.from == 0 {
             return None;
         }
         let nearest = |at: usize| {
             let place = axis.rounded_place(self.rule, at)?;
+            let tie = (place - place.floor() - 0.5).abs() < TIE;
             let whole = match self.rounding {
                 "floor" => place.floor(),
                 "ceil" => place.ceil(),
-                "round_prefer_floor" => (place - 0.5).ceil(),
-                "round_prefer_ceil" => (place + 0.5).floor(),
+                OUTWARD if axis.factor < 1.0 => place.ceil(),
+                OUTWARD => place.floor(),
+                "round_prefer_floor" if tie => place.floor(),
+                "round_prefer_ceil" if tie => place.ceil(),
+                "round_prefer_floor" | "round_prefer_ceil" => place.round(),
                 _ => return None,
             };
             Some(whole.min(axis.from as f64 - 1.0).max(0.0) as u64)
@@ -255,6 +275,15 @@ mod tests {
             1.5,
             &[0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 10, 11, 12],
         ),
+        // Closer to the middle than 1e-6, by f32 or by the factor.
+        ("half_pixel_symmetric", "round_prefer_floor", 7, 0.6, &[0, 2, 4, 5]),
+        ("half_pixel_symmetric", "round_prefer_floor", 13, 1.0 / 3.0, &[1, 4, 7, 10]),
+        ("half_pixel_symmetric", "round_prefer_floor", 14, 0.7, &[1, 2, 4, 5, 6, 8, 9, 11, 12]),
+        ("asymmetric", "floor", 20, 0.6, &[0, 1, 3, 5, 6, 8, 10, 11, 13, 14, 16, 18]),
+        ("asymmetric", "floor", 14, 1.0 / 3.0, &[0, 3, 6, 9]),
+        ("asymmetric", OUTWARD, 13, 0.7, &[0, 2, 3, 5, 6, 8, 9, 10, 12]),
+        ("asymmetric", OUTWARD, 4, 0.6, &[0, 2]),
+        ("asymmetric", OUTWARD, 3, 1.5, &[0, 0, 1, 2]),
     ];
 
     #[test]

@@ -81,31 +81,84 @@ impl<'a, 'n> Parts<'a, 'n> {
         kept.cloned().collect()
     }
 
-    /// Applies the activation that a fused node names.
-    fn activated(&mut self, value: String) -> Result<String, Flaw> {
-        let Some(activation) = self.used.text("activation").map(str::to_owned) else { return Ok(value) };
-        let numbers: Vec<f32> =
-            self.used.attribute("activation_params").map(|given| given.floats.clone()).unwrap_or_default();
-        let setting = |name: &str, index: usize| {
-            numbers.get(index).map(|&value| AttributeProto {
-                name: name.into(),
-                f: Some(value),
-                ..AttributeProto::default()
-            })
+    /// Applies the activation that a fused node names, if it is one of `known`. `number` returns its setting by name and
+    /// index; the runtime has no defaults for them.
+    fn activated(
+        &mut self,
+        value: String,
+        known: &[(&str, &[&str])],
+        number: impl Fn(&str, usize) -> Option<f32>,
+        given: usize,
+    ) -> Result<String, Flaw> {
+        let Some(activation) = self.used.text("activation").filter(|name| !name.is_empty()) else {
+            return if given == 0 { Ok(value) } else { self.used.unsupported("settings of no activation") };
         };
-        let names: &[&str] = match activation.as_str() {
-            "Clip" => &["min", "max"],
-            "HardSigmoid" => &["alpha", "beta"],
-            "LeakyRelu" => &["alpha"],
-            _ => &[],
+        let Some((_, names)) = known.iter().find(|(name, _)| *name == activation) else {
+            return self.used.unsupported(format!("the fused activation `{activation}`"));
         };
-        let settings = names.iter().enumerate().filter_map(|(index, name)| setting(name, index)).collect();
-        self.apply(&activation, vec![value], settings)
+        let setting = |(index, name): (usize, &&str)| {
+            let value = number(name, index)?;
+            Some(AttributeProto { name: (*name).into(), f: Some(value), ..AttributeProto::default() })
+        };
+        let settings: Option<Vec<AttributeProto>> = names.iter().enumerate().map(setting).collect();
+        match settings.filter(|settings| settings.len() == given) {
+            Some(settings) => self.apply(activation, vec![value], settings),
+            None => self.used.unsupported(format!(
+                "the fused activation `{activation}` with {given} settings instead of {}",
+                names.len()
+            )),
+        }
     }
 }
 
+/// The activations of a fused convolution with their settings, in the order of `activation_params`.
+const OF_CONV: &[(&str, &[&str])] = &[
+    ("Clip", &["min", "max"]),
+    ("HardSigmoid", &["alpha", "beta"]),
+    ("HardSwish", &[]),
+    ("LeakyRelu", &["alpha"]),
+    ("Relu", &[]),
+    ("Sigmoid", &[]),
+    ("Tanh", &[]),
+];
+
+/// The activations of a fused Gemm with their settings, attributes that begin with `activation_`.
+const OF_GEMM: &[(&str, &[&str])] = &[
+    ("Elu", &["alpha"]),
+    ("HardSigmoid", &["alpha", "beta"]),
+    ("LeakyRelu", &["alpha"]),
+    ("Relu", &[]),
+    ("Selu", &["alpha", "gamma"]),
+    ("Sigmoid", &[]),
+    ("Softplus", &[]),
+    ("Softsign", &[]),
+    ("Tanh", &[]),
+    ("ThresholdedRelu", &["alpha"]),
+];
+
+/// The attributes of operators that do not become one operator with the same attributes, which would refuse others.
+const KNOWN: &[(&str, &[&str])] = &[
+    ("BiasGelu", &[]),
+    ("FastGelu", &[]),
+    ("FusedMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"]),
+    ("Gelu", &[]),
+    ("QuickGelu", &["alpha"]),
+    ("SimplifiedLayerNormalization", &["axis", "epsilon", "stash_type"]),
+    ("SkipLayerNormalization", &["epsilon"]),
+    ("SkipSimplifiedLayerNormalization", &["epsilon"]),
+    ("TransposeMatMul", &["alpha", "transA", "transB", "transBatchA", "transBatchB"]),
+];
+
 /// Lowers the node as the operators from which it was fused; none if it is another operator.
 pub(super) fn fused(lower: &mut Lower, used: Use<'_>) -> Option<Outcome> {
+    if let Some((_, known)) = KNOWN.iter().find(|(name, _)| *name == used.node.op_type)
+        && let Some(other) = used.node.attribute.iter().find(|own| !known.contains(&own.name.as_str()))
+    {
+        let name = &other.name;
+        return Some(
+            used.unsupported(format!("the setting `{name}`, which the operator is not known to have")),
+        );
+    }
     let parts = Parts::new(lower, used);
     let last = used.node.op_type.starts_with("Nhwc") || used.int("channels_last", 0) != 0;
     Some(match used.node.op_type.as_str() {
@@ -188,16 +241,20 @@ fn conv(mut parts: Parts<'_, '_>) -> Outcome {
         let other = parts.input(3);
         value = parts.apply("Add", vec![value, other], vec![])?;
     }
-    let value = parts.activated(value)?;
+    let numbers: Vec<f32> =
+        parts.used.attribute("activation_params").map(|given| given.floats.clone()).unwrap_or_default();
+    let value = parts.activated(value, OF_CONV, |_, index| numbers.get(index).copied(), numbers.len())?;
     parts.done(&value)
 }
 
 fn gemm(mut parts: Parts<'_, '_>) -> Outcome {
     let inputs = (0..3).map(|index| parts.input(index)).collect();
-    let names =
-        ["activation", "activation_params", "activation_alpha", "activation_beta", "activation_gamma"];
+    let names = ["activation", "activation_alpha", "activation_beta", "activation_gamma"];
     let value = parts.apply("Gemm", inputs, parts.without(&names))?;
-    let value = parts.activated(value)?;
+    let used = parts.used;
+    let number = |name: &str, _| used.attribute(&format!("activation_{name}")).and_then(|given| given.f);
+    let given = names[1..].iter().filter(|name| used.attribute(name).is_some()).count();
+    let value = parts.activated(value, OF_GEMM, number, given)?;
     parts.done(&value)
 }
 
@@ -282,7 +339,7 @@ fn skip_norm(mut parts: Parts<'_, '_>) -> Outcome {
     let total = parts.tensor(&sum)?;
     let epsilon = parts.used.float("epsilon", 1e-12);
     let mut values = if simple {
-        normalised(&mut parts, &sum, 2)?
+        normalised(&mut parts, &sum, 2, epsilon)?
     } else {
         let setting =
             AttributeProto { name: "epsilon".into(), f: Some(epsilon as f32), ..AttributeProto::default() };
@@ -302,18 +359,18 @@ fn root_mean_square(mut parts: Parts<'_, '_>, input: usize, scale: usize) -> Out
     if parts.used.axis(parts.used.int("axis", -1), rank)? + 1 != rank {
         return parts.used.unsupported("a norm over several axes");
     }
-    let name = parts.input(input);
-    normalised(&mut parts, &name, scale)
+    let (name, epsilon) = (parts.input(input), parts.used.float("epsilon", 1e-5));
+    normalised(&mut parts, &name, scale, epsilon)
 }
 
 /// Lowers `x / sqrt(mean(x^2) + eps)` over the last axis, times the scale.
-fn normalised(parts: &mut Parts<'_, '_>, name: &str, scale: usize) -> Outcome {
+fn normalised(parts: &mut Parts<'_, '_>, name: &str, scale: usize, epsilon: f64) -> Outcome {
     let input = parts.tensor(name)?;
     let last = input.dims.len().checked_sub(1).and_then(|axis| input.axis(axis));
     let Some(last) = last else { return parts.used.unsupported("a norm over the batch") };
     let (lower, used) = (&mut *parts.lower, parts.used);
     let mean = Layer::Reduce(Reduce { reduction: Reduction::Mean, axes: vec![last as u64], keepdim: true });
-    let epsilon = Layer::Rescale(Rescale { scale: 1.0, shift: used.float("epsilon", 1e-5) });
+    let epsilon = Layer::Rescale(Rescale { scale: 1.0, shift: epsilon });
     let squares = lower.map(used, Layer::Power(Power { exponent: 2.0 }), &input, vec![])?;
     let mean = lower.map(used, mean, &squares, vec![])?;
     let more = lower.map(used, epsilon, &mean, vec![])?;

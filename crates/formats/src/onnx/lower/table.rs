@@ -4,8 +4,8 @@ use super::context::{Flaw, Lower, Outcome, Use, Value};
 use super::elements::SMALL;
 use super::{
     arithmetic, aten, attention, attributes, blocked, constant_source, control, conv, dynamic_conv, einsum,
-    fold, gather, integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, resize,
-    runtime, shapes, slice_concat, stack,
+    fold, gather, integers, linear, masks, mean, norm, opaque, pad, pointwise, pool, quantised, recurrent,
+    resize, runtime, shapes, slice_concat, stack,
 };
 use crate::onnx::constant::{Constant, Values};
 use crate::onnx::inline::{MAX_NODES, title};
@@ -238,7 +238,13 @@ impl Lower {
         let lower = match operator {
             Some(operator) => operator.lower,
             None if onnx_operators().any(|name| name == node.op_type) => pointwise::function,
-            None => return used.unsupported("no layer for it"),
+            None if matches!(node.op_type.as_str(), "Loop" | "Scan") => {
+                return used.unsupported("a loop, whose body may run any number of times");
+            }
+            None => {
+                let misfit = recurrent::misfit(self, used);
+                return used.unsupported(misfit.unwrap_or_else(|| "no layer for it".into()));
+            }
         };
         let names = node.attribute.iter().map(|attribute| attribute.name.as_str());
         if let Some(name) = attributes::unknown(&node.op_type, names) {
