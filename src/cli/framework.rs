@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use crate::cli::load::Loaded;
 use crate::cli::outputs;
 use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::shape::Shape;
 use cnnkit_exec::tensor::Tensor;
 use cnnkit_verify::{Claim, Kind};
 
@@ -59,10 +60,12 @@ impl Array {
         numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
     }
 
-    fn tensor(&self) -> Result<Tensor<f32>, Problem> {
+    /// The tensor, with a batch of one if it has none for an input of this shape, which has none.
+    fn tensor(&self, shape: &Shape) -> Result<Tensor<f32>, Problem> {
         // A scalar becomes a list of one element, as in `run`.
-        let sizes: &[usize] = if self.sizes.is_empty() { &[1, 1] } else { &self.sizes };
-        Tensor::new(sizes, self.values())
+        let own: &[usize] = if self.sizes.is_empty() { &[1] } else { &self.sizes };
+        let sizes = if own.len() == shape.rank() { [&[1], own].concat() } else { own.to_vec() };
+        Tensor::new(&sizes, self.values())
     }
 }
 
@@ -71,7 +74,9 @@ impl Array {
 /// # Errors
 /// If it cannot be run: a weight is not there, an operator is not analysed.
 pub fn claims(loaded: &Loaded, reference: &Reference) -> Result<Vec<Claim>, Problem> {
-    let inputs = reference.inputs.iter().map(Array::tensor).collect::<Result<Vec<_>, _>>()?;
+    let shapes = loaded.graph.inputs().map(|(_, node)| &node.shape);
+    let inputs = reference.inputs.iter().zip(shapes).map(|(array, shape)| array.tensor(shape));
+    let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
     let run = loaded.run(&inputs)?;
     let (names, tensors) = outputs::named(loaded, &run)?;
     let compared = names.iter().zip(&tensors).zip(&reference.outputs);

@@ -302,6 +302,96 @@ fn next(state: &mut u64, below: usize) -> usize {
     (*state >> 33) as usize % below.max(1)
 }
 
+/// A value of the program's JSON that is not taken for another: kinds of tensors, sizes, names.
+const WILD: &[&str] = &[
+    r#"{"as_int": 4611686018427387904}"#,
+    r#"{"as_int": -1}"#,
+    r#"{"as_int": 0}"#,
+    r#"{"as_expr": {"expr_str": "s0*s1"}}"#,
+    r#"{"as_tensor": {"name": "x"}}"#,
+    r#"{"as_tensors": []}"#,
+    r#"{"as_ints": [9223372036854775807, -9223372036854775808]}"#,
+    r#"{"as_float": "NaN"}"#,
+    r#"{"as_none": true}"#,
+    "[]",
+    "255",
+    "null",
+];
+
+/// All values of a JSON document that satisfy `wanted`, as paths.
+fn paths(value: &Value, at: &str, wanted: &dyn Fn(&str, &Value) -> bool, found: &mut Vec<String>) {
+    if wanted(at, value) {
+        found.push(at.to_owned());
+    }
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in map {
+                paths(inner, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), wanted, found);
+            }
+        }
+        Value::Array(list) => {
+            for (index, inner) in list.iter().enumerate() {
+                paths(inner, &format!("{at}/{index}"), wanted, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The program with a few of its parts exchanged: an argument, a size, a type, a name, a list, a node.
+fn disordered(text: &str, seed: u64) -> String {
+    let mut state = seed;
+    let mut program: Value = serde_json::from_str(text).expect("JSON");
+    let kind = next(&mut state, 6);
+    let wanted = |at: &str, value: &Value| match kind {
+        // Arguments, sizes and whatever else has one key.
+        0 => value.as_object().is_some_and(|map| map.len() == 1),
+        1 => at.ends_with("/dtype") || at.ends_with("/as_scalar_type") || at.ends_with("/storage_offset"),
+        2 => at.contains("/sizes/") || at.contains("/strides/"),
+        // Names: of what nothing makes, of what is made later, of itself.
+        3 => at.ends_with("/name"),
+        4 => value.is_array(),
+        _ => at.ends_with("/nodes"),
+    };
+    let mut found = Vec::new();
+    paths(&program, "", &wanted, &mut found);
+    for _ in 0..=next(&mut state, 3) {
+        let Some(at) = found.get(next(&mut state, found.len())) else { break };
+        let other = program.pointer(&found[next(&mut state, found.len())]).cloned().unwrap_or_default();
+        let Some(value) = program.pointer_mut(at) else { continue };
+        match value {
+            Value::Array(list) if kind >= 4 && !list.is_empty() => {
+                let (from, to) = (next(&mut state, list.len()), next(&mut state, list.len()));
+                match next(&mut state, 4) {
+                    0 => list.swap(from, to),
+                    1 => list.truncate(from),
+                    2 => list.insert(to, list[from].clone()),
+                    // As many as no program has.
+                    _ => list.extend(vec![list[from].clone(); next(&mut state, 20_000) / list.len()]),
+                }
+            }
+            _ if next(&mut state, 2) == 0 => *value = other,
+            _ => *value = serde_json::from_str(WILD[next(&mut state, WILD.len())]).expect("JSON"),
+        }
+    }
+    program.to_string()
+}
+
+/// The archive with a few bytes of its headers changed: of an entry, of the directory, of its end.
+fn headers(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = bytes.to_vec();
+    let marks: Vec<usize> =
+        (0..bytes.len() - 4).filter(|&at| bytes[at..].starts_with(b"PK") && bytes[at + 2] < 8).collect();
+    for _ in 0..=next(&mut state, 3) {
+        let at = marks[next(&mut state, marks.len())] + 4 + next(&mut state, 42);
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = [0, 1, 0x7f, 0x80, 0xff, next(&mut state, 256) as u8][next(&mut state, 6)];
+        }
+    }
+    bytes
+}
+
 #[test]
 fn pt2_mutated_archives_never_panic() {
     let count: u64 = std::env::var("CNNKIT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
@@ -314,7 +404,11 @@ fn pt2_mutated_archives_never_panic() {
     for seed in 0..count {
         let mut state = seed;
         let original = &originals[next(&mut state, originals.len())];
-        let mutated = if seed % 4 == 0 {
+        let mutated = if seed % 8 == 3 {
+            headers(original, seed)
+        } else if seed % 8 > 4 {
+            rewritten(original, |text| disordered(&text, seed))
+        } else if seed % 4 == 0 {
             // Any byte of the archive.
             let mut bytes = original.clone();
             for _ in 0..=next(&mut state, 4) {

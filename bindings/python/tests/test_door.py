@@ -2,8 +2,10 @@
 
 import collections
 import dataclasses
+import io
 import logging
 import warnings
+import zipfile
 
 import pytest
 
@@ -97,6 +99,66 @@ def test_wrappers_are_taken_off():
 def test_figures_are_those_of_one_image():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5))
     assert cnnkit.summary(module, torch.zeros(8, 3, 8, 8)).macs == cnnkit.summary(module, (3, 8, 8)).macs
+    # Attention joins images and heads.
+    attention = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    one, many = cnnkit.summary(attention, (7, 16)), cnnkit.summary(attention, torch.zeros(3, 7, 16))
+    assert figures(one) == figures(many) == counted(attention, torch.zeros(1, 7, 16)) and not many.partial
+    # What is made of all images together has no first image.
+    mixed = Called(lambda conv, x: conv(x).mean(0))
+    assert cnnkit.summary(mixed, torch.zeros(4, 3, 8, 8)).params == 112
+
+
+class Sums(nn.Module):
+    """Windows of every kind over an image without the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, stride=2, padding=1, groups=4)
+        self.up, self.head = nn.ConvTranspose2d(16, 4, 2, 2), nn.Linear(32, 5)
+
+    def forward(self, x):
+        x = functional.max_pool2d(self.first(x).relu(), 2)
+        x = self.up(functional.gelu(self.second(torch.cat([x[4:], x[:4] * 2]))))
+        return self.head(functional.adaptive_avg_pool2d(x, (2, 4)).flatten())
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        (Sums(), (3, 32, 32)),
+        (conv(), (3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 1, 3), nn.Sigmoid()), (1, 28, 28)),
+        (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 4, 3), nn.Flatten(0), nn.Linear(16, 5)), (3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(1), nn.Linear(36, 5)), (3, 8, 8)),
+        (nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.AvgPool1d(2)), (3, 16)),
+        (nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1)), (3, 8, 8, 8)),
+        (nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3, padding=1), nn.PixelShuffle(2)), (3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, affine=True), nn.Softmax(0)), (3, 8, 8)),
+        (nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0), (7, 16)),
+        (nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)), (8,)),
+    ],
+)
+def test_example_without_the_batch_is_one_image(module, size):
+    example = torch.rand(*size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module.eval()(example)
+    result = cnnkit.verify(module, example)
+    assert result.ok and [claim for claim in result.claims if "PyTorch" in claim.predicted]
+    result = cnnkit.summary(module, example)
+    assert figures(result) == (sum(p.numel() for p in module.parameters()), 0, counter.get_total_flops() // 2)
+    assert not result.partial and not result.remarks
+
+
+def test_sequence_without_the_batch_is_one_sequence():
+    for module in (nn.LSTM(8, 16), nn.GRU(8, 16, batch_first=True)):
+        one, many = cnnkit.summary(module, torch.zeros(7, 8)), cnnkit.summary(module, torch.zeros(7, 1, 8))
+        assert figures(one) == counted(module, torch.zeros(7, 8))
+        assert one.params == many.params
+    # Whole numbers are words, not features: their batch is the first axis, also if it is one.
+    words = nn.Sequential(nn.Embedding(50, 16), nn.TransformerEncoderLayer(16, 4, 32, batch_first=True))
+    first = cnnkit.summary(words, torch.zeros(1, 7, dtype=torch.long))
+    assert first.outputs[0].shape == [7, 16]
+    assert cnnkit.summary(words, torch.zeros(3, 7, dtype=torch.long)).macs == first.macs
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -264,6 +326,52 @@ def test_diff_of_a_module_and_the_file_of_its_name(tmp_path, monkeypatch):
         cnnkit.diff(Net(4), Net(5), (3, 8, 8)).quantities,
     )]
     assert first == [(224, 112), (112, 224), (112, 140)]
+
+
+def test_strict_export_says_which_tensors_it_leaves_out(monkeypatch):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.aux = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.norm(self.conv(x))
+
+    own = torch.export.export
+
+    def strict_only(*arguments, strict, **options):
+        if not strict:
+            raise RuntimeError("no export today")
+        return own(*arguments, strict=strict, **options)
+
+    monkeypatch.setattr(torch.export, "export", strict_only)
+    result = cnnkit.summary(Net(), (3, 8, 8))
+    assert figures(result) == (120, 8, CONV[2])
+    assert result.remarks[1:] == [
+        "12 elements of parameters that nothing reads are not counted: aux.weight, aux.bias",
+        "1 elements of buffers that nothing reads are not counted: norm.num_batches_tracked",
+    ]
+
+
+def test_archive_is_what_pytorch_saves():
+    from torch._export.serde import serialize
+
+    from cnnkit import _export
+
+    own, archives = serialize.canonicalize, []
+    program = torch.export.export(conv(), (torch.zeros(1, 3, 8, 8),), strict=False)
+    with _export._Unchecked():
+        assert serialize.canonicalize is not own
+        archives.append(io.BytesIO())
+        torch.export.save(program, archives[-1])
+    assert serialize.canonicalize is own
+    archives.append(io.BytesIO())
+    torch.export.save(program, archives[-1])
+    programs = []
+    for archive in archives:
+        with zipfile.ZipFile(archive) as entries:
+            programs.append([entries.read(name) for name in entries.namelist() if name.endswith("model.json")])
+    assert programs[0] == programs[1] and programs[0]
 
 
 def test_fallback_to_onnx_is_read_as_onnx(monkeypatch):

@@ -35,9 +35,22 @@ sequencer2d_s shvit_s1 starnet_s1 swiftformer_xs tiny_vit_5m_224 tresnet_m vitam
 gcvit_xxtiny hgnet_tiny hiera_tiny_224 inception_next_atto mambaout_femto maxvit_pico_rw_256 caformer_s18 mvitv2_tiny
 nest_tiny nextvit_small rdnet_tiny fasternet_t0 efficientvit_b0 efficientvit_m0 samvit_base_patch16
 vit_tiny_r_s16_p8_224 vit_relpos_small_patch16_224 swinv2_cr_tiny_224""".split()
+#: More families of timm, each with one small member.
+FAMILIES = """beit3_base_patch16_224 beitv2_base_patch16_224 botnet26t_256 cait_xxs24_224 coat_tiny coat_lite_mini
+coatnet_nano_rw_224 coatnet_0_224 coatnext_nano_rw_224 convformer_s18 convnext_atto convnext_atto_rms
+convnext_atto_ols cpubone_b0_bfrobust cpubone_b1_dwnorm crossvit_9_dagger_240 cs3darknet_s cs3darknet_focus_s
+cs3sedarknet_l cspnext_tiny cspresnext50 darknet53 darknetaa53 deepseek_vit_412m deit3_small_patch16_224
+deit_tiny_distilled_patch16_224 densenetblur121d dla46x_c dm_nfnet_f0 dpn48b eca_botnext26ts_256 eca_halonext26ts
+eca_nfnet_l0 eca_resnet33ts eca_vovnet39b ecaresnetlight ecaresnext26t_32x4d edgenext_small_rw
+efficientnet_b0_g16_evos efficientnet_cc_b0_4e efficientnet_em efficientnetv2_rw_t efficientvim_m1 efficientvit_l1
+ese_vovnet19b_dw eva02_tiny_patch14_224 eva_large_patch14_196 fastvit_mci0 fastvit_sa12 fbnetc_100 fbnetv3_b
+flexivit_small gc_efficientnetv2_rw_t gcresnet33ts gcresnext26ts gemma4_vit_167m gernet_s ghostnetv2_100 gmixer_12_224
+halo2botnet50ts_256 halonet26t haloregnetz_b hgnetv2_b0 hieradet_small hiera_small_abswin_256 iformer_t
+lambda_resnet26rpt_256 lambda_resnet26t lamhalobotnet50ts_256 lcnet_050 lcnetv2_small legacy_senet154
+legacy_seresnet18 legacy_xception levit_conv_128s lowformer_b0 maxxvit_rmlp_nano_rw_256 maxxvitv2_nano_rw_256""".split()
 #: Networks with operators that sample or whose size depends on the data: their figures are said to be partial.
 PARTIAL = ("raft_small",)
-NAMES = [*TORCHVISION, *(f"timm:{name}" for name in TIMM)] if os.environ.get("CNNKIT_NETWORKS") == "all" else FEW
+NAMES = [*TORCHVISION, *(f"timm:{name}" for name in (*TIMM, *FAMILIES))] if os.environ.get("CNNKIT_NETWORKS") == "all" else FEW
 #: Modules that do nothing in evaluation mode: they have no layer.
 IDLE = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "DropPath", "StochasticDepth", "Sequential")
 #: Modules that end with a view or are a part of an attention: their output is the input of the layer that reads it, not a layer.

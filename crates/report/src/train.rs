@@ -331,8 +331,8 @@ fn bounds(graph: &Graph, kept: &[LayerKept], imported: bool) -> Vec<TrainBound> 
         graph.nodes().iter().zip(kept).filter(|(node, kept)| imported && keeps_part(graph, node, kept));
     let parts = parts.map(|(node, _)| TrainBound {
         id: Some(node.id.clone()),
-        reason: "it keeps the whole tensor of which it multiplies a part: a model does not show whether the part was \
-                 copied first (`contiguous()`)"
+        reason: "it keeps the whole tensor of which it reads a part: a model does not show whether the part was copied \
+                 first (`contiguous()`)"
             .to_owned(),
     });
     let of_layers = inexact(graph).into_iter().map(|(node, reason)| TrainBound {
@@ -342,16 +342,22 @@ fn bounds(graph: &Graph, kept: &[LayerKept], imported: bool) -> Vec<TrainBound> 
     evaluated.into_iter().chain(of_layers).chain(written_out).chain(parts).collect()
 }
 
-/// Returns whether a product keeps the storage of a larger tensor than it multiplies.
+/// Returns whether the layer keeps the storage of a larger tensor than it reads, and may have read a copy: a product, or what
+/// reads its input with the axes in another order (tokens as an image).
 fn keeps_part(graph: &Graph, node: &Node, kept: &LayerKept) -> bool {
     let elements = |id: NodeId| product(graph.node(id).shape.sizes());
-    matches!(node.op, Op::Layer(Layer::Attention(_) | Layer::Matmul(_)))
-        && kept.tensors.iter().any(|tensor| match (tensor.part, tensor.node) {
-            (Part::Input(index), Some(storage)) => {
-                node.inputs.get(index).is_some_and(|&input| elements(storage) > elements(input))
-            }
-            _ => false,
-        })
+    let multiplies = matches!(node.op, Op::Layer(Layer::Attention(_) | Layer::Matmul(_)));
+    let permuted = |input: NodeId, storage: NodeId| {
+        let mut views = std::iter::successors(Some(input), |&id| graph.node(id).inputs.first().copied())
+            .take_while(|&id| id.index() > storage.index());
+        views.any(|id| matches!(graph.node(id).op, Op::Layer(Layer::Permute(_))))
+    };
+    kept.tensors.iter().any(|tensor| match (tensor.part, tensor.node) {
+        (Part::Input(index), Some(storage)) => node.inputs.get(index).is_some_and(|&input| {
+            elements(storage) > elements(input) && (multiplies || permuted(input, storage))
+        }),
+        _ => false,
+    })
 }
 
 /// Returns the tensor with its name.

@@ -11,6 +11,8 @@ import logging
 import numbers
 import os
 import re
+import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -73,14 +75,29 @@ def export(
             unknown.append(f"where the layers were written is not known: {reason(error)}")
             return None
 
+    def archived(*, strict: bool) -> bytes:
+        nonlocal arguments, named
+        single = None if strict else _first_images(model, arguments, named)
+        if single is not None:
+            try:
+                archive, unread = _archive(model, *single, written, weights, strict=False, alone=True)
+                arguments, named = single
+                return archive
+            except Exception:
+                # Not every module runs on one image alone.
+                pass
+        archive, unread = _archive(model, arguments, named, written, weights, strict=strict)
+        unknown.extend(unread)
+        return archive
+
     device, dtype = _place(model)
     # An exported network does not depend on the values; what it computes does.
     drawn = torch.Generator().manual_seed(0) if weights else None
     arguments = tuple(_example(value, device, dtype, drawn) for value in inputs)
     named = {name: _example(value, device, dtype, drawn) for name, value in keywords.items()}
     ways: list[tuple[str, Callable[[], bytes]]] = [
-        ("torch.export", lambda: _archive(model, arguments, named, written, weights, strict=False)),
-        ("torch.export(strict=True)", lambda: _archive(model, arguments, named, written, weights, strict=True)),
+        ("torch.export", lambda: archived(strict=False)),
+        ("torch.export(strict=True)", lambda: archived(strict=True)),
     ]
     if importlib.util.find_spec("onnxscript") is not None:
         ways.append(("torch.onnx.export", lambda: _onnx(model, arguments, named)))
@@ -315,8 +332,13 @@ def _archive(
     weights: bool,
     *,
     strict: bool,
-) -> bytes:
+    alone: bool = False,
+) -> tuple[bytes, list[str]]:
+    """The archive of a module, and what is said of tensors that are not in it. ``alone`` is whether each output must be of one
+    image."""
     program = torch.export.export(model, arguments, named or None, strict=strict)
+    if alone and not all(_is_single(program, name) for name in program.graph_signature.user_outputs):
+        raise ValueError("its outputs are not of one image")
     extra = {"cnnkit_ties.json": json.dumps(_ties(model))}
     source = written(program)
     if source is not None:
@@ -329,8 +351,68 @@ def _archive(
     for entry in program.module_call_graph:
         entry.signature = None
     archive = io.BytesIO()
-    torch.export.save(program, archive, extra_files=extra)
-    return archive.getvalue()
+    with _Unchecked():
+        torch.export.save(program, archive, extra_files=extra)
+    return archive.getvalue(), _unread(model, program)
+
+
+def _first_images(
+    model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The first image of a batch of examples, as figures are those of one: attention of ``nn.MultiheadAttention`` joins images
+    and heads, which would have to be told apart again. None where the first axis may not be the batch."""
+    tensors = [leaf for leaf in tree_leaves((arguments, named)) if isinstance(leaf, torch.Tensor)]
+    sizes = {tensor.shape[0] if tensor.dim() > 1 else 1 for tensor in tensors}
+    # Two axes with real numbers are a batch of vectors as well as a sequence.
+    unclear = any(tensor.dim() == 2 and tensor.is_floating_point() for tensor in tensors)
+    later = any(getattr(module, "batch_first", True) is False for module in model.modules())
+    if len(sizes) != 1 or sizes == {1} or unclear or later:
+        return None
+    first: tuple[tuple[Any, ...], dict[str, Any]] = tree_map(
+        lambda leaf: leaf[:1] if isinstance(leaf, torch.Tensor) else leaf, (arguments, named)
+    )
+    return first
+
+
+def _is_single(program: torch.export.ExportedProgram, name: object) -> bool:
+    """Whether an output is of one image."""
+    node = next((node for node in program.graph.nodes if node.name == name), None)
+    value = None if node is None else node.meta.get("val")
+    return not isinstance(value, torch.Tensor) or value.dim() == 0 or value.shape[0] == 1
+
+
+def _unread(model: torch.nn.Module, program: torch.export.ExportedProgram) -> list[str]:
+    """What is said of tensors of the module that the program does not list: strict exports leave out what nothing reads."""
+    listed = {spec.target for spec in program.graph_signature.input_specs}
+    said = []
+    for what, own in (("parameters", model.named_parameters()), ("buffers", model.named_buffers())):
+        missing = [(name, tensor.numel()) for name, tensor in own if name not in listed]
+        if missing:
+            elements = sum(count for _, count in missing)
+            names = ", ".join(name for name, _ in missing[:3]) + (", ..." if len(missing) > 3 else "")
+            said.append(f"{elements} elements of {what} that nothing reads are not counted: {names}")
+    return said
+
+
+class _Unchecked:
+    """Without PyTorch's check, while it saves a program, that there is a canonical form of it: a copy of the whole program, of
+    which nothing is kept. The archive is the same, and most of the time is saved. Where PyTorch has no such check, nothing
+    changes."""
+
+    #: One at a time, so that the last to leave puts back what the first found.
+    lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        self.module: Any = sys.modules.get("torch._export.serde.serialize")
+        self.own = getattr(self.module, "canonicalize", None)
+        if self.own is not None:
+            self.module.canonicalize = lambda program, *_, **__: program
+
+    def __exit__(self, *_: object) -> None:
+        if self.own is not None:
+            self.module.canonicalize = self.own
+        self.lock.release()
 
 
 def _drop(tensors: dict[str, Any], most: int, *, whole_only: bool) -> None:

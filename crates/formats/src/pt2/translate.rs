@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cnnkit_core::diagnostic::{Code, Problem};
 
 use super::archive::{Archive, Kind};
-use super::messages::{data_type, int};
+use super::messages::{data_type, int, ints};
 use super::operators::call::values::{Values, returned};
 use super::operators::call::{Call, Unsupported};
 use super::operators::{self, Makes};
@@ -61,6 +61,7 @@ fn inputs<'p>(
     graph: &mut GraphProto,
 ) -> Result<Declared, Problem> {
     let module = &program.graph_module;
+    let bare = operators::is_bare(program);
     let mut declared = Declared { every: true, ..Declared::default() };
     // A tensor that has several names is stored once.
     let mut stored: HashMap<String, String> = HashMap::new();
@@ -80,10 +81,11 @@ fn inputs<'p>(
                 if graph.input.is_empty()
                     && let Some(Dimension::Known(size)) = meta.sizes.first()
                 {
-                    values.batch = Some(*size);
+                    values.batch = Some(if bare { 1 } else { *size });
                 }
-                graph.input.push(described(name, meta));
-                values.define(name, name.clone());
+                graph.input.push(described(name, meta, bare));
+                let value = if bare { without_batch(values, name) } else { name.clone() };
+                values.define(name, value);
                 continue;
             }
             Input::Parameter(name, own) => (name, own, Kind::Parameter),
@@ -144,15 +146,24 @@ fn is_stated(meta: &TensorMeta) -> bool {
     })
 }
 
-/// Name, type and shape of a value; an open size has its expression as a name.
-fn described(name: &str, meta: &TensorMeta) -> ValueInfoProto {
+/// An input that the graph has with a batch of one, as the program has it.
+fn without_batch(values: &mut Values<'_>, name: &str) -> String {
+    name.clone_into(&mut values.messages.name);
+    values.messages.scopes = format!("['', '{name}']");
+    let axes = values.messages.add(("", "Constant"), vec![], 1, vec![ints("value_ints", vec![0])]);
+    values.messages.add(("", "Squeeze"), [vec![name.into()], axes].concat(), 1, vec![]).remove(0)
+}
+
+/// Name, type and shape of a value, behind a batch of one if it is `bare`; an open size has its expression as a name.
+fn described(name: &str, meta: &TensorMeta, bare: bool) -> ValueInfoProto {
     let size = |size: &Dimension| ProtoDimension {
         value: Some(match size {
             Dimension::Known(size) => DimensionValue::Value(*size),
             Dimension::Expression(text) => DimensionValue::Param(text.clone()),
         }),
     };
-    let shape = TensorShapeProto { dim: meta.sizes.iter().map(size).collect() };
+    let batch = bare.then(|| ProtoDimension { value: Some(DimensionValue::Value(1)) });
+    let shape = TensorShapeProto { dim: batch.into_iter().chain(meta.sizes.iter().map(size)).collect() };
     let tensor = TensorTypeProto { elem_type: data_type(meta.dtype) as i32, shape: Some(shape) };
     ValueInfoProto {
         name: name.into(),
@@ -285,7 +296,7 @@ fn outputs(program: &Program, values: &mut Values<'_>, graph: &mut GraphProto) -
     }
     let mut stated: BTreeMap<String, ValueInfoProto> = BTreeMap::new();
     for (value, meta) in values.stated().filter(|(_, meta)| is_stated(meta)) {
-        stated.entry(value.clone()).or_insert_with(|| described(&value, meta));
+        stated.entry(value.clone()).or_insert_with(|| described(&value, meta, false));
     }
     graph.value_info = stated.into_values().collect();
     Ok(())

@@ -120,18 +120,21 @@ pub(super) fn pow(call: &mut Call<'_, '_>) -> Outcome {
 
 pub(super) fn compare(call: &mut Call<'_, '_>) -> Outcome {
     let name = call.operator.rsplit('.').next().unwrap_or_default();
+    // Operators of Python: `a & b`.
+    let is_python = name.starts_with("__");
+    let name = name.trim_matches('_');
     let operator = match name {
         "eq" | "ne" => "Equal",
         "lt" => "Less",
         "le" => "LessOrEqual",
         "gt" => "Greater",
         "ge" => "GreaterOrEqual",
-        "logical_and" | "bitwise_and" => "And",
-        "logical_or" | "bitwise_or" => "Or",
-        "logical_xor" => "Xor",
+        "logical_and" | "bitwise_and" | "and" => "And",
+        "logical_or" | "bitwise_or" | "or" => "Or",
+        "logical_xor" | "bitwise_xor" | "xor" => "Xor",
         _ => "Not",
     };
-    let bits = name.starts_with("bitwise");
+    let bits = is_python || name.starts_with("bitwise");
     if bits && call.first_meta()?.dtype != 12 {
         return unsupported("logic of bits");
     }

@@ -2,6 +2,7 @@
 
 use super::super::messages::{int, ints};
 use super::super::schema::Argument;
+use super::bare;
 use super::call::{Call, Outcome, Unsupported, one, unsupported, window};
 
 /// Sizes of the kernel: those of the weight without its first two axes.
@@ -11,26 +12,14 @@ fn kernel(call: &Call<'_, '_>) -> Result<Vec<i64>, Unsupported> {
     if dims.len() < 3 { unsupported("a weight without spatial axes") } else { Ok(dims[2..].to_vec()) }
 }
 
-/// The image with its weight and bias; a bare image without the batch gets one.
+/// The image with its weight and bias, and whether it had no batch.
 fn operands(call: &mut Call<'_, '_>) -> Result<(Vec<String>, bool), Unsupported> {
-    let bare = call.rank()? + 1 == kernel(call)?.len() + 2;
-    let mut input = call.first()?;
-    if bare {
-        let axes = call.constant(vec![0]);
-        input = call.emit("Unsqueeze", vec![input, axes], vec![]);
-    }
+    let spatial = kernel(call)?.len();
+    let (input, is_bare) = bare::image(call, spatial)?;
     let weight = call.tensor("weight")?.ok_or_else(|| Unsupported("it has no weight".into()))?;
     let mut inputs = vec![input, weight];
     inputs.extend(call.tensor("bias")?);
-    Ok((inputs, bare))
-}
-
-fn finished(call: &mut Call<'_, '_>, made: String, bare: bool) -> Outcome {
-    if !bare {
-        return one(made);
-    }
-    let axes = call.constant(vec![0]);
-    one(call.emit("Squeeze", vec![made, axes], vec![]))
+    Ok((inputs, is_bare))
 }
 
 pub(super) fn conv(call: &mut Call<'_, '_>) -> Outcome {
@@ -58,9 +47,9 @@ pub(super) fn conv(call: &mut Call<'_, '_>) -> Outcome {
         _ => window(stride, call.per_axis("padding", rank, 0)?, dilation),
     };
     attributes.push(int("group", groups));
-    let (inputs, bare) = operands(call)?;
+    let (inputs, is_bare) = operands(call)?;
     let made = call.emit("Conv", inputs, attributes);
-    finished(call, made, bare)
+    one(bare::returned(call, made, is_bare))
 }
 
 pub(super) fn conv_transpose(call: &mut Call<'_, '_>) -> Outcome {
@@ -71,9 +60,9 @@ pub(super) fn conv_transpose(call: &mut Call<'_, '_>) -> Outcome {
     let more = call.per_axis("output_padding", rank, 0)?;
     let mut attributes = window(stride, padding, dilation);
     attributes.extend([int("group", call.int("groups", 1)?), ints("output_padding", more)]);
-    let (inputs, bare) = operands(call)?;
+    let (inputs, is_bare) = operands(call)?;
     let made = call.emit("ConvTranspose", inputs, attributes);
-    finished(call, made, bare)
+    one(bare::returned(call, made, is_bare))
 }
 
 /// `deform_conv2d(input, weight, offset, mask, bias, strides, paddings, dilations, groups, offset groups, use mask)`.

@@ -3,6 +3,7 @@
 mod activation;
 mod arithmetic;
 mod attention;
+mod bare;
 pub(super) mod call;
 mod conv;
 mod create;
@@ -21,6 +22,7 @@ use super::schema::Node;
 use call::values::Values;
 use call::{Call, Outcome, Unsupported, unsupported};
 
+pub(super) use bare::is_bare;
 pub(super) use views::{Makes, makes};
 
 type Translate = for<'a, 'b, 'p> fn(&'a mut Call<'b, 'p>) -> Outcome;
@@ -85,7 +87,8 @@ static TABLE: &[(&str, Translate)] = operators! {
     arithmetic::pow => "aten.pow" "_operator.pow";
     arithmetic::compare => "aten.eq" "aten.ne" "aten.lt" "aten.le" "aten.gt" "aten.ge" "aten.logical_and" "aten.logical_or"
         "aten.logical_xor" "aten.bitwise_and" "aten.bitwise_or" "aten.bitwise_not" "_operator.eq" "_operator.ne"
-        "_operator.lt" "_operator.le" "_operator.gt" "_operator.ge";
+        "_operator.lt" "_operator.le" "_operator.gt" "_operator.ge" "aten.__and__" "aten.__or__" "aten.__xor__"
+        "aten.bitwise_xor";
     arithmetic::extreme => "aten.maximum" "aten.minimum";
     arithmetic::mean => "aten.mean" "aten.sum" "aten.amax" "aten.amin" "aten.prod";
     arithmetic::greatest => "aten.max" "aten.min";
@@ -121,6 +124,7 @@ static TABLE: &[(&str, Translate)] = operators! {
         "aten.unsafe_split_with_sizes" "aten.tensor_split";
     select::unbind => "aten.unbind";
     select::cat => "aten.cat" "aten.concat" "aten.concatenate";
+    select::diff => "aten.diff";
     select::stack => "aten.stack" "aten.hstack" "aten.vstack";
     select::pad => "aten.pad" "aten.constant_pad_nd" "aten.reflection_pad1d" "aten.reflection_pad2d" "aten.reflection_pad3d"
         "aten.replication_pad1d" "aten.replication_pad2d" "aten.replication_pad3d";

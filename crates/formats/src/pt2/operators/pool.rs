@@ -2,20 +2,12 @@
 
 use super::super::messages::{int, ints};
 use super::super::schema::Argument;
+use super::bare;
 use super::call::{Call, Outcome, Unsupported, one, unsupported, window};
 
-/// Number of spatial axes, which ends the operator's name: `max_pool2d`.
+/// Number of spatial axes.
 fn spatial(call: &Call<'_, '_>) -> Result<usize, Unsupported> {
-    let digit = call.operator.bytes().find(u8::is_ascii_digit);
-    digit.map_or_else(|| unsupported("a pool without spatial axes"), |digit| Ok(usize::from(digit - b'0')))
-}
-
-/// The input, which must have a batch.
-fn image(call: &mut Call<'_, '_>, rank: usize) -> Result<String, Unsupported> {
-    if call.rank()? != rank + 2 {
-        return unsupported("an image without the batch");
-    }
-    call.first()
+    bare::of_pool(call.operator).map_or_else(|| unsupported("a pool without spatial axes"), Ok)
 }
 
 pub(super) fn max_pool(call: &mut Call<'_, '_>) -> Outcome {
@@ -30,9 +22,13 @@ pub(super) fn max_pool(call: &mut Call<'_, '_>) -> Outcome {
     let mut attributes = window(stride, padding, dilation);
     attributes
         .extend([ints("kernel_shape", kernel), int("ceil_mode", i64::from(call.flag("ceil_mode", false)))]);
-    let input = image(call, rank)?;
+    let (input, is_bare) = bare::image(call, rank)?;
     let outputs = super::call::values::returned(call.node).len();
-    Ok(call.emit_all("MaxPool", vec![input], outputs.max(1), attributes))
+    let mut made = call.emit_all("MaxPool", vec![input], outputs.max(1), attributes);
+    for value in &mut made {
+        *value = bare::returned(call, std::mem::take(value), is_bare);
+    }
+    Ok(made)
 }
 
 pub(super) fn avg_pool(call: &mut Call<'_, '_>) -> Outcome {
@@ -53,8 +49,9 @@ pub(super) fn avg_pool(call: &mut Call<'_, '_>) -> Outcome {
         int("ceil_mode", i64::from(call.flag("ceil_mode", false))),
         int("count_include_pad", i64::from(call.flag("count_include_pad", true))),
     ]);
-    let input = image(call, rank)?;
-    one(call.emit("AveragePool", vec![input], attributes))
+    let (input, is_bare) = bare::image(call, rank)?;
+    let made = call.emit("AveragePool", vec![input], attributes);
+    one(bare::returned(call, made, is_bare))
 }
 
 /// The output's sizes, one for each spatial axis.
@@ -68,22 +65,24 @@ fn output_size(call: &Call<'_, '_>, rank: usize) -> Result<Vec<i64>, Unsupported
 pub(super) fn adaptive_avg_pool(call: &mut Call<'_, '_>) -> Outcome {
     let rank = spatial(call)?;
     let size = output_size(call, rank)?;
-    let input = image(call, rank)?;
-    if size.iter().all(|&size| size == 1) {
-        return one(call.emit("GlobalAveragePool", vec![input], vec![]));
-    }
-    one(call.emit_own("AdaptiveAvgPool", vec![input], vec![ints("output_size", size)]))
+    let (input, is_bare) = bare::image(call, rank)?;
+    let made = if size.iter().all(|&size| size == 1) {
+        call.emit("GlobalAveragePool", vec![input], vec![])
+    } else {
+        call.emit_own("AdaptiveAvgPool", vec![input], vec![ints("output_size", size)])
+    };
+    one(bare::returned(call, made, is_bare))
 }
 
 pub(super) fn adaptive_max_pool(call: &mut Call<'_, '_>) -> Outcome {
     let rank = spatial(call)?;
     let size = output_size(call, rank)?;
-    let input = image(call, rank)?;
+    let (input, is_bare) = bare::image(call, rank)?;
     let made = if size.iter().all(|&size| size == 1) {
         call.emit("GlobalMaxPool", vec![input], vec![])
     } else {
         call.emit_own("AdaptiveMaxPool", vec![input], vec![ints("output_size", size)])
     };
     // Where the largest are is not followed.
-    Ok(vec![made, String::new()])
+    Ok(vec![bare::returned(call, made, is_bare), String::new()])
 }

@@ -5,6 +5,9 @@ use super::super::schema::Argument;
 use super::call::{Call, Outcome, Unsupported, one, unsupported};
 use super::product::along;
 
+/// PyTorch's number of the type of truth values.
+const BOOL: i64 = 12;
+
 /// Elements `start..end` of an axis.
 fn part(
     call: &mut Call<'_, '_>,
@@ -95,6 +98,23 @@ pub(super) fn cat(call: &mut Call<'_, '_>) -> Outcome {
     let axis = call.axis(call.int("dim", 0)?, rank)?;
     let list = call.list()?;
     one(call.emit("Concat", list, vec![along(axis)]))
+}
+
+/// Differences of neighbours along an axis.
+pub(super) fn diff(call: &mut Call<'_, '_>) -> Outcome {
+    if call.int("n", 1)? != 1 || call.first_meta()?.dtype == BOOL {
+        return unsupported("differences of differences, or of truth values");
+    }
+    let rank = call.rank()?;
+    let axis = call.axis(call.int("dim", -1)?, rank)?;
+    let parts = [call.tensor("prepend")?, Some(call.first()?), call.tensor("append")?];
+    let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+    let whole =
+        if parts.len() == 1 { parts.remove(0) } else { call.emit("Concat", parts, vec![along(axis)]) };
+    let [first, second, last, end] = [0, 1, -1, i64::MAX].map(|at| call.constant(vec![at]));
+    let later = part(call, whole.clone(), axis, second, end, 1);
+    let earlier = part(call, whole, axis, first, last, 1);
+    one(call.emit("Sub", vec![later, earlier], vec![]))
 }
 
 pub(super) fn stack(call: &mut Call<'_, '_>) -> Outcome {

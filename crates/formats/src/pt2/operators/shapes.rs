@@ -2,6 +2,7 @@
 
 use super::super::messages::{data_type, int, ints, text};
 use super::super::schema::Argument;
+use super::bare;
 use super::call::{Call, Outcome, Unsupported, one, unsupported};
 
 /// What does nothing at inference.
@@ -186,14 +187,16 @@ pub(super) fn size(call: &mut Call<'_, '_>) -> Outcome {
 
 pub(super) fn pixel_shuffle(call: &mut Call<'_, '_>) -> Outcome {
     let factor = call.int("upscale_factor", 1)?;
-    let input = call.first()?;
-    one(call.emit("DepthToSpace", vec![input], vec![int("blocksize", factor), text("mode", "CRD")]))
+    let (input, is_bare) = bare::image(call, 2)?;
+    let made = call.emit("DepthToSpace", vec![input], vec![int("blocksize", factor), text("mode", "CRD")]);
+    one(bare::returned(call, made, is_bare))
 }
 
 pub(super) fn pixel_unshuffle(call: &mut Call<'_, '_>) -> Outcome {
     let factor = call.int("downscale_factor", 1)?;
-    let input = call.first()?;
-    one(call.emit("SpaceToDepth", vec![input], vec![int("blocksize", factor), text("mode", "CRD")]))
+    let (input, is_bare) = bare::image(call, 2)?;
+    let made = call.emit("SpaceToDepth", vec![input], vec![int("blocksize", factor), text("mode", "CRD")]);
+    one(bare::returned(call, made, is_bare))
 }
 
 /// As the reshapes and the transposition that the importer recognises.
