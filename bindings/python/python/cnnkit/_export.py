@@ -359,8 +359,10 @@ def _archive(
 def _first_images(
     model: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """The first image of a batch of examples, as figures are those of one: attention of ``nn.MultiheadAttention`` joins images
-    and heads, which would have to be told apart again. None where the first axis may not be the batch."""
+    """The first image of a batch of examples, as figures are those of one, for a module with ``nn.MultiheadAttention``: that
+    joins images and heads, which would have to be told apart again. None where the first axis may not be the batch."""
+    if not any(isinstance(module, torch.nn.MultiheadAttention) for module in model.modules()):
+        return None
     tensors = [leaf for leaf in tree_leaves((arguments, named)) if isinstance(leaf, torch.Tensor)]
     sizes = {tensor.shape[0] if tensor.dim() > 1 else 1 for tensor in tensors}
     # Two axes with real numbers are a batch of vectors as well as a sequence.

@@ -162,7 +162,7 @@ fn described(name: &str, meta: &TensorMeta, bare: bool) -> ValueInfoProto {
             Dimension::Expression(text) => DimensionValue::Param(text.clone()),
         }),
     };
-    let batch = bare.then(|| ProtoDimension { value: Some(DimensionValue::Value(1)) });
+    let batch = bare.then_some(ProtoDimension { value: Some(DimensionValue::Value(1)) });
     let shape = TensorShapeProto { dim: batch.into_iter().chain(meta.sizes.iter().map(size)).collect() };
     let tensor = TensorTypeProto { elem_type: data_type(meta.dtype) as i32, shape: Some(shape) };
     ValueInfoProto {

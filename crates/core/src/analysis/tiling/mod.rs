@@ -6,12 +6,14 @@
 //! the lattice; it can be smaller than the halo, because the phase with the largest reach need not be the first one that is
 //! kept, and it is what the schedule uses. A border of the image needs no margin: the tile's padding is the image's.
 
+mod division;
 mod kept;
 mod place;
 mod schedule;
 
+pub use division::Span;
 pub use kept::{Kept, Misfit, kept};
-pub use schedule::{Schedule, Span, Want};
+pub use schedule::{Schedule, Want};
 
 use crate::analysis::along::{Along, Reason};
 use crate::analysis::field::{self, Fields};

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use num_integer::Integer as _;
 
-use super::schedule::Division;
+use super::division::Division;
 use super::{TileAxis, kept};
 use crate::analysis::along::Along;
 use crate::analysis::probe::Sizes;

@@ -69,7 +69,7 @@ pub(in crate::pt2) fn is_bare(program: &Program) -> bool {
                     .inputs
                     .iter()
                     .any(|input| input.arg == Argument::Bool(true) && input.name == "batch_first");
-                let batch = if first { 0 } else { 1 };
+                let batch = usize::from(!first);
                 return Some(axes == 3 && single(read.get(batch)) && sequence());
             }
             "aten.scaled_dot_product_attention" => {
