@@ -75,26 +75,26 @@ def export(
             unknown.append(f"where the layers were written is not known: {reason(error)}")
             return None
 
-    def archived(*, strict: bool) -> bytes:
-        nonlocal arguments, named
-        single = None if strict else _first_images(model, arguments, named)
-        if single is not None:
-            try:
-                archive, unread = _archive(model, *single, written, weights, strict=False, alone=True)
-                arguments, named = single
-                return archive
-            except Exception:
-                # Not every module runs on one image alone.
-                pass
-        archive, unread = _archive(model, arguments, named, written, weights, strict=strict)
-        unknown.extend(unread)
-        return archive
-
     device, dtype = _place(model)
     # An exported network does not depend on the values; what it computes does.
     drawn = torch.Generator().manual_seed(0) if weights else None
     arguments = tuple(_example(value, device, dtype, drawn) for value in inputs)
     named = {name: _example(value, device, dtype, drawn) for name, value in keywords.items()}
+
+    def archived(*, strict: bool) -> bytes:
+        nonlocal arguments, named
+        single = None if strict else _first_images(model, arguments, named)
+        archive = None
+        if single is not None:
+            # Not every module runs on one image alone.
+            with contextlib.suppress(Exception):
+                archive, unread = _archive(model, *single, written, weights, strict=False, alone=True)
+                arguments, named = single
+        if archive is None:
+            archive, unread = _archive(model, arguments, named, written, weights, strict=strict)
+        unknown.extend(unread)
+        return archive
+
     ways: list[tuple[str, Callable[[], bytes]]] = [
         ("torch.export", lambda: archived(strict=False)),
         ("torch.export(strict=True)", lambda: archived(strict=True)),
@@ -409,11 +409,11 @@ class _Unchecked:
         self.module: Any = sys.modules.get("torch._export.serde.serialize")
         self.own = getattr(self.module, "canonicalize", None)
         if self.own is not None:
-            self.module.canonicalize = lambda program, *_, **__: program
+            setattr(self.module, "canonicalize", lambda program, *_, **__: program)
 
     def __exit__(self, *_: object) -> None:
         if self.own is not None:
-            self.module.canonicalize = self.own
+            setattr(self.module, "canonicalize", self.own)
         self.lock.release()
 
 
