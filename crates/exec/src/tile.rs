@@ -55,7 +55,7 @@ impl<'a, S: Scalar> Tiles<'a, S> {
         if tile.iter().any(|span| span.read[0] >= span.read[1]) || tile.len() != self.axes.len() {
             return Err(gone());
         }
-        let size: Vec<u64> = tile.iter().map(|span| span.length()).collect();
+        let size: Vec<u64> = tile.iter().map(Span::length).collect();
         if !self.graphs.contains_key(&size) {
             self.graphs.insert(size.clone(), self.sizes.at(&size).ok_or_else(gone)?);
         }

@@ -167,10 +167,10 @@ pub(super) fn elements(reader: &mut impl Read, header: &Header) -> io::Result<Te
         match (header.element, header.big_endian) {
             // Every f16 is an f32.
             (Element::F16, false) => {
-                data.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()))
+                data.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()));
             }
             (Element::F16, true) => {
-                data.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_be_bytes(b).to_f32()))
+                data.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_be_bytes(b).to_f32()));
             }
             (Element::F32, false) => data.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
             (Element::F32, true) => data.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_be_bytes(b))),
