@@ -223,7 +223,8 @@ pub fn without_gates(graph: &Graph) -> Result<Option<Graph>, Problem> {
     };
     // A gate may have more elements along an axis than what it multiplies, which then is repeated without it.
     let stretched = |node: &Node, kept: &[NodeId]| -> Vec<usize> {
-        let size = |axis: usize| kept.iter().map(|&input| graph.node(input).shape.sizes()[axis]).max();
+        let of = |input: NodeId, axis: usize| graph.node(input).shape.sizes().get(axis).copied().unwrap_or(1);
+        let size = |axis: usize| kept.iter().map(|&input| of(input, axis)).max();
         (0..node.shape.rank()).filter(|&axis| size(axis) != Some(node.shape.sizes()[axis])).collect()
     };
     let joins = |node: &Node| matches!(node.op, Op::Layer(Layer::Multiply(_) | Layer::Divide(_)));

@@ -166,8 +166,9 @@ pub(super) fn computed(graph: &GraphProto) -> Option<String> {
         }
     }
     let (name, sources) = found.first()?;
-    let shown: Vec<String> = sources.iter().map(|source| format!("`{source}`")).collect();
-    let shown = shown.join(" and ");
+    let shown: Vec<String> = sources.iter().take(3).map(|source| format!("`{source}`")).collect();
+    let more = if sources.len() > 3 { " and others" } else { "" };
+    let shown = shown.join(" and ") + more;
     let what = match found.len() {
         1 => format!("the stored tensor `{name}` from {shown}, which are not stored"),
         count => format!(

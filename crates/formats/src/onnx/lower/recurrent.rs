@@ -17,16 +17,17 @@ pub(super) fn misfit(lower: &Lower, used: Use<'_>) -> Option<String> {
         Value::Constant(constant) => Some(constant.dims.clone()),
         Value::Unknown(_) => None,
     };
-    let rows = gates * hidden;
+    let times = |count: u64, size: u64| size.saturating_mul(count);
+    let rows = times(gates, hidden);
     // The input, the axis, and its size by the standard.
     let wanted = [
         (1, "W", 1, rows),
         (2, "R", 1, rows),
         (2, "R", 2, hidden),
-        (3, "B", 1, 2 * rows),
+        (3, "B", 1, times(2, rows)),
         (5, "initial_h", 2, hidden),
         (6, "initial_c", 2, hidden),
-        (7, "P", 1, 3 * hidden),
+        (7, "P", 1, times(3, hidden)),
     ];
     wanted.into_iter().filter(|(index, ..)| *index < 6 || gates == 4).find_map(|(index, name, axis, wanted)| {
         let sizes = sizes(index)?;
