@@ -35,7 +35,12 @@ impl<'a> Section<'a> {
             sources: network.sources.clone(),
             outcome,
         };
-        Self { network, findings: Findings::of(&[checked]), verified: None, profile: None }
+        Self {
+            network,
+            findings: Findings::of(&[checked], cnnkit_check::rules::all()),
+            verified: None,
+            profile: None,
+        }
     }
 
     fn data(self) -> NetworkData {

@@ -136,6 +136,6 @@ pub fn check(name: &str, bytes: &[u8]) {
             assert!(again.is_ok(), "a fix breaks the spec:\n{}\n---\n{}", rewrite.before, rewrite.after);
         }
     }
-    let findings = Findings::of(&checked).judged(Severity::Warning);
+    let findings = Findings::of(&checked, cnnkit::rules::all()).judged(Severity::Warning);
     views(&Report::of(findings), Format::FINDINGS);
 }

@@ -49,6 +49,6 @@ pub fn run(bytes: &[u8]) {
         assert!(Baseline::parse("again.json", &updated).is_ok(), "{updated}");
         baseline.accept(&mut checked);
     }
-    let findings = Findings::of(&checked).judged(Severity::Warning);
+    let findings = Findings::of(&checked, cnnkit::rules::all()).judged(Severity::Warning);
     views(&Report::of(findings), Format::FINDINGS);
 }

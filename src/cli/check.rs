@@ -199,7 +199,7 @@ pub fn run(args: Args) -> Result<Report, Failure> {
     // These findings are about the project's file, to which no baseline applies.
     let zoo: Vec<&str> = Zoo::names().into_iter().map(|(_, name)| name).collect();
     checked.extend(cnnkit_check::idle_budgets(&project, &targets.specs, &zoo));
-    let mut findings = Findings::of(&checked);
+    let mut findings = Findings::of(&checked, cnnkit_check::rules::all());
     findings.summary.stale = stale;
     findings.summary.fixed = fixed;
     let limit = args.fail_on.map(Severity::from).or(project.fail_on).unwrap_or(Severity::Warning);

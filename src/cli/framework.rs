@@ -60,10 +60,27 @@ impl Array {
         numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
     }
 
-    /// The tensor, with a batch of one if it has none for an input of this shape, which has none.
+    /// The tensor, with a batch of one if it has none for an input of this shape, which has none. Where the module reads
+    /// positions before images, the batch is its second axis.
     fn tensor(&self, shape: &Shape) -> Result<Tensor<f32>, Problem> {
         // A scalar becomes a list of one element, as in `run`.
         let own: &[usize] = if self.sizes.is_empty() { &[1] } else { &self.sizes };
+        let is = |sizes: &[usize]| {
+            sizes.len() == shape.rank() && sizes.iter().zip(shape.sizes()).all(|(&a, &b)| a as u64 == b)
+        };
+        if let &[positions, batch, ref inner @ ..] = own
+            && !is(&own[1..])
+            && is(&[&[positions], inner].concat())
+        {
+            let (values, width) = (self.values(), inner.iter().product::<usize>());
+            let row = |(image, position): (usize, usize)| {
+                let first = (position * batch + image) * width;
+                values.get(first..first + width).unwrap_or_default().to_vec()
+            };
+            let places = (0..batch).flat_map(|image| (0..positions).map(move |position| (image, position)));
+            let moved = places.flat_map(row).collect();
+            return Tensor::new(&[&[batch, positions], inner].concat(), moved);
+        }
         let sizes = if own.len() == shape.rank() { [&[1], own].concat() } else { own.to_vec() };
         Tensor::new(&sizes, self.values())
     }
@@ -124,6 +141,15 @@ mod tests {
     fn output(values: &[f32]) -> Output {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Output { array: Array { sizes: vec![1, values.len()], bytes }, error: 1e-6 }
+    }
+
+    #[test]
+    fn batch_behind_positions_comes_first() {
+        let bytes = (0..12u8).flat_map(|value| f32::from(value).to_le_bytes()).collect();
+        let array = Array { sizes: vec![3, 2, 2], bytes };
+        let tensor = array.tensor(&Shape::new(vec![3, 2])).expect("a tensor");
+        assert_eq!(tensor.sizes(), [2, 3, 2]);
+        assert_eq!(tensor.data(), [0., 1., 4., 5., 8., 9., 2., 3., 6., 7., 10., 11.]);
     }
 
     #[test]

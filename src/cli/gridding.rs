@@ -51,7 +51,7 @@ pub struct Args {
     steps: bool,
     #[command(flatten)]
     pub plot: Plot,
-    /// List every multiplicity in the JSON output, however wide the box
+    /// List every multiplicity in the JSON output, up to 4,194,304 positions of an axis
     #[arg(long)]
     multiplicity: bool,
     /// Run the stack on an impulse with unit weights and compare every position; exits with 1 if one differs

@@ -139,7 +139,7 @@ fn findings(path: &str, loader: &Loader, project: &Project, baseline: Option<&Ba
     if let Some(baseline) = baseline {
         baseline.accept(&mut checked);
     }
-    Findings::of(&checked)
+    Findings::of(&checked, cnnkit_check::rules::all())
 }
 
 fn measured(network: &Loaded) -> Result<VerifySummary, Failure> {

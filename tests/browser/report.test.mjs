@@ -263,9 +263,9 @@ test('a profile gives each layer its time, and the roof of this machine', async 
   assert.equal(found.profile.runs, 5);
   assert.ok(found.sum > 0 && found.sum <= found.profile.seconds, `${found.sum} of ${found.profile.seconds} s`);
   assert.ok(found.fused > 30 && found.hosted, `${found.fused} layers are fused`);
-  // One point for each step that computes something.
+  // One point for each step that computes something: of the 52 convolutions most run three at a time, as inverted residuals.
   const points = await page.locator('#intensity circle').count();
-  assert.ok(points > 30 && points <= found.layers - found.fused, `${points} points`);
+  assert.ok(points > 15 && points <= found.layers - found.fused, `${points} points`);
   const peak = Number(await page.getByLabel('peak GFLOP/s').inputValue()) * 1e9;
   assert.ok(Math.abs(peak / found.profile.rates.flops - 1) < 0.01);
   await page.locator('#graph').getByRole('button', { name: 'Time', exact: true }).click();

@@ -66,6 +66,7 @@ fn indices(axis: &AxisReach, at: &[u64], size: u64) -> BTreeSet<u64> {
             BTreeSet::from([(at[*by] % groups) * (size / groups) + at[*by] / groups])
         }
         AxisReach::Table { by, indices } => BTreeSet::from([indices[at[*by] as usize]]),
+        AxisReach::Within { by, size } => BTreeSet::from([at[*by] % size]),
         AxisReach::Adaptive { by, input, output } => {
             (at[*by] * input / output..((at[*by] + 1) * input).div_ceil(*output)).collect()
         }

@@ -20,15 +20,15 @@ use super::fast::generated::{Draw, U};
 const KERNEL: &str = "product, rows";
 
 /// Layers with their arguments, one after another; the last is a sum with the result of a branch where one is given.
-struct Chain {
-    input: Shape,
-    layers: Vec<(String, String)>,
-    branch: Option<String>,
+pub struct Chain {
+    pub input: Shape,
+    pub layers: Vec<(String, String)>,
+    pub branch: Option<String>,
 }
 
 impl Chain {
     /// Returns the network, without activations if only sizes count; `None` if the arguments do not fit the input.
-    fn graph(&self, sizes_only: bool) -> Option<Graph> {
+    pub fn graph(&self, sizes_only: bool) -> Option<Graph> {
         let mut builder = Builder::new();
         let input = builder.input("x", self.input.clone(), Origin::default());
         let mut last = input;
@@ -144,12 +144,14 @@ fn expanded_maps_are_the_definition() {
 }
 
 /// The network of absolute values without activations.
-fn sizes(network: &Network<'_, f32>, plain: &Graph, inputs: &[Tensor<f32>]) -> Tensor<f64> {
+pub fn sizes(network: &Network<'_, f32>, plain: &Graph, inputs: &[Tensor<f32>]) -> Tensor<f64> {
     let absolute =
         |tensor: &Tensor<f32>| Tensor::from_fn(tensor.sizes(), |i| f64::from(tensor.data()[i]).abs());
     let mut given = std::collections::HashMap::new();
     for (id, node) in network.graph.iter() {
-        for (weight, tensor) in node.weights.iter().zip(network.weights(id)) {
+        // What is not a convolution has none there.
+        let layers = node.weights.iter().zip(network.weights(id));
+        for (weight, tensor) in layers.take(plain.node(id).weights.len()) {
             given.insert(format!("{}.{}", node.id, weight.name), absolute(tensor));
         }
     }

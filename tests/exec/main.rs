@@ -8,6 +8,7 @@ mod expanded;
 mod fast;
 mod gradients;
 mod graph;
+mod inverted;
 mod oracle;
 mod plan;
 mod stream;

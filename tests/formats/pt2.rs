@@ -112,6 +112,30 @@ fn pt2_of_both_layouts_counts_and_runs_as_pytorch() {
 }
 
 #[test]
+fn pt2_of_two_images_in_one_axis_counts_one_and_runs_both() {
+    let network = Network::from_bytes("a.pt2", bytes("images-2.15.pt2")).expect("a network");
+    let (totals, described) = (network.totals(), described("2.15"));
+    let said = ["params", "buffers", "macs"].map(|key| described["images"][key].as_u64().expect("a number"));
+    assert_eq!([totals.params, totals.buffers, 2 * totals.macs], said);
+    assert_eq!(opaque(&network.graph), Vec::<&str>::new());
+    let said = &described["images"];
+    let data = numbers(&said["input"]).into_iter().map(|value| value as f32).collect();
+    let input = Tensor::new(&sizes(&said["sizes"]), data).expect("the example");
+    let outputs = network.run(&[input]).expect("it runs");
+    let said = said["outputs"].as_array().expect("outputs");
+    assert_eq!(outputs.len(), said.len());
+    for (output, said) in outputs.iter().zip(said) {
+        // The axis of one image may stand beside the batch.
+        let without_ones =
+            |sizes: &[usize]| sizes.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
+        assert_eq!(without_ones(output.sizes()), without_ones(&sizes(&said["sizes"])));
+        for (ours, theirs) in output.data().iter().zip(numbers(&said["values"])) {
+            assert!((f64::from(*ours) - theirs).abs() <= 1e-5 * (1.0 + theirs.abs()), "{ours} for {theirs}");
+        }
+    }
+}
+
+#[test]
 fn pt2_recurrent_layers_multiply_as_pytorch_counts() {
     let network = Network::from_bytes("a.pt2", bytes("recurrent-2.15.pt2")).expect("a network");
     let (totals, described) = (network.totals(), described("2.15"));
@@ -398,6 +422,7 @@ fn pt2_mutated_archives_never_panic() {
     let mut originals: Vec<Vec<u8>> =
         ARCHIVES.iter().map(|(name, ..)| bytes(&format!("{name}.pt2"))).collect();
     originals.push(written(&originals[0], &python()));
+    originals.push(bytes("images-2.15.pt2"));
     let words =
         ["-1", "0", "1", "99999999999", "1e400", "null", "[]", "{}", "\"x\"", "[[[[", "-9223372036854775808"];
     let (mut loaded, mut refused) = (0, 0);

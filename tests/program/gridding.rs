@@ -283,6 +283,7 @@ fn bad_calls_say_what_is_wrong() {
         (&["gridding", "18446744073709551615"], "2^62"),
         (&["gridding", "9223372036854775807,2", "--strides", "9,9"], "not supported"),
         (&["gridding", "1,3", "--kernels", "2,1000000000"], "not supported"),
+        (&["gridding", "1", "--kernel", "2147483647", "--multiplicity"], "at most 4,194,304 are listed"),
         (&["gridding", "1,1000000000000", "--multiplicity"], "not supported"),
         (&["gridding", "2", "--plot", "map.bmp"], ".svg or .png"),
         (&["gridding", "nowhere.yaml"], "there is no such file"),

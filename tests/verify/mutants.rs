@@ -11,12 +11,11 @@ use cnnkit::diagnostic::Problem;
 use cnnkit::exec::reference::{Call, Counter};
 use cnnkit::exec::run::{Kernels, Reference};
 use cnnkit::exec::tensor::Tensor;
-use cnnkit::graph::{Graph, Op};
+use cnnkit::graph::Op;
 use cnnkit::layers::Layer;
 use cnnkit::report::Report;
 use cnnkit::report::gridding::{self, GriddingSummary};
 use cnnkit::report::verify::Measured;
-use cnnkit::shape::Shape;
 use cnnkit::verify::gridding::claims;
 use cnnkit::verify::{Analysis, Kind, Options, Outcome, Predict, numerics};
 
@@ -239,9 +238,13 @@ fn an_excerpt_is_as_small_as_it_says() {
     assert_eq!(elements(0.0), Some(cut));
 }
 
-/// Figures of the graph, changed without the analysis: the executor counts independently.
+/// Figures of the graph, changed without the analysis: the executor counts independently. `falsify` is in no release build.
+#[cfg(debug_assertions)]
 #[test]
 fn a_graph_that_states_wrong_figures_is_found_out() {
+    use cnnkit::graph::Graph;
+    use cnnkit::shape::Shape;
+
     let wrong = |change: &dyn Fn(&mut Graph), expected: Kind| {
         let mut graph = load(HOLES);
         change(&mut graph);

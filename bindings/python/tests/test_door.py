@@ -1,6 +1,7 @@
 """What a caller may hand over: modules of every kind, and by mistake. Figures are PyTorch's, or the error has a remedy."""
 
 import collections
+import copy
 import dataclasses
 import io
 import logging
@@ -106,6 +107,88 @@ def test_figures_are_those_of_one_image():
     # What is made of all images together has no first image.
     mixed = Called(lambda conv, x: conv(x).mean(0))
     assert cnnkit.summary(mixed, torch.zeros(4, 3, 8, 8)).params == 112
+
+
+class Windows(nn.Module):
+    """Attention in the windows of an image: images and windows are one axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.qkv, self.bias = nn.Conv2d(3, 8, 1), nn.Linear(8, 24), nn.Parameter(torch.zeros(2, 16, 16))
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x.permute(0, 2, 3, 1).view(len(x), 2, 4, 2, 4, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, 8)
+        q, k, v = self.qkv(x).reshape(len(x), 16, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        x = ((q @ k.transpose(-2, -1) + self.bias.unsqueeze(0)).softmax(-1) @ v).transpose(1, 2)
+        return x.reshape(-1, 2, 2, 4, 4, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 8, 8, 8)
+
+
+class Frames(nn.Module):
+    """A convolution of every frame, and a recurrent layer: images and frames are one axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.recurrent, self.head = nn.Conv2d(3, 8, 3, 2), nn.LSTM(8, 6, batch_first=True), nn.Linear(6, 2)
+
+    def forward(self, x):
+        y = self.conv(x.flatten(0, 1)).mean((2, 3)).view(*x.shape[:2], -1)
+        return self.head(self.recurrent(y)[0][:, -1])
+
+
+class Kernels(nn.Module):
+    """A kernel for every image, computed from it: images and channels are one axis, in groups."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = nn.Linear(4, 4 * 9)
+
+    def forward(self, x):
+        batch, channels, *size = x.shape
+        kernels = self.kernels(x.mean((2, 3))).view(batch * channels, 1, 3, 3)
+        y = functional.conv2d(x.reshape(1, -1, *size), kernels, padding=1, groups=batch * channels)
+        return y.view(batch, channels, *size)
+
+
+class Tokens(nn.Module):
+    """A vision transformer of PyTorch's own attention, with a class token."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.token = nn.Conv2d(3, 16, 4, 4), nn.Parameter(torch.zeros(1, 1, 16))
+        self.attention, self.head = nn.MultiheadAttention(16, 4, batch_first=True), nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        y, weights = self.attention(x, x, x)
+        return self.head((x + y)[:, 0]), weights
+
+
+@pytest.mark.parametrize(
+    ("module", "size", "axis"),
+    [
+        (Tokens(), (3, 16, 16), 0),
+        (Windows(), (3, 8, 8), 0),
+        (Frames(), (5, 3, 8, 8), 0),
+        (Kernels(), (4, 8, 8), 0),
+        (nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), 2), (7, 16), 0),
+        # Positions come first.
+        (nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32), 2), (7, 16), 1),
+        (nn.LSTM(16, 8, 2, bidirectional=True), (7, 16), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_program_of_several_images_counts_one(module, size, axis, tmp_path):
+    module.eval()
+    one, many = (torch.rand(*size[:axis], count, *size[axis:]) for count in (1, 2))
+    parameters, buffers, macs = counted(copy.deepcopy(module), one)
+    for example in (one, many) if axis == 0 else (many,):
+        torch.export.save(torch.export.export(module, (example,), strict=False), tmp_path / "net.pt2")
+        result = cnnkit.summary(tmp_path / "net.pt2")
+        assert figures(result) == (parameters, buffers, macs) and not result.partial
+        live = cnnkit.summary(module, example)
+        assert live.to_dict()["layers"] == result.to_dict()["layers"]
 
 
 class Sums(nn.Module):

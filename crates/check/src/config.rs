@@ -41,13 +41,10 @@ use cnnkit_core::diagnostic::{Code, Diagnostic, Problem, Rejected, did_you_mean}
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::expectation::{self, EXPECTABLE, Expectation, Quantity};
 use cnnkit_core::value::{Key, Located, Value};
+use cnnkit_findings::{PROJECT_FILE, PYPROJECT_FILE};
 
 pub use python::Object;
 
-/// The file's name.
-pub const FILE: &str = "cnnkit.toml";
-/// The file of a Python project, which may have the settings in a table of its own.
-const PYPROJECT: &str = "pyproject.toml";
 /// The table's names there, one below the other.
 const TABLE: [&str; 2] = ["tool", "cnnkit"];
 /// Size limit of the file, in bytes.
@@ -179,7 +176,7 @@ impl Project {
         let source = sources.add(name, text);
         let (root, errors) = toml::parse(text, source);
         let mut reader = Reader { errors, project: Self { folder: folder.to_path_buf(), ..Self::default() } };
-        let pyproject = Path::new(name).file_name().is_some_and(|name| name == PYPROJECT);
+        let pyproject = Path::new(name).file_name().is_some_and(|name| name == PYPROJECT_FILE);
         let below = if pyproject { &TABLE[..] } else { &[] };
         let settings = below.iter().try_fold(&root, |table, name| find(table, name));
         if let Some(settings) = settings {
@@ -241,20 +238,15 @@ impl Project {
 
 /// Returns the file in `folder` that has the settings of a project.
 fn settings_in(folder: &Path) -> Option<&'static str> {
-    if folder.join(FILE).is_file() {
-        return Some(FILE);
+    if folder.join(PROJECT_FILE).is_file() {
+        return Some(PROJECT_FILE);
     }
     let header = format!("[{}", TABLE.join("."));
-    let bytes = cnnkit_files::read(&folder.join(PYPROJECT), MAX_BYTES).ok()?;
+    let bytes = cnnkit_files::read(&folder.join(PYPROJECT_FILE), MAX_BYTES).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     // Also `[[tool.cnnkit.python]]`.
     let has = text.lines().any(|line| line.trim_start().trim_start_matches('[').starts_with(&header[1..]));
-    has.then_some(PYPROJECT)
-}
-
-/// Returns whether `path` is a project's file.
-pub fn is_project_file(path: &str) -> bool {
-    Path::new(path).file_name().is_some_and(|name| name == FILE || name == PYPROJECT)
+    has.then_some(PYPROJECT_FILE)
 }
 
 struct Reader {

@@ -8,16 +8,10 @@
 
 mod baseline;
 mod budget;
-mod checked;
 mod comments;
-mod condition;
 mod config;
-mod figures;
 mod files;
-mod fingerprint;
-mod fix;
 mod idle;
-mod located;
 pub mod rules;
 mod run;
 mod selection;
@@ -27,15 +21,13 @@ mod verified;
 
 pub use baseline::{Accepted, Baseline};
 pub use budget::judge;
-pub use checked::Checked;
-pub use condition::Condition;
-pub use config::{Budget, Choices, FILE as PROJECT_FILE, Object, Project, is_project_file};
-pub use figures::Figures;
+pub use cnnkit_findings::{
+    Checked, Condition, Figures, Located, Outcome, PROJECT_FILE, Rewrite, Skipped, apply, fingerprints,
+    in_project, is_project_file, locate, places, rewrites,
+};
+pub use config::{Budget, Choices, Object, Project};
 pub use files::{Targets, looks_like_spec, targets};
-pub use fingerprint::{fingerprints, in_project};
-pub use fix::{Rewrite, apply, rewrites};
 pub use idle::idle_budgets;
-pub use located::{Located, locate, places};
 pub use run::{Plan, Subject, run};
 pub use selection::{Active, Selection, Selector};
 pub use suppress::Suppressions;
@@ -46,32 +38,6 @@ use crate::rules::{Context, Facts, Finding, Meta, OTHERS, Severity, UNUSED_SUPPR
 use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
 use cnnkit_core::source::{SourceId, Sources, Span};
 use cnnkit_core::spec::Loaded;
-
-/// The result of checking one spec.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Its findings, in the order of their positions.
-    pub findings: Vec<Located>,
-    /// Findings that a comment with a reason suppresses.
-    pub suppressed: Vec<Located>,
-    /// Comments that suppress a finding: the text's name, and the first byte of the rule's name.
-    pub used: HashSet<(String, usize)>,
-    /// The number of findings that the baseline accepts.
-    pub accepted: usize,
-    /// Figures of the network that may only improve.
-    pub figures: Figures,
-    /// Rules that could not be applied to this network.
-    pub skipped: Vec<Skipped>,
-}
-
-/// A rule that could not be applied.
-#[derive(Debug)]
-pub struct Skipped {
-    /// The rule.
-    pub rule: &'static Meta,
-    /// The reason.
-    pub problem: Problem,
-}
 
 /// Results in addition to those of the rules.
 #[derive(Debug, Default)]
@@ -136,17 +102,17 @@ pub fn judge_all(facts: &Facts<'_>, selection: &Selection, extra: &dyn Fn(&Facts
     let used =
         comments.iter().flat_map(Suppressions::used).map(|token| place(facts.sources, token)).collect();
     findings.extend(comments.into_iter().flat_map(|comments| comments.malformed));
-    sort(&mut findings);
-    sort(&mut suppressed);
-    Outcome { findings, suppressed, used, accepted: 0, figures: extra.figures, skipped }
+    let mut outcome = Outcome { findings, suppressed, used, accepted: 0, figures: extra.figures, skipped };
+    outcome.sort();
+    outcome
 }
 
 /// Returns the findings of a spec that could not be built.
 pub fn rejected(errors: Vec<Diagnostic>) -> Outcome {
-    let mut findings: Vec<Located> =
-        errors.into_iter().map(|error| Located::of_error(of_code(error.code), error)).collect();
-    sort(&mut findings);
-    Outcome { findings, ..Outcome::default() }
+    let findings = errors.into_iter().map(|error| Located::of_error(of_code(error.code), error)).collect();
+    let mut outcome = Outcome { findings, ..Outcome::default() };
+    outcome.sort();
+    outcome
 }
 
 /// Returns a position that is the same for all networks that read a text.
@@ -165,18 +131,4 @@ fn settle(checked: &mut [Checked]) {
         };
         outcome.findings.retain(|finding| !elsewhere(finding));
     }
-}
-
-impl Outcome {
-    /// Sorts everything by position.
-    pub fn sort(&mut self) {
-        sort(&mut self.findings);
-        sort(&mut self.suppressed);
-    }
-}
-
-fn sort(findings: &mut [Located]) {
-    findings.sort_by_key(|finding| {
-        (finding.span.map(|span| (span.source, span.start, span.end)), finding.rule.id)
-    });
 }

@@ -100,8 +100,9 @@ impl Suppressions {
             (Some(list), _) => (true, list),
             (_, Some(list)) => (false, list),
             (None, None) => {
-                let word: String =
+                let plain: String =
                     directive.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
+                let word = if plain.is_empty() { directive.chars().take(1).collect() } else { plain };
                 let message = match word.as_str() {
                     "ignore" | "ignore-file" => format!("`{word}` does not name a rule"),
                     _ => format!("`cnnkit: {word}` is not a directive"),

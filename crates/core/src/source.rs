@@ -100,6 +100,16 @@ impl Sources {
         self.get(id).line_column(offset)
     }
 
+    /// Returns `span` with the whole of the characters in which it begins and ends, inside its text. Parsers of other crates may
+    /// end a range one byte after its start, whatever stands there.
+    pub fn whole(&self, span: Span) -> Span {
+        let text = &self.get(span.source).text;
+        let boundary = |at: &usize| text.is_char_boundary(*at);
+        let start = (0..=span.start.min(text.len())).rev().find(boundary).unwrap_or(0);
+        let end = (span.end.clamp(start, text.len())..=text.len()).find(boundary).unwrap_or(start);
+        Span { start, end, ..span }
+    }
+
     /// Returns the offset of the start of the line of `offset`.
     pub fn line_start(&self, id: SourceId, offset: usize) -> usize {
         self.get(id).line_start(offset)
@@ -161,5 +171,21 @@ mod tests {
         }
         assert_eq!(sources.line_column(id, 5), (2, 1), "inside a character");
         assert_eq!(sources.line_column(id, usize::MAX).0, 4, "behind the end");
+    }
+
+    #[test]
+    fn a_range_has_whole_characters() {
+        let mut sources = Sources::default();
+        let source = sources.add("text", "a€b");
+        let whole = |start: usize, end: usize| {
+            let span = sources.whole(Span::new(source, start, end));
+            (span.start, span.end)
+        };
+        assert_eq!(whole(1, 2), (1, 4), "ends inside of a character");
+        assert_eq!(whole(2, 3), (1, 4), "begins there, too");
+        assert_eq!(whole(1, 1), (1, 1), "nothing");
+        assert_eq!(whole(0, 5), (0, 5));
+        assert_eq!(whole(5, 9), (5, 5), "behind the end");
+        assert_eq!(whole(4, 2), (4, 4), "backwards");
     }
 }

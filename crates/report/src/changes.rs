@@ -7,7 +7,7 @@ use similar::{ChangeTag, TextDiff};
 use super::{Block, Page, StyledText, Tone};
 use crate::findings::counted;
 use crate::summary::Summary;
-use cnnkit_check::Rewrite;
+use cnnkit_findings::Rewrite;
 
 /// Lines of context around a change.
 const CONTEXT: usize = 3;

@@ -12,15 +12,15 @@ use self::revised::RevisedNetwork;
 use super::exact::Decimal;
 use super::imported::{Import, Status, StatusAndImport};
 use super::{Block, Cell, Column, Page, Row, Scale, StyledText, Summary, Table, Tone, Value};
-use cnnkit_check::Condition;
-use cnnkit_check::rules::Facts;
-use cnnkit_check::rules::quantity::{
-    Better, Expectable, Found, Quantity, Subject, Unit, measure, show, show_found,
-};
 use cnnkit_core::analysis::totals::{self, Counts};
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, Op};
 use cnnkit_core::value::Number;
+use cnnkit_findings::Condition;
+use cnnkit_findings::Facts;
+use cnnkit_findings::quantity::{
+    Better, Expectable, Found, Quantity, Subject, Unit, measure, show, show_found,
+};
 
 /// Quantities that are shown, those that may be slow left out.
 pub(crate) const SHOWN: [Quantity; 13] = [

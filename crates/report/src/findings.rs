@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use crate::summary::Summary;
 use crate::{Block, Page};
-use cnnkit_check::rules::{Meta, Severity};
-use cnnkit_check::{Checked, fingerprints, is_project_file};
+use cnnkit_findings::{Checked, Meta, Severity, fingerprints, is_project_file};
 
 /// What `cnnkit check` finds.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -23,6 +22,9 @@ pub struct Findings {
     pub suppressed: Vec<Item>,
     /// Rules that could not be applied to a spec.
     pub skipped: Vec<Skipped>,
+    /// Every rule by id, also those that found nothing: SARIF lists them.
+    #[serde(skip)]
+    pub rules: Vec<&'static Meta>,
     /// The specs that were checked.
     #[serde(skip)]
     pub specs: Vec<String>,
@@ -79,12 +81,16 @@ pub struct Counts {
 
 impl Findings {
     /// Returns the findings of `checked`; the same flaw of an included file appears once, with all specs that
-    /// have it.
-    pub fn of(checked: &[Checked]) -> Self {
+    /// have it. `rules` are all rules by id, found or not.
+    pub fn of(checked: &[Checked], rules: impl IntoIterator<Item = &'static Meta>) -> Self {
         // A finding about the project's own file belongs to no spec.
         let project = |spec: &&Checked| is_project_file(&spec.path);
         let specs = || checked.iter().filter(|spec| !project(spec));
-        let mut all = Self { specs: specs().map(|spec| spec.path.clone()).collect(), ..Self::default() };
+        let mut all = Self {
+            rules: rules.into_iter().collect(),
+            specs: specs().map(|spec| spec.path.clone()).collect(),
+            ..Self::default()
+        };
         let mut known = HashMap::new();
         for spec in checked {
             let outcome = &spec.outcome;

@@ -13,11 +13,13 @@ use crate::verify::Measured;
 use crate::{Block, Cell, Column, Fact, Map, Page, Row, StyledText, Table, Tone, Value};
 use cnnkit_core::analysis::gridding::{Bound, Gridding, Layer, Stack, criterion};
 use cnnkit_core::analysis::multiplicity::Multiplicity;
-use cnnkit_core::diagnostic::Problem;
+use cnnkit_core::diagnostic::{Code, Problem};
 use cnnkit_core::number::{grouped, integer, share};
 
 /// Multiplicities of wider axes are listed only on request.
 const MOST_LISTED: u64 = 100_000;
+/// Wider axes are listed for nobody: each position takes some 24 bytes, and as many again as text.
+const MOST_ASKED: u64 = 1 << 22;
 /// Maximum number of additions for multiplicities without a request: a fraction of a second.
 const UNASKED_WORK: u64 = 1 << 26;
 
@@ -26,7 +28,7 @@ const UNASKED_WORK: u64 = 1 << 26;
 pub struct Options {
     /// Whether to show the map after each layer.
     pub steps: bool,
-    /// Whether to list the multiplicities, at any width.
+    /// Whether to list the multiplicities, of up to 4,194,304 positions of an axis.
     pub multiplicity: bool,
 }
 
@@ -429,6 +431,13 @@ fn layered(stack: &Stack, of: impl Fn(&Layer) -> &Vec<u64>) -> Vec<PerAxis> {
 }
 
 fn lines(facts: &Gridding, asked: bool) -> Result<Option<Vec<Multiplicity>>, Problem> {
+    let widest = facts.size().into_iter().max().unwrap_or(0);
+    if asked && widest > MOST_ASKED {
+        let (widest, most) = (grouped(widest), grouped(MOST_ASKED));
+        let message =
+            format!("not supported: multiplicities of {widest} positions; at most {most} are listed");
+        return Err(Problem::new(Code::Limit, message).help("leave `--multiplicity` out"));
+    }
     if asked || facts.multiplicity_cost() <= UNASKED_WORK {
         return match facts.multiplicities() {
             Err(problem) if asked => Err(problem),

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use cnnkit_check::rules::{Edit, Meta, Severity};
-use cnnkit_check::{Checked, Located};
 use cnnkit_core::source::{Sources, Span};
+use cnnkit_findings::{Checked, Edit, Located, Meta, Severity};
 
 /// One finding.
 #[derive(Debug, Clone)]
@@ -120,16 +119,13 @@ pub struct Spot {
 impl Spot {
     /// Returns the range `span` of `sources`.
     pub fn new(sources: &Sources, span: Span) -> Self {
-        let source = sources.get(span.source);
-        // A range that ends inside a character includes all of it.
-        let boundary = |at: &usize| source.text.is_char_boundary(*at);
-        let end = (span.end.min(source.text.len())..=source.text.len()).find(boundary).unwrap_or(span.start);
+        let (source, span) = (sources.get(span.source), sources.whole(span));
         Self {
             file: source.name.clone(),
             text: Arc::clone(&source.text),
             line: sources.line_start(span.source, span.start),
             start: span.start,
-            end,
+            end: span.end,
             from: sources.line_column(span.source, span.start),
             to: sources.line_column(span.source, span.end),
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::summary::Summary;
 use crate::{Block, Cell, Column, Page, Row, StyledText, Table, Tone};
-use cnnkit_check::rules::{Family, Meta};
+use cnnkit_findings::{Family, Meta};
 
 /// The list of `cnnkit rules`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

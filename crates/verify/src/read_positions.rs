@@ -100,10 +100,12 @@ pub(super) fn context(
     let exact = units.and_then(|units| {
         let further: Vec<_> = units.into_iter().filter(|(local, all)| all > local).collect();
         let padding = further.iter().all(|(local, _)| *local == 0);
+        // A box of the whole input has an axis of one position that is not called whole (the filter of a depthwise layer).
+        let whole = facts.seen >= 1.0;
         if facts.global_context {
             further.is_empty().then_some(false)
         } else {
-            (!further.is_empty() && (padding || facts.global)).then_some(true)
+            (!further.is_empty() && (padding || whole)).then_some(true)
         }
     });
     // Where the boxes are a bound, so is what gates add to them.

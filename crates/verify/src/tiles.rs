@@ -92,7 +92,7 @@ pub(super) fn may_round(graph: &Graph) -> bool {
 }
 
 /// Returns whether every position of the predicted reach changes an output: nothing selects channels, whose reach may be
-/// smaller, no resampling leaves gaps, and no kernel is larger than its map, so that it may read padding only.
+/// smaller, no resampling leaves gaps, and no window reads padding only: none is larger than its map, nor than its padding.
 pub(super) fn is_tight(graph: &Graph) -> bool {
     use Arithmetic as A;
     graph.nodes().iter().all(|node| {
@@ -119,7 +119,10 @@ pub(super) fn is_tight(graph: &Graph) -> bool {
             );
             return plain;
         };
-        let fits = |(window, &size): (&Window, &u64)| window.extent().is_ok_and(|extent| extent <= size);
+        let fits = |(window, &size): (&Window, &u64)| {
+            let padding = window.before.max(window.after);
+            window.extent().is_ok_and(|extent| extent <= size && padding < i64::try_from(extent).unwrap_or(i64::MAX))
+        };
         windows.is_ok_and(|windows| windows.iter().zip(map).all(fits))
     })
 }

@@ -1,7 +1,7 @@
 """Writes the archives of this folder with the PyTorch that runs it, and what PyTorch says of them.
 
     python make.py GENERATION    writes small-GENERATION.pt2, views-GENERATION.pt2 and GENERATION.json: of PyTorch 2.15, and of
-                                 2.6.0, which wrote the layout before 2.8; of 2.15 also calls and recurrent
+                                 2.6.0, which wrote the layout before 2.8; of 2.15 also calls, recurrent and images
     python make.py older         writes small-older.pt2: the program and weights of small-2.15.pt2 in the layout that PyTorch
                                  2.5 to 2.7 wrote (`torch/export/__init__.py`, `save`, of these versions)
 """
@@ -138,13 +138,40 @@ class Recurrent(nn.Module):
         return self.cell(self.gru(self.lstm(x)[0])[0][:, -1])
 
 
+class Images(nn.Module):
+    """Images in one axis with windows, heads and channels of their own kernels; every second row of a channel is written."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 1)
+        self.kernels = nn.Linear(8, 8 * 9)
+        self.qkv = nn.Linear(8, 24)
+        self.token = nn.Parameter(torch.rand(1, 1, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        x = self.conv(x)
+        x[:, :1, 1::2].mul_(0.5)
+        kernels = self.kernels(x.mean((2, 3))).view(-1, 1, 3, 3)
+        y = F.conv2d(x.reshape(1, -1, 8, 8), kernels, padding=1, groups=len(kernels))
+        x = x + y.view(x.shape)
+        x = x.permute(0, 2, 3, 1).view(-1, 2, 4, 2, 4, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, 8)
+        q, k, v = self.qkv(x).reshape(-1, 16, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        x = ((q @ k.transpose(-2, -1)).softmax(-1) @ v).transpose(1, 2).reshape(-1, 64, 8)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        return self.attention(x, x, x)
+
+
 def described(module, example):
     device = example.device
     if isinstance(module, Recurrent):
         # On a processor a library runs it, which the counter does not see.
         device = torch.device("meta")
+    # The counter does not see into the fast path of `nn.MultiheadAttention`.
+    torch.backends.mha.set_fastpath_enabled(False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         copy.deepcopy(module).to(device)(example.to(device))
+    torch.backends.mha.set_fastpath_enabled(True)
     with torch.no_grad():
         made = module(example.clone())
     made = made if isinstance(made, tuple) else (made,)
@@ -180,7 +207,7 @@ def main():
     found = {"torch": torch.__version__}
     networks = [("small", Small, (1, 3, 16, 16)), ("views", Views, (1, 2, 3, 5))]
     if generation == "2.15":
-        networks += [("calls", Calls, (1, 3, 9, 10)), ("recurrent", Recurrent, (1, 7, 5))]
+        networks += [("calls", Calls, (1, 3, 9, 10)), ("recurrent", Recurrent, (1, 7, 5)), ("images", Images, (2, 3, 8, 8))]
     for name, make, size in networks:
         torch.manual_seed(7)
         module = make().eval()

@@ -551,4 +551,45 @@ layers:
 ",
         &[Kind::ReceptiveField, Kind::Support],
     ),
+    (
+        "a weight that is an input: a channel of a transposed convolution with groups reads its place in the group, not all",
+        "
+input: {map: [4, 5], weight: [4, 3, 2]}
+layers:
+  - {from: [map, weight], dynamic_conv: {stride: 2, groups: 2, transposed: true}}
+  - gather: {indices: [2, 0, 0, 1], axis: 0}
+",
+        &[Kind::ReceptiveField, Kind::Support],
+    ),
+    (
+        "a weight that is an input: its filters of one channel are read whole, but for units beside the padding",
+        "
+input: {map: [4, 5, 5], weight: [4, 1, 3, 3]}
+layers:
+  - {from: [map, weight], dynamic_conv: {groups: depthwise, padding: same}}
+  - group_norm: {num_groups: 2}
+",
+        &[Kind::Context],
+    ),
+    (
+        "every window of an axis reads padding alone: no margin is needed, and none is claimed to be",
+        "
+input: [2, 5, 4, 5]
+layers:
+  - {id: n1, conv: {out_channels: 4, kernel: [3, 1, 4], stride: [1, 1, 2], dilation: [2, 2, 1], groups: 2}}
+  - {id: n2, conv: {out_channels: 1, kernel: 1, stride: [3, 1, 2], padding: 1, dilation: [1, 5, 3]}}
+outputs: [n2, n1]
+",
+        &[Kind::Tiles],
+    ),
+    (
+        "the same of a pool after a convolution, in two axes",
+        "
+input: [2, 12, 12]
+layers:
+  - conv: {out_channels: 3, kernel: [5, 12]}
+  - conv: {out_channels: 2, kernel: [3, 1], stride: [1, 3], padding: [1, 1]}
+",
+        &[Kind::Tiles],
+    ),
 ];

@@ -11,11 +11,6 @@
 //! Adding a rule takes a file, two lines below, and a folder `tests/rules/ID-name` with its fixtures.
 
 mod budget;
-pub mod edit;
-mod facts;
-mod finding;
-mod meta;
-pub mod quantity;
 mod spec_errors;
 mod suppression;
 
@@ -59,9 +54,9 @@ mod unused_variable;
 mod wide_kernel;
 
 pub use budget::{FAILED_CLAIM, IDLE_BUDGET, OVER_BUDGET, WORSE_THAN_BASELINE};
-pub use facts::Facts;
-pub use finding::{Edit, Finding, Fix, Location};
-pub use meta::{Family, Meta, Setting, Severity};
+pub use cnnkit_findings::{
+    Edit, Facts, Family, Finding, Fix, Location, Meta, Setting, Severity, edit, quantity,
+};
 pub use spec_errors::{SPEC_ERRORS, of_code};
 pub use suppression::{MALFORMED_SUPPRESSION, UNUSED_SUPPRESSION};
 

@@ -85,11 +85,14 @@ impl Reads {
 }
 
 impl Link {
-    /// Returns the relation of one axis. A shuffle or a table has none: it counts as reading the whole axis.
+    /// Returns the relation of one axis. A shuffle, a table or a place in a group has none: it counts as reading the whole axis.
     /// An error if the pattern repeats only after more than 65,536 outputs.
     pub fn new(reach: &AxisReach) -> Result<Self, Problem> {
         Ok(match *reach {
-            AxisReach::All | AxisReach::Shuffle { .. } | AxisReach::Table { .. } => Self::All,
+            AxisReach::All
+            | AxisReach::Shuffle { .. }
+            | AxisReach::Table { .. }
+            | AxisReach::Within { .. } => Self::All,
             AxisReach::Broadcast => Self::First,
             AxisReach::Window { by, window } => Self::By(Relation::window(by, window)),
             AxisReach::Transposed { by, window } => Self::By(Relation::transposed(by, window)?),

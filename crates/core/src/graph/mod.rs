@@ -204,10 +204,10 @@ impl Graph {
     }
 }
 
-#[cfg(any(debug_assertions, feature = "mutants"))]
+#[cfg(debug_assertions)]
 impl Graph {
     /// Falsifies what the graph states about `node`. Only for tests that prove that `verify` rejects such a
-    /// graph.
+    /// graph, so it is in no release build.
     pub fn falsify(&mut self, node: NodeId, change: impl FnOnce(&mut Shape, &mut Cost)) {
         let node = &mut self.nodes[node.0];
         change(&mut node.shape, &mut node.cost);

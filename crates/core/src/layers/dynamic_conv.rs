@@ -163,10 +163,11 @@ impl LayerKind for DynamicConv {
             (false, _) => axes[0] = AxisReach::same(0),
             (true, Groups::Number(1)) => axes[1] = AxisReach::same(0),
             (true, _) => {
-                // The filters of a group of input channels serve one group of outputs.
+                // The filters of a group of input channels serve one group of outputs, each at its place in the group.
                 let (inputs, outputs) = (weight.sizes()[0], weight.sizes()[1]);
                 if let Some(groups) = io.output.channels().checked_div(outputs).filter(|&groups| groups > 0) {
                     axes[0] = AxisReach::Blocks { by: 0, outputs, inputs: inputs / groups };
+                    axes[1] = AxisReach::Within { by: 0, size: outputs };
                 }
             }
         }

@@ -342,6 +342,13 @@ pub enum AxisReach {
         /// The input index of each output index.
         indices: Vec<u64>,
     },
+    /// Output `u` reads input `u % size`: the place of a channel in its group.
+    Within {
+        /// Output axis.
+        by: usize,
+        /// Size of a group.
+        size: u64,
+    },
     /// Adaptive pooling: `floor(u * input / output)` up to `ceil((u + 1) * input / output) - 1`.
     Adaptive {
         /// Output axis.
@@ -405,6 +412,7 @@ impl AxisReach {
             | Self::Blocks { by, .. }
             | Self::Shuffle { by, .. }
             | Self::Table { by, .. }
+            | Self::Within { by, .. }
             | Self::Adaptive { by, .. }
             | Self::Resize { by, .. }
             | Self::Reflected { by, .. } => Some(by),

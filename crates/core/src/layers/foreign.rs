@@ -56,6 +56,14 @@ const SAME: &[(&str, &str)] = &[
     ("zeropadding", "pad"),
 ];
 
+/// What papers call a group of layers.
+#[rustfmt::skip]
+const BLOCKS: &[&str] = &[
+    "basicblock", "bottleneck", "resblock", "residualblock", "invertedresidual", "mbconv", "fusedmbconv",
+    "fire", "inception", "inceptionblock", "denseblock", "transition", "transitionlayer", "aspp",
+    "spp", "sppf", "fpn", "ppm", "c2f", "c3", "csp", "stem", "stage",
+];
+
 /// Normalised names that no single layer of ours corresponds to, and what to use instead.
 const HINTS: &[(&[&str], &str)] = &[
     (&["dense"], "Keras' `Dense` is `linear: {out_features: ...}`; `dense` is the construct of DenseNet"),
@@ -86,27 +94,7 @@ const HINTS: &[(&[&str], &str)] = &[
         "that is several layers: `conv`, `batch_norm`, `relu`; name them under `blocks:`",
     ),
     (
-        &[
-            "basicblock",
-            "bottleneck",
-            "resblock",
-            "residualblock",
-            "invertedresidual",
-            "mbconv",
-            "fusedmbconv",
-            "inceptionblock",
-            "denseblock",
-            "aspp",
-            "spp",
-            "sppf",
-            "fpn",
-            "ppm",
-            "c2f",
-            "c3",
-            "csp",
-            "stem",
-            "stage",
-        ],
+        BLOCKS,
         "blocks are your own, under `blocks:`; `cnnkit zoo` lists specs that have one, and `include:` takes them over",
     ),
     (
@@ -158,6 +146,21 @@ const HINTS: &[(&[&str], &str)] = &[
         "the products are `attention`; the projections before and after it are `linear` layers of their own",
     ),
     (
+        &["mlp", "feedforward", "ffn"],
+        "that is several layers: `linear`, `gelu`, `linear`; name them under `blocks:`",
+    ),
+    (
+        &["patchembed", "patchembedding", "patchify"],
+        "write `conv: {out_channels: ..., kernel: 16, stride: 16}` for patches of 16 x 16",
+    ),
+    (&["windowpartition", "windowreverse"], "write `reshape`, then `permute`"),
+    (&["route"], "write `concat: [previous, NAME]`"),
+    (&["plus", "eltwise"], "write `add: [previous, NAME]`, or `residual: {body: [...]}`"),
+    (
+        &["topk", "argmax", "argmin", "argsort", "sort", "nms", "nonmaxsuppression", "where", "multinomial"],
+        "not supported: what chooses among the results comes after the network",
+    ),
+    (
         &["cbam", "eca", "ecalayer", "gc", "coordatt", "nonlocal", "selfattention"],
         "build it from `reduce`, `conv`, `sigmoid` and `multiply` under `blocks:`",
     ),
@@ -174,7 +177,7 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (&["einsum", "dot"], "write `matmul`, with `permute` before it"),
     (
-        &["mean", "max", "min", "amax", "amin", "norm", "reducemean", "reducemax", "reducesum", "avg"],
+        &["mean", "max", "min", "amax", "amin", "reducemean", "reducemax", "reducemin", "reducesum", "avg"],
         "write `reduce: {reduction: ..., axes: [...]}`",
     ),
     (&["average"], "write `add: {weights: [0.5, 0.5]}` for the mean of two"),
@@ -215,14 +218,17 @@ const HINTS: &[(&[&str], &str)] = &[
     (&["globalpool", "globalpooling"], "write `global_avg_pool`, or `global_max_pool`"),
     (&["pool", "pooling"], "write `max_pool: {kernel: 2}`, or `avg_pool: {kernel: 2}`"),
     (
-        &["norm2d", "normlayer", "weightnorm", "spectralnorm"],
+        &["norm", "normlayer"],
+        "write which one: `batch_norm`, `layer_norm`, `instance_norm` or `group_norm: {num_groups: ...}`",
+    ),
+    (&["frozenbatchnorm"], "write `batch_norm: {learned: false}`"),
+    (
+        &["weightnorm", "weightnormalization", "spectralnorm", "spectralnormalization"],
         "a weight that is normalised costs as much as a plain one: write the layer itself",
     ),
     (&["rmsnorm", "rmsnormalization"], "not supported; `layer_norm: {bias: false}` has as many parameters"),
-    (
-        &["logsoftmax", "softmin", "softmaxd", "sparsemax"],
-        "write `softmax`; the logarithm behind it belongs to the loss",
-    ),
+    (&["logsoftmax"], "write `softmax`; the logarithm behind it belongs to the loss"),
+    (&["softmin"], "write `rescale: {scale: -1}`, then `softmax`"),
     (
         &[
             "softsign",
@@ -263,6 +269,8 @@ const HINTS: &[(&[&str], &str)] = &[
             "locallyconnected",
             "bilinear",
             "cosinesimilarity",
+            "unitnormalization",
+            "sparsemax",
             "pairwisedistance",
             "gridsample",
             "affinegrid",
@@ -439,7 +447,8 @@ pub fn implied(name: &str, given: &[(Key, Located)], span: Span) -> Vec<(Key, Lo
 pub fn hint(name: &str) -> Option<&'static str> {
     let plain = unqualified(name);
     let full: String = plain.chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect();
-    let stem = ["1d", "2d", "3d"].iter().find_map(|digits| full.strip_suffix(digits)).unwrap_or(&full);
+    // `Conv2dNormActivation` has the number of axes in its middle.
+    let stem = ["1d", "2d", "3d"].iter().fold(full.clone(), |name, digits| name.replace(digits, ""));
     HINTS
         .iter()
         .find(|(names, _)| names.iter().any(|known| *known == full || *known == stem))

@@ -1,14 +1,21 @@
 //! Layer fusion: which layers run as one step. Layers after a product become its epilogue; a norm before it may
 //! become its prologue.
 
+use std::sync::Arc;
+
 use super::conv::Prologue;
 use super::expanded::{Expanded, Strip};
+use super::inverted::Inverted;
+use super::inverted_middle::isa_of;
+use super::inverted_weights::{Stage, Weights};
 use super::kernel::{Kernel, Prepared};
 use super::layer_use::{Fold, LayerUse};
+use super::padded_input::Frame;
 use super::select_kernel::{prepare, running};
 use super::{Context, select_gemm};
 use crate::network::Network;
 use crate::run::at;
+use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
 use cnnkit_core::graph::{Graph, NodeId, Op};
 use cnnkit_core::layers::Layer;
@@ -57,9 +64,14 @@ pub(super) fn all(
             Some(normed) => normed,
             None => one(network, context, sizes, &consumers, &taken, (id, layer))?,
         };
-        if let Some((next, convolution)) = depthwise(network, &consumers, &taken, &chain) {
+        if let Some((next, convolution)) = grouped(network, sizes, &consumers, &taken, &chain) {
             let second = one(network, context, sizes, &consumers, &taken, (next, convolution))?;
-            (chain, prepared) = expanded(graph, sizes, convolution, (chain, prepared), second)?;
+            let first = (chain, prepared);
+            (chain, prepared) =
+                match inverted(network, context, sizes, &consumers, &taken, (&first, &second))? {
+                    Some(fused) => fused,
+                    None => expanded(graph, sizes, convolution, first, second)?,
+                };
         }
         extend(graph, &consumers, &mut chain, &mut prepared.kernel);
         chain.members.iter().for_each(|member| taken[member.index()] = true);
@@ -147,9 +159,10 @@ fn normed(
     Ok(Some((Chain { members, ..chain }, prepared)))
 }
 
-/// Returns the depthwise convolution that alone reads the result of a chain.
-fn depthwise<'g>(
+/// Returns the convolution in groups, depthwise or not, that alone reads the result of a chain.
+fn grouped<'g>(
     network: &Network<'g, f32>,
+    sizes: &[Vec<usize>],
     consumers: &[Vec<NodeId>],
     taken: &[bool],
     chain: &Chain,
@@ -158,9 +171,106 @@ fn depthwise<'g>(
     let next = reader(graph, consumers, chain.last()).filter(|next| !taken[next.index()])?;
     let node = graph.node(next);
     let Op::Layer(layer @ Layer::Conv(_)) = &node.op else { return None };
-    let weight = node.weights.iter().position(|weight| weight.name == "weight")?;
-    let single = network.weights(next).get(weight)?.sizes()[1] == 1;
-    single.then_some((next, layer))
+    let members = weight(network, next)?.sizes()[1];
+    let channels = sizes[chain.last().index()][1];
+    (members == 1 || members < channels).then_some((next, layer))
+}
+
+/// Returns the weight of a layer that multiplies by one.
+fn weight<'n>(network: &'n Network<'_, f32>, id: NodeId) -> Option<&'n Arc<Tensor<f32>>> {
+    let place = network.graph.node(id).weights.iter().position(|weight| weight.name == "weight")?;
+    network.weights(id).get(place)
+}
+
+/// Fuses a convolution, the one in groups that reads its result, optionally squeeze and excitation, and the 1 x 1 convolution
+/// that reads that, where the kernel of all supports them.
+fn inverted(
+    network: &Network<'_, f32>,
+    context: &Context,
+    sizes: &[Vec<usize>],
+    consumers: &[Vec<NodeId>],
+    taken: &[bool],
+    (first, second): (&(Chain, Prepared), &(Chain, Prepared)),
+) -> Result<Option<(Chain, Prepared)>, Problem> {
+    let graph = network.graph;
+    let next = |last: NodeId| {
+        let next = reader(graph, consumers, last).filter(|next| !taken[next.index()])?;
+        match &graph.node(next).op {
+            Op::Layer(layer) => Some((next, layer)),
+            Op::Input => None,
+        }
+    };
+    let (None, None, Some((frame, channels))) = (first.0.add, second.0.add, single(&first.1.kernel)) else {
+        return Ok(None);
+    };
+    let (Some(expansion), Some(middle)) = (weight(network, first.0.host), weight(network, second.0.host))
+    else {
+        return Ok(None);
+    };
+    let Some(isa) = isa_of(context.isa, middle.sizes()[1]) else { return Ok(None) };
+    let mut found = next(second.0.last());
+    let mut gates = None;
+    if let Some((id, layer @ Layer::SqueezeExcite(_))) = found {
+        gates = Some(one(network, context, sizes, consumers, taken, (id, layer))?);
+        found = next(id);
+    }
+    let Some((id, layer @ Layer::Conv(_))) = found else { return Ok(None) };
+    let third = one(network, context, sizes, consumers, taken, (id, layer))?;
+    let point = single(&third.1.kernel).is_some_and(|(frame, _)| frame.direct && frame.taps.len() == 1);
+    if !point {
+        return Ok(None);
+    }
+    // The input is needed until the end: the step must not take more memory than the layers one by one.
+    let elements = |id: NodeId| sizes[id.index()].iter().product::<usize>();
+    let source = graph.node(first.0.members[0]).inputs.first().copied();
+    let input = source.map_or(0, elements);
+    let (between, after, output) =
+        (elements(first.0.last()), elements(second.0.last()), elements(third.0.last()));
+    let added = source.is_some() && third.0.add == source;
+    if output > between && input > after && !added {
+        return Ok(None);
+    }
+    let Some(projection) = weight(network, third.0.host) else { return Ok(None) };
+    fn weights<'w>(tensor: &'w Tensor<f32>, chain: &'w Chain) -> Weights<'w> {
+        Weights { tensor, scale: chain.fold.as_ref().map(|fold| fold.scale.as_slice()) }
+    }
+    let stage = |(chain, prepared): &(Chain, Prepared)| Stage {
+        bias: prepared.bias.clone().unwrap_or_default(),
+        curve: chain.curve,
+    };
+    let Op::Layer(Layer::Conv(convolution)) = &graph.node(second.0.host).op else { return Ok(None) };
+    let space: Vec<u64> = sizes[first.0.last().index()].iter().skip(2).map(|&size| size as u64).collect();
+    let windows = convolution.windows(&space)?;
+    let outputs = &sizes[second.0.host.index()][2..];
+    let kernel = Inverted::new(
+        isa,
+        (frame, channels),
+        ((weights(expansion, &first.0), stage(first)), (weights(middle, &second.0), stage(second))),
+        (&windows, convolution.padding_mode, outputs),
+        weights(projection, &third.0),
+    );
+    let Some(mut kernel) = kernel else { return Ok(None) };
+    let mut members = [&first.0.members[..], &second.0.members[..]].concat();
+    if let Some((chain, prepared)) = gates {
+        let Kernel::Gates(gates) = prepared.kernel else { return Ok(None) };
+        kernel.gates = Some(gates);
+        members.extend(chain.members);
+    }
+    let (mut chain, prepared) = third;
+    members.append(&mut chain.members);
+    let kernel = Kernel::Inverted(Box::new(kernel));
+    Ok(Some((Chain { members, ..chain }, Prepared { kernel, bias: prepared.bias })))
+}
+
+/// Returns the windows of a convolution of a single group that multiplies all of its taps, and its input channels.
+fn single(kernel: &Kernel) -> Option<(&Frame, usize)> {
+    match kernel {
+        Kernel::Convolution(own) if own.weights.groups == 1 && own.live.is_none() && own.front.is_none() => {
+            Some((&own.frame, own.channels))
+        }
+        Kernel::Across(own) if own.groups.len() == 1 => Some((&own.frame, own.channels)),
+        _ => None,
+    }
 }
 
 /// Fuses a convolution and the depthwise `convolution` that reads its result, where that saves memory traffic.

@@ -28,6 +28,12 @@ impl Isa {
         all
     }
 
+    /// Returns it and the narrower sets that it includes, the widest first.
+    pub(super) fn parts(self) -> impl Iterator<Item = Self> {
+        let lanes = self.lanes();
+        Self::all().into_iter().filter(move |other| other.lanes() <= lanes)
+    }
+
     /// Returns its display name.
     pub fn name(self) -> &'static str {
         match self.lanes() {

@@ -12,6 +12,7 @@ use super::depthwise::Depthwise;
 use super::elementwise::{self, Affine, Joining};
 use super::epilogue::Finish;
 use super::expanded::Expanded;
+use super::inverted::Inverted;
 use super::linear::Linear;
 use super::norms::{self, Norm, Sets};
 use super::padded_input::Frame;
@@ -33,6 +34,7 @@ pub(super) enum Kernel {
     Winograd(Box<Winograd>),
     Depthwise(Box<Depthwise>),
     Expanded(Box<Expanded>),
+    Inverted(Box<Inverted>),
     Transposed(Box<Transposed>),
     Deformable(Box<Deformable>),
     Linear(Box<Linear>),
@@ -84,6 +86,8 @@ impl Kernel {
             Self::Winograd(_) => "Winograd",
             Self::Depthwise(_) => "rows",
             Self::Expanded(_) => "product, rows",
+            Self::Inverted(kernel) if kernel.gates.is_some() => "product, rows, gates, product",
+            Self::Inverted(_) => "product, rows, product",
             Self::Transposed(_) => "product, added up",
             Self::Deformable(_) => "sampled product",
             Self::Linear(_) => "product",
@@ -103,6 +107,7 @@ impl Kernel {
             Self::Convolution(kernel) => kernel.weights.bytes(),
             Self::Across(kernel) => kernel.bytes(),
             Self::Expanded(kernel) => kernel.convolution.weights.bytes(),
+            Self::Inverted(kernel) => kernel.bytes(),
             Self::Winograd(kernel) => kernel.bytes(),
             Self::Transposed(kernel) => kernel.bytes(),
             Self::Deformable(kernel) => kernel.bytes(),
@@ -118,6 +123,7 @@ impl Kernel {
             Self::Convolution(_)
             | Self::Across(_)
             | Self::Expanded(_)
+            | Self::Inverted(_)
             | Self::Winograd(_)
             | Self::Transposed(_)
             | Self::Deformable(_)
@@ -171,6 +177,10 @@ impl Prepared {
                 kernel.run(context, input, out, finish);
             }
             Kernel::Expanded(kernel) => {
+                counter.macs += batch * kernel.macs();
+                kernel.run(context, input, out, finish);
+            }
+            Kernel::Inverted(kernel) => {
                 counter.macs += batch * kernel.macs();
                 kernel.run(context, input, out, finish);
             }

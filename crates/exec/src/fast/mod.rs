@@ -12,12 +12,16 @@
 //!
 //! These kernels multiply by padding, which the reference skips: an infinite or NaN weight times a padding zero gives
 //! NaN. 3 x 3 convolutions of stride 1 use fewer products (`winograd`) computed from differences of inputs: an
-//! infinite input gives NaN there as well. No output depends on anything outside its window.
+//! infinite input gives NaN there as well. So do inverted residuals (`inverted`) whose inner channels, or the groups of them, do not
+//! fill whole vectors.
+//! No output depends on anything outside its window.
 
 #![expect(clippy::inline_always, reason = "what runs with vectors must be compiled where they are enabled")]
 
 mod activations;
 mod attention;
+mod blocked;
+mod blocked_gates;
 mod conv;
 mod conv_channels_last;
 mod data_movement;
@@ -31,6 +35,10 @@ mod epilogue;
 mod expanded;
 mod functions;
 mod fusion;
+mod inverted;
+mod inverted_geometry;
+mod inverted_middle;
+mod inverted_weights;
 mod isa;
 mod kernel;
 mod layer_use;

@@ -117,7 +117,9 @@ fn convolution(
     }
     let scale = fold.map(|fold| fold.scale.as_slice());
     let lanes = context.isa.lanes();
-    let across = conv_channels_last::pays(lanes, frame.positions(), weight.sizes()[0] / groups.max(1));
+    let rows = weight.sizes()[0] / groups.max(1);
+    let single = frame.direct && frame.taps.len() == 1;
+    let across = conv_channels_last::pays(context.isa, frame.positions(), rows, single);
     // One vector of Winograd's patches loads a weight for a single multiplication, and there are 16/9 as many weights.
     let patches: usize = site.output[2..].iter().map(|size| size.div_ceil(2)).product();
     if groups == 1

@@ -27,19 +27,26 @@ impl Gates {
         [&self.first, &self.second].map(|map| map.features as u64 * map.outputs as u64).iter().sum()
     }
 
-    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32]) {
-        let channels = self.second.outputs;
-        let batch = input.len() / (channels * self.plane).max(1);
-        let (mut means, mut inner) = (vec![0.0; batch * channels], vec![0.0; batch * self.first.outputs]);
-        global(context, false, self.plane, input, &mut means);
+    /// Replaces the means of the channels by their gates.
+    pub(super) fn factors(&self, context: &Context, means: &mut [f32]) {
+        let batch = means.len() / self.second.outputs.max(1);
+        let mut inner = vec![0.0; batch * self.first.outputs];
         let bias = |bias: &Option<Arc<Tensor<f32>>>| bias.clone();
         let (first, second) = (bias(&self.first_bias), bias(&self.second_bias));
         let finish = Finish { bias: first.as_ref().map(|bias| bias.data()), ..Finish::default() };
-        self.first.run(context, &means, &mut inner, finish);
+        self.first.run(context, means, &mut inner, finish);
         context.activate(Some(self.activation), &mut inner);
         let finish = Finish { bias: second.as_ref().map(|bias| bias.data()), ..Finish::default() };
-        self.second.run(context, &inner, &mut means, finish);
-        context.activate(Some(self.gate), &mut means);
+        self.second.run(context, &inner, means, finish);
+        context.activate(Some(self.gate), means);
+    }
+
+    pub(super) fn run(&self, context: &Context, input: &[f32], out: &mut [f32]) {
+        let channels = self.second.outputs;
+        let batch = input.len() / (channels * self.plane).max(1);
+        let mut means = vec![0.0; batch * channels];
+        global(context, false, self.plane, input, &mut means);
+        self.factors(context, &mut means);
         let repeats = vec![1, self.plane];
         Joining { join: Join::Product, repeats, curve: None }.run(context, &[input, &means], out);
     }

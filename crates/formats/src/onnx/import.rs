@@ -459,7 +459,7 @@ fn build(
         };
         let reads = draft.inputs.iter().map(|&input| NodeId::new(input)).collect();
         // Layers with the same stored weights share them.
-        let key = draft.stored().filter(|stored| !stored.is_empty()).map(|stored| format!("{stored:?}"));
+        let key = draft.shared(&drafts);
         let owner = key.as_ref().and_then(|key| owners.get(key).copied());
         let node = builder.layer(&id, layer.clone(), reads, owner, draft.origin.clone());
         let fixed = || draft.weights.iter().enumerate().filter(|(_, weight)| !lower.is_learned(weight));

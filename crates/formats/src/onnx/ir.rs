@@ -3,7 +3,7 @@
 
 use super::constant::Constant;
 use super::names::ModulePath;
-use cnnkit_core::layers::Layer;
+use cnnkit_core::layers::{Io, Layer};
 use cnnkit_core::shape::Shape;
 use cnnkit_core::source::Origin;
 
@@ -31,6 +31,17 @@ impl Draft {
     /// stored tensor.
     pub fn stored(&self) -> Option<Vec<(usize, &[super::constant::Change])>> {
         self.weights.iter().map(|weight| Some((weight.root?, weight.view.as_slice()))).collect()
+    }
+
+    /// Returns what it has in common with layers of `drafts` that share its weights: the stored tensors and their roles. A
+    /// tensor that is a weight of one layer and something else of another is counted once all the same.
+    pub fn shared(&self, drafts: &[Self]) -> Option<String> {
+        let stored = self.stored().filter(|stored| !stored.is_empty())?;
+        let shapes: Vec<Shape> = self.inputs.iter().map(|&input| drafts[input].shape.clone()).collect();
+        let declared =
+            self.layer.as_ref()?.weights(Io { inputs: &shapes, output: &self.shape }).unwrap_or_default();
+        let roles: Vec<_> = declared.iter().map(|weight| (weight.name, &weight.shape)).collect();
+        Some(format!("{stored:?} {roles:?}"))
     }
 }
 

@@ -195,11 +195,13 @@ fn elements(constant: &Constant, tensors: &[TensorProto], source: &ModelSource) 
         return Ok(values.floats().into_iter().map(|value| value as f32).collect());
     }
     let Some(tensor) = constant.root.and_then(|root| tensors.get(root)) else {
-        return Err(Problem::new(
-            Code::InvalidValue,
-            "not supported: a weight that the model computes from others",
-        )
-        .help("export with constant folding (`do_constant_folding=True`)"));
+        let message = "not supported: a weight that the model computes from others";
+        let of_pytorch = tensors.iter().any(|tensor| tensor.data_location == ARCHIVED);
+        return Err(Problem::new(Code::InvalidValue, message).help(if of_pytorch {
+            "before the export, put its result in its place (`torch.nn.utils.parametrize.remove_parametrizations`)"
+        } else {
+            "export with constant folding (`do_constant_folding=True`)"
+        }));
     };
     let mut dims = super::constant::sizes(&tensor.dims)?;
     let mut data = stored(tensor, &dims, source)?;

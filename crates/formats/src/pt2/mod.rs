@@ -78,14 +78,18 @@ fn imported(source: ModelSource, bindings: &Bindings, values: bool) -> Result<Im
         let mut archive = archive::Archive::open(&source).map_err(flaw)?;
         let mut program = archive.program().map_err(flaw)?;
         inline::inline(&mut program.graph_module.graph);
+        let batch = operators::of_one_image(&mut program);
         let written = archive.written().map_err(flaw)?;
-        (translate::translate(&program, &mut archive).map_err(flaw)?, written.resolved())
+        (translate::translate(&program, &mut archive, batch).map_err(flaw)?, written.resolved())
     };
     translated.declared.values = values;
     translated.declared.origins = origins;
     let imported = import_declared(translated.model, source, bindings, &translated.declared);
-    // The flaws have no positions in the texts: they are those of the program.
-    imported.map(|imported| Imported { sources, ..imported })
+    // The flaws are those of the program, and go without the texts: so must their positions.
+    let placeless = |flaw| Diagnostic { span: None, related: vec![], ..flaw };
+    imported
+        .map(|imported| Imported { sources, ..imported })
+        .map_err(|flaws| flaws.into_iter().map(placeless).collect())
 }
 
 /// Returns whether `source` is an archive: by its ending, or by how it begins.

@@ -15,7 +15,7 @@ use crate::onnx::inline::MAX_NODES;
 use crate::onnx::lower::{ATEN, MACS};
 use crate::onnx::proto::{
     Dimension as ProtoDimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    StringStringEntryProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 /// The operator set whose meaning the translated nodes have.
@@ -28,8 +28,13 @@ pub(super) struct Translated {
     pub declared: Declared,
 }
 
-/// Translates `program`, whose weights are in `archive`.
-pub(super) fn translate(program: &Program, archive: &mut Archive<'_>) -> Result<Translated, Problem> {
+/// Translates `program`, whose weights are in `archive`. `batch` is the axis of its inputs that is the batch, where that is not
+/// the first.
+pub(super) fn translate(
+    program: &Program,
+    archive: &mut Archive<'_>,
+    batch: Option<usize>,
+) -> Result<Translated, Problem> {
     let module = &program.graph_module;
     if module.graph.nodes.len() > MAX_NODES {
         let message = format!("the program has {} nodes, the limit is {MAX_NODES}", module.graph.nodes.len());
@@ -37,7 +42,7 @@ pub(super) fn translate(program: &Program, archive: &mut Archive<'_>) -> Result<
     }
     let mut values = Values::new(module.graph.tensor_values.iter());
     let mut graph = GraphProto::default();
-    let declared = inputs(program, archive, &mut values, &mut graph)?;
+    let declared = inputs(program, archive, batch, &mut values, &mut graph)?;
     for node in &module.graph.nodes {
         if !operators::checks(node) {
             add(&mut values, node);
@@ -57,6 +62,7 @@ pub(super) fn translate(program: &Program, archive: &mut Archive<'_>) -> Result<
 fn inputs<'p>(
     program: &'p Program,
     archive: &mut Archive<'_>,
+    batch: Option<usize>,
     values: &mut Values<'p>,
     graph: &mut GraphProto,
 ) -> Result<Declared, Problem> {
@@ -79,12 +85,23 @@ fn inputs<'p>(
             Input::User(Argument::Tensor(name)) => {
                 let meta = values.meta(name).ok_or_else(|| unstated(name))?;
                 if graph.input.is_empty()
-                    && let Some(Dimension::Known(size)) = meta.sizes.first()
+                    && let Some(Dimension::Known(size)) = meta.sizes.get(batch.unwrap_or(0))
                 {
                     values.batch = Some(if bare { 1 } else { *size });
                 }
-                graph.input.push(described(name, meta, bare));
-                let value = if bare { without_batch(values, name) } else { name.clone() };
+                let mut input = meta.clone();
+                // In the graph, the batch comes first.
+                let later = batch.filter(|&axis| axis < input.sizes.len());
+                if let Some(axis) = later {
+                    let size = input.sizes.remove(axis);
+                    input.sizes.insert(0, size);
+                }
+                graph.input.push(described(name, &input, bare));
+                let value = match later {
+                    Some(axis) => batch_moved(values, name, axis, input.sizes.len()),
+                    None if bare => without_batch(values, name),
+                    None => name.clone(),
+                };
                 values.define(name, value);
                 continue;
             }
@@ -154,6 +171,15 @@ fn without_batch(values: &mut Values<'_>, name: &str) -> String {
     values.messages.add(("", "Squeeze"), [vec![name.into()], axes].concat(), 1, vec![]).remove(0)
 }
 
+/// An input whose batch comes first in the graph, as the program has it: at `axis`.
+fn batch_moved(values: &mut Values<'_>, name: &str, axis: usize, rank: usize) -> String {
+    name.clone_into(&mut values.messages.name);
+    values.messages.scopes = format!("['', '{name}']");
+    let mut order: Vec<i64> = (1..rank as i64).collect();
+    order.insert(axis, 0);
+    values.messages.add(("", "Transpose"), vec![name.into()], 1, vec![ints("perm", order)]).remove(0)
+}
+
 /// Name, type and shape of a value, behind a batch of one if it is `bare`; an open size has its expression as a name.
 fn described(name: &str, meta: &TensorMeta, bare: bool) -> ValueInfoProto {
     let size = |size: &Dimension| ProtoDimension {
@@ -204,15 +230,24 @@ fn add<'p>(values: &mut Values<'p>, node: &'p Node) {
         Some(Argument::Tensor(target)) => Some(target.as_str()),
         _ => None,
     };
+    let before = values.messages.nodes.len();
     let mut made = match operators::translated(values, node) {
-        Ok(made) => made,
+        Ok(made) => {
+            state_macs(values, node, before);
+            made
+        }
         Err(Unsupported(reason)) => untranslated(values, node, &reason),
     };
     if let (true, Some(target)) = (writes, target) {
         let value = made.into_iter().next().unwrap_or_default();
-        if let Err(Unsupported(reason)) = values.write(target, value) {
-            let opaque = untranslated(values, node, &reason);
-            values.lose(target, opaque.into_iter().next().unwrap_or_default());
+        if let Err(Unsupported(reason)) = values.write(target, value)
+            && let Some(whole) = values.whole(target)
+        {
+            // What it becomes depends on what it was; its views are parts of it again.
+            let mut inputs: Vec<String> = values.read(whole).into_iter().collect();
+            inputs.extend(read(values, node));
+            let made = untranslated_of(values, node, &reason, inputs, 1);
+            values.replace(whole, made.into_iter().next().unwrap_or_default());
         }
         for name in names.into_iter().flatten() {
             values.define_same(name, target);
@@ -243,6 +278,26 @@ fn add<'p>(values: &mut Values<'p>, node: &'p Node) {
 
 /// The call as an operator that is not analysed.
 fn untranslated<'p>(values: &mut Values<'p>, node: &'p Node, reason: &str) -> Vec<String> {
+    let inputs = read(values, node);
+    untranslated_of(values, node, reason, inputs, returned(node).len())
+}
+
+/// Operators of ONNX of which the importer analyses some uses only.
+const PRODUCTS: &[&str] = &["Conv", "ConvTranspose", "Gemm", "Linear", "MatMul"];
+
+/// States the multiply-accumulates of a call whose nodes begin at `before`, should the importer not analyse its product.
+fn state_macs<'p>(values: &mut Values<'p>, node: &'p Node, before: usize) {
+    let made = values.messages.nodes.iter().enumerate().skip(before);
+    let mut products = made.filter(|(_, node)| PRODUCTS.contains(&node.op_type.as_str()));
+    let (Some((place, _)), None) = (products.next(), products.next()) else { return };
+    let Some(macs) = operators::macs(values, node) else { return };
+    if let Some(node) = values.messages.nodes.get_mut(place) {
+        node.metadata_props.push(StringStringEntryProto { key: MACS.into(), value: macs.to_string() });
+    }
+}
+
+/// The tensors that a call is given, as far as they are known.
+fn read<'p>(values: &mut Values<'p>, node: &'p Node) -> Vec<String> {
     let mut inputs = Vec::new();
     for argument in &node.inputs {
         let names: Vec<&String> = match &argument.arg {
@@ -252,10 +307,20 @@ fn untranslated<'p>(values: &mut Values<'p>, node: &'p Node, reason: &str) -> Ve
         };
         inputs.extend(names.into_iter().filter_map(|name| values.read(name).ok()));
     }
+    inputs
+}
+
+/// The call as an operator that is not analysed, which reads `inputs` and returns `outputs` tensors.
+fn untranslated_of<'p>(
+    values: &mut Values<'p>,
+    node: &'p Node,
+    reason: &str,
+    inputs: Vec<String>,
+    outputs: usize,
+) -> Vec<String> {
     let (operator, _) = operators::split(&node.target);
-    let names = returned(node);
     let macs = operators::macs(values, node).map(|macs| int(MACS, macs));
-    let made = values.messages.add((ATEN, operator), inputs, names.len().max(1), macs.into_iter().collect());
+    let made = values.messages.add((ATEN, operator), inputs, outputs.max(1), macs.into_iter().collect());
     if let Some(last) = values.messages.nodes.last_mut() {
         reason.clone_into(&mut last.doc_string);
     }

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::diff::{DiffBlock, DiffQuantity, DiffSummary, Pair, SHOWN};
 use crate::{Block, Cell, Column, Page, Row, Scale, StyledText, Table, Tone, Value};
-use cnnkit_check::Condition;
-use cnnkit_check::rules::Facts;
-use cnnkit_check::rules::quantity::{Found, Quantity, Subject, Unit, measure, show_found};
 use cnnkit_core::diagnostic::{Code, Problem};
+use cnnkit_findings::Condition;
+use cnnkit_findings::Facts;
+use cnnkit_findings::quantity::{Found, Quantity, Subject, Unit, measure, show_found};
 
 /// What became of a network since a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]

@@ -13,8 +13,6 @@ use crate::layout::Tree;
 use crate::summary::Spec;
 use crate::verify::VerifySummary;
 use crate::{channels, params, paths, rf};
-use cnnkit_check::rules::Facts;
-use cnnkit_check::rules::quantity::{Subject, holds, measure, show_found, show_target};
 use cnnkit_core::analysis::field::{Options, analyse, headline};
 use cnnkit_core::analysis::memory::{self, Dtype};
 use cnnkit_core::diagnostic::Problem;
@@ -22,6 +20,8 @@ use cnnkit_core::graph::{Graph, Node, Op};
 use cnnkit_core::layers::WeightRole;
 use cnnkit_core::source::{Sources, Span};
 use cnnkit_core::spec::expectation::{Expectation, Limit};
+use cnnkit_findings::Facts;
+use cnnkit_findings::quantity::{Subject, holds, measure, show_found, show_target};
 
 /// What the page shows of a network besides what follows from its graph.
 #[derive(Debug, Default)]

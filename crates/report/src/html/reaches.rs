@@ -106,7 +106,7 @@ fn axis(reach: &AxisReach) -> Option<Value> {
         AxisReach::Table { by, indices } if indices.len() <= MOST_ENTRIES => {
             Some(json!({ "table": [by, indices] }))
         }
-        AxisReach::Table { .. } => None,
+        AxisReach::Table { .. } | AxisReach::Within { .. } => None,
         _ => match Link::new(reach).ok()? {
             Link::All => Some("all".into()),
             Link::First => Some("first".into()),

@@ -83,7 +83,7 @@ fn snippet<'a>(
     kind: AnnotationKind,
     label: Option<&'a str>,
 ) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-    let source = sources.get(span.source);
+    let (source, span) = (sources.get(span.source), sources.whole(span));
     let from = sources.line_start(span.source, span.start);
     let (line, _) = sources.line_column(span.source, span.start);
     // One line is enough to find the token.

@@ -67,8 +67,12 @@ impl Layout {
         }
         // A table reorders positions, which boxes cannot follow; after a permutation, channels are positions too.
         let chosen = |reach: &Reach| {
-            let by_index =
-                |axis: &AxisReach| matches!(axis, AxisReach::Table { .. } | AxisReach::Shuffle { .. });
+            let by_index = |axis: &AxisReach| {
+                matches!(
+                    axis,
+                    AxisReach::Table { .. } | AxisReach::Shuffle { .. } | AxisReach::Within { size: 2.., .. }
+                )
+            };
             if !reach.axes.iter().any(by_index) {
                 return false;
             }

@@ -170,7 +170,11 @@ fn image(
 ) -> Result<Region, Problem> {
     let links = reach.axes.iter().map(Step::new).collect::<Result<Vec<_>, _>>()?;
     let mut all = Region::empty(sizes.len());
+    let mut products = Vec::new();
     for product in region.products() {
+        products.extend(by_block(product, &links, budget)?);
+    }
+    for product in products {
         let mut sets = Vec::with_capacity(sizes.len());
         for (axis, (link, &size)) in links.iter().zip(sizes).enumerate() {
             let mut set = match taps.filter(|_| axis > 1) {
@@ -185,6 +189,29 @@ fn image(
         all = all.union(&Region::product(&sets), budget)?;
     }
     Ok(all)
+}
+
+/// Returns parts of a product, each of which reads one block, where the index of a channel decides both about the block and
+/// about the place in it (the weight of a transposed convolution with groups): elsewhere the axes are independent.
+fn by_block(product: Vec<Set>, links: &[Step<'_>], budget: &Budget) -> Result<Vec<Vec<Set>>, Problem> {
+    let placed = |of| links.iter().any(|link| matches!(link, Step::Within { by, .. } if *by == of));
+    let blocks = links.iter().find_map(|link| match *link {
+        Step::Blocks { by, outputs, .. } if placed(by) => Some((by, outputs)),
+        _ => None,
+    });
+    let Some((by, outputs)) = blocks else { return Ok(vec![product]) };
+    let mut parts = Vec::new();
+    for span in product[by].spans() {
+        let blocks = span.lo.div_euclid(outputs)..=span.hi.div_euclid(outputs);
+        budget.spend_wide(blocks.end() - blocks.start() + 1)?;
+        for block in blocks {
+            let (lo, hi) = (block * outputs, block * outputs + outputs - 1);
+            let mut part = product.clone();
+            part[by] = Set::interval(span.lo.max(lo), span.hi.min(hi));
+            parts.push(part);
+        }
+    }
+    Ok(parts)
 }
 
 /// Returns how the border of `node`'s input is padded.
@@ -234,6 +261,7 @@ enum Step<'a> {
     Table { by: usize, indices: &'a [u64] },
     Blocks { by: usize, outputs: i128, inputs: i128 },
     Shuffle { by: usize, groups: i128, each: i128 },
+    Within { by: usize, size: i128 },
 }
 
 impl<'a> Step<'a> {
@@ -247,6 +275,7 @@ impl<'a> Step<'a> {
                 Self::Shuffle { by, groups: i128::from(groups), each: i128::from(size / groups) }
             }
             AxisReach::Table { by, ref indices } => Self::Table { by, indices },
+            AxisReach::Within { by, size } => Self::Within { by, size: i128::from(size.max(1)) },
             _ => Self::Link(Link::new(reach)?),
         })
     }
@@ -277,6 +306,20 @@ impl<'a> Step<'a> {
                     .flat_map(|span| indices.get(place(span.lo)..place(span.hi + 1)).unwrap_or_default());
                 let index = |&index: &u64| Interval { lo: i128::from(index), hi: i128::from(index) };
                 Ok(Set::of(chosen.map(index).collect()))
+            }
+            Self::Within { by, size } => {
+                let set = along(*by);
+                budget.spend(set.spans().len())?;
+                let places = |span: &Interval| {
+                    let (lo, hi) = (span.lo.rem_euclid(*size), span.hi.rem_euclid(*size));
+                    // A span may go beyond the end of a group, or over a whole one.
+                    match span.hi - span.lo + 1 >= *size {
+                        true => [Some(Interval { lo: 0, hi: size - 1 }), None],
+                        false if lo <= hi => [Some(Interval { lo, hi }), None],
+                        false => [Some(Interval { lo, hi: size - 1 }), Some(Interval { lo: 0, hi })],
+                    }
+                };
+                Ok(Set::of(set.spans().iter().flat_map(places).flatten().collect()))
             }
             Self::Shuffle { by, groups, each } => {
                 let set = along(*by);

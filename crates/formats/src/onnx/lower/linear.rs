@@ -19,6 +19,9 @@ fn linear(
     weight: Constant,
     bias: Option<Constant>,
 ) -> Result<Tensor, Flaw> {
+    if input.dims.is_empty() {
+        return used.unsupported("a linear map of a single number without axes");
+    }
     let mut input = input.clone();
     if input.batch == Some(input.dims.len() - 1) {
         if lower.batch != 1 {

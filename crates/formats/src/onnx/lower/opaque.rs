@@ -227,14 +227,19 @@ fn is_zero(constant: &Constant) -> bool {
     constant.values.as_ref().is_some_and(|values| values.floats().iter().all(|&value| value == 0.0))
 }
 
-/// The attribute of a node with its multiply-accumulates for the whole batch, of operators in [`super::ATEN`].
+/// The attribute of an operator in [`super::ATEN`], and the metadata of a product in an exported program, with its
+/// multiply-accumulates for the whole batch.
 pub const MACS: &str = "cnnkit_macs";
 
 /// Returns the multiply-accumulates that the node states, for one image.
 fn macs(lower: &Lower, used: Use<'_>) -> Option<u64> {
-    let all = u64::try_from(used.attribute(MACS)?.i?).ok()?;
-    let own = used.node.domain == super::ATEN && all.checked_rem(lower.batch) == Some(0);
-    own.then(|| all / lower.batch)
+    let own = used.attribute(MACS).filter(|_| used.node.domain == super::ATEN).and_then(|own| own.i);
+    let beside = || {
+        let entry = used.node.metadata_props.iter().find(|entry| entry.key == MACS && lower.exact)?;
+        entry.value.parse().ok()
+    };
+    let all = u64::try_from(own.or_else(beside)?).ok()?;
+    (all.checked_rem(lower.batch) == Some(0)).then(|| all / lower.batch)
 }
 
 /// Returns whether a constant is a stored tensor of floating-point numbers.

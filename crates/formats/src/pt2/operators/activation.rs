@@ -32,6 +32,18 @@ const PLAIN: &[(&str, &str)] = &[
     ("isnan", "IsNaN"),
 ];
 
+/// Functions of one number with settings, or of several operators of ONNX.
+#[rustfmt::skip]
+const OTHERS: &[&str] = &[
+    "relu6", "hardtanh", "hardsigmoid", "clamp", "clip", "clamp_min", "clamp_max", "leaky_relu", "rrelu", "elu", "celu", "gelu",
+    "softplus", "rsqrt", "square", "log_sigmoid", "softsign",
+];
+
+/// Returns whether an operator computes each element from the one at the same position.
+pub(super) fn of_one_number(name: &str) -> bool {
+    PLAIN.iter().any(|(own, _)| *own == name) || OTHERS.contains(&name)
+}
+
 pub(super) fn plain(call: &mut Call<'_, '_>) -> Outcome {
     let name = call.operator.rsplit('.').next().unwrap_or_default();
     let Some((_, operator)) = PLAIN.iter().find(|(own, _)| *own == name) else {

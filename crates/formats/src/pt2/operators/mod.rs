@@ -8,6 +8,7 @@ pub(super) mod call;
 mod conv;
 mod create;
 mod norm;
+mod one_image;
 mod patches;
 mod pool;
 mod product;
@@ -18,11 +19,12 @@ mod select;
 mod shapes;
 mod views;
 
-use super::schema::Node;
+use super::schema::{Argument, Node};
 use call::values::Values;
 use call::{Call, Outcome, Unsupported, unsupported};
 
 pub(super) use bare::is_bare;
+pub(super) use one_image::of_one_image;
 pub(super) use views::{Makes, makes};
 
 type Translate = for<'a, 'b, 'p> fn(&'a mut Call<'b, 'p>) -> Outcome;
@@ -191,7 +193,11 @@ pub(super) fn put_back(
 /// Multiply-accumulates of a call that is not translated, where they are known.
 pub(super) fn macs<'p>(values: &mut Values<'p>, node: &'p Node) -> Option<i64> {
     let (operator, overload) = split(&node.target);
-    recurrent::macs(&Call { node, operator, overload, values })
+    let complex = is_complex(values, node);
+    let call = Call { node, operator, overload, values };
+    let macs = recurrent::macs(&call).or_else(|| product::macs(&call))?;
+    // PyTorch computes a convolution of complex numbers as three of real ones, and counts a complex product as one.
+    macs.checked_mul(if complex && operator.contains("conv") { 3 } else { 1 })
 }
 
 /// The nodes of a call: a value for each tensor that it returns.
@@ -201,5 +207,22 @@ pub(super) fn translated<'p>(values: &mut Values<'p>, node: &'p Node) -> Outcome
     let Some((_, translate)) = TABLE.iter().find(|(name, _)| *name == operator) else {
         return unsupported("no layer for it");
     };
+    if is_complex(values, node) {
+        return unsupported("complex numbers");
+    }
     translate(&mut Call { node, operator, overload, values })
+}
+
+/// PyTorch's numbers of the types of complex numbers.
+const COMPLEX: std::ops::RangeInclusive<i64> = 9..=11;
+
+/// Whether a call reads or returns complex numbers: a layer computes with real ones, and counts as it does.
+fn is_complex(values: &Values<'_>, node: &Node) -> bool {
+    let is = |name: &String| values.meta(name).is_some_and(|meta| COMPLEX.contains(&meta.dtype));
+    let read = node.inputs.iter().map(|input| &input.arg);
+    read.chain(&node.outputs).any(|argument| match argument {
+        Argument::Tensor(name) => is(name),
+        Argument::Tensors(names) => names.iter().flatten().any(is),
+        _ => false,
+    })
 }

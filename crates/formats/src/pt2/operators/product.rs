@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::super::messages::{float, int, ints, text};
-use super::call::{Call, Outcome, Unsupported, one, unsupported};
+use super::call::{Call, Outcome, Unsupported, known, one, unsupported};
 
 pub(super) fn linear(call: &mut Call<'_, '_>) -> Outcome {
     let input = call.first()?;
@@ -88,4 +88,32 @@ pub(super) fn turned(call: &mut Call<'_, '_>, value: String, rank: usize) -> Str
 /// An axis setting.
 pub(super) fn along(axis: usize) -> super::super::super::onnx::proto::AttributeProto {
     int("axis", axis as i64)
+}
+
+/// Multiply-accumulates of a convolution or a matrix product, for the whole batch, whatever its operands are: those that its
+/// shapes demand.
+pub(super) fn macs(call: &Call<'_, '_>) -> Option<i64> {
+    let of = |argument: Option<&super::super::schema::Argument>| known(call.meta_of(argument?).ok()?).ok();
+    let count = |sizes: &[i64]| sizes.iter().try_fold(1i64, |count, &size| count.checked_mul(size));
+    let output = call.output_dims(0).ok()?;
+    let (each, times) = match call.operator {
+        "aten.conv1d" | "aten.conv2d" | "aten.conv3d" | "aten.convolution"
+            if !call.flag("transposed", false) =>
+        {
+            (of(call.argument("weight"))?.get(1..)?.to_vec(), output)
+        }
+        "aten.conv_transpose1d" | "aten.conv_transpose2d" | "aten.conv_transpose3d" | "aten.convolution" => {
+            (of(call.argument("weight"))?.get(1..)?.to_vec(), call.dims().ok()?)
+        }
+        "aten.linear" => (of(call.argument("weight"))?.get(1..)?.to_vec(), output),
+        "aten.matmul" | "aten.mm" | "aten.bmm" => {
+            let inner = call.dims().ok()?;
+            // PyTorch's counter leaves products with a vector out.
+            let is_matrix = inner.len() > 1 && of(call.at(1).ok())?.len() > 1;
+            (vec![*inner.last().filter(|_| is_matrix)?], output)
+        }
+        "aten.addmm" | "aten.baddbmm" => (vec![*of(call.at(1).ok())?.last()?], output),
+        _ => return None,
+    };
+    count(&each)?.checked_mul(count(&times)?)
 }

@@ -6,6 +6,9 @@ use super::call::values::returned;
 use super::call::{Call, Unsupported, known, unsupported};
 use super::product::along;
 
+/// Most positions of an axis of which a part is written, each with a step.
+const MAX_PLACES: i64 = 1 << 20;
+
 /// What an operator returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Makes {
@@ -128,6 +131,22 @@ pub(crate) fn put_back(
             }
             Ok(call.emit("Transpose", vec![value], vec![ints("perm", back)]))
         }
+        "aten.slice" if call.int("step", 1)? > 1 => {
+            let dims = known(meta)?;
+            let axis = call.axis(call.int("dim", 0)?, rank)?;
+            let size = dims.get(axis).copied().unwrap_or(0);
+            let (first, end) = bounds(call, size)?;
+            let step = call.int("step", 1)?;
+            // Elements of the part stand behind those of the whole.
+            let is_part = |index: i64| (first..end).contains(&index) && (index - first) % step == 0;
+            let from = |index: i64| if is_part(index) { size + (index - first) / step } else { index };
+            if size > MAX_PLACES {
+                return unsupported(format!("it writes a part of {size} positions"));
+            }
+            let places = call.constant((0..size).map(from).collect());
+            let both = call.emit("Concat", vec![whole, value], vec![along(axis)]);
+            Ok(call.emit("Gather", vec![both, places], vec![along(axis)]))
+        }
         _ => {
             let dims = known(meta)?;
             let (axis, first, count, lost) = place(call, name, &dims)?;
@@ -161,25 +180,34 @@ pub(crate) fn put_back(
     }
 }
 
+/// Index `index` of an axis of `size` elements, which counts from the end if it is negative.
+fn inside(index: i64, size: i64) -> i64 {
+    (if index < 0 { index.saturating_add(size) } else { index }).clamp(0, size)
+}
+
+/// First index and end of a slice of an axis of `size` elements.
+fn bounds(call: &Call<'_, '_>, size: i64) -> Result<(i64, i64), Unsupported> {
+    let bound = |name: &str, default: i64| match call.argument(name) {
+        Some(Argument::Int(value)) => Ok(inside(*value, size)),
+        None => Ok(default),
+        Some(_) => unsupported("a part whose bounds are not known"),
+    };
+    Ok((bound("start", 0)?, bound("end", size)?))
+}
+
 /// Axis, first index and number of indices of a part, and whether the part lost the axis.
 fn place(call: &Call<'_, '_>, name: &str, dims: &[i64]) -> Result<(usize, i64, i64, bool), Unsupported> {
     let axis = call.axis(call.int("dim", 0)?, dims.len())?;
     let size = dims.get(axis).copied().unwrap_or(0);
-    let inside = |index: i64| (if index < 0 { index.saturating_add(size) } else { index }).clamp(0, size);
     let names = returned(call.node);
     let number = names.iter().position(|output| output.is_some_and(|output| output == name));
     match call.operator {
         "aten.slice" if call.int("step", 1)? == 1 => {
-            let bound = |name: &str, default: i64| match call.argument(name) {
-                Some(Argument::Int(value)) => Ok(inside(*value)),
-                None => Ok(default),
-                Some(_) => unsupported("a part whose bounds are not known"),
-            };
-            let (start, end) = (bound("start", 0)?, bound("end", size)?);
+            let (start, end) = bounds(call, size)?;
             Ok((axis, start, (end - start).max(0), false))
         }
-        "aten.narrow" => Ok((axis, inside(call.int("start", 0)?), call.int("length", 0)?, false)),
-        "aten.select" => Ok((axis, inside(call.int("index", 0)?), 1, true)),
+        "aten.narrow" => Ok((axis, inside(call.int("start", 0)?, size), call.int("length", 0)?, false)),
+        "aten.select" => Ok((axis, inside(call.int("index", 0)?, size), 1, true)),
         "aten.unbind" => Ok((axis, number.unwrap_or(0) as i64, 1, true)),
         "aten.split" | "aten.split_with_sizes" | "aten.chunk" | "aten.tensor_split" => {
             let lengths = super::select::lengths(call, axis)?;

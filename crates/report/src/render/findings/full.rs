@@ -8,7 +8,7 @@ use crate::Tone;
 use crate::findings::{Findings, Item, Skipped, Spot};
 use crate::render::paint::paint;
 use crate::render::{Canvas, safe};
-use cnnkit_check::rules::{Family, Severity};
+use cnnkit_findings::{Family, Severity};
 
 /// Maximum number of positions shown in addition to the flaw's own.
 const MAX_RELATED: usize = 2;

@@ -6,7 +6,7 @@
 use crate::findings::{Findings, Item, counted};
 use crate::render::findings::repository;
 use crate::render::{Canvas, safe};
-use cnnkit_check::rules::Severity;
+use cnnkit_findings::Severity;
 
 /// Annotations of one kind that a step shows.
 const SHOWN: usize = 10;

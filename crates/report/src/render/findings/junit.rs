@@ -1,7 +1,7 @@
 //! JUnit XML: one test suite per spec, one failed test per finding, one passed test for a clean spec.
 
 use crate::findings::{Findings, Item};
-use cnnkit_check::rules::Severity;
+use cnnkit_findings::Severity;
 
 /// Formats the report. Notes are passed tests with the message as their output.
 pub fn render(findings: &Findings) -> String {

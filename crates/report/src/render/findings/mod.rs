@@ -17,7 +17,7 @@ use crate::findings::{Findings, Item};
 use crate::render::Canvas;
 use crate::render::paint::paint;
 use crate::{Cell, Column, Row, Table, Tone};
-use cnnkit_check::rules::Severity;
+use cnnkit_findings::Severity;
 
 /// Returns the colour of a severity.
 fn tone(severity: Severity) -> Tone {

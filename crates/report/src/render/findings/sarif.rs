@@ -4,15 +4,14 @@ use serde_json::{Value, json};
 
 use crate::findings::{Change, Findings, Item, Spot};
 use crate::render::findings::repository;
-use cnnkit_check::rules::{self, Meta, Severity};
+use cnnkit_findings::{Meta, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
 /// Formats the log of one run: every rule with its documentation, every finding, with suppressed ones marked as such.
 pub fn render(findings: &Findings) -> String {
-    let metas: Vec<&'static Meta> = rules::all().collect();
-    let index = |item: &Item| metas.iter().position(|meta| meta.id == item.rule.id).unwrap_or(0);
+    let index = |item: &Item| findings.rules.iter().position(|meta| meta.id == item.rule.id).unwrap_or(0);
     let mut results: Vec<Value> = findings.items.iter().map(|item| result(item, index(item))).collect();
     results.extend(findings.suppressed.iter().map(|item| {
         let mut result = result(item, index(item));
@@ -26,7 +25,7 @@ pub fn render(findings: &Findings) -> String {
             "tool": {"driver": {
                 "name": "cnnkit",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": metas.iter().map(|meta| rule(meta)).collect::<Vec<_>>(),
+                "rules": findings.rules.iter().map(|meta| rule(meta)).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{"executionSuccessful": true}],

@@ -20,6 +20,8 @@ const MAX_FAMILY: usize = 4096;
 #[derive(Debug, Clone, Copy)]
 struct View<'p> {
     parent: &'p str,
+    /// The tensor behind all views.
+    root: &'p str,
     node: &'p Node,
 }
 
@@ -104,15 +106,15 @@ impl<'p> Values<'p> {
         self.stated.iter().cloned()
     }
 
-    /// Gives a tensor, with all its views, up: it was written in a way that is not followed.
-    pub fn lose(&mut self, name: &str, value: String) {
-        let Some(first) = self.first_name(name) else { return };
-        let root = self.root(first);
-        let family = self.families.get(root).cloned().unwrap_or_default();
-        for name in family.into_iter().chain([root, first]) {
-            self.current.insert(name, value.clone());
-            self.stale.remove(name);
-        }
+    /// The tensor of which `name` is a view, direct or indirect; itself if it is none.
+    pub fn whole(&self, name: &str) -> Option<&'p str> {
+        self.first_name(name).map(|first| self.root(first))
+    }
+
+    /// Gives a tensor that is no view another value, of which its views are made again when they are read.
+    pub fn replace(&mut self, whole: &'p str, value: String) {
+        self.stale.extend(self.families.get(whole).into_iter().flatten().copied());
+        self.define(whole, value);
     }
 
     /// Makes `name` another name of the tensor `other`.
@@ -125,20 +127,17 @@ impl<'p> Values<'p> {
     /// Makes `name` a view of `parent`, made by `node`.
     pub fn define_view(&mut self, name: &'p str, value: String, parent: &str, node: &'p Node) {
         if let Some(parent) = self.first_name(parent) {
-            self.views.insert(name, View { parent, node });
             let root = self.root(parent);
+            self.views.insert(name, View { parent, root, node });
             self.families.entry(root).or_default().push(name);
         }
         self.define(name, value);
     }
 
+    /// The tensor of which `name` is a view. It is kept with the view: a program that makes a name twice can have views in a circle,
+    /// and a chain of thousands would be followed once for each of its members.
     fn root(&self, name: &'p str) -> &'p str {
-        let mut name = name;
-        // Views stand behind their parents: there is no circle.
-        while let Some(view) = self.views.get(name) {
-            name = view.parent;
-        }
-        name
+        self.views.get(name).map_or(name, |view| view.root)
     }
 
     /// Computes a view again whose tensor was written, from the nearest one that is current.
@@ -175,18 +174,47 @@ impl<'p> Values<'p> {
         if family.len() > MAX_FAMILY {
             return unsupported(format!("it writes a tensor with more than {MAX_FAMILY} views"));
         }
-        self.stale.extend(family.iter().copied());
+        let family = family.to_vec();
+        // A write that cannot be followed to the end leaves everything as it was.
+        let mut written = Vec::new();
         let (mut at, mut value) = (first, value);
         for _ in 0..MAX_CHAIN {
-            self.stale.remove(at);
-            self.current.insert(at, value.clone());
-            let Some(&view) = self.views.get(at) else { return Ok(()) };
-            let whole = self.current.get(view.parent).cloned().unwrap_or_default();
+            written.push((at, value.clone()));
+            let Some(&view) = self.views.get(at) else {
+                self.stale.extend(family);
+                for (name, value) in written {
+                    self.stale.remove(name);
+                    self.current.insert(name, value);
+                }
+                return Ok(());
+            };
+            let whole = self.read(view.parent)?;
             let (operator, overload) = operators::split(&view.node.target);
             let mut call = Call { node: view.node, operator, overload, values: self };
             value = operators::put_back(&mut call, at, whole, value)?;
             at = view.parent;
         }
         unsupported("it writes a view of a view, too many levels deep")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_in_a_circle_end() {
+        // A program that makes `a` twice, the second time as a view of its own view.
+        let node: Node =
+            serde_json::from_str(r#"{"target": "torch.ops.aten.t.default", "inputs": [], "outputs": []}"#)
+                .expect("a node");
+        let mut values = Values::default();
+        values.define("a", "first".into());
+        values.define_view("b", "turned".into(), "a", &node);
+        values.define_view("a", "again".into(), "b", &node);
+        values.define_view("c", "third".into(), "a", &node);
+        assert_eq!(values.whole("c"), Some("a"));
+        assert!(values.write("c", "new".into()).is_err());
+        let _ = values.read("b");
     }
 }

@@ -2,7 +2,7 @@
 
 use num_traits::ToPrimitive as _;
 
-use crate::rules::Facts;
+use crate::Facts;
 use cnnkit_core::analysis::deployment;
 use cnnkit_core::analysis::dilated::Chain;
 use cnnkit_core::analysis::field::{self, Facts as Field, Interval as Range};

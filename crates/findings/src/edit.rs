@@ -4,7 +4,7 @@
 //! that these functions do not support (an alias, an anchor, a name from a variable), they return `None` and there is
 //! no fix.
 
-use crate::rules::Edit;
+use crate::Edit;
 use cnnkit_core::source::{Origin, Sources, Span};
 
 /// Sets the argument `name` of the layer written at `origin` to `value`.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::rules::{Facts, Finding, Fix, Location, Meta, Severity};
+use crate::{Facts, Finding, Fix, Location, Meta, Severity};
 use cnnkit_core::diagnostic::Diagnostic;
 use cnnkit_core::graph::NodeId;
 use cnnkit_core::source::Span;

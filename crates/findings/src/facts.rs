@@ -6,7 +6,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use super::{Edit, edit};
+use crate::{Edit, edit};
 use cnnkit_core::analysis::channels::{Connectivity, Seam, connectivity, seams};
 use cnnkit_core::analysis::dead_weights::{self, Idle};
 use cnnkit_core::analysis::dilated::{Chain, Chains, TapsValid, chains, taps_valid};

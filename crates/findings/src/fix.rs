@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::rules::Edit;
-use crate::{Checked, Located};
+use crate::{Checked, Edit, Located};
 
 /// A file with some fixes applied, not yet written.
 #[derive(Debug)]

@@ -2,9 +2,8 @@
 //! number.
 
 use std::collections::HashMap;
-use std::path::Path;
 
-use crate::{Checked, Located};
+use crate::{Checked, Located, in_project};
 
 /// Maximum number of bytes of a line that count.
 const MAX_LINE: usize = 4096;
@@ -36,19 +35,6 @@ pub fn fingerprints(spec: &Checked, findings: &[Located]) -> Vec<String> {
         *count += 1;
     }
     out
-}
-
-/// Returns the path relative to the project's folder (the nearest with `.git` or `cnnkit.toml`), so that the current
-/// folder does not matter.
-pub fn in_project(file: &str) -> String {
-    let Ok(real) = Path::new(file).canonicalize() else { return file.to_owned() };
-    let root =
-        real.ancestors().skip(1).find(|dir| dir.join(".git").exists() || dir.join("cnnkit.toml").exists());
-    let inside = root.and_then(|root| real.strip_prefix(root).ok());
-    inside.map_or_else(
-        || file.strip_prefix("./").unwrap_or(file).to_owned(),
-        |path| path.to_string_lossy().replace('\\', "/"),
-    )
 }
 
 /// Computes the 64-bit FNV-1a hash: stable from release to release, unlike the standard library's.
