@@ -310,8 +310,12 @@ impl Loader {
     fn model(&self, name: &str, source: ModelSource) -> Result<Network, LoadError> {
         let bindings = self.bindings()?;
         let archive = pt2::is_archive(&source);
-        let imported = if archive { pt2::load(source, &bindings) } else { import::load(source, &bindings) };
-        let imported = imported.map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?;
+        let imported = if archive {
+            pt2::load(source, &bindings)?
+        } else {
+            import::load(source, &bindings)
+                .map_err(|flaws| Box::new(Rejected { flaws, ..Rejected::default() }))?
+        };
         let Imported {
             graph,
             weights,

@@ -233,6 +233,29 @@ fn pt2_operator_without_a_layer_is_opaque_never_zero() {
 }
 
 #[test]
+fn pt2_linear_map_of_a_single_number_is_opaque() {
+    // What the linear map reads is the sum of everything.
+    let summed = |text: String| {
+        let flatten = "torch.ops.aten.flatten.using_ints";
+        let at = text.rfind(flatten).expect("the layer before the head");
+        let inputs = "{\"name\": \"self\", \"arg\": {\"as_tensor\": {\"name\": \"prelu\"}}, \"kind\": 1}";
+        let rest = &text[at + flatten.len()..];
+        let (start, end) =
+            (rest.find(inputs).expect("its input") + inputs.len(), rest.find(']').expect("an end"));
+        let text = format!("{}torch.ops.aten.sum.default{}{}", &text[..at], &rest[..start], &rest[end..]);
+        let sizes = "\"sizes\": [";
+        let at = text.find("\"flatten_1\": {").expect("its shape");
+        let start = at + text[at..].find(sizes).expect("sizes") + sizes.len();
+        let end = start + text[start..].find(']').expect("an end");
+        format!("{}{}", &text[..start], &text[end..])
+    };
+    let changed = rewritten(&bytes("small-2.15.pt2"), summed);
+    let network = Network::from_bytes("a.pt2", changed).expect("a network");
+    let head = network.graph.node(network.graph.find("head").expect("the head"));
+    assert!(format!("{:?}", head.op).contains("a linear map of a single number"), "{:?}", head.op);
+}
+
+#[test]
 fn pt2_refuses_other_archives_with_advice() {
     let entry = |name: &str| vec![(name.to_owned(), b"{}".to_vec())];
     for (name, wanted) in
@@ -311,6 +334,20 @@ fn pt2_places_of_python_are_those_of_findings_and_layers() {
         // A comment on a line of this network that suppresses nothing.
         assert!(findings.iter().any(|finding| finding.rule.id == "CK191"), "{name}");
     }
+}
+
+#[test]
+fn pt2_flaw_of_a_layer_shows_its_line_of_python() {
+    let groups = |text: String| {
+        let at = text.find("group_norm.default").expect("a group norm");
+        let groups = at + text[at..].find("\"as_int\": 2").expect("its groups");
+        format!("{}\"as_int\": 3{}", &text[..groups], &text[groups + 11..])
+    };
+    let mut python = python();
+    python["nodes"]["group_norm"] = 1.into();
+    let changed = written(&rewritten(&bytes("small-2.15.pt2"), groups), &python);
+    let error = Network::from_bytes("a.pt2", changed).expect_err("8 channels in 3 groups").to_string();
+    assert!(error.contains("models/net.py:4:21"), "{error}");
 }
 
 #[test]

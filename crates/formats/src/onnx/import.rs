@@ -328,7 +328,7 @@ fn lowered(
     let mut errors = Vec::new();
     for item in &items {
         if let Err(problem) = lower.node(Use { node: &item.node, opset: item.opset }) {
-            errors.push(diagnostic(problem));
+            errors.push(problem.in_layer("", &lower.origin));
             for output in &item.node.output {
                 lower.values.insert(output.clone(), Value::Unknown("an error before it".into()));
             }

@@ -1,5 +1,6 @@
 //! The location of a model's bytes: a file, or memory.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use cnnkit_core::diagnostic::{Code, Problem};
 
 /// The location of a model's bytes. Its weights are read from there when the network is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ModelSource {
     /// A file; external data are in its folder.
     File(PathBuf),
@@ -20,6 +21,16 @@ pub enum ModelSource {
         /// The model.
         bytes: Bytes,
     },
+}
+
+impl fmt::Debug for ModelSource {
+    /// Writes where the model is, and not its bytes: a network that is printed holds its source.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Memory { name, bytes } => write!(f, "Memory({name:?}, {} bytes)", bytes.len()),
+        }
+    }
 }
 
 /// Bytes with random access.

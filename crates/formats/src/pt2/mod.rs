@@ -24,7 +24,7 @@ mod written;
 use std::collections::HashMap;
 use std::io::Read;
 
-use cnnkit_core::diagnostic::{Code, Diagnostic, Problem};
+use cnnkit_core::diagnostic::{Code, Problem, Rejected};
 use cnnkit_core::graph::Graph;
 use cnnkit_core::source::Origin;
 use cnnkit_exec::tensor::Tensor;
@@ -38,8 +38,8 @@ use crate::onnx::weights::Stored;
 /// Reads the program of `source` and makes a graph of it. Its weights are not looked at.
 ///
 /// # Errors
-/// Everything that is wrong with it, at most 20 flaws.
-pub fn load(source: ModelSource, bindings: &Bindings) -> Result<Imported, Vec<Diagnostic>> {
+/// Everything that is wrong with it, at most 20 flaws, with the lines of Python that the archive states.
+pub fn load(source: ModelSource, bindings: &Bindings) -> Result<Imported, Box<Rejected>> {
     imported(source, bindings, false)
 }
 
@@ -57,8 +57,8 @@ pub fn weights(
     if !stored.weights.iter().flatten().any(computed) {
         return stored.load(graph);
     }
-    let flaws = |flaws: Vec<Diagnostic>| {
-        let message = flaws.into_iter().next().map_or_else(String::new, |flaw| flaw.message);
+    let flaws = |rejected: Box<Rejected>| {
+        let message = rejected.flaws.into_iter().next().map_or_else(String::new, |flaw| flaw.message);
         Problem::new(Code::InvalidValue, message).help("is the file still there, and the same?")
     };
     let again = imported(stored.source.clone(), bindings, true).map_err(flaws)?;
@@ -72,8 +72,10 @@ pub fn weights(
     if same { again.load_weights() } else { stored.load(graph) }
 }
 
-fn imported(source: ModelSource, bindings: &Bindings, values: bool) -> Result<Imported, Vec<Diagnostic>> {
-    let flaw = |problem: Problem| vec![problem.in_layer("", &Origin::default())];
+fn imported(source: ModelSource, bindings: &Bindings, values: bool) -> Result<Imported, Box<Rejected>> {
+    let flaw = |problem: Problem| {
+        Box::new(Rejected { flaws: vec![problem.in_layer("", &Origin::default())], ..Rejected::default() })
+    };
     let (mut translated, (sources, origins)) = {
         let mut archive = archive::Archive::open(&source).map_err(flaw)?;
         let mut program = archive.program().map_err(flaw)?;
@@ -84,12 +86,10 @@ fn imported(source: ModelSource, bindings: &Bindings, values: bool) -> Result<Im
     };
     translated.declared.values = values;
     translated.declared.origins = origins;
-    let imported = import_declared(translated.model, source, bindings, &translated.declared);
-    // The flaws are those of the program, and go without the texts: so must their positions.
-    let placeless = |flaw| Diagnostic { span: None, related: vec![], ..flaw };
-    imported
-        .map(|imported| Imported { sources, ..imported })
-        .map_err(|flaws| flaws.into_iter().map(placeless).collect())
+    match import_declared(translated.model, source, bindings, &translated.declared) {
+        Ok(imported) => Ok(Imported { sources, ..imported }),
+        Err(flaws) => Err(Box::new(Rejected { sources, flaws })),
+    }
 }
 
 /// Returns whether `source` is an archive: by its ending, or by how it begins.
