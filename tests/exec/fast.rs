@@ -78,9 +78,27 @@ fn depthwise_square_windows_of_3_5_and_7_taps() {
     });
 }
 
-/// The bound. Winograd's products are of sums of taps and of pixels; written out, no product of a tap and a pixel of the
+/// Checks a convolution that may use Winograd's algorithm, and returns its kernel.
+///
+/// The bound: Winograd's products are of sums of taps and of pixels; written out, no product of a tap and a pixel of the
 /// window occurs more than twice on either axis. So sizes are those of the convolution with each tap as large as all nine, 4
 /// times; roundings are those of the channels, 7 in the transforms, and the bias.
+fn check_mixed(case: &Case) -> &'static str {
+    let mut all = Case {
+        label: case.label.clone(),
+        layer: case.layer.clone(),
+        declared: case.declared.clone(),
+        inputs: case.inputs.clone(),
+        weights: case.weights.clone(),
+    };
+    let weight = &case.weights[0];
+    let sum = |i: usize| weight.data()[i / 9 * 9..][..9].iter().map(|tap| tap.abs()).sum();
+    all.weights[0] = Arc::new(Tensor::from_fn(weight.sizes(), sum));
+    let sizes = all.define(f64::abs).0;
+    let n = (weight.sizes()[1] + 7 + 2) as f64;
+    case.check(|i, _| n * U / (1.0 - n * U) * 4.0 * sizes.data()[i] * (1.0 + 1e-5) + 1e-38)
+}
+
 #[test]
 fn convolutions_with_fewer_products() {
     let found = std::cell::Cell::new(0);
@@ -97,23 +115,27 @@ fn convolutions_with_fewer_products() {
         let shape = Shape::new([channels, 3 + numbers.below(30), 3 + numbers.below(40)]);
         Case::random(numbers, "conv", &args, 1 + numbers.below(2) as usize, &[shape])
     };
-    draw(11, 150, case, |case| {
-        let mut all = Case {
-            label: case.label.clone(),
-            layer: case.layer.clone(),
-            declared: case.declared.clone(),
-            inputs: case.inputs.clone(),
-            weights: case.weights.clone(),
-        };
-        let weight = &case.weights[0];
-        let sum = |i: usize| weight.data()[i / 9 * 9..][..9].iter().map(|tap| tap.abs()).sum();
-        all.weights[0] = Arc::new(Tensor::from_fn(weight.sizes(), sum));
-        let sizes = all.define(f64::abs).0;
-        let n = (weight.sizes()[1] + 7 + 2) as f64;
-        let kernel = case.check(|i, _| n * U / (1.0 - n * U) * 4.0 * sizes.data()[i] * (1.0 + 1e-5) + 1e-38);
-        found.set(found.get() + usize::from(kernel == "Winograd"));
-    });
+    draw(11, 150, case, |case| found.set(found.get() + usize::from(check_mixed(case) == "Winograd")));
     assert!((100..148).contains(&found.get()), "{} of 150 are Winograd's", found.get());
+}
+
+#[test]
+fn dilated_convolutions_with_fewer_products() {
+    let found = std::cell::Cell::new(0);
+    let case = |numbers: &Draw| {
+        let args = format!(
+            "{{out_channels: {}, kernel: 3, dilation: {}, padding: {}, bias: {}}}",
+            16 + numbers.below(20),
+            numbers.list(2, 1, 4),
+            // Others than those that keep the size are no case for it.
+            if numbers.below(8) == 0 { "2" } else { "same" },
+            numbers.pick(&["true", "false"]),
+        );
+        let shape = Shape::new([16 + numbers.below(10), 7 + numbers.below(34), 7 + numbers.below(34)]);
+        Case::random(numbers, "conv", &args, 1 + numbers.below(2) as usize, &[shape])
+    };
+    draw(12, 150, case, |case| found.set(found.get() + usize::from(check_mixed(case) == "Winograd")));
+    assert!((80..148).contains(&found.get()), "{} of 150 are Winograd's", found.get());
 }
 
 #[test]

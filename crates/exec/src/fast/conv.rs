@@ -11,7 +11,7 @@ use super::disjoint_slices::Shared;
 use super::epilogue::{Finish, clipped};
 use super::isa::{WIDEST, multiply_add};
 use super::live_taps::LiveTaps;
-use super::microkernel::{Store, VECTORS, multiply, product};
+use super::microkernel::{Store, VECTORS, multiply, no_sums, product};
 use super::packing::Packed;
 use super::padded_input::{Frame, Run};
 use cnnkit_core::layers::activation::Activation;
@@ -255,13 +255,13 @@ impl Block<'_> {
         }
         for &panel in &weights.panels[task.panels.0..task.panels.1] {
             let factors = weights.panel(task.group, panel);
-            let mut sums = product(simd, (panel.rows, vectors), &[], &[]);
+            let (mut sums, mut part) = (no_sums(simd), no_sums(simd));
             let mut columns = &*columns;
             for taps in &taps {
                 let (own, rest) = columns.split_at(taps.len() * members * width);
                 columns = rest;
                 let factors = &factors[panel.rows * members * taps.start..panel.rows * members * taps.end];
-                let part = product(simd, (panel.rows, vectors), factors, own);
+                product(simd, (panel.rows, vectors), factors, own, &mut part);
                 for (sum, &part) in sums.as_flattened_mut().iter_mut().zip(part.as_flattened()) {
                     *sum = simd.add_f32s(*sum, part);
                 }

@@ -40,6 +40,12 @@ pub(super) trait Store<S: Simd> {
 /// The sums of a tile: rows of vectors, of which a smaller tile has the first ones.
 pub(super) type Sums<V> = [[V; VECTORS]; ROWS];
 
+/// Returns sums of zero.
+#[inline(always)]
+pub(super) fn no_sums<S: Simd>(simd: S) -> Sums<S::f32s> {
+    [[simd.splat_f32s(0.0); VECTORS]; ROWS]
+}
+
 /// Computes a tile and stores its rows.
 ///
 /// The tile is a function of its own: it is compiled once for each of its sizes, not again for every way to store it. Its
@@ -52,7 +58,8 @@ pub(super) fn multiply<S: Simd>(
     b: &[f32],
     store: &mut impl Store<S>,
 ) {
-    let sums = product(simd, (rows, vectors), a, b);
+    let mut sums = no_sums(simd);
+    product(simd, (rows, vectors), a, b, &mut sums);
     for (row, sums) in sums[..rows].iter().enumerate() {
         store.row(simd, row, &sums[..vectors]);
     }
@@ -61,12 +68,17 @@ pub(super) fn multiply<S: Simd>(
 /// Computes, for each row `i`, `sum over k of a[k][i] * b[k][j]`, `k` ascending, for `rows` x (`vectors` vectors).
 ///
 /// `a` has `depth` columns of `rows` elements, `b` has `depth` rows of `vectors` vectors. There are at most [`ROWS`]
-/// rows and [`VECTORS`] vectors; row counts other than 8, 4, 2 and 1 need all vectors.
+/// rows and [`VECTORS`] vectors; row counts other than 8, 4, 2 and 1 need all vectors. The result is written to `sums`, not
+/// returned: a value of this size would be copied.
 #[inline(always)]
-pub(super) fn product<S: Simd>(simd: S, size: (usize, usize), a: &[f32], b: &[f32]) -> Sums<S::f32s> {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+pub(super) fn product<S: Simd>(
+    simd: S,
+    size: (usize, usize),
+    a: &[f32],
+    b: &[f32],
+    sums: &mut Sums<S::f32s>,
+) {
     simd.vectorize(Product { size, a, b, sums: bytemuck::cast_slice_mut(sums.as_flattened_mut()) });
-    sums
 }
 
 /// A tile.

@@ -49,6 +49,7 @@ mod microkernel;
 mod norms;
 mod packing;
 mod padded_input;
+mod phases;
 mod plan;
 mod resize;
 mod scratch;

@@ -44,6 +44,9 @@ impl Part {
     }
 }
 
+/// For an axis, the position of the image that lies at this position; `None` outside it.
+type Source<'a> = &'a dyn Fn(usize, i128) -> Option<usize>;
+
 /// How windows slide over one channel.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
@@ -116,6 +119,27 @@ impl Frame {
         mode: PaddingMode,
         fill: f32,
     ) -> Result<Option<Self>, Problem> {
+        let source = |axis: usize, at: i128| place(at, image[axis], mode);
+        Self::of((image, &source), outputs, windows, Some(fill))
+    }
+
+    /// As [`new`](Self::new), on another arrangement of the image: `source` says for an axis which position of the image
+    /// lies where; `None` is zero.
+    pub(super) fn rearranged(
+        image: (&[usize], Source<'_>),
+        outputs: &[usize],
+        windows: &[Window],
+    ) -> Result<Option<Self>, Problem> {
+        Self::of(image, outputs, windows, None)
+    }
+
+    /// `fill` is `None` for a rearranged image, which is filled with zeros.
+    fn of(
+        (image, place): (&[usize], Source<'_>),
+        outputs: &[usize],
+        windows: &[Window],
+        fill: Option<f32>,
+    ) -> Result<Option<Self>, Problem> {
         let Some((&last, outer)) = windows.split_last() else { return Ok(None) };
         let axes = outer.len();
         // Padded elements that windows read, on each axis but the last.
@@ -129,7 +153,8 @@ impl Frame {
         phases.sort_unstable();
         phases.dedup();
         let length = (kernel - 1) * dilation / stride + outputs[axes];
-        let direct = stride == 1
+        let direct = fill.is_some()
+            && stride == 1
             && last.before == 0
             && length == image[axes]
             && outer
@@ -180,16 +205,16 @@ impl Frame {
             rows: vec![],
             data: vec![],
             parts: vec![],
-            fill,
+            fill: fill.unwrap_or(0.0),
         };
         if !direct {
-            frame.rows = rows(image, outputs, outer, &sizes, mode)?;
+            frame.rows = rows((image, place), outputs, outer, &sizes)?;
             let at = |(i, row): (usize, &Row)| match *row {
                 Row::At(start) => Some((i * width, start)),
                 Row::Fill | Row::Unread => None,
             };
             frame.data = frame.rows.iter().enumerate().filter_map(at).collect();
-            let place = |at: usize| place((at as i128) - i128::from(last.before), image[axes], mode);
+            let place = |at: usize| place(axes, (at as i128) - i128::from(last.before));
             let columns: Vec<Option<usize>> =
                 phases.iter().flat_map(|phase| (0..length).map(move |i| place(i * stride + phase))).collect();
             frame.parts = parts(&columns);
@@ -355,11 +380,10 @@ pub(super) fn copy(to: &mut [f32], from: &[f32]) {
 
 /// Returns the source of each padded row.
 fn rows(
-    image: &[usize],
+    (image, place): (&[usize], Source<'_>),
     outputs: &[usize],
     windows: &[Window],
     sizes: &[usize],
-    mode: PaddingMode,
 ) -> Result<Vec<Row>, Problem> {
     let mut rows = vec![Row::At(0)];
     for (axis, window) in windows.iter().enumerate() {
@@ -370,7 +394,7 @@ fn rows(
                 read[output * size(window.stride)? + tap * size(window.dilation)?] = true;
             }
         }
-        let at = |i: usize| match place((i as i128) - i128::from(window.before), image[axis], mode) {
+        let at = |i: usize| match place(axis, (i as i128) - i128::from(window.before)) {
             _ if !read[i] => Row::Unread,
             None => Row::Fill,
             Some(index) => Row::At(index * stride),
@@ -432,7 +456,7 @@ fn every_other(to: &mut [f32], from: &[f32]) {
         }
     }
     let (pairs, rest) = from.as_chunks::<2>();
-    // The compiler vectorises longer rows by itself.
+    // The compiler vectorises longer rows by itself, and better than chunks of 16.
     match to.len() {
         4..8 if pairs.len() >= to.len() => chunks::<4>(to, pairs),
         8..16 if pairs.len() >= to.len() => chunks::<8>(to, pairs),

@@ -5,6 +5,8 @@
 //! rounding, on inputs outside their window, and it loses one more digit. With F(2x2, 3x3) each output is a sum over
 //! its own window alone, and the transforms contain only 0, 1 and 1/2, all exact.
 //!
+//! A dilated convolution is computed on its [phases](Phases), where it has no dilation.
+//!
 //! A block of patches is transformed into 16 matrices (input channels x patches), each is multiplied by the
 //! corresponding matrix of transformed weights, and the 16 products are transformed back while they are in the cache.
 
@@ -17,6 +19,7 @@ use super::epilogue::Finish;
 use super::isa::WIDEST;
 use super::microkernel::{ROWS, Store, VECTORS, heights, multiply};
 use super::padded_input::{Frame, Run};
+use super::phases::{Apart, Phases};
 use super::scratch::Aligned;
 use crate::tensor::Tensor;
 use cnnkit_core::diagnostic::Problem;
@@ -36,8 +39,10 @@ const CHANNELS: usize = 16;
 pub(super) struct Winograd {
     /// The patches: windows of 4 x 4 at stride 2.
     frame: Frame,
-    /// Height and width of the output.
+    /// Height and width of the output, or of its mosaic.
     outputs: [usize; 2],
+    /// Of a dilated convolution.
+    phases: Option<Phases>,
     /// Number of input channels.
     channels: usize,
     /// Number of output channels.
@@ -71,15 +76,33 @@ impl Winograd {
         let (&[height, width], &[rows, channels, 3, 3]) = (outputs, weight.sizes()) else {
             return Ok(None);
         };
-        let plain = |window: &Window| window.kernel == 3 && window.stride == 1 && window.dilation == 1;
-        let enough = rows.min(channels) >= CHANNELS && height.min(width) >= 4;
-        if !windows.iter().all(plain) || mode != PaddingMode::Zeros || !enough {
+        let plain = |window: &Window| window.kernel == 3 && window.stride == 1;
+        if !windows.iter().all(plain) || mode != PaddingMode::Zeros || rows.min(channels) < CHANNELS {
             return Ok(None);
         }
-        let patches: Vec<Window> =
-            windows.iter().map(|window| Window { kernel: 4, stride: 2, ..*window }).collect();
+        let phases = if windows.iter().all(|window| window.dilation == 1) {
+            None
+        } else {
+            let Some(phases) = phases(image, outputs, windows) else { return Ok(None) };
+            Some(phases)
+        };
+        let [height, width] = phases.map_or([height, width], |phases| phases.mosaic());
+        if height.min(width) < 4 {
+            return Ok(None);
+        }
         let tiles = [height.div_ceil(2), width.div_ceil(2)];
-        let Some(frame) = Frame::new(image, &tiles, &patches, mode, 0.0)? else { return Ok(None) };
+        let before = |window: &Window| if phases.is_some() { 1 } else { window.before };
+        let patches: Vec<Window> = windows
+            .iter()
+            .map(|window| Window { kernel: 4, stride: 2, dilation: 1, before: before(window), ..*window })
+            .collect();
+        let frame = match phases {
+            None => Frame::new(image, &tiles, &patches, mode, 0.0)?,
+            Some(phases) => {
+                Frame::rearranged((image, &|axis, at| phases.source(axis, at)), &tiles, &patches)?
+            }
+        };
+        let Some(frame) = frame else { return Ok(None) };
         let panels: Vec<(usize, usize)> = heights(rows).collect();
         let mut weights = Aligned::new(PRODUCTS * channels * rows);
         let mut parts = Vec::new();
@@ -103,7 +126,7 @@ impl Winograd {
                 }
             }
         });
-        Ok(Some(Self { frame, outputs: [height, width], channels, rows, panels, weights }))
+        Ok(Some(Self { frame, outputs: [height, width], phases, channels, rows, panels, weights }))
     }
 
     /// Returns the multiply-adds of one image as a plain product counts them, padding included; this kernel does 4/9
@@ -116,8 +139,9 @@ impl Winograd {
         4 * self.weights.len() as u64
     }
 
+    /// Returns the output positions, which are not those of a mosaic.
     fn positions(&self) -> usize {
-        self.outputs[0] * self.outputs[1]
+        self.phases.map_or(self.outputs, |phases| phases.size).iter().product()
     }
 
     /// Computes the convolution of a batch.
@@ -131,23 +155,46 @@ impl Winograd {
         for (n, source) in input.chunks_exact(image.max(1)).enumerate() {
             context.scratch.with(elements + WIDEST, |frame| {
                 self.frame.write_all(source, &mut frame[..elements]);
-                let frame = &*frame;
-                let run = |task: &Task| {
-                    let width = (task.end - task.first).next_multiple_of(context.isa.lanes());
-                    let part = self.channels * width + WIDEST;
-                    let sums = CHUNK * ROWS * PRODUCTS * width;
-                    context.scratch.with(PRODUCTS * part + sums, |scratch| {
-                        let (columns, sums) = scratch.split_at_mut(PRODUCTS * part);
-                        let place = Place { out, image: n * outputs, finish };
-                        context.isa.run(Block { of: self, task: *task, frame, columns, sums, place });
-                    });
-                };
-                if tasks.len() == 1 {
-                    tasks.iter().for_each(run);
-                } else {
-                    tasks.par_iter().for_each(run);
+                let place = Place { out, image: n * outputs, finish };
+                match &self.phases {
+                    None => self.image(context, &tasks, frame, place),
+                    Some(phases) => self.mosaic(context, &tasks, frame, (phases, place)),
                 }
             });
+        }
+    }
+
+    /// Computes the mosaic of one image, and takes it apart.
+    fn mosaic(&self, context: &Context, tasks: &[Task], frame: &[f32], to: (&Phases, Place<'_>)) {
+        let (phases, Place { out, image, finish }) = to;
+        let (positions, plane) = (self.positions(), self.outputs.iter().product::<usize>());
+        context.scratch.with(self.rows * plane, |mosaic| {
+            let place = Place { out: Shared::new(mosaic), image: 0, finish: Finish::default() };
+            self.image(context, tasks, frame, place);
+            let run = |(channel, mosaic): (usize, &[f32])| {
+                let at = image + channel * positions;
+                context.isa.run(Apart { phases, mosaic, channel, out, at, finish });
+            };
+            // Enough work to be worth waking a thread.
+            let least = (65_536 / plane.max(1)).max(1);
+            mosaic.par_chunks_exact(plane.max(1)).with_min_len(least).enumerate().for_each(run);
+        });
+    }
+
+    fn image(&self, context: &Context, tasks: &[Task], frame: &[f32], place: Place<'_>) {
+        let run = |task: &Task| {
+            let width = (task.end - task.first).next_multiple_of(context.isa.lanes());
+            let part = self.channels * width + WIDEST;
+            let sums = CHUNK * ROWS * PRODUCTS * width;
+            context.scratch.with(PRODUCTS * part + sums, |scratch| {
+                let (columns, sums) = scratch.split_at_mut(PRODUCTS * part);
+                context.isa.run(Block { of: self, task: *task, frame, columns, sums, place });
+            });
+        };
+        if tasks.len() == 1 {
+            tasks.iter().for_each(run);
+        } else {
+            tasks.par_iter().for_each(run);
         }
     }
 
@@ -171,6 +218,22 @@ impl Winograd {
             })
             .collect()
     }
+}
+
+/// Returns the phases of a dilated convolution that keeps the size of its image, if they make less work than its live taps.
+fn phases(image: &[usize], outputs: &[usize], windows: &[Window]) -> Option<Phases> {
+    let (&[height, width], [down, across]) = (outputs, windows) else { return None };
+    let same =
+        |window: &Window| i64::try_from(window.dilation).is_ok_and(|dilation| dilation == window.before);
+    if image != outputs || !windows.iter().all(same) {
+        return None;
+    }
+    let dilation = |window: &Window, size| usize::try_from(window.dilation).ok().filter(|&own| own <= size);
+    let phases = Phases::new([height, width], [dilation(down, height)?, dilation(across, width)?]);
+    let patches: f64 = phases.mosaic().iter().map(|size| size.div_ceil(2) as f64).product();
+    // A product of a patch costs 1.25 times one of a plain product: the transforms, and the mosaic.
+    let worth = 1.25 * PRODUCTS as f64 * patches <= 9.0 * phases.live() * (height * width) as f64;
+    worth.then_some(phases)
 }
 
 /// Computes `G g G'` for 3 x 3 taps `g`, rounded once.
