@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cnnkit::exec::fast::{Isa, Plan};
 use cnnkit::exec::network::{Fill, Network, random_inputs};
-use cnnkit::exec::run::Reference;
+use cnnkit::exec::run::{Reference, Step};
 use cnnkit::exec::tensor::Tensor;
 use cnnkit::graph::{Builder, Graph};
 use cnnkit::shape::Shape;
@@ -42,6 +42,48 @@ impl Chain {
             last = builder.layer("sum", build("add", "{}"), vec![branch, last], None, Origin::default());
         }
         builder.finish("net", vec![last]).ok()
+    }
+
+    /// Compares the network with its definition on every instruction set: its memory, its multiply-adds, and its output
+    /// within `parts` of the bound, for the size of an element and the largest of all. Passes the steps of every run to
+    /// `ran`. Returns whether the arguments fit the input.
+    pub fn check(
+        &self,
+        (numbers, seed): (&Draw, u64),
+        parts: impl Fn(f64, f64) -> f64,
+        ran: impl Fn(&Graph, &[Step]),
+    ) -> bool {
+        let (Some(graph), Some(plain)) = (self.graph(false), self.graph(true)) else { return false };
+        let label = format!("{:?} on {:?}", self.layers, self.input);
+        let batch = 1 + numbers.below(2) as usize;
+        let network = Network::<f32>::seeded(&graph, seed, Fill::Generic).expect("small");
+        let inputs = random_inputs::<f32>(&graph, batch, seed).expect("small");
+        let wide: Vec<Tensor<f64>> = inputs.iter().map(Tensor::cast).collect();
+        let expected = network.cast::<f64>().run(wide, &Reference, |_| ()).expect("it runs");
+        let sizes = sizes(&network, &plain, &inputs);
+        let largest = sizes.data().iter().copied().fold(0.0, f64::max);
+        let weights = graph.nodes().iter().flat_map(|node| &node.weights);
+        let products: u64 = weights.map(|weight| weight.shape.sizes().iter().skip(1).product::<u64>()).sum();
+        let rounding = (products + 32) as f64 * U;
+        let macs = |steps: &[Step]| steps.iter().map(|step| step.counter.total()).sum::<u64>();
+        for isa in Isa::all() {
+            let mut plan = Plan::with(&network, batch, isa).expect("it can be planned");
+            let run = plan.run(&inputs, |_| ()).expect("it runs");
+            assert!(run.peak <= expected.peak, "{label}: more memory");
+            assert_eq!(macs(&run.steps), macs(&expected.steps), "{label}: multiply-adds");
+            ran(&graph, &run.steps);
+            let pairs = run.outputs[0].data().iter().zip(expected.outputs[0].data());
+            for (i, ((&found, &expected), &size)) in pairs.zip(sizes.data()).enumerate() {
+                let error = (f64::from(found) - expected).abs();
+                let bound = parts(size, largest) * rounding + 1e-30;
+                let isa = isa.name();
+                assert!(
+                    error <= bound,
+                    "{label} ({isa}): element {i} is {found}, not {expected}: {error:e} > {bound:e}"
+                );
+            }
+        }
+        true
     }
 }
 
@@ -98,45 +140,12 @@ fn expanded_maps_are_the_definition() {
     let mut checked = 0;
     while checked < 60 {
         let chain = drawn(&numbers);
-        let (Some(graph), Some(plain)) = (chain.graph(false), chain.graph(true)) else { continue };
-        checked += 1;
-        let label = format!("{:?} on {:?}", chain.layers, chain.input);
-        let batch = 1 + numbers.below(2) as usize;
-        let network = Network::<f32>::seeded(&graph, checked, Fill::Generic).expect("small");
-        let inputs = random_inputs::<f32>(&graph, batch, checked).expect("small");
-        let wide: Vec<Tensor<f64>> = inputs.iter().map(Tensor::cast).collect();
-        let expected = network.cast::<f64>().run(wide, &Reference, |_| ()).expect("it runs");
-        let sizes = sizes(&network, &plain, &inputs);
-        let products: usize = graph
-            .nodes()
-            .iter()
-            .flat_map(|node| &node.weights)
-            .map(|weight| {
-                let sizes = weight.shape.sizes();
-                sizes.iter().skip(1).product::<u64>() as usize
-            })
-            .sum();
-        let n = (products + 32) as f64;
-        for isa in Isa::all() {
-            let mut plan = Plan::with(&network, batch, isa).expect("it can be planned");
-            let run = plan.run(&inputs, |_| ()).expect("it runs");
-            assert!(run.peak <= expected.peak, "{label}: more memory");
-            let macs =
-                |run: &[cnnkit::exec::run::Step]| run.iter().map(|step| step.counter.total()).sum::<u64>();
-            assert_eq!(macs(&run.steps), macs(&expected.steps), "{label}: multiply-adds");
-            let fused = run.steps.iter().any(|step| step.kernel == KERNEL);
+        let ran = |_: &Graph, steps: &[Step]| {
+            let fused = steps.iter().any(|step| step.kernel == KERNEL);
             found.set(found.get() + usize::from(fused));
             summed.set(summed.get() + usize::from(fused && chain.branch.is_some()));
-            let pairs = run.outputs[0].data().iter().zip(expected.outputs[0].data());
-            for (i, ((&found, &expected), size)) in pairs.zip(sizes.data()).enumerate() {
-                let (error, bound) = ((f64::from(found) - expected).abs(), 4.0 * n * U * size + 1e-30);
-                let isa = isa.name();
-                assert!(
-                    error <= bound,
-                    "{label} ({isa}): element {i} is {found}, not {expected}: {error:e} > {bound:e}"
-                );
-            }
-        }
+        };
+        checked += u64::from(chain.check((&numbers, checked + 1), |size, _| 4.0 * size, ran));
     }
     let sets = Isa::all().len();
     assert!(found.get() >= 55 * sets, "{} of {checked} on {sets} sets", found.get());
@@ -144,7 +153,7 @@ fn expanded_maps_are_the_definition() {
 }
 
 /// The network of absolute values without activations.
-pub fn sizes(network: &Network<'_, f32>, plain: &Graph, inputs: &[Tensor<f32>]) -> Tensor<f64> {
+fn sizes(network: &Network<'_, f32>, plain: &Graph, inputs: &[Tensor<f32>]) -> Tensor<f64> {
     let absolute =
         |tensor: &Tensor<f32>| Tensor::from_fn(tensor.sizes(), |i| f64::from(tensor.data()[i]).abs());
     let mut given = std::collections::HashMap::new();
