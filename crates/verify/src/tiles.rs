@@ -86,7 +86,11 @@ pub(super) fn may_round(graph: &Graph) -> bool {
         let exact = |(&before, &after): (&u64, &u64)| {
             before > 0 && after.is_multiple_of(before) && (after / before).is_power_of_two()
         };
-        layer.mode != Interpolation::Nearest && !sizes.iter().zip(node.shape.spatial()).all(exact)
+        // A map of one position may keep its size at any factor.
+        let factors = layer.scale_factor.as_ref().and_then(|factors| factors.resolve(sizes.len()).ok());
+        let whole = |&factor: &f64| factor >= 1.0 && factor.log2().fract() == 0.0;
+        layer.mode != Interpolation::Nearest
+            && !(sizes.iter().zip(node.shape.spatial()).all(exact) && factors.iter().flatten().all(whole))
     };
     graph.nodes().iter().any(resizes)
 }

@@ -592,4 +592,15 @@ layers:
 ",
         &[Kind::Tiles],
     ),
+    (
+        "one position enlarged by 1.5 is one position, but tiles of larger images round: nothing is claimed of them",
+        "
+input: [1, 3, 4]
+layers:
+  - conv: {out_channels: 1, kernel: [3, 1]}
+  - upsample: {scale_factor: [1.5, 2], mode: linear}
+  - conv: {out_channels: 1, kernel: 3, padding: [[8, 9], [1, 1]], dilation: [5, 2]}
+",
+        &[Kind::ReceptiveField],
+    ),
 ];
