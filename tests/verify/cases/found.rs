@@ -603,4 +603,28 @@ layers:
 ",
         &[Kind::ReceptiveField],
     ),
+    (
+        "a path that reads nothing in the gaps of one axis adds nothing along the other: the boxes are a bound",
+        "
+input: [2, 6, 8]
+layers:
+  - {id: wide, conv: {out_channels: 2, kernel: 1, stride: [1, 2]}}
+  - {id: gaps, conv_transpose: {out_channels: 2, kernel: 3, stride: 2, dilation: 2}}
+  - {id: a, from: gaps, conv: {out_channels: 4, kernel: 3, padding: [[2, 2], [3, 3]], dilation: 2}}
+  - {id: b, from: gaps, conv: {out_channels: 4, kernel: 3, padding: [[1, 1], [2, 2]]}}
+  - {from: [a, b], add: {}}
+",
+        &[Kind::ReceptiveField],
+    ),
+    (
+        "the same of a deformable convolution, whose taps and offsets are two paths",
+        "
+input: [2, 27, 36]
+layers:
+  - conv: {out_channels: 2, kernel: 1, stride: [1, 2]}
+  - conv_transpose: {out_channels: 2, kernel: 3, stride: 2, dilation: 2}
+  - deform_conv: {out_channels: 4, kernel: 3, padding: [[2, 2], [3, 3]], dilation: 2, bias: false, offset_dilation: 1}
+",
+        &[Kind::ReceptiveField],
+    ),
 ];

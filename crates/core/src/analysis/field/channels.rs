@@ -1,16 +1,21 @@
-//! Determines where boxes are only upper bounds, because a layer separates channels with different boxes.
+//! Determines where boxes are only upper bounds, because a layer separates channels with different boxes, or joins paths of
+//! which some read nothing.
 //!
 //! Boxes are products of axes. After a pixel unshuffle or a reshape that mixes axes, each channel has positions of
 //! its own: a layer that then selects channels has a box that may be too large, and so does one that turns channels
 //! with different boxes into positions (a pixel shuffle or a permutation of a concat). The exact support has no such
 //! limit.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::Field;
+use super::step::union;
+use super::{AxisField, Field};
+use crate::diagnostic::Problem;
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::layers::rearrange::Rearrangement;
 use crate::layers::{AxisReach, Io, Layer, Reach, Role};
+use crate::shape::Shape;
 
 /// Whether all channels of a node have the node's boxes, and whether these may be too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +167,39 @@ fn side_by_side(reach: &Reach, places: &[Places], field: Option<&Field>) -> bool
             .iter()
             .any(|(other, (operand, several))| *other != own && (*several || *operand != reach.input))
     })
+}
+
+/// Returns whether a path adds to boxes at units where it reads nothing: along one axis these units lie in the gaps of a
+/// transposed convolution, while the path has a box along another, which other paths do not fill.
+pub(super) fn vanishes(parts: &[&Field], shape: &Shape) -> Result<bool, Problem> {
+    let gap = |axis: &AxisField| {
+        axis.union.iter().any(|piece| piece.by.is_some() && piece.family.phases.iter().any(Option::is_none))
+    };
+    let [first, others @ ..] = parts else { return Ok(false) };
+    if others.is_empty() || !parts.iter().any(|part| part.axes.iter().any(gap)) {
+        return Ok(false);
+    }
+    let differ = |one: &AxisField, two: &AxisField| one.whole != two.whole || *one.union != *two.union;
+    let joined = |parts: Vec<&&Field>| union(parts.into_iter().map(|part| Cow::Borrowed(*part)), shape);
+    let Some(all) = joined(parts.iter().collect())? else { return Ok(false) };
+    for axis in 0..first.axes.len() {
+        // All read nothing at the same units, or none does.
+        if others.iter().all(|other| !differ(&other.axes[axis], &first.axes[axis])) {
+            continue;
+        }
+        let everywhere: Vec<&&Field> = parts.iter().filter(|part| !gap(&part.axes[axis])).collect();
+        if everywhere.len() == parts.len() {
+            continue;
+        }
+        let rest = joined(everywhere)?;
+        let filled = |other: usize| {
+            other == axis || rest.as_ref().is_some_and(|rest| !differ(&rest.axes[other], &all.axes[other]))
+        };
+        if !(0..first.axes.len()).all(filled) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Handles layers whose reaches alone are only a bound.

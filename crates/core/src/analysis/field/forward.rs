@@ -7,7 +7,7 @@ use num_rational::Ratio;
 use num_traits::{CheckedAdd as _, CheckedSub as _};
 
 use super::channel_groups::{self, Table, asked};
-use super::channels::{Channels, Layout};
+use super::channels::{Channels, Layout, vanishes};
 use super::family::{Family, Jump, too_large};
 use super::moments::Moments;
 use super::step::{Step, union};
@@ -123,6 +123,7 @@ fn merge(
         let read: Vec<&Reach> = reading.iter().map(|&index| &reaches[index]).collect();
         let of = |operand: NodeId| fields.of(operand, input);
         let Channels { mut uniform, mut bound } = layout.channels(graph, node, &read, of, has_classes);
+        bound |= vanishes(&parts.iter().map(|(_, _, field)| &**field).collect::<Vec<_>>(), &node.shape)?;
         let several = some_apart && node.inputs.iter().any(|&operand| has_classes(operand));
         let classes = if asked[id.0] || several {
             let of = |step: &Step<'_>| fields.of(step.operand, input).filter(|field| field.local);
