@@ -108,8 +108,10 @@ pub(super) fn context(
             (!further.is_empty() && (padding || whole)).then_some(true)
         }
     });
-    // Where the boxes are a bound, so is what gates add to them.
-    let (ok, most) = match (exact, facts.bound) {
+    // Where the boxes are a bound, so is what gates add to them; and the sets, where samples move with the data.
+    let sampled = facts.sampling.is_some();
+    let (ok, most) = match (exact, facts.bound || sampled) {
+        (Some(exact), _) if sampled => (exact || !beyond, "at most "),
         (Some(exact), _) => (exact == beyond, ""),
         (None, true) => (facts.global_context || !beyond, "at most "),
         (None, false) => (facts.global_context == beyond, ""),

@@ -627,4 +627,18 @@ layers:
 ",
         &[Kind::ReceptiveField],
     ),
+    (
+        "a gate reads samples that move with the data: what it adds to the field is a bound",
+        "
+input: [2, 4, 12]
+layers:
+  - deform_conv: {out_channels: 2, kernel: [1, 3], dilation: [1, 4], offsets: per_channel, max_offset: 2}
+  - conv: {out_channels: 2, kernel: [1, 2], dilation: [1, 2], padding: [[0, 0], [1, 0]], groups: 2}
+  - {id: map, conv: {out_channels: 2, kernel: [3, 2], dilation: 2, padding: [[4, 3], [0, 1]]}}
+  - {id: gate, conv: {out_channels: 2, kernel: [1, 2], dilation: [1, 2], padding: [[0, 0], [1, 0]], groups: 2}}
+  - {from: [map, gate], multiply: {}}
+  - reduce: {reduction: min, axes: [0, 1]}
+",
+        &[Kind::Context],
+    ),
 ];
