@@ -222,8 +222,8 @@ fn footer(page: &mut Page, shown: &[&RfLayer], effective: bool) {
     }
     if shown.iter().any(|layer| layer.bound) {
         page.note(
-            "At most: a layer before it mixes positions in a reshape, or tells channels apart that see different positions, \
-             so its box is a bound; `--exact` gives the very set.",
+            "At most: a layer before it mixes positions in a reshape, tells channels apart that see different positions, or joins \
+             paths of which one reads nothing at some units, so its box is a bound; `--exact` gives the very set.",
         );
     }
     if effective {

@@ -77,8 +77,8 @@ pub struct Field {
     pub sampled: bool,
     /// Whether all channels have the same boxes.
     pub uniform: bool,
-    /// Whether the boxes may be too large: a layer before it separates channels that have different boxes, or
-    /// mixes positions in a reshape.
+    /// Whether the boxes may be too large: a layer before it separates channels that have different boxes, mixes positions
+    /// in a reshape, or joins paths of which one reads nothing at some units.
     pub bound: bool,
 }
 
